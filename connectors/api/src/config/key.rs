@@ -1,0 +1,262 @@
+//! One key: its declaration, and how its text is parsed and checked.
+
+use regex::Regex;
+
+/// The type of a key's value, by Kafka's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are ConfigDef.Type's own names")]
+pub enum Type {
+    Boolean,
+    String,
+    Int,
+    Short,
+    Long,
+    Double,
+    List,
+    Class,
+    /// Never shown: `[hidden]` in forms, masked in logs.
+    Password,
+}
+
+impl Type {
+    /// Its name in REST answers and texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "BOOLEAN",
+            Self::String => "STRING",
+            Self::Int => "INT",
+            Self::Short => "SHORT",
+            Self::Long => "LONG",
+            Self::Double => "DOUBLE",
+            Self::List => "LIST",
+            Self::Class => "CLASS",
+            Self::Password => "PASSWORD",
+        }
+    }
+}
+
+/// How much a key matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are ConfigDef.Importance's own names")]
+pub enum Importance {
+    High,
+    Medium,
+    Low,
+}
+
+/// How wide a form draws it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are ConfigDef.Width's own names")]
+pub enum Width {
+    None,
+    Short,
+    Medium,
+    Long,
+}
+
+/// What holds when the key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// It has to be given.
+    Required,
+    /// Nothing.
+    Null,
+    /// This text, parsed like a given one.
+    Text(&'static str),
+}
+
+/// What a value must satisfy, with Kafka's texts.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// Anything.
+    Any,
+    /// `String must be non-empty`.
+    NonEmpty,
+    /// `Value must be at least N`.
+    AtLeast(i64),
+    /// `Value must be at least A` / `Value must be no more than B`.
+    Between(i64, i64),
+    /// `String must be one of: a, b`.
+    OneOf(&'static [&'static str]),
+    /// `String must be one of (case insensitive): A, B`.
+    OneOfIgnoreCase(&'static [&'static str]),
+    /// A check of its own over the trimmed text; the error is the reason alone.
+    By(fn(&str) -> Result<(), String>),
+}
+
+/// One key of a plug-in.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub ty: Type,
+    /// What holds when it is absent.
+    pub default: Default,
+    /// What its value must satisfy.
+    pub check: Check,
+    /// How much it matters.
+    pub importance: Importance,
+    /// The form group it stands in; forms order keys by their place in the table.
+    pub group: &'static str,
+    /// How wide a form draws it.
+    pub width: Width,
+    /// Its label in forms.
+    pub label: &'static str,
+    /// What it does, in our own words.
+    pub doc: &'static str,
+    /// Other spellings of the same key (the peers'); the first one present counts when the key itself is absent.
+    pub aliases: &'static [&'static str],
+    /// Keys whose visibility or recommended values depend on it.
+    pub dependents: &'static [&'static str],
+    /// Not part of forms and documentation (task keys the connector writes itself).
+    pub internal: bool,
+}
+
+impl Key {
+    /// A key with the usual rest: no check, medium importance and width, no aliases.
+    pub const fn new(name: &'static str, ty: Type, default: Default, group: &'static str, doc: &'static str) -> Self {
+        Self {
+            name,
+            ty,
+            default,
+            check: Check::Any,
+            importance: Importance::Medium,
+            group,
+            width: Width::Medium,
+            label: name,
+            doc,
+            aliases: &[],
+            dependents: &[],
+            internal: false,
+        }
+    }
+
+    /// Sets the check.
+    #[must_use]
+    pub const fn check(mut self, check: Check) -> Self {
+        self.check = check;
+        self
+    }
+
+    /// Sets the importance.
+    #[must_use]
+    pub const fn importance(mut self, importance: Importance) -> Self {
+        self.importance = importance;
+        self
+    }
+
+    /// Sets width and label.
+    #[must_use]
+    pub const fn form(mut self, width: Width, label: &'static str) -> Self {
+        self.width = width;
+        self.label = label;
+        self
+    }
+
+    /// Sets the other spellings.
+    #[must_use]
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Sets the dependents.
+    #[must_use]
+    pub const fn dependents(mut self, dependents: &'static [&'static str]) -> Self {
+        self.dependents = dependents;
+        self
+    }
+
+    /// Marks it as internal.
+    #[must_use]
+    pub const fn internal(mut self) -> Self {
+        self.internal = true;
+        self
+    }
+
+    /// Parses and checks a value, or the default when there is none.
+    /// Errors: the full text, such as `Invalid value x for configuration k: Not a number of type INT`.
+    pub fn parse(&self, raw: Option<&str>) -> Result<Parsed, String> {
+        let text = match (raw, self.default) {
+            (Some(text), _) => text.trim(),
+            (None, Default::Text(text)) => text,
+            (None, Default::Null) => return Ok(Parsed::Null),
+            (None, Default::Required) => {
+                return Err(format!("Missing required configuration \"{}\" which has no default value.", self.name));
+            }
+        };
+        let invalid = |reason: String| {
+            let shown = if self.ty == Type::Password { "[hidden]" } else { text };
+            format!("Invalid value {shown} for configuration {}: {reason}", self.name)
+        };
+        let parsed = self.parse_type(text).map_err(&invalid)?;
+        self.verify(text, &parsed).map_err(invalid)?;
+        Ok(parsed)
+    }
+
+    fn parse_type(&self, text: &str) -> Result<Parsed, String> {
+        let whole = |min: i64, max: i64| match text.parse::<i64>() {
+            Ok(n) if (min..=max).contains(&n) => Ok(Parsed::Int(n)),
+            _ => Err(format!("Not a number of type {}", self.ty.name())),
+        };
+        match self.ty {
+            Type::Boolean if text.eq_ignore_ascii_case("true") => Ok(Parsed::Bool(true)),
+            Type::Boolean if text.eq_ignore_ascii_case("false") => Ok(Parsed::Bool(false)),
+            Type::Boolean => Err("Expected value to be either true or false".to_owned()),
+            Type::Int => whole(i64::from(i32::MIN), i64::from(i32::MAX)),
+            Type::Short => whole(i64::from(i16::MIN), i64::from(i16::MAX)),
+            Type::Long => whole(i64::MIN, i64::MAX),
+            Type::Double => text.parse().map(Parsed::Double).map_err(|_| "Not a number of type DOUBLE".to_owned()),
+            Type::List if text.is_empty() => Ok(Parsed::List(Vec::new())),
+            Type::List => Ok(Parsed::List(text.split(',').map(|item| item.trim().to_owned()).collect())),
+            Type::String | Type::Class | Type::Password => Ok(Parsed::Text(text.to_owned())),
+        }
+    }
+
+    fn verify(&self, text: &str, parsed: &Parsed) -> Result<(), String> {
+        let at_least = |min: i64| match parsed {
+            Parsed::Int(n) if *n < min => Err(format!("Value must be at least {min}")),
+            _ => Ok(()),
+        };
+        match self.check {
+            Check::Any => Ok(()),
+            Check::NonEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
+            Check::NonEmpty => Ok(()),
+            Check::AtLeast(min) => at_least(min),
+            Check::Between(min, max) => match parsed {
+                Parsed::Int(n) if *n > max => Err(format!("Value must be no more than {max}")),
+                _ => at_least(min),
+            },
+            Check::OneOf(allowed) if allowed.contains(&text) => Ok(()),
+            Check::OneOf(allowed) => Err(format!("String must be one of: {}", allowed.join(", "))),
+            Check::OneOfIgnoreCase(allowed) if allowed.iter().any(|a| a.eq_ignore_ascii_case(text)) => Ok(()),
+            Check::OneOfIgnoreCase(allowed) => {
+                Err(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
+            }
+            Check::By(check) => check(text),
+        }
+    }
+}
+
+/// A parsed value.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "they are what their names say")]
+pub enum Parsed {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(String),
+    List(Vec<String>),
+}
+
+/// A check that every item of a comma-separated list is a regular expression.
+pub fn regexes(text: &str) -> Result<(), String> {
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        if let Err(error) = Regex::new(item) {
+            return Err(format!("Must be a valid comma-separated list of regular expression patterns: {error}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The one declaration of configuration keys, from which parsing, validation, forms, documentation and help all come.
+//!
+//! A plug-in declares `const KEYS: &[Key]` and fills its own struct through [`Config::read`], whose [`Reader`] notes
+//! which keys it was asked for: a test compares them with the declared ones ([`keys_asked`]).
+//! Texts and rules follow Kafka's `org.apache.kafka.common.config.ConfigDef`.
+
+mod key;
+mod reader;
+mod report;
+
+use std::collections::BTreeMap;
+
+pub use key::{Check, Default, Importance, Key, Parsed, Type, Width, regexes};
+pub use reader::{Reader, keys_asked};
+pub use report::{Problem, Report};
+
+/// What every plug-in tells about itself.
+pub trait Plugin: Send + Sync {
+    /// The full class name it is shown under.
+    fn class(&self) -> &'static str;
+    /// Other full class names it answers to (the peers' names of the same thing).
+    fn other_classes(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Its version.
+    fn version(&self) -> &'static str;
+    /// Its keys.
+    fn keys(&self) -> &'static [Key];
+    /// Checks across keys, after each key was checked by itself. Pure: no I/O.
+    fn check(&self, _config: &Config, _report: &mut Report) {}
+}
+
+/// A configuration: names and values as text, as they came over REST.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config(BTreeMap<String, String>);
+
+impl Config {
+    /// No keys at all.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The raw value of a key.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Sets a key.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// All keys, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The keys that begin with `prefix`, with the prefix cut off (`producer.override.`).
+    #[must_use]
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        self.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.to_owned()))).collect()
+    }
+
+    /// Reads a typed value through a [`Reader`] over `keys`. All errors at once: `Err` holds every problem found.
+    pub fn read<T>(&self, keys: &'static [Key], fill: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Report> {
+        let mut reader = Reader::new(self, keys);
+        let value = fill(&mut reader);
+        let report = reader.finish();
+        if report.is_ok() { Ok(value) } else { Err(report) }
+    }
+}
+
+impl FromIterator<(String, String)> for Config {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Config {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+}

@@ -1,0 +1,155 @@
+//! Reads typed values out of a [`Config`] and notes which keys were asked for.
+
+use std::collections::BTreeSet;
+
+use super::{Config, Key, Parsed, Report};
+
+/// Reads keys of one table. A value that does not parse is reported, and its type's empty value returned, so that all
+/// problems are found in one go.
+pub struct Reader<'a> {
+    config: &'a Config,
+    keys: &'static [Key],
+    asked: BTreeSet<&'static str>,
+    report: Report,
+}
+
+/// The keys that `fill` asks for, over an empty configuration: for the test that compares them with the declared ones.
+pub fn keys_asked<T>(keys: &'static [Key], fill: impl FnOnce(&mut Reader<'_>) -> T) -> BTreeSet<&'static str> {
+    let config = Config::new();
+    let mut reader = Reader::new(&config, keys);
+    fill(&mut reader);
+    reader.asked
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(config: &'a Config, keys: &'static [Key]) -> Self {
+        Self { config, keys, asked: BTreeSet::new(), report: Report::default() }
+    }
+
+    pub(super) fn finish(self) -> Report {
+        self.report
+    }
+
+    /// The configuration that is read, for open families of keys (`connection.*`).
+    pub fn config(&self) -> &'a Config {
+        self.config
+    }
+
+    /// Where problems across keys are reported.
+    pub fn report(&mut self) -> &mut Report {
+        &mut self.report
+    }
+
+    /// Whether the user has set the key under one of its spellings.
+    pub fn is_set(&mut self, name: &'static str) -> bool {
+        self.raw(name).1.is_some()
+    }
+
+    fn raw(&mut self, name: &'static str) -> (Option<&'static Key>, Option<&'a str>) {
+        self.asked.insert(name);
+        let key = self.keys.iter().find(|k| k.name == name);
+        debug_assert!(key.is_some(), "key {name} is read but not declared");
+        let Some(key) = key else { return (None, None) };
+        let raw = std::iter::once(&key.name).chain(key.aliases).find_map(|n| self.config.get(n));
+        (Some(key), raw)
+    }
+
+    fn parsed(&mut self, name: &'static str) -> Parsed {
+        let (Some(key), raw) = self.raw(name) else { return Parsed::Null };
+        match key.parse(raw) {
+            Ok(parsed) => parsed,
+            Err(message) => {
+                self.report.error(key.name, message);
+                Parsed::Null
+            }
+        }
+    }
+
+    /// A BOOLEAN.
+    pub fn bool(&mut self, name: &'static str) -> bool {
+        matches!(self.parsed(name), Parsed::Bool(true))
+    }
+
+    /// An INT, SHORT or LONG; 0 when null or invalid.
+    pub fn long(&mut self, name: &'static str) -> i64 {
+        self.long_opt(name).unwrap_or_default()
+    }
+
+    /// An INT, SHORT or LONG that may be null.
+    pub fn long_opt(&mut self, name: &'static str) -> Option<i64> {
+        match self.parsed(name) {
+            Parsed::Int(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// An INT, SHORT or LONG that is a count or a duration: never below 0.
+    pub fn unsigned(&mut self, name: &'static str) -> u64 {
+        self.long(name).max(0).unsigned_abs()
+    }
+
+    /// A DOUBLE.
+    pub fn double(&mut self, name: &'static str) -> f64 {
+        match self.parsed(name) {
+            Parsed::Double(n) => n,
+            _ => 0.0,
+        }
+    }
+
+    /// A STRING, CLASS or PASSWORD; empty when null or invalid.
+    pub fn text(&mut self, name: &'static str) -> String {
+        self.text_opt(name).unwrap_or_default()
+    }
+
+    /// A STRING, CLASS or PASSWORD that may be null.
+    pub fn text_opt(&mut self, name: &'static str) -> Option<String> {
+        match self.parsed(name) {
+            Parsed::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A LIST.
+    pub fn list(&mut self, name: &'static str) -> Vec<String> {
+        match self.parsed(name) {
+            Parsed::List(items) => items,
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Check, Config, Default, Key, Type};
+
+    const KEYS: &[Key] = &[
+        Key::new("a", Type::Int, Default::Text("5"), "G", "").check(Check::AtLeast(1)),
+        Key::new("b", Type::Boolean, Default::Text("false"), "G", "").aliases(&["bee"]),
+        Key::new("c", Type::String, Default::Required, "G", ""),
+        Key::new("d", Type::List, Default::Text(""), "G", ""),
+        Key::new("e", Type::String, Default::Text("x"), "G", "").check(Check::OneOf(&["x", "y"])),
+    ];
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_kafkas_texts() {
+        let config = Config::from([("a", "0"), ("bee", "perhaps"), ("e", "z")]);
+        let report = config.read(KEYS, |r| (r.long("a"), r.bool("b"), r.text("c"), r.list("d"), r.text("e")));
+        let texts: Vec<_> = report.unwrap_err().errors.into_iter().map(|p| p.message).collect();
+        assert_eq!(
+            texts,
+            [
+                "Invalid value 0 for configuration a: Value must be at least 1",
+                "Invalid value perhaps for configuration b: Expected value to be either true or false",
+                "Missing required configuration \"c\" which has no default value.",
+                "Invalid value z for configuration e: String must be one of: x, y",
+            ]
+        );
+    }
+
+    #[test]
+    fn values_are_trimmed_lists_split_and_aliases_found() {
+        let config = Config::from([("a", " 7 "), ("bee", "TRUE"), ("c", "t"), ("d", "x, y ,z")]);
+        let read = config.read(KEYS, |r| (r.long("a"), r.bool("b"), r.list("d"), r.text("c"), r.text("e")));
+        assert_eq!(read.unwrap(), (7, true, vec!["x".into(), "y".into(), "z".into()], "t".into(), "x".into()));
+    }
+}

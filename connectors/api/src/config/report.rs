@@ -1,0 +1,60 @@
+//! What is wrong with a configuration: every problem at once, each on its key.
+
+use crate::{Error, Kind};
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key it stands on.
+    pub key: String,
+    /// The whole text.
+    pub message: String,
+}
+
+/// All problems and warnings found, in the order found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What keeps the configuration from being used.
+    pub errors: Vec<Problem>,
+    /// What a person should know all the same.
+    pub warnings: Vec<Problem>,
+    /// Values found for a key (tables, columns), for forms.
+    pub recommended: Vec<(String, Vec<String>)>,
+}
+
+impl Report {
+    /// Adds an error with its whole text.
+    pub fn error(&mut self, key: &str, message: impl Into<String>) {
+        self.errors.push(Problem { key: key.to_owned(), message: message.into() });
+    }
+
+    /// Adds `Invalid value V for configuration K: reason`.
+    pub fn invalid(&mut self, key: &str, value: &str, reason: &str) {
+        self.error(key, format!("Invalid value {value} for configuration {key}: {reason}"));
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, key: &str, message: impl Into<String>) {
+        self.warnings.push(Problem { key: key.to_owned(), message: message.into() });
+    }
+
+    /// Whether there are no errors.
+    pub fn is_ok(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Adds everything another report holds.
+    pub fn merge(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.warnings.extend(other.warnings);
+        self.recommended.extend(other.recommended);
+    }
+}
+
+impl From<Report> for Error {
+    /// All errors in one `Config` error, a line each.
+    fn from(report: Report) -> Self {
+        let lines: Vec<_> = report.errors.into_iter().map(|p| p.message).collect();
+        Self::new(Kind::Config, lines.join("\n"))
+    }
+}

@@ -1,0 +1,121 @@
+//! The one error type of connectors: six kinds, named where the error is born.
+//!
+//! What happens then (retry, skip, dead letter, fail) is decided in the runtime's policy table only.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// What kind of trouble it is; decides what the runtime does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Transient: a lost connection, a deadlock, a timeout, a server restarting. The same call may succeed later.
+    Retry,
+    /// This one record cannot be processed (bad bytes, a value the column refuses). Others may.
+    Record,
+    /// The user must change the configuration or the database before it can work.
+    Config,
+    /// Credentials or privileges are refused.
+    Denied,
+    /// Another owner has taken over this task; this one must stop without writing anything more.
+    Fenced,
+    /// A bug or a broken invariant (an offset that no longer exists, a server answer that makes no sense).
+    Fatal,
+}
+
+/// An error with its [`Kind`].
+///
+/// The message says what, where and how to mend it. It never holds row values or secrets: texts of drivers that may
+/// hold them belong into `source`, which goes to the log at debug level only.
+pub struct Error {
+    kind: Kind,
+    message: Cow<'static, str>,
+    source: Option<Source>,
+}
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// A transient error, see [`Kind::Retry`].
+    pub fn retry(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Retry, message)
+    }
+
+    /// An error of one record, see [`Kind::Record`].
+    pub fn record(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Record, message)
+    }
+
+    /// An error that only a change of configuration mends, see [`Kind::Config`].
+    pub fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Config, message)
+    }
+
+    /// Missing credentials or privileges, see [`Kind::Denied`].
+    pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Denied, message)
+    }
+
+    /// Another owner took over, see [`Kind::Fenced`].
+    pub fn fenced(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Fenced, message)
+    }
+
+    /// A bug or a broken invariant, see [`Kind::Fatal`].
+    pub fn fatal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Fatal, message)
+    }
+
+    /// The same error with its cause attached.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error with `prefix` and a colon before its message.
+    #[must_use]
+    pub fn context(mut self, prefix: impl fmt::Display) -> Self {
+        self.message = Cow::Owned(format!("{prefix}: {}", self.message));
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its message, without the cause.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|s| &**s as _)
+    }
+}

@@ -1,0 +1,40 @@
+//! What a Rowferry connector is written against: schemas, values, records, configuration keys, task traits, errors.
+//!
+//! This crate knows no runtime: no tokio, Kafka, SQL or HTTP. A connector implements [`Source`] or [`Sink`]; the
+//! runtime plans its tasks, opens them, polls or feeds them, and alone decides about offsets, retries and dead letters.
+//!
+//! How to write a connector:
+//! 1. declare its keys as one `const KEYS: &[Key]` table and read them with [`Config::read`];
+//! 2. implement [`Plugin`] (class name, keys, pure checks) and [`Source`] or [`Sink`];
+//! 3. implement the task: [`SourceTask::poll`] returns a [`Batch`], [`SinkTask::put`] writes a slice of records;
+//! 4. name it in the runtime's registry.
+//!
+//! Values are physical, as on the wire; logical types (Decimal, Date, Time, Timestamp) are names in the schema, except
+//! that [`Value::Decimal`] keeps a decimal whole instead of its bytes.
+
+#![warn(missing_docs)]
+
+pub mod config;
+mod convert;
+mod decimal;
+mod error;
+mod record;
+mod schema;
+mod sink;
+mod source;
+mod transform;
+mod value;
+
+pub use async_trait::async_trait;
+pub use config::{Config, Key, Plugin, Reader, Report};
+pub use convert::{Converter, Presence};
+pub use decimal::Decimal;
+pub use error::{Error, Kind, Result};
+pub use record::{Datum, Header, Headers, Record, SinkRecord, TopicOffset, TopicPartition};
+pub use schema::{Field, Schema, Type, logical};
+pub use sink::{PutReport, Rejected, Sink, SinkTask};
+pub use source::{
+    Batch, OffsetValue, Plan, Position, Positions, Progress, Source, SourceOffset, SourcePartition, SourceTask,
+};
+pub use transform::{Predicate, Transform};
+pub use value::Value;

@@ -1,0 +1,188 @@
+//! Schemas: what a value is. Shared as `Arc<Schema>`, compared by pointer first.
+
+use std::sync::Arc;
+
+use crate::Value;
+
+/// Names of Connect's logical types.
+pub mod logical {
+    /// Decimal: BYTES, parameter `scale`.
+    pub const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+    /// Date: INT32, days since 1970-01-01.
+    pub const DATE: &str = "org.apache.kafka.connect.data.Date";
+    /// Time: INT32, milliseconds of the day.
+    pub const TIME: &str = "org.apache.kafka.connect.data.Time";
+    /// Timestamp: INT64, milliseconds since 1970-01-01 UTC.
+    pub const TIMESTAMP: &str = "org.apache.kafka.connect.data.Timestamp";
+    /// Parameter of Decimal: digits after the point.
+    pub const SCALE: &str = "scale";
+    /// Parameter of Decimal that the JDBC source adds: digits in all.
+    pub const PRECISION: &str = "connect.decimal.precision";
+}
+
+/// The physical type (`org.apache.kafka.connect.data.Schema.Type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "they are Connect's own names")]
+pub enum Type {
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Float32,
+    Float64,
+    Boolean,
+    String,
+    Bytes,
+    Array,
+    Map,
+    Struct,
+}
+
+impl Type {
+    /// The upper-case name Connect uses in texts, such as `INT64`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "INT8",
+            Self::Int16 => "INT16",
+            Self::Int32 => "INT32",
+            Self::Int64 => "INT64",
+            Self::Float32 => "FLOAT32",
+            Self::Float64 => "FLOAT64",
+            Self::Boolean => "BOOLEAN",
+            Self::String => "STRING",
+            Self::Bytes => "BYTES",
+            Self::Array => "ARRAY",
+            Self::Map => "MAP",
+            Self::Struct => "STRUCT",
+        }
+    }
+}
+
+/// A member of a struct schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its schema.
+    pub schema: Arc<Schema>,
+}
+
+/// What a value is: physical type, logical name, whether it may be null, and so on (`ConnectSchema`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schema {
+    /// Physical type.
+    pub ty: Type,
+    /// Whether null is allowed.
+    pub optional: bool,
+    /// Logical name, or the name of a struct.
+    pub name: Option<Arc<str>>,
+    /// Version; 1 for Connect's logical types.
+    pub version: Option<i32>,
+    /// Documentation.
+    pub doc: Option<Arc<str>>,
+    /// Parameters in their order.
+    pub params: Box<[(Arc<str>, Arc<str>)]>,
+    /// Default, in place of a missing value.
+    pub default: Option<Value>,
+    /// Members of a struct.
+    pub fields: Box<[Field]>,
+    /// Schema of a map's keys.
+    pub keys: Option<Arc<Schema>>,
+    /// Schema of a map's values or an array's items. `None` for an array whose items are unknown (headers only).
+    pub values: Option<Arc<Schema>>,
+}
+
+impl Schema {
+    /// A required schema of that type with nothing else set.
+    pub fn of(ty: Type) -> Self {
+        Self {
+            ty,
+            optional: false,
+            name: None,
+            version: None,
+            doc: None,
+            params: Box::default(),
+            default: None,
+            fields: Box::default(),
+            keys: None,
+            values: None,
+        }
+    }
+
+    /// Connect's logical Decimal of that scale.
+    pub fn decimal(scale: i32) -> Self {
+        Self::logical(Type::Bytes, logical::DECIMAL).param(logical::SCALE, &scale.to_string())
+    }
+
+    /// Connect's logical Date.
+    pub fn date() -> Self {
+        Self::logical(Type::Int32, logical::DATE)
+    }
+
+    /// Connect's logical Time.
+    pub fn time() -> Self {
+        Self::logical(Type::Int32, logical::TIME)
+    }
+
+    /// Connect's logical Timestamp.
+    pub fn timestamp() -> Self {
+        Self::logical(Type::Int64, logical::TIMESTAMP)
+    }
+
+    /// A struct of these fields.
+    pub fn structure(name: Option<&str>, fields: Vec<Field>) -> Self {
+        Self { name: name.map(Arc::from), fields: fields.into(), ..Self::of(Type::Struct) }
+    }
+
+    /// An array of that.
+    pub fn array(items: Schema) -> Self {
+        Self { values: Some(Arc::new(items)), ..Self::of(Type::Array) }
+    }
+
+    /// A map of those.
+    pub fn map(keys: Schema, values: Schema) -> Self {
+        Self { keys: Some(Arc::new(keys)), values: Some(Arc::new(values)), ..Self::of(Type::Map) }
+    }
+
+    fn logical(ty: Type, name: &str) -> Self {
+        Self { name: Some(Arc::from(name)), version: Some(1), ..Self::of(ty) }
+    }
+
+    /// The same, null allowed or not.
+    #[must_use]
+    pub fn optional(mut self, optional: bool) -> Self {
+        self.optional = optional;
+        self
+    }
+
+    /// The same with one more parameter.
+    #[must_use]
+    pub fn param(mut self, name: &str, value: &str) -> Self {
+        let mut params = std::mem::take(&mut self.params).into_vec();
+        params.push((Arc::from(name), Arc::from(value)));
+        self.params = params.into();
+        self
+    }
+
+    /// The value of a parameter.
+    pub fn get_param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(n, _)| &**n == name).map(|(_, v)| &**v)
+    }
+
+    /// Whether its logical name is that.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name)
+    }
+
+    /// Position of a struct's field of exactly that name.
+    pub fn field_index(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|f| &*f.name == name)
+    }
+}
+
+impl Field {
+    /// A field.
+    pub fn new(name: impl Into<Arc<str>>, schema: Schema) -> Self {
+        Self { name: name.into(), schema: Arc::new(schema) }
+    }
+}

@@ -1,0 +1,66 @@
+//! Sink connectors: records are applied to some system.
+
+use async_trait::async_trait;
+
+use crate::{Config, Error, Plugin, Report, Result, SinkRecord, TopicOffset, TopicPartition};
+
+/// A record that was not written, and why.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Index into the batch given to [`SinkTask::put`].
+    pub index: usize,
+    /// Why.
+    pub error: Error,
+}
+
+/// What became of a batch: everything but `rejected` is durable when [`SinkTask::put`] returns.
+#[derive(Debug, Default)]
+pub struct PutReport {
+    /// Records that were left out; the runtime sends them to the dead-letter topic or fails the task.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A sink connector.
+#[async_trait]
+pub trait Sink: Plugin {
+    /// Opens one task. `task` is the connector's config with the task's own keys (`task.id`) added.
+    /// `tolerate` tells whether records may be rejected one by one (`errors.tolerance=all`).
+    async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>>;
+
+    /// Sets (or with `None` forgets) offsets that the sink itself keeps, while no task runs.
+    /// Returns whether the sink keeps offsets at all.
+    async fn alter_offsets(&self, _config: &Config, _offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Forgets all offsets that the sink itself keeps. Returns whether it keeps any.
+    async fn reset_offsets(&self, _config: &Config) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Checks that need I/O, see [`Source::probe`](crate::Source::probe).
+    async fn probe(&self, _config: &Config, _report: &mut Report) {}
+}
+
+/// One running task of a sink.
+#[async_trait]
+pub trait SinkTask: Send {
+    /// Takes over these partitions (those already held stay) and fences every earlier owner of them.
+    /// Returns the positions stored in the sink, if any: the next offset to read of each partition. The runtime seeks
+    /// there; partitions that are not returned go on from the consumer group's offset.
+    async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
+
+    /// Gives these partitions up.
+    async fn revoke(&mut self, _partitions: &[TopicPartition]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes the batch and, where the sink keeps offsets, the offsets in the same transaction. `next` holds the next
+    /// offset of each partition in the batch (records that were filtered out before count as consumed); the batch may
+    /// be empty. All or nothing but for what the report rejects.
+    /// Errors: after `Retry` the runtime calls again with the same batch after a back-off.
+    async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport>;
+
+    /// Gives back connections. Called once, also after an error.
+    async fn close(self: Box<Self>);
+}

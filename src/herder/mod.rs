@@ -1,0 +1,268 @@
+//! Who runs what. [`Herder`] is the handle that REST calls: one async fn per verb, each a command to the one loop.
+//!
+//! The handle knows no HTTP; what it refuses comes back as a [`Refusal`], whose texts `rest/error.rs` holds.
+
+use std::sync::Arc;
+
+use connector_api::{Config, Position, Progress, TopicOffset};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the user wants a connector to be (Kafka's `TargetState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Running.
+    Started,
+    /// Tasks exist but idle.
+    Paused,
+    /// No tasks exist.
+    Stopped,
+}
+
+/// What a connector or task is (Kafka's `AbstractStatus.State`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are Kafka's own names")]
+pub enum State {
+    Unassigned,
+    Running,
+    Paused,
+    Stopped,
+    Failed,
+    Restarting,
+}
+
+impl State {
+    /// Its name in REST answers, such as `RUNNING`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unassigned => "UNASSIGNED",
+            Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
+            Self::Stopped => "STOPPED",
+            Self::Failed => "FAILED",
+            Self::Restarting => "RESTARTING",
+        }
+    }
+}
+
+/// Which way a connector moves data; unknown when its class is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are Kafka's own names")]
+pub enum Direction {
+    Source,
+    Sink,
+    Unknown,
+}
+
+impl Direction {
+    /// Its name in REST answers, such as `source`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// State of one part (connector or task) on its worker.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// State.
+    pub state: State,
+    /// `host:port` of the worker that runs it.
+    pub worker_id: Arc<str>,
+    /// Why it failed; what to do about it.
+    pub trace: Option<String>,
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// Its number.
+    pub id: u32,
+    /// Its config.
+    pub config: Config,
+    /// Its state.
+    pub status: Status,
+    /// How far it has come, while it runs here.
+    pub progress: Option<Progress>,
+}
+
+/// One connector, whole.
+#[derive(Clone, Debug)]
+pub struct ConnectorView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its config, as given.
+    pub config: Config,
+    /// Its direction.
+    pub direction: Direction,
+    /// What the user wants it to be.
+    pub target: Target,
+    /// Its own state; `None` until it was started for the first time.
+    pub status: Option<Status>,
+    /// Its tasks by number.
+    pub tasks: Vec<TaskView>,
+}
+
+/// Stored offsets of a connector.
+#[derive(Clone, Debug)]
+pub enum Offsets {
+    /// Of a source.
+    Source(Vec<Position>),
+    /// Of a sink: next offset of each partition.
+    Sink(Vec<TopicOffset>),
+}
+
+/// How to change offsets.
+#[derive(Clone, Debug)]
+pub enum OffsetChange {
+    /// These partitions of a source; no offset forgets.
+    Source(Vec<Position>),
+    /// These partitions of a sink; no offset forgets.
+    Sink(Vec<(connector_api::TopicPartition, Option<i64>)>),
+    /// Forget all.
+    Reset,
+}
+
+/// Why a call was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No connector of that name.
+    UnknownConnector(String),
+    /// No such task: connector, number.
+    UnknownTask(String, u32),
+    /// A connector of that name exists.
+    AlreadyExists(String),
+    /// The call needs the connector to be stopped, with no task left.
+    NotStopped(String),
+    /// The connector did not start: name, why.
+    StartFailed(String, String),
+    /// Kafka or the database is out of reach or refuses: what, where, how to mend.
+    Unavailable(String),
+    /// The worker is shutting down.
+    ShuttingDown,
+}
+
+/// Worker facts for `GET /`.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerInfo {
+    /// Kafka cluster id, once known.
+    pub kafka_cluster_id: Option<String>,
+}
+
+/// Answer channel of a command.
+pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// What the loop is asked.
+#[allow(missing_docs, reason = "each is the verb of the same name on the handle")]
+pub enum Command {
+    List { reply: Reply<Vec<ConnectorView>> },
+    Get { name: String, reply: Reply<ConnectorView> },
+    Create { name: String, config: Config, target: Target, reply: Reply<ConnectorView> },
+    PutConfig { name: String, config: Config, reply: Reply<(ConnectorView, bool)> },
+    Delete { name: String, reply: Reply<()> },
+    SetTarget { name: String, target: Target, reply: Reply<()> },
+    Restart { name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView> },
+    RestartTask { name: String, task: u32, reply: Reply<()> },
+    Offsets { name: String, reply: Reply<Offsets> },
+    ChangeOffsets { name: String, change: OffsetChange, reply: Reply<bool> },
+    Topics { name: String, reply: Reply<Vec<String>> },
+    ResetTopics { name: String, reply: Reply<()> },
+    Info { reply: Reply<WorkerInfo> },
+}
+
+/// The handle. Cheap to clone.
+#[derive(Clone)]
+pub struct Herder {
+    commands: mpsc::Sender<Command>,
+}
+
+impl Herder {
+    /// A handle on the loop that receives from the other end of `commands`.
+    pub fn new(commands: mpsc::Sender<Command>) -> Self {
+        Self { commands }
+    }
+
+    async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| Refusal::ShuttingDown)?;
+        answer.await.map_err(|_| Refusal::ShuttingDown)?
+    }
+
+    /// All connectors by name.
+    pub async fn list(&self) -> Result<Vec<ConnectorView>, Refusal> {
+        self.call(|reply| Command::List { reply }).await
+    }
+
+    /// One connector.
+    pub async fn get(&self, name: &str) -> Result<ConnectorView, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Get { name, reply }).await
+    }
+
+    /// Stores a new connector and starts it as `target` says. The config has been validated.
+    pub async fn create(&self, name: &str, config: Config, target: Target) -> Result<ConnectorView, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Create { name, config, target, reply }).await
+    }
+
+    /// Stores a connector's config, new or not (`true`: new), and restarts it. The config has been validated.
+    pub async fn put_config(&self, name: &str, config: Config) -> Result<(ConnectorView, bool), Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::PutConfig { name, config, reply }).await
+    }
+
+    /// Stops and forgets a connector; its offsets stay.
+    pub async fn delete(&self, name: &str) -> Result<(), Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Delete { name, reply }).await
+    }
+
+    /// Pause, resume, stop.
+    pub async fn set_target(&self, name: &str, target: Target) -> Result<(), Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::SetTarget { name, target, reply }).await
+    }
+
+    /// Restarts the connector and (KIP-745) its tasks; the view shows what is being restarted as RESTARTING.
+    pub async fn restart(&self, name: &str, include_tasks: bool, only_failed: bool) -> Result<ConnectorView, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Restart { name, include_tasks, only_failed, reply }).await
+    }
+
+    /// Restarts one task.
+    pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::RestartTask { name, task, reply }).await
+    }
+
+    /// Stored offsets.
+    pub async fn offsets(&self, name: &str) -> Result<Offsets, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Offsets { name, reply }).await
+    }
+
+    /// Changes stored offsets of a stopped connector; `true` when the connector itself keeps them too.
+    pub async fn change_offsets(&self, name: &str, change: OffsetChange) -> Result<bool, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::ChangeOffsets { name, change, reply }).await
+    }
+
+    /// Topics the connector has used since the last reset (KIP-558); empty for unknown ones.
+    pub async fn topics(&self, name: &str) -> Result<Vec<String>, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::Topics { name, reply }).await
+    }
+
+    /// Forgets the topics used.
+    pub async fn reset_topics(&self, name: &str) -> Result<(), Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::ResetTopics { name, reply }).await
+    }
+
+    /// Worker facts.
+    pub async fn info(&self) -> Result<WorkerInfo, Refusal> {
+        self.call(|reply| Command::Info { reply }).await
+    }
+}

@@ -1,0 +1,9 @@
+//! Rowferry: a Kafka Connect-style runtime for JDBC connectors in one binary.
+//!
+//! Map: [`rest`] answers Kafka Connect's REST API and calls the [`herder`], which decides who runs what and lets the
+//! [`worker`] run tasks. A task moves batches: source task -> transforms -> converter -> [`kafka`], or [`kafka`] ->
+//! converter -> transforms -> sink task. [`store`] keeps configs and statuses. Only [`registry`] names connectors.
+
+pub mod herder;
+pub mod registry;
+pub mod worker;

@@ -1,0 +1,3 @@
+//! The `rowferry` binary.
+
+fn main() {}
