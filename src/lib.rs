@@ -5,5 +5,7 @@
 //! converter -> transforms -> sink task. [`store`] keeps configs and statuses. Only [`registry`] names connectors.
 
 pub mod herder;
+pub mod model;
 pub mod registry;
+pub mod rest;
 pub mod worker;

@@ -1,0 +1,155 @@
+//! Bodies about connectors: creation, config, tasks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use connector_api::Config;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A config as it is sent: scalars of any kind count as text, as they are written (`1.50` stays `1.50`); null values
+/// are kept apart, because validation refuses them and PATCH removes the key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RawConfig(pub BTreeMap<String, Option<String>>);
+
+impl RawConfig {
+    /// The keys that have a value.
+    pub fn given(&self) -> Config {
+        self.0.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect()
+    }
+
+    /// The keys whose value is null.
+    pub fn nulls(&self) -> Vec<String> {
+        self.0.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for RawConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = RawConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of configuration keys and values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawConfig, A::Error> {
+                let mut pairs = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    let value = scalar_text(map.next_value::<&RawValue>()?.get()).map_err(|kind| {
+                        de::Error::custom(format!("the value of \"{key}\" must be text, not {kind}"))
+                    })?;
+                    pairs.insert(key, value);
+                }
+                Ok(RawConfig(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// A JSON scalar as text; `None` for null. Errors: what it is instead.
+fn scalar_text(raw: &str) -> Result<Option<String>, &'static str> {
+    match raw.as_bytes().first() {
+        Some(b'{') => Err("an object"),
+        Some(b'[') => Err("an array"),
+        Some(b'n') => Ok(None),
+        Some(b'"') => serde_json::from_str(raw).map(Some).map_err(|_| "broken text"),
+        _ => Ok(Some(raw.to_owned())),
+    }
+}
+
+fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?;
+    scalar_text(raw.get()).map_err(|kind| de::Error::custom(format!("expected text, not {kind}")))
+}
+
+/// `POST /connectors`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with \"name\" and \"config\"")]
+pub struct CreateConnector {
+    /// Its name; blanks around it do not count.
+    #[serde(default, deserialize_with = "scalar")]
+    pub name: Option<String>,
+    /// Its config.
+    #[serde(default)]
+    pub config: Option<RawConfig>,
+    /// `RUNNING`, `PAUSED` or `STOPPED` (KIP-980).
+    #[serde(default, deserialize_with = "scalar", skip_serializing_if = "Option::is_none")]
+    pub initial_state: Option<String>,
+}
+
+/// A connector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectorInfo {
+    /// Its name.
+    pub name: String,
+    /// Its config, as given.
+    pub config: BTreeMap<String, String>,
+    /// Its tasks.
+    pub tasks: Vec<TaskName>,
+    /// `source`, `sink` or `unknown`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A task's place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskName {
+    /// Its connector.
+    pub connector: String,
+    /// Its number.
+    pub task: u32,
+}
+
+/// One of `GET /connectors/{c}/tasks`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskInfo {
+    /// Which.
+    pub id: TaskName,
+    /// Its config.
+    pub config: BTreeMap<String, String>,
+}
+
+/// One member of `GET /connectors/{c}/topics`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActiveTopics {
+    /// Topics used since the last reset.
+    pub topics: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CreateConnector, RawConfig};
+
+    #[test]
+    fn scalars_become_text_as_they_are_written() {
+        let raw: RawConfig =
+            serde_json::from_str(r#"{"a":1.50,"b":1e3,"c":-0,"d":true,"e":" x\n","f":null,"":"k","a":2}"#).unwrap();
+        let pairs: Vec<_> = raw.0.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
+        let want = [
+            ("", Some("k")),
+            ("a", Some("2")),
+            ("b", Some("1e3")),
+            ("c", Some("-0")),
+            ("d", Some("true")),
+            ("e", Some(" x\n")),
+            ("f", None),
+        ];
+        assert_eq!(pairs, want);
+    }
+
+    #[test]
+    fn what_is_no_scalar_is_refused_by_name() {
+        let error = serde_json::from_str::<RawConfig>(r#"{"a":{"b":1}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("the value of \"a\" must be text, not an object"), "{error}");
+        for bad in [r#"{"name":["x"]}"#, r#"{"config":[]}"#, r#"{"tasks":[]}"#, r#"{"Name":"x"}"#] {
+            assert!(serde_json::from_str::<CreateConnector>(bad).is_err(), "{bad}");
+        }
+        let create: CreateConnector = serde_json::from_str(r#"{"name":42,"config":null}"#).unwrap();
+        assert_eq!((create.name.as_deref(), create.config), (Some("42"), None));
+    }
+}

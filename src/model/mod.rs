@@ -1,0 +1,15 @@
+//! The bodies of REST requests and answers, as Kafka Connect has them on the wire; shared by `rest` and `cli`.
+//!
+//! No logic and no texts: only shapes. Members stand in the order in which they are written.
+
+mod connector;
+mod offset;
+mod plugin;
+mod status;
+mod worker;
+
+pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, TaskInfo, TaskName};
+pub use offset::{ConnectorOffsets, OffsetEntry};
+pub use plugin::PluginInfo;
+pub use status::{ConnectorStatus, Expanded, PartStatus, TaskStatus};
+pub use worker::{ErrorBody, Health, Message, ServerInfo};

@@ -1,0 +1,41 @@
+//! Bodies about the worker itself, messages and errors.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// The Kafka Connect API level that is spoken; clients compare it.
+    pub version: String,
+    /// Source revision.
+    pub commit: String,
+    /// Id of the Kafka cluster; empty while unknown.
+    pub kafka_cluster_id: String,
+    /// This program's own version.
+    pub rowferry_version: String,
+}
+
+/// `GET /health`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// `healthy`, `starting` or `unhealthy`.
+    pub status: String,
+    /// What that means.
+    pub message: String,
+}
+
+/// An answer that is a sentence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// The sentence.
+    pub message: String,
+}
+
+/// Every answer from 400 on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The HTTP status.
+    pub error_code: u16,
+    /// What went wrong, where, how to mend it.
+    pub message: String,
+}

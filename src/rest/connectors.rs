@@ -1,0 +1,111 @@
+//! `/connectors` and `/connectors/{c}`: list, create, read, delete, status.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use super::body::JsonBody;
+use super::error::{ApiError, ApiResult};
+use super::query::Params;
+use super::{App, view};
+use crate::herder::{Refusal, Target};
+use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/connectors", get(list).post(create))
+        .route("/connectors/{connector}", get(read).delete(delete))
+        .route("/connectors/{connector}/status", get(status))
+}
+
+/// Names, or with `expand=status` and `expand=info` an object per connector.
+async fn list(State(app): State<App>, params: Params) -> ApiResult<Response> {
+    let views = app.herder.list().await?;
+    let wants = |what: &str| params.0.iter().any(|(name, value)| name == "expand" && value == what);
+    if !params.0.iter().any(|(name, _)| name == "expand") {
+        let names: Vec<_> = views.iter().map(|v| v.name.to_string()).collect();
+        return Ok(Json(names).into_response());
+    }
+    let (with_status, with_info) = (wants("status"), wants("info"));
+    let expanded: BTreeMap<_, _> = views
+        .iter()
+        .map(|v| {
+            let status = with_status.then(|| view::status(v, &app.registry));
+            (v.name.to_string(), Expanded { status, info: with_info.then(|| view::info(v)) })
+        })
+        .collect();
+    Ok(Json(expanded).into_response())
+}
+
+async fn create(
+    State(app): State<App>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<CreateConnector>,
+) -> ApiResult<Response> {
+    // Java's `String.trim`: everything up to the blank.
+    let name = request.name.unwrap_or_default();
+    let name = name.trim_matches(|c| c <= ' ');
+    let target = initial_target(request.initial_state.as_deref())?;
+    let raw = request.config.ok_or_else(ApiError::no_config)?;
+    let config = super::config::checked(&app, name, raw).await?;
+    let created = app.herder.create(name, config, target).await?;
+    Ok(created_answer(&headers, &view::info(&created)))
+}
+
+fn initial_target(given: Option<&str>) -> ApiResult<Target> {
+    match given {
+        None => Ok(Target::Started),
+        Some(state) if state.eq_ignore_ascii_case("RUNNING") => Ok(Target::Started),
+        Some(state) if state.eq_ignore_ascii_case("PAUSED") => Ok(Target::Paused),
+        Some(state) if state.eq_ignore_ascii_case("STOPPED") => Ok(Target::Stopped),
+        Some(state) => Err(ApiError::bad_initial_state(state)),
+    }
+}
+
+/// 201 with the new connector and its `Location`.
+pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let base = host.map(|host| format!("http://{host}")).unwrap_or_default();
+    let mut answer = (StatusCode::CREATED, Json(info)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("{base}/connectors/{}", path_segment(&info.name))) {
+        answer.headers_mut().insert(header::LOCATION, location);
+    }
+    answer
+}
+
+/// A name as a path segment, escaped as RFC 3986 asks (`pchar` stays).
+fn path_segment(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            _ if b"-._~!$&'()*+,;=:@".contains(&byte) => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorInfo>> {
+    Ok(Json(view::info(&app.herder.get(&name).await?)))
+}
+
+async fn delete(State(app): State<App>, Path(name): Path<String>) -> ApiResult<StatusCode> {
+    app.herder.delete(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn status(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorStatus>> {
+    match app.herder.get(&name).await {
+        Ok(found) => Ok(Json(view::status(&found, &app.registry))),
+        Err(Refusal::UnknownConnector(name)) => Err(ApiError::no_status(&name)),
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,89 @@
+//! What holds for every route: media types, `OPTIONS`, wrong methods, the deadline, panics.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
+
+/// How long a call may take, as in Kafka Connect.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Refuses what is not JSON, in either direction. Runs only once a route and method were found.
+pub(super) async fn negotiate(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD) && !has_body(headers);
+    if !reads_only && content_type(headers).is_some_and(|ty| !is_json(ty)) {
+        return ApiError::http(StatusCode::UNSUPPORTED_MEDIA_TYPE).into_response();
+    }
+    if !accepts_json(headers) {
+        return ApiError::http(StatusCode::NOT_ACCEPTABLE).into_response();
+    }
+    next.run(request).await
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
+
+/// The Content-Type, where one is given.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE).map(|ty| ty.to_str().unwrap_or_default())
+}
+
+fn is_json(media_type: &str) -> bool {
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut ranges = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(|range| range.split(';').next().unwrap_or_default().trim())
+        .filter(|range| !range.is_empty())
+        .peekable();
+    ranges.peek().is_none()
+        || ranges.any(|range| range == "*/*" || range.eq_ignore_ascii_case("application/*") || is_json(range))
+}
+
+/// Turns the router's "no such method" into an answer to `OPTIONS`, or into the error body.
+pub(super) async fn method_answers(request: Request, next: Next) -> Response {
+    let options = request.method() == Method::OPTIONS;
+    let response = next.run(request).await;
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok()).unwrap_or_default();
+    let allow = format!("{allow},OPTIONS");
+    let mut answer = if options {
+        (StatusCode::OK, allow.clone()).into_response()
+    } else {
+        ApiError::http(StatusCode::METHOD_NOT_ALLOWED).into_response()
+    };
+    if let Ok(allow) = HeaderValue::from_str(&allow) {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
+}
+
+/// Ends a call that takes too long, so that no client waits for ever.
+pub(super) async fn deadline(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(DEADLINE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::timed_out(DEADLINE.as_secs()).into_response(),
+    }
+}
+
+/// The answer when a handler panicked.
+#[allow(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+    let text = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("unknown"), "a request handler panicked");
+    ApiError::internal().into_response()
+}

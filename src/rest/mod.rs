@@ -1,0 +1,77 @@
+//! Kafka Connect's REST API over the herder's handle: one file per resource.
+//!
+//! It knows how requests and answers look, never how a connector is run; `error.rs` holds every text a client may see.
+
+mod body;
+mod config;
+mod connectors;
+mod error;
+mod http;
+mod lifecycle;
+mod offsets;
+mod plugins;
+mod query;
+mod root;
+mod tasks;
+mod topics;
+mod view;
+
+use std::future::Future;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::normalize_path::NormalizePathLayer;
+
+use crate::herder::Herder;
+use crate::registry::Registry;
+use error::ApiError;
+
+/// What handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// Who runs connectors.
+    pub herder: Herder,
+    /// What can be named in a config.
+    pub registry: Registry,
+}
+
+/// The whole API as one service.
+pub fn router(app: App) -> Router {
+    let inner = Router::new()
+        .merge(root::routes())
+        .merge(connectors::routes())
+        .merge(config::routes())
+        .merge(lifecycle::routes())
+        .merge(tasks::routes())
+        .merge(topics::routes())
+        .merge(offsets::routes())
+        .merge(plugins::routes())
+        .route_layer(from_fn(http::negotiate))
+        .fallback(async || ApiError::http(StatusCode::NOT_FOUND))
+        .with_state(app);
+    // Outside of the router, so that they see the final path and the `Allow` that it computes.
+    let outer = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(http::panicked))
+        .layer(from_fn(http::deadline))
+        .layer(from_fn(http::method_answers))
+        .layer(NormalizePathLayer::trim_trailing_slash())
+        .service(inner);
+    Router::new().fallback_service(outer)
+}
+
+/// Serves the API until `shutdown` ends; requests under way are finished.
+/// Errors: what the listener says.
+pub async fn serve(
+    listener: TcpListener,
+    app: App,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! Query parameters as JAX-RS reads them: the first of repeated ones counts, an empty value is the default, and a
+//! boolean is true only if it says `true` in any case.
+
+use axum::extract::Query;
+
+/// All parameters in order.
+pub(super) type Params = Query<Vec<(String, String)>>;
+
+/// The value of a parameter.
+pub(super) fn first<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
+    params.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+}
+
+/// A boolean parameter.
+pub(super) fn flag(params: &Params, name: &str, default: bool) -> bool {
+    first(params, name).map_or(default, |value| value.eq_ignore_ascii_case("true"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Query;
+
+    use super::flag;
+
+    #[test]
+    fn booleans_are_read_as_jax_rs_does() {
+        let params = |text: &str| Query::try_from_uri(&format!("http://h/?{text}").parse().unwrap()).unwrap();
+        for (text, want) in [
+            ("a=true", true),
+            ("a=True", true),
+            ("a=TRUE&a=false", true),
+            ("a=false&a=true", false),
+            ("a=1", false),
+            ("a=", true),
+            ("a", true),
+            ("A=false", true),
+        ] {
+            assert_eq!(flag(&params(text), "a", true), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `/` and `/health`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+
+use super::App;
+use super::error::ApiResult;
+use crate::model::{Health, ServerInfo};
+
+/// The level of Kafka Connect's API that is spoken. Clients such as kcctl compare it to know what they may ask.
+const API_VERSION: &str = "4.1.1";
+
+/// How long `/health` waits for the herder, as in Kafka Connect.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/", get(server_info)).route("/health", get(health))
+}
+
+async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
+    let info = app.herder.info().await?;
+    Ok(Json(ServerInfo {
+        version: API_VERSION.to_owned(),
+        commit: option_env!("ROWFERRY_COMMIT").unwrap_or("unknown").to_owned(),
+        kafka_cluster_id: info.kafka_cluster_id.unwrap_or_default(),
+        rowferry_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }))
+}
+
+async fn health(State(app): State<App>) -> Response {
+    let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.info()).await {
+        Ok(Ok(_)) => (StatusCode::OK, "healthy", "Worker has completed startup and is ready to handle requests."),
+        Ok(Err(_)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "Worker is shutting down and takes no more requests.")
+        }
+        Err(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unhealthy",
+            "Worker was unable to handle this request and may be unable to handle other requests.",
+        ),
+    };
+    (status, Json(Health { status: word.to_owned(), message: message.to_owned() })).into_response()
+}

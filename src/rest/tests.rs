@@ -1,0 +1,167 @@
+//! The routes over a herder that is a few lines long: what is under test is HTTP, not who runs what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode, header};
+use connector_api::Config;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+
+use super::{App, router};
+use crate::herder::{Command, ConnectorView, Direction, Herder, Refusal, State, Status, Target, TaskView, WorkerInfo};
+use crate::registry::Registry;
+
+fn app() -> axum::Router {
+    let (commands, mut received) = mpsc::channel(8);
+    tokio::spawn(async move {
+        let mut connectors = BTreeMap::new();
+        while let Some(command) = received.recv().await {
+            answer(&mut connectors, command);
+        }
+    });
+    router(App { herder: Herder::new(commands), registry: Registry::built_in() })
+}
+
+fn view(name: &str, config: Config, target: Target) -> ConnectorView {
+    let state = match target {
+        Target::Started => State::Running,
+        Target::Paused => State::Paused,
+        Target::Stopped => State::Stopped,
+    };
+    let status = Status { state, worker_id: Arc::from("h:1"), trace: None };
+    let task = TaskView { id: 0, config: Config::new(), status: status.clone(), progress: None };
+    let tasks = if target == Target::Stopped { Vec::new() } else { vec![task] };
+    ConnectorView { name: name.into(), config, direction: Direction::Source, target, status: Some(status), tasks }
+}
+
+fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
+    let find = |name: &str, all: &BTreeMap<String, ConnectorView>| {
+        all.get(name).cloned().ok_or_else(|| Refusal::UnknownConnector(name.to_owned()))
+    };
+    match command {
+        Command::List { reply } => drop(reply.send(Ok(connectors.values().cloned().collect()))),
+        Command::Get { name, reply } => drop(reply.send(find(&name, connectors))),
+        Command::Create { name, config, target, reply } => {
+            let outcome = match connectors.get(&name) {
+                Some(_) => Err(Refusal::AlreadyExists(name)),
+                None => Ok(connectors.entry(name.clone()).or_insert(view(&name, config, target)).clone()),
+            };
+            drop(reply.send(outcome));
+        }
+        Command::SetTarget { name, target, reply } => {
+            let outcome = find(&name, connectors)
+                .map(|old| drop(connectors.insert(name.clone(), view(&name, old.config, target))));
+            drop(reply.send(outcome));
+        }
+        Command::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
+        Command::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+        Command::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
+        Command::PutConfig { .. }
+        | Command::Delete { .. }
+        | Command::RestartTask { .. }
+        | Command::Offsets { .. }
+        | Command::ChangeOffsets { .. }
+        | Command::ResetTopics { .. } => {}
+    }
+}
+
+async fn call(
+    app: &axum::Router,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (StatusCode, Value) {
+    let mut request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = app.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let status = response.status();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+fn error(status: u16, message: &str) -> (StatusCode, Value) {
+    (StatusCode::from_u16(status).unwrap(), json!({"error_code": status, "message": message}))
+}
+
+#[tokio::test]
+async fn every_refusal_has_the_error_body() {
+    let app = app();
+    for (method, path, headers, status, message) in [
+        ("GET", "/nope", vec![], 404, "HTTP 404 Not Found"),
+        ("DELETE", "/connectors", vec![], 405, "HTTP 405 Method Not Allowed"),
+        ("PROPFIND", "/connectors/", vec![], 405, "HTTP 405 Method Not Allowed"),
+        ("GET", "/", vec![("accept", "text/html")], 406, "HTTP 406 Not Acceptable"),
+        ("PUT", "/connectors/x/pause", vec![("content-type", "text/plain")], 415, "HTTP 415 Unsupported Media Type"),
+        ("GET", "/connectors/x", vec![], 404, "Connector x not found"),
+        ("GET", "/connectors/a%2Fb/", vec![], 404, "Connector a/b not found"),
+        ("GET", "/connectors/x/status", vec![], 404, "No status found for connector x"),
+        ("GET", "/connectors/x/tasks/-1/status", vec![], 404, "No status found for task x--1"),
+        ("GET", "/connectors/x/tasks/1.5/status", vec![], 404, "HTTP 404 Not Found"),
+        ("PUT", "/connectors/x/stop", vec![], 404, "Unknown connector x"),
+        ("POST", "/connectors/x/restart?includeTasks=True", vec![], 404, "Unknown connector: x"),
+    ] {
+        assert_eq!(call(&app, method, path, &headers, "").await, error(status, message), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn options_lists_the_methods_of_a_resource() {
+    let request = Request::builder().method(Method::OPTIONS).uri("/connectors/x/config").body(Body::empty()).unwrap();
+    let response = app().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut allow: Vec<_> = response.headers()[header::ALLOW].to_str().unwrap().split(',').collect();
+    allow.sort_unstable();
+    assert_eq!(allow, ["GET", "HEAD", "OPTIONS", "PUT"]);
+}
+
+#[tokio::test]
+async fn a_connector_is_created_once_and_shown_as_it_is() {
+    let app = app();
+    let json_type = [("content-type", "application/json"), ("host", "h:8083")];
+    let body = r#"{"name":" a b\t","config":{"tasks.max":1},"initial_state":"paused"}"#;
+    let request = Request::builder().method("POST").uri("/connectors").header("content-type", "application/json");
+    let request = request.header("host", "h:8083").body(Body::from(body)).unwrap();
+    let created = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(created.status(), StatusCode::CREATED);
+    assert_eq!(created.headers()[header::LOCATION], "http://h:8083/connectors/a%20b");
+    assert_eq!(call(&app, "POST", "/connectors", &json_type, body).await, error(409, "Connector a b already exists"));
+
+    let info = json!({"name": "a b", "config": {"name": "a b", "tasks.max": "1"},
+        "tasks": [{"connector": "a b", "task": 0}], "type": "source"});
+    assert_eq!(call(&app, "GET", "/connectors/a%20b/", &[], "").await, (StatusCode::OK, info.clone()));
+    let (_, expanded) = call(&app, "GET", "/connectors?expand=info&expand=status&expand=x", &[], "").await;
+    assert_eq!(expanded["a b"]["info"], info);
+    assert_eq!(expanded["a b"]["status"]["tasks"][0], json!({"id": 0, "state": "PAUSED", "worker_id": "h:1"}));
+    assert_eq!(call(&app, "PUT", "/connectors/a%20b/stop", &[], "{}").await.0, StatusCode::NO_CONTENT);
+    assert_eq!(call(&app, "GET", "/connectors?expand=x", &[], "").await.1, json!({"a b": {}}));
+    let (status, _) = call(&app, "POST", "/connectors/a%20b/restart?onlyFailed=TRUE", &[], "").await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+}
+
+#[tokio::test]
+async fn bodies_that_cannot_be_read_are_400_and_say_where() {
+    let app = app();
+    let json_type = [("content-type", "application/json")];
+    for (body, part) in [
+        ("", "it is empty"),
+        ("null", "expected an object with"),
+        ("{\"name\":\"x\",\"config\":{},}", "trailing comma at line 1 column 25"),
+        ("{\"name\":\"x\",\"config\":{\"a\":[1]}}", "the value of \"a\" must be text, not an array"),
+        ("{\"name\":\"x\",\"config\":{}} tail", "trailing characters"),
+        ("{\"name\":\"x\"}", "\"config\" is missing"),
+        ("{\"name\":\"x\",\"config\":{},\"initial_state\":\"on\"}", "initial_state \"on\" is unknown"),
+    ] {
+        let (status, answer) = call(&app, "POST", "/connectors", &json_type, body).await;
+        let message = answer["message"].as_str().unwrap();
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(message.contains(part), "{body}: {message}");
+    }
+    let refused = error(415, "HTTP 415 Unsupported Media Type");
+    assert_eq!(call(&app, "POST", "/connectors", &[], "{}").await, refused);
+}
