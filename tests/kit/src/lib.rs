@@ -1,1 +1,31 @@
-//! The test kit: real servers on private ports.
+//! The test kit: real MariaDB, PostgreSQL, Apache Kafka and the built `rowferry` binary on private ports.
+//!
+//! A test binary has one [`Lab`], which starts each server when it is first asked for and shares it between tests; a
+//! test uses its own database, topics and connector names ([`unique`]). Servers are children of this process and end
+//! with it, however it ends. The kit drives rowferry over HTTP, SQL and Kafka alone and knows nothing of its code.
+//!
+//! Everything here panics when the surroundings fail: a test without its servers cannot go on.
+
+mod compare;
+mod kafka;
+mod lab;
+pub mod mariadb;
+mod postgres;
+mod process;
+mod random;
+mod rest;
+mod rowferry;
+mod topic;
+mod wait;
+
+pub use compare::{MariaTable, assert_same};
+pub use kafka::Kafka;
+pub use lab::{Lab, Scratch, unique};
+pub use mariadb::MariaDb;
+pub use postgres::Postgres;
+pub use process::{Process, Program, Usage, project_folder, target_folder};
+pub use random::Random;
+pub use rest::{Answer, Rest};
+pub use rowferry::{Rowferry, Settings};
+pub use topic::{Entry, Topics};
+pub use wait::{for_condition, wait_until};

@@ -1,0 +1,114 @@
+//! A private PostgreSQL server: user `postgres`, password `secret`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use crate::lab::{Scratch, free_port};
+use crate::process::{Process, Program, find, is_root};
+
+/// A running server. Its data survives [`Postgres::kill`] and [`Postgres::restart`].
+pub struct Postgres {
+    port: u16,
+    program: Program,
+    process: Mutex<Process>,
+}
+
+impl Postgres {
+    /// The account all tests use.
+    pub const USER: &str = "postgres";
+    /// Its password; any is accepted.
+    pub const PASSWORD: &str = "secret";
+
+    /// Makes a data folder and starts a server on a free port. Where this process is root the server runs as `postgres`.
+    pub fn start(scratch: &Scratch, name: &str) -> Self {
+        Self::start_on(scratch, name, free_port())
+    }
+
+    /// The same on a given port.
+    pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
+        let user = is_root().then(|| "postgres".to_owned());
+        let folder = scratch.folder(name, user.as_deref());
+        let data = folder.join("data").display().to_string();
+        let base = Program {
+            name: name.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            folder: folder.clone(),
+            user,
+            log: scratch.log(name),
+        };
+        let initdb = server_program("initdb").display().to_string();
+        let options = ["-A", "trust", "-U", Self::USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-D", &data];
+        let install = std::iter::once(initdb.as_str()).chain(options).map(str::to_owned).collect();
+        Program { args: install, ..base.clone() }.run();
+        let server = server_program("postgres").display().to_string();
+        let port_text = port.to_string();
+        let sockets = folder.display().to_string();
+        // Without fsync the data survives the death of the process, though not of the machine.
+        let mut args = vec![server.as_str(), "-D", &data, "-p", &port_text, "-k", &sockets, "-h", "127.0.0.1"];
+        args.extend(["-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=300"]);
+        let program = Program { args: args.into_iter().map(str::to_owned).collect(), ..base };
+        let process = Mutex::new(start_program(&program, port));
+        Self { port, program, process }
+    }
+
+    /// Its loopback port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `jdbc:postgresql://…` of a database.
+    pub fn jdbc_url(&self, database: &str) -> String {
+        format!("jdbc:postgresql://127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A connection to a database that exists.
+    pub async fn connect(&self, database: &str) -> PgConnection {
+        let (user, password) = (Self::USER, Self::PASSWORD);
+        let url = format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port);
+        PgConnection::connect(&url).await.unwrap_or_else(|error| panic!("connect to {database}: {error}"))
+    }
+
+    /// Makes an empty database and connects to it.
+    pub async fn create_database(&self, database: &str) -> PgConnection {
+        let mut connection = self.connect("postgres").await;
+        let sql = format!("CREATE DATABASE \"{database}\"");
+        connection.execute(AssertSqlSafe(sql)).await.unwrap_or_else(|error| panic!("create {database}: {error}"));
+        self.connect(database).await
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        self.process.lock().expect("lock of the server").kill();
+    }
+
+    /// Starts it again on the same data and port.
+    pub fn restart(&self) {
+        *self.process.lock().expect("lock of the server") = start_program(&self.program, self.port);
+    }
+}
+
+fn start_program(program: &Program, port: u16) -> Process {
+    let process = program.start();
+    let mut probe = std::process::Command::new(server_program("pg_isready"));
+    probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
+    process.ready(Duration::from_secs(60), || probe.status().is_ok_and(|status| status.success()));
+    process
+}
+
+/// A program of the newest installed version; Debian keeps them out of the path.
+fn server_program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<PathBuf> = versions.map(|version| version.path()).collect();
+    versions.sort_by_key(|path| version_number(path));
+    let programs = versions.iter().rev().map(|version| version.join("bin").join(name));
+    programs.into_iter().find(|program| program.is_file()).unwrap_or_else(|| find(name))
+}
+
+fn version_number(path: &Path) -> u32 {
+    path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,216 @@
+//! Child processes that end with this one, and signals to them.
+//!
+//! Linux ends a child when the thread that started it ends (`PR_SET_PDEATHSIG`, set by `setpriv`), so one thread that
+//! lives as long as the process starts them all.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How to start a program: arguments, environment, folder, account.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Name for messages and of the log file.
+    pub name: String,
+    /// Program and arguments.
+    pub args: Vec<String>,
+    /// Environment beside the inherited one.
+    pub env: Vec<(String, String)>,
+    /// Working folder.
+    pub folder: PathBuf,
+    /// Account to run under; needs root.
+    pub user: Option<String>,
+    /// Its standard output and error are appended here.
+    pub log: PathBuf,
+}
+
+impl Program {
+    /// The command line: ends with this process, under the wanted account.
+    fn command(&self) -> Command {
+        let mut command = Command::new("setpriv");
+        if let Some(user) = &self.user {
+            command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
+        }
+        command.args(["--pdeathsig", "KILL", "--"]).args(&self.args).current_dir(&self.folder);
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
+        command.stdin(Stdio::null()).process_group(0);
+        let log = File::options().create(true).append(true).open(&self.log).expect("open the log file");
+        command.stdout(log.try_clone().expect("second handle of the log file")).stderr(log);
+        command
+    }
+
+    /// Starts it and returns at once.
+    pub fn start(&self) -> Process {
+        let child = spawn(self.command()).unwrap_or_else(|error| panic!("cannot start {}: {error}", self.name));
+        Process { child: Mutex::new(child), program: self.clone() }
+    }
+
+    /// Runs it to its end. Panics unless it succeeds, showing the end of its log.
+    pub fn run(&self) {
+        let process = self.start();
+        let status = process.child.lock().expect("lock of the child").wait().expect("wait for the child");
+        assert!(status.success(), "{} ended with {status}:\n{}", self.name, tail(&self.log));
+    }
+}
+
+/// A running child.
+pub struct Process {
+    child: Mutex<Child>,
+    program: Program,
+}
+
+impl Process {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().expect("lock of the child").id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self.child.lock().expect("lock of the child").try_wait(), Ok(None))
+    }
+
+    /// Sends a signal by name, such as `STOP`, `CONT` or `TERM`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-s", signal, &pid]).status().expect("run kill");
+        assert!(status.success(), "kill -s {signal} of {} failed", self.program.name);
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().expect("lock of the child");
+        let _ = child.kill();
+        child.wait().expect("wait for the child");
+    }
+
+    /// `kill -15`, and waits until it is gone; its exit code. Kills it and panics when it takes longer than `within`.
+    pub fn terminate(&self, within: Duration) -> Option<i32> {
+        self.signal("TERM");
+        let end = Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.lock().expect("lock of the child").try_wait().expect("wait for the child")
+            {
+                return status.code();
+            }
+            if Instant::now() > end {
+                self.kill();
+                panic!("{} did not end within {within:?}:\n{}", self.program.name, tail(&self.program.log));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for a condition of the started program; panics when it ends first or `within` is over.
+    pub fn ready(&self, within: Duration, mut is_ready: impl FnMut() -> bool) {
+        let end = Instant::now() + within;
+        while !is_ready() {
+            let name = &self.program.name;
+            assert!(self.is_running(), "{name} ended while starting:\n{}", tail(&self.program.log));
+            assert!(Instant::now() < end, "{name} was not ready within {within:?}:\n{}", tail(&self.program.log));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// CPU time and memory so far.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid())
+    }
+
+    /// The file its output goes to.
+    pub fn log(&self) -> &Path {
+        &self.program.log
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What a process has used, from `/proc`.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// User and system time of all threads.
+    pub cpu: Duration,
+    /// Resident memory now, in bytes.
+    pub resident: u64,
+    /// Largest resident memory so far, in bytes.
+    pub peak: u64,
+}
+
+impl Usage {
+    /// Usage of a process that must be running.
+    pub fn of(pid: u32) -> Self {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc/pid/stat");
+        let after_name = stat.rsplit(')').next().expect("stat has a name");
+        let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("read /proc/pid/status");
+        let bytes = |key: &str| {
+            let line = status.lines().find(|line| line.starts_with(key)).expect("memory line");
+            line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).expect("kilobytes") * 1024
+        };
+        // USER_HZ is 100 on every Linux that Rust supports.
+        Self { cpu: Duration::from_millis(ticks * 10), resident: bytes("VmRSS:"), peak: bytes("VmHWM:") }
+    }
+
+    /// Starts the peak anew (`echo 5 > /proc/pid/clear_refs`).
+    pub fn reset_peak(pid: u32) {
+        let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
+}
+
+type Request = (Command, Sender<io::Result<Child>>);
+
+fn spawn(command: Command) -> io::Result<Child> {
+    static SPAWNER: OnceLock<Sender<Request>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (sender, requests) = channel::<Request>();
+        std::thread::spawn(move || {
+            for (mut command, reply) in requests {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (reply, child) = channel();
+    spawner.send((command, reply)).expect("the spawner lives for ever");
+    child.recv().expect("the spawner answers")
+}
+
+/// Whether this process may take on other accounts.
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+/// The project's folder.
+pub fn project_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("tests/kit is in the project").to_owned()
+}
+
+/// Cargo's target folder, where logs and downloads go.
+pub fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project_folder().join("target"), PathBuf::from)
+}
+
+/// A program by name, looked for where servers are kept as well.
+pub(crate) fn find(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let found = places.map(|place| place.join(name)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/setup"))
+}

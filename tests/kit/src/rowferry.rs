@@ -1,0 +1,159 @@
+//! The built `rowferry` binary as a child: start, REST, kill, freeze, restart.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::lab::{Scratch, free_port};
+use crate::process::{Process, Program};
+use crate::{Rest, target_folder};
+
+/// How to start a worker.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Name for its log, and its worker group.
+    pub name: String,
+    /// Arguments, `serve` or `dev` first.
+    pub args: Vec<String>,
+    /// Worker keys by their Kafka Connect names; passed as `CONNECT_*` variables.
+    pub keys: Vec<(String, String)>,
+    /// REST port; a free one if 0.
+    pub port: u16,
+}
+
+impl Settings {
+    /// `rowferry serve` on a broker, with a short flush interval and a group of its own.
+    pub fn serve(name: &str, brokers: String) -> Self {
+        let key = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let keys = vec![
+            key("bootstrap.servers", &brokers),
+            key("group.id", name),
+            key("offset.storage.topic", &format!("{name}-offsets")),
+            key("offset.flush.interval.ms", "1000"),
+        ];
+        Self { name: name.to_owned(), args: vec!["serve".to_owned()], keys, port: 0 }
+    }
+
+    /// `rowferry dev`.
+    pub fn dev(name: &str) -> Self {
+        Self { name: name.to_owned(), args: vec!["dev".to_owned()], keys: Vec::new(), port: 0 }
+    }
+
+    /// One more worker key.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.keys.retain(|(known, _)| known != key);
+        self.keys.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The port its REST API listens on.
+    pub fn on_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+}
+
+/// A worker. What it stores survives [`Rowferry::kill`] and [`Rowferry::restart`].
+pub struct Rowferry {
+    program: Program,
+    process: Mutex<Process>,
+    rest: Rest,
+}
+
+impl Rowferry {
+    /// Starts a worker in a folder of its own and waits until its REST API answers.
+    pub fn start(scratch: &Scratch, settings: Settings) -> Self {
+        let port = if settings.port == 0 { free_port() } else { settings.port };
+        let folder = scratch.folder(&settings.name, None);
+        let mut env: Vec<(String, String)> =
+            settings.keys.iter().map(|(key, value)| (variable(key), value.clone())).collect();
+        env.push((variable("listeners"), format!("http://127.0.0.1:{port}")));
+        let mut args = vec![binary().display().to_string()];
+        args.extend(settings.args);
+        let log = scratch.log(&settings.name);
+        let program = Program { name: settings.name, args, env, folder, user: None, log };
+        let process = Mutex::new(start_program(&program, port));
+        Self { program, process, rest: Rest::new(&format!("http://127.0.0.1:{port}")) }
+    }
+
+    /// Its REST API.
+    pub fn rest(&self) -> &Rest {
+        &self.rest
+    }
+
+    fn process(&self) -> MutexGuard<'_, Process> {
+        self.process.lock().expect("lock of the worker")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process().pid()
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.process().is_running()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        self.process().kill();
+    }
+
+    /// SIGTERM, and waits for its end; its exit code.
+    pub fn stop(&self, within: Duration) -> Option<i32> {
+        self.process().terminate(within)
+    }
+
+    /// SIGSTOP: it stands still until [`Self::thaw`].
+    pub fn freeze(&self) {
+        self.process().signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.process().signal("CONT");
+    }
+
+    /// Starts it again with the same settings, store and port, after [`Self::kill`] or [`Self::stop`].
+    pub fn restart(&self) {
+        let port = self.rest.base().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        *self.process() = start_program(&self.program, port);
+    }
+
+    /// All it has logged so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.program.log).unwrap_or_default()).into_owned()
+    }
+}
+
+/// `offset.flush.interval.ms` becomes `CONNECT_OFFSET_FLUSH_INTERVAL_MS`.
+fn variable(key: &str) -> String {
+    format!("CONNECT_{}", key.replace('.', "_").to_uppercase())
+}
+
+fn start_program(program: &Program, port: u16) -> Process {
+    let process = program.start();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    process.ready(Duration::from_secs(60), || answers(address));
+    process
+}
+
+/// Whether `GET /` is answered with 200.
+fn answers(address: std::net::SocketAddr) -> bool {
+    use std::io::{Read, Write};
+    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)) else { return false };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    let sent = stream.write_all(request.as_bytes());
+    sent.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+/// The binary under test: `ROWFERRY_BIN`, what cargo built for this test run, or the one in the target folder.
+fn binary() -> PathBuf {
+    let named = std::env::var_os("ROWFERRY_BIN").or_else(|| std::env::var_os("CARGO_BIN_EXE_rowferry"));
+    let binary = named.map_or_else(|| target_folder().join("release/rowferry"), PathBuf::from);
+    assert!(binary.is_file(), "{} does not exist: run cargo build --release", binary.display());
+    binary
+}

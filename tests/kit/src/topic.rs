@@ -1,0 +1,154 @@
+//! Producing to and reading from topics with librdkafka, and making them.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One record as it is in a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Partition.
+    pub partition: i32,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Key, if any.
+    pub key: Option<Vec<u8>>,
+    /// Value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Timestamp in milliseconds.
+    pub timestamp: Option<i64>,
+    /// Headers in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Entry {
+    /// The value as JSON; `Null` for a tombstone.
+    pub fn json(&self) -> serde_json::Value {
+        let Some(value) = &self.value else { return serde_json::Value::Null };
+        serde_json::from_slice(value).expect("a value of JSON")
+    }
+
+    /// The value as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(self.value.as_deref().unwrap_or_default()).expect("a value of text")
+    }
+
+    /// The key as text.
+    pub fn key_text(&self) -> &str {
+        std::str::from_utf8(self.key.as_deref().unwrap_or_default()).expect("a key of text")
+    }
+}
+
+/// A client of one broker's topics.
+pub struct Topics {
+    brokers: String,
+}
+
+impl Topics {
+    /// Of the broker at `host:port`.
+    pub fn new(brokers: &str) -> Self {
+        Self { brokers: brokers.to_owned() }
+    }
+
+    /// Settings of a client.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("log_level", "2");
+        config
+    }
+
+    /// Whether the broker answers a metadata request.
+    pub(crate) fn broker_answers(&self) -> bool {
+        let client: BaseProducer = self.client().create().expect("producer");
+        let answer = client.client().fetch_metadata(None, Duration::from_secs(2));
+        answer.is_ok_and(|metadata| !metadata.brokers().is_empty())
+    }
+
+    /// Makes a topic.
+    pub async fn create(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let made = admin.create_topics([&new], &options).await.expect("create a topic");
+        made.into_iter().for_each(|result| drop(result.expect("create a topic")));
+    }
+
+    /// Writes records, key and value, to partition 0, and waits until the broker has them.
+    pub fn produce(&self, topic: &str, records: &[(Option<&str>, Option<&str>)]) {
+        let producer: BaseProducer = self.client().set("linger.ms", "5").create().expect("producer");
+        for (key, value) in records {
+            let record = || {
+                let mut record = BaseRecord::<str, str>::to(topic).partition(0);
+                record.key = *key;
+                record.payload = *value;
+                record
+            };
+            while let Err((error, _)) = producer.send(record()) {
+                let full = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+                assert!(full, "produce to {topic}: {error}");
+                producer.poll(Duration::from_millis(10));
+            }
+        }
+        producer.flush(PATIENCE).expect("flush");
+    }
+
+    /// All committed records that the topic holds now, by partition and offset; none when it does not exist.
+    pub fn read(&self, topic: &str) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        self.each(topic, |entry| entries.push(entry));
+        entries.sort_by_key(|entry| (entry.partition, entry.offset));
+        entries
+    }
+
+    /// Hands over each committed record that the topic holds now.
+    pub fn each(&self, topic: &str, mut visit: impl FnMut(Entry)) {
+        let mut config = self.client();
+        config.set("group.id", "kit").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        let consumer: BaseConsumer = config.set("isolation.level", "read_committed").create().expect("consumer");
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+        let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+        let mut from = TopicPartitionList::new();
+        for &partition in &partitions {
+            from.add_partition_offset(topic, partition, Offset::Beginning).expect("offset");
+        }
+        consumer.assign(&from).expect("assign");
+        let (mut at_end, end) = (0, Instant::now() + Duration::from_secs(300));
+        while at_end < partitions.len() {
+            assert!(Instant::now() < end, "{topic} was not read within 5 minutes");
+            match consumer.poll(Duration::from_secs(1)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => at_end += 1,
+                Some(Err(error)) => panic!("read {topic}: {error}"),
+                Some(Ok(message)) => visit(entry(&message)),
+            }
+        }
+    }
+
+    /// Waits until the topic holds at least `count` records, and returns them.
+    pub async fn wait_for(&self, topic: &str, count: usize, within: Duration) -> Vec<Entry> {
+        let what = format!("{count} records in {topic}");
+        crate::wait_until(&what, within, async || Some(self.read(topic)).filter(|found| found.len() >= count)).await
+    }
+}
+
+fn entry(message: &impl Message) -> Entry {
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+    });
+    Entry {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        timestamp: message.timestamp().to_millis(),
+        headers: headers.unwrap_or_default(),
+    }
+}
