@@ -1,8 +1,8 @@
-//! The one file that names concrete connectors, converters and transforms.
+//! The one file that names concrete connectors, converters, transforms and predicates.
 
 use std::sync::Arc;
 
-use connector_api::{Config, Converter, Error, Plugin, Sink, Source};
+use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform};
 
 /// A connector of either direction.
 #[derive(Clone)]
@@ -24,9 +24,13 @@ impl Connector {
 
     /// `source` or `sink`, as REST answers have it.
     pub fn type_name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    fn kind(&self) -> PluginKind {
         match self {
-            Self::Source(_) => "source",
-            Self::Sink(_) => "sink",
+            Self::Source(_) => PluginKind::Source,
+            Self::Sink(_) => PluginKind::Sink,
         }
     }
 }
@@ -42,16 +46,113 @@ pub enum ConverterRole {
     Header,
 }
 
+/// What kind of plug-in it is, in the order in which they are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are Kafka Connect's own names")]
+pub enum PluginKind {
+    Sink,
+    Source,
+    Transformation,
+    Predicate,
+    Converter,
+    HeaderConverter,
+}
+
+impl PluginKind {
+    /// Its name in REST answers, such as `header_converter`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sink => "sink",
+            Self::Source => "source",
+            Self::Transformation => "transformation",
+            Self::Predicate => "predicate",
+            Self::Converter => "converter",
+            Self::HeaderConverter => "header_converter",
+        }
+    }
+
+    /// The end of a simple class name that may be left out (`PluginUtils.prunedName` of Kafka Connect).
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Sink | Self::Source => "Connector",
+            Self::Transformation => "Transformation",
+            Self::Predicate => "Predicate",
+            Self::Converter => "Converter",
+            Self::HeaderConverter => "HeaderConverter",
+        }
+    }
+
+    /// Whether `asked` names `class`: whole, by its simple name, or by its simple name without the suffix.
+    fn names(self, class: &str, asked: &str) -> bool {
+        let simple = class.rsplit('.').next().unwrap_or(class);
+        let pruned = simple.strip_suffix(self.suffix()).filter(|pruned| !pruned.is_empty());
+        asked == class || asked == simple || pruned == Some(asked)
+    }
+
+    fn finds(self, plugin: &dyn Plugin, asked: &str) -> bool {
+        std::iter::once(&plugin.class()).chain(plugin.other_classes()).any(|class| self.names(class, asked))
+    }
+}
+
+/// What a plug-in without a type of its own tells about itself; its version is this program's.
+#[derive(Clone, Copy)]
+pub struct Described {
+    /// Its full class name.
+    pub class: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+    /// Checks across keys.
+    pub check: fn(&Config, &mut Report),
+}
+
+impl Plugin for Described {
+    fn class(&self) -> &'static str {
+        self.class
+    }
+
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        self.keys
+    }
+
+    fn check(&self, config: &Config, report: &mut Report) {
+        (self.check)(config, report);
+    }
+}
+
+/// A plug-in and how it is made from its own settings (prefix already cut off).
+#[derive(Clone, Copy)]
+pub struct Maker<Make> {
+    /// What it tells about itself.
+    pub plugin: Described,
+    /// Makes it. Errors: `Config` for a bad setting.
+    pub make: Make,
+}
+
+/// A converter; the role is what it is to be used for.
+pub type ConverterMaker = Maker<fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>>;
+/// A transform.
+pub type TransformMaker = Maker<fn(&Config) -> Result<Box<dyn Transform>, Error>>;
+/// A predicate.
+pub type PredicateMaker = Maker<fn(&Config) -> Result<Box<dyn Predicate>, Error>>;
+
 /// Everything that can be named in a connector's configuration.
 #[derive(Clone, Default)]
 pub struct Registry {
     connectors: Vec<Connector>,
+    converters: &'static [ConverterMaker],
+    header_converters: &'static [ConverterMaker],
+    transforms: &'static [TransformMaker],
+    predicates: &'static [PredicateMaker],
 }
 
 impl Registry {
     /// All that is built in.
     pub fn built_in() -> Self {
-        Self { connectors: Vec::new() }
+        Self { connectors: Vec::new(), converters: &[], header_converters: &[], transforms: &[], predicates: &[] }
     }
 
     /// All connectors.
@@ -62,13 +163,79 @@ impl Registry {
     /// The connector of that `connector.class`: full class name (ours or a peer's), simple name, or the simple name
     /// without its last `Connector`.
     pub fn connector(&self, class: &str) -> Option<&Connector> {
-        self.connectors.iter().find(|c| c.plugin().class() == class)
+        self.connectors.iter().find(|c| c.kind().finds(c.plugin(), class))
+    }
+
+    /// All plug-ins of that kind.
+    pub fn plugins(&self, kind: PluginKind) -> Vec<&dyn Plugin> {
+        fn of<Make>(makers: &'static [Maker<Make>]) -> Vec<&'static dyn Plugin> {
+            makers.iter().map(|m| &m.plugin as &dyn Plugin).collect()
+        }
+        match kind {
+            PluginKind::Sink | PluginKind::Source => {
+                self.connectors.iter().filter(|c| c.kind() == kind).map(Connector::plugin).collect()
+            }
+            PluginKind::Transformation => of(self.transforms),
+            PluginKind::Predicate => of(self.predicates),
+            PluginKind::Converter => of(self.converters),
+            PluginKind::HeaderConverter => of(self.header_converters),
+        }
+    }
+
+    /// The plug-in of that kind and name; names as in [`Registry::connector`].
+    pub fn plugin(&self, kind: PluginKind, class: &str) -> Option<&dyn Plugin> {
+        self.plugins(kind).into_iter().find(|plugin| kind.finds(*plugin, class))
     }
 
     /// A new converter of that class with its own settings (prefix already cut off).
     /// Errors: `Config` for an unknown class or a bad setting.
     pub fn converter(&self, class: &str, role: ConverterRole, config: &Config) -> Result<Box<dyn Converter>, Error> {
-        let _ = (role, config);
-        Err(Error::config(format!("converter class {class} could not be found")))
+        let (kind, makers) = match role {
+            ConverterRole::Key | ConverterRole::Value => (PluginKind::Converter, self.converters),
+            ConverterRole::Header => (PluginKind::HeaderConverter, self.header_converters),
+        };
+        (find(kind, makers, class)?.make)(role, config)
+    }
+
+    /// A new transform of that class with its own settings (prefix already cut off).
+    /// Errors: `Config` for an unknown class or a bad setting.
+    pub fn transform(&self, class: &str, config: &Config) -> Result<Box<dyn Transform>, Error> {
+        (find(PluginKind::Transformation, self.transforms, class)?.make)(config)
+    }
+
+    /// A new predicate of that class with its own settings (prefix already cut off).
+    /// Errors: `Config` for an unknown class or a bad setting.
+    pub fn predicate(&self, class: &str, config: &Config) -> Result<Box<dyn Predicate>, Error> {
+        (find(PluginKind::Predicate, self.predicates, class)?.make)(config)
+    }
+}
+
+fn find<Make>(kind: PluginKind, makers: &'static [Maker<Make>], class: &str) -> Result<&'static Maker<Make>, Error> {
+    makers
+        .iter()
+        .find(|maker| kind.finds(&maker.plugin, class))
+        .ok_or_else(|| Error::config(format!("{} class {class} could not be found", kind.name())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PluginKind;
+
+    #[test]
+    fn a_class_answers_to_its_full_simple_and_pruned_name_only() {
+        let class = "io.confluent.connect.jdbc.JdbcSourceConnector";
+        for (asked, want) in [
+            (class, true),
+            ("JdbcSourceConnector", true),
+            ("JdbcSource", true),
+            ("jdbcsource", false),
+            ("JdbcSourceConnecto", false),
+            ("jdbc.JdbcSourceConnector", false),
+            ("", false),
+        ] {
+            assert_eq!(PluginKind::Source.names(class, asked), want, "{asked}");
+        }
+        assert!(PluginKind::Converter.names("a.b.JsonConverter", "Json"));
+        assert!(PluginKind::Transformation.names("a.b.HoistField$Value", "HoistField$Value"));
     }
 }

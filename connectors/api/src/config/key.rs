@@ -109,6 +109,10 @@ pub struct Key {
     pub aliases: &'static [&'static str],
     /// Keys whose visibility or recommended values depend on it.
     pub dependents: &'static [&'static str],
+    /// Values that a form offers; a [`Report`](super::Report) may name others.
+    pub recommended: &'static [&'static str],
+    /// Its place in its form group; `None` counts the keys of its group in this table, from 1.
+    pub order: Option<i32>,
     /// Not part of forms and documentation (task keys the connector writes itself).
     pub internal: bool,
 }
@@ -128,6 +132,8 @@ impl Key {
             doc,
             aliases: &[],
             dependents: &[],
+            recommended: &[],
+            order: None,
             internal: false,
         }
     }
@@ -168,6 +174,20 @@ impl Key {
         self
     }
 
+    /// Sets the values that a form offers.
+    #[must_use]
+    pub const fn recommended(mut self, recommended: &'static [&'static str]) -> Self {
+        self.recommended = recommended;
+        self
+    }
+
+    /// Sets its place in its form group.
+    #[must_use]
+    pub const fn order(mut self, order: i32) -> Self {
+        self.order = Some(order);
+        self
+    }
+
     /// Marks it as internal.
     #[must_use]
     pub const fn internal(mut self) -> Self {
@@ -178,21 +198,48 @@ impl Key {
     /// Parses and checks a value, or the default when there is none.
     /// Errors: the full text, such as `Invalid value x for configuration k: Not a number of type INT`.
     pub fn parse(&self, raw: Option<&str>) -> Result<Parsed, String> {
+        let (parsed, errors) = self.evaluate(raw);
+        errors.into_iter().next().map_or(Ok(parsed), Err)
+    }
+
+    /// The value as far as it can be parsed (a form shows it), and every text about it, as `ConfigDef.validate` does:
+    /// a number that cannot be parsed fails its range as well.
+    pub fn evaluate(&self, raw: Option<&str>) -> (Parsed, Vec<String>) {
         let text = match (raw, self.default) {
             (Some(text), _) => text.trim(),
             (None, Default::Text(text)) => text,
-            (None, Default::Null) => return Ok(Parsed::Null),
+            (None, Default::Null) => return (Parsed::Null, Vec::new()),
             (None, Default::Required) => {
-                return Err(format!("Missing required configuration \"{}\" which has no default value.", self.name));
+                let missing = format!("Missing required configuration \"{}\" which has no default value.", self.name);
+                return (Parsed::Null, vec![missing]);
             }
         };
-        let invalid = |reason: String| {
-            let shown = if self.ty == Type::Password { "[hidden]" } else { text };
-            format!("Invalid value {shown} for configuration {}: {reason}", self.name)
+        let shown = if self.ty == Type::Password { "[hidden]" } else { text };
+        let mut errors = Vec::new();
+        let parsed = match self.parse_type(text) {
+            Ok(parsed) => {
+                errors.extend(self.verify(text, &parsed).err().map(|reason| self.invalid(shown, &reason)));
+                parsed
+            }
+            Err(reason) => {
+                errors.push(self.invalid(shown, &reason));
+                errors.extend(self.refuse_null());
+                Parsed::Null
+            }
         };
-        let parsed = self.parse_type(text).map_err(&invalid)?;
-        self.verify(text, &parsed).map_err(invalid)?;
-        Ok(parsed)
+        (parsed, errors)
+    }
+
+    /// The text about a null in the place of a value, where the check does not let it pass.
+    pub fn refuse_null(&self) -> Option<String> {
+        match self.check {
+            Check::AtLeast(_) | Check::Between(..) => Some(self.invalid("null", "Value must be non-null")),
+            _ => None,
+        }
+    }
+
+    fn invalid(&self, shown: &str, reason: &str) -> String {
+        format!("Invalid value {shown} for configuration {}: {reason}", self.name)
     }
 
     fn parse_type(&self, text: &str) -> Result<Parsed, String> {

@@ -20,6 +20,8 @@ pub struct Report {
     pub warnings: Vec<Problem>,
     /// Values found for a key (tables, columns), for forms.
     pub recommended: Vec<(String, Vec<String>)>,
+    /// Keys that a form leaves out, because other keys make them meaningless.
+    pub hidden: Vec<String>,
 }
 
 impl Report {
@@ -38,6 +40,16 @@ impl Report {
         self.warnings.push(Problem { key: key.to_owned(), message: message.into() });
     }
 
+    /// Names the values that a form offers for a key, in place of those in its declaration.
+    pub fn recommend(&mut self, key: &str, values: Vec<String>) {
+        self.recommended.push((key.to_owned(), values));
+    }
+
+    /// Leaves a key out of forms.
+    pub fn hide(&mut self, key: &str) {
+        self.hidden.push(key.to_owned());
+    }
+
     /// Whether there are no errors.
     pub fn is_ok(&self) -> bool {
         self.errors.is_empty()
@@ -48,6 +60,7 @@ impl Report {
         self.errors.extend(other.errors);
         self.warnings.extend(other.warnings);
         self.recommended.extend(other.recommended);
+        self.hidden.extend(other.hidden);
     }
 }
 
