@@ -2,3 +2,9 @@
 //!
 //! Pure parts (`dialect`, `source::query`, `sink::group`, `sink::evolve`) hold SQL text, types and decisions; `driver`
 //! alone does I/O.
+
+pub mod catalog;
+pub mod dialect;
+pub mod driver;
+pub mod ident;
+pub mod url;

@@ -1,0 +1,85 @@
+//! What a database tells about its tables and columns.
+
+use crate::ident::TableId;
+
+/// One column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnMeta {
+    /// Its name.
+    pub name: String,
+    /// Type name in lower case without length (`decimal`).
+    pub data_type: String,
+    /// The whole type text as the server gives it (`decimal(10,2) unsigned`).
+    pub column_type: String,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// Its place in the primary key, from 0.
+    pub key_position: Option<usize>,
+    /// Whether the server numbers it by itself (AUTO_INCREMENT, identity, serial).
+    pub auto_increment: bool,
+    /// Whether the server computes it (GENERATED ALWAYS AS).
+    pub generated: bool,
+    /// Left out of `SELECT *` (MariaDB's INVISIBLE).
+    pub invisible: bool,
+    /// Default as the server's text.
+    pub default: Option<String>,
+    /// Greatest length in characters, for text; in bytes, for binary strings.
+    pub length: Option<u64>,
+    /// Digits in all, for numbers.
+    pub precision: Option<i32>,
+    /// Digits after the point, for decimals.
+    pub scale: Option<i32>,
+    /// Digits of the fractional second, for date-times.
+    pub fraction: Option<u32>,
+    /// Character set, for text.
+    pub charset: Option<String>,
+}
+
+/// One table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableMeta {
+    /// Its full name, as the server spells it.
+    pub id: TableId,
+    /// Its columns in order.
+    pub columns: Vec<ColumnMeta>,
+    /// Columns of the primary key in key order; empty if there is none.
+    pub primary_key: Vec<String>,
+    /// Columns of each unique index other than the primary key.
+    pub unique: Vec<Vec<String>>,
+    /// Whether it is a view.
+    pub is_view: bool,
+    /// Rows as the server's statistics estimate them.
+    pub rows_estimated: Option<u64>,
+}
+
+impl TableMeta {
+    /// The column of exactly that name, else the only one that differs in letter case alone.
+    pub fn column(&self, name: &str) -> Option<&ColumnMeta> {
+        self.columns.iter().find(|c| c.name == name).or_else(|| {
+            let mut alike = self.columns.iter().filter(|c| c.name.to_lowercase() == name.to_lowercase());
+            alike.next().filter(|_| alike.next().is_none())
+        })
+    }
+}
+
+/// A table in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableName {
+    /// Its full name.
+    pub id: TableId,
+    /// JDBC's type name: `TABLE`, `VIEW`, `SYSTEM TABLE`, `PARTITIONED TABLE`, …
+    pub table_type: String,
+}
+
+/// Which tables a listing shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFilter {
+    /// Exactly this catalog (MariaDB's and MySQL's database); `None`: the connection's own.
+    pub catalog: Option<String>,
+    /// All catalogs, whatever `catalog` says.
+    pub all_catalogs: bool,
+    /// LIKE pattern of schemas; `None`: all but the system's.
+    pub schema: Option<String>,
+    /// JDBC's type names; empty: `TABLE`.
+    pub types: Vec<String>,
+}

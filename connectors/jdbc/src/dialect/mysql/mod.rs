@@ -1,0 +1,108 @@
+//! MariaDB and MySQL: quoting, limits, error numbers.
+
+pub mod wire;
+
+use connector_api::Kind;
+
+use super::{Dialect, Limits};
+
+/// The dialect of MariaDB and MySQL.
+#[derive(Clone, Copy, Debug)]
+pub struct MySql;
+
+impl Dialect for MySql {
+    fn name(&self) -> &'static str {
+        "MariaDB/MySQL"
+    }
+
+    /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default since MariaDB 10.2.4.
+    fn limits(&self) -> Limits {
+        Limits { params: 65_535, identifier: 64, packet: 16 * 1024 * 1024 }
+    }
+
+    fn quote_char(&self) -> char {
+        '`'
+    }
+
+    fn placeholder(&self, _number: usize, out: &mut String) {
+        out.push('?');
+    }
+
+    /// Numbers from MariaDB's error code list; SQLSTATE classes from the SQL standard for the rest.
+    fn classify(&self, code: &str, sqlstate: &str) -> Kind {
+        match code.parse::<u16>().unwrap_or_default() {
+            // too many connections, server shutdown, lock wait, deadlock, killed, connection lost, row changed since
+            // last read, read-only while failing over, backup or Galera not ready
+            1020
+            | 1040
+            | 1041
+            | 1042
+            | 1043
+            | 1053
+            | 1152
+            | 1154..=1161
+            | 1184
+            | 1203
+            | 1205
+            | 1206
+            | 1213
+            | 1226
+            | 1290
+            | 1317
+            | 1614
+            | 1637
+            | 1836
+            | 1927
+            | 1969
+            | 2000..=2013
+            | 3024
+            | 3101
+            | 3168 => Kind::Retry,
+            1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370 | 1410 | 1698 | 1820
+            | 1862 | 3118 | 3159 | 4151 => Kind::Denied,
+            // wrong values and broken constraints, by row
+            1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1416
+            | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586 | 1644 | 1690 | 1761 | 1762 | 3140
+            | 3156 | 3819 | 4025 => Kind::Record,
+            _ => match sqlstate.get(..2).unwrap_or_default() {
+                "08" | "40" | "70" => Kind::Retry,
+                "28" => Kind::Denied,
+                "22" | "23" => Kind::Record,
+                _ => Kind::Config,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Kind;
+
+    use super::MySql;
+    use crate::dialect::Dialect;
+    use crate::ident::TableId;
+
+    #[test]
+    fn identifiers_are_quoted_and_quotes_doubled() {
+        assert_eq!(MySql.table(&TableId::in_catalog("a.b", "t`x")), "`a.b`.`t``x`");
+    }
+
+    #[test]
+    fn server_errors_have_kinds() {
+        for (code, state, kind) in [
+            ("1213", "40001", Kind::Retry),
+            ("1205", "HY000", Kind::Retry),
+            ("2013", "HY000", Kind::Retry),
+            ("1045", "28000", Kind::Denied),
+            ("1142", "42000", Kind::Denied),
+            ("1054", "42S22", Kind::Config),
+            ("1146", "42S02", Kind::Config),
+            ("1049", "42000", Kind::Config),
+            ("1264", "22003", Kind::Record),
+            ("1062", "23000", Kind::Record),
+            ("9999", "22007", Kind::Record),
+        ] {
+            assert_eq!(MySql.classify(code, state), kind, "{code} {state}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What sqlx reports, as an [`Error`] with its kind.
+
+use connector_api::{Error, Kind};
+use sqlx::mysql::MySqlDatabaseError;
+
+use crate::dialect::Dialect;
+
+/// The error with its kind; `place` is `host:port/database` for the text.
+///
+/// The server's own text stands in the message where it names tables or columns, and is left to the cause where it
+/// may hold a value of a row.
+pub(super) fn classify(dialect: &dyn Dialect, place: &str, error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Database(server) => {
+            let sqlstate = server.code().unwrap_or_default().into_owned();
+            let code = server
+                .try_downcast_ref::<MySqlDatabaseError>()
+                .map_or_else(String::new, |mysql| mysql.number().to_string());
+            let kind = dialect.classify(&code, &sqlstate);
+            let shown = if code.is_empty() { sqlstate } else { format!("{code}, SQLSTATE {sqlstate}") };
+            let text = match kind {
+                Kind::Record => without_values(server.message()),
+                _ => server.message().to_owned(),
+            };
+            Error::new(kind, format!("the database refused ({shown}): {text}")).caused_by(sqlx::Error::Database(server))
+        }
+        sqlx::Error::Io(cause) => {
+            Error::retry(format!("connection to {place} failed: {cause}")).caused_by(sqlx::Error::Io(cause))
+        }
+        sqlx::Error::Tls(cause) => Error::config(format!(
+            "TLS with {place} failed: {cause}; check the server's certificate or set sslMode in connection.url"
+        )),
+        sqlx::Error::Configuration(cause) => Error::config(format!("connecting to {place}: {cause}")),
+        sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            Error::retry(format!("the answer of {place} could not be read; the connection is given up"))
+                .caused_by(error)
+        }
+        other => Error::fatal(format!("unexpected answer of {place}")).caused_by(other),
+    }
+}
+
+/// Whether the connection cannot be used any more after this error.
+pub(super) fn loses_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(server) => match server.try_downcast_ref::<MySqlDatabaseError>() {
+            Some(mysql) => matches!(mysql.number(), 1053 | 1152..=1161 | 1184 | 1927 | 2006 | 2013),
+            None => server.code().is_some_and(|c| c.starts_with("08") || c.starts_with("57P")),
+        },
+        _ => false,
+    }
+}
+
+/// A server's text about a value, without the value: servers quote the offending value, and names of columns and keys.
+/// From the first quote that is no name's up to the last ` for ` everything is cut.
+fn without_values(text: &str) -> String {
+    let is_name =
+        |at: usize| ["column ", "Column ", "key ", "field ", "Field "].iter().any(|w| text[..at].ends_with(w));
+    let mut quotes = text.match_indices('\'').map(|(at, _)| at);
+    while let Some(at) = quotes.next() {
+        if is_name(at) {
+            quotes.next();
+            continue;
+        }
+        let rest = text[at..].rfind(" for ").map_or("", |end| &text[at + end..]);
+        return format!("{}'…'{rest}", &text[..at]);
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn values_are_cut_out_of_server_texts_and_names_kept() {
+        for (text, want) in [
+            ("Duplicate entry 'it's 4711' for key 'PRIMARY'", "Duplicate entry '…' for key 'PRIMARY'"),
+            ("Data too long for column 'name' at row 1", "Data too long for column 'name' at row 1"),
+            (
+                "Incorrect integer value: 'geheim' for column `d`.`t`.`a` at row 1",
+                "Incorrect integer value: '…' for column `d`.`t`.`a` at row 1",
+            ),
+            ("Column 'a' cannot be null", "Column 'a' cannot be null"),
+        ] {
+            assert_eq!(without_values(text), want);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What `information_schema` of MariaDB and MySQL tells about tables.
+
+use connector_api::{Result, Value};
+
+use super::mysql::MySqlSession;
+use super::{Param, Session};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::ident::TableId;
+
+const TABLE: &str = "SELECT table_schema, table_name, table_type, table_rows FROM information_schema.tables \
+     WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ?";
+
+const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, extra, column_default, \
+     character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
+     FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
+
+const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
+     WHERE table_schema = ? AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
+
+/// A table with its columns and keys, see [`Session::table`].
+pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
+    let catalog = id.catalog.as_deref().or(id.schema.as_deref());
+    let catalog = catalog.map_or(Param::Null, |c| Param::Text(c.into()));
+    let found = session.query(TABLE, &[catalog, Param::Text(id.table.as_str().into())]).await?;
+    let Some(row) = found.into_iter().next() else { return Ok(None) };
+    let (catalog, table, kind) = (text(&row[0]), text(&row[1]), text(&row[2]));
+    let name = [Param::Text(catalog.as_str().into()), Param::Text(table.as_str().into())];
+    let columns = session.query(COLUMNS, &name).await?;
+    let indexes = session.query(INDEXES, &name).await?;
+    let (primary_key, unique) = keys(&indexes);
+    let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
+    for (position, key) in primary_key.iter().enumerate() {
+        if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
+            column.key_position = Some(position);
+        }
+    }
+    Ok(Some(TableMeta {
+        rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
+        is_view: kind.ends_with("VIEW"),
+        id: TableId::in_catalog(catalog, table),
+        columns,
+        primary_key,
+        unique,
+    }))
+}
+
+fn column(row: &[Value]) -> ColumnMeta {
+    let extra = text(&row[4]).to_lowercase();
+    let number = |n: usize| row[n].as_i64().or_else(|| row[n].as_str()?.parse().ok());
+    ColumnMeta {
+        name: text(&row[0]),
+        data_type: text(&row[1]).to_lowercase(),
+        column_type: text(&row[2]).to_lowercase(),
+        nullable: text(&row[3]) == "YES",
+        key_position: None,
+        auto_increment: extra.contains("auto_increment"),
+        generated: extra.contains("virtual generated") || extra.contains("stored generated"),
+        invisible: extra.contains("invisible"),
+        default: (!row[5].is_null()).then(|| text(&row[5])),
+        length: number(6).and_then(|n| n.try_into().ok()),
+        precision: number(7).and_then(|n| n.try_into().ok()),
+        scale: number(8).and_then(|n| n.try_into().ok()),
+        fraction: number(9).and_then(|n| n.try_into().ok()),
+        charset: (!row[10].is_null()).then(|| text(&row[10])),
+    }
+}
+
+/// The primary key, and the other unique indexes over whole columns.
+fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
+    for row in rows {
+        let (index, column, whole) = (text(&row[0]), text(&row[1]), row[2].is_null() && !row[1].is_null());
+        match indexes.last_mut() {
+            Some((name, columns, all_whole)) if *name == index => {
+                columns.push(column);
+                *all_whole &= whole;
+            }
+            _ => indexes.push((index, vec![column], whole)),
+        }
+    }
+    let primary = indexes.iter().find(|i| i.0 == "PRIMARY").map(|i| i.1.clone()).unwrap_or_default();
+    let unique = indexes.into_iter().filter(|i| i.0 != "PRIMARY" && i.2).map(|i| i.1).collect();
+    (primary, unique)
+}
+
+/// Tables and views, see [`Session::tables`].
+pub(super) async fn tables(session: &mut MySqlSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+    let mut sql = "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE ".to_owned();
+    let mut params = Vec::new();
+    if filter.all_catalogs {
+        sql.push_str("table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')");
+    } else {
+        sql.push_str("table_schema = COALESCE(?, DATABASE())");
+        params.push(filter.catalog.as_deref().map_or(Param::Null, |c| Param::Text(c.into())));
+    }
+    sql.push_str(" ORDER BY table_schema, table_name");
+    let rows = session.query(&sql, &params).await?;
+    let tables = rows.iter().map(|row| TableName {
+        id: TableId::in_catalog(text(&row[0]), text(&row[1])),
+        table_type: jdbc_type(&text(&row[2])).to_owned(),
+    });
+    let wanted = |t: &TableName| match filter.types.as_slice() {
+        [] => t.table_type == "TABLE",
+        types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
+    };
+    Ok(tables.filter(wanted).collect())
+}
+
+/// JDBC's name of a table type.
+fn jdbc_type(server: &str) -> &str {
+    match server {
+        "BASE TABLE" | "SYSTEM VERSIONED" => "TABLE",
+        "SYSTEM VIEW" => "SYSTEM TABLE",
+        other => other,
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.to_string(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::I64(n) => n.to_string(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::keys;
+
+    #[test]
+    fn a_unique_index_over_a_prefix_is_no_key() {
+        let row = |index: &str, column: &str, part: Option<i64>| {
+            vec![Value::Text(index.into()), Value::Text(column.into()), part.map_or(Value::Null, Value::I64)]
+        };
+        let rows = [
+            row("PRIMARY", "b", None),
+            row("PRIMARY", "a", None),
+            row("u1", "c", None),
+            row("u2", "d", Some(10)),
+            row("u2", "e", None),
+        ];
+        let (primary, unique) = keys(&rows);
+        assert_eq!((primary, unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()]]));
+    }
+}

@@ -1,0 +1,360 @@
+//! Connection URLs: JDBC's and the databases' own, into one [`Target`].
+//!
+//! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
+
+use std::fmt;
+
+use connector_api::{Config, Error, Result};
+
+/// The kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Database {
+    /// MariaDB and MySQL.
+    MySql,
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// Whose JDBC driver a URL names; the two map a few column types differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `jdbc:mysql:`, `mysql:`
+    MySql,
+    /// `jdbc:mariadb:`, `mariadb:`
+    MariaDb,
+    /// `jdbc:postgresql:`, `postgres:`, `postgresql:`
+    Postgres,
+    /// `jdbc:sqlite:`, `sqlite:`
+    Sqlite,
+}
+
+impl Scheme {
+    /// The database behind it.
+    pub fn database(self) -> Database {
+        match self {
+            Self::MySql | Self::MariaDb => Database::MySql,
+            Self::Postgres => Database::Postgres,
+            Self::Sqlite => Database::Sqlite,
+        }
+    }
+}
+
+/// Where to connect and as whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Scheme of the URL.
+    pub scheme: Scheme,
+    /// Hosts to try in order; empty for SQLite.
+    pub hosts: Vec<(String, u16)>,
+    /// User, from `connection.user` or the URL.
+    pub user: Option<String>,
+    /// Password, from `connection.password` or the URL.
+    pub password: Option<String>,
+    /// Database; for SQLite the file, or `:memory:`.
+    pub database: Option<String>,
+    /// Parameters of the URL, then `connection.*` keys that are not ours, which win.
+    pub params: Vec<(String, String)>,
+    /// Dangerous parameters that were asked for and are left out.
+    pub ignored: Vec<String>,
+}
+
+/// Parameters by which a URL could read local files, load classes or run code in the peers' drivers. They mean
+/// nothing here; naming them only makes a warning.
+const DANGEROUS: &[&str] = &[
+    "allowloadlocalinfile",
+    "allowlocalinfile",
+    "allowloadlocalinfileinpath",
+    "allowurlinlocalinfile",
+    "autodeserialize",
+    "queryinterceptors",
+    "statementinterceptors",
+    "exceptioninterceptors",
+    "connectionlifecycleinterceptors",
+    "authenticationplugins",
+    "propertiestransform",
+    "socketfactory",
+    "socketfactoryarg",
+    "sslfactory",
+    "sslfactoryarg",
+    "sslhostnameverifier",
+    "sslpasswordcallback",
+    "authenticationpluginclassname",
+    "loggerfile",
+    "loggerlevel",
+    "enable_load_extension",
+];
+
+/// `connection.*` keys that are ours and no driver's.
+const OWN_KEYS: &[&str] = &["url", "user", "username", "password", "attempts", "backoff.ms", "timeout.ms"];
+
+impl Target {
+    /// The target of a connector's `connection.*` keys.
+    /// Errors: `Config` with the reason when the URL cannot be understood. The texts hold no secret.
+    pub fn from_config(config: &Config) -> Result<Self> {
+        let url = config.get("connection.url").unwrap_or_default();
+        let mut target = Self::parse(url)?;
+        let first = |names: [&str; 2]| names.into_iter().find_map(|n| config.get(n)).map(str::to_owned);
+        if let Some(user) = first(["connection.user", "connection.username"]) {
+            target.user = Some(user);
+        }
+        if let Some(password) = first(["connection.password", "connection.pass"]) {
+            target.password = Some(password);
+        }
+        for (name, value) in config.with_prefix("connection.").iter() {
+            if !OWN_KEYS.contains(&name) && name != "pass" {
+                target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+                target.set_param(name.to_owned(), value.to_owned());
+            }
+        }
+        Ok(target)
+    }
+
+    /// Parses a URL.
+    pub fn parse(url: &str) -> Result<Self> {
+        let url = url.trim();
+        let bare = url.strip_prefix("jdbc:").unwrap_or(url);
+        let Some((scheme, rest)) = bare.split_once(':') else {
+            return Err(Error::config(format!("No suitable driver found for {}: {HINT}", masked(url))));
+        };
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "mysql" => Scheme::MySql,
+            "mariadb" => Scheme::MariaDb,
+            "postgresql" | "postgres" => Scheme::Postgres,
+            "sqlite" => Scheme::Sqlite,
+            _ => return Err(Error::config(format!("No suitable driver found for {}: {HINT}", masked(url)))),
+        };
+        if scheme == Scheme::Sqlite { Ok(Self::sqlite(rest)) } else { Self::server(scheme, rest, url) }
+    }
+
+    fn empty(scheme: Scheme) -> Self {
+        Self {
+            scheme,
+            hosts: Vec::new(),
+            user: None,
+            password: None,
+            database: None,
+            params: Vec::new(),
+            ignored: Vec::new(),
+        }
+    }
+
+    fn sqlite(rest: &str) -> Self {
+        let mut target = Self::empty(Scheme::Sqlite);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = path.strip_prefix("file:").unwrap_or(path);
+        let path = if let Some(rooted) = path.strip_prefix("///") { format!("/{rooted}") } else { path.to_owned() };
+        let path = path.strip_prefix("//").map_or(path.clone(), str::to_owned);
+        target.database = Some(if path.is_empty() { ":memory:".to_owned() } else { path });
+        target.set_query(query);
+        target
+    }
+
+    fn server(scheme: Scheme, rest: &str, url: &str) -> Result<Self> {
+        let mut target = Self::empty(scheme);
+        let bad = |why: &str| Error::config(format!("connection.url {} is not understood: {why}", masked(url)));
+        let Some(rest) = rest.strip_prefix("//") else {
+            // PostgreSQL's short form: jdbc:postgresql:database
+            if scheme == Scheme::Postgres && !rest.starts_with('/') {
+                let (database, query) = rest.split_once('?').unwrap_or((rest, ""));
+                target.database = Some(decode(database)).filter(|d| !d.is_empty());
+                target.hosts.push(("localhost".to_owned(), 5432));
+                target.set_query(query);
+                return Ok(target);
+            }
+            return Err(bad("after the scheme it needs //host:port/database"));
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = place.split_once('/').unwrap_or((place, ""));
+        target.database = Some(decode(database)).filter(|d| !d.is_empty());
+        let hosts = match authority.rsplit_once('@') {
+            Some((who, hosts)) => {
+                let (user, password) = who.split_once(':').map_or((who, None), |(u, p)| (u, Some(p)));
+                target.user = Some(decode(user));
+                target.password = password.map(decode);
+                hosts
+            }
+            None => authority,
+        };
+        if hosts.contains('(') {
+            return Err(bad("write hosts as host:port, several separated by commas"));
+        }
+        let port = if scheme == Scheme::Postgres { 5432 } else { 3306 };
+        for host in hosts.split(',') {
+            target.hosts.push(host_port(host.trim(), port).ok_or_else(|| bad("its port is no number up to 65535"))?);
+        }
+        target.set_query(query);
+        Ok(target)
+    }
+
+    fn set_query(&mut self, query: &str) {
+        for pair in query.split('&').filter(|p| !p.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            self.set_param(decode(name), decode(value));
+        }
+    }
+
+    fn set_param(&mut self, name: String, value: String) {
+        match name.to_ascii_lowercase().as_str() {
+            "user" | "username" if self.user.is_none() => self.user = Some(value),
+            "password" if self.password.is_none() => self.password = Some(value),
+            "user" | "username" | "password" => {}
+            lower if DANGEROUS.contains(&lower) => {
+                if !value.eq_ignore_ascii_case("false") && !value.is_empty() {
+                    self.ignored.push(name);
+                }
+            }
+            _ => self.params.push((name, value)),
+        }
+    }
+
+    /// The value of a parameter, whatever its letter case.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// The kind of database.
+    pub fn database_kind(&self) -> Database {
+        self.scheme.database()
+    }
+
+    /// Whether columns map as they do with MySQL's own JDBC driver, not MariaDB's.
+    pub fn maps_as_mysql_driver(&self) -> bool {
+        self.scheme == Scheme::MySql
+    }
+
+    /// Where it connects to, without user, password and parameters, for texts.
+    pub fn place(&self) -> String {
+        let hosts: Vec<_> = self.hosts.iter().map(|(h, p)| format!("{h}:{p}")).collect();
+        match (&self.database, hosts.is_empty()) {
+            (Some(file), true) => file.clone(),
+            (Some(database), false) => format!("{}/{database}", hosts.join(",")),
+            (None, _) => hosts.join(","),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.params.iter().map(|(n, _)| n).collect();
+        f.debug_struct("Target")
+            .field("scheme", &self.scheme)
+            .field("place", &self.place())
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "[hidden]"))
+            .field("params", &names)
+            .finish()
+    }
+}
+
+const HINT: &str = "use jdbc:mariadb://host:port/database, jdbc:mysql://…, jdbc:postgresql://… or jdbc:sqlite:file";
+
+/// The URL with passwords replaced, for texts.
+pub fn masked(url: &str) -> String {
+    let mut text = url.to_owned();
+    if let Some(start) = text.find("//") {
+        let end = text[start + 2..].find('/').map_or(text.len(), |at| start + 2 + at);
+        if let Some(at) = text[start + 2..end].rfind('@').map(|at| start + 2 + at) {
+            if let Some(colon) = text[start + 2..at].find(':').map(|c| start + 2 + c) {
+                text.replace_range(colon + 1..at, "****");
+            }
+        }
+    }
+    if let Some(question) = text.find('?') {
+        let query: Vec<_> = text[question + 1..]
+            .split('&')
+            .map(|pair| match pair.split_once('=') {
+                Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=****"),
+                _ => pair.to_owned(),
+            })
+            .collect();
+        text = format!("{}?{}", &text[..question], query.join("&"));
+    }
+    text
+}
+
+fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        let port = rest.strip_prefix(':').map_or(Some(default), |p| p.parse().ok())?;
+        return Some((host.to_owned(), port));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (text, default),
+    };
+    Some((if host.is_empty() { "localhost".to_owned() } else { host.to_owned() }, port))
+}
+
+/// Percent-decoding; a `%` that no two hexadecimal digits follow stays as it is.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
+        match (bytes[at], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Config;
+
+    use super::{Scheme, Target, masked};
+
+    #[test]
+    fn jdbc_and_native_urls_name_the_same_place() {
+        for (url, scheme, place) in [
+            ("jdbc:mysql://localhost:3307/mydb", Scheme::MySql, "localhost:3307/mydb"),
+            ("jdbc:mariadb://db/shop?useSSL=false", Scheme::MariaDb, "db:3306/shop"),
+            ("mysql://u:p%40ss@h/d", Scheme::MySql, "h:3306/d"),
+            ("jdbc:postgresql://a:1,b/d", Scheme::Postgres, "a:1,b:5432/d"),
+            ("jdbc:postgresql:d", Scheme::Postgres, "localhost:5432/d"),
+            ("postgres://[::1]:5433/d", Scheme::Postgres, "::1:5433/d"),
+            ("jdbc:sqlite:/var/x.db", Scheme::Sqlite, "/var/x.db"),
+            ("sqlite:///var/x.db", Scheme::Sqlite, "/var/x.db"),
+            ("sqlite://x.db", Scheme::Sqlite, "x.db"),
+            ("jdbc:sqlite::memory:", Scheme::Sqlite, ":memory:"),
+            ("jdbc:mysql://", Scheme::MySql, "localhost:3306"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!((target.scheme, target.place().as_str()), (scheme, place), "{url}");
+        }
+        assert_eq!(Target::parse("mysql://u:p%40ss@h/d").unwrap().password.as_deref(), Some("p@ss"));
+        for bad in
+            ["", "jdbc:oracle:thin:@x", "jdbc:mysql:h/d", "jdbc:mysql://h:x/d", "jdbc:mysql://address=(host=h)/d"]
+        {
+            assert!(Target::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_win_over_the_url_and_secrets_stay_hidden() {
+        let config = Config::from([
+            ("connection.url", "jdbc:mysql://h/d?user=a&password=geheim&useSSL=true&allowLoadLocalInfile=true"),
+            ("connection.user", "b"),
+            ("connection.usessl", "false"),
+            ("connection.attempts", "9"),
+        ]);
+        let target = Target::from_config(&config).unwrap();
+        assert_eq!((target.user.as_deref(), target.password.as_deref()), (Some("b"), Some("geheim")));
+        assert_eq!(target.params, [("usessl".to_owned(), "false".to_owned())]);
+        assert_eq!(target.ignored, ["allowLoadLocalInfile"]);
+        assert!(!format!("{target:?}").contains("geheim"));
+        assert_eq!(masked("mysql://u:geheim@h/d?password=x&a=b"), "mysql://u:****@h/d?password=****&a=b");
+        let error = Target::parse("jdbc:nodb://u:geheim@h/d").unwrap_err();
+        assert!(!error.message().contains("geheim"), "{error}");
+    }
+}
