@@ -5,6 +5,7 @@
 //! converter -> transforms -> sink task. [`store`] keeps configs and statuses. Only [`registry`] names connectors.
 
 pub mod herder;
+pub mod kafka;
 pub mod model;
 pub mod registry;
 pub mod rest;

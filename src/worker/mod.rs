@@ -8,6 +8,7 @@ use std::time::Duration;
 use connector_api::{Config, Error, Position, Progress, TopicOffset};
 use tokio::sync::mpsc;
 
+use crate::kafka::dev::Broker;
 use crate::registry::{Connector, Registry};
 
 /// One task of one connector.
@@ -37,8 +38,9 @@ pub struct Options {
     pub flush_interval: Duration,
     /// Whether sources write records and offsets in one Kafka transaction.
     pub exactly_once_source: bool,
-    /// The `dev` broker keeps only the last megabytes of a partition: sources wait for this worker's own sinks.
-    pub dev_broker: bool,
+    /// The broker of `rowferry dev`, if that is the one in use. It keeps only the last megabytes of a partition:
+    /// sources wait for this worker's own sinks.
+    pub dev_broker: Option<Broker>,
 }
 
 /// What to start.

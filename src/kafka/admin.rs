@@ -1,0 +1,187 @@
+//! Topics, cluster facts and group offsets. Calls block for at most [`PATIENCE`]; call them from blocking threads.
+
+use std::time::Duration;
+
+use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+
+use super::dev::Broker;
+use super::{Settings, error};
+
+/// How long one call waits for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A topic that has to exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub topic: String,
+    /// Its partitions; -1 is the broker's default.
+    pub partitions: i32,
+    /// Its replication factor; -1 is the broker's default.
+    pub replication_factor: i32,
+    /// Topic settings, such as `cleanup.policy`.
+    pub config: Vec<(String, String)>,
+}
+
+/// One client for all that.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    brokers: String,
+    dev: Option<Broker>,
+    runtime: Handle,
+}
+
+impl Admin {
+    /// Opens it; connects when first used. Must be called within a tokio runtime. Errors: `Config`.
+    pub fn open(settings: &Settings, dev: Option<Broker>, runtime: Handle) -> Result<Self> {
+        let brokers = settings.brokers().to_owned();
+        let client = settings.native().create().map_err(|e| error::of("opening a Kafka admin client", e))?;
+        Ok(Self { client, brokers, dev, runtime })
+    }
+
+    /// The cluster's id. `None` when no broker answers.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.client.inner().fetch_cluster_id(PATIENCE)
+    }
+
+    /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+        let what = || format!("asking {} for topic {topic}", self.brokers);
+        let metadata = self.client.inner().fetch_metadata(Some(topic), PATIENCE).map_err(|e| error::of(what(), e))?;
+        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
+        match found.error().filter(|e| *e != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).map(Code::from) {
+            None => Ok(i32::try_from(found.partitions().len()).ok().filter(|n| *n > 0)),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+            Some(code) => Err(error::of_code(what(), code)),
+        }
+    }
+
+    /// The names of all topics.
+    pub fn topics(&self) -> Result<Vec<String>> {
+        let what = || format!("listing topics at {}", self.brokers);
+        let metadata = self.client.inner().fetch_metadata(None, PATIENCE).map_err(|e| error::of(what(), e))?;
+        Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect())
+    }
+
+    /// Creates the topic if it does not exist; an existing one is left as it is. Returns whether it was created.
+    /// Errors: `Config` for a name or number the broker refuses, `Denied`, `Retry`.
+    pub fn ensure(&self, wanted: &Wanted) -> Result<bool> {
+        if self.partitions(&wanted.topic)?.is_some() {
+            return Ok(false);
+        }
+        match &self.dev {
+            Some(dev) => dev.create_topic(&wanted.topic, wanted.partitions.max(1))?,
+            None => self.create(wanted)?,
+        }
+        self.await_leader(&wanted.topic)?;
+        Ok(true)
+    }
+
+    fn create(&self, wanted: &Wanted) -> Result<()> {
+        let what = || format!("creating topic {} at {}", wanted.topic, self.brokers);
+        let replication = TopicReplication::Fixed(wanted.replication_factor);
+        let mut topic = NewTopic::new(&wanted.topic, wanted.partitions, replication);
+        for (name, value) in &wanted.config {
+            topic = topic.set(name, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let results = self.runtime.block_on(self.client.create_topics([&topic], &options));
+        for result in results.map_err(|e| error::of(what(), e))? {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(error::of_code(what(), code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A new topic takes a moment until every broker knows it.
+    fn await_leader(&self, topic: &str) -> Result<()> {
+        let began = std::time::Instant::now();
+        while began.elapsed() < PATIENCE {
+            match self.partitions(topic) {
+                Ok(Some(_)) => return Ok(()),
+                Err(error) if error.kind() != Kind::Retry => return Err(error),
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Err(Error::retry(format!("topic {topic} was created at {} but has no leader yet", self.brokers)))
+    }
+
+    /// Deletes a consumer group with its offsets; one that does not exist is fine.
+    /// Errors: `Retry` when it still has members.
+    pub fn delete_group(&self, group: &str) -> Result<()> {
+        let what = || format!("deleting consumer group {group} at {}", self.brokers);
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let results = self.runtime.block_on(self.client.delete_groups(&[group], &options));
+        for result in results.map_err(|e| error::of(what(), e))? {
+            match result {
+                Ok(_) | Err((_, Code::GroupIdNotFound)) => {}
+                Err((_, code)) => return Err(error::of_code(what(), code)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Offsets of a consumer group, read and written from outside while it has no members.
+pub struct Group {
+    consumer: BaseConsumer,
+    what: String,
+}
+
+impl Group {
+    /// Opens it by the `group.id` in `settings`. Errors: `Config`.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        let what = format!("consumer group {} at {}", settings.get("group.id").unwrap_or_default(), settings.brokers());
+        let consumer = settings.native().create().map_err(|e| error::of(&what, e))?;
+        Ok(Self { consumer, what })
+    }
+
+    /// The committed offsets of those partitions that have one. Errors: `Retry`, `Denied`.
+    pub fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for at in partitions {
+            list.add_partition(&at.topic, at.partition);
+        }
+        let list = self.consumer.committed_offsets(list, PATIENCE).map_err(|e| error::of(&self.what, e))?;
+        let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
+            Offset::Offset(offset) => {
+                Some(TopicOffset { topic: element.topic().into(), partition: element.partition(), offset })
+            }
+            _ => None,
+        };
+        Ok(list.elements().iter().filter_map(offset).collect())
+    }
+
+    /// Commits offsets. Errors: `Retry` while the group has members.
+    pub fn commit(&self, offsets: &[TopicOffset]) -> Result<()> {
+        let list = offset_list(offsets).map_err(|e| error::of(&self.what, e))?;
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|e| error::of(&self.what, e))
+    }
+
+    /// The first and the next offset of a partition, open transactions left out. Errors: `Retry`, `Denied`.
+    pub fn watermarks(&self, at: &TopicPartition) -> Result<(i64, i64)> {
+        let read = self.consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE);
+        read.map_err(|e| error::of(format_args!("{}: offsets of {}-{}", self.what, at.topic, at.partition), e))
+    }
+}
+
+/// Offsets as librdkafka takes them.
+pub(super) fn offset_list(offsets: &[TopicOffset]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for at in offsets {
+        list.add_partition_offset(&at.topic, at.partition, Offset::Offset(at.offset))?;
+    }
+    Ok(list)
+}

@@ -1,0 +1,293 @@
+//! Reads records as a member of a consumer group. Lives on one thread, which must keep polling.
+//!
+//! Partitions come and go inside [`Consumer::poll`]; their owner says where to start and what to commit. Where nothing
+//! is stored, the group's offset counts, then `auto.offset.reset`. An offset that the topic no longer holds is an error,
+//! never a silent jump.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::admin::{PATIENCE, offset_list};
+use super::{Settings, error};
+
+/// Who the partitions belong to. Called on the polling thread, within [`Consumer::poll`].
+pub trait Owner: Send + Sync {
+    /// These partitions are ours now. Returns where to read those of them on that have a stored position.
+    fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
+    /// These are ours no longer. Returns offsets to commit; none when they are `lost` to somebody else already.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<TopicOffset>;
+}
+
+/// What to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subscription {
+    /// These topics.
+    Topics(Vec<String>),
+    /// Topics whose whole name matches.
+    Pattern(String),
+}
+
+struct Context {
+    owner: Arc<dyn Owner>,
+    /// Where to start without any offset; `None` refuses to.
+    reset: Option<Offset>,
+    /// Records before the first one that is held were never offered to anybody: starting there would skip them.
+    must_be_whole: bool,
+    failed: Mutex<Option<Error>>,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(error = %error, "consumer: {reason}");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let outcome = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => self.unassign(consumer, list),
+        };
+        if let Err(error) = outcome {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(Code::NoOffset)) => {}
+            Err(error) => tracing::warn!(error = %error, "group offsets were not committed"),
+        }
+    }
+}
+
+impl Context {
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<()> {
+        let partitions = partitions_of(list);
+        let start = if partitions.is_empty() { Ok(()) } else { self.start(consumer, &partitions, list) };
+        let empty = TopicPartitionList::new();
+        let assigned = if start.is_ok() { &*list } else { &empty };
+        let done = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(assigned),
+            _ => consumer.assign(assigned),
+        };
+        start.and(done.map_err(|e| error::of("taking over partitions", e)))
+    }
+
+    /// Puts the offset to start from into every element of `list`.
+    fn start(&self, consumer: &BaseConsumer<Self>, partitions: &[TopicPartition], list: &mut TopicPartitionList) -> Result<()> {
+        let stored = self.owner.assigned(partitions)?;
+        let failed = |e| error::of("reading the group's offsets", e);
+        let committed = consumer.committed_offsets(list.clone(), PATIENCE).map_err(failed)?;
+        for at in partitions {
+            let stored = stored.iter().find(|s| s.topic == at.topic && s.partition == at.partition);
+            let committed = committed.find_partition(&at.topic, at.partition).map(|element| element.offset());
+            let offset = match (stored, committed) {
+                (Some(stored), _) => Offset::Offset(stored.offset),
+                (None, Some(Offset::Offset(offset))) => Offset::Offset(offset),
+                _ => self.reset_to(consumer, at)?,
+            };
+            list.set_partition_offset(&at.topic, at.partition, offset).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn reset_to(&self, consumer: &BaseConsumer<Self>, at: &TopicPartition) -> Result<Offset> {
+        let Some(reset) = self.reset else {
+            let text = "there is no stored offset and auto.offset.reset is none; set an offset (PATCH /connectors/NAME/offsets) or choose earliest or latest";
+            return Err(Error::config(format!("topic {}, partition {}: {text}", at.topic, at.partition)));
+        };
+        if self.must_be_whole && reset == Offset::Beginning {
+            let what = |e| error::of(format_args!("reading offsets of topic {}", at.topic), e);
+            let (first, _) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).map_err(what)?;
+            if first > 0 {
+                return Err(Error::fatal(format!(
+                    "topic {}, partition {}: the development broker keeps only the last megabytes, and the first {first} records are gone already; \
+                     let this sink start before its source, or reset the source's offsets so that it sends them again",
+                    at.topic, at.partition
+                )));
+            }
+        }
+        Ok(reset)
+    }
+
+    fn unassign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<()> {
+        let lost = consumer.assignment_lost();
+        let partitions = partitions_of(list);
+        if !partitions.is_empty() {
+            let done = self.owner.revoked(&partitions, lost);
+            if !done.is_empty() && !lost {
+                let offsets = offset_list(&done).map_err(|e| error::of("committing group offsets", e))?;
+                if let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
+                    tracing::warn!(error = %error, "group offsets were not committed while partitions were given up");
+                }
+            }
+        }
+        let done = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+            _ => consumer.unassign(),
+        };
+        done.map_err(|e| error::of("giving up partitions", e))
+    }
+}
+
+fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    let at = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| TopicPartition {
+        topic: e.topic().into(),
+        partition: e.partition(),
+    };
+    list.elements().iter().map(at).collect()
+}
+
+/// A record as it was read; borrowed from librdkafka's buffers.
+pub struct Incoming<'a>(BorrowedMessage<'a>);
+
+impl Incoming<'_> {
+    /// Its topic.
+    pub fn topic(&self) -> &str {
+        self.0.topic()
+    }
+
+    /// Its partition.
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// Its offset.
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Its timestamp in milliseconds since 1970-01-01 UTC.
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+
+    /// Its key's bytes.
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// Its value's bytes; `None` is a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// Its headers in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.headers().into_iter().flat_map(|headers| headers.iter().map(|h| (h.key, h.value)))
+    }
+}
+
+/// A consumer.
+pub struct Consumer {
+    inner: BaseConsumer<Context>,
+    brokers: String,
+}
+
+impl Consumer {
+    /// Opens a consumer and joins its group in the background. `must_be_whole` refuses to start at the first record
+    /// that is held when others were dropped before it. Errors: `Config`.
+    pub fn open(settings: &Settings, what: &Subscription, owner: Arc<dyn Owner>, must_be_whole: bool) -> Result<Self> {
+        let mut settings = settings.clone();
+        let reset = match settings.get("auto.offset.reset").unwrap_or("earliest") {
+            "earliest" | "smallest" | "beginning" => Some(Offset::Beginning),
+            "latest" | "largest" | "end" => Some(Offset::End),
+            "none" | "error" => None,
+            _ => return Err(Error::config("auto.offset.reset must be earliest, latest or none")),
+        };
+        settings.set("auto.offset.reset", "error");
+        let context = Context { owner, reset, must_be_whole, failed: Mutex::default() };
+        let brokers = settings.brokers().to_owned();
+        let inner: BaseConsumer<Context> =
+            settings.native().create_with_context(context).map_err(|e| error::of("opening a Kafka consumer", e))?;
+        let subscribed = match what {
+            Subscription::Topics(topics) => inner.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()),
+            Subscription::Pattern(pattern) => inner.subscribe(&[&format!("^({pattern})$")]),
+        };
+        subscribed.map_err(|e| Error::config(format!("subscribing at {brokers}: {e}")))?;
+        Ok(Self { inner, brokers })
+    }
+
+    /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
+    /// Errors: `Fatal` for an offset that is gone, `Denied`, and what the partitions' owner answers.
+    pub fn poll(&self, timeout: Duration) -> Result<Option<Incoming<'_>>> {
+        let polled = self.inner.poll(timeout);
+        if let Some(error) = self.inner.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
+        match polled {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(Incoming(message))),
+            Some(Err(error)) => self.judge(error).map(|()| None),
+        }
+    }
+
+    fn judge(&self, error: KafkaError) -> Result<()> {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.gone(&error)),
+            Some(code) if !matches!(error::kind(code), Kind::Denied | Kind::Config | Kind::Fatal) => {
+                tracing::debug!(error = %error, "consumer at {}", self.brokers);
+                Ok(())
+            }
+            None => Ok(()),
+            Some(_) => Err(error::of(format_args!("reading from {}", self.brokers), error)),
+        }
+    }
+
+    /// Names the partition whose position is outside of what its topic holds.
+    fn gone(&self, cause: &KafkaError) -> Error {
+        let choice = "records were deleted, or the topic was made anew; nothing was skipped. Stop the connector, then choose where to go on: \
+                      set offsets (PATCH /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read what is there from its start";
+        let mut outside = Vec::new();
+        let position = self.inner.position().unwrap_or_default();
+        for element in position.elements() {
+            let Offset::Offset(next) = element.offset() else { continue };
+            let range = self.inner.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(3));
+            if let Ok((first, end)) = range
+                && (next < first || next > end)
+            {
+                let (topic, partition) = (element.topic(), element.partition());
+                outside.push(format!("topic {topic}, partition {partition} holds {first} to {end}, not {next}"));
+            }
+        }
+        let place = if outside.is_empty() { cause.to_string() } else { outside.join("; ") };
+        Error::fatal(format!("the offset to read from is gone: {place}. {choice}"))
+    }
+
+    /// Commits group offsets in the background. Whoever reads the group's lag sees them; failures are only logged.
+    pub fn commit(&self, offsets: &[TopicOffset]) {
+        let sent = offset_list(offsets).and_then(|list| self.inner.commit(&list, CommitMode::Async));
+        if let Err(error) = sent {
+            tracing::warn!(error = %error, "group offsets were not committed");
+        }
+    }
+
+    /// Stops or resumes fetching of every assigned partition; membership goes on as long as [`Consumer::poll`] does.
+    pub fn pause(&self, paused: bool) -> Result<()> {
+        let failed = |e| error::of("pausing partitions", e);
+        let all = self.inner.assignment().map_err(failed)?;
+        if paused { self.inner.pause(&all) } else { self.inner.resume(&all) }.map_err(failed)
+    }
+
+    /// Leaves the group: gives up all partitions (their owner is asked what to commit). Blocks until done.
+    pub fn leave(&self, within: Duration) {
+        self.inner.unsubscribe();
+        let began = std::time::Instant::now();
+        while began.elapsed() < within {
+            let left = self.inner.assignment().map_or(0, |list| list.count());
+            drop(self.inner.poll(Duration::from_millis(20)));
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}

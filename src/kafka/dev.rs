@@ -1,0 +1,71 @@
+//! The broker of `rowferry dev`: librdkafka's own, inside this process, on a loopback port. Real protocol, memory only.
+//!
+//! It keeps about [`KEPT_BYTES`] of each partition, knows no transactions' markers, no compaction and no topic
+//! administration, so topics are created by calling it directly. It ends when its last handle is dropped.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use connector_api::{Error, Result};
+use rdkafka::error::KafkaError;
+use rdkafka::mocking::MockCluster;
+
+/// Bytes of record batches, compressed, that the broker keeps of each partition (`rd_kafka_mock_partition_t`).
+pub const KEPT_BYTES: usize = 5 * 1024 * 1024;
+
+/// A handle on the broker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    servers: Arc<str>,
+    create: SyncSender<(String, i32, SyncSender<Result<()>>)>,
+}
+
+impl Broker {
+    /// Starts it. Errors: `Fatal` when it cannot listen.
+    pub fn start() -> Result<Self> {
+        let (create, requests) = sync_channel(16);
+        let (ready, started) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("dev-broker".to_owned())
+            .spawn(move || match MockCluster::new(1) {
+                Ok(cluster) => {
+                    let _gone = ready.send(Ok(cluster.bootstrap_servers()));
+                    serve(&cluster, &requests);
+                }
+                Err(error) => {
+                    let _gone = ready.send(Err(failed("starting the development broker", error)));
+                }
+            })
+            .map_err(|error| Error::fatal("starting the development broker: no thread").caused_by(error))?;
+        let servers = started.recv().map_err(|_| Error::fatal("the development broker ended while starting"))??;
+        Ok(Self { servers: servers.into(), create })
+    }
+
+    /// Where it listens, as `host:port`.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// Creates a topic; blocks for a moment. A topic that exists is left as it is.
+    pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
+        let gone = || Error::fatal("the development broker has ended");
+        let (reply, answer) = sync_channel(1);
+        self.create.send((topic.to_owned(), partitions, reply)).map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+}
+
+/// The cluster belongs to one thread; it lives until no handle is left.
+fn serve(cluster: &MockCluster<'static, rdkafka::producer::DefaultProducerContext>, requests: &Receiver<(String, i32, SyncSender<Result<()>>)>) {
+    while let Ok((topic, partitions, reply)) = requests.recv() {
+        let created = match cluster.create_topic(&topic, partitions.max(1), 1) {
+            Err(KafkaError::MockCluster(rdkafka::error::RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),
+            other => other.map_err(|error| failed(&format!("creating topic {topic}"), error)),
+        };
+        let _gone = reply.send(created);
+    }
+}
+
+fn failed(what: &str, error: KafkaError) -> Error {
+    super::error::of(what, error)
+}

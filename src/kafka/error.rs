@@ -1,0 +1,69 @@
+//! What a librdkafka error is in terms of [`Kind`].
+
+use connector_api::{Error, Kind};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+/// The error of a call: `what` says what was tried and where, such as `creating topic t at localhost:9092`.
+pub(super) fn of(what: impl std::fmt::Display, error: KafkaError) -> Error {
+    let (kind, reason) = match &error {
+        KafkaError::Transaction(cause) => (kind(cause.code()), cause.string()),
+        KafkaError::ClientConfig(_, reason, key, _) => (Kind::Config, format!("{reason} (setting {key})")),
+        KafkaError::ClientCreation(reason) | KafkaError::AdminOpCreation(reason) => (Kind::Config, reason.clone()),
+        KafkaError::AdminOp(code) => (kind(*code), code.to_string()),
+        other => match other.rdkafka_error_code() {
+            Some(code) => (kind(code), code.to_string()),
+            None => (Kind::Fatal, other.to_string()),
+        },
+    };
+    Error::new(kind, format!("{what}: {reason}{}", advice(kind))).caused_by(error)
+}
+
+/// The same for a bare code, as topic results have it.
+pub(super) fn of_code(what: impl std::fmt::Display, code: Code) -> Error {
+    let kind = kind(code);
+    Error::new(kind, format!("{what}: {code}{}", advice(kind)))
+}
+
+fn advice(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Retry => "; check that bootstrap.servers names a Kafka broker that runs and can be reached from here",
+        Kind::Denied => "; check the security.protocol, sasl.* and ssl.* settings and the ACLs of this user",
+        _ => "",
+    }
+}
+
+/// The kind of an error code.
+pub(super) fn kind(code: Code) -> Kind {
+    match code {
+        Code::Authentication
+        | Code::SSL
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState
+        | Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed => Kind::Denied,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => Kind::Fenced,
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidMessage | Code::InvalidRecord => Kind::Record,
+        Code::InvalidTopic
+        | Code::InvalidPartitions
+        | Code::InvalidReplicationFactor
+        | Code::InvalidConfig
+        | Code::PolicyViolation
+        | Code::InvalidTransactionTimeout
+        | Code::InvalidSessionTimeout
+        | Code::InvalidGroupId
+        | Code::InconsistentGroupProtocol
+        | Code::UnsupportedCompressionType
+        | Code::UnsupportedFeature
+        | Code::UnsupportedVersion => Kind::Config,
+        Code::AutoOffsetReset
+        | Code::OffsetOutOfRange
+        | Code::InvalidArgument
+        | Code::NotImplemented
+        | Code::BadMessage
+        | Code::BadCompression => Kind::Fatal,
+        _ => Kind::Retry,
+    }
+}

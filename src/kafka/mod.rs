@@ -1,0 +1,16 @@
+//! The Kafka clients: the only module that imports rdkafka.
+//!
+//! It knows bytes, topics, offsets and settings, and nothing of connectors, converters or rows. Its calls block (they
+//! belong on threads of their own), and its errors are classified here, where they are born.
+
+pub mod admin;
+pub mod consumer;
+pub mod dev;
+mod error;
+mod jaas;
+pub mod overrides;
+pub mod producer;
+pub mod settings;
+pub mod table;
+
+pub use settings::{Client, Settings};

@@ -1,0 +1,95 @@
+//! Which client settings a connector may override: an allow-list, since librdkafka has settings that load libraries
+//! and run commands. The worker's `connector.client.config.override.policy` narrows it further. Pure.
+
+use connector_api::{Config, Error};
+
+use super::settings::{Client, RULES};
+
+/// The worker key that narrows what connectors may override.
+pub const POLICY: &str = "connector.client.config.override.policy";
+/// The worker key with the permitted names when the policy is `Allowlist` (KIP-1188).
+pub const ALLOWLIST: &str = "connector.client.config.override.allowlist";
+
+/// Names that Kafka's `Principal` policy permits.
+const PRINCIPAL: &[&str] = &["sasl.jaas.config", "sasl.mechanism", "security.protocol"];
+
+/// Why the connector may not set `name` for that client; `None` when it may.
+pub fn refusal(worker: &Config, client: Client, name: &str) -> Option<String> {
+    let full = format!("{}{name}", client.override_prefix());
+    let listed = |list: &str| list.split(',').any(|item| item.trim() == name);
+    match worker.get(POLICY).unwrap_or("All").trim() {
+        "All" => {}
+        "None" => return Some(format!("The '{full}' override is refused: the worker permits no client overrides")),
+        "Principal" if PRINCIPAL.contains(&name) => {}
+        "Principal" => {
+            let permitted = PRINCIPAL.join(", ");
+            return Some(format!("The '{full}' override is refused: the worker permits only {permitted}"));
+        }
+        "Allowlist" if listed(worker.get(ALLOWLIST).unwrap_or_default()) => {}
+        "Allowlist" => return Some(format!("The '{full}' override is refused: it is not in the worker's {ALLOWLIST}")),
+        other => {
+            return Some(format!("The '{full}' override is refused: the worker's {POLICY} '{other}' is not All, None, Principal or Allowlist"));
+        }
+    }
+    let known = RULES.iter().any(|rule| rule.java == name && rule.connector && rule.clients.has(client));
+    (!known).then(|| {
+        let names: Vec<_> =
+            RULES.iter().filter(|r| r.connector && r.clients.has(client)).map(|r| r.java).collect();
+        format!("The '{full}' override is not supported; supported are: {}", names.join(", "))
+    })
+}
+
+/// The overrides of one client in a connector's config, each checked. Errors: `Config`, all refusals in one text.
+pub fn read(worker: &Config, connector: &Config, client: Client) -> Result<Config, Error> {
+    let given = connector.with_prefix(client.override_prefix());
+    let refused: Vec<_> = given.iter().filter_map(|(name, _)| refusal(worker, client, name)).collect();
+    if refused.is_empty() { Ok(given) } else { Err(Error::config(refused.join("\n"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dangerous_settings_can_never_be_overridden() {
+        for client in [Client::Producer, Client::Consumer, Client::Admin] {
+            for name in [
+                "plugin.library.paths",
+                "sasl.kerberos.kinit.cmd",
+                "ssl.engine.location",
+                "ssl.providers",
+                "ssl.ca.location",
+                "ssl.truststore.location",
+                "ssl.keystore.location",
+                "sasl.oauthbearer.token.endpoint.url",
+                "enable.ssl.certificate.verification",
+                "debug",
+                "test.mock.num.brokers",
+                "transactional.id",
+                "enable.auto.commit",
+                "enable.idempotence",
+            ] {
+                assert!(refusal(&Config::new(), client, name).is_some(), "{name} for {client:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_workers_policy_decides() {
+        let check = |policy: &str, name: &str| {
+            let worker = Config::from([(POLICY, policy), (ALLOWLIST, "linger.ms, acks")]);
+            refusal(&worker, Client::Producer, name).is_none()
+        };
+        assert!(check("All", "compression.type") && check("All", "sasl.jaas.config"));
+        assert!(!check("None", "linger.ms") && !check("Principal", "linger.ms") && check("Principal", "sasl.mechanism"));
+        assert!(check("Allowlist", "acks") && !check("Allowlist", "batch.size"));
+    }
+
+    #[test]
+    fn a_refusal_names_what_is_supported() {
+        let connector = Config::from([("consumer.override.group.id", "g"), ("consumer.override.linger.ms", "5")]);
+        let message = read(&Config::new(), &connector, Client::Consumer).unwrap_err().message().to_owned();
+        assert!(message.starts_with("The 'consumer.override.linger.ms' override is not supported; supported are: "));
+        assert!(message.contains("max.poll.records"), "{message}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Writes records, in transactions or without. All calls block, so a producer lives on a thread of its own.
+//!
+//! What a failed commit has done is not always known: [`Producer::commit`] tells apart, and after anything but success
+//! the producer must be dropped and a new one initialised, which fences whatever of the old one is still under way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Result};
+use rdkafka::client::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::util::Timeout;
+
+use super::{Settings, error};
+
+/// One record to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its partition; `None` lets the key decide.
+    pub partition: Option<i32>,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Milliseconds since 1970-01-01 UTC; `None` is now.
+    pub timestamp_ms: Option<i64>,
+    /// Its headers.
+    pub headers: &'a [(Arc<str>, Option<Vec<u8>>)],
+}
+
+/// Is told where each record has got to.
+pub trait Acknowledged: Send + Sync {
+    /// This record is durable. `bytes` are those of key and value.
+    fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize);
+}
+
+struct Context {
+    /// The first record that could not be delivered.
+    failed: Mutex<Option<Error>>,
+    /// A broker was lost since this was last cleared.
+    lost: AtomicBool,
+    acknowledged: Option<Arc<dyn Acknowledged>>,
+    brokers: String,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.lost.store(true, Ordering::Relaxed);
+        tracing::warn!(error = %error, "producer at {}: {reason}", self.brokers);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(message) => {
+                if let Some(acknowledged) = &self.acknowledged {
+                    let bytes = message.key_len() + message.payload_len();
+                    acknowledged.record(message.topic(), message.partition(), message.offset(), bytes);
+                }
+            }
+            Err((KafkaError::MessageProduction(Code::PurgeQueue | Code::PurgeInflight), _)) => {}
+            Err((cause, message)) => {
+                let what = format!("writing to topic {} at {}", message.topic(), self.brokers);
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                failed.get_or_insert_with(|| error::of(what, cause.clone()));
+            }
+        }
+    }
+}
+
+/// A producer.
+pub struct Producer {
+    inner: BaseProducer<Context>,
+    /// A transaction call that takes longer than this has an unknown outcome, whatever it says.
+    patience: Duration,
+}
+
+impl Producer {
+    /// Opens a producer; transactional when `settings` have a `transactional.id`. Connects in the background.
+    /// Errors: `Config`.
+    pub fn open(settings: &Settings, acknowledged: Option<Arc<dyn Acknowledged>>) -> Result<Self> {
+        let mut settings = settings.clone();
+        if acknowledged.is_some() {
+            settings.set("delivery.report.only.error", "false");
+        }
+        let context = Context {
+            failed: Mutex::default(),
+            lost: AtomicBool::new(false),
+            acknowledged,
+            brokers: settings.brokers().to_owned(),
+        };
+        let patience = Duration::from_millis(settings.number("socket.timeout.ms", 10_000));
+        let inner = settings.native().create_with_context(context);
+        Ok(Self { inner: inner.map_err(|e| error::of("opening a Kafka producer", e))?, patience })
+    }
+
+    fn context(&self) -> &Context {
+        self.inner.client().context()
+    }
+
+    fn failure(&self, what: &str, error: KafkaError) -> Error {
+        error::of(format_args!("{what} at {}", self.context().brokers), error)
+    }
+
+    /// Takes over the transactional id: fences earlier producers of it and aborts what they left open.
+    pub fn init(&self, within: Duration) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let left = within.saturating_sub(began.elapsed());
+            match self.inner.init_transactions(left.min(Duration::from_secs(5))) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(e)) if e.is_retriable() && began.elapsed() < within => {
+                    self.inner.poll(Duration::from_millis(50));
+                }
+                Err(error) => return Err(self.failure("starting transactions", error)),
+            }
+        }
+    }
+
+    /// Begins a transaction.
+    pub fn begin(&self) -> Result<()> {
+        if let Some((code, reason)) = self.inner.client().fatal_error() {
+            return Err(error::of_code(format_args!("beginning a transaction: {reason}"), code));
+        }
+        self.context().lost.store(false, Ordering::Relaxed);
+        self.inner.begin_transaction().map_err(|e| self.failure("beginning a transaction", e))
+    }
+
+    /// Hands one record over. Waits while the queue is full, for as long as `go_on` says so.
+    /// Errors: the record's, `Retry` when told to stop waiting, or that of an earlier record that was not delivered.
+    pub fn send(&self, record: Outgoing<'_>, go_on: impl Fn() -> bool) -> Result<()> {
+        let mut base: BaseRecord<'_, [u8], [u8], ()> = BaseRecord::to(record.topic);
+        base.partition = record.partition;
+        base.key = record.key;
+        base.payload = record.value;
+        base.timestamp = record.timestamp_ms;
+        if !record.headers.is_empty() {
+            base.headers = Some(headers(record.headers));
+        }
+        loop {
+            match self.inner.send(base) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => {
+                    base = back;
+                    if !go_on() {
+                        return Err(Error::retry(format!("topic {}: stopped while the queue was full", record.topic)));
+                    }
+                    self.inner.poll(Duration::from_millis(5));
+                    self.check()?;
+                }
+                Err((error, _)) => {
+                    return Err(self.failure(&format!("writing to topic {}", record.topic), error));
+                }
+            }
+        }
+    }
+
+    /// Serves delivery reports, waiting for at most that long. Errors: that of a record that was not delivered.
+    pub fn check(&self) -> Result<()> {
+        self.inner.poll(Duration::ZERO);
+        match self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Waits until all records are durable. Errors: that of the first that is not, `Retry` on time-out.
+    pub fn flush(&self, within: Duration) -> Result<()> {
+        let flushed = self.inner.flush(Timeout::After(within));
+        self.check()?;
+        flushed.map_err(|e| self.failure("waiting for acknowledgements", e))
+    }
+
+    /// Commits the transaction. After any error, drop this producer: what the broker has done may be unknown.
+    pub fn commit(&self) -> Result<()> {
+        let began = Instant::now();
+        let outcome = self.inner.commit_transaction(Timeout::Never);
+        self.check()?;
+        outcome.map_err(|e| self.failure("committing a transaction", e))?;
+        if began.elapsed() > self.patience || self.context().lost.load(Ordering::Relaxed) {
+            let text = "a broker was lost while a transaction was committed, so its outcome is looked up";
+            return Err(Error::retry(text));
+        }
+        Ok(())
+    }
+
+    /// Aborts the transaction, as far as that can be done quickly; a new producer's [`Producer::init`] does the rest.
+    pub fn abort(&self) {
+        self.inner.purge(PurgeConfig::default().queue().inflight());
+        if let Err(error) = self.inner.abort_transaction(Duration::from_secs(2)) {
+            tracing::debug!(error = %error, "aborting a transaction");
+        }
+    }
+}
+
+fn headers(given: &[(Arc<str>, Option<Vec<u8>>)]) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(given.len());
+    given.iter().fold(empty, |all, (key, value)| all.insert(Header { key, value: value.as_deref() }))
+}

@@ -1,0 +1,134 @@
+//! A compacted topic as a table: everything it holds at this moment, the last value of each key.
+//!
+//! Reading ends at the end that the topic had when it began. A transaction of somebody else may still be open before
+//! that end: it is waited for, since what lies behind it counts too (a position read too early would double rows).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::admin::PATIENCE;
+use super::{Settings, error};
+
+/// Reads the whole topic: the last value of each key, tombstones left out. Blocks.
+/// Errors: `Retry` when the broker is out of reach or nothing ends within `within`.
+pub fn read(settings: &Settings, topic: &str, within: Duration) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let reader = Reader::open(settings, topic, Instant::now() + within)?;
+    let mut table = BTreeMap::new();
+    let mut waiting = reader.ends()?;
+    while !waiting.is_empty() {
+        let (ready, open): (Vec<_>, Vec<_>) = waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
+        reader.read(&ready, &mut table)?;
+        if !open.is_empty() {
+            reader.in_time()?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        waiting = open;
+    }
+    Ok(table)
+}
+
+/// Where a partition ended when reading began.
+struct End {
+    partition: i32,
+    end: i64,
+    /// No transaction is open before the end any more.
+    stable: bool,
+}
+
+struct Reader<'a> {
+    topic: &'a str,
+    brokers: &'a str,
+    committed: BaseConsumer,
+    uncommitted: BaseConsumer,
+    deadline: Instant,
+}
+
+impl<'a> Reader<'a> {
+    fn open(settings: &'a Settings, topic: &'a str, deadline: Instant) -> Result<Self> {
+        let client = |isolation: &str| {
+            let mut settings = settings.clone();
+            settings.remove("group.id");
+            settings.set("isolation.level", isolation);
+            settings.set("enable.partition.eof", "true");
+            settings.set("auto.offset.reset", "earliest");
+            settings.set("fetch.wait.max.ms", "10");
+            settings.native().create().map_err(|e| error::of("opening a Kafka consumer", e))
+        };
+        let (committed, uncommitted) = (client("read_committed")?, client("read_uncommitted")?);
+        Ok(Self { topic, brokers: settings.brokers(), committed, uncommitted, deadline })
+    }
+
+    fn failed(&self, error: KafkaError) -> Error {
+        error::of(format_args!("reading topic {} at {}", self.topic, self.brokers), error)
+    }
+
+    fn in_time(&self) -> Result<()> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        let (topic, brokers) = (self.topic, self.brokers);
+        Err(Error::retry(format!(
+            "reading topic {topic} at {brokers} took too long; a transaction may be open in it or the broker be out of reach"
+        )))
+    }
+
+    /// The ends of all partitions that are not empty.
+    fn ends(&self) -> Result<Vec<End>> {
+        let metadata = self.uncommitted.fetch_metadata(Some(self.topic), PATIENCE).map_err(|e| self.failed(e))?;
+        let mut ends = Vec::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            let marks = self.uncommitted.fetch_watermarks(self.topic, partition.id(), PATIENCE);
+            let (first, end) = marks.map_err(|e| self.failed(e))?;
+            if end > first {
+                ends.push(End { partition: partition.id(), end, stable: false });
+            }
+        }
+        Ok(ends)
+    }
+
+    fn stable(&self, end: End) -> End {
+        let marks = self.committed.fetch_watermarks(self.topic, end.partition, PATIENCE);
+        End { stable: marks.is_ok_and(|(_, stable)| stable >= end.end), ..end }
+    }
+
+    fn read(&self, ready: &[End], table: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Result<()> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(ready.len());
+        for end in ready {
+            list.add_partition_offset(self.topic, end.partition, Offset::Beginning).map_err(|e| self.failed(e))?;
+        }
+        self.committed.assign(&list).map_err(|e| self.failed(e))?;
+        let mut left: Vec<i32> = ready.iter().map(|end| end.partition).collect();
+        while !left.is_empty() {
+            match self.committed.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => apply(&message, table),
+                Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
+                Some(Err(cause)) => {
+                    let error = self.failed(cause);
+                    if error.kind() != connector_api::Kind::Retry {
+                        return Err(error);
+                    }
+                    self.in_time()?;
+                }
+                None => self.in_time()?,
+            }
+        }
+        self.committed.unassign().map_err(|e| self.failed(e))
+    }
+}
+
+fn apply(message: &impl Message, table: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+    let Some(key) = message.key() else { return };
+    match message.payload() {
+        Some(value) => table.insert(key.to_vec(), value.to_vec()),
+        None => table.remove(key),
+    };
+}
