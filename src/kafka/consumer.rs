@@ -83,7 +83,12 @@ impl Context {
     }
 
     /// Puts the offset to start from into every element of `list`.
-    fn start(&self, consumer: &BaseConsumer<Self>, partitions: &[TopicPartition], list: &mut TopicPartitionList) -> Result<()> {
+    fn start(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &[TopicPartition],
+        list: &mut TopicPartitionList,
+    ) -> Result<()> {
         let stored = self.owner.assigned(partitions)?;
         let failed = |e| error::of("reading the group's offsets", e);
         let committed = consumer.committed_offsets(list.clone(), PATIENCE).map_err(failed)?;

@@ -56,7 +56,10 @@ impl Broker {
 }
 
 /// The cluster belongs to one thread; it lives until no handle is left.
-fn serve(cluster: &MockCluster<'static, rdkafka::producer::DefaultProducerContext>, requests: &Receiver<(String, i32, SyncSender<Result<()>>)>) {
+fn serve(
+    cluster: &MockCluster<'static, rdkafka::producer::DefaultProducerContext>,
+    requests: &Receiver<(String, i32, SyncSender<Result<()>>)>,
+) {
     while let Ok((topic, partitions, reply)) = requests.recv() {
         let created = match cluster.create_topic(&topic, partitions.max(1), 1) {
             Err(KafkaError::MockCluster(rdkafka::error::RDKafkaErrorCode::TopicAlreadyExists)) => Ok(()),

@@ -45,7 +45,9 @@ pub(super) fn kind(code: Code) -> Kind {
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed => Kind::Denied,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => Kind::Fenced,
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidMessage | Code::InvalidRecord => Kind::Record,
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidMessage | Code::InvalidRecord => {
+            Kind::Record
+        }
         Code::InvalidTopic
         | Code::InvalidPartitions
         | Code::InvalidReplicationFactor

@@ -9,7 +9,9 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
     let mut words = Words(entry.trim());
     let module = words.next().unwrap_or_default();
     let names: &[(&str, &str)] = match module.rsplit('.').next() {
-        Some("PlainLoginModule" | "ScramLoginModule") => &[("username", "sasl.username"), ("password", "sasl.password")],
+        Some("PlainLoginModule" | "ScramLoginModule") => {
+            &[("username", "sasl.username"), ("password", "sasl.password")]
+        }
         Some("OAuthBearerLoginModule") => &[
             ("clientId", "sasl.oauthbearer.client.id"),
             ("clientSecret", "sasl.oauthbearer.client.secret"),
@@ -87,7 +89,11 @@ mod tests {
 
     #[test]
     fn other_modules_and_broken_entries_are_refused_without_showing_them() {
-        for entry in ["com.sun.security.auth.module.JndiLoginModule required a=\"b\";", "", "PlainLoginModule required password=\"secret"] {
+        for entry in [
+            "com.sun.security.auth.module.JndiLoginModule required a=\"b\";",
+            "",
+            "PlainLoginModule required password=\"secret",
+        ] {
             let message = credentials(entry).unwrap_err().message().to_owned();
             assert!(message.starts_with("sasl.jaas.config: ") && !message.contains("secret"), "{message}");
         }

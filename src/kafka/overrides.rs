@@ -28,13 +28,14 @@ pub fn refusal(worker: &Config, client: Client, name: &str) -> Option<String> {
         "Allowlist" if listed(worker.get(ALLOWLIST).unwrap_or_default()) => {}
         "Allowlist" => return Some(format!("The '{full}' override is refused: it is not in the worker's {ALLOWLIST}")),
         other => {
-            return Some(format!("The '{full}' override is refused: the worker's {POLICY} '{other}' is not All, None, Principal or Allowlist"));
+            return Some(format!(
+                "The '{full}' override is refused: the worker's {POLICY} '{other}' is not All, None, Principal or Allowlist"
+            ));
         }
     }
     let known = RULES.iter().any(|rule| rule.java == name && rule.connector && rule.clients.has(client));
     (!known).then(|| {
-        let names: Vec<_> =
-            RULES.iter().filter(|r| r.connector && r.clients.has(client)).map(|r| r.java).collect();
+        let names: Vec<_> = RULES.iter().filter(|r| r.connector && r.clients.has(client)).map(|r| r.java).collect();
         format!("The '{full}' override is not supported; supported are: {}", names.join(", "))
     })
 }
@@ -81,7 +82,9 @@ mod tests {
             refusal(&worker, Client::Producer, name).is_none()
         };
         assert!(check("All", "compression.type") && check("All", "sasl.jaas.config"));
-        assert!(!check("None", "linger.ms") && !check("Principal", "linger.ms") && check("Principal", "sasl.mechanism"));
+        assert!(
+            !check("None", "linger.ms") && !check("Principal", "linger.ms") && check("Principal", "sasl.mechanism")
+        );
         assert!(check("Allowlist", "acks") && !check("Allowlist", "batch.size"));
     }
 

@@ -22,7 +22,8 @@ pub fn read(settings: &Settings, topic: &str, within: Duration) -> Result<BTreeM
     let mut table = BTreeMap::new();
     let mut waiting = reader.ends()?;
     while !waiting.is_empty() {
-        let (ready, open): (Vec<_>, Vec<_>) = waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
+        let (ready, open): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
         reader.read(&ready, &mut table)?;
         if !open.is_empty() {
             reader.in_time()?;
