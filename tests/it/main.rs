@@ -1,6 +1,15 @@
 //! Integration tests: the built binary against real servers, driven over HTTP, SQL and Kafka alone.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod crash;
+mod dev;
+mod formats;
+mod pipeline;
+mod rest;
 mod servers;
+mod transfer;
+mod tutorial;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod process;
 mod random;
 mod rest;
 mod rowferry;
+pub mod rows_sql;
 mod topic;
 mod wait;
 

@@ -1,0 +1,53 @@
+//! `rowferry dev`: the broker inside the process.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testkit::mariadb::run;
+use testkit::{Rowferry, Settings, rows_sql};
+
+use crate::lab;
+use crate::pipeline::Pipeline;
+
+/// Each record is about 1.4 kB with its schema, so this is hundreds of times what the broker keeps of a partition.
+#[tokio::test]
+async fn a_million_rows_go_through_the_small_broker_whole() {
+    const ROWS: i64 = 1_000_000;
+    let server = lab().mariadb();
+    let worker = Rowferry::start(lab().scratch(), Settings::dev("dev"));
+    let (pipeline, mut connection) = Pipeline::new(server, "dev", "t").await;
+    run(&mut connection, &rows_sql::create("t")).await;
+    run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
+    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "1000"}), json!({})).await;
+    pipeline.wait_arrived(&mut connection, ROWS, Duration::from_secs(400)).await;
+    assert_eq!(pipeline.assert_same(&mut connection).await, ROWS);
+    run(
+        &mut connection,
+        "INSERT INTO t SELECT id + 1000000, customer, name, email, amount, quantity, rate, active, born, \
+        created, note FROM t WHERE id <= 10",
+    )
+    .await;
+    pipeline.wait_arrived(&mut connection, ROWS + 10, Duration::from_secs(60)).await;
+}
+
+#[tokio::test]
+async fn dev_is_ready_in_a_second_and_stops_cleanly() {
+    let start = Instant::now();
+    let worker = Rowferry::start(lab().scratch(), Settings::dev("dev-quick"));
+    let ready = start.elapsed();
+    assert!(ready < Duration::from_secs(2), "ready after {ready:?}");
+    assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
+}
+
+#[tokio::test]
+async fn dev_uses_a_real_kafka_when_told() {
+    let server = lab().mariadb();
+    let mut settings = Settings::dev("dev-brokers");
+    settings.args.extend(["--brokers".to_owned(), lab().kafka().brokers()]);
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let (pipeline, mut connection) = Pipeline::new(server, "dev_brokers", "t").await;
+    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    pipeline.create(worker.rest(), server, json!({}), json!({})).await;
+    pipeline.wait_same(&mut connection, crate::SOON).await;
+    assert_eq!(lab().kafka().topics().read(&pipeline.topic()).len(), 1);
+}
