@@ -2,17 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod crash;
-mod dev;
-mod formats;
-mod pipeline;
-mod rest;
 mod servers;
-mod transfer;
-mod tutorial;
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use testkit::Lab;
 
@@ -22,5 +14,3 @@ fn lab() -> &'static Lab {
     LAB.get_or_init(|| Lab::new("it"))
 }
 
-/// How long a test waits for something that should come soon, on a machine with two busy cores.
-const SOON: Duration = Duration::from_secs(60);

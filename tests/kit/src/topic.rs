@@ -109,7 +109,12 @@ impl Topics {
     }
 
     /// Hands over each committed record that the topic holds now.
-    pub fn each(&self, topic: &str, mut visit: impl FnMut(Entry)) {
+    pub fn each(&self, topic: &str, visit: impl FnMut(Entry)) {
+        self.first(topic, usize::MAX, visit);
+    }
+
+    /// Hands over the first `count` committed records that the topic holds now.
+    pub fn first(&self, topic: &str, count: usize, mut visit: impl FnMut(Entry)) {
         let mut config = self.client();
         config.set("group.id", "kit").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
         let consumer: BaseConsumer = config.set("isolation.level", "read_committed").create().expect("consumer");
@@ -120,16 +125,27 @@ impl Topics {
             from.add_partition_offset(topic, partition, Offset::Beginning).expect("offset");
         }
         consumer.assign(&from).expect("assign");
-        let (mut at_end, end) = (0, Instant::now() + Duration::from_secs(300));
-        while at_end < partitions.len() {
+        let (mut at_end, mut seen, end) = (0, 0, Instant::now() + Duration::from_secs(300));
+        while at_end < partitions.len() && seen < count {
             assert!(Instant::now() < end, "{topic} was not read within 5 minutes");
             match consumer.poll(Duration::from_secs(1)) {
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => at_end += 1,
                 Some(Err(error)) => panic!("read {topic}: {error}"),
-                Some(Ok(message)) => visit(entry(&message)),
+                Some(Ok(message)) => {
+                    visit(entry(&message));
+                    seen += 1;
+                }
             }
         }
+    }
+
+    /// Asks for the end of partition 0 as a reader of committed records sees it; 0 while the topic does not exist.
+    pub fn committed_end(&self, topic: &str) -> impl Fn() -> i64 {
+        let mut config = self.client();
+        let consumer: BaseConsumer = config.set("isolation.level", "read_committed").create().expect("consumer");
+        let topic = topic.to_owned();
+        move || consumer.fetch_watermarks(&topic, 0, PATIENCE).map_or(0, |(_, end)| end)
     }
 
     /// Waits until the topic holds at least `count` records, and returns them.
