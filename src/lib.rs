@@ -6,6 +6,7 @@
 
 pub mod herder;
 pub mod kafka;
+pub mod keys;
 pub mod model;
 pub mod registry;
 pub mod rest;

@@ -155,6 +155,13 @@ impl Registry {
         Self { connectors: Vec::new(), converters: &[], header_converters: &[], transforms: &[], predicates: &[] }
     }
 
+    /// The same with one more connector.
+    #[must_use]
+    pub fn and(mut self, connector: Connector) -> Self {
+        self.connectors.push(connector);
+        self
+    }
+
     /// All connectors.
     pub fn connectors(&self) -> &[Connector] {
         &self.connectors

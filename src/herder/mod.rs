@@ -2,6 +2,8 @@
 //!
 //! The handle knows no HTTP; what it refuses comes back as a [`Refusal`], whose texts `rest/error.rs` holds.
 
+pub mod validate;
+
 use std::sync::Arc;
 
 use connector_api::{Config, Position, Progress, TopicOffset};

@@ -19,11 +19,6 @@ impl RawConfig {
     pub fn given(&self) -> Config {
         self.0.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect()
     }
-
-    /// The keys whose value is null.
-    pub fn nulls(&self) -> Vec<String> {
-        self.0.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| k.clone()).collect()
-    }
 }
 
 impl<'de> Deserialize<'de> for RawConfig {

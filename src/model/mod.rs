@@ -10,6 +10,6 @@ mod worker;
 
 pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, TaskInfo, TaskName};
 pub use offset::{ConnectorOffsets, OffsetEntry};
-pub use plugin::PluginInfo;
+pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, PluginInfo};
 pub use status::{ConnectorStatus, Expanded, PartStatus, TaskStatus};
-pub use worker::{ErrorBody, Health, Message, ServerInfo};
+pub use worker::{ErrorBody, Health, LoggerLevel, Message, ServerInfo};

@@ -1,4 +1,4 @@
-//! Bodies about plug-ins.
+//! Bodies about plug-ins, their keys, and validation.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,4 +12,76 @@ pub struct PluginInfo {
     pub kind: String,
     /// Its version.
     pub version: String,
+}
+
+/// A declared key; one of `GET /connector-plugins/{p}/config`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigKeyInfo {
+    /// Its name.
+    pub name: String,
+    /// `BOOLEAN`, `STRING`, `INT`, `SHORT`, `LONG`, `DOUBLE`, `LIST`, `CLASS` or `PASSWORD`.
+    #[serde(rename = "type")]
+    pub ty: String,
+    /// Whether it has to be given.
+    pub required: bool,
+    /// What holds when it is absent.
+    pub default_value: Option<String>,
+    /// `HIGH`, `MEDIUM` or `LOW`.
+    pub importance: String,
+    /// What it does.
+    pub documentation: String,
+    /// The form group it stands in.
+    pub group: Option<String>,
+    /// `NONE`, `SHORT`, `MEDIUM` or `LONG`.
+    pub width: String,
+    /// Its label.
+    pub display_name: String,
+    /// Keys whose visibility or recommended values depend on it.
+    pub dependents: Vec<String>,
+    /// Its place in its group; -1 where it has none.
+    pub order: i32,
+}
+
+/// What was given for a key, and what is to say about it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigValueInfo {
+    /// The key.
+    pub name: String,
+    /// Its value or default; null where there is none or it cannot be parsed.
+    pub value: Option<String>,
+    /// Values that a form offers.
+    pub recommended_values: Vec<String>,
+    /// What is wrong.
+    pub errors: Vec<String>,
+    /// Whether a form shows it.
+    pub visible: bool,
+}
+
+/// One key of a validated config.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigInfo {
+    /// Its declaration; null for a key that nobody declares.
+    pub definition: Option<ConfigKeyInfo>,
+    /// Its value.
+    pub value: ConfigValueInfo,
+}
+
+/// `PUT /connector-plugins/{p}/config/validate`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfigInfos {
+    /// The connector's class, as given.
+    pub name: String,
+    /// How many errors there are in all.
+    pub error_count: usize,
+    /// Form groups in order.
+    pub groups: Vec<String>,
+    /// All keys.
+    pub configs: Vec<ConfigInfo>,
+}
+
+impl ConfigInfos {
+    /// Every error in order.
+    pub fn errors(&self) -> impl Iterator<Item = &str> {
+        self.configs.iter().flat_map(|config| &config.value.errors).map(String::as_str)
+    }
 }

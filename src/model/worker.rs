@@ -39,3 +39,12 @@ pub struct ErrorBody {
     /// What went wrong, where, how to mend it.
     pub message: String,
 }
+
+/// One of `GET /admin/loggers`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoggerLevel {
+    /// `OFF`, `FATAL`, `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE` or `ALL`.
+    pub level: String,
+    /// When it was changed, in milliseconds since 1970-01-01 UTC; null since the start.
+    pub last_modified: Option<i64>,
+}

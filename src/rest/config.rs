@@ -1,4 +1,4 @@
-//! `/connectors/{c}/config`: read and replace.
+//! `/connectors/{c}/config`: read, replace, patch.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use connector_api::Config;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use super::{App, connectors, view};
-use crate::model::RawConfig;
+use crate::model::{ConnectorInfo, RawConfig};
 
 pub(super) fn routes() -> Router<App> {
-    Router::new().route("/connectors/{connector}/config", get(read).put(replace))
+    Router::new().route("/connectors/{connector}/config", get(read).put(replace).patch(patch))
 }
 
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<BTreeMap<String, String>>> {
@@ -34,12 +34,38 @@ async fn replace(
     Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
 }
 
+/// KIP-477: given keys are set, null removes a key; the result is validated as a whole.
+async fn patch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    JsonBody(changes): JsonBody<RawConfig>,
+) -> ApiResult<Json<ConnectorInfo>> {
+    let stored = app.herder.get(&name).await?.config;
+    let mut merged = RawConfig(stored.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
+    for (key, value) in changes.0 {
+        match value {
+            None => drop(merged.0.remove(&key)),
+            value => drop(merged.0.insert(key, value)),
+        }
+    }
+    if let Some(Some(other)) = merged.0.get("name").filter(|given| given.as_deref() != Some(&name)) {
+        return Err(ApiError::name_mismatch(other, &name));
+    }
+    let config = valid(&app, &merged).await?;
+    let (view, _) = app.herder.put_config(&name, config).await?;
+    Ok(Json(view::info(&view)))
+}
+
 /// The config with its name filled in, once it has been found valid.
 pub(super) async fn checked(app: &App, name: &str, mut raw: RawConfig) -> ApiResult<Config> {
-    let _ = app;
     let in_config = raw.0.entry("name".to_owned()).or_default().get_or_insert_with(|| name.to_owned());
     if in_config != name {
         return Err(ApiError::name_mismatch(in_config, name));
     }
-    Ok(raw.given())
+    valid(app, &raw).await
+}
+
+async fn valid(app: &App, raw: &RawConfig) -> ApiResult<Config> {
+    let infos = app.validator.validate(&raw.0).await.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0))?;
+    if infos.error_count > 0 { Err(ApiError::invalid_config(&infos)) } else { Ok(raw.given()) }
 }

@@ -34,7 +34,7 @@ async fn list(State(app): State<App>, params: Params) -> ApiResult<Response> {
     let expanded: BTreeMap<_, _> = views
         .iter()
         .map(|v| {
-            let status = with_status.then(|| view::status(v, &app.registry));
+            let status = with_status.then(|| view::status(v, app.validator.registry()));
             (v.name.to_string(), Expanded { status, info: with_info.then(|| view::info(v)) })
         })
         .collect();
@@ -104,7 +104,7 @@ async fn delete(State(app): State<App>, Path(name): Path<String>) -> ApiResult<S
 
 async fn status(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorStatus>> {
     match app.herder.get(&name).await {
-        Ok(found) => Ok(Json(view::status(&found, &app.registry))),
+        Ok(found) => Ok(Json(view::status(&found, app.validator.registry()))),
         Err(Refusal::UnknownConnector(name)) => Err(ApiError::no_status(&name)),
         Err(other) => Err(other.into()),
     }

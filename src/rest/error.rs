@@ -2,12 +2,16 @@
 //!
 //! Texts that tools match on are Kafka Connect's; `{"error_code","message"}` is the body of every one.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::herder::Refusal;
-use crate::model::ErrorBody;
+use crate::herder::validate::Unknown;
+use crate::model::{ConfigInfos, ErrorBody};
 
 /// An answer from 400 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,7 @@ impl ApiError {
     }
 
     /// The body is not what is asked for; `why` says what and where.
-    pub fn bad_body(why: impl std::fmt::Display) -> Self {
+    pub fn bad_body(why: impl fmt::Display) -> Self {
         Self::new(StatusCode::BAD_REQUEST, format!("The request body cannot be read: {why}"))
     }
 
@@ -58,6 +62,75 @@ impl ApiError {
         let text =
             format!("Connector name configuration ({in_config}) doesn't match connector name in the URL ({asked})");
         Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// A config that names no connector that there is.
+    pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>) -> Self {
+        let text = match unknown {
+            Unknown::NoClass => {
+                let pairs: Vec<_> = config.iter().map(|(k, v)| format!("{k}={}", masked(k, v.as_deref()))).collect();
+                format!("Connector config {{{}}} contains no connector type", pairs.join(", "))
+            }
+            Unknown::Class(class, available) => {
+                let known = available
+                    .iter()
+                    .map(|a| format!("PluginDesc{{class={}, type={}, version='{}'}}", a.class, a.kind, a.version));
+                format!(
+                    "Failed to find any class that implements Connector and which name matches {class}, available \
+                     connectors are: {}",
+                    known.collect::<Vec<_>>().join(", ")
+                )
+            }
+        };
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// Everything that is wrong with a config.
+    pub fn invalid_config(infos: &ConfigInfos) -> Self {
+        let errors: Vec<_> = infos.errors().collect();
+        let text = format!(
+            "Connector configuration is invalid and contains the following {} error(s):\n{}\nYou can also find the \
+             above list of errors at the endpoint `/connector-plugins/{{connectorType}}/config/validate`",
+            errors.len(),
+            errors.join("\n")
+        );
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// The class in a config to validate is not the one in the path.
+    pub fn type_mismatch(in_config: &str, in_path: &str) -> Self {
+        let text = format!("Included connector type {in_config} does not match request type {in_path}");
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
+    /// No such plug-in.
+    pub fn unknown_plugin(class: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("Unknown plugin {class}."))
+    }
+
+    /// No such logger.
+    pub fn unknown_logger(name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("Logger {name} not found."))
+    }
+
+    /// A change of a log level that names none.
+    pub fn no_level() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "Desired 'level' parameter was not specified in request.")
+    }
+
+    /// A log level that there is not.
+    pub fn unknown_level(level: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("invalid log level '{level}'."))
+    }
+
+    /// A change of offsets that names none.
+    pub fn no_offsets() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "Partitions / offsets need to be provided for an alter offsets request")
+    }
+
+    /// A change of offsets that cannot be read.
+    pub fn bad_offset(fault: &OffsetFault) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, fault.to_string())
     }
 
     /// No such connector, for reads, deletion and offsets.
@@ -141,5 +214,61 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error_code: self.status.as_u16(), message: self.message };
         (self.status, Json(body)).into_response()
+    }
+}
+
+/// A value as a text may show it: never a secret.
+fn masked<'a>(key: &str, value: Option<&'a str>) -> &'a str {
+    let secret = ["password", "secret", "token", "jaas"].iter().any(|part| key.to_ascii_lowercase().contains(part));
+    if secret { "[hidden]" } else { value.unwrap_or("null") }
+}
+
+/// Why a change of offsets cannot be read; the texts are Kafka Connect's where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the texts below say what they are")]
+pub enum OffsetFault {
+    NoPartition,
+    EmptyPartition,
+    SinkKeys,
+    Topic,
+    PartitionNull,
+    Partition(String),
+    OffsetKey,
+    Offset(String),
+    NotPrimitive { field: String, kind: &'static str },
+    Negative { what: &'static str, value: i64 },
+}
+
+impl fmt::Display for OffsetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPartition => f.write_str("The partition for a sink connector offset cannot be null or missing"),
+            Self::EmptyPartition => f.write_str(
+                "The partition of a source connector offset cannot be null, missing or empty; GET of the offsets shows \
+                 those that there are",
+            ),
+            Self::SinkKeys => f.write_str(
+                "The partition for a sink connector offset must contain the keys 'kafka_topic' and 'kafka_partition'",
+            ),
+            Self::Topic => f.write_str("Kafka topic names must be valid strings and may not be null"),
+            Self::PartitionNull => f.write_str("Kafka partitions must be valid numbers and may not be null"),
+            Self::Partition(given) => write!(
+                f,
+                "Failed to parse the following Kafka partition value in the provided offsets: '{given}'. Partition \
+                 values for sink connectors need to be integers."
+            ),
+            Self::OffsetKey => {
+                f.write_str("The offset for a sink connector should either be null or contain the key 'kafka_offset'")
+            }
+            Self::Offset(given) => write!(
+                f,
+                "Failed to parse the following Kafka offset value in the provided offsets: '{given}'. Offset values \
+                 for sink connectors need to be integers."
+            ),
+            Self::NotPrimitive { field, kind } => {
+                write!(f, "Offsets may only contain primitive types as values, but field {field} contains {kind}")
+            }
+            Self::Negative { what, value } => write!(f, "The {what} {value} in the provided offsets is below 0"),
+        }
     }
 }

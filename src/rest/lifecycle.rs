@@ -47,5 +47,5 @@ async fn restart(State(app): State<App>, Path(name): Path<String>, params: Param
     if !tasks && !failed {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok((StatusCode::ACCEPTED, Json(view::status(&restarting, &app.registry))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(view::status(&restarting, app.validator.registry()))).into_response())
 }

@@ -8,6 +8,7 @@ mod connectors;
 mod error;
 mod http;
 mod lifecycle;
+mod loggers;
 mod offsets;
 mod plugins;
 mod query;
@@ -27,16 +28,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 use crate::herder::Herder;
-use crate::registry::Registry;
+use crate::herder::validate::Validator;
 use error::ApiError;
+
+pub use loggers::LogLevels;
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     /// Who runs connectors.
     pub herder: Herder,
-    /// What can be named in a config.
-    pub registry: Registry,
+    /// Says what is wrong with a config, and knows all plug-ins.
+    pub validator: Validator,
+    /// Log levels, changed while the worker runs.
+    pub levels: LogLevels,
 }
 
 /// The whole API as one service.
@@ -50,6 +55,7 @@ pub fn router(app: App) -> Router {
         .merge(topics::routes())
         .merge(offsets::routes())
         .merge(plugins::routes())
+        .merge(loggers::routes())
         .route_layer(from_fn(http::negotiate))
         .fallback(async || ApiError::http(StatusCode::NOT_FOUND))
         .with_state(app);

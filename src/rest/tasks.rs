@@ -34,7 +34,7 @@ async fn status(State(app): State<App>, Path((name, task)): Path<(String, String
         Err(Refusal::UnknownConnector(name)) => return Err(ApiError::no_task_status(&name, task)),
         other => other?,
     };
-    let found = view::status(&view, &app.registry).tasks.into_iter().find(|t| i64::from(t.id) == task);
+    let found = view::status(&view, app.validator.registry()).tasks.into_iter().find(|t| i64::from(t.id) == task);
     found.map(Json).ok_or_else(|| ApiError::no_task_status(&name, task))
 }
 

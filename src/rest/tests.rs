@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use super::{App, router};
+use super::{App, LogLevels, router};
+use crate::herder::validate::fixture;
+use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{Command, ConnectorView, Direction, Herder, Refusal, State, Status, Target, TaskView, WorkerInfo};
 use crate::registry::Registry;
 
@@ -22,7 +24,8 @@ fn app() -> axum::Router {
             answer(&mut connectors, command);
         }
     });
-    router(App { herder: Herder::new(commands), registry: Registry::built_in() })
+    let validator = Validator::new(Registry::default().and(fixture::source()), WorkerFacts::default());
+    router(App { herder: Herder::new(commands), validator, levels: LogLevels::new("INFO", |_| ()) })
 }
 
 fn view(name: &str, config: Config, target: Target) -> ConnectorView {
@@ -117,14 +120,15 @@ async fn options_lists_the_methods_of_a_resource() {
     assert_eq!(response.status(), StatusCode::OK);
     let mut allow: Vec<_> = response.headers()[header::ALLOW].to_str().unwrap().split(',').collect();
     allow.sort_unstable();
-    assert_eq!(allow, ["GET", "HEAD", "OPTIONS", "PUT"]);
+    assert_eq!(allow, ["GET", "HEAD", "OPTIONS", "PATCH", "PUT"]);
 }
 
 #[tokio::test]
 async fn a_connector_is_created_once_and_shown_as_it_is() {
     let app = app();
     let json_type = [("content-type", "application/json"), ("host", "h:8083")];
-    let body = r#"{"name":" a b\t","config":{"tasks.max":1},"initial_state":"paused"}"#;
+    let body =
+        r#"{"name":" a b\t","config":{"connector.class":"Rows","url":"u","tasks.max":1},"initial_state":"paused"}"#;
     let request = Request::builder().method("POST").uri("/connectors").header("content-type", "application/json");
     let request = request.header("host", "h:8083").body(Body::from(body)).unwrap();
     let created = app.clone().oneshot(request).await.unwrap();
@@ -132,12 +136,15 @@ async fn a_connector_is_created_once_and_shown_as_it_is() {
     assert_eq!(created.headers()[header::LOCATION], "http://h:8083/connectors/a%20b");
     assert_eq!(call(&app, "POST", "/connectors", &json_type, body).await, error(409, "Connector a b already exists"));
 
-    let info = json!({"name": "a b", "config": {"name": "a b", "tasks.max": "1"},
+    let info = json!({"name": "a b", "config": {"connector.class": "Rows", "name": "a b", "tasks.max": "1", "url": "u"},
         "tasks": [{"connector": "a b", "task": 0}], "type": "source"});
     assert_eq!(call(&app, "GET", "/connectors/a%20b/", &[], "").await, (StatusCode::OK, info.clone()));
     let (_, expanded) = call(&app, "GET", "/connectors?expand=info&expand=status&expand=x", &[], "").await;
     assert_eq!(expanded["a b"]["info"], info);
-    assert_eq!(expanded["a b"]["status"]["tasks"][0], json!({"id": 0, "state": "PAUSED", "worker_id": "h:1"}));
+    assert_eq!(
+        expanded["a b"]["status"]["tasks"][0],
+        json!({"id": 0, "state": "PAUSED", "worker_id": "h:1", "version": "1.2.3"})
+    );
     assert_eq!(call(&app, "PUT", "/connectors/a%20b/stop", &[], "{}").await.0, StatusCode::NO_CONTENT);
     assert_eq!(call(&app, "GET", "/connectors?expand=x", &[], "").await.1, json!({"a b": {}}));
     let (status, _) = call(&app, "POST", "/connectors/a%20b/restart?onlyFailed=TRUE", &[], "").await;
@@ -164,4 +171,29 @@ async fn bodies_that_cannot_be_read_are_400_and_say_where() {
     }
     let refused = error(415, "HTTP 415 Unsupported Media Type");
     assert_eq!(call(&app, "POST", "/connectors", &[], "{}").await, refused);
+}
+
+#[tokio::test]
+async fn a_config_is_refused_with_every_error_at_once() {
+    let app = app();
+    let json_type = [("content-type", "application/json")];
+    let body = r#"{"name":"x","config":{"connector.class":"a.b.RowsConnector","tasks.max":"many","x":null}}"#;
+    let lines = [
+        "Connector configuration is invalid and contains the following 4 error(s):",
+        "Invalid value many for configuration tasks.max: Not a number of type INT",
+        "Invalid value null for configuration tasks.max: Value must be non-null",
+        "Missing required configuration \"url\" which has no default value.",
+        "Null value can not be supplied as the configuration value.",
+        "You can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`",
+    ];
+    assert_eq!(call(&app, "POST", "/connectors", &json_type, body).await, error(400, &lines.join("\n")));
+    let body = r#"{"name":"x","config":{"a.password":"s3"}}"#;
+    let text = "Connector config {a.password=[hidden], name=x} contains no connector type";
+    assert_eq!(call(&app, "POST", "/connectors", &json_type, body).await, error(400, text));
+    let (status, answer) =
+        call(&app, "PUT", "/connectors/x/config", &json_type, r#"{"connector.class":"no.Such"}"#).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let text =
+        "Failed to find any class that implements Connector and which name matches no.Such, available connectors are: ";
+    assert!(answer["message"].as_str().unwrap().starts_with(text), "{answer}");
 }

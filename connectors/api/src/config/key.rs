@@ -205,24 +205,30 @@ impl Key {
     /// The value as far as it can be parsed (a form shows it), and every text about it, as `ConfigDef.validate` does:
     /// a number that cannot be parsed fails its range as well.
     pub fn evaluate(&self, raw: Option<&str>) -> (Parsed, Vec<String>) {
+        self.evaluate_as(self.name, raw)
+    }
+
+    /// The same where the key stands under another name (`transforms.NAME.field`), which its texts then show.
+    pub fn evaluate_as(&self, name: &str, raw: Option<&str>) -> (Parsed, Vec<String>) {
         let text = match (raw, self.default) {
             (Some(text), _) => text.trim(),
             (None, Default::Text(text)) => text,
             (None, Default::Null) => return (Parsed::Null, Vec::new()),
             (None, Default::Required) => {
-                let missing = format!("Missing required configuration \"{}\" which has no default value.", self.name);
+                let missing = format!("Missing required configuration \"{name}\" which has no default value.");
                 return (Parsed::Null, vec![missing]);
             }
         };
-        let shown = if self.ty == Type::Password { "[hidden]" } else { text };
         let mut errors = Vec::new();
         let parsed = match self.parse_type(text) {
             Ok(parsed) => {
-                errors.extend(self.verify(text, &parsed).err().map(|reason| self.invalid(shown, &reason)));
+                if let Err(reason) = self.verify(text, &parsed) {
+                    errors.push(invalid(name, &self.shown(text, &parsed), &reason));
+                }
                 parsed
             }
             Err(reason) => {
-                errors.push(self.invalid(shown, &reason));
+                errors.push(invalid(name, &self.shown(text, &Parsed::Null), &reason));
                 errors.extend(self.refuse_null());
                 Parsed::Null
             }
@@ -233,13 +239,17 @@ impl Key {
     /// The text about a null in the place of a value, where the check does not let it pass.
     pub fn refuse_null(&self) -> Option<String> {
         match self.check {
-            Check::AtLeast(_) | Check::Between(..) => Some(self.invalid("null", "Value must be non-null")),
+            Check::AtLeast(_) | Check::Between(..) => Some(invalid(self.name, "null", "Value must be non-null")),
             _ => None,
         }
     }
 
-    fn invalid(&self, shown: &str, reason: &str) -> String {
-        format!("Invalid value {shown} for configuration {}: {reason}", self.name)
+    fn shown(&self, text: &str, parsed: &Parsed) -> String {
+        match parsed {
+            _ if self.ty == Type::Password => "[hidden]".to_owned(),
+            Parsed::List(items) => format!("[{}]", items.join(", ")),
+            _ => text.to_owned(),
+        }
     }
 
     fn parse_type(&self, text: &str) -> Result<Parsed, String> {
@@ -284,6 +294,10 @@ impl Key {
             Check::By(check) => check(text),
         }
     }
+}
+
+fn invalid(name: &str, shown: &str, reason: &str) -> String {
+    format!("Invalid value {shown} for configuration {name}: {reason}")
 }
 
 /// A parsed value.

@@ -1,0 +1,132 @@
+//! Transforms, predicates and converters of a connector: their classes and their own settings. Pure.
+
+use connector_api::{Config, Plugin, Report};
+
+use super::form::{Form, Given, Naming};
+use crate::keys;
+use crate::registry::{PluginKind, Registry};
+
+/// How the keys of a plug-in are shown by themselves.
+pub(super) const OWN: Naming<'static> = Naming { prefix: "", text_prefix: "", group: None };
+
+/// The plug-in that `key` names; an error and no value where there is none of that kind.
+fn resolve<'a>(
+    form: &mut Form,
+    registry: &'a Registry,
+    kind: PluginKind,
+    key: &str,
+    class: Option<&str>,
+) -> Option<&'a dyn Plugin> {
+    let classes = registry.plugins(kind).iter().map(|plugin| plugin.class().to_owned()).collect();
+    let value = form.value_mut(key)?;
+    value.recommended_values = classes;
+    let class = class?.trim();
+    let Some(plugin) = registry.plugin(kind, class) else {
+        value.value = None;
+        value.errors.push(format!("Invalid value {class} for configuration {key}: Class {class} could not be found."));
+        return None;
+    };
+    value.value = Some(plugin.class().to_owned());
+    Some(plugin)
+}
+
+fn aliases(config: &Config, key: &str) -> Vec<String> {
+    let mut aliases: Vec<String> = Vec::new();
+    for alias in config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty()) {
+        if !aliases.iter().any(|known| known == alias) {
+            aliases.push(alias.to_owned());
+        }
+    }
+    aliases
+}
+
+/// The keys of each transform, its class and settings checked.
+pub(super) fn add_transforms(form: &mut Form, given: &Given, config: &Config, registry: &Registry) {
+    let predicates = aliases(config, "predicates");
+    for alias in aliases(config, "transforms") {
+        let (prefix, group) = (format!("transforms.{alias}."), format!("Transforms: {alias}"));
+        let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
+        form.add(keys::TRANSFORM, given, naming);
+        add_own(form, given, config, naming, |form, key, class| {
+            resolve(form, registry, PluginKind::Transformation, key, class)
+        });
+        let own = config.with_prefix(&prefix);
+        if own.get("negate").is_some() && own.get("predicate").is_none() {
+            let text = format!(
+                "Config '{prefix}negate' was provided but there is no config '{prefix}predicate' defining a predicate \
+                 to be negated."
+            );
+            form.error(&format!("{prefix}type"), text);
+        }
+        let predicate = format!("{prefix}predicate");
+        if let Some(value) = form.value_mut(&predicate) {
+            value.recommended_values.clone_from(&predicates);
+        }
+        if let Some(named) = own.get("predicate").map(str::trim)
+            && !predicates.iter().any(|declared| declared == named)
+        {
+            let declared = predicates.join(", ");
+            let text = format!(
+                "Invalid value {named} for configuration {predicate}: 'predicates' declares no predicate of that \
+                 name, only [{declared}]"
+            );
+            form.error(&predicate, text);
+        }
+    }
+}
+
+/// The keys of each predicate, its class and settings checked.
+pub(super) fn add_predicates(form: &mut Form, given: &Given, config: &Config, registry: &Registry) {
+    for alias in aliases(config, "predicates") {
+        let (prefix, group) = (format!("predicates.{alias}."), format!("Predicates: {alias}"));
+        let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
+        form.add(keys::PREDICATE, given, naming);
+        add_own(form, given, config, naming, |form, key, class| {
+            resolve(form, registry, PluginKind::Predicate, key, class)
+        });
+    }
+}
+
+/// The settings of the plug-in that `PREFIXtype` names.
+fn add_own<'a>(
+    form: &mut Form,
+    given: &Given,
+    config: &Config,
+    naming: Naming<'_>,
+    find: impl FnOnce(&mut Form, &str, Option<&str>) -> Option<&'a dyn Plugin>,
+) {
+    let key = format!("{}type", naming.prefix);
+    if let Some(plugin) = find(form, &key, config.get(&key)) {
+        add_plugin(form, given, config, naming, plugin);
+    }
+}
+
+fn add_plugin(form: &mut Form, given: &Given, config: &Config, naming: Naming<'_>, plugin: &dyn Plugin) {
+    form.add(plugin.keys(), given, naming);
+    let mut report = Report::default();
+    plugin.check(&config.with_prefix(naming.prefix), &mut report);
+    form.merge(report, naming.prefix);
+}
+
+/// The three converters: the connector's own, or the worker's as defaults. Settings at the connector are checked
+/// whether or not the connector names the converter, since they are used then too.
+pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, registry: &Registry, worker: &Config) {
+    for (key, kind) in [
+        ("key.converter", PluginKind::Converter),
+        ("value.converter", PluginKind::Converter),
+        ("header.converter", PluginKind::HeaderConverter),
+    ] {
+        let class = config.get(key).or_else(|| worker.get(key));
+        let Some(plugin) = resolve(form, registry, kind, key, class) else { continue };
+        let prefix = format!("{key}.");
+        let own = config.with_prefix(&prefix);
+        let settings = own.iter().any(|(name, _)| name != "plugin.version");
+        if config.get(key).is_none() && !settings {
+            continue;
+        }
+        let mut given = given.clone();
+        let role = key.strip_suffix(".converter").unwrap_or(key);
+        given.insert(format!("{prefix}converter.type"), Some(role.to_owned()));
+        add_plugin(form, &given, config, Naming { prefix: &prefix, text_prefix: "", group: None }, plugin);
+    }
+}

@@ -1,0 +1,184 @@
+//! A form under construction: declared keys, their values, what is wrong with them. Pure.
+
+use std::collections::BTreeMap;
+
+use connector_api::config::{Default, Importance, Parsed, Type, Width};
+use connector_api::{Key, Report};
+
+use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo};
+
+/// The values as they were given; `None` is a JSON null.
+pub(super) type Given = BTreeMap<String, Option<String>>;
+
+/// How the keys of a table are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Naming<'a> {
+    /// Put before the names in the form.
+    pub(super) prefix: &'a str,
+    /// Put before the names in texts.
+    pub(super) text_prefix: &'a str,
+    /// The group of keys that have none; `None` leaves them without.
+    pub(super) group: Option<&'a str>,
+}
+
+impl Naming<'_> {
+    /// Names as they are declared.
+    pub(super) const PLAIN: Naming<'static> = Naming { prefix: "", text_prefix: "", group: Some("") };
+}
+
+#[derive(Default)]
+pub(super) struct Form {
+    groups: Vec<String>,
+    fields: Vec<ConfigInfo>,
+}
+
+impl Form {
+    /// Adds the keys of a table with the values that were given for them.
+    pub(super) fn add(&mut self, table: &'static [Key], given: &Given, naming: Naming<'_>) {
+        for (key, definition) in declared(table, naming) {
+            if let Some(group) = &definition.group
+                && !self.groups.contains(group)
+            {
+                self.groups.push(group.clone());
+            }
+            self.fields.push(ConfigInfo { definition: Some(definition), value: field_value(key, given, naming) });
+        }
+    }
+
+    /// Adds a key that nobody declares, if it is not there yet.
+    pub(super) fn add_undeclared(&mut self, name: &str, value: Option<&str>) -> &mut ConfigValueInfo {
+        if self.position(name).is_none() {
+            let value = ConfigValueInfo {
+                name: name.to_owned(),
+                value: value.map(str::to_owned),
+                visible: true,
+                ..ConfigValueInfo::default()
+            };
+            self.fields.push(ConfigInfo { definition: None, value });
+        }
+        let at = self.position(name).unwrap_or_default();
+        &mut self.fields[at].value
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.value.name == name)
+    }
+
+    /// The value of a key.
+    pub(super) fn value_mut(&mut self, name: &str) -> Option<&mut ConfigValueInfo> {
+        self.position(name).map(|at| &mut self.fields[at].value)
+    }
+
+    /// Adds an error to a key, declared or not; the same text stands there once only.
+    pub(super) fn error(&mut self, name: &str, text: impl Into<String>) {
+        let (value, text) = (self.add_undeclared(name, None), text.into());
+        if !value.errors.contains(&text) {
+            value.errors.push(text);
+        }
+    }
+
+    /// Takes over what a plug-in's own checks found.
+    pub(super) fn merge(&mut self, report: Report, prefix: &str) {
+        for problem in report.errors {
+            self.error(&format!("{prefix}{}", problem.key), problem.message);
+        }
+        for (key, values) in report.recommended {
+            if let Some(value) = self.value_mut(&format!("{prefix}{key}")) {
+                value.recommended_values = values;
+            }
+        }
+        for key in report.hidden {
+            if let Some(value) = self.value_mut(&format!("{prefix}{key}")) {
+                value.visible = false;
+            }
+        }
+    }
+
+    pub(super) fn finish(self, name: &str) -> ConfigInfos {
+        let error_count = self.fields.iter().map(|field| field.value.errors.len()).sum();
+        ConfigInfos { name: name.to_owned(), error_count, groups: self.groups, configs: self.fields }
+    }
+}
+
+fn field_value(key: &Key, given: &Given, naming: Naming<'_>) -> ConfigValueInfo {
+    let spellings = std::iter::once(&key.name).chain(key.aliases);
+    let found = spellings.map(|name| format!("{}{name}", naming.prefix)).find_map(|name| given.get(&name));
+    let (value, errors) = match found {
+        Some(None) => (None, key.refuse_null().into_iter().collect()),
+        _ => {
+            let raw = found.and_then(Option::as_deref);
+            let (parsed, errors) = key.evaluate_as(&format!("{}{}", naming.text_prefix, key.name), raw);
+            (shown(key, parsed), errors)
+        }
+    };
+    ConfigValueInfo {
+        name: format!("{}{}", naming.prefix, key.name),
+        value,
+        recommended_values: key.recommended.iter().map(|value| (*value).to_owned()).collect(),
+        errors,
+        visible: true,
+    }
+}
+
+fn shown(key: &Key, parsed: Parsed) -> Option<String> {
+    match parsed {
+        Parsed::Null => None,
+        _ if key.ty == Type::Password => Some("[hidden]".to_owned()),
+        Parsed::Bool(value) => Some(value.to_string()),
+        Parsed::Int(value) => Some(value.to_string()),
+        Parsed::Double(value) => Some(value.to_string()),
+        Parsed::Text(text) => Some(text),
+        Parsed::List(items) => Some(items.join(",")),
+    }
+}
+
+/// The keys of a table and how REST shows them, without those a connector writes for itself.
+fn declared(table: &'static [Key], naming: Naming<'_>) -> Vec<(&'static Key, ConfigKeyInfo)> {
+    let mut in_group: BTreeMap<&str, i32> = BTreeMap::new();
+    let shown = table.iter().filter(|key| !key.internal);
+    shown
+        .map(|key| {
+            let place = in_group.entry(key.group).or_default();
+            *place += 1;
+            let order = key.order.unwrap_or(if key.group.is_empty() { -1 } else { *place });
+            (key, definition(key, naming, order))
+        })
+        .collect()
+}
+
+/// The declarations alone.
+pub(super) fn definitions(table: &'static [Key], naming: Naming<'_>) -> Vec<ConfigKeyInfo> {
+    declared(table, naming).into_iter().map(|(_, definition)| definition).collect()
+}
+
+fn definition(key: &Key, naming: Naming<'_>, order: i32) -> ConfigKeyInfo {
+    let default_value = match key.default {
+        Default::Text(_) if key.ty == Type::Password => Some("[hidden]".to_owned()),
+        Default::Text(text) => Some(text.to_owned()),
+        Default::Null | Default::Required => None,
+    };
+    let importance = match key.importance {
+        Importance::High => "HIGH",
+        Importance::Medium => "MEDIUM",
+        Importance::Low => "LOW",
+    };
+    let width = match key.width {
+        Width::None => "NONE",
+        Width::Short => "SHORT",
+        Width::Medium => "MEDIUM",
+        Width::Long => "LONG",
+    };
+    ConfigKeyInfo {
+        name: format!("{}{}", naming.prefix, key.name),
+        ty: key.ty.name().to_owned(),
+        required: key.default == Default::Required,
+        default_value,
+        importance: importance.to_owned(),
+        documentation: key.doc.to_owned(),
+        group: if key.group.is_empty() { naming.group } else { Some(key.group) }.map(str::to_owned),
+        width: width.to_owned(),
+        display_name: key.label.to_owned(),
+        dependents: key.dependents.iter().map(|name| format!("{}{name}", naming.prefix)).collect(),
+        order,
+    }
+}

@@ -1,0 +1,162 @@
+//! From a config to everything that can be said about it: each key's value, every error at once, forms.
+//!
+//! All but [`Validator::validate`]'s last step is pure; that step lets the connector look at its database. Texts and
+//! order follow Kafka Connect's `AbstractHerder.validateConnectorConfig`. It knows no HTTP.
+
+mod chain;
+mod form;
+mod rules;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_api::{Config, Report};
+
+use crate::keys;
+use crate::model::{ConfigInfos, ConfigKeyInfo};
+use crate::registry::{Connector, PluginKind, Registry};
+use form::{Form, Given, Naming};
+
+/// How long a connector may look at its database.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why a config cannot even be validated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// It names no class.
+    NoClass,
+    /// No connector has that class; all that there are.
+    Class(String, Vec<Available>),
+}
+
+/// A connector that may be named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are what a plug-in tells about itself")]
+pub struct Available {
+    pub class: String,
+    pub kind: &'static str,
+    pub version: String,
+}
+
+/// What validation has to know of the worker.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerFacts {
+    /// The worker's keys: default converters, override policy.
+    pub config: Config,
+    /// `group.id`.
+    pub group_id: String,
+    /// Whether sources deliver exactly once here.
+    pub exactly_once_source: bool,
+}
+
+/// Validates configs. Cheap to clone.
+#[derive(Clone)]
+pub struct Validator {
+    registry: Registry,
+    worker: Arc<WorkerFacts>,
+}
+
+impl Validator {
+    /// A validator for what `registry` knows, on a worker like that.
+    pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
+        Self { registry, worker: Arc::new(worker) }
+    }
+
+    /// What can be named in a config.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The connector that a config names.
+    pub fn connector(&self, given: &Given) -> Result<&Connector, Unknown> {
+        let class = given.get("connector.class").cloned().flatten().ok_or(Unknown::NoClass)?;
+        self.registry.connector(&class).ok_or_else(|| Unknown::Class(class, self.available()))
+    }
+
+    fn available(&self) -> Vec<Available> {
+        let connectors = self.registry.connectors().iter();
+        connectors
+            .map(|c| Available {
+                class: c.plugin().class().to_owned(),
+                kind: c.type_name(),
+                version: c.plugin().version().to_owned(),
+            })
+            .collect()
+    }
+
+    /// Validates a config; `None` values are JSON nulls. Ends within seconds, however the database hangs.
+    pub async fn validate(&self, given: &Given) -> Result<ConfigInfos, Unknown> {
+        let connector = self.connector(given)?;
+        let config: Config = given.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
+        let mut form = self.declared(connector, given, &config);
+        form.merge(probe(connector, &config).await, "");
+        Ok(form.finish(config.get("connector.class").unwrap_or_default().trim()))
+    }
+
+    /// Everything that needs no look at the database.
+    fn declared(&self, connector: &Connector, given: &Given, config: &Config) -> Form {
+        let mut form = Form::default();
+        form.add(keys::COMMON, given, Naming::PLAIN);
+        match connector {
+            Connector::Source(_) => {
+                form.add(keys::SOURCE, given, Naming::PLAIN);
+                rules::check_source(&mut form, config, &self.worker);
+            }
+            Connector::Sink(_) => {
+                form.add(keys::SINK, given, Naming::PLAIN);
+                rules::check_sink(&mut form, config, &self.worker);
+            }
+        }
+        chain::add_transforms(&mut form, given, config, &self.registry);
+        chain::add_predicates(&mut form, given, config, &self.registry);
+        let plugin = connector.plugin();
+        form.add(plugin.keys(), given, Naming::PLAIN);
+        let mut report = Report::default();
+        plugin.check(config, &mut report);
+        form.merge(report, "");
+        chain::add_converters(&mut form, given, config, &self.registry, &self.worker.config);
+        rules::check_overrides(&mut form, connector, config, &self.worker);
+        for (name, _) in given.iter().filter(|(_, value)| value.is_none()) {
+            let nulls = form.add_undeclared(name, None);
+            nulls.errors.push("Null value can not be supplied as the configuration value.".to_owned());
+        }
+        form
+    }
+
+    /// The keys of a plug-in of any kind, a connector's own first. `None`: no such plug-in.
+    pub fn plugin_keys(&self, class: &str) -> Option<Vec<ConfigKeyInfo>> {
+        if let Some(connector) = self.registry.connector(class) {
+            let further = match connector {
+                Connector::Source(_) => keys::SOURCE,
+                Connector::Sink(_) => keys::SINK,
+            };
+            let tables = [connector.plugin().keys(), keys::COMMON, further];
+            return Some(tables.into_iter().flat_map(|table| form::definitions(table, Naming::PLAIN)).collect());
+        }
+        let kinds =
+            [PluginKind::Converter, PluginKind::HeaderConverter, PluginKind::Transformation, PluginKind::Predicate];
+        let plugin = kinds.into_iter().find_map(|kind| self.registry.plugin(kind, class))?;
+        Some(form::definitions(plugin.keys(), chain::OWN))
+    }
+}
+
+async fn probe(connector: &Connector, config: &Config) -> Report {
+    let mut report = Report::default();
+    let done = match connector {
+        Connector::Source(source) => tokio::time::timeout(PROBE_LIMIT, source.probe(config, &mut report)).await,
+        Connector::Sink(sink) => tokio::time::timeout(PROBE_LIMIT, sink.probe(config, &mut report)).await,
+    };
+    if done.is_err() {
+        let text = format!(
+            "the checks against the connector's database did not end within {} seconds; see whether it answers",
+            PROBE_LIMIT.as_secs()
+        );
+        report.error("connector.class", text);
+    }
+    report
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

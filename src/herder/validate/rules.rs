@@ -1,0 +1,103 @@
+//! Rules across the keys that every connector has. Pure.
+
+use connector_api::Config;
+use regex::Regex;
+
+use super::WorkerFacts;
+use super::form::{Form, Given, Naming};
+use crate::keys;
+use crate::registry::Connector;
+
+fn list<'a>(config: &'a Config, key: &str) -> Vec<&'a str> {
+    config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+}
+
+fn is(config: &Config, key: &str, value: &str) -> bool {
+    config.get(key).is_some_and(|given| given.trim().eq_ignore_ascii_case(value))
+}
+
+/// Exactly once (KIP-618) and topic creation (KIP-158).
+pub(super) fn check_source(form: &mut Form, config: &Config, worker: &WorkerFacts) {
+    if is(config, "exactly.once.support", "required") && !worker.exactly_once_source {
+        form.error("exactly.once.support", "This worker does not have exactly-once source support enabled.");
+    }
+    if is(config, "transaction.boundary", "connector") {
+        form.error(
+            "transaction.boundary",
+            "The connector does not support connector-defined transaction boundaries with the given configuration. \
+             Please reconfigure it to use a different transaction boundary definition.",
+        );
+    }
+    if config.with_prefix("topic.creation.").is_empty() {
+        return;
+    }
+    let given: Given = config.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect();
+    let groups = list(config, "topic.creation.groups");
+    for group in groups.iter().copied().filter(|group| *group != "default").chain(["default"]) {
+        let prefix = format!("topic.creation.{group}.");
+        let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: None };
+        // Groups inherit counts from the default group, and only that one need have them.
+        let own = config.with_prefix(&prefix);
+        let needed = |key: &&connector_api::Key| group == "default" || own.get(key.name).is_some();
+        for key in keys::TOPIC_GROUP.iter().filter(needed) {
+            form.add(std::slice::from_ref(key), &given, naming);
+        }
+    }
+}
+
+/// `topics` or `topics.regex`, the dead letter topic, the consumer group.
+pub(super) fn check_sink(form: &mut Form, config: &Config, worker: &WorkerFacts) {
+    let topics = list(config, "topics");
+    let regex = config.get("topics.regex").map(str::trim).filter(|regex| !regex.is_empty());
+    let both = match (topics.is_empty(), regex) {
+        (false, Some(_)) => Some("topics and topics.regex are mutually exclusive options, but both are set."),
+        (true, None) => Some("Must configure one of topics or topics.regex"),
+        _ => None,
+    };
+    if let Some(text) = both {
+        form.error("topics", text);
+        form.error("topics.regex", text);
+    }
+    if let Some(dlq) = config.get("errors.deadletterqueue.topic.name").map(str::trim).filter(|dlq| !dlq.is_empty()) {
+        check_dead_letters(form, dlq, &topics, regex);
+    }
+    let overridden = config.get("consumer.override.group.id");
+    let group = overridden.map_or_else(|| format!("connect-{}", config.get("name").unwrap_or_default()), str::to_owned);
+    if group == worker.group_id {
+        let (key, what) = match overridden {
+            Some(group) => ("consumer.override.group.id", format!("Consumer group {group}")),
+            None => {
+                ("name", format!("Consumer group for sink connector named {}", config.get("name").unwrap_or_default()))
+            }
+        };
+        form.error(key, format!("{what} conflicts with Connect worker group {group}"));
+    }
+}
+
+fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option<&str>) {
+    if topics.contains(&dlq) {
+        let list = topics.join(", ");
+        let text = format!(
+            "The DLQ topic '{dlq}' may not be included in the list of topics ('topics=[{list}]') consumed by the connector"
+        );
+        form.error("topics", text);
+    }
+    let whole = regex.and_then(|regex| Regex::new(&format!("^(?:{regex})$")).ok());
+    if let (Some(regex), true) = (regex, whole.is_some_and(|whole| whole.is_match(dlq))) {
+        let text = format!(
+            "The DLQ topic '{dlq}' may not be included in the regex matching the topics ('topics.regex={regex}') \
+             consumed by the connector"
+        );
+        form.error("topics.regex", text);
+    }
+}
+
+/// Client settings that a connector overrides.
+pub(super) fn check_overrides(form: &mut Form, connector: &Connector, config: &Config, worker: &WorkerFacts) {
+    let _ = (connector, worker);
+    for (name, value) in config.iter() {
+        if ["producer.override.", "consumer.override.", "admin.override."].iter().any(|p| name.starts_with(p)) {
+            form.add_undeclared(name, Some(value));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+
+use connector_api::Config;
+
+use super::fixture;
+use super::{Unknown, Validator, WorkerFacts};
+use crate::model::{ConfigInfos, ConfigValueInfo};
+use crate::registry::Registry;
+
+async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, Unknown> {
+    let registry = Registry::default().and(fixture::source());
+    let worker = WorkerFacts { group_id: "g".into(), config: Config::new(), exactly_once_source: false };
+    let given: BTreeMap<_, _> = pairs.iter().map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned()))).collect();
+    Validator::new(registry, worker).validate(&given).await
+}
+
+fn value<'a>(infos: &'a ConfigInfos, name: &str) -> &'a ConfigValueInfo {
+    &infos.configs.iter().find(|config| config.value.name == name).unwrap().value
+}
+
+#[tokio::test]
+async fn a_form_has_every_key_with_its_value_and_nothing_secret() {
+    let infos =
+        validate(&[("name", "n"), ("connector.class", "Rows"), ("url", " u "), ("pass", "s3cret"), ("other", "x")])
+            .await
+            .unwrap();
+    assert_eq!((infos.name.as_str(), infos.error_count), ("Rows", 0));
+    let groups = ["Common", "Transforms", "Predicates", "Error Handling", "Topic Creation", "Exactly Once Support"];
+    assert_eq!(infos.groups[..6], groups);
+    assert_eq!(infos.groups[7..], ["Database", "Mode"]);
+    assert_eq!(value(&infos, "url").value.as_deref(), Some("u"));
+    assert_eq!(value(&infos, "password").value.as_deref(), Some("[hidden]"));
+    assert_eq!(value(&infos, "mode").recommended_values, ["found"], "what the database has beats what is declared");
+    assert!(!value(&infos, "b.only").visible);
+    let names: Vec<_> = infos.configs.iter().map(|c| c.value.name.as_str()).collect();
+    assert!(!names.contains(&"task.part") && !names.contains(&"other"));
+    let url = infos.configs.iter().find(|c| c.value.name == "url").unwrap().definition.clone().unwrap();
+    assert_eq!((url.required, url.order, url.default_value), (true, 1, None));
+}
+
+#[tokio::test]
+async fn each_error_stands_on_its_key_once() {
+    for (pairs, key, want) in [
+        (&[("mode", "c")][..], "mode", vec!["Invalid value c for configuration mode: String must be one of: a, b"]),
+        (&[("url", "nowhere")], "url", vec!["Invalid value nowhere for configuration url: there is no such place"]),
+        (&[("url", "closed")], "url", vec!["Could not connect"]),
+        (
+            &[("b.only", "x")],
+            "b.only",
+            vec![
+                "Invalid value x for configuration b.only: Not a number of type INT",
+                "Invalid value null for configuration b.only: Value must be non-null",
+            ],
+        ),
+        (&[("name", "")], "name", vec!["Invalid value  for configuration name: String may not be empty"]),
+        (
+            &[("name", "a\u{7f}\nb")],
+            "name",
+            vec![
+                "Invalid value a\u{7f}\nb for configuration name: String may not contain control sequences but had the \
+                 following ASCII chars: 127, 10",
+            ],
+        ),
+        (
+            &[("transforms", "t, t"), ("transforms.t.type", "no.T")],
+            "transforms",
+            vec!["Invalid value [t, t] for configuration transforms: Duplicate alias provided."],
+        ),
+        (
+            &[("transforms", "t"), ("transforms.t.type", "no.T")],
+            "transforms.t.type",
+            vec!["Invalid value no.T for configuration transforms.t.type: Class no.T could not be found."],
+        ),
+        (
+            &[("transforms", "t")],
+            "transforms.t.type",
+            vec!["Missing required configuration \"transforms.t.type\" which has no default value."],
+        ),
+        (
+            &[("value.converter", "no.C")],
+            "value.converter",
+            vec!["Invalid value no.C for configuration value.converter: Class no.C could not be found."],
+        ),
+        (
+            &[("exactly.once.support", "REQUIRED")],
+            "exactly.once.support",
+            vec!["This worker does not have exactly-once source support enabled."],
+        ),
+        (
+            &[("topic.creation.default.partitions", "0")],
+            "topic.creation.default.partitions",
+            vec!["Invalid value 0 for configuration topic.creation.default.partitions: Value must be -1 or at least 1"],
+        ),
+    ] {
+        let mut given = vec![("connector.class", "Rows")];
+        for default in [("name", "n"), ("url", "u")] {
+            if !pairs.iter().any(|(key, _)| *key == default.0) {
+                given.push(default);
+            }
+        }
+        given.extend_from_slice(pairs);
+        let infos = validate(&given).await.unwrap();
+        assert_eq!(value(&infos, key).errors, want, "{pairs:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_class_that_nobody_has_is_told_with_those_that_there_are() {
+    assert_eq!(validate(&[("name", "n")]).await.unwrap_err(), Unknown::NoClass);
+    let Err(Unknown::Class(class, available)) = validate(&[("connector.class", "no.Such")]).await else {
+        panic!("it was found");
+    };
+    assert_eq!((class.as_str(), available[0].class.as_str()), ("no.Such", "a.b.RowsConnector"));
+}

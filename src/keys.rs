@@ -1,0 +1,419 @@
+//! The keys that every connector has besides those of its plug-in: names, defaults and checks are Kafka Connect's.
+//!
+//! Tables only. Who reads a key takes its default and its parsing from here.
+
+use connector_api::Key;
+use connector_api::config::{Check, Default, Importance, Type, Width};
+
+const COMMON_GROUP: &str = "Common";
+const ERRORS_GROUP: &str = "Error Handling";
+const TOPICS_GROUP: &str = "Topic Creation";
+const EXACTLY_ONCE_GROUP: &str = "Exactly Once Support";
+
+/// Keys of every connector (Kafka's `ConnectorConfig`).
+pub const COMMON: &[Key] = &[
+    Key::new(
+        "name",
+        Type::String,
+        Default::Required,
+        COMMON_GROUP,
+        "The connector's name: unique on this worker and its group, and part of the names of its consumer group and \
+         of its transactional ids.",
+    )
+    .check(Check::By(connector_name))
+    .importance(Importance::High)
+    .form(Width::Medium, "Connector name")
+    .order(1),
+    Key::new(
+        "connector.class",
+        Type::String,
+        Default::Required,
+        COMMON_GROUP,
+        "Which connector to run: its full class name, its simple name, or its simple name without the last \
+         `Connector`, such as JdbcSource. Class names of other JDBC connectors are understood as well.",
+    )
+    .importance(Importance::High)
+    .form(Width::Long, "Connector class")
+    .order(2),
+    version("connector.plugin.version", "Connector version", Importance::Medium, Width::Medium, 3),
+    Key::new(
+        "tasks.max",
+        Type::Int,
+        Default::Text("1"),
+        COMMON_GROUP,
+        "How many tasks the work may be split into at most. A connector makes fewer where there is less to split.",
+    )
+    .check(Check::AtLeast(1))
+    .importance(Importance::High)
+    .form(Width::Short, "Tasks max")
+    .order(4),
+    Key::new(
+        "tasks.max.enforce",
+        Type::Boolean,
+        Default::Text("true"),
+        COMMON_GROUP,
+        "Whether a connector that makes more tasks than tasks.max fails. The built-in connectors never do.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Enforce tasks max")
+    .order(5),
+    converter("key.converter", "Key converter class", 6),
+    version("key.converter.plugin.version", "Key converter version", Importance::Low, Width::Short, 7),
+    converter("value.converter", "Value converter class", 8),
+    version("value.converter.plugin.version", "Value converter version", Importance::Low, Width::Short, 9),
+    converter("header.converter", "Header converter class", 10),
+    version("header.converter.plugin.version", "Header converter version", Importance::Low, Width::Short, 11),
+    Key::new(
+        "transforms",
+        Type::List,
+        Default::Text(""),
+        "Transforms",
+        "Names, chosen freely, of the transforms that each record passes, in order. Each name has its class in \
+         transforms.NAME.type and its settings beside it.",
+    )
+    .check(Check::By(aliases))
+    .importance(Importance::Low)
+    .form(Width::Long, "Transforms")
+    .order(12),
+    Key::new(
+        "predicates",
+        Type::List,
+        Default::Text(""),
+        "Predicates",
+        "Names, chosen freely, of the predicates that transforms may refer to. Each name has its class in \
+         predicates.NAME.type.",
+    )
+    .check(Check::By(aliases))
+    .importance(Importance::Low)
+    .form(Width::Long, "Predicates")
+    .order(13),
+    Key::new(
+        "config.action.reload",
+        Type::String,
+        Default::Text("restart"),
+        COMMON_GROUP,
+        "What to do when a value that an external provider supplies changes: restart the connector, or nothing.",
+    )
+    .check(Check::OneOf(&["none", "restart"]))
+    .importance(Importance::Low)
+    .form(Width::Medium, "Reload Action")
+    .order(14),
+    errors(
+        "errors.retry.timeout",
+        Type::Long,
+        "0",
+        "Retry Timeout for Errors",
+        Width::Medium,
+        1,
+        "For how long, in milliseconds, a failing operation is tried again: 0 not at all, -1 without end.",
+    ),
+    errors(
+        "errors.retry.delay.max.ms",
+        Type::Long,
+        "60000",
+        "Maximum Delay Between Retries for Errors",
+        Width::Medium,
+        2,
+        "The longest wait between two tries, in milliseconds. Waits grow from try to try up to this one.",
+    ),
+    errors(
+        "errors.tolerance",
+        Type::String,
+        "none",
+        "Error Tolerance",
+        Width::Short,
+        3,
+        "What a record that cannot be processed does: fail the task (none), or be skipped (all), and written to the \
+         dead letter topic where one is set.",
+    )
+    .check(Check::OneOf(&["none", "all"])),
+    errors(
+        "errors.log.enable",
+        Type::Boolean,
+        "false",
+        "Log Errors",
+        Width::Short,
+        4,
+        "Whether each record that is skipped is logged. Records that fail the task are logged in any case.",
+    ),
+    errors(
+        "errors.log.include.messages",
+        Type::Boolean,
+        "false",
+        "Log Error Details",
+        Width::Short,
+        5,
+        "Whether that log line names the record's topic, partition and offset. Keys and values are never logged.",
+    ),
+];
+
+/// Further keys of sources (Kafka's `SourceConnectorConfig`).
+pub const SOURCE: &[Key] = &[
+    Key::new(
+        "topic.creation.groups",
+        Type::List,
+        Default::Text(""),
+        TOPICS_GROUP,
+        "Names of groups of topics that are created with settings of their own, topic.creation.GROUP.*. The first \
+         group that a topic matches counts, the group `default` is always the last.",
+    )
+    .check(Check::By(topic_groups))
+    .importance(Importance::Low)
+    .form(Width::Long, "Topic Creation Groups")
+    .order(1),
+    Key::new(
+        "exactly.once.support",
+        Type::String,
+        Default::Text("requested"),
+        EXACTLY_ONCE_GROUP,
+        "Whether the connector may run only where each record is delivered exactly once (required), or also where \
+         the worker does not promise that (requested).",
+    )
+    .check(Check::OneOfIgnoreCase(&["REQUIRED", "REQUESTED"]))
+    .form(Width::Short, "Exactly once support")
+    .order(2),
+    Key::new(
+        "transaction.boundary",
+        Type::String,
+        Default::Text("poll"),
+        EXACTLY_ONCE_GROUP,
+        "Where Kafka transactions end: after each batch that was read (poll; under a backlog, several batches share \
+         one), or after a time (interval).",
+    )
+    .check(Check::OneOfIgnoreCase(&["INTERVAL", "POLL", "CONNECTOR"]))
+    .form(Width::Short, "Transaction Boundary")
+    .order(3),
+    Key::new(
+        "transaction.boundary.interval.ms",
+        Type::Long,
+        Default::Null,
+        EXACTLY_ONCE_GROUP,
+        "Time between the ends of Kafka transactions in milliseconds, where transaction.boundary is interval. \
+         Absent: the worker's offset.flush.interval.ms.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Transaction boundary interval")
+    .order(4),
+    Key::new(
+        "offsets.storage.topic",
+        Type::String,
+        Default::Null,
+        "offsets.topic",
+        "The topic that keeps this connector's offsets. Absent: the worker's offset.storage.topic.",
+    )
+    .check(Check::NonEmpty)
+    .importance(Importance::Low)
+    .form(Width::Long, "Offsets topic")
+    .order(1),
+];
+
+/// Keys of one topic group, after `topic.creation.GROUP.` (Kafka's `TopicCreationConfig`).
+pub const TOPIC_GROUP: &[Key] = &[
+    Key::new(
+        "replication.factor",
+        Type::Short,
+        Default::Required,
+        TOPICS_GROUP,
+        "Copies of each partition; -1 leaves it to the broker.",
+    )
+    .check(Check::By(at_least_one_or_minus_one))
+    .importance(Importance::Low)
+    .form(Width::Long, "Replication factor"),
+    Key::new(
+        "partitions",
+        Type::Int,
+        Default::Required,
+        TOPICS_GROUP,
+        "Partitions of a new topic; -1 leaves it to the broker.",
+    )
+    .check(Check::By(at_least_one_or_minus_one))
+    .importance(Importance::Low)
+    .form(Width::Long, "Partitions"),
+    Key::new(
+        "include",
+        Type::List,
+        Default::Text(""),
+        TOPICS_GROUP,
+        "Regular expressions; topics that one of them matches whole belong to the group.",
+    )
+    .check(Check::By(connector_api::config::regexes))
+    .importance(Importance::Low)
+    .form(Width::Long, "Included topics"),
+    Key::new(
+        "exclude",
+        Type::List,
+        Default::Text(""),
+        TOPICS_GROUP,
+        "Regular expressions; topics that one of them matches whole do not belong to the group.",
+    )
+    .check(Check::By(connector_api::config::regexes))
+    .importance(Importance::Low)
+    .form(Width::Long, "Excluded topics"),
+];
+
+/// Further keys of sinks (Kafka's `SinkConnectorConfig`).
+pub const SINK: &[Key] = &[
+    Key::new(
+        "topics",
+        Type::List,
+        Default::Text(""),
+        COMMON_GROUP,
+        "The topics to read, separated by commas. Either this or topics.regex has to be set.",
+    )
+    .importance(Importance::High)
+    .form(Width::Long, "Topics")
+    .order(4),
+    Key::new(
+        "topics.regex",
+        Type::String,
+        Default::Text(""),
+        COMMON_GROUP,
+        "A regular expression; all topics that it matches whole are read, new ones too.",
+    )
+    .check(Check::By(regex))
+    .importance(Importance::High)
+    .form(Width::Long, "Topics regex")
+    .order(4),
+    errors(
+        "errors.deadletterqueue.topic.name",
+        Type::String,
+        "",
+        "Dead Letter Queue Topic Name",
+        Width::Medium,
+        6,
+        "The topic that records go to which cannot be processed, where errors.tolerance is all. Empty: none.",
+    ),
+    errors(
+        "errors.deadletterqueue.topic.replication.factor",
+        Type::Short,
+        "3",
+        "Dead Letter Queue Topic Replication Factor",
+        Width::Medium,
+        7,
+        "Copies of the dead letter topic's partition where it has to be created; -1 leaves it to the broker.",
+    ),
+    errors(
+        "errors.deadletterqueue.context.headers.enable",
+        Type::Boolean,
+        "false",
+        "Enable Error Context Headers",
+        Width::Medium,
+        8,
+        "Whether records in the dead letter topic get headers that tell where they came from and what was wrong.",
+    ),
+];
+
+/// Keys of one transform, after `transforms.NAME.`, beside those of its class.
+pub const TRANSFORM: &[Key] = &[
+    class("type", "The transform's class: its full name, or its simple name."),
+    alias_version("The wanted version of the transform. Built-in ones have the version of this program."),
+    Key::new(
+        "predicate",
+        Type::String,
+        Default::Null,
+        "",
+        "Name of a predicate: only records that it holds for are transformed.",
+    )
+    .form(Width::None, "predicate"),
+    Key::new(
+        "negate",
+        Type::Boolean,
+        Default::Text("false"),
+        "",
+        "Turns the predicate round: only records that it does not hold for are transformed.",
+    )
+    .form(Width::None, "negate"),
+];
+
+/// Keys of one predicate, after `predicates.NAME.`, beside those of its class.
+pub const PREDICATE: &[Key] = &[
+    class("type", "The predicate's class: its full name, or its simple name."),
+    alias_version("The wanted version of the predicate. Built-in ones have the version of this program."),
+];
+
+const fn class(name: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::Class, Default::Required, "", doc).importance(Importance::High).form(Width::None, name)
+}
+
+const fn alias_version(doc: &'static str) -> Key {
+    Key::new("plugin.version", Type::String, Default::Null, "", doc)
+        .importance(Importance::Low)
+        .form(Width::None, "plugin.version")
+}
+
+const fn version(name: &'static str, label: &'static str, importance: Importance, width: Width, order: i32) -> Key {
+    Key::new(
+        name,
+        Type::String,
+        Default::Null,
+        COMMON_GROUP,
+        "The wanted version of the plug-in. There is one version of each: this program's.",
+    )
+    .importance(importance)
+    .form(width, label)
+    .order(order)
+}
+
+const fn converter(name: &'static str, label: &'static str, order: i32) -> Key {
+    Key::new(
+        name,
+        Type::Class,
+        Default::Null,
+        COMMON_GROUP,
+        "The converter between values and the bytes in Kafka. Absent: the worker's. Its settings are keys that begin \
+         with this key's name and a dot.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, label)
+    .order(order)
+}
+
+const fn errors(
+    name: &'static str,
+    ty: Type,
+    default: &'static str,
+    label: &'static str,
+    width: Width,
+    order: i32,
+    doc: &'static str,
+) -> Key {
+    Key::new(name, ty, Default::Text(default), ERRORS_GROUP, doc).form(width, label).order(order)
+}
+
+/// Kafka's `NonEmptyStringWithoutControlChars`.
+fn connector_name(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("String may not be empty".to_owned());
+    }
+    let control: Vec<_> = text.chars().filter(|c| c.is_control()).map(|c| u32::from(c).to_string()).collect();
+    if control.is_empty() {
+        return Ok(());
+    }
+    Err(format!("String may not contain control sequences but had the following ASCII chars: {}", control.join(", ")))
+}
+
+fn aliases(text: &str) -> Result<(), String> {
+    let mut names: Vec<_> = text.split(',').map(str::trim).collect();
+    let given = names.len();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() < given { Err("Duplicate alias provided.".to_owned()) } else { Ok(()) }
+}
+
+fn topic_groups(text: &str) -> Result<(), String> {
+    if text.split(',').any(|name| name.trim() == "default") {
+        return Err("topic.creation.groups must not contain the group 'default', it is always there.".to_owned());
+    }
+    aliases(text)
+}
+
+fn at_least_one_or_minus_one(text: &str) -> Result<(), String> {
+    match text.parse::<i64>() {
+        Ok(-1) | Ok(1..) => Ok(()),
+        _ => Err("Value must be -1 or at least 1".to_owned()),
+    }
+}
+
+fn regex(text: &str) -> Result<(), String> {
+    regex::Regex::new(text).map(drop).map_err(|error| format!("Invalid regular expression: {error}"))
+}
