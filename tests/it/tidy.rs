@@ -1,0 +1,104 @@
+//! The house rules that a program can check: who may import what, a `//!` on each file, file length.
+
+use std::path::{Path, PathBuf};
+
+use testkit::project_folder;
+
+/// A library, and the folders (or files) that may name it.
+const IMPORTS: &[(&[&str], &[&str])] = &[
+    (&["axum", "tower", "tower_http"], &["src/rest"]),
+    (&["rdkafka"], &["src/kafka", "tests/kit"]),
+    (&["sqlx"], &["src/store", "connectors/jdbc/src/driver", "tests"]),
+    (&["clap"], &["src/cli", "src/main.rs"]),
+    (&["connector_jdbc"], &["src/registry.rs"]),
+    (&["reqwest"], &["tests/kit"]),
+];
+
+/// Folders and files of pure code: no clock, no I/O, no tasks.
+const PURE: &[&str] =
+    &["src/convert", "src/transform", "src/herder/core", "connectors/api/src", "connectors/jdbc/src/dialect"];
+
+/// What pure code may not name.
+const IMPURE: &[&str] = &["tokio::", "std::fs", "std::net", "std::process", "SystemTime::now", "Instant::now"];
+
+const LONGEST_FILE: usize = 500;
+
+fn rust_files() -> Vec<(String, String)> {
+    let root = project_folder();
+    let mut files = Vec::new();
+    let mut folders: Vec<PathBuf> = ["src", "connectors", "tests"].iter().map(|name| root.join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().display().to_string();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(files.len() > 50, "only {} files found", files.len());
+    files
+}
+
+/// The code of a file: without comments.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.split("//").next().unwrap_or("")));
+    lines.filter(|(_, line)| !line.trim().is_empty())
+}
+
+/// Whether `name` stands in a line as a path's first part.
+fn names(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = &line[at + name.len()..];
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':' || c == '"')
+            && (after.starts_with("::") || (line.trim_start().starts_with("use ") && after.starts_with([';', ','])))
+    })
+}
+
+fn is_in(file: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| Path::new(file).starts_with(place))
+}
+
+#[test]
+fn each_library_is_imported_only_where_it_belongs() {
+    let mut wrong = Vec::new();
+    for (file, text) in rust_files() {
+        for (libraries, places) in IMPORTS.iter().filter(|(_, places)| !is_in(&file, places)) {
+            for (number, line) in code(&text) {
+                let named = libraries.iter().filter(|library| names(line, library));
+                wrong.extend(named.map(|library| format!("{file}:{number}: {library} belongs in {places:?}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_code_has_no_clock_and_no_io() {
+    let mut wrong = Vec::new();
+    for (file, text) in rust_files().into_iter().filter(|(file, _)| is_in(file, PURE)) {
+        for (number, line) in code(&text) {
+            wrong.extend(
+                IMPURE.iter().filter(|&&name| line.contains(name)).map(|name| format!("{file}:{number}: {name}")),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_file_says_what_it_is_for_and_fits_in_the_head() {
+    let mut wrong = Vec::new();
+    for (file, text) in rust_files() {
+        if !text.starts_with("//!") {
+            wrong.push(format!("{file} does not begin with //!"));
+        }
+        if text.lines().count() > LONGEST_FILE {
+            wrong.push(format!("{file} has {} lines, more than {LONGEST_FILE}", text.lines().count()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
