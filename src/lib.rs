@@ -4,6 +4,7 @@
 //! [`worker`] run tasks. A task moves batches: source task -> transforms -> converter -> [`kafka`], or [`kafka`] ->
 //! converter -> transforms -> sink task. [`store`] keeps configs and statuses. Only [`registry`] names connectors.
 
+pub mod convert;
 pub mod herder;
 pub mod kafka;
 pub mod keys;

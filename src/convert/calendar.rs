@@ -1,0 +1,132 @@
+//! Dates as `java.util.GregorianCalendar` in UTC has them: Gregorian from 15 October 1582 on, Julian before.
+
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+/// Days from 1970-01-01 back to 1582-10-15, the first Gregorian day.
+const CUTOVER: i64 = -141_427;
+
+/// A moment taken apart. Years before 1 are counted 0, -1, …
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year; 0 is 1 BC.
+    pub year: i64,
+    /// 1 to 12.
+    pub month: i64,
+    /// 1 to 31.
+    pub day: i64,
+    /// Milliseconds of the day.
+    pub millis: i64,
+    /// 0 is Sunday.
+    pub weekday: i64,
+    /// Days since 1970-01-01.
+    pub epoch_day: i64,
+}
+
+impl Civil {
+    /// Takes milliseconds since 1970-01-01 UTC apart.
+    pub fn from_millis(millis: i64) -> Self {
+        let days = millis.div_euclid(DAY_MS);
+        let (year, month, day) = if days >= CUTOVER { gregorian(days) } else { julian(days) };
+        let weekday = (days + 4).rem_euclid(7);
+        Self { year, month, day, millis: millis.rem_euclid(DAY_MS), weekday, epoch_day: days }
+    }
+
+    /// Hour, 0 to 23.
+    pub fn hour(&self) -> i64 {
+        self.millis / 3_600_000
+    }
+
+    /// Minute, 0 to 59.
+    pub fn minute(&self) -> i64 {
+        self.millis / 60_000 % 60
+    }
+
+    /// Second, 0 to 59.
+    pub fn second(&self) -> i64 {
+        self.millis / 1000 % 60
+    }
+
+    /// Millisecond, 0 to 999.
+    pub fn milli(&self) -> i64 {
+        self.millis % 1000
+    }
+}
+
+/// Days since 1970-01-01 of a date, leniently: month 13 is January of the next year, day 0 the last one before. `None`
+/// where it is too far away for 64 bits of milliseconds.
+pub fn epoch_day(year: i64, month: i64, day: i64) -> Option<i64> {
+    const FAR: i64 = 400_000_000;
+    if year.abs() > FAR || month.abs() > FAR || day.abs() > FAR * 366 {
+        return None;
+    }
+    let (year, month) = (year + (month - 1).div_euclid(12), (month - 1).rem_euclid(12) + 1);
+    // As the calendar does: which of the two counts decides the day that the Gregorian one gives.
+    let gregorian = gregorian_day(year, month, 1) + day - 1;
+    if gregorian >= CUTOVER {
+        return Some(gregorian);
+    }
+    let julian = julian_day(year, month, 1) + day - 1;
+    Some(if julian < CUTOVER { julian } else { gregorian })
+}
+
+/// Whole days from the first of March of the year 0 to the first of that month, months counted from March.
+fn month_day(month_from_march: i64) -> i64 {
+    (153 * month_from_march + 2) / 5
+}
+
+fn gregorian_day(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = month_day((month + 9) % 12) + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn julian_day(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(4), year.rem_euclid(4));
+    era * 1461 + of_era * 365 + month_day((month + 9) % 12) + day - 1 - 719_470
+}
+
+fn gregorian(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    from_march(era * 400 + year, of_year)
+}
+
+fn julian(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_470;
+    let (era, of_era) = (days.div_euclid(1461), days.rem_euclid(1461));
+    let year = (of_era - of_era / 1460) / 365;
+    from_march(era * 4 + year, of_era - 365 * year)
+}
+
+fn from_march(year: i64, of_year: i64) -> (i64, i64, i64) {
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - month_day(month) + 1;
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Civil, DAY_MS, epoch_day};
+
+    #[test]
+    fn every_day_comes_back_and_the_cutover_is_javas() {
+        for days in (-3_000_000..3_000_000).step_by(13).chain(-141_500..-141_300).chain(-800_000..-700_000) {
+            let civil = Civil::from_millis(days * DAY_MS);
+            assert_eq!(epoch_day(civil.year, civil.month, civil.day), Some(days), "{civil:?}");
+        }
+        let date = |days: i64| {
+            let civil = Civil::from_millis(days * DAY_MS);
+            (civil.year, civil.month, civil.day, civil.weekday)
+        };
+        assert_eq!(date(0), (1970, 1, 1, 4));
+        assert_eq!(date(-141_427), (1582, 10, 15, 5));
+        assert_eq!(date(-141_428), (1582, 10, 4, 4));
+        assert_eq!(date(-719_164), (1, 1, 1, 6));
+        assert_eq!(date(-719_165), (0, 12, 31, 5));
+        assert_eq!(epoch_day(2023, 13, 45), epoch_day(2024, 2, 14));
+    }
+}

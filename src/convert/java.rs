@@ -1,0 +1,294 @@
+//! The text forms of Java that other programs see in topics and error texts: numbers and class names.
+//!
+//! Floats are written with the fewest digits that read back as the same number, in `Double.toString`'s shape (Java 19
+//! and later; older versions write some numbers longer).
+
+use std::borrow::Cow;
+
+use connector_api::{Decimal, Error, Result, Schema, Value, logical};
+
+use super::calendar;
+
+/// Appends a double as `Double.toString` writes it: `1.5`, `1.0E7`, `4.9E-324`, `NaN`, `-Infinity`.
+pub fn write_f64(value: f64, out: &mut Vec<u8>) {
+    if !value.is_finite() {
+        return out.extend_from_slice(special(value).as_bytes());
+    }
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    if value != 0.0 && value.abs() < 1e-300 {
+        return write_float(&two_digits(shortest, value), out);
+    }
+    write_float(shortest, out);
+}
+
+/// Appends a float as `Float.toString` writes it.
+pub fn write_f32(value: f32, out: &mut Vec<u8>) {
+    if !value.is_finite() {
+        return out.extend_from_slice(special(f64::from(value)).as_bytes());
+    }
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    if value != 0.0 && value.abs() < 1e-36 {
+        return write_float(&two_digits(shortest, f64::from(value)), out);
+    }
+    write_float(shortest, out);
+}
+
+fn special(value: f64) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    }
+}
+
+/// Java writes at least two digits, the nearest ones: where one digit already names a subnormal number (`5e-324`), the
+/// second is not simply a zero (`4.9E-324`).
+fn two_digits(shortest: &str, value: f64) -> Cow<'_, str> {
+    let digits = shortest.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    if digits == 1 { Cow::Owned(format!("{value:.1e}")) } else { Cow::Borrowed(shortest) }
+}
+
+/// Reshapes `-12.5`, `1e-7`, `1.25e30` into Java's form.
+fn write_float(text: &str, out: &mut Vec<u8>) {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let mantissa = match mantissa.strip_prefix('-') {
+        Some(rest) => {
+            out.push(b'-');
+            rest
+        }
+        None => mantissa,
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let mut digits = [0u8; 48];
+    let mut len = 0;
+    for byte in whole.bytes().chain(fraction.bytes()).take(digits.len()) {
+        digits[len] = byte;
+        len += 1;
+    }
+    let lead = digits[..len].iter().take_while(|b| **b == b'0').count();
+    let tail = digits[lead..len].iter().rev().take_while(|b| **b == b'0').count();
+    let digits = &digits[lead..len - tail];
+    if digits.is_empty() {
+        return out.extend_from_slice(b"0.0");
+    }
+    // The number is 0.DIGITS * 10^point.
+    let point = i32::try_from(whole.len()).unwrap_or(0) - i32::try_from(lead).unwrap_or(0) + exponent;
+    match point {
+        -2..=0 => {
+            out.extend_from_slice(b"0.");
+            out.resize(out.len() + point.unsigned_abs() as usize, b'0');
+            out.extend_from_slice(digits);
+        }
+        1..=7 => write_plain(digits, point.unsigned_abs() as usize, out),
+        _ => {
+            write_plain(digits, 1, out);
+            out.push(b'E');
+            out.extend_from_slice(itoa::Buffer::new().format(point - 1).as_bytes());
+        }
+    }
+}
+
+fn write_plain(digits: &[u8], point: usize, out: &mut Vec<u8>) {
+    let cut = point.min(digits.len());
+    out.extend_from_slice(&digits[..cut]);
+    out.resize(out.len() + point - cut, b'0');
+    out.push(b'.');
+    out.extend_from_slice(if cut == digits.len() { b"0" } else { &digits[cut..] });
+}
+
+/// Appends a decimal as `BigDecimal.toString` writes it: `1.50`, `1E-7`, `1.23E+5`.
+pub fn write_decimal(value: &Decimal, out: &mut Vec<u8>) {
+    let text = match value.unscaled_i128() {
+        Some(n) => itoa::Buffer::new().format(n).to_owned(),
+        None => value.unscaled().to_string(),
+    };
+    let (sign, digits) = text.strip_prefix('-').map_or(("", &*text), |rest| ("-", rest));
+    out.extend_from_slice(sign.as_bytes());
+    let scale = i64::from(value.scale());
+    let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
+    let adjusted = count - 1 - scale;
+    let digits = digits.as_bytes();
+    if scale == 0 {
+        out.extend_from_slice(digits);
+    } else if scale > 0 && adjusted >= -6 {
+        match usize::try_from(count - scale) {
+            Ok(whole) if whole > 0 => {
+                out.extend_from_slice(&digits[..whole]);
+                out.push(b'.');
+                out.extend_from_slice(&digits[whole..]);
+            }
+            _ => {
+                out.extend_from_slice(b"0.");
+                out.resize(out.len() + usize::try_from(scale - count).unwrap_or(0), b'0');
+                out.extend_from_slice(digits);
+            }
+        }
+    } else {
+        out.push(digits[0]);
+        if digits.len() > 1 {
+            out.push(b'.');
+            out.extend_from_slice(&digits[1..]);
+        }
+        if adjusted != 0 {
+            out.extend_from_slice(if adjusted > 0 { b"E+" } else { b"E" });
+            out.extend_from_slice(itoa::Buffer::new().format(adjusted).as_bytes());
+        }
+    }
+}
+
+/// Appends a value as Java's `toString` has it: `[1, null]`, `{a=1}`, `Struct{a=1}`, dates with zone UTC.
+/// Errors: `Record` for bytes, which have no text (Java writes the address of their object).
+pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> Result<()> {
+    let ascii = |out: &mut String, write: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = Vec::with_capacity(24);
+        write(&mut bytes);
+        out.extend(bytes.iter().map(|b| char::from(*b)));
+    };
+    let inner = schema.and_then(|schema| schema.values.as_deref());
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+        Value::I8(n) => out.push_str(itoa::Buffer::new().format(*n)),
+        Value::I16(n) => out.push_str(itoa::Buffer::new().format(*n)),
+        Value::I32(n) => match schema.and_then(|schema| schema.name.as_deref()) {
+            Some(logical::DATE) => write_date(i64::from(*n) * calendar::DAY_MS, out),
+            Some(logical::TIME) => write_date(i64::from(*n), out),
+            _ => out.push_str(itoa::Buffer::new().format(*n)),
+        },
+        Value::I64(n) if schema.is_some_and(|schema| schema.is_named(logical::TIMESTAMP)) => write_date(*n, out),
+        Value::I64(n) => out.push_str(itoa::Buffer::new().format(*n)),
+        Value::F32(n) => ascii(out, &|bytes| write_f32(*n, bytes)),
+        Value::F64(n) => ascii(out, &|bytes| write_f64(*n, bytes)),
+        Value::Decimal(n) => ascii(out, &|bytes| write_decimal(n, bytes)),
+        Value::Text(text) => out.push_str(text),
+        Value::Bytes(_) => return Err(Error::record("bytes have no text form; use ByteArrayConverter for them")),
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at == 0 { "[" } else { ", " });
+                write_text(inner, item, out)?;
+            }
+            out.push_str(if items.is_empty() { "[]" } else { "]" });
+        }
+        Value::Map(entries) => {
+            for (at, (key, value)) in entries.iter().enumerate() {
+                out.push_str(if at == 0 { "{" } else { ", " });
+                write_text(schema.and_then(|schema| schema.keys.as_deref()), key, out)?;
+                out.push('=');
+                write_text(inner, value, out)?;
+            }
+            out.push_str(if entries.is_empty() { "{}" } else { "}" });
+        }
+        Value::Struct(values) => {
+            let fields = schema.map_or(&[][..], |schema| &schema.fields);
+            let mut mark = "Struct{";
+            for (field, value) in fields.iter().zip(values).filter(|(_, value)| !value.is_null()) {
+                out.push_str(mark);
+                mark = ",";
+                out.push_str(&field.name);
+                out.push('=');
+                write_text(Some(&field.schema), value, out)?;
+            }
+            out.push_str(if mark == "," { "}" } else { "Struct{}" });
+        }
+    }
+    Ok(())
+}
+
+/// `Thu Jan 01 00:00:00 UTC 1970`, as `java.util.Date.toString` has it.
+fn write_date(millis: i64, out: &mut String) {
+    const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let date = calendar::Civil::from_millis(millis);
+    let named = |names: &[&'static str], at: i64| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
+    let year = if date.year > 0 { date.year } else { 1 - date.year };
+    out.push_str(&format!(
+        "{} {} {:02} {:02}:{:02}:{:02} UTC {year}",
+        named(&DAYS, date.weekday).unwrap_or_default(),
+        named(&MONTHS, date.month - 1).unwrap_or_default(),
+        date.day,
+        date.hour(),
+        date.minute(),
+        date.second(),
+    ));
+}
+
+/// The name that Connect's error texts give the Java class of such a value.
+pub fn class_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "java.lang.Boolean",
+        Value::I8(_) => "java.lang.Byte",
+        Value::I16(_) => "java.lang.Short",
+        Value::I32(_) => "java.lang.Integer",
+        Value::I64(_) => "java.lang.Long",
+        Value::F32(_) => "java.lang.Float",
+        Value::F64(_) => "java.lang.Double",
+        Value::Decimal(_) => "java.math.BigDecimal",
+        Value::Text(_) => "java.lang.String",
+        Value::Bytes(_) => "[B",
+        Value::Array(_) => "java.util.ArrayList",
+        Value::Map(_) => "java.util.LinkedHashMap",
+        Value::Struct(_) => "org.apache.kafka.connect.data.Struct",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Decimal;
+
+    use super::{write_decimal, write_f32, write_f64};
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn doubles_have_javas_shape() {
+        for (value, want) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (1.0, "1.0"),
+            (0.001, "0.001"),
+            (9.999e-4, "9.999E-4"),
+            (9_999_999.0, "9999999.0"),
+            (1e7, "1.0E7"),
+            (1234.5678, "1234.5678"),
+            (1e23, "1.0E23"),
+            (5e-324, "4.9E-324"),
+            (1e-322, "9.9E-323"),
+            (f64::MAX, "1.7976931348623157E308"),
+            (f64::NEG_INFINITY, "-Infinity"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(text(|out| write_f64(value, out)), want);
+        }
+        for (value, want) in [(1.4e-45f32, "1.4E-45"), (3.4028235e38, "3.4028235E38"), (0.3, "0.3"), (100.0, "100.0")] {
+            assert_eq!(text(|out| write_f32(value, out)), want);
+        }
+    }
+
+    #[test]
+    fn decimals_have_javas_shape() {
+        for (unscaled, scale, want) in [
+            (156, 2, "1.56"),
+            (-1, 2, "-0.01"),
+            (1, 6, "0.000001"),
+            (1, 7, "1E-7"),
+            (12, 8, "1.2E-7"),
+            (0, 10, "0E-10"),
+            (0, -3, "0E+3"),
+            (123, -3, "1.23E+5"),
+            (123_000, 3, "123.000"),
+            (7, 0, "7"),
+        ] {
+            assert_eq!(text(|out| write_decimal(&Decimal::new(unscaled, scale), out)), want);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! Reads payloads: JSON text to values, guided by a compiled schema, without a tree between.
+//!
+//! Strict (the default) refuses what Kafka Connect alters in silence: a number that does not fit its type, a fraction
+//! for an integer, a value of another JSON type. Otherwise it gives what Connect's JsonConverter gives.
+
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use connector_api::{Decimal, Error, Result, Value};
+
+use super::Options;
+use super::encode::MILLIS_PER_DAY;
+use super::plan::{Kind, Members, Node};
+use super::reader::{Number, Reader, Token};
+
+/// How many struct fields one record may come to hold: a small text could else name a wide schema very often.
+const MAX_FIELDS: usize = 1 << 22;
+/// Digits before or after the point that a Decimal may have in strict mode; PostgreSQL's limit, the widest there is.
+const MAX_SCALE: u32 = 131_072;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+);
+
+/// Reads values from one text.
+pub(super) struct Decoder<'a, 'o> {
+    pub(super) reader: Reader<'a>,
+    options: &'o Options,
+    fields: usize,
+}
+
+impl<'a, 'o> Decoder<'a, 'o> {
+    pub(super) fn new(text: &'a str, options: &'o Options) -> Self {
+        Self { reader: Reader::new(text, options.strict), options, fields: 0 }
+    }
+
+    /// Reads a value of that schema.
+    pub(super) fn value(&mut self, node: &Node) -> Result<Value> {
+        let token = self.reader.token()?;
+        match (&node.kind, token) {
+            (_, Token::Null) => self.null(node),
+            (Kind::Bool, Token::Bool(b)) => Ok(Value::Bool(b)),
+            (Kind::I8, Token::Number(n)) => Ok(Value::I8(self.integer(node, n)?)),
+            (Kind::I16, Token::Number(n)) => Ok(Value::I16(self.integer(node, n)?)),
+            (Kind::I32, Token::Number(n)) => Ok(Value::I32(self.integer(node, n)?)),
+            (Kind::I64, Token::Number(n)) => self.long(node, n).map(Value::I64),
+            (Kind::F32, Token::Number(n)) => self.float(node, n).map(Value::F32),
+            (Kind::F64, Token::Number(n)) => self.double(n).map(Value::F64),
+            (Kind::Text, Token::Text(text)) => Ok(Value::Text(text.into())),
+            (Kind::Bytes, Token::Text(text)) => {
+                base64_bytes(&text).map(|b| Value::Bytes(b.into())).ok_or_else(|| Error::record("Invalid bytes field"))
+            }
+            (Kind::Decimal(_), Token::Number(n)) => self.decimal(n),
+            (Kind::Decimal(scale), Token::Text(text)) => scale
+                .and_then(|scale| Decimal::from_be_bytes(&base64_bytes(&text)?, scale))
+                .map(|decimal| Value::Decimal(Box::new(decimal)))
+                .ok_or_else(|| Error::record("Invalid bytes for Decimal field")),
+            (Kind::Date | Kind::Time, Token::Number(n)) => self.day_or_time(node, n),
+            (Kind::Timestamp, Token::Number(n)) if n.integral => self.long(node, n).map(Value::I64),
+            (Kind::Array(items), Token::Array) => self.array(items.as_deref()),
+            (Kind::Object(pair), Token::Object) => self.object(pair),
+            (Kind::Pairs(pair), Token::Array) => self.pairs(pair),
+            (Kind::Struct(members), Token::Object) => self.structure(members),
+            (_, token) => self.mismatch(node, &token),
+        }
+    }
+
+    /// What null, or an absent member, stands for.
+    fn null(&self, node: &Node) -> Result<Value> {
+        match &node.schema.default {
+            Some(default) if self.options.replace_null => Ok(default.clone()),
+            _ if node.schema.optional => Ok(Value::Null),
+            _ => Err(Error::record(format!("Invalid null value for required {} field", node.schema.ty.name()))),
+        }
+    }
+
+    #[cold]
+    fn out_of_range(node: &Node) -> Error {
+        Error::record(format!("Invalid value for {}: the number does not fit this type", node.schema.ty.name()))
+    }
+
+    fn long(&self, node: &Node, number: Number<'_>) -> Result<i64> {
+        match number.exact_i64() {
+            Some(n) => Ok(n),
+            None if self.options.strict => Err(Self::out_of_range(node)),
+            None => Ok(number.wrapped_i64()),
+        }
+    }
+
+    /// The number in a narrower type: the lowest bits of its 32-bit form, as Java narrows.
+    fn integer<T: TryFrom<i64> + Narrow>(&self, node: &Node, number: Number<'_>) -> Result<T> {
+        let wide = self.long(node, number)?;
+        match T::try_from(wide) {
+            Ok(n) => Ok(n),
+            Err(_) if self.options.strict => Err(Self::out_of_range(node)),
+            Err(_) => Ok(T::narrow(wide)),
+        }
+    }
+
+    fn float(&self, node: &Node, number: Number<'_>) -> Result<f32> {
+        let float: f32 = number.text.parse().unwrap_or(f32::NAN);
+        if self.options.strict && !float.is_finite() {
+            return Err(Self::out_of_range(node));
+        }
+        // Connect reads through BigDecimal, which has no negative zero.
+        Ok(if float == 0.0 && !self.options.strict { 0.0 } else { float })
+    }
+
+    fn double(&self, number: Number<'_>) -> Result<f64> {
+        let double: f64 = number.text.parse().unwrap_or(f64::NAN);
+        if self.options.strict && !double.is_finite() {
+            return Err(Error::record("Invalid value for FLOAT64: the number does not fit this type"));
+        }
+        Ok(if double == 0.0 && !self.options.strict { 0.0 } else { double })
+    }
+
+    fn decimal(&self, number: Number<'_>) -> Result<Value> {
+        match Decimal::parse(number.text) {
+            Some(n) if !self.options.strict || n.scale().unsigned_abs() <= MAX_SCALE => Ok(Value::Decimal(Box::new(n))),
+            _ => Err(Error::record("Invalid value for Decimal: the number's exponent is too large")),
+        }
+    }
+
+    fn day_or_time(&mut self, node: &Node, number: Number<'_>) -> Result<Value> {
+        let n = if number.integral { number.text.parse::<i32>().ok() } else { None };
+        let Some(n) = n else { return self.mismatch(node, &Token::Number(number)) };
+        if matches!(node.kind, Kind::Time) && !(0..=MILLIS_PER_DAY).contains(&n) {
+            return Err(Error::record(
+                "Time values must use number of milliseconds greater than 0 and less than 86400000",
+            ));
+        }
+        Ok(Value::I32(n))
+    }
+
+    fn array(&mut self, items: Option<&Node>) -> Result<Value> {
+        let mut values = Vec::new();
+        while self.reader.next_item(values.is_empty())? {
+            values.push(match items {
+                Some(node) => self.value(node)?,
+                None => self.schemaless()?,
+            });
+        }
+        Ok(Value::Array(values.into()))
+    }
+
+    fn object(&mut self, (_, values): &(Node, Node)) -> Result<Value> {
+        let mut entries = Vec::new();
+        while let Some(name) = self.reader.next_member(entries.is_empty())? {
+            entries.push((Value::Text(name.into()), self.value(values)?));
+        }
+        Ok(Value::Map(last_of_each(entries).into()))
+    }
+
+    fn pairs(&mut self, (keys, values): &(Node, Node)) -> Result<Value> {
+        let mut entries = Vec::new();
+        while self.reader.next_item(entries.is_empty())? {
+            let token = self.reader.token()?;
+            if !matches!(token, Token::Array) {
+                let found = token.type_name();
+                return Err(Error::record(format!("Found invalid map entry instead of array tuple: {found}")));
+            }
+            let length = self.reader.count_items()?;
+            if length != 2 {
+                return Err(Error::record(format!("Found invalid map entry, expected length 2 but found :{length}")));
+            }
+            self.reader.next_item(true)?;
+            let key = self.value(keys)?;
+            self.reader.next_item(false)?;
+            let value = self.value(values)?;
+            self.reader.next_item(false)?;
+            entries.push((key, value));
+        }
+        Ok(Value::Map(last_of_each(entries).into()))
+    }
+
+    /// Members mostly come in the schema's order: each next one is expected by its exact text first.
+    fn structure(&mut self, members: &Members) -> Result<Value> {
+        let list = &members.list;
+        self.fields += list.len();
+        if self.fields > MAX_FIELDS {
+            return Err(Error::record(format!("the record holds more than {MAX_FIELDS} struct fields")));
+        }
+        let mut values = Vec::with_capacity(list.len());
+        for member in list {
+            if !self.reader.try_member(values.is_empty(), &member.text) {
+                break;
+            }
+            let value = self.value(&member.node)?;
+            values.push(self.checked(members, values.len(), value)?);
+        }
+        if values.len() == list.len() && !list.is_empty() && self.reader.try_close() {
+            return Ok(Value::Struct(values.into()));
+        }
+        self.any_order(members, values)
+    }
+
+    fn any_order(&mut self, members: &Members, in_order: Vec<Value>) -> Result<Value> {
+        let list = &members.list;
+        let mut first = in_order.is_empty();
+        let mut next = in_order.len();
+        let mut slots: Vec<Option<Value>> = in_order.into_iter().map(Some).collect();
+        slots.resize(list.len(), None);
+        while let Some(name) = self.reader.next_member(first)? {
+            first = false;
+            let expected = list.get(next).is_some_and(|member| *member.name == *name);
+            match if expected { Some(next) } else { members.position(&name) } {
+                Some(at) => {
+                    let value = self.value(&list[at].node)?;
+                    slots[at] = Some(self.checked(members, at, value)?);
+                    next = at + 1;
+                }
+                None => self.reader.skip()?,
+            }
+        }
+        let fill = |(slot, member): (Option<Value>, &super::plan::Member)| match slot {
+            Some(value) => Ok(value),
+            None => self.null(&member.node),
+        };
+        Ok(Value::Struct(slots.into_iter().zip(list).map(fill).collect::<Result<_>>()?))
+    }
+
+    /// Connect refuses a null that came of a wrong JSON type where the field is required.
+    fn checked(&self, members: &Members, at: usize, value: Value) -> Result<Value> {
+        let member = &members.list[at];
+        if value.is_null() && !member.node.schema.optional {
+            let ty = member.node.schema.ty.name();
+            return Err(Error::record(format!(
+                "Invalid value: null used for required field: \"{}\", schema type: {ty}",
+                member.name
+            )));
+        }
+        Ok(value)
+    }
+
+    /// Reads a value without a schema: integers become INT64, fractions FLOAT64, objects maps.
+    pub(super) fn schemaless(&mut self) -> Result<Value> {
+        Ok(match self.reader.token()? {
+            Token::Null => Value::Null,
+            Token::Bool(b) => Value::Bool(b),
+            Token::Text(text) => Value::Text(text.into()),
+            Token::Number(n) if n.integral => match n.exact_i64() {
+                Some(n) => Value::I64(n),
+                None if self.options.strict => {
+                    return Err(Error::record("Invalid value for INT64: the number does not fit this type"));
+                }
+                None => Value::I64(n.wrapped_i64()),
+            },
+            Token::Number(n) => Value::F64(self.double(n)?),
+            Token::Array => self.array(None)?,
+            Token::Object => {
+                let mut entries = Vec::new();
+                while let Some(name) = self.reader.next_member(entries.is_empty())? {
+                    entries.push((Value::Text(name.into()), self.schemaless()?));
+                }
+                Value::Map(last_of_each(entries).into())
+            }
+        })
+    }
+
+    /// A value of another JSON type than the schema asks for.
+    #[cold]
+    fn mismatch(&mut self, node: &Node, token: &Token<'_>) -> Result<Value> {
+        let found = token.type_name();
+        let needed = match &node.kind {
+            Kind::Struct(_) => return Err(Error::record(format!("Structs should be encoded as JSON objects, but found {found}"))),
+            Kind::Object(_) => {
+                return Err(Error::record(format!("Maps with string fields should be encoded as JSON objects, but found {found}")));
+            }
+            Kind::Pairs(_) => {
+                return Err(Error::record(format!(
+                    "Maps with non-string fields should be encoded as JSON array of tuples, but found {found}"
+                )));
+            }
+            Kind::Decimal(_) => return Err(underlying("Decimal", "numeric or bytes", found)),
+            Kind::Date => return Err(underlying("Date", "integer", found)),
+            Kind::Time => return Err(underlying("Time", "integer", found)),
+            Kind::Timestamp => return Err(underlying("Timestamp", "integral", found)),
+            Kind::F32 | Kind::F64 if self.options.strict => return special_float(node, token),
+            Kind::Bool => "boolean",
+            Kind::Text => "text",
+            Kind::Bytes => "text in base64",
+            Kind::Array(_) => "array",
+            _ => "numeric",
+        };
+        if self.options.strict {
+            return Err(underlying(node.schema.ty.name(), needed, found));
+        }
+        self.corrupted(node, token)
+    }
+
+    /// What Connect makes of a value of another JSON type.
+    fn corrupted(&mut self, node: &Node, token: &Token<'_>) -> Result<Value> {
+        if let (Kind::Array(items), Token::Object) = (&node.kind, token) {
+            let mut values = Vec::new();
+            while self.reader.next_member(values.is_empty())?.is_some() {
+                values.push(match items {
+                    Some(node) => self.value(node)?,
+                    None => self.schemaless()?,
+                });
+            }
+            return Ok(Value::Array(values.into()));
+        }
+        self.reader.skip_rest(token)?;
+        Ok(match &node.kind {
+            Kind::Bool => Value::Bool(false),
+            Kind::I8 => Value::I8(0),
+            Kind::I16 => Value::I16(0),
+            Kind::I32 => Value::I32(0),
+            Kind::I64 => Value::I64(0),
+            Kind::F32 => Value::F32(0.0),
+            Kind::F64 => Value::F64(0.0),
+            Kind::Array(_) => Value::Array(Box::default()),
+            _ => Value::Null,
+        })
+    }
+}
+
+fn underlying(what: &str, needed: &str, found: &str) -> Error {
+    Error::record(format!("Invalid type for {what}, underlying representation should be {needed} but was {found}"))
+}
+
+/// The texts that the writing side has for what JSON numbers cannot be.
+fn special_float(node: &Node, token: &Token<'_>) -> Result<Value> {
+    let value = match token {
+        Token::Text(text) if text == "NaN" => f64::NAN,
+        Token::Text(text) if text == "Infinity" => f64::INFINITY,
+        Token::Text(text) if text == "-Infinity" => f64::NEG_INFINITY,
+        _ => return Err(underlying(node.schema.ty.name(), "numeric", token.type_name())),
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
+    Ok(if matches!(node.kind, Kind::F32) { Value::F32(value as f32) } else { Value::F64(value) })
+}
+
+/// The lowest bits, as Java narrows integers.
+trait Narrow {
+    fn narrow(wide: i64) -> Self;
+}
+
+macro_rules! narrow {
+    ($($ty:ty),*) => {$(
+        impl Narrow for $ty {
+            #[allow(clippy::cast_possible_truncation, reason = "cutting off is what it is for")]
+            fn narrow(wide: i64) -> Self {
+                wide as Self
+            }
+        }
+    )*};
+}
+narrow!(i8, i16, i32);
+
+/// Base64 as Jackson reads it: white space between groups of four and further groups after padding are fine.
+fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+    if let Ok(bytes) = BASE64.decode(text) {
+        return Some(bytes);
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let mut rest = text.as_bytes();
+    loop {
+        while let [0..=b' ', tail @ ..] = rest {
+            rest = tail;
+        }
+        if rest.is_empty() {
+            return Some(bytes);
+        }
+        let (group, tail) = rest.split_at_checked(4)?;
+        bytes.extend(BASE64.decode(group).ok()?);
+        rest = tail;
+    }
+}
+
+/// Of entries with the same key the last one counts, at the place of the first.
+fn last_of_each(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
+    if !has_repeats(&entries) {
+        return entries;
+    }
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        match places.entry(format!("{key:?}")) {
+            Entry::Occupied(place) => kept[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push((key, value));
+            }
+        }
+    }
+    kept
+}
+
+fn has_repeats(entries: &[(Value, Value)]) -> bool {
+    const FEW: usize = 16;
+    if entries.len() <= FEW {
+        return entries.iter().enumerate().any(|(at, (key, _))| entries[..at].iter().any(|(other, _)| other == key));
+    }
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.iter().any(|(key, _)| match key {
+        Value::Text(text) => !seen.insert(Cow::Borrowed(&**text)),
+        other => !seen.insert(Cow::Owned(format!("{other:?}"))),
+    })
+}
+
+/// Reads the default of a schema; `None` where the text is null. Errors: as any value.
+pub(super) fn read_default(text: &str, schema: &Arc<connector_api::Schema>, options: &Options) -> Result<Option<Value>> {
+    let value = Decoder::new(text, options).value(&Node::compile(schema))?;
+    let invalid = matches!(value, Value::Struct(_)) || value.is_null() && !schema.optional;
+    if invalid {
+        return Err(Error::record("Invalid default value"));
+    }
+    Ok(Some(value).filter(|value| !value.is_null()))
+}

@@ -1,0 +1,62 @@
+//! Takes the envelope apart: where schema and payload stand in the text. Builds nothing.
+
+use connector_api::{Error, Result};
+
+use super::Options;
+use super::reader::Reader;
+
+const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not \
+     contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in your \
+     converter configuration.";
+
+/// The two parts of an envelope.
+pub(super) struct Envelope<'a> {
+    /// The schema's JSON text.
+    pub(super) schema: &'a str,
+    /// The payload's JSON text.
+    pub(super) payload: &'a str,
+    /// Everything before the payload, where that holds the schema and the payload comes last.
+    pub(super) prefix: Option<&'a str>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Takes `text` apart. Of members with the same name the last one counts.
+    /// Errors: Connect's text where it is no envelope, or no JSON.
+    pub(super) fn split(text: &'a str, options: &Options) -> Result<Self> {
+        let no_envelope = || Error::record(NO_ENVELOPE);
+        let mut reader = Reader::new(text, options.strict);
+        match reader.peek() {
+            None => return Err(no_envelope()),
+            Some(b'{') => reader.token()?,
+            Some(_) => {
+                reader.skip()?;
+                return Err(no_envelope());
+            }
+        };
+        let (mut schema, mut payload, mut other) = (None, None, false);
+        let mut members = 0;
+        let mut payload_at = 0;
+        while let Some(name) = reader.next_member(members == 0)? {
+            members += 1;
+            reader.peek();
+            let start = reader.at();
+            reader.skip()?;
+            let value = Some(reader.span(start, reader.at()));
+            match &*name {
+                "schema" => schema = value,
+                "payload" => (payload, payload_at) = (value, start),
+                _ => other = true,
+            }
+            if members == 1 && schema.is_none() {
+                // The schema comes later: nothing before the payload would tell which schema it has.
+                payload_at = 0;
+            }
+        }
+        if options.strict {
+            reader.end()?;
+        }
+        let (Some(schema), Some(payload), false) = (schema, payload, other) else { return Err(no_envelope()) };
+        let prefix = Some(reader.span(0, payload_at)).filter(|prefix| members == 2 && !prefix.is_empty());
+        Ok(Self { schema, payload, prefix })
+    }
+}

@@ -1,0 +1,226 @@
+//! `org.apache.kafka.connect.json.JsonConverter`: values as `{"schema":…,"payload":…}`, or as plain JSON.
+//!
+//! Writing: the schema's text is made once per schema, so that a record costs its payload only. Reading: a record that
+//! begins with the same bytes as an earlier one has its schema, so that again only the payload is parsed; a schema that
+//! stands elsewhere is found by its text. Schemas are compared by pointer first.
+
+mod decode;
+mod encode;
+mod envelope;
+mod plan;
+mod reader;
+mod schema;
+mod unicode;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type, Width};
+use connector_api::{Converter, Datum, Error, Presence, Result, Schema};
+
+use decode::Decoder;
+use envelope::Envelope;
+use plan::Node;
+
+/// The keys of the converter.
+pub const KEYS: &[Key] = &[
+    Key::new("schemas.enable", Type::Boolean, Default::Text("true"), "Schemas", "Whether each record carries its schema.")
+        .importance(Importance::High)
+        .form(Width::Medium, "Enable Schemas"),
+    Key::new("schemas.cache.size", Type::Int, Default::Text("1000"), "Schemas", "How many schemas are kept compiled.")
+        .importance(Importance::High)
+        .form(Width::Medium, "Schema Cache Size"),
+    Key::new(
+        "decimal.format",
+        Type::String,
+        Default::Text("BASE64"),
+        "Serialization",
+        "How decimals are written: BASE64 (the bytes of the unscaled number) or NUMERIC (a JSON number). Both are read.",
+    )
+    .check(Check::OneOfIgnoreCase(&["NUMERIC", "BASE64"]))
+    .importance(Importance::Low)
+    .form(Width::Medium, "Decimal Format"),
+    Key::new(
+        "replace.null.with.default",
+        Type::Boolean,
+        Default::Text("true"),
+        "Schemas",
+        "Whether a null is replaced by the default of its schema.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Medium, "Replace null with default"),
+    Key::new(
+        "strict",
+        Type::Boolean,
+        Default::Text("true"),
+        "Schemas",
+        "Whether reading refuses values that do not fit their type. With false they are cut, or become 0 or null, as in \
+         Kafka Connect.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Medium, "Strict"),
+];
+
+/// The settings.
+struct Options {
+    schemas: bool,
+    cache: usize,
+    numeric: bool,
+    replace_null: bool,
+    strict: bool,
+}
+
+/// How many of the latest beginnings of records are compared before a record's schema is looked for.
+const RECENT: usize = 4;
+/// How many bytes of schema text are kept before all of it is forgotten.
+const MAX_KEPT: usize = 16 << 20;
+
+/// The converter.
+pub struct JsonConverter {
+    options: Options,
+    written: Vec<Written>,
+    last: usize,
+    recent: Vec<(Box<[u8]>, Arc<Node>)>,
+    known: HashMap<Box<str>, Arc<Node>>,
+    kept: usize,
+}
+
+/// A schema with the text before its payloads.
+struct Written {
+    schema: Arc<Schema>,
+    prefix: Box<[u8]>,
+    node: Node,
+}
+
+impl JsonConverter {
+    /// A converter of these settings. Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let options = config.read(KEYS, |keys| Options {
+            schemas: keys.bool("schemas.enable"),
+            cache: usize::try_from(keys.unsigned("schemas.cache.size")).unwrap_or(usize::MAX).max(1),
+            numeric: keys.text("decimal.format").eq_ignore_ascii_case("NUMERIC"),
+            replace_null: keys.bool("replace.null.with.default"),
+            strict: keys.bool("strict"),
+        })?;
+        Ok(Self { options, written: Vec::new(), last: 0, recent: Vec::new(), known: HashMap::new(), kept: 0 })
+    }
+
+    /// Finds a schema among those written before, by pointer and then by content, or compiles it; sets `last`.
+    fn find_written(&mut self, schema: &Arc<Schema>) -> Result<()> {
+        if self.written.get(self.last).is_some_and(|written| Arc::ptr_eq(&written.schema, schema)) {
+            return Ok(());
+        }
+        if let Some(at) = self.written.iter().position(|written| Arc::ptr_eq(&written.schema, schema)) {
+            self.last = at;
+            return Ok(());
+        }
+        if let Some(at) = self.written.iter().position(|written| written.schema == *schema) {
+            self.written[at].schema = Arc::clone(schema);
+            self.last = at;
+            return Ok(());
+        }
+        let mut prefix = Vec::new();
+        if self.options.schemas {
+            prefix.extend_from_slice(b"{\"schema\":");
+            schema::write_schema(schema, None, &self.options, &mut prefix)?;
+            prefix.extend_from_slice(b",\"payload\":");
+        }
+        if self.written.len() >= self.options.cache {
+            self.written.clear();
+        }
+        self.last = self.written.len();
+        let (schema, node) = (Arc::clone(schema), Node::compile(schema));
+        self.written.push(Written { schema, prefix: prefix.into(), node });
+        Ok(())
+    }
+
+    /// Reads a record that begins like an earlier one. `None` if there is none, or the rest is not as expected.
+    fn decode_like_recent(&mut self, bytes: &[u8]) -> Option<Datum> {
+        let at = self.recent.iter().position(|(prefix, _)| bytes.starts_with(prefix))?;
+        if at > 0 {
+            self.recent.swap(0, at);
+        }
+        let (prefix, node) = self.recent.first()?;
+        let text = std::str::from_utf8(bytes.get(prefix.len()..)?).ok()?;
+        let mut decoder = Decoder::new(text, &self.options);
+        let value = decoder.value(node).ok()?;
+        let reader = &mut decoder.reader;
+        let closed = reader.peek() == Some(b'}') && reader.try_close() && reader.end().is_ok();
+        closed.then(|| Datum::new(Arc::clone(&node.schema), value))
+    }
+
+    fn decode_envelope(&mut self, text: &str) -> Result<Datum> {
+        let envelope = Envelope::split(text, &self.options)?;
+        if envelope.schema == "null" {
+            return Ok(Datum { schema: None, value: Decoder::new(envelope.payload, &self.options).schemaless()? });
+        }
+        let node = match self.known.get(envelope.schema) {
+            Some(node) => Arc::clone(node),
+            None => self.learn(envelope.schema)?,
+        };
+        let value = Decoder::new(envelope.payload, &self.options).value(&node)?;
+        if let Some(prefix) = envelope.prefix
+            && !self.recent.iter().any(|(other, _)| **other == *prefix.as_bytes())
+        {
+            self.recent.truncate(RECENT - 1);
+            self.recent.insert(0, (prefix.as_bytes().into(), Arc::clone(&node)));
+        }
+        Ok(Datum::new(Arc::clone(&node.schema), value))
+    }
+
+    /// Compiles a schema and keeps it under its text.
+    fn learn(&mut self, text: &str) -> Result<Arc<Node>> {
+        let schema = schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::Type::String));
+        let node = Arc::new(Node::compile(&Arc::new(schema)));
+        self.kept += text.len();
+        if self.kept > MAX_KEPT || self.known.len() >= self.options.cache {
+            self.known.clear();
+            self.kept = text.len();
+        }
+        self.known.insert(text.into(), Arc::clone(&node));
+        Ok(node)
+    }
+}
+
+impl Converter for JsonConverter {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+        let Some(schema) = &datum.schema else {
+            if datum.value.is_null() {
+                return Ok(Presence::Absent);
+            }
+            let envelope = self.options.schemas;
+            out.extend_from_slice(if envelope { b"{\"schema\":null,\"payload\":" } else { b"" });
+            encode::write_schemaless(&datum.value, &self.options, out)?;
+            out.extend_from_slice(if envelope { b"}" } else { b"" });
+            return Ok(Presence::Present);
+        };
+        self.find_written(schema)?;
+        let Some(written) = self.written.get(self.last) else { return Err(Error::fatal("schema lost from the cache")) };
+        out.extend_from_slice(&written.prefix);
+        encode::write(&written.node, &datum.value, &self.options, out)?;
+        if self.options.schemas {
+            out.push(b'}');
+        }
+        Ok(Presence::Present)
+    }
+
+    fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
+        let Some(bytes) = bytes else { return Ok(Datum::NONE) };
+        if let Some(datum) = self.decode_like_recent(bytes) {
+            return Ok(datum);
+        }
+        let text = unicode::text(bytes)?;
+        if self.options.schemas {
+            return self.decode_envelope(&text);
+        }
+        let mut decoder = Decoder::new(&text, &self.options);
+        if decoder.reader.peek().is_none() {
+            return Ok(Datum::NONE);
+        }
+        let value = decoder.schemaless()?;
+        if self.options.strict {
+            decoder.reader.end()?;
+        }
+        Ok(Datum { schema: None, value })
+    }
+}

@@ -1,0 +1,317 @@
+//! Schemas as JSON text, both ways, with Connect's texts for what is wrong in one. Done once per distinct schema.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use connector_api::{Error, Field, Result, Schema, Type, Value};
+
+use super::Options;
+use super::decode::read_default;
+use super::encode::{write, write_text};
+use super::plan::Node;
+use super::reader::{Reader, Token};
+
+/// Schemas within each other.
+const MAX_LEVELS: usize = 200;
+
+const TYPES: [(Type, &str); 12] = [
+    (Type::Int8, "int8"),
+    (Type::Int16, "int16"),
+    (Type::Int32, "int32"),
+    (Type::Int64, "int64"),
+    (Type::Float32, "float"),
+    (Type::Float64, "double"),
+    (Type::Boolean, "boolean"),
+    (Type::String, "string"),
+    (Type::Bytes, "bytes"),
+    (Type::Array, "array"),
+    (Type::Map, "map"),
+    (Type::Struct, "struct"),
+];
+
+/// Appends a schema; `field` is its name as a member of a struct.
+pub(super) fn write_schema(schema: &Schema, field: Option<&str>, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend(TYPES.iter().filter(|(ty, _)| *ty == schema.ty).flat_map(|(_, name)| name.bytes()));
+    out.push(b'"');
+    write_inner(schema, options, out)?;
+    out.extend_from_slice(if schema.optional { b",\"optional\":true" } else { b",\"optional\":false" });
+    if let Some(name) = &schema.name {
+        out.extend_from_slice(b",\"name\":");
+        write_text(name, out);
+    }
+    if let Some(version) = schema.version {
+        out.extend_from_slice(b",\"version\":");
+        out.extend_from_slice(itoa::Buffer::new().format(version).as_bytes());
+    }
+    if let Some(doc) = &schema.doc {
+        out.extend_from_slice(b",\"doc\":");
+        write_text(doc, out);
+    }
+    write_parameters(schema, out);
+    if let Some(default) = &schema.default {
+        out.extend_from_slice(b",\"default\":");
+        let bare = Arc::new(Schema { default: None, ..schema.clone() });
+        if bare.ty == Type::Struct {
+            return Err(Error::record("Mismatching schema."));
+        }
+        write(&Node::compile(&bare), default, options, out)?;
+    }
+    if let Some(field) = field {
+        out.extend_from_slice(b",\"field\":");
+        write_text(field, out);
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_inner(schema: &Schema, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+    let member = |name: &str, inner: &Option<Arc<Schema>>, out: &mut Vec<u8>| {
+        let Some(inner) = inner else {
+            return Err(Error::record(format!("the {} schema does not say what its {name} are", schema.ty.name())));
+        };
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_schema(inner, None, options, out)
+    };
+    match schema.ty {
+        Type::Array => member("items", &schema.values, out),
+        Type::Map => {
+            member("keys", &schema.keys, out)?;
+            member("values", &schema.values, out)
+        }
+        Type::Struct => {
+            out.extend_from_slice(b",\"fields\":[");
+            for (at, field) in schema.fields.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_schema(&field.schema, Some(&field.name), options, out)?;
+            }
+            out.push(b']');
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_parameters(schema: &Schema, out: &mut Vec<u8>) {
+    if schema.params.is_empty() {
+        return;
+    }
+    out.extend_from_slice(b",\"parameters\":");
+    let mut mark = b'{';
+    for (name, value) in &schema.params {
+        out.push(mark);
+        mark = b',';
+        write_text(name, out);
+        out.push(b':');
+        write_text(value, out);
+    }
+    out.push(b'}');
+}
+
+/// The members of a schema's JSON object, each as its text.
+#[derive(Default)]
+struct Members<'a> {
+    ty: Option<&'a str>,
+    optional: Option<&'a str>,
+    name: Option<&'a str>,
+    version: Option<&'a str>,
+    doc: Option<&'a str>,
+    parameters: Option<&'a str>,
+    default: Option<&'a str>,
+    fields: Option<&'a str>,
+    items: Option<&'a str>,
+    keys: Option<&'a str>,
+    values: Option<&'a str>,
+    field: Option<&'a str>,
+}
+
+impl<'a> Members<'a> {
+    /// Of members with the same name the last one counts; unknown ones are passed over.
+    fn read(text: &'a str, options: &Options) -> Result<Self> {
+        let mut found = Self::default();
+        each_member(text, options, |name, value| {
+            let slot = match name {
+                "type" => &mut found.ty,
+                "optional" => &mut found.optional,
+                "name" => &mut found.name,
+                "version" => &mut found.version,
+                "doc" => &mut found.doc,
+                "parameters" => &mut found.parameters,
+                "default" => &mut found.default,
+                "fields" => &mut found.fields,
+                "items" => &mut found.items,
+                "keys" => &mut found.keys,
+                "values" => &mut found.values,
+                "field" => &mut found.field,
+                _ => return,
+            };
+            *slot = Some(value);
+        })?;
+        Ok(found)
+    }
+}
+
+/// Calls `visit` with each member of the object in `text`; not at all where it is no object.
+fn each_member<'a>(text: &'a str, options: &Options, mut visit: impl FnMut(&str, &'a str)) -> Result<()> {
+    let mut reader = Reader::new(text, options.strict);
+    if reader.peek() != Some(b'{') {
+        return Ok(());
+    }
+    reader.token()?;
+    let mut first = true;
+    while let Some(name) = reader.next_member(first)? {
+        first = false;
+        reader.peek();
+        let start = reader.at();
+        reader.skip()?;
+        visit(&name, reader.span(start, reader.at()));
+    }
+    Ok(())
+}
+
+/// The text in a JSON string; `None` for any other value.
+fn text_in<'a>(json: &'a str, options: &Options) -> Result<Option<Cow<'a, str>>> {
+    if !json.starts_with('"') {
+        return Ok(None);
+    }
+    match Reader::new(json, options.strict).token()? {
+        Token::Text(text) => Ok(Some(text)),
+        _ => Ok(None),
+    }
+}
+
+/// Reads a schema; `None` is JSON null. The text must be well-formed. Errors: Connect's texts.
+pub(super) fn read_schema(text: &str, options: &Options) -> Result<Option<Schema>> {
+    read_level(text, options, 0).map(|found| found.map(|(schema, _)| schema))
+}
+
+/// A schema and the name it has as a member of a struct.
+type Found<'a> = (Schema, Option<Cow<'a, str>>);
+
+fn read_level<'a>(text: &'a str, options: &Options, level: usize) -> Result<Option<Found<'a>>> {
+    if text == "null" {
+        return Ok(None);
+    }
+    if level > MAX_LEVELS {
+        return Err(Error::record(format!("the schema has more than {MAX_LEVELS} levels")));
+    }
+    let members = Members::read(text, options)?;
+    let name = members.ty.map(|ty| text_in(ty, options)).transpose()?.flatten();
+    let name = name.ok_or_else(|| Error::record("Schema must contain 'type' field"))?;
+    let ty = TYPES.iter().find(|(_, text)| *text == name).map(|(ty, _)| *ty);
+    let ty = ty.ok_or_else(|| Error::record(format!("Unknown schema type: {name}")))?;
+    let mut schema = Schema::of(ty);
+    match ty {
+        Type::Array => {
+            let items = members.items.filter(|items| *items != "null");
+            let items = items.ok_or_else(|| Error::record("Array schema did not specify the element type"))?;
+            schema.values = inner(items, options, level, "valueSchema")?;
+        }
+        Type::Map => {
+            let keys = members.keys.ok_or_else(|| Error::record("Map schema did not specify the key type"))?;
+            let values = members.values.ok_or_else(|| Error::record("Map schema did not specify the value type"))?;
+            let (keys, values) = (read_level(keys, options, level + 1)?, read_level(values, options, level + 1)?);
+            schema.keys = Some(required(keys, "keySchema")?);
+            schema.values = Some(required(values, "valueSchema")?);
+        }
+        Type::Struct => schema.fields = read_fields(members.fields, options, level)?,
+        _ => {}
+    }
+    read_attributes(&mut schema, &members, options)?;
+    let field = members.field.map(|field| text_in(field, options)).transpose()?.flatten();
+    Ok(Some((schema, field)))
+}
+
+fn inner(text: &str, options: &Options, level: usize, what: &str) -> Result<Option<Arc<Schema>>> {
+    required(read_level(text, options, level + 1)?, what).map(Some)
+}
+
+fn required(found: Option<Found<'_>>, what: &str) -> Result<Arc<Schema>> {
+    match found {
+        Some((schema, _)) => Ok(Arc::new(schema)),
+        None => Err(Error::record(format!("{what} cannot be null."))),
+    }
+}
+
+fn read_fields(text: Option<&str>, options: &Options, level: usize) -> Result<Box<[Field]>> {
+    let Some(text) = text.filter(|text| text.starts_with('[')) else {
+        return Err(Error::record("Struct schema's \"fields\" argument is not an array."));
+    };
+    let mut reader = Reader::new(text, options.strict);
+    reader.token()?;
+    let mut fields: Vec<Field> = Vec::new();
+    let mut names = std::collections::HashSet::new();
+    while reader.next_item(fields.is_empty())? {
+        reader.peek();
+        let start = reader.at();
+        reader.skip()?;
+        let found = read_level(reader.span(start, reader.at()), options, level + 1)?;
+        let unnamed = || Error::record("Struct schema's field name not specified properly");
+        let (schema, name) = found.ok_or_else(unnamed)?;
+        let name: Arc<str> = name.ok_or_else(unnamed)?.into();
+        if name.is_empty() {
+            return Err(Error::record("fieldName cannot be null."));
+        }
+        if !names.insert(Arc::clone(&name)) {
+            return Err(Error::record(format!("Cannot create field because of field name duplication {name}")));
+        }
+        fields.push(Field { name, schema: Arc::new(schema) });
+    }
+    Ok(fields.into())
+}
+
+/// Reads what every type may have. Wrong types of name, version, doc and optional are passed over.
+fn read_attributes(schema: &mut Schema, members: &Members<'_>, options: &Options) -> Result<()> {
+    schema.optional = members.optional == Some("true");
+    let shared = |json: Option<&str>| -> Result<Option<Arc<str>>> {
+        Ok(json.map(|json| text_in(json, options)).transpose()?.flatten().map(Arc::from))
+    };
+    schema.name = shared(members.name)?;
+    schema.doc = shared(members.doc)?;
+    if let Some(version) = members.version.filter(|json| json.starts_with(|c: char| c == '-' || c.is_ascii_digit())) {
+        schema.version = read_version(version, options)?;
+    }
+    if let Some(parameters) = members.parameters {
+        schema.params = read_parameters(parameters, options)?;
+    }
+    if let Some(default) = members.default {
+        let bare = Arc::new(schema.clone());
+        let default: Option<Value> = read_default(default, &bare, options)?;
+        schema.default = default;
+    }
+    Ok(())
+}
+
+fn read_version(json: &str, options: &Options) -> Result<Option<i32>> {
+    let Token::Number(number) = Reader::new(json, options.strict).token()? else { return Ok(None) };
+    if !number.integral {
+        return Ok(None);
+    }
+    match number.text.parse() {
+        Ok(version) => Ok(Some(version)),
+        Err(_) if options.strict => Err(Error::record("the version of the schema does not fit 32 bits")),
+        #[allow(clippy::cast_possible_truncation, reason = "Connect takes the lowest 32 bits")]
+        Err(_) => Ok(Some(number.wrapped_i64() as i32)),
+    }
+}
+
+type Parameters = Box<[(Arc<str>, Arc<str>)]>;
+
+fn read_parameters(json: &str, options: &Options) -> Result<Parameters> {
+    let mut given = Vec::new();
+    each_member(json, options, |name, value| given.push((Arc::<str>::from(name), value)))?;
+    let mut parameters: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(given.len());
+    for (name, json) in given {
+        let text = text_in(json, options)?;
+        let text: Arc<str> = text.ok_or_else(|| Error::record("Schema parameters must have string values."))?.into();
+        match parameters.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, value)) => *value = text,
+            None => parameters.push((name, text)),
+        }
+    }
+    Ok(parameters.into())
+}

@@ -1,0 +1,13 @@
+//! Converters: between values and the bytes of a topic, byte for byte as Kafka Connect's own ones.
+//!
+//! Pure: no I/O, no Kafka, no clock. Each converter is constructed from its own settings (prefix already cut off) and
+//! belongs to one task, so its caches need no lock. `json` is the envelope of schema and payload, `plain` text and raw
+//! bytes, `number` fixed-width numbers, `header` the inferring converter of header values, `java` the text forms and
+//! class names of Java that other programs see.
+
+pub mod calendar;
+mod charset;
+pub mod java;
+pub mod json;
+pub mod number;
+pub mod plain;

@@ -1,0 +1,111 @@
+//! Text and raw bytes: `org.apache.kafka.connect.storage.StringConverter` and `…converters.ByteArrayConverter`.
+
+use std::sync::Arc;
+
+use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType, Width};
+use connector_api::{Converter, Datum, Error, Presence, Result, Schema, Type, Value};
+
+use super::charset::Charset;
+use super::java;
+
+/// The keys of [`StringConverter`].
+pub const STRING_KEYS: &[Key] = &[Key::new(
+    "converter.encoding",
+    KeyType::String,
+    Default::Text("UTF-8"),
+    "Encoding",
+    "The character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or windows-1252.",
+)
+.importance(Importance::High)
+.form(Width::Medium, "Encoding")];
+
+/// Writes any value as Java's `toString` has it and reads text.
+pub struct StringConverter {
+    schema: Arc<Schema>,
+    reading: Charset,
+    writing: Charset,
+    text: String,
+}
+
+impl StringConverter {
+    /// A converter of these settings. `role` is `key` or `value`: a setting such as `value.serializer.encoding` comes
+    /// before `converter.encoding`. Errors: `Unsupported encoding X`.
+    pub fn new(role: &str, config: &Config) -> Result<Self, Report> {
+        let encoding = config.read(STRING_KEYS, |keys| keys.text("converter.encoding"))?;
+        let mut report = Report::default();
+        let mut charset = |side: &str| {
+            let name = config.get(&format!("{role}.{side}.encoding")).unwrap_or(&encoding);
+            Charset::named(name).unwrap_or_else(|| {
+                report.error("converter.encoding", format!("Unsupported encoding {name}"));
+                Charset::Utf8
+            })
+        };
+        let (reading, writing) = (charset("deserializer"), charset("serializer"));
+        if !report.is_ok() {
+            return Err(report);
+        }
+        Ok(Self { schema: Arc::new(Schema::of(Type::String).optional(true)), reading, writing, text: String::new() })
+    }
+}
+
+impl Converter for StringConverter {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+        match &datum.value {
+            Value::Null => return Ok(Presence::Absent),
+            Value::Text(text) => self.writing.encode(text, out),
+            value => {
+                self.text.clear();
+                java::write_text(datum.schema.as_deref(), value, &mut self.text)?;
+                self.writing.encode(&self.text, out);
+            }
+        }
+        Ok(Presence::Present)
+    }
+
+    fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
+        let value = bytes.map_or(Value::Null, |bytes| Value::Text(self.reading.decode(bytes).into()));
+        Ok(Datum::new(Arc::clone(&self.schema), value))
+    }
+}
+
+/// Passes bytes through.
+pub struct ByteArrayConverter {
+    schema: Arc<Schema>,
+}
+
+impl ByteArrayConverter {
+    /// A converter; it has no settings.
+    pub fn new() -> Self {
+        Self { schema: Arc::new(Schema::of(Type::Bytes).optional(true)) }
+    }
+}
+
+impl std::default::Default for ByteArrayConverter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Converter for ByteArrayConverter {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+        if let Some(schema) = datum.schema.as_ref().filter(|schema| schema.ty != Type::Bytes) {
+            return Err(Error::record(format!("Invalid schema type for ByteArrayConverter: {}", schema.ty.name())));
+        }
+        match &datum.value {
+            Value::Null => return Ok(Presence::Absent),
+            Value::Bytes(bytes) => out.extend_from_slice(bytes),
+            other => {
+                let class = java::class_name(other);
+                return Err(Error::record(format!(
+                    "ByteArrayConverter is not compatible with objects of type class {class}"
+                )));
+            }
+        }
+        Ok(Presence::Present)
+    }
+
+    fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
+        let value = bytes.map_or(Value::Null, |bytes| Value::Bytes(bytes.into()));
+        Ok(Datum::new(Arc::clone(&self.schema), value))
+    }
+}
