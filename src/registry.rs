@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform};
+use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform, Type};
+
+use crate::convert::header::{self, SimpleHeaderConverter};
+use crate::convert::json::{self, JsonConverter};
+use crate::convert::number::NumberConverter;
+use crate::convert::plain::{self, ByteArrayConverter, StringConverter};
 
 /// A connector of either direction.
 #[derive(Clone)]
@@ -44,6 +49,17 @@ pub enum ConverterRole {
     Value,
     /// Header values.
     Header,
+}
+
+impl ConverterRole {
+    /// Its name as a setting, such as `key`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Header => "header",
+        }
+    }
 }
 
 /// What kind of plug-in it is, in the order in which they are listed.
@@ -139,6 +155,50 @@ pub type TransformMaker = Maker<fn(&Config) -> Result<Box<dyn Transform>, Error>
 /// A predicate.
 pub type PredicateMaker = Maker<fn(&Config) -> Result<Box<dyn Predicate>, Error>>;
 
+const JSON: ConverterMaker =
+    converter("org.apache.kafka.connect.json.JsonConverter", json::KEYS, |_, config| Ok(Box::new(JsonConverter::new(config)?)));
+const STRING: ConverterMaker =
+    converter("org.apache.kafka.connect.storage.StringConverter", plain::STRING_KEYS, |role, config| {
+        Ok(Box::new(StringConverter::new(role.name(), config)?))
+    });
+const BYTE_ARRAY: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.ByteArrayConverter", &[], |_, _| Ok(Box::new(ByteArrayConverter::new())));
+const BOOLEAN: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.BooleanConverter", &[], |_, _| number(Type::Boolean));
+const SHORT: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.ShortConverter", &[], |_, _| number(Type::Int16));
+const INTEGER: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.IntegerConverter", &[], |_, _| number(Type::Int32));
+const LONG: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.LongConverter", &[], |_, _| number(Type::Int64));
+const FLOAT: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.FloatConverter", &[], |_, _| number(Type::Float32));
+const DOUBLE: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.DoubleConverter", &[], |_, _| number(Type::Float64));
+const SIMPLE_HEADER: ConverterMaker =
+    converter("org.apache.kafka.connect.storage.SimpleHeaderConverter", header::KEYS, |_, config| {
+        Ok(Box::new(SimpleHeaderConverter::new(config)?))
+    });
+
+const CONVERTERS: &[ConverterMaker] = &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, STRING];
+const HEADER_CONVERTERS: &[ConverterMaker] =
+    &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, SIMPLE_HEADER, STRING];
+
+const fn converter(
+    class: &'static str,
+    keys: &'static [Key],
+    make: fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>,
+) -> ConverterMaker {
+    Maker { plugin: Described { class, keys, check: |_, _| {} }, make }
+}
+
+fn number(ty: Type) -> Result<Box<dyn Converter>, Error> {
+    match NumberConverter::new(ty) {
+        Some(converter) => Ok(Box::new(converter)),
+        None => Err(Error::fatal("no number converter for this type")),
+    }
+}
+
 /// Everything that can be named in a connector's configuration.
 #[derive(Clone, Default)]
 pub struct Registry {
@@ -152,7 +212,13 @@ pub struct Registry {
 impl Registry {
     /// All that is built in.
     pub fn built_in() -> Self {
-        Self { connectors: Vec::new(), converters: &[], header_converters: &[], transforms: &[], predicates: &[] }
+        Self {
+            connectors: Vec::new(),
+            converters: CONVERTERS,
+            header_converters: HEADER_CONVERTERS,
+            transforms: &[],
+            predicates: &[],
+        }
     }
 
     /// The same with one more connector.

@@ -7,6 +7,7 @@
 
 pub mod calendar;
 mod charset;
+pub mod header;
 pub mod java;
 pub mod json;
 pub mod number;

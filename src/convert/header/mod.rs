@@ -1,0 +1,56 @@
+//! `org.apache.kafka.connect.storage.SimpleHeaderConverter`: header values as plain text, their types inferred on reading.
+//!
+//! Strict (the default) mends what Kafka alters in silence: text of which only the beginning is a number stays text, a
+//! fraction keeps its digits, and a date or timestamp before 1970-01-02 keeps its date.
+
+mod infer;
+mod tokens;
+mod write;
+
+use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType, Width};
+use connector_api::{Converter, Datum, Presence, Result, Schema, Type, Value};
+
+pub use infer::infer;
+
+/// The keys of the converter.
+pub const KEYS: &[Key] = &[Key::new(
+    "strict",
+    KeyType::Boolean,
+    Default::Text("true"),
+    "Headers",
+    "Whether values are kept whole. With false the end of a text that begins like a number is dropped, fractions are \
+     rounded to 32 bits and dates before 1970-01-02 are written as times, as in Kafka Connect.",
+)
+.importance(Importance::Low)
+.form(Width::Medium, "Strict")];
+
+/// The converter.
+pub struct SimpleHeaderConverter {
+    strict: bool,
+}
+
+impl SimpleHeaderConverter {
+    /// A converter of these settings. Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        config.read(KEYS, |keys| Self { strict: keys.bool("strict") })
+    }
+}
+
+impl Converter for SimpleHeaderConverter {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+        if datum.value.is_null() {
+            return Ok(Presence::Absent);
+        }
+        write::write(datum.schema.as_deref(), &datum.value, self.strict, out);
+        Ok(Presence::Present)
+    }
+
+    fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
+        let Some(bytes) = bytes else { return Ok(Datum::NONE) };
+        let text = String::from_utf8_lossy(bytes);
+        if text.is_empty() {
+            return Ok(Datum::new(Schema::of(Type::String).into(), Value::Text(Box::default())));
+        }
+        Ok(infer(&text, self.strict))
+    }
+}
