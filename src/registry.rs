@@ -155,14 +155,16 @@ pub type TransformMaker = Maker<fn(&Config) -> Result<Box<dyn Transform>, Error>
 /// A predicate.
 pub type PredicateMaker = Maker<fn(&Config) -> Result<Box<dyn Predicate>, Error>>;
 
-const JSON: ConverterMaker =
-    converter("org.apache.kafka.connect.json.JsonConverter", json::KEYS, |_, config| Ok(Box::new(JsonConverter::new(config)?)));
+const JSON: ConverterMaker = converter("org.apache.kafka.connect.json.JsonConverter", json::KEYS, |_, config| {
+    Ok(Box::new(JsonConverter::new(config)?))
+});
 const STRING: ConverterMaker =
     converter("org.apache.kafka.connect.storage.StringConverter", plain::STRING_KEYS, |role, config| {
         Ok(Box::new(StringConverter::new(role.name(), config)?))
     });
-const BYTE_ARRAY: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.ByteArrayConverter", &[], |_, _| Ok(Box::new(ByteArrayConverter::new())));
+const BYTE_ARRAY: ConverterMaker = converter("org.apache.kafka.connect.converters.ByteArrayConverter", &[], |_, _| {
+    Ok(Box::new(ByteArrayConverter::new()))
+});
 const BOOLEAN: ConverterMaker =
     converter("org.apache.kafka.connect.converters.BooleanConverter", &[], |_, _| number(Type::Boolean));
 const SHORT: ConverterMaker =

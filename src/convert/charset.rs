@@ -21,8 +21,8 @@ pub enum Charset {
 
 /// What windows-1252 has in the place of Latin-1's second set of control characters; U+FFFD where it has nothing.
 const WINDOWS: [char; 32] = [
-    '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž', '\u{fffd}', '\u{fffd}', '‘',
-    '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}', 'ž', 'Ÿ',
+    '€', '\u{fffd}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{fffd}', 'Ž', '\u{fffd}', '\u{fffd}',
+    '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{fffd}', 'ž', 'Ÿ',
 ];
 
 impl Charset {
@@ -59,7 +59,9 @@ impl Charset {
             }
             Self::Utf16Be => out.extend(text.encode_utf16().flat_map(u16::to_be_bytes)),
             Self::Utf16Le => out.extend(text.encode_utf16().flat_map(u16::to_le_bytes)),
-            Self::Latin1 | Self::Ascii | Self::Windows1252 => out.extend(text.chars().map(|c| single(c).unwrap_or(b'?'))),
+            Self::Latin1 | Self::Ascii | Self::Windows1252 => {
+                out.extend(text.chars().map(|c| single(c).unwrap_or(b'?')))
+            }
         }
     }
 

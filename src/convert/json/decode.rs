@@ -270,9 +270,13 @@ impl<'a, 'o> Decoder<'a, 'o> {
     fn mismatch(&mut self, node: &Node, token: &Token<'_>) -> Result<Value> {
         let found = token.type_name();
         let needed = match &node.kind {
-            Kind::Struct(_) => return Err(Error::record(format!("Structs should be encoded as JSON objects, but found {found}"))),
+            Kind::Struct(_) => {
+                return Err(Error::record(format!("Structs should be encoded as JSON objects, but found {found}")));
+            }
             Kind::Object(_) => {
-                return Err(Error::record(format!("Maps with string fields should be encoded as JSON objects, but found {found}")));
+                return Err(Error::record(format!(
+                    "Maps with string fields should be encoded as JSON objects, but found {found}"
+                )));
             }
             Kind::Pairs(_) => {
                 return Err(Error::record(format!(
@@ -408,7 +412,11 @@ fn has_repeats(entries: &[(Value, Value)]) -> bool {
 }
 
 /// Reads the default of a schema; `None` where the text is null. Errors: as any value.
-pub(super) fn read_default(text: &str, schema: &Arc<connector_api::Schema>, options: &Options) -> Result<Option<Value>> {
+pub(super) fn read_default(
+    text: &str,
+    schema: &Arc<connector_api::Schema>,
+    options: &Options,
+) -> Result<Option<Value>> {
     let value = Decoder::new(text, options).value(&Node::compile(schema))?;
     let invalid = matches!(value, Value::Struct(_)) || value.is_null() && !schema.optional;
     if invalid {

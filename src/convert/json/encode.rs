@@ -44,7 +44,11 @@ fn write_null(node: &Node, options: &Options, out: &mut Vec<u8>) -> Result<()> {
     match &node.schema.default {
         Some(default) if options.replace_null && !default.is_null() => return write(node, default, options, out),
         _ if node.schema.optional => out.extend_from_slice(b"null"),
-        _ => return Err(Error::record("Conversion error: null value for field that is required and has no default value")),
+        _ => {
+            return Err(Error::record(
+                "Conversion error: null value for field that is required and has no default value",
+            ));
+        }
     }
     Ok(())
 }
@@ -196,9 +200,7 @@ fn quote_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)
 
 fn write_time(millis: i32, out: &mut Vec<u8>) -> Result<()> {
     if !(0..=MILLIS_PER_DAY).contains(&millis) {
-        return Err(Error::record(
-            "Kafka Connect Time type should not have any date fields set to non-zero values.",
-        ));
+        return Err(Error::record("Kafka Connect Time type should not have any date fields set to non-zero values."));
     }
     write_integer(millis, out);
     Ok(())

@@ -170,7 +170,8 @@ impl JsonConverter {
 
     /// Compiles a schema and keeps it under its text.
     fn learn(&mut self, text: &str) -> Result<Arc<Node>> {
-        let schema = schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::Type::String));
+        let schema =
+            schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::Type::String));
         let node = Arc::new(Node::compile(&Arc::new(schema)));
         self.kept += text.len();
         if self.kept > MAX_KEPT || self.known.len() >= self.options.cache {
