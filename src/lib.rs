@@ -4,11 +4,16 @@
 //! [`worker`] run tasks. A task moves batches: source task -> transforms -> converter -> [`kafka`], or [`kafka`] ->
 //! converter -> transforms -> sink task. [`store`] keeps configs and statuses. Only [`registry`] names connectors.
 
+mod app;
+pub mod cli;
 pub mod convert;
 pub mod herder;
 pub mod kafka;
 pub mod keys;
 pub mod model;
+pub mod observe;
 pub mod registry;
 pub mod rest;
+pub mod settings;
+pub mod store;
 pub mod worker;

@@ -1,3 +1,7 @@
 //! The `rowferry` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rowferry::cli::main(rowferry::registry::Registry::built_in())
+}

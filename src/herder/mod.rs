@@ -2,12 +2,17 @@
 //!
 //! The handle knows no HTTP; what it refuses comes back as a [`Refusal`], whose texts `rest/error.rs` holds.
 
+pub mod core;
+mod offsets;
+mod run;
 pub mod validate;
 
 use std::sync::Arc;
 
 use connector_api::{Config, Position, Progress, TopicOffset};
 use tokio::sync::{mpsc, oneshot};
+
+pub use run::{Loop, Parts};
 
 /// What the user wants a connector to be (Kafka's `TargetState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,22 @@ pub enum Target {
     Paused,
     /// No tasks exist.
     Stopped,
+}
+
+impl Target {
+    /// Its name, such as `STARTED`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "STARTED",
+            Self::Paused => "PAUSED",
+            Self::Stopped => "STOPPED",
+        }
+    }
+
+    /// The target state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Started, Self::Paused, Self::Stopped].into_iter().find(|target| target.name() == name)
+    }
 }
 
 /// What a connector or task is (Kafka's `AbstractStatus.State`).
@@ -44,6 +65,12 @@ impl State {
             Self::Restarting => "RESTARTING",
         }
     }
+
+    /// The state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Unassigned, Self::Running, Self::Paused, Self::Stopped, Self::Failed, Self::Restarting];
+        all.into_iter().find(|state| state.name() == name)
+    }
 }
 
 /// Which way a connector moves data; unknown when its class is.
@@ -67,7 +94,7 @@ impl Direction {
 }
 
 /// State of one part (connector or task) on its worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// State.
     pub state: State,

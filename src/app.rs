@@ -1,0 +1,138 @@
+//! Puts the parts of a worker together, runs them, and takes them down again in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_api::{Error, Result};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::herder::validate::{Validator, WorkerFacts};
+use crate::herder::{Herder, Loop, Parts};
+use crate::kafka::dev::Broker;
+use crate::observe::log::Filter;
+use crate::registry::Registry;
+use crate::rest;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::worker::{Options, Worker};
+
+/// Commands that may wait for the loop; then callers wait.
+const COMMANDS: usize = 256;
+/// Events of tasks that may wait for the loop; then tasks wait.
+const EVENTS: usize = 1024;
+/// How long requests under way may go on once the worker ends.
+const REST_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time given to tasks at the end, whatever the settings say: the whole shutdown takes at most 30 s.
+const GRACEFUL_MAX: Duration = Duration::from_secs(20);
+
+/// A worker that listens but does not serve yet.
+pub struct App {
+    settings: Settings,
+    listeners: Vec<TcpListener>,
+    main_loop: Loop,
+    rest: rest::App,
+}
+
+impl App {
+    /// Binds the listeners, opens the store and loads what it holds. `broker` is the one of `rowferry dev`, if used.
+    /// Kafka and databases need not be up.
+    /// Errors: `Config`, `Denied`, or `Retry` when an address or the store is in use or out of reach.
+    pub async fn open(settings: Settings, registry: Registry, broker: Option<Broker>, log: Filter) -> Result<Self> {
+        for warning in settings.warnings() {
+            warn!("{warning}");
+        }
+        let listeners = listen(&settings).await?;
+        let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |address| address.port());
+        let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
+        let store = Store::open(&settings.store_url).await?;
+        let (events, events_received) = mpsc::channel(EVENTS);
+        let options = Options {
+            config: settings.config.clone(),
+            group_id: settings.group_id.clone(),
+            offset_topic: settings.offset_topic.clone(),
+            offset_partitions: settings.offset_partitions,
+            replication_factor: settings.replication_factor,
+            flush_interval: settings.flush_interval,
+            exactly_once_source: settings.exactly_once_source,
+            dev_broker: broker,
+        };
+        let worker = Worker::new(options, registry.clone(), events);
+        let (commands, commands_received) = mpsc::channel(COMMANDS);
+        let parts = Parts {
+            store,
+            worker,
+            events: events_received,
+            registry: registry.clone(),
+            worker_id: Arc::clone(&worker_id),
+            track_topics: settings.topic_tracking.enabled,
+            graceful: settings.graceful_timeout.min(GRACEFUL_MAX),
+        };
+        let main_loop = Loop::load(parts, commands_received).await?;
+        info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
+        let facts = WorkerFacts {
+            config: settings.config.clone(),
+            group_id: settings.group_id.clone(),
+            exactly_once_source: settings.exactly_once_source,
+        };
+        let rest = rest::App {
+            herder: Herder::new(commands),
+            validator: Validator::new(registry, facts),
+            levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
+        };
+        Ok(Self { settings, listeners, main_loop, rest })
+    }
+
+    /// The addresses that REST listens on, as URLs.
+    pub fn addresses(&self) -> Vec<String> {
+        let url = |(at, listener): (&crate::settings::Listener, &TcpListener)| {
+            let scheme = if at.tls { "https" } else { "http" };
+            listener.local_addr().ok().map(|address| format!("{scheme}://{address}"))
+        };
+        self.settings.rest.listeners.iter().zip(&self.listeners).filter_map(url).collect()
+    }
+
+    /// Serves until `shutdown` is cancelled, then ends: no more requests, tasks flush, commit and close, statuses are
+    /// stored.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut servers = JoinSet::new();
+        for listener in self.listeners {
+            servers.spawn(rest::serve(listener, self.rest.clone(), shutdown.clone().cancelled_owned()));
+        }
+        self.main_loop.run(shutdown).await;
+        let finished = async {
+            while let Some(served) = servers.join_next().await {
+                if let Ok(Err(error)) = served {
+                    warn!(%error, "the REST listener has failed");
+                }
+            }
+        };
+        if tokio::time::timeout(REST_LIMIT, finished).await.is_err() {
+            warn!("some requests did not end in time and are cut off");
+        }
+    }
+}
+
+async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
+    let mut bound = Vec::new();
+    for listener in &settings.rest.listeners {
+        let (host, port) = listener.address();
+        if listener.tls {
+            return Err(Error::config(format!("listener https://{host}:{port}: this rowferry serves http only")));
+        }
+        if !listener.is_loopback() && settings.rest.auth_file.is_none() {
+            warn!(
+                "REST listens on {host}:{port} without authentication: whoever reaches it can read and change everything"
+            );
+        }
+        bound.push(TcpListener::bind((host, port)).await.map_err(|e| {
+            Error::retry(format!(
+                "cannot listen on {host}:{port}: {e}; end what uses the address, or choose another with --listen"
+            ))
+        })?);
+    }
+    Ok(bound)
+}

@@ -1,0 +1,187 @@
+//! `rowferry serve` and `rowferry dev`: settings, log output, the async runtime, signals.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use connector_api::{Error, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::kafka::dev::Broker;
+use crate::observe::log::{self, Filter};
+use crate::registry::Registry;
+use crate::settings::{Layer, Settings};
+
+/// Where settings given as flags come from.
+const COMMAND_LINE: &str = "command line";
+
+/// Threads of the runtime at most: a task waits far more than it computes, and each thread costs memory.
+const THREADS_MAX: usize = 8;
+
+#[derive(Args)]
+struct Common {
+    /// Settings file: connect-distributed.properties as it is, or TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the REST listener, such as 127.0.0.1:8083 or http://:8083 for every interface
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Kafka brokers (bootstrap.servers)
+    #[arg(long, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+    /// Folder of the embedded metadata store
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Any setting by its name; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+    settings: Vec<(String, String)>,
+    /// Log level, or levels by module: info,rowferry::worker=debug
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Form of log lines
+    #[arg(long, value_name = "FORMAT", value_parser = ["auto", "text", "json"])]
+    log_format: Option<String>,
+    /// Print the settings in effect and where each comes from, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// `rowferry serve`.
+#[derive(Args)]
+#[command(after_help = "Settings have Kafka Connect's names. Order, the last one winning: defaults, --config file, \
+                        environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.")]
+pub struct Serve {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `rowferry dev`.
+#[derive(Args)]
+#[command(after_help = "Topics, offsets, connectors and their states live in memory and end with the process. \
+                        --brokers uses a real Kafka instead, --data-dir keeps the connectors.")]
+pub struct Dev {
+    #[command(flatten)]
+    common: Common,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl Common {
+    /// All layers of settings, lowest first.
+    fn layers(&self, lowest: Layer) -> Result<Vec<Layer>> {
+        let mut layers = vec![lowest];
+        if let Some(path) = &self.config {
+            layers.push(Layer::file(path)?);
+        }
+        layers.push(Layer::environment(std::env::vars_os().filter_map(|(name, value)| {
+            // What is no text cannot be one of ours.
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        })));
+        let flags = [
+            ("listeners", &self.listen),
+            ("bootstrap.servers", &self.brokers),
+            ("rowferry.data.dir", &self.data_dir),
+            ("rowferry.log.level", &self.log_level),
+            ("rowferry.log.format", &self.log_format),
+        ];
+        let flags = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        layers.push(Layer::pairs(COMMAND_LINE, self.settings.iter().cloned().chain(flags)));
+        Ok(layers)
+    }
+}
+
+impl Serve {
+    /// Runs a worker until it is told to end. Errors: what keeps it from starting.
+    pub fn run(self, registry: Registry) -> Result<()> {
+        let settings = Settings::load(self.common.layers(Layer::default())?)?;
+        if self.common.print_config {
+            print!("{}", settings.describe());
+            return Ok(());
+        }
+        let log = log::init(&settings.log_level, &settings.log_format)?;
+        block_on(serve((settings, registry, None, log), |_| {}))
+    }
+}
+
+impl Dev {
+    /// Runs a worker with its own broker until it is told to end. Errors: what keeps it from starting.
+    pub fn run(self, registry: Registry) -> Result<()> {
+        let in_memory = ("rowferry.store.url".to_owned(), "sqlite::memory:".to_owned());
+        let lowest = Layer::pairs("rowferry dev", self.common.data_dir.is_none().then_some(in_memory));
+        let mut layers = self.common.layers(lowest)?;
+        if self.common.print_config {
+            print!("{}", Settings::load(layers)?.describe());
+            return Ok(());
+        }
+        let broker = if self.common.brokers.is_none() { Some(Broker::start()?) } else { None };
+        let servers = broker.as_ref().map(|b| ("bootstrap.servers".to_owned(), b.bootstrap_servers().to_owned()));
+        layers.push(Layer::pairs("rowferry dev", servers));
+        let settings = Settings::load(layers)?;
+        let log = log::init(&settings.log_level, &settings.log_format)?;
+        let kafka = settings.config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        let kafka = if broker.is_some() { format!("{kafka} (inside this process, in memory)") } else { kafka };
+        let kept = match &self.common.data_dir {
+            Some(dir) => format!("kept in {dir}"),
+            None => "in memory, gone when this ends".to_owned(),
+        };
+        block_on(serve((settings, registry, broker, log), |addresses| {
+            println!("REST API    {}", addresses.join(" "));
+            println!("Kafka       {kafka}");
+            println!("connectors  {kept}");
+            println!("Ctrl-C ends it.");
+        }))
+    }
+}
+
+type Start = (Settings, Registry, Option<Broker>, Filter);
+
+async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[String])) -> Result<()> {
+    let shutdown = on_signals()?;
+    let app = App::open(settings, registry, broker, log).await?;
+    ready(&app.addresses());
+    app.run(shutdown).await;
+    Ok(())
+}
+
+/// SIGTERM or SIGINT ends the worker in order, a second one at once.
+fn on_signals() -> Result<CancellationToken> {
+    let failed = |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("ending: no new work, tasks flush, commit and close; a second signal ends at once");
+        token.cancel();
+        let number = tokio::select! {
+            _ = terminate.recv() => 15,
+            _ = interrupt.recv() => 2,
+        };
+        warn!("ending at once");
+        std::process::exit(128 + number);
+    });
+    Ok(shutdown)
+}
+
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("rowferry")
+        .enable_all()
+        .build()
+        .map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
+    let outcome = runtime.block_on(work);
+    // A blocking call that hangs in a library must not hold up the end.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}

@@ -1,0 +1,308 @@
+//! The whole logic of who runs what, as one pure function: [`step`] takes an event and gives the actions it calls for.
+//!
+//! No clock, no tokio, no I/O: time comes in as `now`, outcomes come back as events. What should run (connectors and
+//! their tasks) and what does run ([`State::runs`]) are kept apart; after each event [`tasks::reconcile`] asks for
+//! what is missing between them. So a task that is still ending is never started a second time, whatever happens
+//! meanwhile, and nothing that has lost its connector goes on.
+
+mod admit;
+mod plan;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod verbs;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use connector_api::{Config, Error, Plan};
+
+use super::{Direction, State as PartState, Status, Target};
+use crate::store::{Stored, Write};
+use crate::worker::TaskId;
+
+pub use admit::admit;
+pub use view::{view, views};
+
+/// Milliseconds on the loop's monotonic clock.
+pub type Millis = u64;
+
+/// A caller that waits for an outcome.
+pub type Ticket = u64;
+
+/// First wait before a failed part is tried again; doubles up to [`BACKOFF_MAX_MS`].
+const BACKOFF_FIRST_MS: Millis = 1_000;
+/// Longest wait between two tries. A part that has worked this long starts over at the first wait.
+const BACKOFF_MAX_MS: Millis = 300_000;
+
+/// All that the loop knows.
+#[derive(Debug)]
+pub struct State {
+    /// `host:port` of this worker.
+    worker_id: Arc<str>,
+    /// Whether used topics are kept.
+    track_topics: bool,
+    connectors: BTreeMap<Arc<str>, Connector>,
+    /// What the worker runs, has been told to start, or is still ending.
+    runs: BTreeMap<TaskId, Run>,
+    /// Connectors whose offsets are being changed: nothing of them may start.
+    changing_offsets: BTreeSet<Arc<str>>,
+    /// Source of numbers for plans and incarnations of tasks.
+    last_number: u64,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Connector {
+    config: Config,
+    /// Grows with each other config; tasks made from an older one are replaced by the next plan.
+    version: u64,
+    direction: Direction,
+    target: Target,
+    status: Option<Status>,
+    tasks: Vec<Task>,
+    topics: BTreeSet<Arc<str>>,
+    /// When to (re)start the connector: at once, after a back-off, or to look for new tables.
+    due: Option<Millis>,
+    /// The plan under way; answers to earlier ones count no more.
+    planning: Option<u64>,
+    /// Plans that failed one after another.
+    failures: u32,
+    /// Who waits for the restart to succeed or fail.
+    waiting: Vec<Ticket>,
+}
+
+#[derive(Debug)]
+struct Task {
+    config: Config,
+    /// [`Connector::version`] that it was planned from.
+    version: u64,
+    /// Number of the incarnation that should run.
+    incarnation: u64,
+    status: Status,
+    /// It has failed and should not run until it is tried again.
+    down: bool,
+    /// Failures one after another.
+    failures: u32,
+    /// When to try again by itself.
+    retry_at: Option<Millis>,
+    /// Since when it has been working.
+    up_since: Option<Millis>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    incarnation: u64,
+    paused: bool,
+    stopping: bool,
+}
+
+/// What has happened.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
+pub enum Event {
+    /// The worker has started; these connectors were stored.
+    Loaded(Vec<(Stored, Direction)>),
+    /// A new connector was stored.
+    Create { name: Arc<str>, config: Config, direction: Direction, target: Target },
+    /// A connector's config was stored.
+    Replace { name: Arc<str>, config: Config, direction: Direction },
+    /// A connector was removed from the store.
+    Delete { name: Arc<str> },
+    /// A connector's target state was stored.
+    SetTarget { name: Arc<str>, target: Target },
+    /// A restart was asked for (KIP-745).
+    Restart { name: Arc<str>, include_tasks: bool, only_failed: bool, ticket: Option<Ticket> },
+    /// A restart of one task was asked for.
+    RestartTask { name: Arc<str>, task: u32 },
+    /// The topics of a connector were removed from the store.
+    ResetTopics { name: Arc<str> },
+    /// A change of offsets begins; it was admitted.
+    OffsetsChanging { name: Arc<str> },
+    /// It has ended.
+    OffsetsChanged { name: Arc<str> },
+    /// A plan has ended.
+    Planned { name: Arc<str>, plan: u64, result: Result<Plan, Error> },
+    /// A task works.
+    TaskRunning(TaskId),
+    /// A task is idle, as asked.
+    TaskPaused(TaskId),
+    /// A task has ended by an error.
+    TaskFailed(TaskId, Error),
+    /// A task has used a topic for the first time.
+    TaskTopic(TaskId, Arc<str>),
+    /// Nothing of these tasks runs any more, as asked.
+    Gone(Vec<TaskId>),
+    /// Time has passed.
+    Tick,
+    /// The worker shuts down.
+    Close,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the fields are what their names say")]
+pub enum Action {
+    /// Keep this; losing it costs no more than a stale status.
+    Write(Write),
+    /// Ask the connector for its tasks; [`Event::Planned`] brings the answer.
+    Plan { name: Arc<str>, plan: u64, config: Config, max_tasks: usize },
+    /// Start a task.
+    Start { id: TaskId, tasks: usize, connector_config: Config, task_config: Config, paused: bool },
+    /// Stop tasks; [`Event::Gone`] tells when they are.
+    Stop(Vec<TaskId>),
+    /// Pause or resume a task.
+    SetPaused(TaskId, bool),
+    /// Tell a waiting caller how the restart went: `Err` is why it failed.
+    Answer(Ticket, Result<(), String>),
+}
+
+impl State {
+    /// Nothing yet.
+    pub fn new(worker_id: Arc<str>, track_topics: bool) -> Self {
+        Self {
+            worker_id,
+            track_topics,
+            connectors: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            changing_offsets: BTreeSet::new(),
+            last_number: 0,
+            closing: false,
+        }
+    }
+
+    /// When [`Event::Tick`] is due, if ever.
+    pub fn next_due(&self) -> Option<Millis> {
+        if self.closing {
+            return None;
+        }
+        let retries =
+            |c: &Connector| c.tasks.iter().filter_map(|t| t.retry_at).min().filter(|_| c.target == Target::Started);
+        self.connectors.values().flat_map(|c| [c.due, retries(c)]).flatten().min()
+    }
+
+    /// Whether nothing runs any more.
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+}
+
+/// Takes one event into account and gives what it calls for.
+pub fn step(state: &mut State, event: Event, now: Millis) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let out = &mut actions;
+    match event {
+        Event::Loaded(stored) => verbs::loaded(state, stored, now, out),
+        Event::Create { name, config, direction, target } => {
+            verbs::create(state, &name, config, direction, target, now, out);
+        }
+        Event::Replace { name, config, direction } => verbs::replace(state, &name, config, direction, now, out),
+        Event::Delete { name } => verbs::delete(state, &name, out),
+        Event::SetTarget { name, target } => verbs::set_target(state, &name, target, now, out),
+        Event::Restart { name, include_tasks, only_failed, ticket } => {
+            verbs::restart(state, &name, (include_tasks, only_failed), ticket, now, out);
+        }
+        Event::RestartTask { name, task } => verbs::restart_task(state, &name, task, out),
+        Event::ResetTopics { name } => {
+            if let Some(connector) = state.connectors.get_mut(&name) {
+                connector.topics.clear();
+            }
+        }
+        Event::OffsetsChanging { name } => drop(state.changing_offsets.insert(name)),
+        Event::OffsetsChanged { name } => {
+            state.changing_offsets.remove(&name);
+            tasks::reconcile(state, &name, out);
+        }
+        Event::Planned { name, plan, result } => plan::planned(state, &name, plan, result, now, out),
+        Event::TaskRunning(id) => tasks::opened(state, &id, PartState::Running, now, out),
+        Event::TaskPaused(id) => tasks::opened(state, &id, PartState::Paused, now, out),
+        Event::TaskFailed(id, error) => tasks::failed(state, &id, &error, now, out),
+        Event::TaskTopic(id, topic) => tasks::topic(state, &id, topic, out),
+        Event::Gone(ids) => tasks::gone(state, &ids, out),
+        Event::Tick => tick(state, now, out),
+        Event::Close => close(state, out),
+    }
+    actions
+}
+
+fn tick(state: &mut State, now: Millis, out: &mut Vec<Action>) {
+    if state.closing {
+        return;
+    }
+    let is_due = |at: Option<Millis>| at.is_some_and(|at| at <= now);
+    let names: Vec<Arc<str>> = state.connectors.keys().cloned().collect();
+    for name in names {
+        let Some(connector) = state.connectors.get(&name) else { continue };
+        if is_due(connector.due) {
+            plan::begin(state, &name, now, out);
+        }
+        tasks::retry_due(state, &name, now, out);
+    }
+}
+
+/// Ends everything. What was running is UNASSIGNED until some worker takes it up, as Kafka Connect writes it.
+fn close(state: &mut State, out: &mut Vec<Action>) {
+    state.closing = true;
+    let worker_id = Arc::clone(&state.worker_id);
+    for (name, connector) in &mut state.connectors {
+        for ticket in connector.waiting.drain(..) {
+            out.push(Action::Answer(ticket, Ok(())));
+        }
+        let unassigned = |status: &mut Status| {
+            let active = matches!(status.state, PartState::Running | PartState::Restarting);
+            if active {
+                *status = Status { state: PartState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
+            }
+            active
+        };
+        if let Some(status) = &mut connector.status
+            && unassigned(status)
+        {
+            let status = status.clone();
+            out.push(Action::Write(Write::SetStatus { name: Arc::clone(name), task: None, status }));
+        }
+        for (number, task) in (0..).zip(&mut connector.tasks) {
+            if unassigned(&mut task.status) {
+                let status = task.status.clone();
+                out.push(Action::Write(Write::SetStatus { name: Arc::clone(name), task: Some(number), status }));
+            }
+        }
+    }
+    let names: BTreeSet<Arc<str>> = state.runs.keys().map(|id| Arc::clone(&id.connector)).collect();
+    for name in names {
+        tasks::reconcile(state, &name, out);
+    }
+}
+
+/// Sets a connector's own status and keeps it.
+fn set_status(state: &mut State, name: &Arc<str>, part: PartState, trace: Option<String>, out: &mut Vec<Action>) {
+    let status = Status { state: part, worker_id: Arc::clone(&state.worker_id), trace };
+    let Some(connector) = state.connectors.get_mut(name) else { return };
+    if connector.status.as_ref() != Some(&status) {
+        connector.status = Some(status.clone());
+        out.push(Action::Write(Write::SetStatus { name: Arc::clone(name), task: None, status }));
+    }
+}
+
+/// How long to wait after so many failures one after another.
+fn backoff(failures: u32) -> Millis {
+    let doublings = failures.saturating_sub(1).min(20);
+    BACKOFF_FIRST_MS.saturating_mul(1 << doublings).min(BACKOFF_MAX_MS)
+}
+
+/// What a status says about a failure: the error, and what happens next.
+fn trace(error: &Error, failures: u32, retry_ms: Option<Millis>) -> String {
+    match retry_ms {
+        Some(wait) => {
+            let s = wait.div_ceil(1000);
+            format!("{error}\n(failed {failures} times in a row; it is tried again by itself after {s} s)")
+        }
+        None => format!("{error}\n(it stays failed until it is restarted or its config changes)"),
+    }
+}

@@ -1,0 +1,176 @@
+//! Tasks: what should run against what does run, and what becomes of them.
+
+use std::sync::Arc;
+
+use connector_api::{Config, Error, Kind};
+
+use super::{Action, BACKOFF_MAX_MS, Connector, Millis, Run, State, Task, backoff, set_status, trace};
+use crate::herder::{Direction, State as PartState, Status, Target};
+use crate::store::Write;
+use crate::worker::TaskId;
+
+impl Task {
+    /// A task that has not run yet.
+    pub(super) fn new(config: Config, version: u64, incarnation: u64, status: Status) -> Self {
+        Self { config, version, incarnation, status, down: false, failures: 0, retry_at: None, up_since: None }
+    }
+
+    /// Makes it a new incarnation that should run.
+    pub(super) fn renew(&mut self, incarnation: u64) {
+        self.incarnation = incarnation;
+        self.down = false;
+        self.retry_at = None;
+        self.up_since = None;
+    }
+}
+
+impl Connector {
+    /// The incarnation of task `number` that should run, if any.
+    fn wanted(&self, number: u32) -> Option<u64> {
+        if self.target == Target::Stopped || self.direction == Direction::Unknown {
+            return None;
+        }
+        let task = self.tasks.get(usize::try_from(number).ok()?)?;
+        (!task.down).then_some(task.incarnation)
+    }
+}
+
+/// Asks for what is missing between what should run and what runs of a connector.
+///
+/// Nothing of a connector starts while another task of it is still ending: a table that moves from one task to another
+/// must have been let go before.
+pub(super) fn reconcile(state: &mut State, name: &Arc<str>, out: &mut Vec<Action>) {
+    let connector = state.connectors.get(name).filter(|_| !state.closing);
+    let pause = connector.is_some_and(|c| c.target == Target::Paused);
+    let first = TaskId { connector: Arc::clone(name), task: 0 };
+    let mut stops = Vec::new();
+    let mut ending = false;
+    let mut running = 0;
+    for (id, run) in state.runs.range_mut(first..).take_while(|(id, _)| id.connector == *name) {
+        let wanted = connector.and_then(|c| c.wanted(id.task)) == Some(run.incarnation);
+        running += 1;
+        if run.stopping {
+            ending = true;
+        } else if !wanted {
+            run.stopping = true;
+            ending = true;
+            stops.push(id.clone());
+        } else if run.paused != pause {
+            run.paused = pause;
+            out.push(Action::SetPaused(id.clone(), pause));
+        }
+    }
+    if !stops.is_empty() {
+        out.push(Action::Stop(stops));
+    }
+    let Some(connector) = connector else { return };
+    if connector.target == Target::Stopped && running == 0 {
+        return set_status(state, name, PartState::Stopped, None, out);
+    }
+    if !ending && !state.changing_offsets.contains(name) {
+        start_missing(&mut state.runs, connector, name, pause, out);
+    }
+}
+
+fn start_missing(
+    runs: &mut std::collections::BTreeMap<TaskId, Run>,
+    connector: &Connector,
+    name: &Arc<str>,
+    paused: bool,
+    out: &mut Vec<Action>,
+) {
+    for (number, task) in (0..).zip(&connector.tasks) {
+        let id = TaskId { connector: Arc::clone(name), task: number };
+        let Some(incarnation) = connector.wanted(number).filter(|_| !runs.contains_key(&id)) else { continue };
+        runs.insert(id.clone(), Run { incarnation, paused, stopping: false });
+        out.push(Action::Start {
+            id,
+            tasks: connector.tasks.len(),
+            connector_config: connector.config.clone(),
+            task_config: task.config.clone(),
+            paused,
+        });
+    }
+}
+
+/// The task of this id, if the incarnation that runs is the one that should.
+fn current<'a>(state: &'a mut State, id: &TaskId) -> Option<&'a mut Task> {
+    let run = state.runs.get(id).filter(|run| !run.stopping)?;
+    let connector = state.connectors.get_mut(&id.connector)?;
+    let task = connector.tasks.get_mut(usize::try_from(id.task).ok()?)?;
+    (task.incarnation == run.incarnation).then_some(task)
+}
+
+/// A task works, or is idle as asked.
+pub(super) fn opened(state: &mut State, id: &TaskId, part: PartState, now: Millis, out: &mut Vec<Action>) {
+    let worker_id = Arc::clone(&state.worker_id);
+    let Some(task) = current(state, id) else { return };
+    task.up_since.get_or_insert(now);
+    show(task, id, Status { state: part, worker_id, trace: None }, out);
+}
+
+/// A task has ended by an error. One that was being stopped meanwhile only ends.
+pub(super) fn failed(state: &mut State, id: &TaskId, error: &Error, now: Millis, out: &mut Vec<Action>) {
+    let worker_id = Arc::clone(&state.worker_id);
+    if let Some(task) = current(state, id) {
+        if task.up_since.take().is_some_and(|since| now.saturating_sub(since) >= BACKOFF_MAX_MS) {
+            task.failures = 0;
+        }
+        task.failures = task.failures.saturating_add(1);
+        task.down = true;
+        let wait = (error.kind() == Kind::Retry).then(|| backoff(task.failures));
+        task.retry_at = wait.map(|wait| now.saturating_add(wait));
+        let trace = Some(trace(error, task.failures, wait));
+        show(task, id, Status { state: PartState::Failed, worker_id, trace }, out);
+    }
+    if state.runs.get(id).is_some_and(|run| !run.stopping) {
+        state.runs.remove(id);
+        reconcile(state, &id.connector, out);
+    }
+}
+
+/// Tries again what failed long enough ago. Its status stays FAILED until it works.
+pub(super) fn retry_due(state: &mut State, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
+    let mut number = state.last_number;
+    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target == Target::Started) else { return };
+    for task in connector.tasks.iter_mut().filter(|task| task.retry_at.is_some_and(|at| at <= now)) {
+        number += 1;
+        task.renew(number);
+    }
+    if number != state.last_number {
+        state.last_number = number;
+        reconcile(state, name, out);
+    }
+}
+
+/// Nothing of these tasks runs any more.
+pub(super) fn gone(state: &mut State, ids: &[TaskId], out: &mut Vec<Action>) {
+    for id in ids {
+        if state.runs.get(id).is_some_and(|run| run.stopping) {
+            state.runs.remove(id);
+        }
+    }
+    let mut names: Vec<&Arc<str>> = ids.iter().map(|id| &id.connector).collect();
+    names.dedup();
+    for name in names {
+        reconcile(state, name, out);
+    }
+}
+
+/// A task has used a topic.
+pub(super) fn topic(state: &mut State, id: &TaskId, topic: Arc<str>, out: &mut Vec<Action>) {
+    let track = state.track_topics;
+    if let Some(connector) = state.connectors.get_mut(&id.connector).filter(|_| track)
+        && connector.topics.insert(Arc::clone(&topic))
+    {
+        out.push(Action::Write(Write::AddTopic { name: Arc::clone(&id.connector), topic }));
+    }
+}
+
+/// Sets a task's status and keeps it.
+pub(super) fn show(task: &mut Task, id: &TaskId, status: Status, out: &mut Vec<Action>) {
+    if task.status != status {
+        task.status = status.clone();
+        out.push(Action::Write(Write::SetStatus { name: Arc::clone(&id.connector), task: Some(id.task), status }));
+    }
+}

@@ -1,0 +1,176 @@
+//! What users ask for. Each verb was admitted and stored before it comes here.
+
+use std::sync::Arc;
+
+use connector_api::Config;
+
+use super::{Action, Connector, Millis, State, Task, Ticket, plan, set_status, tasks};
+use crate::herder::{Direction, State as PartState, Status, Target};
+use crate::store::{Stored, Write};
+use crate::worker::TaskId;
+
+impl Connector {
+    fn new(config: Config, direction: Direction, target: Target) -> Self {
+        Self {
+            config,
+            version: 0,
+            direction,
+            target,
+            status: None,
+            tasks: Vec::new(),
+            topics: std::collections::BTreeSet::new(),
+            due: None,
+            planning: None,
+            failures: 0,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+/// Takes up what was stored. Started connectors resume with the tasks they had and plan anew beside them.
+pub(super) fn loaded(state: &mut State, stored: Vec<(Stored, Direction)>, now: Millis, out: &mut Vec<Action>) {
+    for (stored, direction) in stored {
+        let name = stored.name;
+        let mut connector = Connector::new(stored.config, direction, stored.target);
+        connector.topics = stored.topics;
+        for config in stored.tasks {
+            let unassigned =
+                Status { state: PartState::Unassigned, worker_id: Arc::clone(&state.worker_id), trace: None };
+            state.last_number += 1;
+            connector.tasks.push(Task::new(config, connector.version, state.last_number, unassigned));
+        }
+        connector.due = Some(now);
+        state.connectors.insert(Arc::clone(&name), connector);
+        set_status(state, &name, PartState::Unassigned, None, out);
+        tasks::reconcile(state, &name, out);
+    }
+}
+
+pub(super) fn create(
+    state: &mut State,
+    name: &Arc<str>,
+    config: Config,
+    direction: Direction,
+    target: Target,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
+    let connector = Connector { due: Some(now), ..Connector::new(config, direction, target) };
+    state.connectors.insert(Arc::clone(name), connector);
+    tasks::reconcile(state, name, out);
+}
+
+/// Another config: the connector starts anew; its tasks go on until the new plan replaces them.
+pub(super) fn replace(
+    state: &mut State,
+    name: &Arc<str>,
+    config: Config,
+    direction: Direction,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
+    let Some(connector) = state.connectors.get_mut(name) else { return };
+    if connector.config != config {
+        connector.config = config;
+        connector.version += 1;
+    }
+    connector.direction = direction;
+    connector.failures = 0;
+    connector.due = Some(now);
+    let was_failed = connector.status.as_ref().is_some_and(|status| status.state == PartState::Failed);
+    if was_failed {
+        set_status(state, name, PartState::Restarting, None, out);
+    }
+}
+
+pub(super) fn delete(state: &mut State, name: &Arc<str>, out: &mut Vec<Action>) {
+    if let Some(mut connector) = state.connectors.remove(name) {
+        plan::settle(&mut connector, &Ok(()), out);
+    }
+    tasks::reconcile(state, name, out);
+}
+
+pub(super) fn set_target(state: &mut State, name: &Arc<str>, target: Target, now: Millis, out: &mut Vec<Action>) {
+    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target != target) else { return };
+    let before = std::mem::replace(&mut connector.target, target);
+    connector.due = None;
+    connector.planning = None;
+    plan::settle(connector, &Ok(()), out);
+    let failed = connector.status.as_ref().is_some_and(|status| status.state == PartState::Failed);
+    match target {
+        Target::Started => resume(state, name, before, now, out),
+        Target::Paused if failed && before == Target::Started => {}
+        Target::Paused => set_status(state, name, PartState::Paused, None, out),
+        Target::Stopped => {
+            if !std::mem::take(&mut connector.tasks).is_empty() {
+                out.push(Action::Write(Write::SetTasks { name: Arc::clone(name), tasks: Vec::new() }));
+            }
+        }
+    }
+    tasks::reconcile(state, name, out);
+}
+
+/// Tasks of the config in force resume at once; a plan beside that finds what has changed meanwhile.
+fn resume(state: &mut State, name: &Arc<str>, before: Target, now: Millis, out: &mut Vec<Action>) {
+    let Some(connector) = state.connectors.get_mut(name) else { return };
+    connector.due = Some(now);
+    let version = connector.version;
+    if connector.tasks.iter().any(|task| task.version != version) {
+        connector.tasks.clear();
+    }
+    let failed = connector.status.as_ref().is_some_and(|status| status.state == PartState::Failed);
+    match before {
+        Target::Paused if failed => {}
+        Target::Paused if !connector.tasks.is_empty() => set_status(state, name, PartState::Running, None, out),
+        _ => set_status(state, name, PartState::Unassigned, None, out),
+    }
+}
+
+/// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`.
+pub(super) fn restart(
+    state: &mut State,
+    name: &Arc<str>,
+    (include_tasks, only_failed): (bool, bool),
+    ticket: Option<Ticket>,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
+    let worker_id = Arc::clone(&state.worker_id);
+    let mut number = state.last_number;
+    let Some(connector) = state.connectors.get_mut(name) else { return };
+    let chosen = |state: Option<PartState>| !only_failed || state == Some(PartState::Failed);
+    if include_tasks {
+        for (at, task) in (0..).zip(&mut connector.tasks) {
+            if chosen(Some(task.status.state)) {
+                number += 1;
+                task.renew(number);
+                task.failures = 0;
+                let id = TaskId { connector: Arc::clone(name), task: at };
+                let status = Status { state: PartState::Restarting, worker_id: Arc::clone(&worker_id), trace: None };
+                tasks::show(task, &id, status, out);
+            }
+        }
+    }
+    state.last_number = number;
+    if chosen(connector.status.as_ref().map(|status| status.state)) {
+        connector.waiting.extend(ticket);
+        connector.failures = 0;
+        connector.due = Some(now);
+        set_status(state, name, PartState::Restarting, None, out);
+    } else if let Some(ticket) = ticket {
+        out.push(Action::Answer(ticket, Ok(())));
+    }
+    tasks::reconcile(state, name, out);
+}
+
+pub(super) fn restart_task(state: &mut State, name: &Arc<str>, number: u32, out: &mut Vec<Action>) {
+    let incarnation = state.next_number();
+    let worker_id = Arc::clone(&state.worker_id);
+    let Some(connector) = state.connectors.get_mut(name) else { return };
+    let Some(task) = usize::try_from(number).ok().and_then(|at| connector.tasks.get_mut(at)) else { return };
+    task.renew(incarnation);
+    task.failures = 0;
+    let id = TaskId { connector: Arc::clone(name), task: number };
+    tasks::show(task, &id, Status { state: PartState::Restarting, worker_id, trace: None }, out);
+    tasks::reconcile(state, name, out);
+}

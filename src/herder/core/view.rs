@@ -1,0 +1,41 @@
+//! What callers are shown of the state.
+
+use std::sync::Arc;
+
+use super::{Connector, State};
+use crate::herder::{ConnectorView, TaskView};
+
+/// One connector, whole; progress is filled in by the loop.
+pub fn view(state: &State, name: &str) -> Option<ConnectorView> {
+    state.connectors.get_key_value(name).map(|(name, connector)| of(name, connector))
+}
+
+/// All connectors by name.
+pub fn views(state: &State) -> Vec<ConnectorView> {
+    state.connectors.iter().map(|(name, connector)| of(name, connector)).collect()
+}
+
+impl State {
+    /// The topics a connector has used; none for an unknown one.
+    pub fn topics(&self, name: &str) -> Vec<String> {
+        let connector = self.connectors.get(name);
+        connector.map(|c| c.topics.iter().map(|t| t.to_string()).collect()).unwrap_or_default()
+    }
+}
+
+fn of(name: &Arc<str>, connector: &Connector) -> ConnectorView {
+    let task = |(id, task): (u32, &super::Task)| TaskView {
+        id,
+        config: task.config.clone(),
+        status: task.status.clone(),
+        progress: None,
+    };
+    ConnectorView {
+        name: Arc::clone(name),
+        config: connector.config.clone(),
+        direction: connector.direction,
+        target: connector.target,
+        status: connector.status.clone(),
+        tasks: (0..).zip(&connector.tasks).map(task).collect(),
+    }
+}

@@ -1,0 +1,114 @@
+//! Reading and changing the stored offsets of a connector (KIP-875), beside the loop and within a time limit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connector_api::{Config, Error, Position, Sink, TopicOffset, TopicPartition};
+
+use super::{OffsetChange, Offsets, Refusal};
+use crate::registry::Connector;
+use crate::worker::Worker;
+
+/// Kafka or a database that has not answered within this time is taken for unreachable.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// The stored offsets. Errors: `Unavailable`.
+pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &Config) -> Result<Offsets, Refusal> {
+    within(async {
+        Ok(match connector {
+            Connector::Source(_) => Offsets::Source(worker.source_offsets(name).await?),
+            Connector::Sink(_) => Offsets::Sink(worker.sink_offsets(name, config).await?),
+        })
+    })
+    .await
+}
+
+/// Changes the stored offsets of a connector of which nothing runs. Returns whether the connector itself keeps offsets
+/// too and has changed them. Errors: `Unavailable`.
+pub async fn change(
+    worker: &Worker,
+    connector: &Connector,
+    name: &str,
+    config: &Config,
+    change: OffsetChange,
+) -> Result<bool, Refusal> {
+    within(async {
+        match connector {
+            Connector::Source(_) => change_source(worker, name, config, change).await,
+            Connector::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,
+        }
+    })
+    .await
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Refusal> {
+    match tokio::time::timeout(TIME_LIMIT, work).await {
+        Ok(done) => done.map_err(|error| Refusal::Unavailable(error.to_string())),
+        Err(_) => Err(Refusal::Unavailable(format!(
+            "the offsets could not be reached within {} s: see that the brokers of bootstrap.servers and the connector's \
+             database are up",
+            TIME_LIMIT.as_secs()
+        ))),
+    }
+}
+
+async fn change_source(worker: &Worker, name: &str, config: &Config, change: OffsetChange) -> Result<bool, Error> {
+    let positions = match change {
+        OffsetChange::Source(positions) => positions,
+        OffsetChange::Reset => {
+            let stored = worker.source_offsets(name).await?;
+            stored.into_iter().map(|position| Position { offset: None, ..position }).collect()
+        }
+        OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
+    };
+    // A stopped connector has no tasks; those it may have had are at most these.
+    let tasks = config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+    worker.set_source_offsets(name, tasks, &positions).await?;
+    Ok(false)
+}
+
+async fn change_sink(
+    worker: &Worker,
+    sink: &dyn Sink,
+    name: &str,
+    config: &Config,
+    change: OffsetChange,
+) -> Result<bool, Error> {
+    let changes = match change {
+        OffsetChange::Sink(changes) => changes,
+        OffsetChange::Reset => {
+            let own = sink.reset_offsets(config).await?;
+            worker.set_sink_offsets(name, config, None).await?;
+            return Ok(own);
+        }
+        OffsetChange::Source(_) => return Err(Error::fatal("offsets of a source were given for a sink")),
+    };
+    let own = sink.alter_offsets(config, &changes).await?;
+    if changes.iter().all(|(_, offset)| offset.is_some()) {
+        let to: Vec<TopicOffset> =
+            changes.iter().filter_map(|(at, offset)| Some(topic_offset(at, (*offset)?))).collect();
+        worker.set_sink_offsets(name, config, Some(&to)).await?;
+        return Ok(own);
+    }
+    // A group forgets single partitions only by forgetting all and keeping the others.
+    let mut kept: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    for at in worker.sink_offsets(name, config).await? {
+        kept.insert(TopicPartition { topic: at.topic, partition: at.partition }, at.offset);
+    }
+    for (partition, offset) in changes {
+        match offset {
+            Some(offset) => drop(kept.insert(partition, offset)),
+            None => drop(kept.remove(&partition)),
+        }
+    }
+    worker.set_sink_offsets(name, config, None).await?;
+    if !kept.is_empty() {
+        let to: Vec<TopicOffset> = kept.iter().map(|(at, offset)| topic_offset(at, *offset)).collect();
+        worker.set_sink_offsets(name, config, Some(&to)).await?;
+    }
+    Ok(own)
+}
+
+fn topic_offset(at: &TopicPartition, offset: i64) -> TopicOffset {
+    TopicOffset { topic: at.topic.clone(), partition: at.partition, offset }
+}

@@ -1,0 +1,494 @@
+//! The one loop: commands and events go into [`core::step`], the actions that come out are performed here.
+//!
+//! Nothing slow is awaited: plans, stops and offsets are jobs of their own that come back as [`Done`]. Only the
+//! metadata store is waited for, since a caller is answered after its change is durable.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use connector_api::{Config, Error, Plan, Result};
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::core::{self, Action, Event, Millis, Ticket};
+use super::{Command, ConnectorView, Direction, Refusal, Reply, State as PartState, Status, offsets};
+use crate::registry::{Connector, Registry};
+use crate::store::{Store, Write};
+use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
+
+/// A source that has not planned its tasks within this time is taken for hung.
+const PLAN_LIMIT: Duration = Duration::from_secs(30);
+/// How long `GET /` may wait for Kafka's answer about its cluster id.
+const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(1);
+/// Statuses that may wait for a store that is out of reach; beyond that the oldest are dropped.
+const PENDING_MAX: usize = 10_000;
+/// Events taken in one go before statuses are stored.
+const EVENTS_AT_ONCE: usize = 256;
+
+/// What the loop works with.
+pub struct Parts {
+    /// Where configs and statuses are kept.
+    pub store: Store,
+    /// What runs tasks.
+    pub worker: Worker,
+    /// What becomes of them: the other end of the worker's channel.
+    pub events: mpsc::Receiver<TaskEvent>,
+    /// What can be run.
+    pub registry: Registry,
+    /// `host:port` of this worker.
+    pub worker_id: Arc<str>,
+    /// Whether used topics are kept (`topic.tracking.enable`).
+    pub track_topics: bool,
+    /// `task.shutdown.graceful.timeout.ms`.
+    pub graceful: Duration,
+}
+
+/// The loop.
+pub struct Loop {
+    parts: Parts,
+    commands: mpsc::Receiver<Command>,
+    state: core::State,
+    started: Instant,
+    jobs: JoinSet<Done>,
+    plans: HashMap<Arc<str>, AbortHandle>,
+    waiting: BTreeMap<Ticket, (String, Reply<ConnectorView>)>,
+    last_ticket: Ticket,
+    /// Statuses, task configs and topics that the store does not hold yet.
+    pending: Vec<Write>,
+    store_fails: bool,
+}
+
+/// A job that has ended.
+enum Done {
+    Planned { name: Arc<str>, plan: u64, result: Result<Plan> },
+    Stopped(Vec<TaskId>),
+    OffsetsChanged { name: Arc<str>, result: Result<bool, Refusal>, reply: Reply<bool> },
+    Answered,
+}
+
+impl Loop {
+    /// A loop that takes `commands`; loads what is stored.
+    /// Errors: as [`Store::load`].
+    pub async fn load(parts: Parts, commands: mpsc::Receiver<Command>) -> Result<Self> {
+        let stored = parts.store.load().await?;
+        let state = core::State::new(Arc::clone(&parts.worker_id), parts.track_topics);
+        let mut this = Self {
+            parts,
+            commands,
+            state,
+            started: Instant::now(),
+            jobs: JoinSet::new(),
+            plans: HashMap::new(),
+            waiting: BTreeMap::new(),
+            last_ticket: 0,
+            pending: Vec::new(),
+            store_fails: false,
+        };
+        if !stored.is_empty() {
+            info!(connectors = stored.len(), "taking up stored connectors");
+        }
+        let stored = stored.into_iter().map(|s| (this.direction(&s.config), s)).map(|(d, s)| (s, d)).collect();
+        this.step(Event::Loaded(stored));
+        Ok(this)
+    }
+
+    /// Runs until `closing`, then stops every task: flush, commit, close, within the graceful time.
+    pub async fn run(mut self, closing: CancellationToken) {
+        loop {
+            self.tick();
+            self.save().await;
+            let due = self.state.next_due().map(|at| self.started + Duration::from_millis(at));
+            tokio::select! {
+                biased;
+                () = closing.cancelled() => break,
+                Some(event) = self.parts.events.recv() => self.task_events(event),
+                Some(done) = self.jobs.join_next() => self.done(done).await,
+                Some(command) = self.commands.recv() => self.command(command).await,
+                () = sleep_until(due) => {}
+            }
+        }
+        self.close().await;
+    }
+
+    async fn close(mut self) {
+        // A second on top for those that are cut off at the limit.
+        let deadline = Instant::now() + self.parts.graceful + Duration::from_secs(1);
+        self.commands.close();
+        self.step(Event::Close);
+        while !self.state.is_idle() {
+            tokio::select! {
+                biased;
+                Some(event) = self.parts.events.recv() => self.task_events(event),
+                Some(done) = self.jobs.join_next() => self.done(done).await,
+                () = tokio::time::sleep_until(deadline) => {
+                    warn!("some tasks did not end in time and are cut off");
+                    break;
+                }
+            }
+        }
+        self.save().await;
+        self.jobs.shutdown().await;
+        self.parts.store.close().await;
+        info!("all tasks have ended");
+    }
+
+    fn now(&self) -> Millis {
+        Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+    }
+
+    fn tick(&mut self) {
+        if self.state.next_due().is_some_and(|at| at <= self.now()) {
+            self.step(Event::Tick);
+        }
+    }
+
+    /// Takes an event into account and performs what it calls for.
+    fn step(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = self.now();
+            for action in core::step(&mut self.state, event, now) {
+                events.extend(self.perform(action));
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Write(write) => {
+                log_status(&write);
+                self.pending.push(write);
+            }
+            Action::Plan { name, plan, config, max_tasks } => self.plan(name, plan, config, max_tasks),
+            Action::Start { id, tasks, connector_config, task_config, paused } => {
+                let Some(connector) = self.connector(&connector_config).cloned() else {
+                    return Some(Event::TaskFailed(
+                        id,
+                        Error::config("its connector.class is not known to this worker"),
+                    ));
+                };
+                debug!(connector = %id.connector, task = id.task, "starting task");
+                self.parts.worker.start(StartTask { id, tasks, connector, connector_config, task_config, paused });
+            }
+            Action::Stop(ids) => {
+                let (worker, within) = (self.parts.worker.clone(), self.parts.graceful);
+                self.jobs.spawn(async move {
+                    worker.stop(&ids, within).await;
+                    Done::Stopped(ids)
+                });
+            }
+            Action::SetPaused(id, paused) => self.parts.worker.set_paused(&id, paused),
+            Action::Answer(ticket, outcome) => self.answer(ticket, outcome),
+        }
+        None
+    }
+
+    fn plan(&mut self, name: Arc<str>, plan: u64, config: Config, max_tasks: usize) {
+        let Some(Connector::Source(source)) = self.connector(&config).cloned() else { return };
+        let job_name = Arc::clone(&name);
+        let job = self.jobs.spawn(async move {
+            let planning = AssertUnwindSafe(source.plan(&config, max_tasks)).catch_unwind();
+            let result = match tokio::time::timeout(PLAN_LIMIT, planning).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => {
+                    Err(Error::fatal("the connector panicked while it planned its tasks: this is a bug in it"))
+                }
+                Err(_) => Err(Error::retry(format!(
+                    "the source did not answer within {} s while its tasks were planned: see that it is up and that \
+                     nothing between drops packets",
+                    PLAN_LIMIT.as_secs()
+                ))),
+            };
+            Done::Planned { name: job_name, plan, result }
+        });
+        if let Some(overtaken) = self.plans.insert(name, job) {
+            overtaken.abort();
+        }
+    }
+
+    /// Events in the order they were sent, many before statuses are stored.
+    fn task_events(&mut self, first: TaskEvent) {
+        self.task_event(first);
+        for _ in 0..EVENTS_AT_ONCE {
+            let Ok(event) = self.parts.events.try_recv() else { return };
+            self.task_event(event);
+        }
+    }
+
+    fn task_event(&mut self, event: TaskEvent) {
+        self.step(match event {
+            TaskEvent::Running(id) => Event::TaskRunning(id),
+            TaskEvent::Paused(id) => Event::TaskPaused(id),
+            TaskEvent::Failed(id, error) => {
+                debug!(connector = %id.connector, task = id.task, ?error, "task has failed");
+                Event::TaskFailed(id, error)
+            }
+            TaskEvent::Topic(id, topic) => Event::TaskTopic(id, topic),
+            // The end of a stop is told by the job that asked for it.
+            TaskEvent::Stopped(_) => return,
+        });
+    }
+
+    async fn done(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(Done::Planned { name, plan, result }) => {
+                if let Err(error) = &result {
+                    debug!(connector = %name, ?error, "planning has failed");
+                }
+                self.step(Event::Planned { name, plan, result });
+            }
+            Ok(Done::Stopped(ids)) => {
+                // What these tasks told before they ended must count before their successors start.
+                while let Ok(event) = self.parts.events.try_recv() {
+                    self.task_event(event);
+                }
+                self.step(Event::Gone(ids));
+            }
+            Ok(Done::OffsetsChanged { name, result, reply }) => {
+                self.step(Event::OffsetsChanged { name });
+                send(reply, result);
+            }
+            Ok(Done::Answered) => {}
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => error!(%error, "a job of the herder has panicked: this is a bug"),
+        }
+    }
+
+    /// Admits a command, stores what it writes, then lets it take effect.
+    async fn command(&mut self, command: Command) {
+        let writes = match core::admit(&self.state, &command) {
+            Ok(writes) => writes,
+            Err(refusal) => return refuse(command, refusal),
+        };
+        if !writes.is_empty() {
+            // What was to be kept of a connector before counts no more once it changes.
+            self.pending.retain(|write| !writes.iter().any(|w| w.name() == write.name()));
+            if let Err(error) = self.parts.store.apply(&writes, wall_ms()).await {
+                error!(%error, "a change could not be stored");
+                return refuse(command, Refusal::Unavailable(error.to_string()));
+            }
+        }
+        self.obey(command).await;
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::List { reply } => {
+                let mut views = core::views(&self.state);
+                views.iter_mut().for_each(|view| self.add_progress(view));
+                send(reply, Ok(views));
+            }
+            Command::Get { name, reply } => self.reply_view(&name, reply),
+            Command::Create { name, config, target, reply } => {
+                let direction = self.direction(&config);
+                self.step(Event::Create { name: name.as_str().into(), config, direction, target });
+                self.reply_view(&name, reply);
+            }
+            Command::PutConfig { name, config, reply } => self.put_config(&name, config, reply),
+            Command::Delete { name, reply } => {
+                if let Some(plan) = self.plans.remove(name.as_str()) {
+                    plan.abort();
+                }
+                self.step(Event::Delete { name: name.into() });
+                send(reply, Ok(()));
+            }
+            Command::SetTarget { name, target, reply } => {
+                self.step(Event::SetTarget { name: name.into(), target });
+                send(reply, Ok(()));
+            }
+            Command::Restart { name, include_tasks, only_failed, reply } => {
+                self.restart(name, include_tasks, only_failed, reply);
+            }
+            Command::RestartTask { name, task, reply } => {
+                self.step(Event::RestartTask { name: name.into(), task });
+                send(reply, Ok(()));
+            }
+            Command::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
+            Command::ResetTopics { name, reply } => {
+                self.step(Event::ResetTopics { name: name.into() });
+                send(reply, Ok(()));
+            }
+            Command::Offsets { name, reply } => self.offsets(name, reply),
+            Command::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
+            Command::Info { reply } => self.info(reply),
+        }
+        self.save().await;
+    }
+
+    fn put_config(&mut self, name: &str, config: Config, reply: Reply<(ConnectorView, bool)>) {
+        let direction = self.direction(&config);
+        let new = core::view(&self.state, name).is_none();
+        let owned: Arc<str> = Arc::from(name);
+        self.step(if new {
+            Event::Create { name: owned, config, direction, target: super::Target::Started }
+        } else {
+            Event::Replace { name: owned, config, direction }
+        });
+        let view = core::view(&self.state, name).ok_or_else(|| Refusal::UnknownConnector(name.to_owned()));
+        send(reply, view.map(|view| (view, new)));
+    }
+
+    /// A plain restart is answered when the connector is up or has failed; KIP-745's at once, with what it restarts.
+    fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView>) {
+        let owned: Arc<str> = Arc::from(name.as_str());
+        if include_tasks || only_failed {
+            self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: None });
+            return self.reply_view(&name, reply);
+        }
+        self.last_ticket += 1;
+        self.waiting.insert(self.last_ticket, (name, reply));
+        self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: Some(self.last_ticket) });
+    }
+
+    fn answer(&mut self, ticket: Ticket, outcome: Result<(), String>) {
+        let Some((name, reply)) = self.waiting.remove(&ticket) else { return };
+        match outcome {
+            Ok(()) => self.reply_view(&name, reply),
+            Err(why) => send(reply, Err(Refusal::StartFailed(name, why))),
+        }
+    }
+
+    fn reply_view(&self, name: &str, reply: Reply<ConnectorView>) {
+        let view = core::view(&self.state, name).map(|mut view| {
+            self.add_progress(&mut view);
+            view
+        });
+        send(reply, view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned())));
+    }
+
+    fn add_progress(&self, view: &mut ConnectorView) {
+        for task in &mut view.tasks {
+            task.progress = self.parts.worker.progress(&TaskId { connector: Arc::clone(&view.name), task: task.id });
+        }
+    }
+
+    fn offsets(&mut self, name: String, reply: Reply<super::Offsets>) {
+        let Some((connector, config)) = self.known(&name) else {
+            return send(reply, Err(Refusal::UnknownConnector(name)));
+        };
+        let worker = self.parts.worker.clone();
+        self.jobs.spawn(async move {
+            send(reply, offsets::read(&worker, &connector, &name, &config).await);
+            Done::Answered
+        });
+    }
+
+    fn change_offsets(&mut self, name: String, change: super::OffsetChange, reply: Reply<bool>) {
+        let Some((connector, config)) = self.known(&name) else {
+            return send(reply, Err(Refusal::UnknownConnector(name)));
+        };
+        let worker = self.parts.worker.clone();
+        let name: Arc<str> = Arc::from(name);
+        self.step(Event::OffsetsChanging { name: Arc::clone(&name) });
+        self.jobs.spawn(async move {
+            let changing =
+                AssertUnwindSafe(offsets::change(&worker, &connector, &name, &config, change)).catch_unwind();
+            let panicked = |_| Err(Refusal::Unavailable("changing the offsets panicked: this is a bug".to_owned()));
+            let result = changing.await.unwrap_or_else(panicked);
+            Done::OffsetsChanged { name, result, reply }
+        });
+    }
+
+    /// A connector that is there and whose class is known.
+    fn known(&self, name: &str) -> Option<(Connector, Config)> {
+        let config = core::view(&self.state, name)?.config;
+        Some((self.connector(&config)?.clone(), config))
+    }
+
+    fn info(&mut self, reply: Reply<super::WorkerInfo>) {
+        let worker = self.parts.worker.clone();
+        self.jobs.spawn(async move {
+            let kafka_cluster_id = tokio::time::timeout(CLUSTER_ID_LIMIT, worker.cluster_id()).await.ok().flatten();
+            send(reply, Ok(super::WorkerInfo { kafka_cluster_id }));
+            Done::Answered
+        });
+    }
+
+    /// Stores statuses, task configs and topics. When the store is out of reach they wait for the next time.
+    async fn save(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        match self.parts.store.apply(&self.pending, wall_ms()).await {
+            Ok(()) => {
+                if std::mem::take(&mut self.store_fails) {
+                    info!("the metadata store works again");
+                }
+                self.pending.clear();
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.store_fails, true) {
+                    warn!(%error, "statuses cannot be stored for now");
+                }
+                let surplus = self.pending.len().saturating_sub(PENDING_MAX);
+                self.pending.drain(..surplus);
+            }
+        }
+    }
+
+    fn connector(&self, config: &Config) -> Option<&Connector> {
+        self.parts.registry.connector(config.get("connector.class")?.trim())
+    }
+
+    fn direction(&self, config: &Config) -> Direction {
+        match self.connector(config) {
+            Some(Connector::Source(_)) => Direction::Source,
+            Some(Connector::Sink(_)) => Direction::Sink,
+            None => Direction::Unknown,
+        }
+    }
+}
+
+/// Whoever asked may be gone; then nobody needs the answer.
+fn send<T>(reply: oneshot::Sender<T>, answer: T) {
+    drop(reply.send(answer));
+}
+
+fn refuse(command: Command, refusal: Refusal) {
+    match command {
+        Command::List { reply } => send(reply, Err(refusal)),
+        Command::Get { reply, .. } | Command::Create { reply, .. } | Command::Restart { reply, .. } => {
+            send(reply, Err(refusal));
+        }
+        Command::PutConfig { reply, .. } => send(reply, Err(refusal)),
+        Command::Delete { reply, .. }
+        | Command::SetTarget { reply, .. }
+        | Command::RestartTask { reply, .. }
+        | Command::ResetTopics { reply, .. } => send(reply, Err(refusal)),
+        Command::Offsets { reply, .. } => send(reply, Err(refusal)),
+        Command::ChangeOffsets { reply, .. } => send(reply, Err(refusal)),
+        Command::Topics { reply, .. } => send(reply, Err(refusal)),
+        Command::Info { reply } => send(reply, Err(refusal)),
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn log_status(write: &Write) {
+    let Write::SetStatus { name, task, status: Status { state, trace, .. } } = write else { return };
+    let (connector, task, state) = (&**name, task.map(i64::from), *state);
+    let why = trace.as_deref().unwrap_or_default();
+    match (state, task) {
+        (PartState::Failed, Some(task)) => error!(connector, task, error = why, "task has failed"),
+        (PartState::Failed, None) => error!(connector, error = why, "connector has failed"),
+        (_, Some(task)) => info!(connector, task, "task is {}", state.name()),
+        (_, None) => info!(connector, "connector is {}", state.name()),
+    }
+}

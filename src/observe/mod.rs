@@ -1,0 +1,3 @@
+//! What people see of a running worker: its log ([`log`]).
+
+pub mod log;

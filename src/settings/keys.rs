@@ -1,0 +1,211 @@
+//! Every worker key: Kafka Connect's names first, then our own under `rowferry.`. The one declaration of each; the
+//! settings, the warnings about unknown keys and the generated reference come from it.
+
+use connector_api::config::{Check, Default, Importance, Key, Type};
+
+use crate::kafka::settings as kafka_client;
+
+const KAFKA: &str = "Kafka";
+const WORKER: &str = "Worker";
+const REST: &str = "REST";
+const TOPICS: &str = "Internal topics";
+const COMPAT: &str = "Accepted, without effect";
+const OWN: &str = "Rowferry";
+
+const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::String, Default::Text(default), group, doc)
+}
+
+const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::List, Default::Text(default), group, doc)
+}
+
+const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::Boolean, Default::Text(default), group, doc)
+}
+
+const fn millis(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::Long, Default::Text(default), group, doc).check(Check::AtLeast(0))
+}
+
+const fn maybe(name: &'static str, ty: Type, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, ty, Default::Null, group, doc)
+}
+
+/// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as they are.
+const fn idle(name: &'static str) -> Key {
+    Key::new(name, Type::String, Default::Null, COMPAT, "Taken from existing files, without effect here.")
+        .importance(Importance::Low)
+}
+
+/// All worker keys that have a fixed name.
+pub const KEYS: &[Key] = &[
+    list("bootstrap.servers", "localhost:9092", KAFKA, "Kafka brokers, `host:port` with commas between.")
+        .importance(Importance::High),
+    text("group.id", "rowferry", KAFKA, "Name of this group of workers: the first part of its transactional ids.")
+        .importance(Importance::High),
+    text("client.id", "", KAFKA, "Prefix of the client ids shown to Kafka."),
+    text("key.converter", "org.apache.kafka.connect.json.JsonConverter", WORKER, "Converter of record keys.")
+        .importance(Importance::High),
+    text("value.converter", "org.apache.kafka.connect.json.JsonConverter", WORKER, "Converter of record values.")
+        .importance(Importance::High),
+    text(
+        "header.converter",
+        "org.apache.kafka.connect.storage.SimpleHeaderConverter",
+        WORKER,
+        "Converter of header values.",
+    ),
+    millis(
+        "task.shutdown.graceful.timeout.ms",
+        "5000",
+        WORKER,
+        "How long tasks together may take to finish their batch, commit and close before they are cut off.",
+    ),
+    millis(
+        "offset.flush.interval.ms",
+        "10000",
+        WORKER,
+        "How often offsets are committed where they are not part of each transaction. Kafka Connect's own default is \
+         60000, the files it ships say 10000.",
+    ),
+    text(
+        "exactly.once.source.support",
+        "enabled",
+        WORKER,
+        "Whether sources write records and their offsets in one Kafka transaction. Kafka Connect's default is disabled.",
+    )
+    .check(Check::OneOfIgnoreCase(&["disabled", "preparing", "enabled"])),
+    text(
+        "connector.client.config.override.policy",
+        "All",
+        WORKER,
+        "Which client settings a connector may override: All (of the safe ones), Principal or None.",
+    ),
+    flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
+    flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
+    flag("topic.creation.enable", "true", WORKER, "Whether sources may create topics."),
+    list("config.providers", "", WORKER, "Names of the providers that fill in `${provider:path:key}` references."),
+    text("offset.storage.topic", "connect-offsets", TOPICS, "Compacted topic that holds the offsets of sources."),
+    Key::new(
+        "offset.storage.partitions",
+        Type::Int,
+        Default::Text("25"),
+        TOPICS,
+        "Partitions of the offsets topic when it has to be created; -1 is the broker's default.",
+    )
+    .check(Check::AtLeast(-1)),
+    Key::new(
+        "offset.storage.replication.factor",
+        Type::Short,
+        Default::Text("-1"),
+        TOPICS,
+        "Replicas of the offsets topic when it has to be created; -1 is the broker's default. Kafka Connect's default \
+         is 3.",
+    )
+    .check(Check::AtLeast(-1)),
+    list(
+        "listeners",
+        "http://127.0.0.1:8083",
+        REST,
+        "Where REST listens: `http://host:port` or `https://host:port`; an empty host is every interface.",
+    )
+    .importance(Importance::High),
+    maybe("rest.host.name", Type::String, REST, "Host of the listener, when `listeners` is not set."),
+    maybe("rest.port", Type::Int, REST, "Port of the listener, when `listeners` is not set."),
+    maybe("rest.advertised.host.name", Type::String, REST, "Host that others reach this worker under."),
+    maybe("rest.advertised.port", Type::Int, REST, "Port that others reach this worker under."),
+    maybe("rest.advertised.listener", Type::String, REST, "Which listener others use: http or https."),
+    list("admin.listeners", "", REST, "Taken from existing files: `/admin` is served where the rest is."),
+    text("access.control.allow.origin", "", REST, "Web pages of this origin may call REST (CORS); empty is none."),
+    text("access.control.allow.methods", "", REST, "Methods such pages may use; empty is GET, POST and HEAD."),
+    text("response.http.headers.config", "", REST, "Extra response headers: `[add|set] name:value`, commas between."),
+    text("rest.extension.classes", "", REST, "Java extensions; refused unless empty, use `rowferry.auth.file`.")
+        .importance(Importance::Low),
+    text("rowferry.data.dir", "./rowferry-data", OWN, "Folder of the embedded metadata store."),
+    maybe(
+        "rowferry.store.url",
+        Type::Password,
+        OWN,
+        "Metadata store: `sqlite:path`, `mysql://user:password@host/db` or `postgres://user:password@host/db`. \
+         Without it, an SQLite file in `rowferry.data.dir`.",
+    ),
+    maybe("rowferry.auth.file", Type::String, REST, "File of users and tokens that may call REST; none: everybody."),
+    text("rowferry.log.level", "info", OWN, "Log level, or levels by module: `info,rowferry::worker=debug`."),
+    text("rowferry.log.format", "auto", OWN, "Log lines as text or json; auto is text on a terminal, json otherwise.")
+        .check(Check::OneOf(&["auto", "text", "json"])),
+    idle("config.storage.topic"),
+    idle("config.storage.replication.factor"),
+    idle("status.storage.topic"),
+    idle("status.storage.replication.factor"),
+    idle("status.storage.partitions"),
+    idle("offset.storage.file.filename"),
+    idle("offset.flush.timeout.ms"),
+    idle("plugin.path"),
+    idle("plugin.discovery"),
+    idle("metrics.sample.window.ms"),
+    idle("metrics.num.samples"),
+    idle("metrics.recording.level"),
+    idle("metric.reporters"),
+    idle("auto.include.jmx.reporter"),
+    idle("session.timeout.ms"),
+    idle("heartbeat.interval.ms"),
+    idle("rebalance.timeout.ms"),
+    idle("worker.sync.timeout.ms"),
+    idle("worker.unsync.backoff.ms"),
+    idle("connect.protocol"),
+    idle("scheduled.rebalance.max.delay.ms"),
+    idle("inter.worker.key.generation.algorithm"),
+    idle("inter.worker.key.size"),
+    idle("inter.worker.key.ttl.ms"),
+    idle("inter.worker.signature.algorithm"),
+    idle("inter.worker.verification.algorithms"),
+    idle("internal.key.converter"),
+    idle("internal.value.converter"),
+    idle("connector.client.config.override.allowlist"),
+];
+
+/// Families of keys whose names go on after these.
+const FAMILIES: &[&str] = &[
+    "admin.",
+    "config.providers.",
+    "config.storage.",
+    "consumer.",
+    "header.converter.",
+    "internal.key.converter.",
+    "internal.value.converter.",
+    "key.converter.",
+    "listeners.https.",
+    "metrics.context.",
+    "offset.storage.",
+    "producer.",
+    "sasl.",
+    "ssl.",
+    "status.storage.",
+    "value.converter.",
+];
+
+/// Whether a worker may be given this key.
+pub fn is_known(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name == name)
+        || kafka_client::RULES.iter().any(|rule| rule.java == name)
+        || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// The known key that looks most like an unknown one, if any looks like it.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    const ALIKE: f64 = 0.9;
+    let known = KEYS.iter().map(|key| key.name).chain(kafka_client::RULES.iter().map(|rule| rule.java));
+    known
+        .map(|key| (strsim::jaro_winkler(key, name), key))
+        .filter(|(score, _)| *score >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, key)| key)
+}
+
+/// Whether the value of this key must never be shown.
+pub fn is_secret(name: &str) -> bool {
+    const PARTS: &[&str] =
+        &["password", "secret", "jaas", "token", "credential", "passphrase", "key.pem", "keystore.key"];
+    let lower = name.to_ascii_lowercase();
+    PARTS.iter().any(|part| lower.contains(part)) || KEYS.iter().any(|k| k.name == name && k.ty == Type::Password)
+}

@@ -1,0 +1,284 @@
+//! Worker settings: Kafka Connect's key names, so that a `connect-distributed.properties` works as it is.
+//!
+//! Order: defaults < file < `CONNECT_*` environment < flags. Everything else in the worker takes what it needs from
+//! [`Settings`]; nothing else reads the environment or settings files.
+
+mod keys;
+mod layers;
+mod listener;
+mod properties;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use connector_api::{Config, Error, Reader, Result};
+
+pub use keys::{KEYS, is_secret};
+pub use layers::{Layer, Setting};
+pub use listener::Listener;
+
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// All keys as given, with the default converters filled in.
+    pub config: Config,
+    /// Where each key that was given was set.
+    pub given: BTreeMap<String, Setting>,
+    /// `group.id`.
+    pub group_id: String,
+    /// `offset.storage.topic`.
+    pub offset_topic: String,
+    /// `offset.storage.partitions`.
+    pub offset_partitions: i32,
+    /// `offset.storage.replication.factor`; -1 is the broker's default.
+    pub replication_factor: i32,
+    /// `offset.flush.interval.ms`.
+    pub flush_interval: Duration,
+    /// `task.shutdown.graceful.timeout.ms`.
+    pub graceful_timeout: Duration,
+    /// `exactly.once.source.support` is on.
+    pub exactly_once_source: bool,
+    /// `topic.tracking.*`.
+    pub topic_tracking: TopicTracking,
+    /// How REST is served.
+    pub rest: Rest,
+    /// Where configs and statuses are kept.
+    pub store_url: String,
+    /// `rowferry.log.level`.
+    pub log_level: String,
+    /// `rowferry.log.format`: auto, text or json.
+    pub log_format: String,
+}
+
+/// `topic.tracking.*` (KIP-558).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicTracking {
+    /// Used topics are kept.
+    pub enabled: bool,
+    /// They may be forgotten over REST.
+    pub allow_reset: bool,
+}
+
+/// How REST is served.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// Listeners; at least one.
+    pub listeners: Vec<Listener>,
+    /// `rest.advertised.host.name`.
+    pub advertised_host: Option<String>,
+    /// `rest.advertised.port`.
+    pub advertised_port: Option<u16>,
+    /// `access.control.allow.origin`; empty is off.
+    pub allow_origin: String,
+    /// `access.control.allow.methods`.
+    pub allow_methods: String,
+    /// `response.http.headers.config`.
+    pub extra_headers: String,
+    /// `rowferry.auth.file`.
+    pub auth_file: Option<PathBuf>,
+}
+
+impl Rest {
+    /// `host:port` that others know this worker by, once the port of its first listener is known.
+    pub fn worker_id(&self, bound_port: u16) -> String {
+        let host = self.advertised_host.clone().unwrap_or_else(|| match self.listeners.first() {
+            Some(listener) if !listener.is_everywhere() => listener.host.clone(),
+            _ => host_name(),
+        });
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        format!("{host}:{}", self.advertised_port.unwrap_or(bound_port))
+    }
+}
+
+impl Settings {
+    /// Merges the layers, the last one winning, and reads every key.
+    /// Errors: `Config` with every problem at once.
+    pub fn load(layers: Vec<Layer>) -> Result<Self> {
+        let given = layers::merge(layers)?;
+        let mut config: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
+        let settings = config.read(KEYS, |r| Self::read(r, &given)).map_err(Error::from)??;
+        for name in ["key.converter", "value.converter", "header.converter"] {
+            if let (None, Some(key)) = (config.get(name), KEYS.iter().find(|key| key.name == name))
+                && let connector_api::config::Default::Text(class) = key.default
+            {
+                config.set(name, class);
+            }
+        }
+        Ok(Self { config, ..settings })
+    }
+
+    fn read(r: &mut Reader<'_>, given: &BTreeMap<String, Setting>) -> Result<Self> {
+        let data_dir = r.text("rowferry.data.dir");
+        let store_url = r.text_opt("rowferry.store.url");
+        Ok(Self {
+            config: Config::new(),
+            given: given.clone(),
+            group_id: r.text("group.id"),
+            offset_topic: r.text("offset.storage.topic"),
+            offset_partitions: int(r.long("offset.storage.partitions")),
+            replication_factor: int(r.long("offset.storage.replication.factor")),
+            flush_interval: Duration::from_millis(r.unsigned("offset.flush.interval.ms")),
+            graceful_timeout: Duration::from_millis(r.unsigned("task.shutdown.graceful.timeout.ms")),
+            exactly_once_source: r.text("exactly.once.source.support").eq_ignore_ascii_case("enabled"),
+            topic_tracking: TopicTracking {
+                enabled: r.bool("topic.tracking.enable"),
+                allow_reset: r.bool("topic.tracking.allow.reset"),
+            },
+            rest: Self::read_rest(r)?,
+            store_url: store_url.unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db")),
+            log_level: r.text("rowferry.log.level"),
+            log_format: r.text("rowferry.log.format"),
+        })
+    }
+
+    fn read_rest(r: &mut Reader<'_>) -> Result<Rest> {
+        let mut listeners = Vec::new();
+        let (host, port) = (r.text_opt("rest.host.name"), r.long_opt("rest.port"));
+        if !r.is_set("listeners") && (host.is_some() || port.is_some()) {
+            listeners.push(Listener {
+                tls: false,
+                host: host.unwrap_or_default(),
+                port: port_of("rest.port", port.unwrap_or(8083))?,
+            });
+        } else {
+            for text in r.list("listeners") {
+                listeners.push(Listener::parse(&text)?);
+            }
+        }
+        if listeners.is_empty() {
+            return Err(Error::config("listeners is empty: name at least one, such as http://127.0.0.1:8083"));
+        }
+        if !r.text("rest.extension.classes").is_empty() {
+            return Err(Error::config(
+                "rest.extension.classes names Java classes; remove it and use rowferry.auth.file",
+            ));
+        }
+        let advertised_port =
+            r.long_opt("rest.advertised.port").map(|p| port_of("rest.advertised.port", p)).transpose()?;
+        Ok(Rest {
+            listeners,
+            advertised_host: r.text_opt("rest.advertised.host.name").filter(|host| !host.is_empty()),
+            advertised_port,
+            allow_origin: r.text("access.control.allow.origin"),
+            allow_methods: r.text("access.control.allow.methods"),
+            extra_headers: r.text("response.http.headers.config"),
+            auth_file: r.text_opt("rowferry.auth.file").filter(|path| !path.is_empty()).map(PathBuf::from),
+        })
+    }
+
+    /// What a person should know: keys that nothing reads, with the key that was perhaps meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let unknown = self.given.iter().filter(|(key, _)| !keys::is_known(key) && !key.starts_with("log4j."));
+        unknown
+            .map(|(key, setting)| match keys::nearest(key) {
+                Some(near) => format!("unknown setting {key} ({}): did you mean {near}?", setting.origin),
+                None => format!("unknown setting {key} ({}) has no effect", setting.origin),
+            })
+            .collect()
+    }
+
+    /// The settings in effect, one `key = value  # origin` a line; secrets are masked.
+    pub fn describe(&self) -> String {
+        let mut lines = BTreeMap::new();
+        for key in KEYS {
+            if let connector_api::config::Default::Text(text) = key.default {
+                lines.insert(key.name, (text, "default"));
+            }
+        }
+        for (key, setting) in &self.given {
+            let value = if is_secret(key) { "********" } else { setting.value.as_str() };
+            lines.insert(key, (value, setting.origin.as_str()));
+        }
+        lines.iter().map(|(key, (value, origin))| format!("{key} = {value}  # {origin}\n")).collect()
+    }
+}
+
+fn int(n: i64) -> i32 {
+    i32::try_from(n).unwrap_or(-1)
+}
+
+fn port_of(key: &str, n: i64) -> Result<u16> {
+    u16::try_from(n).map_err(|_| Error::config(format!("{key} {n} is no port from 0 to 65535")))
+}
+
+/// The machine's name as the kernel has it; loopback where there is none.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "127.0.0.1".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEYS, Layer, Settings};
+
+    fn load(pairs: &[(&str, &str)]) -> connector_api::Result<Settings> {
+        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Settings::load(vec![Layer::pairs("test.properties", pairs)])
+    }
+
+    #[test]
+    fn nothing_given_is_a_loopback_worker_with_json_and_exactly_once() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.rest.worker_id(8083), "127.0.0.1:8083");
+        assert_eq!(settings.config.get("value.converter"), Some("org.apache.kafka.connect.json.JsonConverter"));
+        assert!(settings.exactly_once_source);
+        assert_eq!(settings.store_url, "sqlite:./rowferry-data/rowferry.db");
+    }
+
+    #[test]
+    fn addresses_follow_kafkas_keys() {
+        let old = load(&[("rest.port", "18083")]).unwrap();
+        assert!(old.rest.listeners[0].is_everywhere());
+        assert!(old.rest.worker_id(18083).ends_with(":18083"));
+        let advertised = load(&[
+            ("listeners", "http://:8083,https://:8443"),
+            ("rest.advertised.host.name", "w1.example.org"),
+            ("rest.advertised.port", "80"),
+        ]);
+        assert_eq!(advertised.unwrap().rest.worker_id(8083), "w1.example.org:80");
+    }
+
+    #[test]
+    fn bad_values_are_all_named() {
+        let error =
+            load(&[("offset.flush.interval.ms", "soon"), ("exactly.once.source.support", "maybe")]).unwrap_err();
+        assert_eq!(
+            error.message(),
+            "Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG\n\
+             Invalid value maybe for configuration exactly.once.source.support: String must be one of (case insensitive): \
+             disabled, preparing, enabled"
+        );
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_what_was_perhaps_meant_and_secrets_never_shown() {
+        let settings = load(&[
+            ("bootstrap.server", "x:1"),
+            ("producer.linger.ms", "5"),
+            ("sasl.jaas.config", "CANARY"),
+            ("rowferry.store.url", "mysql://u:CANARY@h/d"),
+            ("qwertz", "1"),
+        ])
+        .unwrap();
+        assert_eq!(
+            settings.warnings(),
+            [
+                "unknown setting bootstrap.server (test.properties): did you mean bootstrap.servers?",
+                "unknown setting qwertz (test.properties) has no effect",
+            ]
+        );
+        assert!(settings.describe().contains("sasl.jaas.config = ********"));
+        assert!(!settings.describe().contains("CANARY"));
+    }
+
+    #[test]
+    fn every_key_is_declared_once() {
+        let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}
