@@ -17,21 +17,23 @@ const PRINCIPAL: &[&str] = &["sasl.jaas.config", "sasl.mechanism", "security.pro
 pub fn refusal(worker: &Config, client: Client, name: &str) -> Option<String> {
     let full = format!("{}{name}", client.override_prefix());
     let listed = |list: &str| list.split(',').any(|item| item.trim() == name);
-    match worker.get(POLICY).unwrap_or("All").trim() {
-        "All" => {}
-        "None" => return Some(format!("The '{full}' override is refused: the worker permits no client overrides")),
-        "Principal" if PRINCIPAL.contains(&name) => {}
-        "Principal" => {
-            let permitted = PRINCIPAL.join(", ");
-            return Some(format!("The '{full}' override is refused: the worker permits only {permitted}"));
-        }
-        "Allowlist" if listed(worker.get(ALLOWLIST).unwrap_or_default()) => {}
-        "Allowlist" => return Some(format!("The '{full}' override is refused: it is not in the worker's {ALLOWLIST}")),
+    let policy = worker.get(POLICY).unwrap_or("All").trim();
+    let permitted = match policy {
+        "All" => true,
+        "None" => false,
+        "Principal" => PRINCIPAL.contains(&name),
+        "Allowlist" => listed(worker.get(ALLOWLIST).unwrap_or_default()),
         other => {
             return Some(format!(
                 "The '{full}' override is refused: the worker's {POLICY} '{other}' is not All, None, Principal or Allowlist"
             ));
         }
+    };
+    if !permitted {
+        // The words are Kafka Connect's.
+        return Some(format!(
+            "The '{policy}' policy does not allow '{name}' to be overridden in the connector configuration."
+        ));
     }
     let known = RULES.iter().any(|rule| rule.java == name && rule.connector && rule.clients.has(client));
     (!known).then(|| {

@@ -5,8 +5,8 @@ use regex::Regex;
 
 use super::WorkerFacts;
 use super::form::{Form, Given, Naming};
+use crate::kafka::{Client, overrides};
 use crate::keys;
-use crate::registry::Connector;
 
 fn list<'a>(config: &'a Config, key: &str) -> Vec<&'a str> {
     config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
@@ -92,12 +92,16 @@ fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option
     }
 }
 
-/// Client settings that a connector overrides.
-pub(super) fn check_overrides(form: &mut Form, connector: &Connector, config: &Config, worker: &WorkerFacts) {
-    let _ = (connector, worker);
-    for (name, value) in config.iter() {
-        if ["producer.override.", "consumer.override.", "admin.override."].iter().any(|p| name.starts_with(p)) {
-            form.add_undeclared(name, Some(value));
+/// Client settings that a connector overrides: only what the worker's policy permits, and never what could load a
+/// library or run a command.
+pub(super) fn check_overrides(form: &mut Form, config: &Config, worker: &WorkerFacts) {
+    for client in [Client::Producer, Client::Consumer, Client::Admin] {
+        for (name, value) in config.with_prefix(client.override_prefix()).iter() {
+            let full = format!("{}{name}", client.override_prefix());
+            form.add_undeclared(&full, Some(value));
+            if let Some(text) = overrides::refusal(&worker.config, client, name) {
+                form.error(&full, text);
+            }
         }
     }
 }

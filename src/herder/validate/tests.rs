@@ -112,3 +112,20 @@ async fn a_class_that_nobody_has_is_told_with_those_that_there_are() {
     };
     assert_eq!((class.as_str(), available[0].class.as_str()), ("no.Such", "a.b.RowsConnector"));
 }
+
+#[tokio::test]
+async fn client_overrides_are_refused_one_by_one() {
+    let given = [
+        ("connector.class", "Rows"),
+        ("name", "n"),
+        ("url", "u"),
+        ("producer.override.linger.ms", "5"),
+        ("producer.override.plugin.library.paths", "/tmp/x.so"),
+        ("consumer.override.nope", "1"),
+    ];
+    let infos = validate(&given).await.unwrap();
+    assert_eq!(infos.error_count, 2);
+    assert_eq!(value(&infos, "producer.override.linger.ms").value.as_deref(), Some("5"));
+    let refused = &value(&infos, "producer.override.plugin.library.paths").errors[0];
+    assert!(refused.starts_with("The 'producer.override.plugin.library.paths' override is not supported"), "{refused}");
+}
