@@ -1,0 +1,277 @@
+//! From the operations on one table, in the order their records came, to the statements that have the same outcome.
+//!
+//! Pure. Per key the last write wins; what it makes pointless is dropped. What is left is arranged so that operations
+//! on different keys share a statement and those on one key keep their order. Strings may be equal to the database
+//! although their bytes differ (letter case, accents, trailing spaces), so text keys are only ever reordered when their
+//! folded forms differ.
+
+use std::collections::HashMap;
+
+use super::config::InsertMode;
+
+/// One record's effect on the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    /// The record's index in the batch.
+    pub record: usize,
+    /// Number of its shape.
+    pub shape: usize,
+    /// Whether it deletes the row of its key.
+    pub delete: bool,
+}
+
+/// Rows that one SQL text writes or deletes, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Their shape.
+    pub shape: usize,
+    /// Whether they are deleted.
+    pub delete: bool,
+    /// Indices of the records.
+    pub records: Vec<usize>,
+}
+
+/// When two keys are the same row to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Exactly when their bytes are equal.
+    Exact,
+    /// Perhaps also when they differ only as text.
+    Text,
+    /// Unknown (columns of one name with several types): every key may be any other.
+    Unknown,
+}
+
+/// What is known about the table and the shapes.
+pub struct Rules<'a> {
+    /// What a write does.
+    pub mode: InsertMode,
+    /// Identity of keys.
+    pub identity: Identity,
+    /// Whether pointless operations may be dropped and rows sorted: not where a second unique index makes rows depend
+    /// on each other.
+    pub compact: bool,
+    /// Whether the columns of the first shape include those of the second.
+    pub covers: &'a dyn Fn(usize, usize) -> bool,
+    /// Whether the shape has every column of the table.
+    pub complete: &'a dyn Fn(usize) -> bool,
+}
+
+/// The key of each operation as bytes, in one buffer.
+#[derive(Debug, Default)]
+pub struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    /// Appends a key that `write` writes.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn get(&self, n: usize) -> &[u8] {
+        let start = n.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[n]]
+    }
+}
+
+/// Operations on rows without a key (or whose keys cannot repeat): statements in the order of arrival.
+pub fn in_order(ops: &[Op]) -> Vec<Rows> {
+    let mut out: Vec<Rows> = Vec::new();
+    for op in ops {
+        match out.last_mut() {
+            Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => rows.records.push(op.record),
+            _ => out.push(Rows { shape: op.shape, delete: op.delete, records: vec![op.record] }),
+        }
+    }
+    out
+}
+
+/// Statements for operations whose keys are `keys`, one per operation in the same order.
+pub fn by_key(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<Rows> {
+    if !rules.compact {
+        return in_order(ops);
+    }
+    let alive = if rules.mode == InsertMode::Insert { vec![true; ops.len()] } else { last_writes(ops, keys, rules) };
+    let mut out = leveled(ops, keys, &alive, rules.identity);
+    if rules.identity == Identity::Exact && rules.mode != InsertMode::Insert {
+        let place: HashMap<usize, usize> = ops.iter().enumerate().map(|(n, op)| (op.record, n)).collect();
+        for rows in &mut out {
+            // rows locked in one order by all tasks do not deadlock
+            rows.records.sort_by_key(|record| place.get(record).map(|&n| keys.get(n)));
+        }
+    }
+    out
+}
+
+/// Which operations still matter once those after them on the same key have happened.
+fn last_writes(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<bool> {
+    let mut alive = vec![true; ops.len()];
+    let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(ops.len());
+    let mut before: Vec<Option<usize>> = vec![None; ops.len()];
+    for (n, op) in ops.iter().enumerate() {
+        let mut previous = last.get(keys.get(n)).copied();
+        while let Some(p) = previous {
+            let replaced = match (op.delete, ops[p].delete) {
+                (true, _) => true,
+                (false, false) => (rules.covers)(op.shape, ops[p].shape),
+                (false, true) => rules.mode == InsertMode::Upsert && (rules.complete)(op.shape),
+            };
+            if !replaced {
+                break;
+            }
+            alive[p] = false;
+            previous = before[p];
+        }
+        if rules.mode == InsertMode::Update && !op.delete && previous.is_some_and(|p| ops[p].delete) {
+            // the row is gone: there is nothing to update
+            alive[n] = false;
+            continue;
+        }
+        before[n] = previous;
+        last.insert(keys.get(n), n);
+    }
+    alive
+}
+
+/// Puts each operation into the first level after those it must follow; operations of one level commute.
+fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<Rows> {
+    let uniform = ops.iter().all(|op| (op.shape, op.delete) == (ops[0].shape, ops[0].delete));
+    if uniform || identity == Identity::Unknown {
+        let left: Vec<_> = ops.iter().zip(alive).filter_map(|(op, alive)| alive.then_some(*op)).collect();
+        return in_order(&left);
+    }
+    let mut levels: Vec<Vec<Rows>> = Vec::new();
+    let mut last: HashMap<Vec<u8>, (usize, usize, bool)> = HashMap::with_capacity(ops.len());
+    let folded = identity == Identity::Text && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
+    for (n, op) in ops.iter().enumerate().filter(|(n, _)| alive[*n]) {
+        let class = match identity {
+            Identity::Exact => keys.get(n).to_vec(),
+            // what is not ASCII may equal anything
+            _ if folded => keys.get(n).to_ascii_lowercase(),
+            _ => Vec::new(),
+        };
+        let level = match last.get(&class) {
+            Some(&(level, shape, delete)) if (shape, delete) == (op.shape, op.delete) => level,
+            Some(&(level, ..)) => level + 1,
+            None => 0,
+        };
+        last.insert(class, (level, op.shape, op.delete));
+        if levels.len() == level {
+            levels.push(Vec::new());
+        }
+        let level = &mut levels[level];
+        match level.iter_mut().find(|rows| (rows.shape, rows.delete) == (op.shape, op.delete)) {
+            Some(rows) => rows.records.push(op.record),
+            None => level.push(Rows { shape: op.shape, delete: op.delete, records: vec![op.record] }),
+        }
+    }
+    levels.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Identity, InsertMode, Keys, Op, Rows, Rules, by_key};
+
+    /// Columns of the shapes of these tests; the table has 0, 1 and 2.
+    const SHAPES: [&[usize]; 3] = [&[0, 1], &[0, 1, 2], &[1, 2]];
+
+    /// A table: row by key, and what each column holds: the record that wrote it.
+    type Table = BTreeMap<String, [Option<usize>; 3]>;
+
+    fn apply(table: &mut Table, mode: InsertMode, delete: bool, shape: usize, key: &str, record: usize, fold: bool) {
+        let key = if fold { key.to_lowercase() } else { key.to_owned() };
+        if delete {
+            table.remove(&key);
+            return;
+        }
+        let fill = |row: &mut [Option<usize>; 3]| SHAPES[shape].iter().for_each(|&c| row[c] = Some(record));
+        match (mode, table.get_mut(&key)) {
+            (InsertMode::Upsert | InsertMode::Update, Some(row)) => fill(row),
+            (InsertMode::Update, None) | (InsertMode::Insert, Some(_)) => {}
+            (_, None) => {
+                let mut row = [None; 3];
+                fill(&mut row);
+                table.insert(key, row);
+            }
+        }
+    }
+
+    fn plan(ops: &[Op], texts: &[String], mode: InsertMode, identity: Identity) -> Vec<Rows> {
+        let mut keys = Keys::default();
+        for text in texts {
+            keys.push(|out| out.extend_from_slice(text.as_bytes()));
+        }
+        let covers = |a: usize, b: usize| SHAPES[b].iter().all(|c| SHAPES[a].contains(c));
+        let complete = |s: usize| SHAPES[s].len() == 3;
+        by_key(ops, &keys, &Rules { mode, identity, compact: true, covers: &covers, complete: &complete })
+    }
+
+    #[test]
+    fn last_write_wins_and_disjoint_keys_share_statements() {
+        let ops = |list: &[(usize, bool)]| {
+            list.iter().enumerate().map(|(record, &(shape, delete))| Op { record, shape, delete }).collect::<Vec<_>>()
+        };
+        let keys = |list: &[&str]| list.iter().map(|k| (*k).to_owned()).collect::<Vec<_>>();
+        let list = ops(&[(1, false), (1, false), (1, true), (1, false), (1, true)]);
+        let texts = keys(&["a", "b", "a", "a", "c"]);
+        assert_eq!(
+            plan(&list, &texts, InsertMode::Upsert, Identity::Exact),
+            [
+                Rows { shape: 1, delete: false, records: vec![3, 1] },
+                Rows { shape: 1, delete: true, records: vec![4] },
+            ]
+        );
+        // inserts keep everything: insert, delete, insert
+        let list = ops(&[(1, false), (1, true), (1, false), (1, false)]);
+        let rows = plan(&list, &keys(&["a", "a", "a", "b"]), InsertMode::Insert, Identity::Exact);
+        let records: Vec<_> = rows.into_iter().map(|r| r.records).collect();
+        assert_eq!(records, [vec![0, 3], vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn statements_have_the_outcome_of_row_by_row() {
+        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |t| t.as_nanos() as u64) | 1;
+        println!("seed {seed}");
+        let mut state = seed;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below as u64) as usize
+        };
+        for round in 0..3000 {
+            let fold = random(2) == 0;
+            let mode = [InsertMode::Upsert, InsertMode::Update, InsertMode::Insert][random(3)];
+            let alphabet: &[&str] = [&["a", "b", "c", "A", "B"][..], &["a", "b", "é", "É"]][random(2)];
+            let mut table = Table::new();
+            for (n, key) in alphabet.iter().enumerate().filter(|_| round % 2 == 0) {
+                apply(&mut table, InsertMode::Insert, false, 1, key, 1000 + n, fold);
+            }
+            let (mut ops, mut texts, mut expected) = (Vec::new(), Vec::new(), table.clone());
+            for record in 0..random(14) {
+                let (shape, delete, key) = (random(3), random(3) == 0, alphabet[random(alphabet.len())]);
+                let taken = expected.contains_key(&if fold { key.to_lowercase() } else { key.to_owned() });
+                if mode == InsertMode::Insert && !delete && taken {
+                    continue;
+                }
+                apply(&mut expected, mode, delete, shape, key, record, fold);
+                ops.push(Op { record, shape, delete });
+                texts.push(key.to_owned());
+            }
+            let identity = if fold { [Identity::Text, Identity::Unknown][random(2)] } else { Identity::Exact };
+            let mut seen = table;
+            for rows in plan(&ops, &texts, mode, identity) {
+                for record in rows.records {
+                    let n = ops.iter().position(|op| op.record == record).unwrap();
+                    apply(&mut seen, mode, rows.delete, rows.shape, &texts[n], record, fold);
+                }
+            }
+            assert_eq!(seen, expected, "seed {seed} round {round} {mode:?} {identity:?} {ops:?} {texts:?}");
+        }
+    }
+}

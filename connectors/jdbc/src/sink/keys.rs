@@ -1,0 +1,253 @@
+//! The sink's configuration keys: names, defaults, checks, forms and documentation. What they mean in code is in
+//! [`super::config`].
+//!
+//! Names, groups and order are those of Kafka Connect's JDBC sinks; `aliases` are the other peers' spellings.
+
+use connector_api::config::{Check, Default, Importance, Key, Type, Width};
+
+const CONNECTION: &str = "Connection";
+const WRITES: &str = "Writes";
+const MAPPING: &str = "Data Mapping";
+const DDL: &str = "DDL Support";
+const DML: &str = "DML Support";
+const RETRIES: &str = "Retries";
+
+/// Accepts one of `allowed` written all in lower or all in upper case, as the peers do.
+fn enumerator(text: &str, allowed: &[&str]) -> Result<(), String> {
+    let known = allowed.iter().any(|a| *a == text || a.to_uppercase() == text);
+    if known { Ok(()) } else { Err("Invalid enumerator".to_owned()) }
+}
+
+fn insert_mode(text: &str) -> Result<(), String> {
+    enumerator(text, &["insert", "upsert", "update", "multi"])
+}
+
+fn pk_mode(text: &str) -> Result<(), String> {
+    enumerator(text, super::config::PK_MODES)
+}
+
+fn table_types(text: &str) -> Result<(), String> {
+    text.split(',').try_for_each(|item| enumerator(item.trim(), &["table", "partitioned table", "view"]))
+}
+
+fn topic_table_pairs(text: &str) -> Result<(), String> {
+    let sound = |item: &str| item.split_once(':').is_some_and(|(topic, table)| !topic.is_empty() && !table.is_empty());
+    let bad = text.split(',').map(str::trim).any(|item| !item.is_empty() && !sound(item));
+    if bad { Err("Invalid topics to tables mapping".to_owned()) } else { Ok(()) }
+}
+
+const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::Boolean, Default::Text(default), group, doc)
+}
+
+const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::String, Default::Text(default), group, doc)
+}
+
+const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::List, Default::Text(default), group, doc)
+}
+
+const fn count(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, Type::Int, Default::Text(default), group, doc).check(Check::AtLeast(0))
+}
+
+/// All keys of the sink; forms show them in this order.
+pub const KEYS: &[Key] = &[
+    Key::new(
+        "connection.url",
+        Type::String,
+        Default::Required,
+        CONNECTION,
+        "Where the target database is: `jdbc:mariadb://host:3306/db`, `jdbc:mysql://…`, `jdbc:postgresql://host:5432/db` \
+         or `jdbc:sqlite:/path/file.db`. The same URLs without `jdbc:` work too.",
+    )
+    .importance(Importance::High)
+    .form(Width::Long, "JDBC URL"),
+    Key::new("connection.user", Type::String, Default::Null, CONNECTION, "The database account that writes the rows.")
+        .importance(Importance::High)
+        .form(Width::Medium, "JDBC User")
+        .aliases(&["connection.username"]),
+    Key::new("connection.password", Type::Password, Default::Null, CONNECTION, "Password of that account.")
+        .importance(Importance::High)
+        .form(Width::Medium, "JDBC Password"),
+    Key::new(
+        "jdbc.credentials.provider.class",
+        Type::Class,
+        Default::Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
+        CONNECTION,
+        "Accepted so that existing configurations load; only the default, which takes user and password from the keys \
+         above, is there.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Long, "JDBC Credentials Provider Class"),
+    text(
+        "dialect.name",
+        "",
+        CONNECTION,
+        "Which SQL dialect to write. Empty: as the URL says, which is the only one that can work.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Long, "Database Dialect"),
+    Key::new(
+        "connection.attempts",
+        Type::Int,
+        Default::Text("3"),
+        CONNECTION,
+        "How often a connection is tried before the attempt counts as failed.",
+    )
+    .check(Check::AtLeast(1))
+    .importance(Importance::Low)
+    .form(Width::Short, "JDBC connection attempts"),
+    Key::new(
+        "connection.backoff.ms",
+        Type::Long,
+        Default::Text("10000"),
+        CONNECTION,
+        "Milliseconds between two attempts to connect.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "JDBC connection backoff in milliseconds"),
+    text(
+        "insert.mode",
+        "insert",
+        WRITES,
+        "What a record does: `insert` adds a row, `upsert` adds it or changes the row of the same key, `update` only \
+         changes rows that exist.",
+    )
+    .check(Check::By(insert_mode))
+    .importance(Importance::High)
+    .form(Width::Medium, "Insert Mode"),
+    count("batch.size", "3000", WRITES, "Most rows in one SQL statement. The database's own limits may ask for fewer.")
+        .form(Width::Short, "Batch Size"),
+    flag(
+        "delete.enabled",
+        "false",
+        WRITES,
+        "Whether a record without a value (a tombstone) deletes the row of its key. Needs `pk.mode=record_key`.",
+    )
+    .form(Width::Short, "Enable deletes"),
+    list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
+        .check(Check::By(table_types))
+        .importance(Importance::Low)
+        .form(Width::Medium, "Table Types"),
+    flag(
+        "replace.null.with.default",
+        "true",
+        WRITES,
+        "Whether a null in a field whose schema has a default is written as that default. Key fields always are. The \
+         converter has a key of the same name that acts first.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Medium, "Replace null value with default value"),
+    text(
+        "delivery.guarantee",
+        "exactly_once",
+        WRITES,
+        "`exactly_once` writes the offsets into the table rowferry_offsets of the target database, in the same \
+         transaction as the rows, so that nothing is written twice whatever fails. `at_least_once` does without that \
+         table: after a failure some records are written again.",
+    )
+    .check(Check::OneOf(&["exactly_once", "at_least_once"]))
+    .form(Width::Medium, "Delivery Guarantee"),
+    text(
+        "table.name.format",
+        "${topic}",
+        MAPPING,
+        "Name of the target table; `${topic}` stands for the topic. Dots separate database (or schema) and table unless \
+         the part is quoted.",
+    )
+    .check(Check::NonEmpty)
+    .form(Width::Long, "Table Name Format")
+    .aliases(&["collection.name.format"]),
+    text(
+        "pk.mode",
+        "none",
+        MAPPING,
+        "Where the key columns come from: `none`, `kafka` (topic, partition and offset), `record_key` or `record_value`.",
+    )
+    .check(Check::By(pk_mode))
+    .importance(Importance::High)
+    .form(Width::Medium, "Primary Key Mode")
+    .aliases(&["primary.key.mode"]),
+    list(
+        "pk.fields",
+        "",
+        MAPPING,
+        "Names of the key columns. `kafka`: empty or three names; `record_key`: the column of a primitive key, or the \
+         fields to take of a struct key (empty: all); `record_value`: the fields to take (empty: all).",
+    )
+    .form(Width::Long, "Primary Key Fields")
+    .aliases(&["primary.key.fields"]),
+    list("fields.whitelist", "", MAPPING, "Fields of the value that are written; empty: all. Key columns are always written.")
+        .form(Width::Long, "Fields Whitelist"),
+    text("db.timezone", "UTC", MAPPING, "Time zone in which Time and Timestamp values are written into columns without a zone.")
+        .check(Check::By(crate::zone::check))
+        .form(Width::Medium, "DB Time Zone")
+        .aliases(&["use.time.zone", "database.time_zone"]),
+    text("date.timezone", "DB_TIMEZONE", MAPPING, "Time zone in which Date values are written: that of `db.timezone`, or UTC.")
+        .check(Check::OneOfIgnoreCase(&["DB_TIMEZONE", "UTC"]))
+        .importance(Importance::Low)
+        .form(Width::Medium, "Time Zone used for Date"),
+    list(
+        "timestamp.fields.list",
+        "",
+        MAPPING,
+        "Fields holding points in time as whole numbers, or as text (digits or ISO 8601), that are written as date-times.",
+    )
+    .form(Width::Medium, "Timestamp Fields Whitelist"),
+    text("timestamp.precision.mode", "MICROSECONDS", MAPPING, "Unit of the whole numbers in `timestamp.fields.list`.")
+        .check(Check::OneOfIgnoreCase(&["MICROSECONDS", "NANOSECONDS"]))
+        .importance(Importance::Low)
+        .form(Width::Medium, "Sink Timestamp Precision mode"),
+    text(
+        "date.calendar.system",
+        "LEGACY",
+        MAPPING,
+        "How days before 15 October 1582 are counted: LEGACY as Java's old calendar (Julian before that day), or \
+         PROLEPTIC_GREGORIAN as SQL and ISO 8601.",
+    )
+    .check(Check::OneOfIgnoreCase(&["LEGACY", "PROLEPTIC_GREGORIAN"]))
+    .importance(Importance::Low)
+    .form(Width::Medium, "Date Calendar System"),
+    text("string.output.value.column.name", "record_value", MAPPING, "Column for values that are plain text, not structs.")
+        .check(Check::NonEmpty)
+        .importance(Importance::Low)
+        .form(Width::Medium, "String Value Column Name"),
+    flag("table.name.normalize", "false", MAPPING, "Whether every character of a table's name but letters, digits and _ becomes _.")
+        .form(Width::Short, "Table Name Normalize"),
+    list(
+        "topics.to.tables.mapping",
+        "",
+        MAPPING,
+        "Pairs `topic:table`. When given, they alone name the tables, and a topic that is not in the list is an error.",
+    )
+    .check(Check::By(topic_table_pairs))
+    .form(Width::Long, "Topics To Tables Mapping"),
+    flag("auto.create", "true", DDL, "Whether a missing table is created from the record's schema.")
+        .form(Width::Short, "Auto-Create"),
+    flag("auto.evolve", "false", DDL, "Whether columns that a record's schema has and the table lacks are added.")
+        .form(Width::Short, "Auto-Evolve"),
+    text("quote.sql.identifiers", "ALWAYS", DDL, "Whether names are quoted in SQL: ALWAYS or NEVER.")
+        .form(Width::Medium, "Quote Identifiers")
+        .aliases(&["sql.quote.identifiers", "quote.identifiers"]),
+    flag("mssql.use.merge.holdlock", "true", DML, "Accepted so that existing configurations load; SQL Server is no target.")
+        .importance(Importance::Low)
+        .form(Width::Medium, "SQL Server - Use HOLDLOCK in MERGE"),
+    count(
+        "max.retries",
+        "10",
+        RETRIES,
+        "How often a batch that the database refused is tried again before the task fails. When this key is not given, \
+         errors of the data fail (or reject the record) at once, and lost connections, deadlocks and timeouts are \
+         retried for ever.",
+    )
+    .form(Width::Short, "Maximum Retries")
+    .aliases(&["flush.max.retries"]),
+    count("retry.backoff.ms", "3000", RETRIES, "Milliseconds between two tries of a batch.")
+        .form(Width::Short, "Retry Backoff (millis)")
+        .aliases(&["flush.retry.delay.ms"]),
+    flag("trim.sensitive.log", "false", "", "Accepted so that existing configurations load; row values are never logged.")
+        .importance(Importance::Low)
+        .form(Width::None, "trim.sensitive.log"),
+];

@@ -1,0 +1,274 @@
+//! Which columns a record makes, and where each value comes from: decided once per pair of schemas.
+//!
+//! Pure. It also says which records have no shape at all, with the texts that users of the peers search for.
+
+use std::sync::Arc;
+
+use connector_api::{Datum, Error, Field, Result, Schema, SinkRecord, Type, Value};
+
+use super::config::{PkMode, SinkConfig};
+
+/// Where a column's value is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The whole key.
+    Key,
+    /// A field of the key's struct.
+    KeyField(usize),
+    /// The whole value.
+    Value,
+    /// A field of the value's struct.
+    ValueField(usize),
+    /// The topic's name.
+    Topic,
+    /// The partition.
+    Partition,
+    /// The offset.
+    Offset,
+}
+
+/// One column that a record fills.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Schema of its values.
+    pub schema: Arc<Schema>,
+    /// Whether it is part of the key.
+    pub key: bool,
+    /// Where its value comes from.
+    pub slot: Slot,
+}
+
+/// The columns of records with one pair of schemas, in the order a created table has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// Whether it is of records without a value.
+    pub tombstone: bool,
+}
+
+impl Shape {
+    /// The key columns.
+    pub fn keys(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|c| c.key)
+    }
+
+    /// The other columns.
+    pub fn values(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|c| !c.key)
+    }
+}
+
+/// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` has three others.
+const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
+
+/// The shape of a record that [`check_record`] has accepted. `table` is the bare name, for texts.
+/// Errors: `Record`.
+pub fn shape(config: &SinkConfig, table: &str, key: &Datum, value: &Datum) -> Result<Shape> {
+    let keys = key_columns(config, table, key.schema.as_ref(), value.schema.as_ref())?;
+    let mut shape = Shape { columns: Vec::new(), tombstone: value.value.is_null() };
+    let is_key = |name: &str| keys.iter().position(|k| &*k.name == name);
+    let mut placed = vec![false; keys.len()];
+    if config.pk_mode == PkMode::Kafka && config.pk_fields.is_empty() {
+        shape.columns.extend(keys.iter().cloned());
+        placed.fill(true);
+    }
+    for column in value_columns(config, table, value, &keys)? {
+        match is_key(&column.name) {
+            Some(n) if !placed[n] => {
+                placed[n] = true;
+                shape.columns.push(keys[n].clone());
+            }
+            Some(_) => {}
+            None if config.whitelist.is_empty() || config.whitelist.contains(&*column.name) => {
+                shape.columns.push(column);
+            }
+            None => {}
+        }
+    }
+    let mut rest: Vec<_> = keys.into_iter().zip(placed).filter_map(|(k, placed)| (!placed).then_some(k)).collect();
+    rest.sort_by(|a, b| a.name.cmp(&b.name));
+    shape.columns.extend(rest);
+    if shape.columns.is_empty() {
+        return Err(Error::record(format!("No fields found using key and value schemas for table: {table}")));
+    }
+    Ok(shape)
+}
+
+/// Every column the value could fill, key or not.
+fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[Column]) -> Result<Vec<Column>> {
+    let Some(schema) = value.schema.as_ref().filter(|_| !value.value.is_null()) else { return Ok(Vec::new()) };
+    if schema.ty == Type::Struct {
+        let column = |(n, f): (usize, &Field)| Column {
+            name: Arc::clone(&f.name),
+            schema: Arc::clone(&f.schema),
+            key: false,
+            slot: Slot::ValueField(n),
+        };
+        return Ok(schema.fields.iter().enumerate().map(column).collect());
+    }
+    let name = config.string_column.as_str();
+    if keys.iter().any(|k| &*k.name == name) {
+        return Err(Error::record(format!(
+            "Configured string.output.value.column.name '{name}' conflicts with a primary key column for table \
+             '{table}'"
+        )));
+    }
+    Ok(vec![Column { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: Slot::Value }])
+}
+
+fn key_columns(
+    config: &SinkConfig,
+    table: &str,
+    key: Option<&Arc<Schema>>,
+    value: Option<&Arc<Schema>>,
+) -> Result<Vec<Column>> {
+    match config.pk_mode {
+        PkMode::None => Ok(Vec::new()),
+        PkMode::Kafka => kafka_columns(config, table),
+        PkMode::RecordKey => {
+            let Some(schema) = key else {
+                return Err(Error::record(format!(
+                    "PK mode for table '{table}' is RECORD_KEY, but record key schema is missing"
+                )));
+            };
+            if schema.ty == Type::Struct {
+                return fields_of(schema, &config.pk_fields, Slot::KeyField)
+                    .map_err(|field| absent(config, table, "RECORD_KEY", "key", &field));
+            }
+            let [name] = config.pk_fields.as_slice() else {
+                return Err(Error::record(format!(
+                    "Need exactly one PK column defined since the key schema for records is a primitive type, defined \
+                     columns are: [{}]",
+                    config.pk_fields.join(", ")
+                )));
+            };
+            let name = Arc::from(name.as_str());
+            Ok(vec![Column { name, schema: Arc::clone(schema), key: true, slot: Slot::Key }])
+        }
+        PkMode::RecordValue => match value {
+            Some(schema) if schema.ty == Type::Struct => fields_of(schema, &config.pk_fields, Slot::ValueField)
+                .map_err(|field| absent(config, table, "RECORD_VALUE", "value", &field)),
+            _ => Err(Error::record("pk.mode record_value is not supported with String value schemas")),
+        },
+    }
+}
+
+fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<Column>> {
+    let names = match config.pk_fields.as_slice() {
+        [] => KAFKA_COLUMNS,
+        [topic, partition, offset] => [topic.as_str(), partition.as_str(), offset.as_str()],
+        other => {
+            return Err(Error::record(format!(
+                "PK mode for table '{table}' is KAFKA so there should either be no field names defined for defaults \
+                 [{}] to be applicable, or exactly 3, defined fields are: [{}]",
+                KAFKA_COLUMNS.join(", "),
+                other.join(", ")
+            )));
+        }
+    };
+    let slots = [(Slot::Topic, Type::String), (Slot::Partition, Type::Int32), (Slot::Offset, Type::Int64)];
+    let column = |(name, (slot, ty))| Column { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
+    Ok(names.into_iter().zip(slots).map(column).collect())
+}
+
+/// The named fields of a struct schema, or all of them. `Err` is the name that is absent.
+fn fields_of(schema: &Schema, names: &[String], slot: impl Fn(usize) -> Slot) -> Result<Vec<Column>, String> {
+    let column = |n: usize, field: &Field| Column {
+        name: Arc::clone(&field.name),
+        schema: Arc::clone(&field.schema),
+        key: true,
+        slot: slot(n),
+    };
+    if names.is_empty() {
+        return Ok(schema.fields.iter().enumerate().map(|(n, f)| column(n, f)).collect());
+    }
+    let find = |name: &String| match schema.field_index(name) {
+        Some(n) => Ok(column(n, &schema.fields[n])),
+        None => Err(name.clone()),
+    };
+    names.iter().map(find).collect()
+}
+
+fn absent(config: &SinkConfig, table: &str, mode: &str, part: &str, field: &str) -> Error {
+    Error::record(format!(
+        "PK mode for table '{table}' is {mode} with configured PK fields [{}], but record {part} schema does not \
+         contain field: {field}",
+        config.pk_fields.join(", ")
+    ))
+}
+
+/// Whether a record can be written at all: it needs a key where keys are used, and a struct or text as its value
+/// unless it deletes. Errors: `Record`.
+pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
+    let value = &record.record.value;
+    let text = value.schema.as_ref().is_some_and(|s| s.ty == Type::String);
+    let structured = value.schema.as_ref().is_some_and(|s| s.ty == Type::Struct);
+    let present = !value.value.is_null();
+    if !(present && (text || structured) || !present && config.delete_enabled) {
+        return Err(unfit(config, record, "value", "Struct or String value and non-null Struct or String schema"));
+    }
+    if present && text {
+        let mut options = Vec::new();
+        if !config.whitelist.is_empty() {
+            options.push("fields.whitelist");
+        }
+        if !config.time.fields.is_empty() {
+            options.push("timestamp.fields.list");
+        }
+        if !options.is_empty() {
+            return Err(Error::record(format!(
+                "Sink connector '{}' is configured with field-level options that are not applicable to String values: \
+                 {}. Remove these options, or have the upstream producer emit Struct values instead.",
+                config.name,
+                options.join(", ")
+            )));
+        }
+    }
+    let key = &record.record.key;
+    let keyed = key.schema.as_ref().is_some_and(|s| !matches!(s.ty, Type::Array | Type::Map)) && !key.value.is_null();
+    if !keyed && (config.pk_mode == PkMode::RecordKey || config.delete_enabled) {
+        return Err(unfit(config, record, "key", "key and non-null Struct or primitive key schema"));
+    }
+    Ok(())
+}
+
+fn unfit(config: &SinkConfig, record: &SinkRecord, part: &str, needs: &str) -> Error {
+    let datum = if part == "key" { &record.record.key } else { &record.record.value };
+    let schema = datum.schema.as_ref().map_or_else(|| "null".to_owned(), |s| s.ty.name().to_ascii_lowercase());
+    let timestamp = record.record.timestamp_ms.map_or_else(|| "null".to_owned(), |t| t.to_string());
+    Error::record(format!(
+        "Sink connector '{}' is configured with 'delete.enabled={}' and 'pk.mode={}' and therefore requires records with \
+         a non-null {needs}, but found record at (topic='{}',partition={},offset={},timestamp={timestamp}) with a {} \
+         {part} and {schema} {part} schema.",
+        config.name,
+        config.delete_enabled,
+        config.pk_mode.name(),
+        record.record.topic,
+        record.at.partition,
+        record.at.offset,
+        java_class(&datum.value),
+    ))
+}
+
+/// The simple class name that Kafka Connect's texts have for a value.
+fn java_class(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "Boolean",
+        Value::I8(_) => "Byte",
+        Value::I16(_) => "Short",
+        Value::I32(_) => "Integer",
+        Value::I64(_) => "Long",
+        Value::F32(_) => "Float",
+        Value::F64(_) => "Double",
+        Value::Decimal(_) => "BigDecimal",
+        Value::Text(_) => "String",
+        Value::Bytes(_) => "byte[]",
+        Value::Array(_) => "ArrayList",
+        Value::Map(_) => "HashMap",
+        Value::Struct(_) => "Struct",
+    }
+}

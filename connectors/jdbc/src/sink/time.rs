@@ -1,0 +1,147 @@
+//! Points in time as SQL's texts: dates, times of day, date-times.
+//!
+//! Days are counted from 1970-01-01. Before 15 October 1582 they may be shown in the Julian calendar, as Java's
+//! `GregorianCalendar` does, because that is what Kafka Connect's JDBC sinks write.
+
+use std::fmt::Write;
+
+use super::config::TimeRules;
+
+const DAY_SECONDS: i64 = 86_400;
+/// 1582-10-15, the first day of the Gregorian calendar.
+const GREGORIAN_FROM: i64 = -141_427;
+
+impl TimeRules {
+    /// `yyyy-MM-dd` of a day. Unless dates are in UTC, it is the zone's day at midnight UTC.
+    pub(super) fn date(&self, days: i64) -> String {
+        let offset = if self.date_in_utc { 0 } else { self.zone.offset_at(days.saturating_mul(DAY_SECONDS)) };
+        let mut out = String::with_capacity(10);
+        self.write_date(days + offset.div_euclid(DAY_SECONDS), &mut out);
+        out
+    }
+
+    /// `HH:mm:ss.SSS` of milliseconds of the day UTC, in the zone as it was on 1970-01-01.
+    pub(super) fn time(&self, millis: i64) -> String {
+        let local = millis + self.zone.offset_at(millis.div_euclid(1000)) * 1000;
+        let mut out = String::with_capacity(12);
+        write_time(local.rem_euclid(DAY_SECONDS * 1000), 1000, &mut out);
+        out
+    }
+
+    /// `yyyy-MM-dd HH:mm:ss.SSS…` of an instant given in units of `1/per_second` seconds, with all its digits.
+    pub(super) fn timestamp(&self, instant: i64, per_second: i64) -> String {
+        let seconds = instant.div_euclid(per_second);
+        let local = seconds.saturating_add(self.zone.offset_at(seconds));
+        let mut out = String::with_capacity(29);
+        self.write_date(local.div_euclid(DAY_SECONDS), &mut out);
+        out.push(' ');
+        let of_day = local.rem_euclid(DAY_SECONDS) * per_second + instant.rem_euclid(per_second);
+        write_time(of_day, per_second, &mut out);
+        out
+    }
+
+    fn write_date(&self, days: i64, out: &mut String) {
+        let (year, month, day) = civil(days, self.julian && days < GREGORIAN_FROM);
+        // writing to a String cannot fail
+        let _ = write!(out, "{year:04}-{month:02}-{day:02}");
+    }
+}
+
+/// Appends `HH:mm:ss` and the digits of the fraction. `per_second` is a power of ten.
+fn write_time(units: i64, per_second: i64, out: &mut String) {
+    let (seconds, fraction) = (units / per_second, units % per_second);
+    let digits = per_second.ilog10() as usize;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let _ = write!(out, "{hours:02}:{minutes:02}:{seconds:02}.{fraction:0digits$}");
+}
+
+/// Year, month and day of a day number (the algorithm of civil-from-days, with March as the first month).
+fn civil(days: i64, julian: bool) -> (i64, i64, i64) {
+    // days since 0000-03-01 of the calendar at hand; the Julian one is two days behind in that year
+    let z = days + if julian { 719_470 } else { 719_468 };
+    let (year, day_of_year) = if julian {
+        let (cycle, day) = (z.div_euclid(1461), z.rem_euclid(1461));
+        let year = ((day - day / 1460) / 365).min(3);
+        (cycle * 4 + year, day - year * 365)
+    } else {
+        let (era, day) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        (era * 400 + year, day - (365 * year + year / 4 - year / 100))
+    };
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year + i64::from(month <= 2), month, day)
+}
+
+/// Milliseconds, microseconds or nanoseconds (as `per_second` says) of an ISO 8601 date-time in UTC or with an offset;
+/// `None` if it is none or out of range.
+pub(super) fn parse_instant(text: &str, per_second: i64) -> Option<i64> {
+    let zoned = text.parse::<jiff::Timestamp>().ok();
+    let at = zoned.or_else(|| {
+        let local = text.parse::<jiff::civil::DateTime>().ok()?;
+        local.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp())
+    })?;
+    i64::try_from(at.as_nanosecond() / i128::from(1_000_000_000 / per_second)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{TimeRules, parse_instant};
+    use crate::zone::Zone;
+
+    fn rules(zone: &str, julian: bool) -> TimeRules {
+        TimeRules {
+            zone: Zone::named(zone).unwrap(),
+            julian,
+            date_in_utc: false,
+            fields: HashSet::new(),
+            units_per_second: 1_000_000,
+        }
+    }
+
+    #[test]
+    fn days_are_shown_in_both_calendars() {
+        let (legacy, iso) = (rules("UTC", true), rules("UTC", false));
+        for (days, want_legacy, want_iso) in [
+            (0, "1970-01-01", "1970-01-01"),
+            (-1, "1969-12-31", "1969-12-31"),
+            (11_016, "2000-02-29", "2000-02-29"),
+            (2_932_896, "9999-12-31", "9999-12-31"),
+            (-141_427, "1582-10-15", "1582-10-15"),
+            (-141_428, "1582-10-04", "1582-10-14"),
+            (-150_000, "1559-04-16", "1559-04-26"),
+            (-354_285, "0999-12-27", "1000-01-01"),
+            (-247_205, "1293-02-26", "1293-03-05"),
+            (-171_596, "1500-02-29", "1500-03-10"),
+        ] {
+            assert_eq!((legacy.date(days).as_str(), iso.date(days).as_str()), (want_legacy, want_iso));
+        }
+    }
+
+    #[test]
+    fn instants_are_shown_in_the_zone() {
+        let (tokyo, new_york) = (rules("Asia/Tokyo", true), rules("America/New_York", true));
+        assert_eq!(tokyo.timestamp(1_700_000_000_123, 1000), "2023-11-15 07:13:20.123");
+        assert_eq!(new_york.timestamp(1_700_000_000_123, 1000), "2023-11-14 17:13:20.123");
+        assert_eq!(tokyo.time(3_600_000), "10:00:00.000");
+        assert_eq!(new_york.time(3_600_000), "20:00:00.000");
+        let in_utc = TimeRules { date_in_utc: true, ..new_york.clone() };
+        assert_eq!((new_york.date(0).as_str(), in_utc.date(0).as_str()), ("1969-12-31", "1970-01-01"));
+        let utc = rules("UTC", true);
+        assert_eq!(utc.timestamp(-1, 1000), "1969-12-31 23:59:59.999");
+        assert_eq!(utc.timestamp(1_700_000_000_123_456, 1_000_000), "2023-11-14 22:13:20.123456");
+        assert_eq!(utc.time(86_399_999), "23:59:59.999");
+    }
+
+    #[test]
+    fn texts_with_offsets_are_instants() {
+        let micros = |text| parse_instant(text, 1_000_000);
+        assert_eq!(micros("2023-11-14T22:13:20.123456Z"), Some(1_700_000_000_123_456));
+        assert_eq!(micros("2023-11-15T07:13:20+09:00"), Some(1_700_000_000_000_000));
+        assert_eq!(micros("2023-11-14 22:13:20"), Some(1_700_000_000_000_000));
+        assert_eq!(micros("yesterday"), None);
+    }
+}

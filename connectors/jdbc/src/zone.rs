@@ -1,0 +1,83 @@
+//! Time zones by name: how far local time is from UTC at an instant.
+//!
+//! The IANA database is the system's where there is one, else the copy built into the binary.
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+
+/// A time zone; UTC by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Zone(Option<TimeZone>);
+
+impl Zone {
+    /// A zone by its IANA name, or an offset as `java.time.ZoneId` takes it: `+02:00`, `-5`, `UTC+1`, `GMT-03:30`, `Z`.
+    pub fn named(name: &str) -> Option<Self> {
+        let upper = name.to_ascii_uppercase();
+        let offset = ["UTC", "GMT", "UT"].iter().find_map(|p| upper.strip_prefix(p)).unwrap_or(&upper);
+        if matches!(offset, "" | "Z") && !name.is_empty() {
+            return Some(Self(None));
+        }
+        if let Some(seconds) = offset_seconds(offset) {
+            return Some(Self(Some(TimeZone::fixed(Offset::from_seconds(seconds).ok()?))));
+        }
+        TimeZone::get(name).ok().map(|zone| Self((zone != TimeZone::UTC).then_some(zone)))
+    }
+
+    /// Seconds that local time is ahead of UTC at that instant (seconds since 1970-01-01 UTC). Instants beyond the
+    /// years -9999 to 9999 count as the nearest inside.
+    pub fn offset_at(&self, epoch_seconds: i64) -> i64 {
+        let Some(zone) = &self.0 else { return 0 };
+        let limits = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+        let at = Timestamp::from_second(epoch_seconds.clamp(limits.0, limits.1)).unwrap_or_default();
+        i64::from(zone.to_offset(at).seconds())
+    }
+}
+
+/// Seconds of `+h`, `+hh`, `+hh:mm` or `+hhmm`; `None` if it is no offset.
+fn offset_seconds(text: &str) -> Option<i32> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None if digits.len() == 4 => digits.split_at_checked(2)?,
+        None => (digits, "0"),
+    };
+    let number = |s: &str, max: i32| s.parse::<i32>().ok().filter(|n| (0..=max).contains(n));
+    Some(sign * (number(hours, 18)? * 3600 + number(minutes, 59)? * 60))
+}
+
+/// The check of a key that holds a zone's name.
+pub fn check(name: &str) -> Result<(), String> {
+    match Zone::named(name) {
+        Some(_) => Ok(()),
+        None => Err("Invalid time zone: use UTC, an IANA name such as Europe/Vienna, or an offset such as +02:00".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Zone, check};
+
+    #[test]
+    fn zones_and_offsets_are_known_by_name() {
+        for (name, at, want) in [
+            ("UTC", 0, 0),
+            ("Z", 0, 0),
+            ("Asia/Tokyo", 0, 9 * 3600),
+            ("America/New_York", 1_700_000_000, -5 * 3600),
+            ("America/New_York", 1_690_000_000, -4 * 3600),
+            ("+02:00", 0, 7200),
+            ("GMT-03:30", 0, -12600),
+            ("UTC+1", 0, 3600),
+            ("Europe/Vienna", i64::MAX, 3600),
+        ] {
+            assert_eq!(Zone::named(name).unwrap().offset_at(at), want, "{name}");
+        }
+        for bad in ["Mars/Phobos", "", "+99:00", "+1:99"] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}
