@@ -7,4 +7,6 @@ pub mod catalog;
 pub mod dialect;
 pub mod driver;
 pub mod ident;
+pub mod sink;
 pub mod url;
+mod zone;

@@ -7,6 +7,7 @@ use connector_api::{Config, Reader, Report, Result};
 
 use super::keys::KEYS;
 use super::naming::Naming;
+use crate::driver::ConnectOptions;
 use crate::zone::Zone;
 
 /// The values of `pk.mode`.
@@ -84,7 +85,6 @@ pub struct SinkConfig {
     pub auto_evolve: bool,
     /// `TABLE`, `VIEW`, `PARTITIONED TABLE`.
     pub table_types: Vec<String>,
-    pub quote: bool,
     /// Most rows of one statement.
     pub batch_rows: usize,
     /// `max.retries`, if the user has set it.
@@ -102,8 +102,14 @@ impl SinkConfig {
         Ok(config.read(KEYS, Self::fill)?)
     }
 
+    /// How connecting is tried.
+    pub fn connect_options(&self) -> ConnectOptions {
+        let attempts = u32::try_from(self.connection_attempts).unwrap_or(u32::MAX);
+        ConnectOptions { attempts, backoff: self.connection_backoff, ..ConnectOptions::default() }
+    }
+
     pub(super) fn fill(r: &mut Reader<'_>) -> Self {
-        for key in ["connection.url", "connection.user", "connection.password", "dialect.name", "trim.sensitive.log"] {
+        for key in ["connection.url", "connection.user", "connection.password", "dialect.name", "quote.sql.identifiers", "trim.sensitive.log"] {
             r.text(key);
         }
         r.text("jdbc.credentials.provider.class");
@@ -138,7 +144,6 @@ impl SinkConfig {
             auto_create: r.bool("auto.create"),
             auto_evolve: r.bool("auto.evolve"),
             table_types: r.list("table.types").iter().map(|t| t.to_uppercase()).collect(),
-            quote: !matches!(r.text("quote.sql.identifiers").to_ascii_lowercase().as_str(), "never" | "false"),
             batch_rows: usize::try_from(r.unsigned("batch.size")).unwrap_or(usize::MAX).max(1),
             max_retries: r.is_set("max.retries").then(|| r.unsigned("max.retries")),
             retry_backoff: Duration::from_millis(r.unsigned("retry.backoff.ms")),
@@ -166,7 +171,13 @@ impl SinkConfig {
 /// What can be said of a configuration without a database: combinations that cannot work, and forms' values.
 pub fn check(config: &Config, report: &mut Report) {
     let Ok(sink) = SinkConfig::read(config) else { return };
-    report.recommended.push(("pk.mode".to_owned(), PK_MODES.iter().map(|&m| m.to_owned()).collect()));
+    if sink.delete_enabled {
+        report.recommend("pk.mode", vec![PkMode::RecordKey.name().to_owned()]);
+    }
+    if sink.pk_mode != PkMode::RecordKey {
+        report.recommend("delete.enabled", vec!["false".to_owned()]);
+        report.hide("delete.enabled");
+    }
     if sink.delete_enabled && sink.pk_mode != PkMode::RecordKey {
         for key in ["delete.enabled", "pk.mode"] {
             report.error(key, "Deletes are only supported for pk.mode record_key");
@@ -223,12 +234,11 @@ mod tests {
             ("insert.mode", "UPSERT"),
             ("primary.key.mode", "RECORD_VALUE"),
             ("primary.key.fields", "a, b"),
-            ("sql.quote.identifiers", "never"),
             ("flush.max.retries", "4"),
         ]))
         .unwrap();
         assert_eq!((sink.insert_mode, sink.pk_mode), (InsertMode::Upsert, PkMode::RecordValue));
-        assert_eq!((sink.pk_fields.as_slice(), sink.quote), (["a".to_owned(), "b".to_owned()].as_slice(), false));
+        assert_eq!(sink.pk_fields, ["a", "b"]);
         assert_eq!((sink.max_retries, sink.auto_create, sink.exactly_once), (Some(4), true, true));
     }
 

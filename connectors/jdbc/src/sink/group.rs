@@ -149,8 +149,8 @@ fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<R
     for (n, op) in ops.iter().enumerate().filter(|(n, _)| alive[*n]) {
         let class = match identity {
             Identity::Exact => keys.get(n).to_vec(),
-            // what is not ASCII may equal anything
-            _ if folded => keys.get(n).to_ascii_lowercase(),
+            // ASCII text is equal at most up to letter case, spaces and control characters; other text may equal anything
+            _ if folded => keys.get(n).iter().filter(|b| **b > b' ').map(u8::to_ascii_lowercase).collect(),
             _ => Vec::new(),
         };
         let level = match last.get(&class) {

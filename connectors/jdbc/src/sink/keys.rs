@@ -126,7 +126,8 @@ pub const KEYS: &[Key] = &[
         WRITES,
         "Whether a record without a value (a tombstone) deletes the row of its key. Needs `pk.mode=record_key`.",
     )
-    .form(Width::Short, "Enable deletes"),
+    .form(Width::Short, "Enable deletes")
+    .recommended(&["true", "false"]),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
         .check(Check::By(table_types))
         .importance(Importance::Low)
@@ -169,6 +170,7 @@ pub const KEYS: &[Key] = &[
     .check(Check::By(pk_mode))
     .importance(Importance::High)
     .form(Width::Medium, "Primary Key Mode")
+    .recommended(super::config::PK_MODES)
     .aliases(&["primary.key.mode"]),
     list(
         "pk.fields",
@@ -188,7 +190,8 @@ pub const KEYS: &[Key] = &[
     text("date.timezone", "DB_TIMEZONE", MAPPING, "Time zone in which Date values are written: that of `db.timezone`, or UTC.")
         .check(Check::OneOfIgnoreCase(&["DB_TIMEZONE", "UTC"]))
         .importance(Importance::Low)
-        .form(Width::Medium, "Time Zone used for Date"),
+        .form(Width::Medium, "Time Zone used for Date")
+        .recommended(&["db_timezone", "utc"]),
     list(
         "timestamp.fields.list",
         "",
@@ -199,7 +202,8 @@ pub const KEYS: &[Key] = &[
     text("timestamp.precision.mode", "MICROSECONDS", MAPPING, "Unit of the whole numbers in `timestamp.fields.list`.")
         .check(Check::OneOfIgnoreCase(&["MICROSECONDS", "NANOSECONDS"]))
         .importance(Importance::Low)
-        .form(Width::Medium, "Sink Timestamp Precision mode"),
+        .form(Width::Medium, "Sink Timestamp Precision mode")
+        .recommended(&["microseconds", "nanoseconds"]),
     text(
         "date.calendar.system",
         "LEGACY",
@@ -230,6 +234,7 @@ pub const KEYS: &[Key] = &[
         .form(Width::Short, "Auto-Evolve"),
     text("quote.sql.identifiers", "ALWAYS", DDL, "Whether names are quoted in SQL: ALWAYS or NEVER.")
         .form(Width::Medium, "Quote Identifiers")
+        .recommended(&["always", "never"])
         .aliases(&["sql.quote.identifiers", "quote.identifiers"]),
     flag("mssql.use.merge.holdlock", "true", DML, "Accepted so that existing configurations load; SQL Server is no target.")
         .importance(Importance::Low)
@@ -249,5 +254,6 @@ pub const KEYS: &[Key] = &[
         .aliases(&["flush.retry.delay.ms"]),
     flag("trim.sensitive.log", "false", "", "Accepted so that existing configurations load; row values are never logged.")
         .importance(Importance::Low)
-        .form(Width::None, "trim.sensitive.log"),
+        .form(Width::None, "trim.sensitive.log")
+        .order(-1),
 ];

@@ -66,7 +66,7 @@ impl Naming {
                 Ok(TableId { catalog: Some(std::mem::take(catalog)), schema: Some(std::mem::take(schema)), table })
             }
             (Database::MySql, _) => Err(bad("MariaDB and MySQL know two parts, database.table")),
-            (Database::Sqlite, _) => Err(bad("SQLite knows one part")),
+            (Database::Sqlite | Database::Postgres, _) => Err(bad("it has more parts than the database knows")),
         }
     }
 }

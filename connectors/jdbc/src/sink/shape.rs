@@ -116,7 +116,9 @@ fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[Column
              '{table}'"
         )));
     }
-    Ok(vec![Column { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: Slot::Value }])
+    // other records of the topic may have no value
+    let schema = Arc::new(Schema::clone(schema).optional(true));
+    Ok(vec![Column { name: Arc::from(name), schema, key: false, slot: Slot::Value }])
 }
 
 fn key_columns(

@@ -1,6 +1,7 @@
 //! MariaDB and MySQL: quoting, limits, error numbers.
 
 pub mod wire;
+pub mod writing;
 
 use connector_api::Kind;
 

@@ -1,0 +1,248 @@
+//! How MariaDB and MySQL are written to: column types, literals, ON DUPLICATE KEY UPDATE, the offsets table.
+
+use connector_api::{Type, Value};
+
+use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
+use super::super::Dialect;
+use super::MySql;
+
+/// The writing half for one server.
+#[derive(Clone, Copy, Debug)]
+pub struct MySqlWriting {
+    mariadb: bool,
+}
+
+impl MySqlWriting {
+    /// For a server of that version text.
+    pub fn new(server_version: &str) -> Self {
+        Self { mariadb: server_version.contains("MariaDB") }
+    }
+
+    /// Digits after the point that DECIMAL can have.
+    fn max_scale(self) -> i32 {
+        if self.mariadb { 38 } else { 30 }
+    }
+}
+
+/// Text that may be a key: up to 3,072 bytes of an index hold three of them.
+const KEY_TEXT: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+
+impl Writing for MySqlWriting {
+    fn dialect(&self) -> &'static dyn Dialect {
+        &MySql
+    }
+
+    /// READ COMMITTED takes no gap locks. Strict mode: a value that does not fit is an error, never cut in silence;
+    /// a zero in an AUTO_INCREMENT column stays a zero; a backslash in a literal is an escape.
+    fn session(&self) -> &'static [&'static str] {
+        &[
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "SET SESSION sql_mode = CONCAT(REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), \
+             ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')",
+            "SET SESSION idle_write_transaction_timeout = 30",
+        ]
+    }
+
+    fn surroundings(&self) -> &'static str {
+        "SELECT DATABASE(), NULL, @@max_allowed_packet"
+    }
+
+    /// Most collations ignore letter case and trailing spaces.
+    fn text_keys_are_exact(&self) -> bool {
+        false
+    }
+
+    fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        if column.instant && matches!(column.schema.ty, Type::Int64 | Type::String) {
+            return Some("DATETIME(6)".to_owned());
+        }
+        let ty = match Logical::of(column.schema) {
+            Logical::Decimal(scale) if scale > self.max_scale() => if column.key { KEY_TEXT } else { "TEXT" },
+            Logical::Decimal(scale) => return Some(format!("DECIMAL(65,{})", scale.max(0))),
+            Logical::Date => "DATE",
+            Logical::Time => "TIME(3)",
+            Logical::Timestamp => "DATETIME(3)",
+            Logical::None => match column.schema.ty {
+                Type::Int8 | Type::Boolean => "TINYINT",
+                Type::Int16 => "SMALLINT",
+                Type::Int32 => "INT",
+                Type::Int64 => "BIGINT",
+                Type::Float32 => "FLOAT",
+                Type::Float64 => "DOUBLE",
+                Type::String if column.key => KEY_TEXT,
+                Type::String => "TEXT",
+                Type::Bytes => "VARBINARY(1024)",
+                Type::Array | Type::Map | Type::Struct => return None,
+            },
+        };
+        Some(ty.to_owned())
+    }
+
+    fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
+        if let Some(text) = column.default_time {
+            out.push('\'');
+            out.push_str(text);
+            out.push('\'');
+            return Some(());
+        }
+        match value {
+            Value::Bool(flag) => out.push(if *flag { '1' } else { '0' }),
+            Value::Text(text) => {
+                out.push('\'');
+                for c in text.chars() {
+                    if matches!(c, '\'' | '\\') {
+                        out.push(c);
+                    }
+                    out.push(c);
+                }
+                out.push('\'');
+            }
+            Value::Bytes(bytes) => {
+                out.push_str("X'");
+                hex(bytes, out);
+                out.push('\'');
+            }
+            other => numeric_literal(other, out)?,
+        }
+        Some(())
+    }
+
+    /// MySQL takes a default of TEXT and BLOB only as an expression in brackets (since 8.0.13).
+    fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        let mut literal = String::new();
+        self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
+        let text = self.column_type(column).is_some_and(|ty| ty == "TEXT");
+        Some(if text && !self.mariadb { format!("DEFAULT ({literal})") } else { format!("DEFAULT {literal}") })
+    }
+
+    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
+        let adds: Vec<_> = definitions.iter().map(|d| format!("ADD {d}")).collect();
+        vec![format!("ALTER TABLE {table}\n{}", adds.join(",\n"))]
+    }
+
+    /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key column to NULL,
+    /// which strict mode refuses (error 1048), when the row found is another key's.
+    fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String) {
+        out.push_str(" ON DUPLICATE KEY UPDATE ");
+        let values = columns.all.iter().filter(|c| !columns.keys.contains(c));
+        let mut set: Vec<String> = values.map(|c| MySql.quoted(c)).map(|c| format!("{c}=VALUES({c})")).collect();
+        if let Some(first) = columns.keys.first().map(|k| MySql.quoted(k)) {
+            if guard {
+                let same: Vec<_> =
+                    columns.keys.iter().map(|k| MySql.quoted(k)).map(|k| format!("{k}<=>VALUES({k})")).collect();
+                set.insert(0, format!("{first}=IF({},{first},NULL)", same.join(" AND ")));
+            } else if set.is_empty() {
+                set.push(format!("{first}={first}"));
+            }
+        }
+        out.push_str(&set.join(","));
+    }
+
+    fn ledger(&self) -> &'static LedgerSql {
+        &LEDGER
+    }
+}
+
+const LEDGER: LedgerSql = LedgerSql {
+    create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+             sink VARCHAR(255) NOT NULL COMMENT 'connector',\n\
+             topic VARCHAR(249) NOT NULL,\n\
+             partition_id INT NOT NULL,\n\
+             next_offset BIGINT NOT NULL COMMENT 'next record to read; -1: none yet',\n\
+             epoch BIGINT NOT NULL COMMENT 'one more with each owner',\n\
+             owner VARCHAR(255) NOT NULL COMMENT 'task that wrote last',\n\
+             session_id BIGINT NULL COMMENT 'its CONNECTION_ID()',\n\
+             updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),\n\
+             PRIMARY KEY (sink, topic, partition_id)\n\
+             ) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+    seed: "INSERT IGNORE INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
+           VALUES (?, ?, ?, -1, 0, '')",
+    session: "CONNECTION_ID()",
+    lock: " FOR UPDATE",
+    short_wait: &["SET SESSION innodb_lock_wait_timeout = 1"],
+    usual_wait: &["SET SESSION innodb_lock_wait_timeout = DEFAULT"],
+    own_session: "SELECT 1 FROM information_schema.PROCESSLIST \
+                  WHERE ID = ? AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
+    end_session: "KILL CONNECTION {}",
+};
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Schema, Type, Value};
+
+    use super::{ColumnSpec, Columns, MySqlWriting, Writing};
+    use crate::dialect::writing::Upsert;
+    use crate::ident::TableId;
+
+    const MARIADB: MySqlWriting = MySqlWriting { mariadb: true };
+
+    fn spec<'a>(name: &'a str, schema: &'a Schema, key: bool) -> ColumnSpec<'a> {
+        ColumnSpec { name, schema, key, instant: false, default_time: None }
+    }
+
+    #[test]
+    fn a_table_is_created_as_the_peers_do() {
+        let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
+        let schemas = [
+            Schema::of(Type::Int32),
+            Schema::of(Type::Int64),
+            Schema::of(Type::String).optional(true),
+            with(Schema::date(), Value::I32(11_396)),
+            Schema::decimal(4).optional(true),
+            with(Schema::of(Type::Boolean), Value::Bool(true)),
+            with(Schema::of(Type::String), Value::Text("it's \\ 50%".into())),
+            Schema::decimal(-2),
+            Schema::decimal(60),
+        ];
+        let mut columns: Vec<_> =
+            ["c1", "c2", "c3", "c4", "c5", "c6", "c`7", "c8", "c9"].iter().zip(&schemas).map(|(n, s)| spec(n, s, false)).collect();
+        columns[0].key = true;
+        columns[3].default_time = Some("2001-03-15");
+        assert_eq!(
+            MARIADB.create_table(&TableId::in_catalog("d", "t"), &columns).unwrap(),
+            "CREATE TABLE IF NOT EXISTS `d`.`t` (\n`c1` INT NOT NULL,\n`c2` BIGINT NOT NULL,\n`c3` TEXT NULL,\n\
+             `c4` DATE DEFAULT '2001-03-15',\n`c5` DECIMAL(65,4) NULL,\n`c6` TINYINT DEFAULT 1,\n\
+             `c``7` TEXT DEFAULT 'it''s \\\\ 50%',\n`c8` DECIMAL(65,0) NOT NULL,\n`c9` TEXT NOT NULL,\nPRIMARY KEY(`c1`))"
+        );
+        let nested = Schema::array(Schema::of(Type::Int32));
+        let text = MARIADB.create_table(&TableId::bare("t"), &[spec("a", &nested, false)]).unwrap_err();
+        assert!(text.starts_with("null (ARRAY) type doesn't have a mapping to the SQL database column type"), "{text}");
+    }
+
+    #[test]
+    fn keys_that_are_text_have_a_length() {
+        let text = Schema::of(Type::String);
+        let ty = MARIADB.column_type(&spec("k", &text, true)).unwrap();
+        assert_eq!(ty, "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
+    }
+
+    #[test]
+    fn statements_of_every_mode() {
+        let table = TableId::in_catalog("d", "t");
+        let both = Columns { keys: &["k", "k2"], all: &["k", "k2", "a"] };
+        let only_keys = Columns { keys: &["k"], all: &["k"] };
+        for (seen, want) in [
+            (MARIADB.insert(&table, both, 2, None), "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?),(?,?,?)"),
+            (
+                MARIADB.insert(&table, both, 1, Some(Upsert::Plain)),
+                "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?) ON DUPLICATE KEY UPDATE `a`=VALUES(`a`)",
+            ),
+            (
+                MARIADB.insert(&table, only_keys, 1, Some(Upsert::Plain)),
+                "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=`k`",
+            ),
+            (
+                MARIADB.insert(&table, only_keys, 1, Some(Upsert::Guarded)),
+                "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=IF(`k`<=>VALUES(`k`),`k`,NULL)",
+            ),
+            (MARIADB.update(&table, both), "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?"),
+            (MARIADB.delete(&table, &["k"], 3), "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)"),
+            (
+                MARIADB.delete(&table, &["k", "k2"], 2),
+                "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)",
+            ),
+        ] {
+            assert_eq!(seen, want);
+        }
+    }
+}

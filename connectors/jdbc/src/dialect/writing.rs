@@ -1,0 +1,276 @@
+//! The writing half of a dialect: DDL, and the statements that change rows. Pure text.
+//!
+//! What databases share stands here; each writes its own types, literals and upsert.
+
+use std::fmt::Write as _;
+
+use connector_api::{Schema, Type, Value, logical};
+
+use super::Dialect;
+use crate::ident::TableId;
+use crate::url::Database;
+
+/// A column to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnSpec<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Schema of its values.
+    pub schema: &'a Schema,
+    /// Whether it is part of the primary key.
+    pub key: bool,
+    /// Whether it holds points in time whatever its schema says (`timestamp.fields.list`).
+    pub instant: bool,
+    /// The default as SQL's text, of date-times only; others come from the schema.
+    pub default_time: Option<&'a str>,
+}
+
+/// Columns of a statement: those of the key, and the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    /// Key columns.
+    pub keys: &'a [&'a str],
+    /// All columns in the order their values are bound.
+    pub all: &'a [&'a str],
+}
+
+/// SQL of the offsets table, see `sink::ledger`.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerSql {
+    /// Makes the table.
+    pub create: &'static str,
+    /// Adds a row for a partition if there is none: sink, topic, partition.
+    pub seed: &'static str,
+    /// An expression for the number of the session.
+    pub session: &'static str,
+    /// At the end of a SELECT: waits for and takes the row locks.
+    pub lock: &'static str,
+    /// Before claiming: how long to wait for a lock.
+    pub short_wait: &'static [&'static str],
+    /// After claiming.
+    pub usual_wait: &'static [&'static str],
+    /// Whether a session of that number is the same user's: returns a row if so.
+    pub own_session: &'static str,
+    /// Ends a session; `{}` is its number.
+    pub end_session: &'static str,
+}
+
+/// How one database is written to.
+pub trait Writing: Send + Sync {
+    /// Quoting, placeholders and limits.
+    fn dialect(&self) -> &'static dyn Dialect;
+
+    /// Statements for a new session. Those that fail are for other versions of the server.
+    fn session(&self) -> &'static [&'static str];
+
+    /// A query for the session's current catalog and schema, and the most bytes of a statement; each may be NULL.
+    fn surroundings(&self) -> &'static str;
+
+    /// Whether text keys are equal only when their bytes are, whatever the column.
+    fn text_keys_are_exact(&self) -> bool;
+
+    /// The type of a new column. `None`: there is none for values of that schema.
+    fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String>;
+
+    /// Appends a schema's default as a literal. `None` where it cannot be one.
+    fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()>;
+
+    /// `ALTER TABLE` statements that add columns, whose definitions are given.
+    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String>;
+
+    /// Appends what makes an INSERT of those columns an upsert. `guard`: a row that collides with another key on a
+    /// further unique index must fail, not change the row it collides with.
+    fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String);
+
+    /// The offsets table.
+    fn ledger(&self) -> &'static LedgerSql;
+
+    /// Whether the default of a column can be written down: `DEFAULT` and the literal in this database's brackets.
+    fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        let mut literal = String::new();
+        self.literal(column, column.schema.default.as_ref()?, &mut literal)?;
+        Some(format!("DEFAULT {literal}"))
+    }
+
+    /// Name, type, default and nullability of a column: a default makes it nullable, as Kafka Connect's sinks do.
+    /// Errors: the text, when its schema has no type.
+    fn column(&self, column: &ColumnSpec<'_>) -> Result<String, String> {
+        let Some(ty) = self.column_type(column) else {
+            return Err(format!(
+                "{} ({}) type doesn't have a mapping to the SQL database column type (column {})",
+                column.schema.name.as_deref().unwrap_or("null"),
+                column.schema.ty.name(),
+                column.name,
+            ));
+        };
+        let nullability = match self.default_clause(column) {
+            _ if column.key => "NOT NULL".to_owned(),
+            Some(default) => default,
+            None if column.schema.optional || column.schema.default.is_some() => "NULL".to_owned(),
+            None => "NOT NULL".to_owned(),
+        };
+        Ok(format!("{} {ty} {nullability}", self.dialect().quoted(column.name)))
+    }
+
+    /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see [`Writing::column`].
+    fn create_table(&self, table: &TableId, columns: &[ColumnSpec<'_>]) -> Result<String, String> {
+        let mut lines = columns.iter().map(|c| self.column(c)).collect::<Result<Vec<_>, _>>()?;
+        let keys: Vec<_> = columns.iter().filter(|c| c.key).map(|c| self.dialect().quoted(c.name)).collect();
+        if !keys.is_empty() {
+            lines.push(format!("PRIMARY KEY({})", keys.join(",")));
+        }
+        Ok(format!("CREATE TABLE IF NOT EXISTS {} (\n{})", self.dialect().table(table), lines.join(",\n")))
+    }
+
+    /// Inserts `rows` rows; with `upsert` rows that are there are changed.
+    fn insert(&self, table: &TableId, columns: Columns<'_>, rows: usize, upsert: Option<Upsert>) -> String {
+        let mut out = String::with_capacity(64 + columns.all.len() * (16 + 4 * rows));
+        out.push_str("INSERT INTO ");
+        out.push_str(&self.dialect().table(table));
+        out.push('(');
+        self.names(columns.all, &mut out);
+        out.push_str(") VALUES");
+        let mut number = 0;
+        for row in 0..rows {
+            out.push_str(if row == 0 { "(" } else { ",(" });
+            self.placeholders(columns.all.len(), &mut number, &mut out);
+            out.push(')');
+        }
+        if let Some(upsert) = upsert {
+            self.on_conflict(columns, upsert == Upsert::Guarded, &mut out);
+        }
+        out
+    }
+
+    /// Changes the row of one key: the values' parameters come first, then the key's.
+    fn update(&self, table: &TableId, columns: Columns<'_>) -> String {
+        let mut out = format!("UPDATE {} SET ", self.dialect().table(table));
+        let mut number = 0;
+        let values: Vec<_> = columns.all.iter().filter(|c| !columns.keys.contains(c)).copied().collect();
+        // nothing but keys: touch the row without changing it
+        let set = if values.is_empty() { columns.keys } else { &values };
+        self.equalities(set, ",", &mut number, &mut out);
+        out.push_str(" WHERE ");
+        self.equalities(columns.keys, " AND ", &mut number, &mut out);
+        out
+    }
+
+    /// Deletes the rows of `rows` keys.
+    fn delete(&self, table: &TableId, keys: &[&str], rows: usize) -> String {
+        let mut out = format!("DELETE FROM {} WHERE ", self.dialect().table(table));
+        let mut number = 0;
+        if let [key] = keys {
+            self.dialect().quote(key, &mut out);
+            out.push_str(" IN (");
+            self.placeholders(rows, &mut number, &mut out);
+            out.push(')');
+            return out;
+        }
+        for row in 0..rows {
+            out.push_str(if row == 0 { "(" } else { " OR (" });
+            self.equalities(keys, " AND ", &mut number, &mut out);
+            out.push(')');
+        }
+        out
+    }
+
+    /// Appends names in quotes, separated by commas.
+    fn names(&self, names: &[&str], out: &mut String) {
+        for (n, name) in names.iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            self.dialect().quote(name, out);
+        }
+    }
+
+    /// Appends `count` placeholders, numbered on from `number`.
+    fn placeholders(&self, count: usize, number: &mut usize, out: &mut String) {
+        for n in 0..count {
+            if n > 0 {
+                out.push(',');
+            }
+            *number += 1;
+            self.dialect().placeholder(*number, out);
+        }
+    }
+
+    /// Appends `a=?` for each name.
+    fn equalities(&self, names: &[&str], separator: &str, number: &mut usize, out: &mut String) {
+        for (n, name) in names.iter().enumerate() {
+            if n > 0 {
+                out.push_str(separator);
+            }
+            self.dialect().quote(name, out);
+            out.push('=');
+            self.placeholders(1, number, out);
+        }
+    }
+}
+
+/// How rows that are there are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Upsert {
+    /// The primary key is the only unique index.
+    Plain,
+    /// There are others, on which a row must not collide.
+    Guarded,
+}
+
+/// The writing half for a server. `None` for a database that has none yet.
+pub fn of(database: Database, server_version: &str) -> Option<Box<dyn Writing>> {
+    match database {
+        Database::MySql => Some(Box::new(super::mysql::writing::MySqlWriting::new(server_version))),
+        Database::Postgres | Database::Sqlite => None,
+    }
+}
+
+/// A schema's default as a number's digits, where it is a number.
+pub(super) fn numeric_literal(value: &Value, out: &mut String) -> Option<()> {
+    match value {
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => write!(out, "{}", value.as_i64()?),
+        Value::F32(n) if n.is_finite() => write!(out, "{n:?}"),
+        Value::F64(n) if n.is_finite() => write!(out, "{n:?}"),
+        Value::Decimal(n) => write!(out, "{n}"),
+        _ => return None,
+    }
+    .ok()
+}
+
+/// Appends bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
+        // writing to a String cannot fail
+        let _ = write!(out, "{byte:02X}");
+    }
+}
+
+/// Which of Connect's logical types a schema is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logical {
+    /// Decimal of that scale.
+    Decimal(i32),
+    /// Date.
+    Date,
+    /// Time.
+    Time,
+    /// Timestamp.
+    Timestamp,
+    /// None of them.
+    None,
+}
+
+impl Logical {
+    /// Of a schema.
+    pub fn of(schema: &Schema) -> Self {
+        match (schema.name.as_deref(), schema.ty) {
+            (Some(logical::DECIMAL), Type::Bytes) => {
+                Self::Decimal(schema.get_param(logical::SCALE).and_then(|s| s.parse().ok()).unwrap_or(0))
+            }
+            (Some(logical::DATE), Type::Int32) => Self::Date,
+            (Some(logical::TIME), Type::Int32) => Self::Time,
+            (Some(logical::TIMESTAMP), Type::Int64) => Self::Timestamp,
+            _ => Self::None,
+        }
+    }
+}

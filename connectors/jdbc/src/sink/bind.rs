@@ -1,0 +1,253 @@
+//! How the values of one column become parameters: decided once per shape and table, then applied to every record.
+//!
+//! Pure. Text and bytes are borrowed from the record; decimals and points in time become SQL's texts.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use connector_api::{Error, Result, Schema, SinkRecord, Type, Value};
+
+use super::config::{SinkConfig, TimeRules};
+use super::group::Identity;
+use super::shape::{Column, Slot};
+use super::time::parse_instant;
+use crate::catalog::ColumnMeta;
+use crate::dialect::writing::Logical;
+use crate::driver::Param;
+
+/// One column's values.
+#[derive(Clone, Debug)]
+pub struct Binder {
+    /// The column's name in the table.
+    pub name: Arc<str>,
+    slot: Slot,
+    kind: Kind,
+    /// What a null is replaced with.
+    default: Option<Value>,
+    /// Whether the column holds more digits than a 32-bit float.
+    wide_float: bool,
+    time: Arc<TimeRules>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Date,
+    Time,
+    Timestamp,
+    /// Named in `timestamp.fields.list`.
+    Instant,
+}
+
+impl Binder {
+    /// For a column of a shape; `meta` is the table's column.
+    pub fn new(config: &SinkConfig, time: &Arc<TimeRules>, column: &Column, meta: Option<&ColumnMeta>) -> Self {
+        let instant = !column.key && config.time.fields.contains(&*column.name);
+        let kind = match Logical::of(&column.schema) {
+            Logical::Date => Kind::Date,
+            Logical::Time => Kind::Time,
+            Logical::Timestamp => Kind::Timestamp,
+            Logical::Decimal(_) | Logical::None if instant => Kind::Instant,
+            Logical::Decimal(_) | Logical::None => Kind::Plain,
+        };
+        let replace = column.key || config.replace_null;
+        Self {
+            name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
+            slot: column.slot,
+            kind,
+            default: column.schema.default.clone().filter(|_| replace),
+            wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
+            time: Arc::clone(time),
+        }
+    }
+
+    /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
+    pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
+        let value = match self.slot {
+            Slot::Topic => return Ok(Param::Text(Cow::Borrowed(&record.record.topic))),
+            Slot::Partition => return Ok(Param::I64(i64::from(record.at.partition))),
+            Slot::Offset => return Ok(Param::I64(record.at.offset)),
+            Slot::Key => &record.record.key.value,
+            Slot::Value => &record.record.value.value,
+            Slot::KeyField(n) => self.field(&record.record.key.value, n)?,
+            Slot::ValueField(n) => self.field(&record.record.value.value, n)?,
+        };
+        match (value, &self.default) {
+            (Value::Null, Some(default)) => self.bound(default),
+            _ => self.bound(value),
+        }
+    }
+
+    fn field<'a>(&self, of: &'a Value, n: usize) -> Result<&'a Value> {
+        match of {
+            Value::Struct(fields) => fields.get(n).ok_or_else(|| self.wrong("its struct has too few fields")),
+            _ => Err(self.wrong("its value is no struct although its schema says so")),
+        }
+    }
+
+    fn bound<'a>(&self, value: &'a Value) -> Result<Param<'a>> {
+        let text = |text: String| Ok(Param::Text(Cow::Owned(text)));
+        if self.kind != Kind::Plain && !value.is_null() {
+            return match (self.kind, value.as_i64(), value) {
+                (Kind::Date, Some(days), _) => text(self.time.date(days)),
+                (Kind::Time, Some(millis), _) => text(self.time.time(millis)),
+                (Kind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
+                (Kind::Instant, Some(units), _) => text(self.time.timestamp(units, self.time.units_per_second)),
+                (Kind::Instant, None, Value::Text(iso)) => self.instant(iso),
+                _ => Err(self.wrong("its value does not fit its schema's logical type")),
+            };
+        }
+        Ok(match value {
+            Value::Null => Param::Null,
+            Value::Bool(flag) => Param::Bool(*flag),
+            Value::I8(n) => Param::I64(i64::from(*n)),
+            Value::I16(n) => Param::I64(i64::from(*n)),
+            Value::I32(n) => Param::I64(i64::from(*n)),
+            Value::I64(n) => Param::I64(*n),
+            Value::F32(n) if self.wide_float => Param::F64(widened(*n)),
+            Value::F32(n) => Param::F32(*n),
+            Value::F64(n) => Param::F64(*n),
+            Value::Decimal(n) => Param::Text(Cow::Owned(n.to_string())),
+            Value::Text(text) => Param::Text(Cow::Borrowed(text)),
+            Value::Bytes(bytes) => Param::Bytes(Cow::Borrowed(bytes)),
+            Value::Array(_) => return Err(self.wrong("Unsupported source data type: ARRAY")),
+            Value::Map(_) => return Err(self.wrong("Unsupported source data type: MAP")),
+            Value::Struct(_) => return Err(self.wrong("Unsupported source data type: STRUCT")),
+        })
+    }
+
+    fn instant(&self, text: &str) -> Result<Param<'static>> {
+        let per_second = self.time.units_per_second;
+        let units = text.trim().parse().ok().or_else(|| parse_instant(text, per_second));
+        match units {
+            Some(units) => Ok(Param::Text(Cow::Owned(self.time.timestamp(units, per_second)))),
+            None => Err(self.wrong("timestamp.fields.list names it, but its text is neither digits nor an ISO 8601 time")),
+        }
+    }
+
+    fn wrong(&self, why: &str) -> Error {
+        Error::record(format!("column {}: {why}", self.name))
+    }
+}
+
+/// The 64-bit float with the same shortest decimal text, so that 0.1 stays 0.1.
+fn widened(n: f32) -> f64 {
+    n.to_string().parse().unwrap_or_else(|_| f64::from(n))
+}
+
+/// When two values of a key column are the same to the database. Numbers with fractions and points in time may be
+/// rounded by the column, so nothing is known of them.
+pub fn identity(schema: &Schema, text_is_exact: bool) -> Identity {
+    match (Logical::of(schema), schema.ty) {
+        (Logical::Date, _) => Identity::Exact,
+        (Logical::None, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::Boolean) => Identity::Exact,
+        (Logical::None, Type::String) if !text_is_exact => Identity::Text,
+        (Logical::None, Type::String | Type::Bytes) => Identity::Exact,
+        _ => Identity::Unknown,
+    }
+}
+
+/// Appends a key column's parameter so that unequal values have unequal bytes. Where numbers are `ordered`, their bytes
+/// sort as they do; otherwise everything but text is ASCII.
+pub fn key_bytes(param: &Param<'_>, ordered: bool, out: &mut Vec<u8>) {
+    match param {
+        Param::Null => out.push(1),
+        Param::Bool(flag) => return key_bytes(&Param::I64(i64::from(*flag)), ordered, out),
+        Param::I64(n) if ordered => out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes()),
+        Param::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
+        Param::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
+        Param::F32(n) => out.extend_from_slice(n.to_string().as_bytes()),
+        Param::F64(n) => out.extend_from_slice(n.to_string().as_bytes()),
+        Param::Text(text) => escaped(text.as_bytes(), out),
+        Param::Bytes(bytes) => escaped(bytes, out),
+    }
+    out.extend_from_slice(&[0, 0]);
+}
+
+/// Two zeros end a value, so one inside is followed by a one.
+fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
+    for part in bytes.split_inclusive(|b| *b == 0) {
+        out.extend_from_slice(part);
+        if part.last() == Some(&0) {
+            out.push(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Config, Datum, Decimal, Record, Schema, SinkRecord, TopicOffset, Type, Value};
+
+    use super::super::config::SinkConfig;
+    use super::super::shape::{Column, Slot};
+    use super::{Binder, Param, key_bytes};
+
+    fn record(value: Value) -> SinkRecord {
+        let topic: Arc<str> = Arc::from("t");
+        SinkRecord {
+            record: Record {
+                topic: Arc::clone(&topic),
+                partition: Some(3),
+                key: Datum::NONE,
+                value: Datum { schema: None, value: Value::Struct([value].into()) },
+                timestamp_ms: None,
+                headers: Vec::new(),
+            },
+            at: TopicOffset { topic, partition: 3, offset: 42 },
+        }
+    }
+
+    #[test]
+    fn every_type_becomes_its_parameter() {
+        let config = Config::from([
+            ("connection.url", "jdbc:mysql://h/d"),
+            ("timestamp.fields.list", "at"),
+            ("timestamp.precision.mode", "nanoseconds"),
+        ]);
+        let config = SinkConfig::read(&config).unwrap();
+        let time = Arc::new(config.time.clone());
+        let text = |t: &'static str| Param::Text(t.into());
+        let decimal = Value::Decimal(Box::new(Decimal::parse("-12.50").unwrap()));
+        let with_default = Schema { default: Some(Value::I32(7)), ..Schema::of(Type::Int32).optional(true) };
+        for (name, schema, value, want) in [
+            ("a", Schema::of(Type::Int8), Value::I8(-1), Param::I64(-1)),
+            ("a", Schema::of(Type::Float32), Value::F32(0.5), Param::F32(0.5)),
+            ("a", Schema::of(Type::Boolean), Value::Bool(true), Param::Bool(true)),
+            ("a", Schema::of(Type::String), Value::Text("x".into()), text("x")),
+            ("a", Schema::decimal(2), decimal, text("-12.50")),
+            ("a", Schema::date(), Value::I32(0), text("1970-01-01")),
+            ("a", Schema::time(), Value::I32(1), text("00:00:00.001")),
+            ("a", Schema::timestamp(), Value::I64(1), text("1970-01-01 00:00:00.001")),
+            ("at", Schema::of(Type::Int64), Value::I64(1_000_000_001), text("1970-01-01 00:00:01.000000001")),
+            ("at", Schema::of(Type::String), Value::Text("1000000001".into()), text("1970-01-01 00:00:01.000000001")),
+            ("at", Schema::of(Type::String), Value::Text("1970-01-01T00:00:01Z".into()), text("1970-01-01 00:00:01.000000000")),
+            ("a", with_default, Value::Null, Param::I64(7)),
+            ("a", Schema::timestamp().optional(true), Value::Null, Param::Null),
+        ] {
+            let column = Column { name: Arc::from(name), schema: Arc::new(schema), key: false, slot: Slot::ValueField(0) };
+            let binder = Binder::new(&config, &time, &column, None);
+            let record = record(value);
+            assert_eq!(binder.param(&record).unwrap(), want);
+        }
+        let nested = Column { name: Arc::from("n"), schema: Arc::new(Schema::of(Type::Struct)), key: false, slot: Slot::ValueField(0) };
+        let record = record(Value::Struct([].into()));
+        let error = Binder::new(&config, &time, &nested, None).param(&record).unwrap_err().to_string();
+        assert_eq!(error, "column n: Unsupported source data type: STRUCT");
+    }
+
+    #[test]
+    fn key_bytes_are_unique_and_numbers_sort() {
+        let bytes = |params: &[Param<'_>], ordered| {
+            let mut out = Vec::new();
+            params.iter().for_each(|p| key_bytes(p, ordered, &mut out));
+            out
+        };
+        let text = |t: &'static str| Param::Text(t.into());
+        assert_ne!(bytes(&[text("a\0"), text("b")], false), bytes(&[text("a"), text("\0b")], false));
+        assert_ne!(bytes(&[text("")], false), bytes(&[Param::Null], false));
+        let sorted = [i64::MIN, -1, 0, 1, i64::MAX].map(|n| bytes(&[Param::I64(n)], true));
+        assert!(sorted.is_sorted());
+    }
+}

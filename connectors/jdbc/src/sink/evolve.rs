@@ -1,0 +1,201 @@
+//! What a table lacks for a record's shape: the DDL that mends it, or the text that says why it may not be mended.
+//!
+//! Pure. The texts are those that users of the peers' sinks search for.
+
+use connector_api::{Error, Result, Schema, Value};
+
+use super::config::{SinkConfig, TimeRules};
+use super::shape::{Column, Shape};
+use crate::catalog::TableMeta;
+use crate::dialect::writing::{ColumnSpec, Logical, Writing};
+use crate::ident::TableId;
+
+/// The statements that make the table fit the shape; none if it does. `table` is the full name.
+/// Errors: `Record`, because other records may fit.
+pub fn changes(
+    config: &SinkConfig,
+    writing: &dyn Writing,
+    table: &TableId,
+    meta: Option<&TableMeta>,
+    shape: &Shape,
+) -> Result<Vec<String>> {
+    let Some(meta) = meta.filter(|m| is_target(config, m)) else {
+        if !config.auto_create {
+            return Err(Error::record(format!("Table {} is missing and auto-creation is disabled", shown(table))));
+        }
+        let times = default_times(&config.time, &shape.columns);
+        return writing.create_table(table, &specs(config, &shape.columns, &times)).map(|sql| vec![sql]).map_err(Error::record);
+    };
+    let missing: Vec<_> = shape.columns.iter().filter(|c| meta.column(&c.name).is_none()).cloned().collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    refuse(config, &meta.id, meta.is_view, &missing)?;
+    let times = default_times(&config.time, &missing);
+    let definitions = specs(config, &missing, &times).iter().map(|c| writing.column(c)).collect::<Result<Vec<_>, _>>();
+    let definitions = definitions.map_err(Error::record)?;
+    Ok(writing.add_columns(&writing.dialect().table(&meta.id), &definitions))
+}
+
+/// Whether a relation of that kind counts as a target.
+pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
+    let has = |ty: &str| config.table_types.iter().any(|t| t == ty);
+    if meta.is_view { has("VIEW") } else { has("TABLE") || has("PARTITIONED TABLE") }
+}
+
+fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column]) -> Result<()> {
+    let (kind, table) = (if is_view { "VIEW" } else { "TABLE" }, shown(table));
+    if let Some(required) = missing.iter().find(|c| c.key || !c.schema.optional && c.schema.default.is_none()) {
+        return Err(Error::record(format!(
+            "Cannot ALTER {kind} {table} to add missing field {}, as the field is not optional and does not have a \
+             default value",
+            described(required)
+        )));
+    }
+    let fields = || missing.iter().map(described).collect::<Vec<_>>().join(", ");
+    if is_view {
+        let fields = fields();
+        return Err(Error::record(format!("View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported")));
+    }
+    if !config.auto_evolve {
+        return Err(Error::record(format!(
+            "Table {table} is missing fields ([{}]) and auto-evolution is disabled",
+            fields()
+        )));
+    }
+    Ok(())
+}
+
+/// A table's name as the peers' texts show it on every database.
+pub fn shown(table: &TableId) -> String {
+    table.parts().map(|part| format!("\"{part}\"")).collect::<Vec<_>>().join(".")
+}
+
+/// A field as the peers' texts show it.
+fn described(column: &Column) -> String {
+    let ty = column.schema.ty.name();
+    let schema = column.schema.name.as_ref().map_or_else(|| ty.to_owned(), |name| format!("{name}:{ty}"));
+    format!("SinkRecordField{{schema=Schema{{{schema}}}, name='{}', isPrimaryKey={}}}", column.name, column.key)
+}
+
+fn specs<'a>(config: &SinkConfig, columns: &'a [Column], times: &'a [Option<String>]) -> Vec<ColumnSpec<'a>> {
+    let spec = |(column, time): (&'a Column, &'a Option<String>)| ColumnSpec {
+        name: &column.name,
+        schema: &column.schema,
+        key: column.key,
+        instant: !column.key && config.time.fields.contains(&*column.name),
+        default_time: time.as_deref(),
+    };
+    columns.iter().zip(times).map(spec).collect()
+}
+
+fn default_times(time: &TimeRules, columns: &[Column]) -> Vec<Option<String>> {
+    columns.iter().map(|c| default_time(time, &c.schema)).collect()
+}
+
+/// The default of a date or time column as SQL's text.
+fn default_time(time: &TimeRules, schema: &Schema) -> Option<String> {
+    let number = schema.default.as_ref().and_then(Value::as_i64)?;
+    match Logical::of(schema) {
+        Logical::Date => Some(time.date(number)),
+        Logical::Time => Some(time.time(number)),
+        Logical::Timestamp => Some(time.timestamp(number, 1000)),
+        Logical::Decimal(_) | Logical::None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Config, Datum, Field, Schema, Type, Value};
+
+    use super::super::config::SinkConfig;
+    use super::super::shape::{Shape, shape};
+    use super::changes;
+    use crate::catalog::{ColumnMeta, TableMeta};
+    use crate::dialect::writing;
+    use crate::ident::TableId;
+    use crate::url::Database;
+
+    fn config(pairs: &[(&str, &str)]) -> SinkConfig {
+        let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("name", "s")]);
+        for (k, v) in pairs {
+            config.set(*k, *v);
+        }
+        SinkConfig::read(&config).unwrap()
+    }
+
+    fn shape_of(config: &SinkConfig, fields: Vec<Field>) -> Shape {
+        let nulls = vec![Value::Null; fields.len()].into();
+        let value = Datum::new(Schema::structure(None, fields).into(), Value::Struct(nulls));
+        shape(config, "t", &Datum::NONE, &value).unwrap()
+    }
+
+    fn table(names: &[&str]) -> TableMeta {
+        let column = |name: &&str| ColumnMeta { name: (*name).to_owned(), ..ColumnMeta::default() };
+        TableMeta {
+            id: TableId::in_catalog("d", "t"),
+            columns: names.iter().map(column).collect(),
+            primary_key: Vec::new(),
+            unique: Vec::new(),
+            is_view: false,
+            rows_estimated: None,
+        }
+    }
+
+    #[test]
+    fn missing_tables_and_columns_are_made_or_refused() {
+        let id = Field::new("id", Schema::of(Type::Int32));
+        let age = Field::new("age", Schema::of(Type::Int32).optional(true));
+        let level = Field::new("n", Schema { default: Some(Value::I32(42)), ..Schema::of(Type::Int32) });
+        let at = Field::new("at", Schema::timestamp());
+        let (on, off) = (vec![("auto.evolve", "true")], vec![]);
+        let lone_id = table(&["ID"]);
+        for (keys, meta, fields, want) in [
+            (&off, Some(&lone_id), vec![&id], Ok("")),
+            (&on, Some(&lone_id), vec![&id, &age, &level], Ok("ALTER TABLE `d`.`t`\nADD `age` INT NULL,\nADD `n` INT DEFAULT 42")),
+            (&off, None, vec![&id], Ok("CREATE TABLE IF NOT EXISTS `d`.`t` (\n`id` INT NOT NULL)")),
+            (
+                &off,
+                Some(&lone_id),
+                vec![&id, &age],
+                Err("Table \"d\".\"t\" is missing fields ([SinkRecordField{schema=Schema{INT32}, name='age', \
+                     isPrimaryKey=false}]) and auto-evolution is disabled"),
+            ),
+            (
+                &off,
+                Some(&lone_id),
+                vec![&age, &at],
+                Err("Cannot ALTER TABLE \"d\".\"t\" to add missing field \
+                     SinkRecordField{schema=Schema{org.apache.kafka.connect.data.Timestamp:INT64}, name='at', \
+                     isPrimaryKey=false}, as the field is not optional and does not have a default value"),
+            ),
+            (
+                &vec![("auto.create", "false")],
+                None,
+                vec![&id],
+                Err("Table \"d\".\"t\" is missing and auto-creation is disabled"),
+            ),
+        ] {
+            let config = config(keys);
+            let writing = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
+            let shape = shape_of(&config, fields.into_iter().cloned().collect());
+            let seen = changes(&config, &*writing, &TableId::in_catalog("d", "t"), meta, &shape);
+            let seen = seen.map(|sql| sql.join(";")).map_err(|e| e.message().to_owned());
+            assert_eq!(seen.as_deref().map_err(String::as_str), want);
+        }
+    }
+
+    #[test]
+    fn a_view_is_a_target_only_where_it_is_allowed() {
+        let mut view = table(&["id"]);
+        view.is_view = true;
+        let writing = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
+        let id = TableId::in_catalog("d", "t");
+        for (types, want) in [("TABLE", "is missing and auto-creation is disabled"), ("VIEW", "ALTER VIEW is unsupported")] {
+            let config = config(&[("table.types", types), ("auto.create", "false"), ("auto.evolve", "true")]);
+            let shape = shape_of(&config, vec![Field::new("a", Schema::of(Type::Int32).optional(true))]);
+            let error = changes(&config, &*writing, &id, Some(&view), &shape).unwrap_err();
+            assert!(error.message().contains(want), "{error}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The tables a task writes to: what is known of each, the shapes of records it has seen, and the SQL texts made for
+//! them. Filled on first use; forgotten when the database says that a table has changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::{Datum, Error, Result, Schema, Value};
+
+use super::bind::{Binder, identity};
+use super::config::{InsertMode, PkMode, SinkConfig, TimeRules};
+use super::evolve;
+use super::group::Identity;
+use super::shape::{Shape, shape};
+use crate::catalog::TableMeta;
+use crate::dialect::writing::{Columns, Upsert, Writing};
+use crate::driver::Session;
+use crate::ident::TableId;
+
+/// A shape with everything needed to write it.
+pub struct Plan {
+    key_schema: Option<Arc<Schema>>,
+    value_schema: Option<Arc<Schema>>,
+    tombstone: bool,
+    /// Key columns first, then the others: the order of an UPDATE's WHERE and of a DELETE.
+    pub keys: Vec<Binder>,
+    /// The others.
+    pub values: Vec<Binder>,
+    /// How far keys identify rows.
+    pub identity: Identity,
+    upsert: Option<Upsert>,
+    statements: HashMap<(Verb, usize), Arc<str>>,
+}
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// INSERT, or its upsert.
+    Insert,
+    /// UPDATE of one row.
+    Update,
+    /// DELETE.
+    Delete,
+}
+
+impl Plan {
+    /// Whether it is of records with these schemas, as `same` compares two.
+    fn is_of(&self, key: &Datum, value: &Datum, same: fn(&Arc<Schema>, &Arc<Schema>) -> bool) -> bool {
+        let both = |a: &Option<Arc<Schema>>, b: &Option<Arc<Schema>>| match (a, b) {
+            (Some(a), Some(b)) => same(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let tombstone = value.value.is_null();
+        self.tombstone == tombstone
+            && (tombstone || both(&self.value_schema, &value.schema))
+            && both(&self.key_schema, &key.schema)
+    }
+
+    /// Whether its columns include those of another shape.
+    pub fn covers(&self, other: &Self) -> bool {
+        let has = |name: &str| self.keys.iter().chain(&self.values).any(|b| &*b.name == name);
+        other.keys.iter().chain(&other.values).all(|b| has(&b.name))
+    }
+
+    /// The SQL text for that many rows.
+    pub fn sql(&mut self, writing: &dyn Writing, table: &TableId, verb: Verb, rows: usize) -> Arc<str> {
+        let (keys, values, upsert) = (&self.keys, &self.values, self.upsert);
+        let text = self.statements.entry((verb, rows)).or_insert_with(|| {
+            let keys: Vec<&str> = keys.iter().map(|b| &*b.name).collect();
+            let all: Vec<&str> = keys.iter().copied().chain(values.iter().map(|b| &*b.name)).collect();
+            let columns = Columns { keys: &keys, all: &all };
+            Arc::from(match verb {
+                Verb::Insert => writing.insert(table, columns, rows, upsert),
+                Verb::Update => writing.update(table, columns),
+                Verb::Delete => writing.delete(table, &keys, rows),
+            })
+        });
+        Arc::clone(text)
+    }
+}
+
+/// Where a session is, and what it may send.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The current catalog (MariaDB's and MySQL's database).
+    pub catalog: Option<String>,
+    /// The current schema.
+    pub schema: Option<String>,
+    /// Most bytes of a statement.
+    pub packet: usize,
+}
+
+impl Surroundings {
+    /// Asks the server.
+    pub async fn of(session: &mut dyn Session, writing: &dyn Writing) -> Result<Self> {
+        let rows = session.query(writing.surroundings(), &[]).await?;
+        let cell = |n: usize| rows.first().and_then(|row| row.get(n));
+        let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
+        let most = writing.dialect().limits().packet;
+        let packet = cell(2).and_then(Value::as_i64).and_then(|n| usize::try_from(n).ok());
+        Ok(Self { catalog: text(0), schema: text(1), packet: packet.unwrap_or(most) })
+    }
+}
+
+/// A table and the shapes of the records that go there.
+pub struct Target {
+    /// Its full name.
+    pub id: TableId,
+    /// What the database tells of it; `None` while it does not exist.
+    pub meta: Option<TableMeta>,
+    /// The shapes seen, in the order seen.
+    pub plans: Vec<Plan>,
+    last: usize,
+    time: Arc<TimeRules>,
+}
+
+impl Target {
+    /// A table by its name, which may lack its qualifiers.
+    pub async fn find(session: &mut dyn Session, config: &SinkConfig, here: &Surroundings, id: TableId) -> Result<Self> {
+        let meta = session.table(&id).await?;
+        let id = match &meta {
+            Some(meta) => meta.id.clone(),
+            None => TableId {
+                catalog: id.catalog.or_else(|| here.catalog.clone()),
+                schema: id.schema.or_else(|| here.schema.clone()),
+                table: id.table,
+            },
+        };
+        Ok(Self { id, meta, plans: Vec::new(), last: 0, time: Arc::new(config.time.clone()) })
+    }
+
+    /// Number of the plan for a record of these schemas; makes it, and the table or column it needs, when it is new.
+    /// `None`: the record deletes from a table that does not exist.
+    /// Errors: `Record` where the table cannot take such records.
+    pub async fn plan(
+        &mut self,
+        session: &mut dyn Session,
+        config: &SinkConfig,
+        writing: &dyn Writing,
+        (key, value): (&Datum, &Datum),
+    ) -> Result<Option<usize>> {
+        if self.plans.get(self.last).is_some_and(|plan| plan.is_of(key, value, Arc::ptr_eq)) {
+            return Ok(Some(self.last));
+        }
+        if let Some(n) = self.plans.iter().position(|plan| plan.is_of(key, value, |a, b| a == b)) {
+            self.last = n;
+            return Ok(Some(n));
+        }
+        let shape = shape(config, &self.id.table, key, value)?;
+        if shape.tombstone && self.meta.is_none() && config.auto_create {
+            return Ok(None);
+        }
+        self.fit(session, config, writing, &shape).await?;
+        let plan = self.compile(config, writing, (key, value), &shape)?;
+        self.plans.push(plan);
+        self.last = self.plans.len() - 1;
+        Ok(Some(self.last))
+    }
+
+    /// Creates or changes the table where the shape asks for it. Another task may do the same at the same time: when a
+    /// statement fails, what counts is what the table looks like afterwards.
+    async fn fit(
+        &mut self,
+        session: &mut dyn Session,
+        config: &SinkConfig,
+        writing: &dyn Writing,
+        shape: &Shape,
+    ) -> Result<()> {
+        let mut failure = None;
+        for _ in 0..3 {
+            let changes = evolve::changes(config, writing, &self.id, self.meta.as_ref(), shape)?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            failure = None;
+            for sql in &changes {
+                tracing::info!(table = %self.id, sql, "changing the target");
+                if let Err(error) = session.run(sql).await {
+                    failure = Some(error);
+                    break;
+                }
+            }
+            self.meta = session.table(&self.id).await?;
+            if let Some(meta) = &self.meta {
+                self.id = meta.id.clone();
+            }
+        }
+        let failure = failure.unwrap_or_else(|| Error::config("the table is not what was asked for"));
+        Err(failure.context(format!("table {} cannot be made to fit its records", self.id)))
+    }
+
+    fn compile(
+        &self,
+        config: &SinkConfig,
+        writing: &dyn Writing,
+        (key, value): (&Datum, &Datum),
+        shape: &Shape,
+    ) -> Result<Plan> {
+        let bind = |c| Binder::new(config, &self.time, c, self.meta.as_ref().and_then(|m| m.column(&c.name)));
+        let keys: Vec<_> = shape.keys().map(bind).collect();
+        if keys.is_empty() && config.insert_mode != InsertMode::Insert {
+            return Err(Error::record(format!(
+                "Write to table '{}' in {} mode requires key field names to be known, check the primary key \
+                 configuration",
+                evolve::shown(&self.id),
+                if config.insert_mode == InsertMode::Upsert { "UPSERT" } else { "UPDATE" },
+            )));
+        }
+        let identities = shape.keys().map(|c| identity(&c.schema, writing.text_keys_are_exact()));
+        let upsert = match config.insert_mode {
+            InsertMode::Upsert if self.has_other_unique() => Some(Upsert::Guarded),
+            InsertMode::Upsert => Some(Upsert::Plain),
+            InsertMode::Insert | InsertMode::Update => None,
+        };
+        Ok(Plan {
+            key_schema: key.schema.clone(),
+            value_schema: value.schema.clone(),
+            tombstone: shape.tombstone,
+            values: shape.values().map(bind).collect(),
+            identity: identities.fold(Identity::Exact, loosest),
+            keys,
+            upsert,
+            statements: HashMap::new(),
+        })
+    }
+
+    /// Whether rows can collide on something else than their primary key.
+    pub fn has_other_unique(&self) -> bool {
+        self.meta.as_ref().is_some_and(|m| !m.unique.is_empty())
+    }
+
+    /// Whether a plan fills every column of the table.
+    pub fn is_complete(&self, plan: usize) -> bool {
+        let (Some(meta), Some(plan)) = (&self.meta, self.plans.get(plan)) else { return false };
+        let has = |name: &str| plan.keys.iter().chain(&plan.values).any(|b| *b.name == *name);
+        meta.columns.iter().all(|c| c.generated || has(&c.name))
+    }
+
+    /// How far keys identify rows, whatever the shape of the record.
+    pub fn identity(&self, used: &[usize]) -> Identity {
+        let mut plans = used.iter().filter_map(|&n| self.plans.get(n));
+        let Some(first) = plans.next() else { return Identity::Exact };
+        let alike = |p: &Plan| {
+            let names = |p: &Plan| p.keys.iter().map(|b| Arc::clone(&b.name)).collect::<Vec<_>>();
+            p.identity == first.identity && names(p) == names(first)
+        };
+        if plans.all(alike) { first.identity } else { Identity::Unknown }
+    }
+}
+
+fn loosest(a: Identity, b: Identity) -> Identity {
+    match (a, b) {
+        (Identity::Unknown, _) | (_, Identity::Unknown) => Identity::Unknown,
+        (Identity::Text, _) | (_, Identity::Text) => Identity::Text,
+        _ => Identity::Exact,
+    }
+}
+
+/// Whether keys can repeat in a batch: not where there are none, or each record's place is its key.
+pub fn keys_repeat(config: &SinkConfig) -> bool {
+    matches!(config.pk_mode, PkMode::RecordKey | PkMode::RecordValue)
+}

@@ -1,0 +1,363 @@
+//! One running task of the sink: a batch becomes one transaction.
+//!
+//! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows -> commit.
+//! DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::{
+    Error, Kind, PutReport, Rejected, Result, SinkRecord, SinkTask, TopicOffset, TopicPartition, async_trait,
+};
+
+use tokio::time::Instant;
+
+use super::config::SinkConfig;
+use super::group::{Op, Rows};
+use super::ledger::Ledger;
+use super::shape::check_record;
+use super::target::{Surroundings, Target};
+use super::write::{Failure, Writer};
+use crate::dialect::writing::{self, Writing};
+use crate::driver::{self, ConnectOptions, Session};
+use crate::url;
+
+/// One connection, with what belongs to it.
+pub(super) struct Link {
+    pub(super) session: Box<dyn Session>,
+    pub(super) writing: Box<dyn Writing>,
+    pub(super) here: Surroundings,
+}
+
+impl Link {
+    /// Connects and sets the session up for writing.
+    pub(super) async fn open(place: &url::Target, options: ConnectOptions) -> Result<Self> {
+        let mut session = driver::connect(place, options).await?;
+        let database = place.database_kind();
+        let writing = writing::of(database, session.server_version())
+            .ok_or_else(|| Error::config(format!("{database:?} cannot be written to yet")))?;
+        for sql in writing.session() {
+            if let Err(error) = session.run(sql).await {
+                if session.is_lost() {
+                    return Err(error);
+                }
+                tracing::debug!(%error, sql, "the server does not take a setting");
+            }
+        }
+        let here = Surroundings::of(&mut *session, &*writing).await?;
+        Ok(Self { session, writing, here })
+    }
+}
+
+/// The task.
+pub struct JdbcSinkTask {
+    config: SinkConfig,
+    place: url::Target,
+    tolerate: bool,
+    link: Option<Link>,
+    ledger: Ledger,
+    targets: Vec<Target>,
+    by_topic: HashMap<Arc<str>, usize>,
+    /// A commit was sent, and no answer came: what it would have stored, and what it left out.
+    unsure: Option<(Vec<TopicOffset>, Vec<Rejected>)>,
+    /// Failed tries of the present batch.
+    tries: u64,
+    /// When it may be tried again.
+    retry_at: Option<Instant>,
+}
+
+impl JdbcSinkTask {
+    /// A task that is connected.
+    pub(super) async fn open(config: SinkConfig, place: url::Target, tolerate: bool) -> Result<Self> {
+        let link = Link::open(&place, config.connect_options()).await?;
+        let ledger = Ledger::new(&config.name, &format!("{}-{}", config.name, config.task));
+        Ok(Self {
+            config,
+            place,
+            tolerate,
+            link: Some(link),
+            ledger,
+            targets: Vec::new(),
+            by_topic: HashMap::new(),
+            unsure: None,
+            tries: 0,
+            retry_at: None,
+        })
+    }
+
+    /// The connection, made anew when it was lost.
+    async fn link(&mut self) -> Result<&mut Link> {
+        if self.link.as_ref().is_none_or(|link| link.session.is_lost()) {
+            self.link = None;
+            self.forget_tables();
+            self.link = Some(Link::open(&self.place, self.config.connect_options()).await?);
+        }
+        self.link.as_mut().ok_or_else(|| Error::fatal("a connection was made and is not there"))
+    }
+
+    fn forget_tables(&mut self) {
+        self.targets.clear();
+        self.by_topic.clear();
+    }
+
+    async fn try_put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        if let Some(report) = self.settle_unsure(next).await? {
+            return Ok(report);
+        }
+        self.link().await?;
+        let mut fresh = self.targets.is_empty();
+        loop {
+            match self.write_batch(batch, next).await {
+                Err(error) if error.kind() == Kind::Config && !fresh => {
+                    tracing::debug!(%error, "reading the tables anew");
+                    self.forget_tables();
+                    fresh = true;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// After a commit without an answer: whether it happened, as the ledger tells.
+    async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<Option<PutReport>> {
+        let Some((intended, _)) = &self.unsure else { return Ok(None) };
+        let intended = intended.clone();
+        self.link().await?;
+        let Some(link) = &mut self.link else { return Ok(None) };
+        let stored = self.ledger.is_stored(&mut *link.session, &*link.writing, &intended).await?;
+        let rejected = self.unsure.take().map(|(_, rejected)| rejected).unwrap_or_default();
+        if !stored {
+            return Ok(None);
+        }
+        if intended == next {
+            return Ok(Some(PutReport { rejected }));
+        }
+        Err(Error::fatal("a batch whose commit got no answer was committed, and another batch came after it"))
+    }
+
+    async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        let mut rejected: Vec<Rejected> = Vec::new();
+        let ops = self.operations(batch, &mut rejected).await?;
+        let mut careful = false;
+        loop {
+            let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
+            match self.transaction(batch, next, &ops, &bad, careful).await {
+                Ok(culprits) if culprits.is_empty() => break,
+                Ok(culprits) => {
+                    careful = false;
+                    for (index, failure) in culprits {
+                        let error = self.told(batch, failure);
+                        if !self.tolerate {
+                            return Err(error);
+                        }
+                        rejected.push(Rejected { index, error });
+                    }
+                }
+                Err(failure) if failure.error.kind() == Kind::Record && !careful => careful = true,
+                Err(failure) => return Err(self.told(batch, failure)),
+            }
+        }
+        if let Some((_, pending)) = &mut self.unsure {
+            *pending = rejected;
+            return Err(Error::retry("the database did not answer a commit; looking whether it happened"));
+        }
+        rejected.sort_by_key(|r| r.index);
+        Ok(PutReport { rejected })
+    }
+
+    /// Each table's operations, tables in the order first met. Creates and changes tables.
+    async fn operations(&mut self, batch: &[SinkRecord], rejected: &mut Vec<Rejected>) -> Result<Vec<(usize, Vec<Op>)>> {
+        let mut out: Vec<(usize, Vec<Op>)> = Vec::new();
+        for (index, record) in batch.iter().enumerate() {
+            match self.operation(record).await {
+                Ok(None) => {}
+                Ok(Some((target, shape))) => {
+                    let op = Op { record: index, shape, delete: record.record.value.value.is_null() };
+                    match out.iter_mut().find(|(t, _)| *t == target) {
+                        Some((_, ops)) => ops.push(op),
+                        None => out.push((target, vec![op])),
+                    }
+                }
+                Err(error) if self.tolerate && error.kind() == Kind::Record => {
+                    rejected.push(Rejected { index, error: error.context(place_of(record)) });
+                }
+                Err(error) if error.kind() == Kind::Retry => return Err(error),
+                Err(error) => return Err(error.context(place_of(record))),
+            }
+        }
+        Ok(out)
+    }
+
+    async fn operation(&mut self, record: &SinkRecord) -> Result<Option<(usize, usize)>> {
+        check_record(&self.config, record)?;
+        let target = match self.by_topic.get(&record.record.topic) {
+            Some(&target) => target,
+            None => self.target(&record.record.topic).await?,
+        };
+        let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+        let schemas = (&record.record.key, &record.record.value);
+        let plan = self.targets[target].plan(&mut *link.session, &self.config, &*link.writing, schemas).await?;
+        Ok(plan.map(|plan| (target, plan)))
+    }
+
+    async fn target(&mut self, topic: &Arc<str>) -> Result<usize> {
+        let id = self.config.naming.table(topic, self.place.database_kind())?;
+        let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+        let found = Target::find(&mut *link.session, &self.config, &link.here, id).await?;
+        let target = match self.targets.iter().position(|t| t.id == found.id) {
+            Some(known) => known,
+            None => {
+                self.targets.push(found);
+                self.targets.len() - 1
+            }
+        };
+        self.by_topic.insert(Arc::clone(topic), target);
+        Ok(target)
+    }
+
+    /// Writes everything but the records in `bad`, and commits. When `careful`, finds the records that the database
+    /// refuses instead, and rolls back if there are any.
+    async fn transaction(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+        ops: &[(usize, Vec<Op>)],
+        bad: &[usize],
+        careful: bool,
+    ) -> Result<Vec<(usize, Failure)>, Failure> {
+        let plain = |error: Error| Failure { error, target: usize::MAX, records: Vec::new() };
+        let Some(link) = &mut self.link else { return Err(plain(Error::retry("the connection is gone"))) };
+        let Link { session, writing, here } = link;
+        let session = &mut **session;
+        session.begin().await.map_err(plain)?;
+        let mut culprits = Vec::new();
+        let written = async {
+            if self.config.exactly_once {
+                self.ledger.advance(session, &**writing, next).await.map_err(plain)?;
+            }
+            let targets = &mut self.targets;
+            let mut writer = Writer { session, config: &self.config, writing: &**writing, here, targets, batch };
+            for (target, ops) in ops {
+                let ops: Vec<Op> = ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect();
+                for rows in writer.group(*target, &ops) {
+                    write_rows(&mut writer, *target, &rows, careful, &mut culprits).await?;
+                }
+            }
+            Ok(())
+        };
+        let written = written.await;
+        if written.is_err() || !culprits.is_empty() {
+            link.session.rollback().await.or_else(|e| if written.is_err() { Ok(()) } else { Err(plain(e)) })?;
+            return written.map(|()| culprits);
+        }
+        match link.session.commit().await {
+            Ok(()) => Ok(culprits),
+            Err(error) if link.session.is_lost() && self.config.exactly_once && !next.is_empty() => {
+                tracing::warn!(%error, "a commit got no answer");
+                self.unsure = Some((next.to_vec(), Vec::new()));
+                Ok(culprits)
+            }
+            Err(error) => {
+                let _ = link.session.rollback().await;
+                Err(plain(error))
+            }
+        }
+    }
+
+    /// The error with the place of its record and the table.
+    fn told(&self, batch: &[SinkRecord], failure: Failure) -> Error {
+        let Failure { error, target, records } = failure;
+        if error.kind() == Kind::Fenced {
+            return error;
+        }
+        let error = match self.targets.get(target) {
+            Some(table) => error.context(format!("table {}", table.id)),
+            None => error,
+        };
+        match records.as_slice() {
+            [one] if error.kind() == Kind::Record => error.context(batch.get(*one).map_or_else(String::new, place_of)),
+            _ => error,
+        }
+    }
+
+    /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.
+    fn counted(&mut self, error: Error) -> Error {
+        let Some(most) = self.config.max_retries else { return error };
+        let from_database = matches!(error.kind(), Kind::Retry | Kind::Record | Kind::Config);
+        if !from_database || self.unsure.is_some() {
+            return error;
+        }
+        self.tries += 1;
+        let message = error.message().to_owned();
+        match error.kind() {
+            _ if self.tries <= most => {
+                self.retry_at = Some(Instant::now() + self.config.retry_backoff);
+                Error::retry(message).caused_by(error)
+            }
+            Kind::Retry => Error::fatal(format!("given up after {most} retries (max.retries): {message}")).caused_by(error),
+            _ => error,
+        }
+    }
+}
+
+async fn write_rows(
+    writer: &mut Writer<'_>,
+    target: usize,
+    rows: &Rows,
+    careful: bool,
+    culprits: &mut Vec<(usize, Failure)>,
+) -> Result<(), Failure> {
+    if !careful {
+        return writer.write(target, rows).await;
+    }
+    let mut refused = Vec::new();
+    writer.sift(target, rows, &mut refused).await?;
+    let failure = |(index, error)| (index, Failure { error, target, records: vec![index] });
+    culprits.extend(refused.into_iter().map(failure));
+    Ok(())
+}
+
+/// Where a record came from, for texts.
+fn place_of(record: &SinkRecord) -> String {
+    format!("record of topic {}, partition {}, offset {}", record.at.topic, record.at.partition, record.at.offset)
+}
+
+#[async_trait]
+impl SinkTask for JdbcSinkTask {
+    async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        if !self.config.exactly_once {
+            return Ok(Vec::new());
+        }
+        let new: Vec<_> = partitions.iter().filter(|p| !self.ledger.holds(p)).cloned().collect();
+        self.link().await?;
+        let Some(link) = &mut self.link else { return Ok(Vec::new()) };
+        self.ledger.claim(&mut *link.session, &*link.writing, &new, None).await
+    }
+
+    async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.ledger.release(partitions);
+        Ok(())
+    }
+
+    async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        if batch.is_empty() && (next.is_empty() || !self.config.exactly_once) {
+            return Ok(PutReport::default());
+        }
+        if let Some(at) = self.retry_at.take() {
+            tokio::time::sleep_until(at).await;
+        }
+        match self.try_put(batch, next).await {
+            Ok(report) => {
+                self.tries = 0;
+                Ok(report)
+            }
+            Err(error) => Err(self.counted(error)),
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        if let Some(link) = self.link {
+            link.session.close().await;
+        }
+    }
+}
