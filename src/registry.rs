@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform, Type};
+use connector_jdbc::sink::JdbcSink;
 
 use crate::convert::header::{self, SimpleHeaderConverter};
 use crate::convert::json::{self, JsonConverter};
@@ -215,7 +216,7 @@ impl Registry {
     /// All that is built in.
     pub fn built_in() -> Self {
         Self {
-            connectors: Vec::new(),
+            connectors: vec![Connector::Sink(Arc::new(JdbcSink))],
             converters: CONVERTERS,
             header_converters: HEADER_CONVERTERS,
             transforms: &[],
