@@ -53,7 +53,10 @@ fn offset_seconds(text: &str) -> Option<i32> {
 pub fn check(name: &str) -> Result<(), String> {
     match Zone::named(name) {
         Some(_) => Ok(()),
-        None => Err("Invalid time zone: use UTC, an IANA name such as Europe/Vienna, or an offset such as +02:00".to_owned()),
+        None => {
+            Err("Invalid time zone: use UTC, an IANA name such as Europe/Vienna, or an offset such as +02:00"
+                .to_owned())
+        }
     }
 }
 

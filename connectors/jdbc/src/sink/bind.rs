@@ -121,7 +121,9 @@ impl Binder {
         let units = text.trim().parse().ok().or_else(|| parse_instant(text, per_second));
         match units {
             Some(units) => Ok(Param::Text(Cow::Owned(self.time.timestamp(units, per_second)))),
-            None => Err(self.wrong("timestamp.fields.list names it, but its text is neither digits nor an ISO 8601 time")),
+            None => {
+                Err(self.wrong("timestamp.fields.list names it, but its text is neither digits nor an ISO 8601 time"))
+            }
         }
     }
 
@@ -222,16 +224,27 @@ mod tests {
             ("a", Schema::timestamp(), Value::I64(1), text("1970-01-01 00:00:00.001")),
             ("at", Schema::of(Type::Int64), Value::I64(1_000_000_001), text("1970-01-01 00:00:01.000000001")),
             ("at", Schema::of(Type::String), Value::Text("1000000001".into()), text("1970-01-01 00:00:01.000000001")),
-            ("at", Schema::of(Type::String), Value::Text("1970-01-01T00:00:01Z".into()), text("1970-01-01 00:00:01.000000000")),
+            (
+                "at",
+                Schema::of(Type::String),
+                Value::Text("1970-01-01T00:00:01Z".into()),
+                text("1970-01-01 00:00:01.000000000"),
+            ),
             ("a", with_default, Value::Null, Param::I64(7)),
             ("a", Schema::timestamp().optional(true), Value::Null, Param::Null),
         ] {
-            let column = Column { name: Arc::from(name), schema: Arc::new(schema), key: false, slot: Slot::ValueField(0) };
+            let column =
+                Column { name: Arc::from(name), schema: Arc::new(schema), key: false, slot: Slot::ValueField(0) };
             let binder = Binder::new(&config, &time, &column, None);
             let record = record(value);
             assert_eq!(binder.param(&record).unwrap(), want);
         }
-        let nested = Column { name: Arc::from("n"), schema: Arc::new(Schema::of(Type::Struct)), key: false, slot: Slot::ValueField(0) };
+        let nested = Column {
+            name: Arc::from("n"),
+            schema: Arc::new(Schema::of(Type::Struct)),
+            key: false,
+            slot: Slot::ValueField(0),
+        };
         let record = record(Value::Struct([].into()));
         let error = Binder::new(&config, &time, &nested, None).param(&record).unwrap_err().to_string();
         assert_eq!(error, "column n: Unsupported source data type: STRUCT");

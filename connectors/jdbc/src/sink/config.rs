@@ -109,7 +109,14 @@ impl SinkConfig {
     }
 
     pub(super) fn fill(r: &mut Reader<'_>) -> Self {
-        for key in ["connection.url", "connection.user", "connection.password", "dialect.name", "quote.sql.identifiers", "trim.sensitive.log"] {
+        for key in [
+            "connection.url",
+            "connection.user",
+            "connection.password",
+            "dialect.name",
+            "quote.sql.identifiers",
+            "trim.sensitive.log",
+        ] {
             r.text(key);
         }
         r.text("jdbc.credentials.provider.class");
@@ -189,7 +196,10 @@ pub fn check(config: &Config, report: &mut Report) {
             "insert.mode update with pk.mode none would overwrite every row of the table: set pk.mode and pk.fields",
         ),
         (InsertMode::Upsert, PkMode::None) => {
-            report.warn("pk.mode", "insert.mode upsert needs key columns: set pk.mode to record_key, record_value or kafka");
+            report.warn(
+                "pk.mode",
+                "insert.mode upsert needs key columns: set pk.mode to record_key, record_value or kafka",
+            );
         }
         (_, PkMode::None) if !sink.pk_fields.is_empty() => {
             report.warn("pk.fields", "pk.fields has no effect while pk.mode is none");

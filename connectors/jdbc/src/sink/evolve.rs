@@ -24,7 +24,10 @@ pub fn changes(
             return Err(Error::record(format!("Table {} is missing and auto-creation is disabled", shown(table))));
         }
         let times = default_times(&config.time, &shape.columns);
-        return writing.create_table(table, &specs(config, &shape.columns, &times)).map(|sql| vec![sql]).map_err(Error::record);
+        return writing
+            .create_table(table, &specs(config, &shape.columns, &times))
+            .map(|sql| vec![sql])
+            .map_err(Error::record);
     };
     let missing: Vec<_> = shape.columns.iter().filter(|c| meta.column(&c.name).is_none()).cloned().collect();
     if missing.is_empty() {
@@ -55,7 +58,9 @@ fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column
     let fields = || missing.iter().map(described).collect::<Vec<_>>().join(", ");
     if is_view {
         let fields = fields();
-        return Err(Error::record(format!("View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported")));
+        return Err(Error::record(format!(
+            "View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported"
+        )));
     }
     if !config.auto_evolve {
         return Err(Error::record(format!(
@@ -152,7 +157,12 @@ mod tests {
         let lone_id = table(&["ID"]);
         for (keys, meta, fields, want) in [
             (&off, Some(&lone_id), vec![&id], Ok("")),
-            (&on, Some(&lone_id), vec![&id, &age, &level], Ok("ALTER TABLE `d`.`t`\nADD `age` INT NULL,\nADD `n` INT DEFAULT 42")),
+            (
+                &on,
+                Some(&lone_id),
+                vec![&id, &age, &level],
+                Ok("ALTER TABLE `d`.`t`\nADD `age` INT NULL,\nADD `n` INT DEFAULT 42"),
+            ),
             (&off, None, vec![&id], Ok("CREATE TABLE IF NOT EXISTS `d`.`t` (\n`id` INT NOT NULL)")),
             (
                 &off,
@@ -191,7 +201,9 @@ mod tests {
         view.is_view = true;
         let writing = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
         let id = TableId::in_catalog("d", "t");
-        for (types, want) in [("TABLE", "is missing and auto-creation is disabled"), ("VIEW", "ALTER VIEW is unsupported")] {
+        for (types, want) in
+            [("TABLE", "is missing and auto-creation is disabled"), ("VIEW", "ALTER VIEW is unsupported")]
+        {
             let config = config(&[("table.types", types), ("auto.create", "false"), ("auto.evolve", "true")]);
             let shape = shape_of(&config, vec![Field::new("a", Schema::of(Type::Int32).optional(true))]);
             let error = changes(&config, &*writing, &id, Some(&view), &shape).unwrap_err();

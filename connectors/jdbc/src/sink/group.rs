@@ -221,10 +221,7 @@ mod tests {
         let texts = keys(&["a", "b", "a", "a", "c"]);
         assert_eq!(
             plan(&list, &texts, InsertMode::Upsert, Identity::Exact),
-            [
-                Rows { shape: 1, delete: false, records: vec![3, 1] },
-                Rows { shape: 1, delete: true, records: vec![4] },
-            ]
+            [Rows { shape: 1, delete: false, records: vec![3, 1] }, Rows { shape: 1, delete: true, records: vec![4] },]
         );
         // inserts keep everything: insert, delete, insert
         let list = ops(&[(1, false), (1, true), (1, false), (1, false)]);

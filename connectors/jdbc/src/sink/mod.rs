@@ -19,9 +19,7 @@ mod write;
 
 use std::time::Duration;
 
-use connector_api::{
-    Config, Error, Key, Plugin, Report, Result, Sink, SinkTask, TopicPartition, async_trait,
-};
+use connector_api::{Config, Error, Key, Plugin, Report, Result, Sink, SinkTask, TopicPartition, async_trait};
 
 use self::config::SinkConfig;
 use self::ledger::Ledger;

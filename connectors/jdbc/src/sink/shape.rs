@@ -172,7 +172,8 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<Column>> {
         }
     };
     let slots = [(Slot::Topic, Type::String), (Slot::Partition, Type::Int32), (Slot::Offset, Type::Int64)];
-    let column = |(name, (slot, ty))| Column { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
+    let column =
+        |(name, (slot, ty))| Column { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
     Ok(names.into_iter().zip(slots).map(column).collect())
 }
 

@@ -116,7 +116,12 @@ pub struct Target {
 
 impl Target {
     /// A table by its name, which may lack its qualifiers.
-    pub async fn find(session: &mut dyn Session, config: &SinkConfig, here: &Surroundings, id: TableId) -> Result<Self> {
+    pub async fn find(
+        session: &mut dyn Session,
+        config: &SinkConfig,
+        here: &Surroundings,
+        id: TableId,
+    ) -> Result<Self> {
         let meta = session.table(&id).await?;
         let id = match &meta {
             Some(meta) => meta.id.clone(),

@@ -166,7 +166,11 @@ impl JdbcSinkTask {
     }
 
     /// Each table's operations, tables in the order first met. Creates and changes tables.
-    async fn operations(&mut self, batch: &[SinkRecord], rejected: &mut Vec<Rejected>) -> Result<Vec<(usize, Vec<Op>)>> {
+    async fn operations(
+        &mut self,
+        batch: &[SinkRecord],
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Vec<(usize, Vec<Op>)>> {
         let mut out: Vec<(usize, Vec<Op>)> = Vec::new();
         for (index, record) in batch.iter().enumerate() {
             match self.operation(record).await {
@@ -294,7 +298,9 @@ impl JdbcSinkTask {
                 self.retry_at = Some(Instant::now() + self.config.retry_backoff);
                 Error::retry(message).caused_by(error)
             }
-            Kind::Retry => Error::fatal(format!("given up after {most} retries (max.retries): {message}")).caused_by(error),
+            Kind::Retry => {
+                Error::fatal(format!("given up after {most} retries (max.retries): {message}")).caused_by(error)
+            }
             _ => error,
         }
     }

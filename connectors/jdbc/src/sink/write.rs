@@ -78,7 +78,12 @@ impl Writer<'_> {
     /// Writes rows, leaving out those that the database refuses: a statement that fails is taken back and halved
     /// until the culprits stand alone. Adds them to `rejected`.
     /// Errors: all kinds but `Record`.
-    pub async fn sift(&mut self, target: usize, rows: &Rows, rejected: &mut Vec<(usize, Error)>) -> Result<(), Failure> {
+    pub async fn sift(
+        &mut self,
+        target: usize,
+        rows: &Rows,
+        rejected: &mut Vec<(usize, Error)>,
+    ) -> Result<(), Failure> {
         let mut todo = vec![rows.records.as_slice()];
         while let Some(records) = todo.pop() {
             let count = self.chunk(target, rows, records);

@@ -2,8 +2,8 @@
 
 use connector_api::{Type, Value};
 
-use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
 use super::super::Dialect;
+use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
 use super::MySql;
 
 /// The writing half for one server.
@@ -57,7 +57,13 @@ impl Writing for MySqlWriting {
             return Some("DATETIME(6)".to_owned());
         }
         let ty = match Logical::of(column.schema) {
-            Logical::Decimal(scale) if scale > self.max_scale() => if column.key { KEY_TEXT } else { "TEXT" },
+            Logical::Decimal(scale) if scale > self.max_scale() => {
+                if column.key {
+                    KEY_TEXT
+                } else {
+                    "TEXT"
+                }
+            }
             Logical::Decimal(scale) => return Some(format!("DECIMAL(65,{})", scale.max(0))),
             Logical::Date => "DATE",
             Logical::Time => "TIME(3)",
@@ -194,8 +200,11 @@ mod tests {
             Schema::decimal(-2),
             Schema::decimal(60),
         ];
-        let mut columns: Vec<_> =
-            ["c1", "c2", "c3", "c4", "c5", "c6", "c`7", "c8", "c9"].iter().zip(&schemas).map(|(n, s)| spec(n, s, false)).collect();
+        let mut columns: Vec<_> = ["c1", "c2", "c3", "c4", "c5", "c6", "c`7", "c8", "c9"]
+            .iter()
+            .zip(&schemas)
+            .map(|(n, s)| spec(n, s, false))
+            .collect();
         columns[0].key = true;
         columns[3].default_time = Some("2001-03-15");
         assert_eq!(
