@@ -1,7 +1,7 @@
 //! Where settings come from, and which wins: file < environment < flags. Each value remembers its origin.
 //!
 //! The crate `config` merges the layers. Kafka's keys are flat (`key.converter` and `key.converter.schemas.enable` are
-//! both values), so a layer writes its keys as they are and never as paths.
+//! both values), so their dots are hidden from it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,6 +10,9 @@ use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 use connector_api::{Error, Result};
 
 use super::properties;
+
+/// Stands for the dots of a key while the crate `config` merges: it would read them as a path into nested tables.
+const DOT: &str = "\u{1f}";
 
 /// A value and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,16 +97,7 @@ impl Source for Layer {
 
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
         let value = |s: &Setting| Value::new(Some(&s.origin), s.value.as_str());
-        Ok(self.0.iter().map(|(key, setting)| (key.clone(), value(setting))).collect())
-    }
-
-    fn collect_to(&self, cache: &mut Value) -> Result<(), config::ConfigError> {
-        let collected = self.collect()?;
-        match &mut cache.kind {
-            ValueKind::Table(table) => table.extend(collected),
-            other => *other = ValueKind::Table(collected),
-        }
-        Ok(())
+        Ok(self.0.iter().map(|(key, setting)| (key.replace('.', DOT), value(setting))).collect())
     }
 }
 
@@ -116,7 +110,7 @@ pub fn merge(layers: Vec<Layer>) -> Result<BTreeMap<String, Setting>> {
     let mut merged = BTreeMap::new();
     for (key, value) in table {
         let origin = value.origin().unwrap_or_default().to_owned();
-        merged.insert(key, Setting { value: value.into_string().map_err(bad)?, origin });
+        merged.insert(key.replace(DOT, "."), Setting { value: value.into_string().map_err(bad)?, origin });
     }
     Ok(merged)
 }

@@ -30,7 +30,11 @@ async fn every_example_config_passes_validation() {
         let simple = class.rsplit('.').next().unwrap();
         let path = format!("/connector-plugins/{simple}/config/validate");
         let answer = rest.put(&path, &body["config"]).await.expect(200).body;
-        let errors = answer["configs"].as_array().unwrap().iter().filter(|config| config["value"]["errors"] != Value::Array(vec![]));
+        let errors = answer["configs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|config| config["value"]["errors"] != Value::Array(vec![]));
         let errors: Vec<String> = errors.map(|config| config["value"].to_string()).collect();
         assert_eq!((answer["error_count"].as_i64(), errors.as_slice()), (Some(0), &[][..]), "{name}");
         checked += 1;
@@ -45,9 +49,17 @@ fn the_postman_collection_has_each_route() {
     let folders = collection["item"].as_array().unwrap();
     let requests = folders.iter().flat_map(|folder| folder["item"].as_array().unwrap());
     let routes: Vec<String> = requests
-        .map(|item| format!("{} {}", item["request"]["method"].as_str().unwrap(), item["request"]["url"]["raw"].as_str().unwrap()))
+        .map(|item| {
+            format!(
+                "{} {}",
+                item["request"]["method"].as_str().unwrap(),
+                item["request"]["url"]["raw"].as_str().unwrap()
+            )
+        })
         .collect();
-    for wanted in ["POST {{rowferry}}/connectors", "PUT {{rowferry}}/connectors/{{connector}}/pause", "GET {{rowferry}}/health"] {
+    for wanted in
+        ["POST {{rowferry}}/connectors", "PUT {{rowferry}}/connectors/{{connector}}/pause", "GET {{rowferry}}/health"]
+    {
         assert!(routes.iter().any(|route| route == wanted), "{wanted} is not in {routes:?}");
     }
 }

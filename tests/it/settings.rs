@@ -45,7 +45,9 @@ async fn the_properties_file_of_a_kafka_connect_worker_works_as_it_is() {
 #[tokio::test]
 async fn a_toml_file_works_too() {
     let brokers = lab().kafka().brokers();
-    let text = format!("group.id = \"toml\"\n[bootstrap]\nservers = \"{brokers}\"\n[offset.storage]\ntopic = \"toml-offsets\"\n");
+    let text = format!(
+        "group.id = \"toml\"\n[bootstrap]\nservers = \"{brokers}\"\n[offset.storage]\ntopic = \"toml-offsets\"\n"
+    );
     let worker = with_file("toml", "worker.toml", &text);
     is_on_the_lab_broker(&worker).await;
 }
@@ -53,8 +55,16 @@ async fn a_toml_file_works_too() {
 #[tokio::test]
 async fn a_wrong_setting_is_named_and_ends_the_worker() {
     let path = lab().scratch().path().join("wrong.properties");
-    std::fs::write(&path, "bootstrap.servers=127.0.0.1:1\nlisteners=http://127.0.0.1:0\noffset.flush.interval.ms=soon\n").unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["serve", "--config"]).arg(&path).output().unwrap();
+    std::fs::write(
+        &path,
+        "bootstrap.servers=127.0.0.1:1\nlisteners=http://127.0.0.1:0\noffset.flush.interval.ms=soon\n",
+    )
+    .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"))
+        .args(["serve", "--config"])
+        .arg(&path)
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("offset.flush.interval.ms"), "{error}");

@@ -1,3 +1,5 @@
+//! Whole configs against the texts and counts of Kafka Connect.
+
 use std::collections::BTreeMap;
 
 use connector_api::Config;
