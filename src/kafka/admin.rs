@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
@@ -53,14 +53,7 @@ impl Admin {
 
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
-        let what = || format!("asking {} for topic {topic}", self.brokers);
-        let metadata = self.client.inner().fetch_metadata(Some(topic), PATIENCE).map_err(|e| error::of(what(), e))?;
-        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
-        match found.error().filter(|e| *e != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).map(Code::from) {
-            None => Ok(i32::try_from(found.partitions().len()).ok().filter(|n| *n > 0)),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
-            Some(code) => Err(error::of_code(what(), code)),
-        }
+        partitions(self.client.inner(), &self.brokers, topic)
     }
 
     /// The names of all topics.
@@ -128,6 +121,18 @@ impl Admin {
             }
         }
         Ok(())
+    }
+}
+
+/// The number of partitions of a topic, as that client's brokers know it.
+pub(super) fn partitions<C: ClientContext>(client: &Client<C>, brokers: &str, topic: &str) -> Result<Option<i32>> {
+    let what = || format!("asking {brokers} for topic {topic}");
+    let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(|e| error::of(what(), e))?;
+    let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
+    match found.error().filter(|e| *e != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).map(Code::from) {
+        None => Ok(i32::try_from(found.partitions().len()).ok().filter(|n| *n > 0)),
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
+        Some(code) => Err(error::of_code(what(), code)),
     }
 }
 

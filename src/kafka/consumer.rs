@@ -22,6 +22,8 @@ use super::{Settings, error};
 pub trait Owner: Send + Sync {
     /// These partitions are ours now. Returns where to read those of them on that have a stored position.
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
+    /// They are read from these offsets on. Only told when the log must be whole.
+    fn starting(&self, from: &[TopicOffset]);
     /// These are ours no longer. Returns offsets to commit; none when they are `lost` to somebody else already.
     fn revoked(&self, partitions: &[TopicPartition], lost: bool) -> Vec<TopicOffset>;
 }
@@ -92,6 +94,7 @@ impl Context {
         let stored = self.owner.assigned(partitions)?;
         let failed = |e| error::of("reading the group's offsets", e);
         let committed = consumer.committed_offsets(list.clone(), PATIENCE).map_err(failed)?;
+        let mut from = Vec::new();
         for at in partitions {
             let stored = stored.iter().find(|s| s.topic == at.topic && s.partition == at.partition);
             let committed = committed.find_partition(&at.topic, at.partition).map(|element| element.offset());
@@ -101,6 +104,12 @@ impl Context {
                 _ => self.reset_to(consumer, at)?,
             };
             list.set_partition_offset(&at.topic, at.partition, offset).map_err(failed)?;
+            if let Offset::Offset(offset) = offset {
+                from.push(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset });
+            }
+        }
+        if self.must_be_whole {
+            self.owner.starting(&from);
         }
         Ok(())
     }
@@ -110,18 +119,20 @@ impl Context {
             let text = "there is no stored offset and auto.offset.reset is none; set an offset (PATCH /connectors/NAME/offsets) or choose earliest or latest";
             return Err(Error::config(format!("topic {}, partition {}: {text}", at.topic, at.partition)));
         };
-        if self.must_be_whole && reset == Offset::Beginning {
-            let what = |e| error::of(format_args!("reading offsets of topic {}", at.topic), e);
-            let (first, _) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).map_err(what)?;
-            if first > 0 {
-                return Err(Error::fatal(format!(
-                    "topic {}, partition {}: the development broker keeps only the last megabytes, and the first {first} records are gone already; \
-                     let this sink start before its source, or reset the source's offsets so that it sends them again",
-                    at.topic, at.partition
-                )));
-            }
+        if !self.must_be_whole {
+            return Ok(reset);
         }
-        Ok(reset)
+        let what = |e| error::of(format_args!("reading offsets of topic {}", at.topic), e);
+        let (first, end) = consumer.fetch_watermarks(&at.topic, at.partition, PATIENCE).map_err(what)?;
+        match reset {
+            Offset::Beginning if first > 0 => Err(Error::fatal(format!(
+                "topic {}, partition {}: the development broker keeps only the last megabytes, and the first {first} records are gone already; \
+                 let this sink start before its source, or reset the source's offsets so that it sends them again",
+                at.topic, at.partition
+            ))),
+            Offset::Beginning => Ok(Offset::Offset(first)),
+            _ => Ok(Offset::Offset(end)),
+        }
     }
 
     fn unassign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<()> {

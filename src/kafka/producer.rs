@@ -14,7 +14,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::util::Timeout;
 
-use super::{Settings, error};
+use super::{Settings, admin, error};
 
 /// One record to write.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,11 @@ impl Producer {
         error::of(format_args!("{what} at {}", self.context().brokers), error)
     }
 
+    /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+        admin::partitions(self.inner.client(), &self.context().brokers, topic)
+    }
+
     /// Takes over the transactional id: fences earlier producers of it and aborts what they left open.
     pub fn init(&self, within: Duration) -> Result<()> {
         let began = Instant::now();
@@ -163,9 +168,14 @@ impl Producer {
         }
     }
 
-    /// Serves delivery reports, waiting for at most that long. Errors: that of a record that was not delivered.
-    pub fn check(&self) -> Result<()> {
+    /// Serves the acknowledgements that have come in.
+    pub fn serve(&self) {
         self.inner.poll(Duration::ZERO);
+    }
+
+    /// Serves acknowledgements. Errors: that of a record that was not delivered.
+    pub fn check(&self) -> Result<()> {
+        self.serve();
         match self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),
             Some(error) => Err(error),

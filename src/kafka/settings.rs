@@ -188,6 +188,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("reconnect.backoff.max.ms", "2000"),
     ("log.connection.close", "false"),
     ("enable.metrics.push", "false"),
+    ("allow.auto.create.topics", "false"),
 ];
 
 /// Defaults for producers. `murmur2_random` is how Java clients choose partitions; librdkafka's own choice differs.

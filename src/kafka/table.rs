@@ -9,22 +9,25 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::PATIENCE;
 use super::{Settings, error};
 
-/// Reads the whole topic: the last value of each key, tombstones left out. Blocks.
-/// Errors: `Retry` when the broker is out of reach or nothing ends within `within`.
-pub fn read(settings: &Settings, topic: &str, within: Duration) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+/// What a table holds.
+pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Reads the whole topic: the last value of each key that `keep` wants, tombstones left out. Blocks.
+/// Errors: `Retry` when the broker is out of reach or it takes longer than `within`.
+pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[u8]) -> bool) -> Result<Table> {
     let reader = Reader::open(settings, topic, Instant::now() + within)?;
-    let mut table = BTreeMap::new();
+    let mut table = Table::new();
     let mut waiting = reader.ends()?;
     while !waiting.is_empty() {
         let (ready, open): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
-        reader.read(&ready, &mut table)?;
+        reader.read(&ready, |message| apply(message, &keep, &mut table))?;
         if !open.is_empty() {
             reader.in_time()?;
             std::thread::sleep(Duration::from_millis(20));
@@ -98,7 +101,7 @@ impl<'a> Reader<'a> {
         End { stable: marks.is_ok_and(|(_, stable)| stable >= end.end), ..end }
     }
 
-    fn read(&self, ready: &[End], table: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Result<()> {
+    fn read(&self, ready: &[End], mut apply: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
         if ready.is_empty() {
             return Ok(());
         }
@@ -110,7 +113,7 @@ impl<'a> Reader<'a> {
         let mut left: Vec<i32> = ready.iter().map(|end| end.partition).collect();
         while !left.is_empty() {
             match self.committed.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => apply(&message, table),
+                Some(Ok(message)) => apply(&message),
                 Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
                 Some(Err(cause)) => {
                     let error = self.failed(cause);
@@ -126,8 +129,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn apply(message: &impl Message, table: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
-    let Some(key) = message.key() else { return };
+fn apply(message: &BorrowedMessage<'_>, keep: impl Fn(&[u8]) -> bool, table: &mut Table) {
+    let Some(key) = message.key().filter(|key| keep(key)) else { return };
     match message.payload() {
         Some(value) => table.insert(key.to_vec(), value.to_vec()),
         None => table.remove(key),

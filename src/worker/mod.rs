@@ -2,12 +2,33 @@
 //!
 //! It knows connectors through `connector_api` only, and nothing of REST or of who decided to start a task.
 
-use std::sync::Arc;
+mod clients;
+mod codec;
+mod deliver;
+mod dlq;
+mod intake;
+mod ledger;
+mod offsets;
+mod policy;
+mod positions;
+mod sink;
+mod source;
+mod task;
+mod topics;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_api::{Config, Error, Position, Progress, TopicOffset};
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 
+use ledger::Ledger;
+use offsets::Memory;
+use task::{Handle, Wanted, blocking};
+
+use crate::kafka::admin::Admin;
 use crate::kafka::dev::Broker;
 use crate::registry::{Connector, Registry};
 
@@ -75,58 +96,98 @@ pub enum TaskEvent {
     Topic(TaskId, Arc<str>),
 }
 
+/// What all tasks of a worker share.
+pub struct Shared {
+    options: Options,
+    registry: Registry,
+    runtime: Runtime,
+    memory: Arc<Memory>,
+    ledger: Arc<Ledger>,
+    cluster: tokio::sync::OnceCell<String>,
+}
+
 /// The worker. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
-    options: Arc<Options>,
-    registry: Registry,
+    shared: Arc<Shared>,
     events: mpsc::Sender<TaskEvent>,
+    tasks: Arc<Mutex<HashMap<TaskId, Handle>>>,
 }
 
 impl Worker {
-    /// A worker without tasks. Every outcome is sent to `events`.
+    /// A worker without tasks. Every outcome is sent to `events`. Must be called within a tokio runtime.
     pub fn new(options: Options, registry: Registry, events: mpsc::Sender<TaskEvent>) -> Self {
-        Self { options: Arc::new(options), registry, events }
+        let shared = Shared {
+            options,
+            registry,
+            runtime: Runtime::current(),
+            memory: Arc::default(),
+            ledger: Arc::default(),
+            cluster: tokio::sync::OnceCell::new(),
+        };
+        Self { shared: Arc::new(shared), events, tasks: Arc::default() }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Handle>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a task; returns at once, the outcome comes as an event. A task of that id must not be running.
     pub fn start(&self, task: StartTask) {
-        let _ = (&self.options, &self.registry, &self.events, task);
+        let mut tasks = self.tasks();
+        tasks.retain(|_, handle| !handle.has_ended());
+        let id = task.id.clone();
+        tasks.insert(id, Handle::start(task, Arc::clone(&self.shared), self.events.clone()));
     }
 
     /// Pauses or resumes a running task; unknown ids are ignored.
     pub fn set_paused(&self, id: &TaskId, paused: bool) {
-        let _ = (id, paused);
+        if let Some(task) = self.tasks().get(id) {
+            task.want(if paused { Wanted::Pause } else { Wanted::Run });
+        }
     }
 
-    /// Stops tasks: flush, commit, close, each within `within`; what is not done by then is cut off. Returns when
+    /// Stops tasks: flush, commit, close, all within `within`; what is not done by then is cut off. Returns when
     /// nothing of them runs any more. Unknown ids are ignored.
     pub async fn stop(&self, ids: &[TaskId], within: Duration) {
-        let _ = (ids, within);
+        let stopping: Vec<_> = {
+            let mut tasks = self.tasks();
+            ids.iter().filter_map(|id| tasks.remove_entry(id)).collect()
+        };
+        stopping.iter().for_each(|(_, task)| task.want(Wanted::Stop));
+        let until = tokio::time::Instant::now() + within;
+        for (id, task) in stopping {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            if !task.end(left).await {
+                tracing::warn!(connector = %id.connector, task = id.task, "the task did not stop in time and was cut off");
+                let _receiver_gone = self.events.send(TaskEvent::Stopped(id)).await;
+            }
+        }
     }
 
     /// Errors that ask for a person's eye though the task runs, and how far each running task has come.
     pub fn progress(&self, id: &TaskId) -> Option<Progress> {
-        let _ = id;
-        None
+        self.tasks().get(id).map(Handle::progress)
     }
 
     /// The stored offsets of a source connector, from the offsets topic.
     pub async fn source_offsets(&self, connector: &str) -> Result<Vec<Position>, Error> {
-        let _ = connector;
-        Ok(Vec::new())
+        let (shared, connector) = (Arc::clone(&self.shared), connector.to_owned());
+        let read = move || offsets::stored(&shared.options, &shared.memory, &connector, &Config::new());
+        Ok(blocking(read).await?.positions())
     }
 
     /// Writes source offsets (`None`: forgets them), fencing former producers of the connector's `tasks` tasks.
     pub async fn set_source_offsets(&self, connector: &str, tasks: usize, to: &[Position]) -> Result<(), Error> {
-        let _ = (connector, tasks, to);
-        Ok(())
+        let (shared, connector, to) = (Arc::clone(&self.shared), connector.to_owned(), to.to_vec());
+        blocking(move || offsets::set_stored(&shared.options, &shared.memory, &connector, &Config::new(), tasks, &to))
+            .await
     }
 
     /// The committed offsets of a sink connector's consumer group.
     pub async fn sink_offsets(&self, connector: &str, config: &Config) -> Result<Vec<TopicOffset>, Error> {
-        let _ = (connector, config);
-        Ok(Vec::new())
+        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+        blocking(move || offsets::committed(&shared.options, &connector, &config, &shared.runtime)).await
     }
 
     /// Sets committed offsets of a sink's group; `None` as the whole list deletes the group's offsets.
@@ -136,12 +197,21 @@ impl Worker {
         config: &Config,
         to: Option<&[TopicOffset]>,
     ) -> Result<(), Error> {
-        let _ = (connector, config, to);
-        Ok(())
+        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+        let to = to.map(<[_]>::to_vec);
+        blocking(move || offsets::set_committed(&shared.options, &connector, &config, to.as_deref(), &shared.runtime))
+            .await
     }
 
     /// The Kafka cluster's id, once known.
     pub async fn cluster_id(&self) -> Option<String> {
-        None
+        let shared = Arc::clone(&self.shared);
+        let ask = move || {
+            let options = &shared.options;
+            let admin =
+                Admin::open(&clients::admin(options, None)?, options.dev_broker.clone(), shared.runtime.clone())?;
+            admin.cluster_id().ok_or_else(|| Error::retry("no broker tells the cluster's id"))
+        };
+        self.shared.cluster.get_or_try_init(|| blocking(ask)).await.ok().cloned()
     }
 }

@@ -1,0 +1,102 @@
+//! Settings of the Kafka clients of a task, named after it, and the groups and ids they go by.
+
+use connector_api::{Config, Result};
+
+use super::{Options, TaskId};
+use crate::kafka::{Client, Settings};
+
+/// The consumer group of a sink connector: `connect-<name>`, or what its config overrides it with.
+pub fn group(connector: &str, config: &Config) -> String {
+    config.get("consumer.override.group.id").map_or_else(|| format!("connect-{connector}"), |g| g.trim().to_owned())
+}
+
+/// The transactional id of a source task, Kafka Connect's (KIP-618).
+pub fn transactional_id(options: &Options, id: &TaskId) -> String {
+    format!("{}-{}-{}", options.group_id, id.connector, id.task)
+}
+
+/// The offsets topic of a source connector.
+pub fn offsets_topic(options: &Options, config: &Config) -> String {
+    let own = config.get("offsets.storage.topic").map(str::trim).filter(|topic| !topic.is_empty());
+    own.unwrap_or(&options.offset_topic).to_owned()
+}
+
+/// The producer of a source task.
+pub fn producer(options: &Options, id: &TaskId, config: &Config, transactional: bool) -> Result<Settings> {
+    let mut settings = Settings::of(Client::Producer, &options.config, Some(config))?;
+    settings.set_default("client.id", &format!("connector-producer-{}-{}", id.connector, id.task));
+    settings.set("enable.idempotence", "true");
+    if transactional {
+        settings.set("transactional.id", &transactional_id(options, id));
+        settings.set_default("transaction.timeout.ms", "30000");
+        // librdkafka wants records to time out before their transaction does.
+        let within = settings.number("transaction.timeout.ms", 30_000).saturating_sub(5000).max(1000);
+        if settings.number("delivery.timeout.ms", u64::MAX) > within {
+            settings.set("delivery.timeout.ms", &within.to_string());
+        }
+    } else {
+        settings.remove("transaction.timeout.ms");
+    }
+    Ok(settings)
+}
+
+/// The producer of a task's dead letters.
+pub fn dlq_producer(options: &Options, id: &TaskId, config: &Config) -> Result<Settings> {
+    let mut settings = producer(options, id, config, false)?;
+    settings.set("client.id", &format!("connector-dlq-producer-{}-{}", id.connector, id.task));
+    Ok(settings)
+}
+
+/// The consumer of a sink task.
+pub fn consumer(options: &Options, id: &TaskId, config: &Config) -> Result<Settings> {
+    let mut settings = Settings::of(Client::Consumer, &options.config, Some(config))?;
+    settings.set_default("client.id", &format!("connector-consumer-{}-{}", id.connector, id.task));
+    settings.set("group.id", &group(&id.connector, config));
+    if options.dev_broker.is_some() {
+        // The development broker does not wake a waiting fetch when a record comes in.
+        settings.set_default("fetch.wait.max.ms", "20");
+    }
+    Ok(settings)
+}
+
+/// A consumer without a group, for the offsets topic.
+pub fn reader(options: &Options) -> Result<Settings> {
+    Settings::of(Client::Consumer, &options.config, None)
+}
+
+/// An admin client of a connector, or of the worker itself.
+pub fn admin(options: &Options, connector: Option<&Config>) -> Result<Settings> {
+    Settings::of(Client::Admin, &options.config, connector)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn records_time_out_before_their_transaction_and_ids_are_connects() {
+        let options = Options {
+            config: Config::new(),
+            group_id: "g".to_owned(),
+            offset_topic: "connect-offsets".to_owned(),
+            offset_partitions: 25,
+            replication_factor: -1,
+            flush_interval: Duration::from_secs(60),
+            exactly_once_source: true,
+            dev_broker: None,
+        };
+        let id = TaskId { connector: "c".into(), task: 2 };
+        let config = Config::from([
+            ("producer.override.transaction.timeout.ms", "9000"),
+            ("producer.override.delivery.timeout.ms", "120000"),
+        ]);
+        let settings = producer(&options, &id, &config, true).unwrap();
+        assert_eq!(settings.get("delivery.timeout.ms"), Some("4000"));
+        assert_eq!(settings.get("transactional.id"), Some("g-c-2"));
+        assert_eq!(producer(&options, &id, &config, false).unwrap().get("transactional.id"), None);
+        assert_eq!(consumer(&options, &id, &Config::new()).unwrap().get("group.id"), Some("connect-c"));
+        assert_eq!(group("c", &Config::from([("consumer.override.group.id", " other ")])), "other");
+    }
+}

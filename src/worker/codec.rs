@@ -1,0 +1,251 @@
+//! Records to bytes and back: a connector's converters and transforms, one set per task.
+//!
+//! It decides nothing about errors: they come back with the [`Stage`] they came up in.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use connector_api::{
+    Config, Converter, Error, Header, Headers, Position, Presence, Record, SinkRecord, TopicOffset, Transform,
+};
+
+use super::policy::Stage;
+use crate::kafka::consumer::Incoming;
+use crate::kafka::producer::Outgoing;
+use crate::registry::{ConverterRole, Registry};
+
+/// What failed and where: the stage, and the class that was at work.
+pub type Failed = (Stage, Arc<str>, Error);
+
+/// Headers as they are on the wire.
+pub type RawHeaders = Vec<(Arc<str>, Option<Vec<u8>>)>;
+
+/// A converter with the name of its class.
+struct Named<T: ?Sized> {
+    class: Arc<str>,
+    it: Box<T>,
+}
+
+/// The converters and transforms of one task.
+pub struct Codec {
+    key: Named<dyn Converter>,
+    value: Named<dyn Converter>,
+    header: Named<dyn Converter>,
+    transforms: Vec<Named<dyn Transform>>,
+    /// Topics seen, so that records share their names.
+    topics: Vec<Arc<str>>,
+}
+
+const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
+const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
+
+impl Codec {
+    /// Makes them as the connector's config says, or else the worker's. Errors: `Config`.
+    pub fn open(registry: &Registry, worker: &Config, connector: &Config) -> Result<Self, Error> {
+        let converter = |prefix: &str, role, otherwise: &str| {
+            let (class, config) = converter_config(worker, connector, prefix, otherwise);
+            let it = registry.converter(&class, role, &config).map_err(|e| e.context(prefix))?;
+            Ok::<_, Error>(Named { class: class.into(), it })
+        };
+        Ok(Self {
+            key: converter("key.converter", ConverterRole::Key, JSON)?,
+            value: converter("value.converter", ConverterRole::Value, JSON)?,
+            header: converter("header.converter", ConverterRole::Header, SIMPLE_HEADER)?,
+            transforms: transforms(registry, connector)?,
+            topics: Vec::new(),
+        })
+    }
+
+    fn transform(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
+        let mut record = record;
+        for transform in &mut self.transforms {
+            let failed = |e| (Stage::Transformation, Arc::clone(&transform.class), e);
+            match transform.it.apply(record, at).map_err(failed)? {
+                Some(changed) => record = changed,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// Appends a source's record to `chunk`. `false`: a transform dropped it. After an error `chunk` is as before.
+    pub fn encode(&mut self, record: Record, chunk: &mut Chunk) -> Result<bool, Failed> {
+        let Some(record) = self.transform(record, None)? else { return Ok(false) };
+        let start = chunk.bytes.len();
+        let encoded = self.encode_into(&record, &mut chunk.bytes);
+        match encoded {
+            Ok((key, value, headers)) => {
+                let Record { topic, partition, timestamp_ms, .. } = record;
+                chunk.records.push(Encoded { topic, partition, timestamp_ms, key, value, headers });
+                Ok(true)
+            }
+            Err(failed) => {
+                chunk.bytes.truncate(start);
+                Err(failed)
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "three parts of one record, used once")]
+    fn encode_into(
+        &mut self,
+        record: &Record,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(Option<Range<usize>>, Option<Range<usize>>, RawHeaders), Failed> {
+        let mut headers = RawHeaders::new();
+        for header in &record.headers {
+            let mut out = Vec::new();
+            let present = self.header.it.encode(&record.topic, &header.datum, &mut out);
+            let present = present.map_err(|e| (Stage::HeaderConverter, Arc::clone(&self.header.class), e))?;
+            headers.push((Arc::clone(&header.key), (present == Presence::Present).then_some(out)));
+        }
+        let mut part = |converter: &mut Named<dyn Converter>, stage, datum| {
+            let start = bytes.len();
+            match converter.it.encode(&record.topic, datum, bytes) {
+                Ok(Presence::Present) => Ok(Some(start..bytes.len())),
+                Ok(Presence::Absent) => Ok(None),
+                Err(error) => Err((stage, Arc::clone(&converter.class), error)),
+            }
+        };
+        let key = part(&mut self.key, Stage::KeyConverter, &record.key)?;
+        let value = part(&mut self.value, Stage::ValueConverter, &record.value)?;
+        Ok((key, value, headers))
+    }
+
+    /// A sink's record out of what was read. `None`: a transform dropped it.
+    pub fn decode(&mut self, incoming: &Incoming<'_>) -> Result<Option<SinkRecord>, Failed> {
+        let topic = self.topic(incoming.topic());
+        let key = self.key.it.decode(&topic, incoming.key());
+        let key = key.map_err(|e| (Stage::KeyConverter, Arc::clone(&self.key.class), e))?;
+        let value = self.value.it.decode(&topic, incoming.value());
+        let value = value.map_err(|e| (Stage::ValueConverter, Arc::clone(&self.value.class), e))?;
+        let mut headers = Headers::new();
+        for (name, bytes) in incoming.headers() {
+            let datum = self.header.it.decode(&topic, bytes);
+            let datum = datum.map_err(|e| (Stage::HeaderConverter, Arc::clone(&self.header.class), e))?;
+            headers.push(Header { key: name.into(), datum });
+        }
+        let at = TopicOffset { topic: Arc::clone(&topic), partition: incoming.partition(), offset: incoming.offset() };
+        let partition = Some(incoming.partition());
+        let record = Record { topic, partition, key, value, timestamp_ms: incoming.timestamp_ms(), headers };
+        Ok(self.transform(record, Some(&at))?.map(|record| SinkRecord { record, at }))
+    }
+
+    /// The shared name of a topic.
+    pub fn topic(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.topics.iter().find(|known| &***known == name) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = name.into();
+        self.topics.push(Arc::clone(&new));
+        new
+    }
+}
+
+/// The class and settings of a converter. A connector that names none uses the worker's, with its own sub-keys on top
+/// (Kafka Connect ignores those in silence).
+fn converter_config(worker: &Config, connector: &Config, prefix: &str, otherwise: &str) -> (String, Config) {
+    let sub = format!("{prefix}.");
+    let own = connector.with_prefix(&sub);
+    match (connector.get(prefix), worker.get(prefix)) {
+        (Some(class), _) => (class.trim().to_owned(), own),
+        (None, class) => {
+            let mut config = worker.with_prefix(&sub);
+            for (name, value) in own.iter() {
+                config.set(name, value);
+            }
+            (class.unwrap_or(otherwise).trim().to_owned(), config)
+        }
+    }
+}
+
+fn transforms(registry: &Registry, connector: &Config) -> Result<Vec<Named<dyn Transform>>, Error> {
+    let aliases = connector.get("transforms").unwrap_or_default().split(',').map(str::trim).filter(|a| !a.is_empty());
+    let transform = |alias: &str| {
+        let mut config = connector.with_prefix(&format!("transforms.{alias}."));
+        let class = config.remove("type").unwrap_or_default();
+        let it =
+            registry.transform(class.trim(), &config).map_err(|e| e.context(format_args!("transforms.{alias}")))?;
+        Ok(Named { class: class.trim().into(), it })
+    };
+    aliases.map(transform).collect()
+}
+
+/// Encoded records on their way to the producer, all bytes in one buffer.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    bytes: Vec<u8>,
+    records: Vec<Encoded>,
+    /// Positions that hold once these records and those before them are durable.
+    pub positions: Vec<Position>,
+    /// With it a batch of the source is complete: a transaction may end here.
+    pub complete: bool,
+    /// The source has nothing more for now: nothing is gained by waiting.
+    pub last: bool,
+}
+
+#[derive(Debug)]
+struct Encoded {
+    topic: Arc<str>,
+    partition: Option<i32>,
+    timestamp_ms: Option<i64>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    headers: RawHeaders,
+}
+
+impl Chunk {
+    /// Its size in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Its records, with their topics' shared names.
+    pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, Outgoing<'_>)> {
+        let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
+        self.records.iter().map(move |r| {
+            let outgoing = Outgoing {
+                topic: &r.topic,
+                partition: r.partition,
+                key: bytes(&r.key),
+                value: bytes(&r.value),
+                timestamp_ms: r.timestamp_ms,
+                headers: &r.headers,
+            };
+            (&r.topic, outgoing)
+        })
+    }
+
+    /// The same buffers, emptied.
+    #[must_use]
+    pub fn cleared(mut self) -> Self {
+        self.bytes.clear();
+        self.records.clear();
+        Self { bytes: self.bytes, records: self.records, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connectors_converter_stands_alone_and_its_sub_keys_alone_refine_the_workers() {
+        let worker = Config::from([
+            ("value.converter", "W"),
+            ("value.converter.schemas.enable", "true"),
+            ("value.converter.x", "1"),
+        ]);
+        let read = |connector: Config| converter_config(&worker, &connector, "value.converter", "D");
+        let (class, config) = read(Config::from([("value.converter", " C "), ("value.converter.y", "2")]));
+        assert_eq!((class.as_str(), config), ("C", Config::from([("y", "2")])));
+        let (class, config) = read(Config::from([("value.converter.schemas.enable", "false")]));
+        assert_eq!((class.as_str(), config), ("W", Config::from([("schemas.enable", "false"), ("x", "1")])));
+        assert_eq!(converter_config(&Config::new(), &Config::new(), "key.converter", "D").0, "D");
+    }
+}

@@ -1,0 +1,222 @@
+//! Puts a source's encoded records into Kafka, and its positions behind them: the last part of a source task, on a
+//! thread of its own, since every call blocks.
+//!
+//! With exactly-once, records and positions are one Kafka transaction; otherwise positions are written after the
+//! acknowledgements of their records. Either way a position never stands in Kafka without everything before it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Kind, Position, Result};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::codec::Chunk;
+use super::ledger::Ledger;
+use super::offsets::Memory;
+use super::policy::{Policy, Stage, Verdict};
+use super::positions::Stored;
+use crate::kafka::producer::{Outgoing, Producer};
+
+/// When a transaction ends; always after a whole batch of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boundary {
+    /// After this time.
+    pub after: Duration,
+    /// With this many bytes.
+    pub bytes: usize,
+    /// When the source has nothing more for now.
+    pub idle: bool,
+}
+
+/// What the source loop is told.
+#[derive(Debug)]
+pub enum Delivered {
+    /// These positions are durable, with that many records before them.
+    Committed(Vec<Position>, usize),
+    /// The first record for this topic was written.
+    Topic(Arc<str>),
+}
+
+/// Makes sure that a topic exists; blocks.
+pub type EnsureTopic = Box<dyn Fn(&str) -> Result<()> + Send>;
+
+/// Everything the thread needs.
+pub struct Delivery {
+    /// The producer, ready.
+    pub producer: Producer,
+    /// Whether it writes transactions.
+    pub transactional: bool,
+    /// When they end.
+    pub boundary: Boundary,
+    /// Where positions are stored.
+    pub offsets_topic: String,
+    /// The keys of stored positions.
+    pub stored: Stored,
+    /// In development the broker forgets, so that this process remembers positions.
+    pub memory: Option<Arc<Memory>>,
+    /// In development sources wait for sinks.
+    pub ledger: Option<Arc<Ledger>>,
+    /// What to do about records that cannot be written.
+    pub policy: Policy,
+    /// Makes topics.
+    pub ensure_topic: EnsureTopic,
+    /// Tells the source loop.
+    pub told: UnboundedSender<Delivered>,
+    /// Gives buffers back.
+    pub spare: SyncSender<Chunk>,
+    /// The task was cut off: nothing more may become durable.
+    pub cut: Arc<AtomicBool>,
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Open {
+    since: Option<Instant>,
+    bytes: usize,
+    records: usize,
+    positions: Vec<Position>,
+    /// Nothing of a batch is missing: it may be committed.
+    complete: bool,
+}
+
+impl Delivery {
+    /// Runs until the other end of `chunks` is gone; commits what is complete. After an error, what was under way is
+    /// either durable with its positions or not at all, and the producer is of no use any more.
+    pub fn run(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
+        let mut open = Open { complete: true, ..Open::default() };
+        let mut topics = HashSet::new();
+        loop {
+            let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
+            let chunk = match due {
+                Some(due) if open.complete => chunks.recv_timeout(due),
+                _ => chunks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match chunk {
+                Ok(chunk) => self.take(chunk, &mut open, &mut topics)?,
+                Err(RecvTimeoutError::Timeout) => self.commit(&mut open)?,
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if open.since.is_some() && open.complete {
+            self.commit(&mut open)
+        } else {
+            self.give_up(&open);
+            Ok(())
+        }
+    }
+
+    fn take(&mut self, mut chunk: Chunk, open: &mut Open, topics: &mut HashSet<Arc<str>>) -> Result<()> {
+        if open.since.is_none() && !(chunk.is_empty() && chunk.positions.is_empty()) {
+            if self.transactional {
+                self.producer.begin()?;
+            }
+            open.since = Some(Instant::now());
+        }
+        self.write(&chunk, open, topics)?;
+        for position in chunk.positions.drain(..) {
+            match open.positions.iter_mut().find(|p| p.partition == position.partition) {
+                Some(known) => *known = position,
+                None => open.positions.push(position),
+            }
+        }
+        open.complete = chunk.complete;
+        let (last, full) = (chunk.last && self.boundary.idle, open.bytes >= self.boundary.bytes);
+        let late = open.since.is_some_and(|since| since.elapsed() >= self.boundary.after);
+        let _full_is_fine = self.spare.try_send(chunk.cleared());
+        if open.complete && open.since.is_some() && (last || full || late) {
+            self.commit(open)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, chunk: &Chunk, open: &mut Open, topics: &mut HashSet<Arc<str>>) -> Result<()> {
+        let go_on = || !self.cut.load(Ordering::Relaxed);
+        let mut last: Option<&Arc<str>> = None;
+        for (topic, record) in chunk.records() {
+            if last.is_none_or(|last| !Arc::ptr_eq(last, topic)) {
+                self.enter(topic, topics)?;
+                last = Some(topic);
+            }
+            let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+            if let Some(ledger) = &self.ledger {
+                ledger.send(topic, bytes, || {
+                    self.producer.serve();
+                    go_on()
+                });
+            }
+            match self.producer.send(record, go_on) {
+                Ok(()) => {
+                    open.bytes += bytes;
+                    open.records += 1;
+                }
+                Err(error) => match self.policy.judge(error.kind(), Stage::Produce, 1, Duration::MAX) {
+                    Verdict::Skip => tracing::warn!(%error, "record left out"),
+                    Verdict::Retry(_) | Verdict::Fail => return Err(error),
+                },
+            }
+        }
+        self.producer.check()
+    }
+
+    /// Before the first record for a topic.
+    fn enter(&self, topic: &Arc<str>, topics: &mut HashSet<Arc<str>>) -> Result<()> {
+        if topics.contains(topic) {
+            return Ok(());
+        }
+        if **topic == *self.offsets_topic {
+            return Err(Error::config(format!(
+                "a source may not write to {topic}, the topic of its own offsets; choose another topic.prefix or offsets.storage.topic"
+            )));
+        }
+        if self.producer.partitions(topic)?.is_none() {
+            (self.ensure_topic)(topic)?;
+        }
+        let _gone = self.told.send(Delivered::Topic(Arc::clone(topic)));
+        topics.insert(Arc::clone(topic));
+        Ok(())
+    }
+
+    fn commit(&mut self, open: &mut Open) -> Result<()> {
+        if self.cut.load(Ordering::Relaxed) {
+            self.give_up(open);
+            return Err(Error::retry("the task was cut off"));
+        }
+        if !self.transactional {
+            self.producer.flush(Duration::from_secs(300))?;
+        }
+        let mut written = Vec::with_capacity(open.positions.len());
+        for position in &open.positions {
+            let (key, value) = self.stored.record(position);
+            let (topic, timestamp_ms, headers) = (self.offsets_topic.as_str(), None, &[][..]);
+            let record =
+                Outgoing { topic, partition: None, key: Some(&key), value: value.as_deref(), timestamp_ms, headers };
+            self.producer.send(record, || true)?;
+            written.push((key, value));
+        }
+        if self.transactional {
+            self.producer.commit()?;
+        } else {
+            self.producer.flush(Duration::from_secs(300))?;
+        }
+        if let Some(memory) = &self.memory {
+            memory.write(written);
+        }
+        let done = std::mem::replace(open, Open { complete: true, ..Open::default() });
+        let _gone = self.told.send(Delivered::Committed(done.positions, done.records));
+        Ok(())
+    }
+
+    fn give_up(&self, open: &Open) {
+        if self.transactional && open.since.is_some() {
+            self.producer.abort();
+        }
+    }
+}
+
+/// Whether a new producer, started from the stored positions, may do better.
+pub fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Retry | Kind::Fenced)
+}

@@ -1,0 +1,154 @@
+//! The dead-letter topic of a sink: records that could not be processed, as they were, with headers that tell why
+//! (KIP-298).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_api::{Config, Error, Kind, Result};
+
+use super::codec::RawHeaders;
+use super::policy::{Stage, number};
+use super::{Shared, TaskId, clients};
+use crate::kafka::admin::{Admin, Wanted};
+use crate::kafka::consumer::Incoming;
+use crate::kafka::producer::{Outgoing, Producer};
+
+/// A record as it was read, kept while it may still be rejected.
+#[derive(Debug)]
+pub struct Raw {
+    topic: Arc<str>,
+    partition: i32,
+    offset: i64,
+    timestamp_ms: Option<i64>,
+    key: Option<Box<[u8]>>,
+    value: Option<Box<[u8]>>,
+    headers: RawHeaders,
+}
+
+impl Raw {
+    /// A copy of a record.
+    pub fn of(incoming: &Incoming<'_>, topic: Arc<str>) -> Self {
+        Self {
+            topic,
+            partition: incoming.partition(),
+            offset: incoming.offset(),
+            timestamp_ms: incoming.timestamp_ms(),
+            key: incoming.key().map(Box::from),
+            value: incoming.value().map(Box::from),
+            headers: incoming.headers().map(|(name, value)| (name.into(), value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+}
+
+/// The way to the dead-letter topic.
+pub struct DeadLetters {
+    producer: Producer,
+    topic: String,
+    explain: bool,
+    id: TaskId,
+}
+
+impl DeadLetters {
+    /// Opens it and makes its topic, if the connector has one. Blocks.
+    pub fn open(shared: &Shared, id: &TaskId, config: &Config) -> Result<Option<Self>> {
+        let key = "errors.deadletterqueue.topic.name";
+        let Some(topic) = config.get(key).map(str::trim).filter(|topic| !topic.is_empty()) else { return Ok(None) };
+        let replication = number(config, "errors.deadletterqueue.topic.replication.factor")?;
+        let wanted = Wanted {
+            topic: topic.to_owned(),
+            partitions: 1,
+            replication_factor: replication.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
+            config: Vec::new(),
+        };
+        let options = &shared.options;
+        let producer = Producer::open(&clients::dlq_producer(options, id, config)?, None)?;
+        if producer.partitions(topic)?.is_none() {
+            let settings = clients::admin(options, Some(config))?;
+            let admin = Admin::open(&settings, options.dev_broker.clone(), shared.runtime.clone())?;
+            admin.ensure(&wanted).map_err(|e| e.context(key))?;
+        }
+        let explain = config.get("errors.deadletterqueue.context.headers.enable");
+        let explain = explain.is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
+        Ok(Some(Self { producer, topic: topic.to_owned(), explain, id: id.clone() }))
+    }
+
+    /// Sends a record. It is durable after [`DeadLetters::flush`].
+    pub fn send(&self, raw: &Raw, stage: Stage, class: &str, error: &Error) -> Result<()> {
+        let mut headers = raw.headers.clone();
+        if self.explain {
+            headers.extend(explanation(&self.id, raw, stage, class, error));
+        }
+        let record = Outgoing {
+            topic: &self.topic,
+            partition: None,
+            key: raw.key.as_deref(),
+            value: raw.value.as_deref(),
+            timestamp_ms: raw.timestamp_ms,
+            headers: &headers,
+        };
+        self.producer.send(record, || true)
+    }
+
+    /// Waits until everything sent is durable. Blocks.
+    pub fn flush(&self) -> Result<()> {
+        self.producer.flush(Duration::from_secs(60)).map_err(|e| e.context("dead letters"))
+    }
+}
+
+/// The headers of `DeadLetterQueueReporter`, in its order.
+fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error) -> RawHeaders {
+    let exception = match error.kind() {
+        Kind::Record => "org.apache.kafka.connect.errors.DataException",
+        Kind::Retry => "org.apache.kafka.connect.errors.RetriableException",
+        Kind::Config | Kind::Denied | Kind::Fenced | Kind::Fatal => "org.apache.kafka.connect.errors.ConnectException",
+    };
+    let text = |name: &str, value: String| (format!("__connect.errors.{name}").into(), Some(value.into_bytes()));
+    vec![
+        text("topic", raw.topic.to_string()),
+        text("partition", raw.partition.to_string()),
+        text("offset", raw.offset.to_string()),
+        text("connector.name", id.connector.to_string()),
+        text("task.id", id.task.to_string()),
+        text("stage", stage.name().to_owned()),
+        text("class.name", class.to_owned()),
+        text("exception.class.name", exception.to_owned()),
+        text("exception.message", error.message().to_owned()),
+        text("exception.stacktrace", format!("{exception}: {error}")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_explain_as_kafka_connects_do() {
+        let raw = Raw {
+            topic: "t".into(),
+            partition: 3,
+            offset: 42,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let id = TaskId { connector: "c".into(), task: 1 };
+        let headers = explanation(&id, &raw, Stage::ValueConverter, "C", &Error::record("bad"));
+        let shown: Vec<_> =
+            headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap()))).collect();
+        assert_eq!(
+            shown[..9],
+            [
+                "__connect.errors.topic=t",
+                "__connect.errors.partition=3",
+                "__connect.errors.offset=42",
+                "__connect.errors.connector.name=c",
+                "__connect.errors.task.id=1",
+                "__connect.errors.stage=VALUE_CONVERTER",
+                "__connect.errors.class.name=C",
+                "__connect.errors.exception.class.name=org.apache.kafka.connect.errors.DataException",
+                "__connect.errors.exception.message=bad",
+            ]
+        );
+    }
+}

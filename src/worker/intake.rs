@@ -1,0 +1,349 @@
+//! The reading half of a sink task, on the consumer's own thread: polls, decodes, and hands batches to the half that
+//! writes (`sink.rs`). While that one is busy, batches grow; when it waits, it gets at once what there is.
+//!
+//! Partitions come and go here; the writing half is asked and answered before the group goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Result, SinkRecord, TopicOffset, TopicPartition};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
+
+use super::codec::{Codec, Failed};
+use super::dlq::{DeadLetters, Raw};
+use super::ledger::Ledger;
+use super::offsets::{Latest, list};
+use super::policy::{Policy, Verdict};
+use super::{TaskEvent, TaskId};
+use crate::kafka::consumer::{Consumer, Incoming, Owner};
+
+/// How long the writing half may take to answer when partitions come or go.
+const ANSWER_WITHIN: Duration = Duration::from_secs(70);
+/// Bytes as read after which a batch is full.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// A batch that nobody takes is held this long before fetching is paused.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// Records on their way to the sink.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The records, decoded.
+    pub records: Vec<SinkRecord>,
+    /// The same records as they were read, where there is a dead-letter topic.
+    pub raw: Vec<Raw>,
+    /// The next offset of each partition after this batch; records left out count as read.
+    pub next: Latest,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Takes everything of these partitions out.
+    pub fn forget(&mut self, gone: &[TopicPartition]) {
+        let is_gone = |at: &TopicOffset| gone.iter().any(|g| g.partition == at.partition && g.topic == at.topic);
+        if !self.raw.is_empty() {
+            let mut kept = self.records.iter().map(|record| !is_gone(&record.at));
+            self.raw.retain(|_| kept.next().unwrap_or(false));
+        }
+        self.records.retain(|record| !is_gone(&record.at));
+        self.next.retain(|at, _| !gone.contains(at));
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+}
+
+/// What the writing half is asked.
+pub enum Question {
+    /// These partitions are ours: where does the sink say they go on?
+    Assigned(Vec<TopicPartition>, SyncSender<Result<Vec<TopicOffset>>>),
+    /// These are ours no longer: up to where have they been written?
+    Revoked(Vec<TopicPartition>, SyncSender<Vec<TopicOffset>>),
+}
+
+/// What both halves look at.
+#[derive(Default)]
+pub struct Common {
+    /// The writing half waits for records.
+    pub hungry: AtomicBool,
+    /// Fetching is to rest.
+    pub paused: AtomicBool,
+    /// The group is to be left.
+    pub leave: AtomicBool,
+    done: Mutex<Done>,
+}
+
+#[derive(Default)]
+struct Done {
+    written: Latest,
+    uncommitted: bool,
+}
+
+impl Common {
+    fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything before these offsets is written.
+    pub fn written(&self, next: &Latest) {
+        let mut done = self.done();
+        for (at, offset) in next {
+            done.written.insert(at.clone(), *offset);
+        }
+        done.uncommitted = true;
+    }
+
+    /// What was written of these partitions, which are given up.
+    pub fn give_up(&self, partitions: &[TopicPartition]) -> Vec<TopicOffset> {
+        let mut done = self.done();
+        list(&partitions.iter().filter_map(|at| done.written.remove_entry(at)).collect())
+    }
+
+    fn uncommitted(&self) -> Option<Vec<TopicOffset>> {
+        let mut done = self.done();
+        std::mem::take(&mut done.uncommitted).then(|| list(&done.written))
+    }
+}
+
+/// Carries questions from the consumer to the writing half.
+pub struct Asker {
+    /// Whom to ask.
+    pub questions: UnboundedSender<Question>,
+    /// In development: who has read how far, and the group this is.
+    pub ledger: Option<(Arc<Ledger>, Arc<str>)>,
+    gone: Arc<Mutex<Vec<TopicPartition>>>,
+}
+
+impl Asker {
+    /// A new one.
+    pub fn new(questions: UnboundedSender<Question>, ledger: Option<(Arc<Ledger>, Arc<str>)>) -> Self {
+        Self { questions, ledger, gone: Arc::default() }
+    }
+
+    /// Partitions that were given up since this was last looked at.
+    pub fn gone(&self) -> Arc<Mutex<Vec<TopicPartition>>> {
+        Arc::clone(&self.gone)
+    }
+}
+
+impl Owner for Asker {
+    fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        let silent = || Error::retry("the sink did not take its partitions over in time");
+        let (answer, answered) = sync_channel(1);
+        self.questions.send(Question::Assigned(partitions.to_vec(), answer)).map_err(|_| silent())?;
+        let mut stored = answered.recv_timeout(ANSWER_WITHIN).map_err(|_| silent())??;
+        if let Some((ledger, group)) = &self.ledger {
+            // The development broker begins anew with its process: offsets that are older are another broker's.
+            let at = |s: &TopicOffset| TopicPartition { topic: Arc::clone(&s.topic), partition: s.partition };
+            stored.retain(|s| ledger.knows(group, &at(s)));
+        }
+        Ok(stored)
+    }
+
+    fn starting(&self, from: &[TopicOffset]) {
+        if let Some((ledger, group)) = &self.ledger {
+            ledger.read(group, from);
+        }
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(partitions);
+        let (answer, answered) = sync_channel(1);
+        if self.questions.send(Question::Revoked(partitions.to_vec(), answer)).is_err() {
+            return Vec::new();
+        }
+        answered.recv_timeout(ANSWER_WITHIN).unwrap_or_default()
+    }
+}
+
+/// Everything the thread needs.
+pub struct Intake {
+    /// The consumer, subscribed.
+    pub consumer: Consumer,
+    /// Decodes.
+    pub codec: Codec,
+    /// What to do about records that cannot be decoded.
+    pub policy: Policy,
+    /// Where those go.
+    pub dead_letters: Option<Arc<DeadLetters>>,
+    /// Whether raw records are kept for the writing half.
+    pub keep_raw: bool,
+    /// Records after which a batch is full.
+    pub batch_rows: usize,
+    /// How often group offsets are committed under load.
+    pub commit_every: Duration,
+    /// What both halves look at.
+    pub common: Arc<Common>,
+    /// See [`Asker::gone`].
+    pub gone: Arc<Mutex<Vec<TopicPartition>>>,
+    /// To the writing half.
+    pub batches: Sender<Batch>,
+    /// To the herder.
+    pub events: Sender<TaskEvent>,
+    /// The task.
+    pub id: TaskId,
+    /// For waits.
+    pub runtime: Handle,
+}
+
+/// What changes while it runs.
+struct Under {
+    batch: Batch,
+    topics: Vec<Arc<str>>,
+    paused: bool,
+    committed: Instant,
+}
+
+impl Intake {
+    /// Reads until told to leave; then leaves the group.
+    pub fn run(mut self) -> Result<()> {
+        let under = Under { batch: Batch::default(), topics: Vec::new(), paused: false, committed: Instant::now() };
+        let outcome = self.read(under);
+        self.consumer.leave(Duration::from_secs(10));
+        outcome
+    }
+
+    fn read(&mut self, mut under: Under) -> Result<()> {
+        while !self.common.leave.load(Ordering::Relaxed) {
+            let paused = self.common.paused.load(Ordering::Relaxed);
+            if paused != under.paused {
+                self.consumer.pause(paused)?;
+                under.paused = paused;
+            }
+            let full = under.batch.records.len() >= self.batch_rows || under.batch.bytes >= BATCH_BYTES;
+            let hungry = self.common.hungry.load(Ordering::Relaxed);
+            if full {
+                self.hand_over(&mut under)?;
+                continue;
+            }
+            let wait = match (under.batch.is_empty(), hungry) {
+                (true, _) => Duration::from_millis(50),
+                (false, true) => Duration::ZERO,
+                (false, false) => Duration::from_millis(1),
+            };
+            let nothing = !self.take(&mut under, wait)?;
+            if nothing && !under.batch.is_empty() && hungry {
+                self.hand_over(&mut under)?;
+            }
+            let idle = nothing && under.batch.is_empty();
+            if idle || under.committed.elapsed() >= self.commit_every {
+                self.commit(&mut under);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self, under: &mut Under) {
+        under.committed = Instant::now();
+        if let Some(offsets) = self.common.uncommitted() {
+            self.consumer.commit(&offsets);
+        }
+    }
+
+    /// Polls once and takes what comes into the batch. Returns whether something came.
+    fn take(&mut self, under: &mut Under, wait: Duration) -> Result<bool> {
+        let polled = self.consumer.poll(wait)?;
+        let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        if !gone.is_empty() {
+            under.batch.forget(&gone);
+        }
+        let Some(incoming) = polled else { return Ok(false) };
+        let topic = self.codec.topic(incoming.topic());
+        if !under.topics.iter().any(|known| Arc::ptr_eq(known, &topic)) {
+            let _herder_gone = self.events.blocking_send(TaskEvent::Topic(self.id.clone(), Arc::clone(&topic)));
+            under.topics.push(Arc::clone(&topic));
+        }
+        let batch = &mut under.batch;
+        match self.codec.decode(&incoming) {
+            Ok(Some(record)) => {
+                if self.keep_raw {
+                    batch.raw.push(Raw::of(&incoming, Arc::clone(&topic)));
+                }
+                batch.records.push(record);
+            }
+            Ok(None) => {}
+            Err(failed) => left_out(&self.policy, self.dead_letters.as_deref(), &incoming, Arc::clone(&topic), failed)?,
+        }
+        batch.bytes += incoming.value().map_or(0, <[u8]>::len) + incoming.key().map_or(0, <[u8]>::len);
+        let next = incoming.offset() + 1;
+        match batch.next.iter_mut().find(|(at, _)| at.partition == incoming.partition() && at.topic == topic) {
+            Some((_, offset)) => *offset = next,
+            None => {
+                batch.next.insert(TopicPartition { topic, partition: incoming.partition() }, next);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the writing half takes the batch. Membership is kept up meanwhile.
+    fn hand_over(&mut self, under: &mut Under) -> Result<()> {
+        if let Some(letters) = &self.dead_letters {
+            letters.flush()?;
+        }
+        let (mut held, batches) = (false, self.batches.clone());
+        while !self.common.leave.load(Ordering::Relaxed) && !under.batch.is_empty() {
+            let patience = if held { Duration::from_millis(20) } else { HOLD };
+            let room = self.runtime.block_on(tokio::time::timeout(patience, batches.reserve()));
+            match room {
+                Ok(Ok(room)) => {
+                    let rows = under.batch.records.len();
+                    room.send(std::mem::take(&mut under.batch));
+                    under.batch.records.reserve(rows);
+                    break;
+                }
+                Ok(Err(_)) => {
+                    self.common.leave.store(true, Ordering::Relaxed);
+                    break;
+                }
+                Err(_) => {
+                    if !held {
+                        self.consumer.pause(true)?;
+                        held = true;
+                    }
+                    self.take(under, Duration::from_millis(80))?;
+                    if under.committed.elapsed() >= self.commit_every {
+                        self.commit(under);
+                    }
+                }
+            }
+        }
+        if held && !under.paused {
+            self.consumer.pause(false)?;
+        }
+        Ok(())
+    }
+}
+
+/// A record that could not be decoded: to the dead letters, into the log, or the end of the task.
+fn left_out(
+    policy: &Policy,
+    dead_letters: Option<&DeadLetters>,
+    incoming: &Incoming<'_>,
+    topic: Arc<str>,
+    (stage, class, error): Failed,
+) -> Result<()> {
+    let (partition, offset) = (incoming.partition(), incoming.offset());
+    if let Some(letters) = dead_letters {
+        letters.send(&Raw::of(incoming, Arc::clone(&topic)), stage, &class, &error)?;
+    }
+    let error = error
+        .context(format_args!("topic {topic}, partition {partition}, offset {offset}: {} ({class})", stage.name()));
+    match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
+        Verdict::Skip => {
+            if policy.log {
+                tracing::warn!(%error, "record left out");
+            }
+            Ok(())
+        }
+        Verdict::Retry(_) | Verdict::Fail => {
+            if let Some(letters) = dead_letters {
+                letters.flush()?;
+            }
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Source positions in the offsets topic, and group offsets of sinks: read when a task opens or somebody asks, written
+//! by tasks (see `deliver.rs`) or, for a stopped connector, from here. Everything blocks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use connector_api::{Config, Error, Position, Result, TopicOffset, TopicPartition};
+use regex::Regex;
+use tokio::runtime::Handle;
+
+use super::positions::{Stored, is_of};
+use super::sink::subscription;
+use super::{Options, TaskId, clients};
+use crate::kafka::admin::{Admin, Group, Wanted};
+use crate::kafka::consumer::Subscription;
+use crate::kafka::producer::{Outgoing, Producer};
+use crate::kafka::table;
+
+/// How long reading the offsets topic may take. Another task's open transaction ends within its time-out.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+
+/// The offsets topic as this process has written it, in development: the broker there forgets.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<table::Table>);
+
+impl Memory {
+    /// Remembers records; those without a value are forgotten.
+    pub fn write(&self, records: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in records {
+            match value {
+                Some(value) => table.insert(key, value),
+                None => table.remove(&key),
+            };
+        }
+    }
+}
+
+/// The stored positions of a source connector. Errors: `Retry` when Kafka is out of reach.
+pub fn stored(options: &Options, memory: &Memory, connector: &str, config: &Config) -> Result<Stored> {
+    if options.dev_broker.is_some() {
+        return Ok(Stored::of(connector, &memory.0.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+    let topic = clients::offsets_topic(options, config);
+    let table = table::read(&clients::reader(options)?, &topic, READ_WITHIN, |key| is_of(connector, key))?;
+    Ok(Stored::of(connector, &table))
+}
+
+/// Creates the offsets topic, compacted, if it does not exist.
+pub fn ensure_topic(options: &Options, config: &Config, runtime: &Handle) -> Result<()> {
+    let admin = Admin::open(&clients::admin(options, Some(config))?, options.dev_broker.clone(), runtime.clone())?;
+    let wanted = Wanted {
+        topic: clients::offsets_topic(options, config),
+        partitions: options.offset_partitions,
+        replication_factor: options.replication_factor,
+        config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+    };
+    admin.ensure(&wanted).map(|_| ())
+}
+
+/// Writes positions of a stopped connector, after fencing what its former tasks may still have under way.
+pub fn set_stored(
+    options: &Options,
+    memory: &Memory,
+    connector: &str,
+    config: &Config,
+    tasks: usize,
+    to: &[Position],
+) -> Result<()> {
+    let transactional = options.exactly_once_source && options.dev_broker.is_none();
+    let open = |task| {
+        let id = TaskId { connector: connector.into(), task };
+        let producer = Producer::open(&clients::producer(options, &id, config, transactional)?, None)?;
+        if transactional {
+            producer.init(Duration::from_secs(30))?;
+        }
+        Ok::<_, Error>(producer)
+    };
+    for task in (1..u32::try_from(tasks).unwrap_or(u32::MAX)).filter(|_| transactional) {
+        open(task)?;
+    }
+    let producer = open(0)?;
+    let mut stored = stored(options, memory, connector, config)?;
+    let topic = clients::offsets_topic(options, config);
+    if transactional {
+        producer.begin()?;
+    }
+    let mut written = Vec::with_capacity(to.len());
+    for position in to {
+        let (key, value) = stored.record(position);
+        let (topic, timestamp_ms, headers) = (topic.as_str(), None, &[][..]);
+        let record =
+            Outgoing { topic, partition: None, key: Some(&key), value: value.as_deref(), timestamp_ms, headers };
+        producer.send(record, || true)?;
+        written.push((key, value));
+    }
+    if transactional {
+        producer.commit()?
+    } else {
+        producer.flush(Duration::from_secs(30))?
+    }
+    memory.write(written);
+    Ok(())
+}
+
+/// The partitions of the topics that a sink reads.
+fn partitions(options: &Options, config: &Config, runtime: &Handle) -> Result<Vec<TopicPartition>> {
+    let admin = Admin::open(&clients::admin(options, Some(config))?, options.dev_broker.clone(), runtime.clone())?;
+    let topics = match subscription(config)? {
+        Subscription::Topics(topics) => topics,
+        Subscription::Pattern(pattern) => {
+            let bad = |e| Error::config(format!("topics.regex: not a regular expression: {e}"));
+            let pattern = Regex::new(&format!("^(?:{pattern})$")).map_err(bad)?;
+            admin.topics()?.into_iter().filter(|topic| pattern.is_match(topic)).collect()
+        }
+    };
+    let mut all = Vec::new();
+    for topic in topics {
+        let count = admin.partitions(&topic)?.unwrap_or(0);
+        all.extend((0..count).map(|partition| TopicPartition { topic: topic.as_str().into(), partition }));
+    }
+    Ok(all)
+}
+
+fn sink_group(options: &Options, connector: &str, config: &Config) -> Result<Group> {
+    let id = TaskId { connector: connector.into(), task: 0 };
+    Group::open(&clients::consumer(options, &id, config)?)
+}
+
+/// The committed group offsets of a sink. Errors: `Retry` when Kafka is out of reach.
+pub fn committed(options: &Options, connector: &str, config: &Config, runtime: &Handle) -> Result<Vec<TopicOffset>> {
+    sink_group(options, connector, config)?.committed(&partitions(options, config, runtime)?)
+}
+
+/// Sets group offsets of a stopped sink, or deletes them all.
+pub fn set_committed(
+    options: &Options,
+    connector: &str,
+    config: &Config,
+    to: Option<&[TopicOffset]>,
+    runtime: &Handle,
+) -> Result<()> {
+    match (to, &options.dev_broker) {
+        (Some(to), _) if to.is_empty() => Ok(()),
+        (Some(to), _) => sink_group(options, connector, config)?.commit(to),
+        (None, None) => {
+            let settings = clients::admin(options, Some(config))?;
+            let admin = Admin::open(&settings, None, runtime.clone())?;
+            admin.delete_group(&clients::group(connector, config))
+        }
+        // The development broker cannot delete groups; its topics begin at 0.
+        (None, Some(_)) => {
+            let group = sink_group(options, connector, config)?;
+            let mut committed = group.committed(&partitions(options, config, runtime)?)?;
+            committed.iter_mut().for_each(|at| at.offset = 0);
+            if committed.is_empty() { Ok(()) } else { group.commit(&committed) }
+        }
+    }
+}
+
+/// Offsets by partition, for those who keep the last of each.
+pub type Latest = BTreeMap<TopicPartition, i64>;
+
+/// As a list.
+pub fn list(latest: &Latest) -> Vec<TopicOffset> {
+    let offset = |(at, offset): (&TopicPartition, &i64)| TopicOffset {
+        topic: std::sync::Arc::clone(&at.topic),
+        partition: at.partition,
+        offset: *offset,
+    };
+    latest.iter().map(offset).collect()
+}

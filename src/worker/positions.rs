@@ -1,0 +1,157 @@
+//! Source positions as Kafka Connect's offsets topic has them: key `["connector",{partition}]`, value `{offset}`.
+//!
+//! Connect compares keys byte by byte; here they are compared by meaning, and the bytes first seen are written again, so
+//! that a connector taken over from Connect goes on with its own records. Pure.
+
+use std::collections::BTreeMap;
+
+use connector_api::{OffsetValue, Position, SourceOffset, SourcePartition};
+use serde_json::{Map, Value};
+
+/// The stored positions of one connector.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    connector: String,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    key: Vec<u8>,
+    partition: SourcePartition,
+    offset: Option<SourceOffset>,
+}
+
+impl Stored {
+    /// Those of `connector` among all records of the topic. What cannot be read is another's.
+    pub fn of(connector: &str, table: &BTreeMap<Vec<u8>, Vec<u8>>) -> Self {
+        let entry = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+            let (owner, partition) = parse_key(key)?;
+            let offset = Some(SourceOffset(members(serde_json::from_slice(value).ok()?)?));
+            (owner == connector).then(|| Entry { key: key.clone(), partition, offset })
+        };
+        Self { connector: connector.to_owned(), entries: table.iter().filter_map(entry).collect() }
+    }
+
+    /// The offset of a partition.
+    pub fn get(&self, partition: &SourcePartition) -> Option<&SourceOffset> {
+        self.entries.iter().find(|e| e.partition.same_as(partition))?.offset.as_ref()
+    }
+
+    /// All positions that hold an offset.
+    pub fn positions(&self) -> Vec<Position> {
+        let held = self.entries.iter().filter(|e| e.offset.is_some());
+        held.map(|e| Position { partition: e.partition.clone(), offset: e.offset.clone() }).collect()
+    }
+
+    /// The record that stores a position: its key, and its value or `None` for a tombstone.
+    pub fn record(&mut self, position: &Position) -> (Vec<u8>, Option<Vec<u8>>) {
+        let at = match self.entries.iter().position(|e| e.partition == position.partition) {
+            Some(at) => Some(at),
+            None => self.entries.iter().position(|e| e.partition.same_as(&position.partition)),
+        };
+        let value = position.offset.as_ref().map(|offset| to_bytes(&json(&offset.0)));
+        let key = match at.and_then(|at| self.entries.get_mut(at)) {
+            Some(entry) => {
+                entry.offset.clone_from(&position.offset);
+                entry.key.clone()
+            }
+            None => {
+                let Position { partition, offset } = position.clone();
+                let key = to_bytes(&Value::Array(vec![self.connector.as_str().into(), json(&partition.0)]));
+                self.entries.push(Entry { key: key.clone(), partition, offset });
+                key
+            }
+        };
+        (key, value)
+    }
+}
+
+/// Whether a key is one of that connector.
+pub fn is_of(connector: &str, key: &[u8]) -> bool {
+    parse_key(key).is_some_and(|(owner, _)| owner == connector)
+}
+
+/// The connector and partition of a key.
+fn parse_key(key: &[u8]) -> Option<(String, SourcePartition)> {
+    let Value::Array(parts) = serde_json::from_slice(key).ok()? else { return None };
+    let [Value::String(connector), partition]: [Value; 2] = parts.try_into().ok()? else { return None };
+    Some((connector, SourcePartition(members(partition)?)))
+}
+
+fn members(value: Value) -> Option<Vec<(String, OffsetValue)>> {
+    let Value::Object(map) = value else { return None };
+    map.into_iter().map(|(name, value)| Some((name, scalar(value)?))).collect()
+}
+
+fn scalar(value: Value) -> Option<OffsetValue> {
+    Some(match value {
+        Value::Null => OffsetValue::Null,
+        Value::Bool(b) => OffsetValue::Bool(b),
+        Value::String(text) => OffsetValue::Text(text),
+        Value::Number(n) => match n.as_i64() {
+            Some(n) => OffsetValue::Long(n),
+            None => OffsetValue::Double(n.as_f64()?),
+        },
+        Value::Array(_) | Value::Object(_) => return None,
+    })
+}
+
+fn json(members: &[(String, OffsetValue)]) -> Value {
+    let value = |v: &OffsetValue| match v {
+        OffsetValue::Null => Value::Null,
+        OffsetValue::Bool(b) => Value::Bool(*b),
+        OffsetValue::Long(n) => Value::from(*n),
+        OffsetValue::Double(d) => Value::from(*d),
+        OffsetValue::Text(text) => Value::from(text.as_str()),
+    };
+    Value::Object(members.iter().map(|(name, v)| (name.clone(), value(v))).collect::<Map<_, _>>())
+}
+
+fn to_bytes(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(name: &str, value: &str) -> (String, OffsetValue) {
+        (name.to_owned(), OffsetValue::Text(value.to_owned()))
+    }
+
+    fn table(records: &[(&str, &str)]) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        records.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn keys_of_kafka_connect_are_found_by_meaning_and_written_again_as_they_were() {
+        let key = r#"["c", {"table":"db.t","protocol":"1"}]"#;
+        let mut stored = Stored::of(
+            "c",
+            &table(&[
+                (key, r#"{"timestamp_nanos":5,"incrementing":7,"timestamp":1000}"#),
+                (r#"["d",{"x":1}]"#, "{}"),
+                ("??", "{}"),
+            ]),
+        );
+        let partition = SourcePartition(vec![text("protocol", "1"), text("table", "db.t")]);
+        assert_eq!(stored.get(&partition).and_then(|o| o.get("incrementing")), Some(&OffsetValue::Long(7)));
+        assert_eq!(stored.positions().len(), 1);
+        let offset = Some(SourceOffset(vec![("incrementing".to_owned(), OffsetValue::Long(9))]));
+        let (written, value) = stored.record(&Position { partition: partition.clone(), offset });
+        assert_eq!(written, key.as_bytes());
+        assert_eq!(value.as_deref(), Some(&br#"{"incrementing":9}"#[..]));
+        assert_eq!(stored.record(&Position { partition, offset: None }).1, None);
+        assert!(stored.positions().is_empty());
+    }
+
+    #[test]
+    fn new_keys_have_connects_form() {
+        let mut stored = Stored::of("my \"c\"", &BTreeMap::new());
+        let partition = SourcePartition(vec![text("query", "query")]);
+        let (key, value) = stored.record(&Position { partition, offset: Some(SourceOffset::default()) });
+        assert_eq!(key, br#"["my \"c\"",{"query":"query"}]"#);
+        assert_eq!(value.unwrap(), b"{}");
+    }
+}

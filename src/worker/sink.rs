@@ -1,0 +1,316 @@
+//! A sink task: batches come from the reading half (`intake.rs`) and are written here, one after the other, each again
+//! and again until it is written, rejected or given up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use connector_api::{Config, Error, Kind, Result, Sink, SinkTask, TopicOffset, TopicPartition};
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
+use tokio::time::sleep_until;
+
+use super::codec::Codec;
+use super::dlq::DeadLetters;
+use super::intake::{Asker, Batch, Common, Intake, Question};
+use super::ledger::Ledger;
+use super::offsets::list;
+use super::policy::{Policy, Stage, Verdict, number};
+use super::task::{Running, Wanted, Worker, blocking};
+use super::{Shared, StartTask, clients};
+use crate::kafka::consumer::{Consumer, Subscription};
+
+/// Records of one batch at most, where `consumer.override.max.poll.records` does not say.
+const BATCH_ROWS: usize = 4000;
+
+/// Runs the task until it is to stop.
+pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
+    let policy = Policy::read(&running.start.connector_config)?;
+    let mut trouble: Option<(u32, Instant)> = None;
+    while running.wanted() != Wanted::Stop {
+        let Err(error) = attempt(running, sink, policy).await else { return Ok(()) };
+        if error.kind() != Kind::Fenced || !running.has_run() {
+            return Err(error);
+        }
+        // Somebody else took the partitions over. If they are still this task's, its group gives them back.
+        let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
+        trouble = Some((tries, since));
+        match policy.judge(Kind::Retry, Stage::Put, tries, since.elapsed()) {
+            Verdict::Retry(wait) => {
+                running.warn(&error);
+                running.sleep(wait).await;
+            }
+            Verdict::Skip | Verdict::Fail => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// What a sink connector reads. Errors: `Config`.
+pub fn subscription(config: &Config) -> Result<Subscription> {
+    let given = |key| config.get(key).map(str::trim).filter(|text| !text.is_empty());
+    match (given("topics"), given("topics.regex")) {
+        (Some(topics), None) => {
+            Ok(Subscription::Topics(topics.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect()))
+        }
+        (None, Some(pattern)) => Ok(Subscription::Pattern(pattern.to_owned())),
+        _ => Err(Error::config("Must configure one of topics or topics.regex")),
+    }
+}
+
+/// Opens everything, works until it is to stop, closes everything.
+async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<()> {
+    let what = subscription(&running.start.connector_config)?;
+    let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
+    let config = running.start.task_config.clone();
+    let opening = async {
+        let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
+        let letters = blocking(open).await?.map(Arc::new);
+        Ok((letters, sink.open(&config, policy.tolerate).await?))
+    };
+    let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
+
+    let common = Arc::new(Common::default());
+    common.paused.store(running.wanted() == Wanted::Pause, Ordering::Relaxed);
+    let (batches, incoming) = mpsc::channel(1);
+    let (asking, questions) = mpsc::unbounded_channel();
+    let group: Arc<str> = clients::group(&running.id().connector, &running.start.connector_config).into();
+    let ledger =
+        running.shared.options.dev_broker.as_ref().map(|_| (Arc::clone(&running.shared.ledger), Arc::clone(&group)));
+    let asker = Arc::new(Asker::new(asking, ledger.clone()));
+    let mut put = Put {
+        task,
+        policy,
+        letters: letters.clone(),
+        class: running.start.connector.plugin().class(),
+        common: Arc::clone(&common),
+        pending: None,
+        ledger: ledger.clone(),
+    };
+    let _reading = ledger.map(|(ledger, group)| Reading::join(ledger, group, &what));
+    let intake = open(running, &what, policy, letters, common, batches, asker);
+    let started = match intake {
+        Ok(intake) => Worker::spawn(&format!("in-{}", running.id().connector), move || intake.run()),
+        Err(error) => Err(error),
+    };
+    let outcome = match started {
+        Ok(reader) => {
+            running.tell_paused(running.wanted() == Wanted::Pause).await;
+            let written = put.work(running, incoming, questions).await;
+            let read = reader.join().await;
+            written.and(read)
+        }
+        Err(error) => Err(error),
+    };
+    put.task.close().await;
+    outcome
+}
+
+/// Counts as a reader in the ledger while it lives.
+struct Reading(Arc<Ledger>, Arc<str>);
+
+impl Reading {
+    fn join(ledger: Arc<Ledger>, group: Arc<str>, what: &Subscription) -> Self {
+        ledger.join(&group, what);
+        Self(ledger, group)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.leave(&self.1);
+    }
+}
+
+fn open(
+    running: &Running,
+    what: &Subscription,
+    policy: Policy,
+    dead_letters: Option<Arc<DeadLetters>>,
+    common: Arc<Common>,
+    batches: mpsc::Sender<Batch>,
+    asker: Arc<Asker>,
+) -> Result<Intake> {
+    let (shared, start): (&Shared, &StartTask) = (&running.shared, &running.start);
+    let (options, config) = (&shared.options, &start.connector_config);
+    let settings = clients::consumer(options, &start.id, config)?;
+    let gone = asker.gone();
+    let rows = number(config, "consumer.override.max.poll.records")?;
+    Ok(Intake {
+        consumer: Consumer::open(&settings, what, asker, options.dev_broker.is_some())?,
+        codec: Codec::open(&shared.registry, &options.config, config)?,
+        policy,
+        keep_raw: dead_letters.is_some(),
+        dead_letters,
+        batch_rows: rows.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(BATCH_ROWS),
+        commit_every: options.flush_interval,
+        common,
+        gone,
+        batches,
+        events: running.events(),
+        id: start.id.clone(),
+        runtime: shared.runtime.clone(),
+    })
+}
+
+/// A batch that is not written yet.
+struct Pending {
+    batch: Batch,
+    tries: u32,
+    since: Instant,
+    again: tokio::time::Instant,
+}
+
+impl Pending {
+    fn new(batch: Batch) -> Self {
+        Self { batch, tries: 0, since: Instant::now(), again: tokio::time::Instant::now() }
+    }
+}
+
+/// The writing half.
+struct Put {
+    task: Box<dyn SinkTask>,
+    policy: Policy,
+    letters: Option<Arc<DeadLetters>>,
+    class: &'static str,
+    common: Arc<Common>,
+    pending: Option<Pending>,
+    ledger: Option<(Arc<Ledger>, Arc<str>)>,
+}
+
+impl Put {
+    /// Works until the reading half has ended. The first error makes that one leave the group and is returned then.
+    async fn work(
+        &mut self,
+        running: &mut Running,
+        mut batches: Receiver<Batch>,
+        mut questions: UnboundedReceiver<Question>,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        loop {
+            let wanted = running.wanted();
+            let working = wanted == Wanted::Run && outcome.is_ok();
+            if wanted == Wanted::Stop || outcome.is_err() {
+                self.common.leave.store(true, Ordering::Relaxed);
+            } else {
+                running.tell_paused(!working).await;
+            }
+            self.common.paused.store(!working, Ordering::Relaxed);
+            self.common.hungry.store(working && self.pending.is_none(), Ordering::Relaxed);
+            let due = self.pending.as_ref().map_or_else(tokio::time::Instant::now, |pending| pending.again);
+            tokio::select! {
+                biased;
+                Some(question) = questions.recv() => self.answer(running, question, &mut batches).await,
+                () = running.changed(), if wanted != Wanted::Stop => {}
+                () = sleep_until(due), if working && self.pending.is_some() => outcome = self.put(running).await,
+                batch = batches.recv(), if !working || self.pending.is_none() => match batch {
+                    Some(batch) => {
+                        self.common.hungry.store(false, Ordering::Relaxed);
+                        if working || wanted == Wanted::Pause && outcome.is_ok() {
+                            self.pending = Some(Pending::new(batch));
+                        }
+                        if working {
+                            outcome = self.put(running).await;
+                        }
+                    }
+                    None => return outcome,
+                },
+            }
+        }
+    }
+
+    async fn answer(&mut self, running: &Running, question: Question, batches: &mut Receiver<Batch>) {
+        match question {
+            Question::Assigned(partitions, answer) => {
+                let _asker_gone = answer.send(self.assign(running, &partitions).await);
+            }
+            Question::Revoked(partitions, answer) => {
+                if self.pending.is_none()
+                    && let Ok(batch) = batches.try_recv()
+                {
+                    self.pending = Some(Pending::new(batch));
+                }
+                if let Some(pending) = &mut self.pending {
+                    pending.batch.forget(&partitions);
+                }
+                self.pending.take_if(|pending| pending.batch.is_empty());
+                let _asker_gone = answer.send(self.common.give_up(&partitions));
+                if let Err(error) = self.task.revoke(&partitions).await {
+                    tracing::warn!(%error, "the sink did not give partitions up cleanly");
+                }
+            }
+        }
+    }
+
+    async fn assign(&mut self, running: &Running, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        let (mut tries, since) = (0, Instant::now());
+        loop {
+            let error = match self.task.assign(partitions).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => error,
+            };
+            tries += 1;
+            match self.policy.judge(error.kind(), Stage::Put, tries, since.elapsed()) {
+                Verdict::Retry(wait) if running.wanted() != Wanted::Stop => {
+                    running.warn(&error);
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Tries to write the pending batch. Errors: the task is to end.
+    async fn put(&mut self, running: &Running) -> Result<()> {
+        let Some(mut pending) = self.pending.take() else { return Ok(()) };
+        let next = list(&pending.batch.next);
+        match self.task.put(&pending.batch.records, &next).await {
+            Ok(report) => {
+                if pending.tries > 0 {
+                    running.recovered();
+                }
+                self.reject(&pending.batch, report.rejected).await?;
+                self.common.written(&pending.batch.next);
+                if let Some((ledger, group)) = &self.ledger {
+                    ledger.read(group, &next);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                pending.tries += 1;
+                let verdict = self.policy.judge(error.kind(), Stage::Put, pending.tries, pending.since.elapsed());
+                let Verdict::Retry(wait) = verdict else { return Err(error) };
+                running.warn(&error);
+                pending.again = tokio::time::Instant::now() + wait;
+                self.pending = Some(pending);
+                Ok(())
+            }
+        }
+    }
+
+    /// Records that the sink would not take.
+    async fn reject(&mut self, batch: &Batch, rejected: Vec<connector_api::Rejected>) -> Result<()> {
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        let mut fatal = None;
+        for rejected in rejected {
+            let at = batch.records.get(rejected.index).map(|record| &record.at);
+            let place = at.map(|at| format!("topic {}, partition {}, offset {}", at.topic, at.partition, at.offset));
+            if let (Some(letters), Some(raw)) = (&self.letters, batch.raw.get(rejected.index)) {
+                letters.send(raw, Stage::Put, self.class, &rejected.error)?;
+            }
+            let error = rejected.error.context(place.unwrap_or_default());
+            match self.policy.judge(error.kind(), Stage::Put, 1, std::time::Duration::MAX) {
+                Verdict::Skip if self.policy.log => tracing::warn!(%error, "record left out"),
+                Verdict::Skip => {}
+                Verdict::Retry(_) | Verdict::Fail => {
+                    fatal.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(letters) = self.letters.clone() {
+            blocking(move || letters.flush()).await?;
+        }
+        fatal.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,311 @@
+//! A source task: rows are polled here, encoded on a second thread and written to Kafka on a third, so that the
+//! database, the encoder and the broker all work at the same time. Bounded channels between them hold few batches.
+//!
+//! After trouble with Kafka nothing in memory is trusted: the task is opened anew at the positions that are stored.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use connector_api::{Batch, Config, Error, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::codec::{Chunk, Codec};
+use super::deliver::{Boundary, Delivered, Delivery, may_pass};
+use super::policy::{Policy, Stage, Verdict, number};
+use super::positions::Stored;
+use super::task::{Running, Worker, blocking};
+use super::topics::TopicRules;
+use super::{Shared, StartTask, TaskEvent, clients, offsets};
+use crate::kafka::admin::Admin;
+use crate::kafka::producer::{Acknowledged, Producer};
+
+/// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// How long a new producer waits for brokers.
+const INIT_WITHIN: Duration = Duration::from_secs(30);
+/// A transaction under backlog ends after this time or this many bytes.
+const BOUNDARY: Boundary = Boundary { after: Duration::from_millis(500), bytes: 64 * 1024 * 1024, idle: true };
+
+/// Runs the task until it is to stop.
+pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
+    let policy = Policy::read(&running.start.connector_config)?;
+    let mut trouble: Option<(u32, Instant)> = None;
+    while running.may_work().await {
+        let began = Instant::now();
+        let Err(error) = attempt(running, source, policy).await else { return Ok(()) };
+        if !running.has_run() || !may_pass(&error) {
+            return Err(error);
+        }
+        if began.elapsed() > Duration::from_secs(60) {
+            trouble = None;
+        }
+        let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
+        trouble = Some((tries, since));
+        match policy.judge(connector_api::Kind::Retry, Stage::Produce, tries, since.elapsed()) {
+            Verdict::Retry(wait) => {
+                running.warn(&error);
+                running.sleep(wait).await;
+            }
+            Verdict::Skip | Verdict::Fail => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The stored positions, as the connector asks for them.
+struct Known(Stored);
+
+#[async_trait]
+impl Positions for Known {
+    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
+        Ok(partitions.iter().map(|partition| self.0.get(partition).cloned()).collect())
+    }
+}
+
+/// Opens everything, works until it is to stop, closes everything.
+async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> Result<()> {
+    let (told, mut news) = mpsc::unbounded_channel();
+    let (spare, spares) = sync_channel(4);
+    let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
+    let cut = Arc::clone(&running.cut);
+    let opening = blocking(move || {
+        let (producer, stored, transactional) = open(&shared, &start)?;
+        let config = &start.connector_config;
+        Ok(Delivery {
+            producer,
+            transactional,
+            boundary: boundary(config, shared.options.flush_interval)?,
+            offsets_topic: clients::offsets_topic(&shared.options, config),
+            stored,
+            memory: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.memory)),
+            ledger: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.ledger)),
+            policy,
+            ensure_topic: ensure_topic(&shared, config)?,
+            told,
+            spare,
+            cut,
+        })
+    });
+    let Some(delivery) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
+    let options = &running.shared.options;
+    let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
+    let known = Known(delivery.stored.clone());
+    let (config, id) = (running.start.task_config.clone(), running.id().clone());
+    let opening = source.open(&config, &known);
+    let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
+
+    let (batches, rows) = mpsc::channel(1);
+    let (chunks, encoded) = sync_channel(2);
+    let encoder =
+        Worker::spawn(&format!("enc-{}", id.connector), move || encode(codec, policy, rows, &chunks, &spares));
+    let writer = Worker::spawn(&format!("out-{}", id.connector), move || delivery.run(&encoded));
+    running.tell_paused(false).await;
+    let polled = poll(running, &mut *task, policy, batches, &mut news).await;
+    let encoded = encoder?.join().await;
+    let delivered = writer?.join().await;
+    news.close();
+    while let Some(delivered) = news.recv().await {
+        take_news(running, &mut *task, delivered).await;
+    }
+    task.close().await;
+    delivered.and(encoded).and(polled)
+}
+
+/// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
+fn open(shared: &Shared, start: &StartTask) -> Result<(Producer, Stored, bool)> {
+    let (options, config) = (&shared.options, &start.connector_config);
+    let transactional = options.exactly_once_source && options.dev_broker.is_none();
+    if config.get("exactly.once.support").is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
+        && !options.exactly_once_source
+    {
+        return Err(Error::config(
+            "exactly.once.support is required, but this worker has exactly-once delivery switched off (exactly.once.source.support)",
+        ));
+    }
+    let settings = clients::producer(options, &start.id, config, transactional)?;
+    let acknowledged = options.dev_broker.as_ref().map(|_| Arc::clone(&shared.ledger) as Arc<dyn Acknowledged>);
+    let producer = Producer::open(&settings, acknowledged)?;
+    if transactional {
+        producer.init(INIT_WITHIN)?;
+    }
+    if producer.partitions(&clients::offsets_topic(options, config))?.is_none() {
+        offsets::ensure_topic(options, config, &shared.runtime)?;
+    }
+    let stored = offsets::stored(options, &shared.memory, &start.id.connector, config)?;
+    Ok((producer, stored, transactional))
+}
+
+/// When transactions end: by time or bytes, or as `transaction.boundary` says (KIP-618).
+fn boundary(config: &Config, flush_interval: Duration) -> Result<Boundary> {
+    match config.get("transaction.boundary").map(|v| v.trim().to_ascii_lowercase()).as_deref() {
+        None => Ok(BOUNDARY),
+        Some("poll") => Ok(Boundary { after: Duration::ZERO, bytes: 0, idle: true }),
+        Some("interval") => {
+            let interval = number(config, "transaction.boundary.interval.ms")?;
+            let after = interval.map_or(flush_interval, |ms| Duration::from_millis(ms.max(1).unsigned_abs()));
+            Ok(Boundary { after, bytes: usize::MAX, idle: false })
+        }
+        Some(_) => Err(Error::config(
+            "transaction.boundary must be poll or interval; connectors here define no transactions of their own",
+        )),
+    }
+}
+
+/// How a topic is made when the first record for it comes.
+fn ensure_topic(shared: &Arc<Shared>, config: &Config) -> Result<super::deliver::EnsureTopic> {
+    let rules = TopicRules::read(config)?;
+    let settings = clients::admin(&shared.options, Some(config))?;
+    let shared = Arc::clone(shared);
+    Ok(Box::new(move |topic| {
+        let dev = shared.options.dev_broker.clone();
+        let created = Admin::open(&settings, dev, shared.runtime.clone())?.ensure(&rules.wanted(topic))?;
+        if created {
+            tracing::info!(topic, "topic created");
+        }
+        Ok(())
+    }))
+}
+
+/// Polls until the task is to stop, or the threads behind have ended.
+async fn poll(
+    running: &mut Running,
+    task: &mut dyn SourceTask,
+    policy: Policy,
+    batches: mpsc::Sender<Batch>,
+    news: &mut UnboundedReceiver<Delivered>,
+) -> Result<()> {
+    let mut failed: Option<(u32, Instant)> = None;
+    loop {
+        while let Ok(delivered) = news.try_recv() {
+            take_news(running, task, delivered).await;
+        }
+        if !running.may_work().await {
+            return Ok(());
+        }
+        running.tell_paused(false).await;
+        let polled = tokio::select! {
+            biased;
+            () = running.changed() => continue,
+            polled = task.poll() => polled,
+        };
+        let idle = match polled {
+            Ok(batch) => {
+                if failed.take().is_some() {
+                    running.recovered();
+                }
+                let idle = batch.idle_for;
+                if !hand_over(running, &batches, batch).await {
+                    return Ok(());
+                }
+                idle
+            }
+            Err(error) => {
+                let (tries, since) = failed.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
+                failed = Some((tries, since));
+                match policy.judge(error.kind(), Stage::Poll, tries, since.elapsed()) {
+                    Verdict::Retry(wait) => {
+                        running.warn(&error);
+                        Some(wait)
+                    }
+                    Verdict::Skip | Verdict::Fail => return Err(error),
+                }
+            }
+        };
+        if failed.is_none() {
+            running.note(task.progress());
+        }
+        if let Some(idle) = idle
+            && !wait(running, task, news, idle).await
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Gives a batch to the encoder, waiting for room. `false`: there is nobody to take it, or the task is to stop.
+async fn hand_over(running: &mut Running, batches: &mpsc::Sender<Batch>, batch: Batch) -> bool {
+    let sending = async {
+        match batches.reserve().await {
+            Ok(room) => {
+                room.send(batch);
+                true
+            }
+            Err(_) => false,
+        }
+    };
+    running.unless_stopped(sending).await.unwrap_or(false)
+}
+
+/// Waits until it is time to poll again. `false`: the threads behind have ended.
+async fn wait(
+    running: &mut Running,
+    task: &mut dyn SourceTask,
+    news: &mut UnboundedReceiver<Delivered>,
+    time: Duration,
+) -> bool {
+    let until = tokio::time::Instant::now() + time;
+    loop {
+        tokio::select! {
+            biased;
+            () = running.changed() => return true,
+            delivered = news.recv() => match delivered {
+                Some(delivered) => take_news(running, task, delivered).await,
+                None => return false,
+            },
+            () = tokio::time::sleep_until(until) => return true,
+        }
+    }
+}
+
+async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Delivered) {
+    match delivered {
+        Delivered::Topic(topic) => running.tell(TaskEvent::Topic(running.id().clone(), topic)).await,
+        Delivered::Committed(positions, records) => {
+            tracing::debug!(connector = %running.id().connector, task = running.id().task, records, "committed");
+            if let Err(error) = task.committed(&positions).await {
+                tracing::warn!(%error, "the source did not take note of committed positions");
+            }
+        }
+    }
+}
+
+/// The encoder's thread: batches of records become chunks of bytes.
+fn encode(
+    mut codec: Codec,
+    policy: Policy,
+    mut batches: mpsc::Receiver<Batch>,
+    chunks: &SyncSender<Chunk>,
+    spares: &Receiver<Chunk>,
+) -> Result<()> {
+    let fresh = || spares.try_recv().unwrap_or_default();
+    let mut unfinished = false;
+    while let Some(batch) = batches.blocking_recv() {
+        let mut chunk = fresh();
+        for record in batch.records {
+            let topic = Arc::clone(&record.topic);
+            if let Err((stage, class, error)) = codec.encode(record, &mut chunk) {
+                let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
+                match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
+                    Verdict::Skip => tracing::warn!(%error, "record left out"),
+                    Verdict::Retry(_) | Verdict::Fail => return Err(error),
+                }
+            }
+            if chunk.len() >= CHUNK_BYTES && chunks.send(std::mem::replace(&mut chunk, fresh())).is_err() {
+                return Ok(());
+            }
+        }
+        chunk.positions = batch.positions;
+        chunk.complete = true;
+        chunk.last = batch.idle_for.is_some();
+        if chunk.is_empty() && chunk.positions.is_empty() && !unfinished {
+            continue;
+        }
+        unfinished = !chunk.last;
+        if chunks.send(chunk).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
