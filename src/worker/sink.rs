@@ -65,7 +65,7 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
     let opening = async {
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
         let letters = blocking(open).await?.map(Arc::new);
-        Ok((letters, sink.open(&config, policy.tolerate).await?))
+        Ok::<_, Error>((letters, sink.open(&config, policy.tolerate).await?))
     };
     let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
