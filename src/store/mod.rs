@@ -223,6 +223,8 @@ fn unreadable(what: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use connector_api::Kind;
+
     use super::*;
 
     fn status(state: State, trace: Option<&str>) -> Status {
@@ -301,10 +303,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bad_url_says_what_to_write() {
-        for url in ["oracle://x", "nonsense", "mysql://"] {
-            let error = Store::open(url).await.err().map(|e| e.message().to_owned()).unwrap();
-            assert!(error.contains("rowferry.store.url"), "{error}");
+    async fn an_url_that_cannot_be_used_says_why() {
+        for (url, kind) in [
+            ("oracle://x", Kind::Config),
+            ("nonsense", Kind::Config),
+            ("mysql://u:p@127.0.0.1:1/d", Kind::Retry),
+            ("postgres://u:p@127.0.0.1:1/d", Kind::Retry),
+        ] {
+            let error = Store::open(url).await.err().unwrap();
+            assert!(error.message().contains("rowferry.store.url"), "{error}");
+            assert_eq!(error.kind(), kind, "{error}");
         }
     }
 }

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr};
 
 use super::statement::{Cell, Column, Query, Statement, numbered};
 
@@ -21,6 +21,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Connections to a database server: the herder is one loop, history is read beside it.
 const CONNECTIONS: u32 = 2;
+
+/// How long to wait for one of them.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(super) enum Pool {
@@ -79,8 +82,9 @@ impl Pool {
             "sqlite" => Self::open_sqlite(url).await,
             "mysql" | "mariadb" => {
                 let options = MySqlConnectOptions::from_str(url).map_err(bad_url)?;
-                let pool = MySqlPoolOptions::new().max_connections(CONNECTIONS).connect_with(options);
-                let pool = pool.await.map_err(failed)?;
+                probe(&options).await?;
+                let pool = MySqlPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+                let pool = pool.connect_with(options).await.map_err(failed)?;
                 migrator(&[include_str!("../../migrations/mysql/0001_connectors.sql")])
                     .run(&pool)
                     .await
@@ -89,8 +93,9 @@ impl Pool {
             }
             "postgres" | "postgresql" => {
                 let options = PgConnectOptions::from_str(url).map_err(bad_url)?;
-                let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect_with(options);
-                let pool = pool.await.map_err(failed)?;
+                probe(&options).await?;
+                let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+                let pool = pool.connect_with(options).await.map_err(failed)?;
                 migrator(&[include_str!("../../migrations/postgres/0001_connectors.sql")])
                     .run(&pool)
                     .await
@@ -148,6 +153,12 @@ impl Pool {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// One connection on its own: a pool would try for a long time and then not say why it failed.
+async fn probe<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<()> {
+    let connection = options.connect().await.map_err(failed)?;
+    connection.close().await.map_err(failed)
 }
 
 /// The scripts in their order; the first has number 1.
