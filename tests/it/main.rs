@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod golden;
 mod servers;
+mod speed;
 mod tidy;
 
 use std::sync::OnceLock;

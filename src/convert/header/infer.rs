@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Decimal, Schema, Type, Value};
+use connector_api::{Datum, Decimal, Schema, Type, Value, logical};
 
 use super::tokens::Tokens;
 use crate::convert::{calendar, java};
@@ -87,7 +87,7 @@ impl Parser<'_> {
 
     fn plain(&mut self, token: &str) -> Attempt<(Schema, Value)> {
         let first = token.chars().next().ok_or(NotParsed)?;
-        if first.is_numeric() {
+        if digit(first).is_some() {
             // An unescaped colon is a delimiter, so that a time of day is five tokens.
             let position = self.tokens.mark();
             let mut whole = token.to_owned();
@@ -104,7 +104,7 @@ impl Parser<'_> {
                 return Ok(found);
             }
         }
-        if first.is_numeric() || first == '+' || first == '-' {
+        if digit(first).is_some() || first == '+' || first == '-' {
             return number(token, self.strict).ok_or(NotParsed);
         }
         Err(NotParsed)
@@ -181,21 +181,25 @@ struct Common {
 
 impl Common {
     /// Takes an item's schema in and gives its value.
-    fn add(&mut self, item: Item) -> Value {
-        let Some((schema, value)) = item else { return Value::Null };
+    fn add(&mut self, item: Item) -> Item {
+        let (schema, value) = item?;
+        let own = schema.clone();
         self.schema = match self.schema.take() {
             None if self.incompatible => None,
             None => Some(schema),
             Some(before) => merged(before, schema),
         };
         self.incompatible |= self.schema.is_none();
-        value
+        Some((own, value))
     }
 
     /// The common schema, if there is one, and the values widened to it.
-    fn align(self, values: Vec<Value>) -> Attempt<(Option<Schema>, Vec<Value>)> {
-        let Some(schema) = self.schema else { return Ok((None, values)) };
-        let values = values.into_iter().map(|value| widened(value, schema.ty)).collect::<Option<_>>();
+    fn align(self, items: Vec<Item>) -> Attempt<(Option<Schema>, Vec<Value>)> {
+        let Some(schema) = self.schema else {
+            return Ok((None, items.into_iter().map(|item| item.map_or(Value::Null, |(_, value)| value)).collect()));
+        };
+        // No inferred schema allows null.
+        let values = items.into_iter().map(|item| Some(widened(item?, &schema))).collect::<Option<_>>();
         Ok((Some(schema), values.ok_or(NotParsed)?))
     }
 }
@@ -216,12 +220,16 @@ fn merged(before: Schema, after: Schema) -> Option<Schema> {
     Some(if wider { after } else { before })
 }
 
-/// `None` for null, which no inferred schema allows.
 #[allow(clippy::cast_precision_loss, reason = "Kafka widens an integer among fractions just so")]
-fn widened(value: Value, ty: Type) -> Option<Value> {
-    let wide = value.as_i64();
-    Some(match (ty, wide, value) {
-        (_, _, Value::Null) => return None,
+fn widened((own, value): (Schema, Value), schema: &Schema) -> Value {
+    let days = |schema: &Schema| schema.is_named(logical::DATE);
+    let wide = match &value {
+        // A moment keeps what it is: days become milliseconds among times and timestamps.
+        Value::I32(n) if days(&own) && !days(schema) => Some(i64::from(*n) * calendar::DAY_MS),
+        Value::I32(n) if days(schema) && own.is_named(logical::TIME) => Some(i64::from(*n) / calendar::DAY_MS),
+        other => other.as_i64(),
+    };
+    match (schema.ty, wide, value) {
         (Type::Int16, Some(n), value) => i16::try_from(n).map_or(value, Value::I16),
         (Type::Int32, Some(n), value) => i32::try_from(n).map_or(value, Value::I32),
         (Type::Int64, Some(n), _) => Value::I64(n),
@@ -229,11 +237,25 @@ fn widened(value: Value, ty: Type) -> Option<Value> {
         (Type::Float64, Some(n), _) => Value::F64(n as f64),
         (Type::Float64, None, Value::F32(n)) => Value::F64(f64::from(n)),
         (_, _, value) => value,
-    })
+    }
+}
+
+/// The ASCII form of a decimal digit of any script.
+fn digit(c: char) -> Option<char> {
+    /// The zeros of Unicode's decimal digits (general category Nd) that Java reads numbers of.
+    const ZEROS: [u32; 37] = [
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
+        0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+    ];
+    let code = u32::from(c);
+    let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
+    char::from_digit(code - zero, 10)
 }
 
 /// The narrowest type that holds the number.
 fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
+    let token: &str = &token.chars().map(|c| digit(c).unwrap_or(c)).collect::<String>();
     let decimal = Decimal::parse(token)?;
     if let Some(n) = whole(&decimal) {
         let (ty, value) = if let Ok(n) = i8::try_from(n) {

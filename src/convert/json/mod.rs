@@ -210,7 +210,7 @@ impl Converter for JsonConverter {
         if let Some(datum) = self.decode_like_recent(bytes) {
             return Ok(datum);
         }
-        let text = unicode::text(bytes)?;
+        let text = unicode::text(bytes, self.options.strict)?;
         if self.options.schemas {
             return self.decode_envelope(&text);
         }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use connector_api::{Error, Result};
 
-/// The text of a JSON document, without its byte order mark. Errors: `Record` where it is no text.
-pub(super) fn text(bytes: &[u8]) -> Result<Cow<'_, str>> {
+/// The text of a JSON document, without its byte order mark. Strict refuses UTF-8 that is not in its one proper form.
+/// Errors: `Record` where it is no text.
+pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
     let units = |size: usize, little: bool| {
         let unit = move |chunk: &[u8]| {
             let join = |n: u32, byte: &u8| n << 8 | u32::from(*byte);
@@ -15,18 +16,47 @@ pub(super) fn text(bytes: &[u8]) -> Result<Cow<'_, str>> {
     };
     // A JSON document begins with an ASCII character, so that the zero bytes show the encoding (RFC 4627, section 3).
     let decoded = match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => return utf8(rest),
+        [0xef, 0xbb, 0xbf, rest @ ..] => return utf8(rest, strict),
         [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, 1..=0xff, ..] => units(4, false).and_then(|units| utf32(&units)),
         [0xff, 0xfe, 0, 0, ..] | [1..=0xff, 0, 0, 0, ..] => units(4, true).and_then(|units| utf32(&units)),
         [0xfe, 0xff, ..] | [0, 1..=0xff, ..] => units(2, false).and_then(|units| utf16(&units)),
         [0xff, 0xfe, ..] | [1..=0xff, 0, ..] => units(2, true).and_then(|units| utf16(&units)),
-        _ => return utf8(bytes),
+        _ => return utf8(bytes, strict),
     };
     decoded.map(Cow::Owned).ok_or_else(malformed)
 }
 
-fn utf8(bytes: &[u8]) -> Result<Cow<'_, str>> {
-    std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| malformed())
+fn utf8(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(_) if strict => Err(malformed()),
+        Err(_) => loose_utf8(bytes).map(Cow::Owned).ok_or_else(malformed),
+    }
+}
+
+/// UTF-8 as Jackson takes it: overlong forms, and surrogates in three bytes each.
+fn loose_utf8(mut bytes: &[u8]) -> Option<String> {
+    let mut units: Vec<u16> = Vec::with_capacity(bytes.len());
+    while let [first, rest @ ..] = bytes {
+        let (length, bits) = match first {
+            0..0x80 => (0, u32::from(*first)),
+            0xc0..0xe0 => (1, u32::from(first & 0x1f)),
+            0xe0..0xf0 => (2, u32::from(first & 0x0f)),
+            0xf0..0xf8 => (3, u32::from(first & 0x07)),
+            _ => return None,
+        };
+        let (tail, rest) = rest.split_at_checked(length)?;
+        let join = |code: u32, byte: &u8| (byte & 0xc0 == 0x80).then(|| code << 6 | u32::from(byte & 0x3f));
+        let code = tail.iter().try_fold(bits, join)?;
+        match u16::try_from(code) {
+            // In an overlong form it stands for itself, never for JSON's own punctuation.
+            Ok(unit @ 0..0x80) if length > 0 => units.extend(format!("\\u{unit:04x}").encode_utf16()),
+            Ok(unit) => units.push(unit),
+            Err(_) => units.extend_from_slice(char::from_u32(code)?.encode_utf16(&mut [0; 2])),
+        }
+        bytes = rest;
+    }
+    Some(String::from_utf16_lossy(&units))
 }
 
 fn utf16(units: &[u32]) -> Option<String> {
@@ -67,10 +97,11 @@ mod tests {
             be32,
             le32,
         ] {
-            assert_eq!(text(&bytes).unwrap(), json);
+            assert_eq!(text(&bytes, true).unwrap(), json);
         }
-        assert!(text(b"{\"a\":\"\xff\"}").is_err());
-        assert!(text(b"{\0\"").is_err());
-        assert!(text(b"\0").is_err());
+        assert!(text(b"{\"a\":\"\xff\"}", false).is_err());
+        assert!(text(b"{\0\"", false).is_err());
+        assert!(text(b"\xed\xa0\xbd\xed\xb8\x80", true).is_err());
+        assert_eq!(text(b"\xed\xa0\xbd\xed\xb8\x80", false).unwrap(), "😀");
     }
 }
