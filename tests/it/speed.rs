@@ -69,10 +69,9 @@ fn nanoseconds_a_record() {
     let registry = Registry::built_in();
     let schema = schema();
     let rows: Vec<Datum> = (0..1000).map(|id| row(&schema, id)).collect();
-    for (name, config) in [
-        ("schema and payload", Config::new()),
-        ("payload only", Config::from([("schemas.enable", "false")])),
-    ] {
+    for (name, config) in
+        [("schema and payload", Config::new()), ("payload only", Config::from([("schemas.enable", "false")]))]
+    {
         let mut converter = registry.converter("JsonConverter", ConverterRole::Value, &config).unwrap();
         let mut out = Vec::new();
         let encode = best(|at| {

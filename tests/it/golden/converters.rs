@@ -35,7 +35,9 @@ fn judge(case: &Json) -> Outcome {
             let same = case["again"] == "same";
             let again = if same { &case["bytes"] } else { &case["again"] };
             let unordered = case["unordered"] == true;
-            write(converter, &data, again, &case["againShortest"], unordered).map(drop).map_err(|e| format!("again: {e}"))
+            write(converter, &data, again, &case["againShortest"], unordered)
+                .map(drop)
+                .map_err(|e| format!("again: {e}"))
         }
         "write" => {
             let data = datum(&case["data"]).map_err(|Unheld(what)| format!("holds {what}"))?;
@@ -85,7 +87,8 @@ fn write(
         (Err(error), None) => Err(format!("does not write: {error}")),
         (Ok(ours), None) => {
             let expected = bytes(if shortest.is_null() { recorded } else { shortest });
-            let json = |bytes: &Option<Vec<u8>>| serde_json::from_slice::<Json>(bytes.as_deref().unwrap_or_default()).ok();
+            let json =
+                |bytes: &Option<Vec<u8>>| serde_json::from_slice::<Json>(bytes.as_deref().unwrap_or_default()).ok();
             let free = || unordered && json(&ours).as_ref().map(sorted) == json(&expected).as_ref().map(sorted);
             if ours == expected || free() {
                 return Ok(Some(ours));

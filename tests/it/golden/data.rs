@@ -37,8 +37,10 @@ pub(super) fn schema(json: &Json) -> Held<Option<Arc<Schema>>> {
     schema.doc = text("doc");
     schema.version = json["version"].as_i64().map(|n| i32::try_from(n).unwrap());
     if let Some(parameters) = json["parameters"].as_object() {
-        schema.params =
-            parameters.iter().map(|(name, text)| (Arc::from(name.as_str()), Arc::from(text.as_str().unwrap()))).collect();
+        schema.params = parameters
+            .iter()
+            .map(|(name, text)| (Arc::from(name.as_str()), Arc::from(text.as_str().unwrap())))
+            .collect();
     }
     for field in json["fields"].as_array().into_iter().flatten() {
         let inner = self::schema(&field["schema"])?.unwrap();
@@ -60,7 +62,9 @@ fn hex(json: &Json) -> Vec<u8> {
 }
 
 pub(super) fn value(json: &Json, schema: Option<&Schema>) -> Held<Value> {
-    let Some((kind, content)) = json.as_object().and_then(|object| object.iter().next()) else { return Ok(Value::Null) };
+    let Some((kind, content)) = json.as_object().and_then(|object| object.iter().next()) else {
+        return Ok(Value::Null);
+    };
     let number = || content.as_i64().unwrap();
     let bits = || u64::from_str_radix(json["bits"].as_str().unwrap(), 16).unwrap();
     let inner = |side: fn(&Schema) -> &Option<Arc<Schema>>| schema.and_then(|schema| side(schema).as_deref());
