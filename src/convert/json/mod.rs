@@ -225,3 +225,6 @@ impl Converter for JsonConverter {
         Ok(Datum { schema: None, value })
     }
 }
+
+#[cfg(test)]
+mod tests;
