@@ -73,7 +73,8 @@ impl Random {
             14 => Schema::map(Schema::of(Type::String), self.schema(depth - 1)),
             15 => Schema::map(self.schema(0), self.schema(depth - 1)),
             _ => {
-                let fields = (0..self.below(6)).map(|at| Field::new(format!("{at}{}", self.text()), self.schema(depth - 1)));
+                let fields =
+                    (0..self.below(6)).map(|at| Field::new(format!("{at}{}", self.text()), self.schema(depth - 1)));
                 let fields = fields.collect();
                 Schema::structure(None, fields)
             }
@@ -222,7 +223,9 @@ fn no_input_panics() {
     let mut random = Random::seeded();
     let mut converters: Vec<JsonConverter> = [("true", "true"), ("true", "false"), ("false", "false")]
         .iter()
-        .map(|(strict, schemas)| JsonConverter::new(&Config::from([("strict", *strict), ("schemas.enable", *schemas)])).unwrap())
+        .map(|(strict, schemas)| {
+            JsonConverter::new(&Config::from([("strict", *strict), ("schemas.enable", *schemas)])).unwrap()
+        })
         .collect();
     let until = Instant::now() + Duration::from_secs(2);
     let mut tried = 0u64;
@@ -244,7 +247,8 @@ fn no_input_panics() {
 }
 
 fn mutated(random: &mut Random, valid: &[u8]) -> Vec<u8> {
-    const PIECES: [&[u8]; 10] = [b"{", b"}", b"[", b"]", b"null", b"\"", b"1e999999999", b"\\ud83d", b"\xff", b",\"default\":{}"];
+    const PIECES: [&[u8]; 10] =
+        [b"{", b"}", b"[", b"]", b"null", b"\"", b"1e999999999", b"\\ud83d", b"\xff", b",\"default\":{}"];
     let mut bytes = valid.to_vec();
     for _ in 0..=random.below(3) {
         let (from, to) = (random.below(bytes.len() + 1), random.below(bytes.len() + 1));
