@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use run::{Loop, Parts};
 
+use crate::store::Version;
+
 /// What the user wants a connector to be (Kafka's `TargetState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -169,6 +171,8 @@ pub enum Refusal {
     StartFailed(String, String),
     /// Kafka or the database is out of reach or refuses: what, where, how to mend.
     Unavailable(String),
+    /// The config is another one than the caller thinks.
+    ConfigChanged(String),
     /// The worker is shutting down.
     ShuttingDown,
 }
@@ -176,7 +180,7 @@ pub enum Refusal {
 /// Worker facts for `GET /`.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerInfo {
-    /// Kafka cluster id, once known.
+    /// Kafka cluster id; `None` until Kafka has been reached for the first time.
     pub kafka_cluster_id: Option<String>,
 }
 
@@ -189,7 +193,7 @@ pub enum Command {
     List { reply: Reply<Vec<ConnectorView>> },
     Get { name: String, reply: Reply<ConnectorView> },
     Create { name: String, config: Config, target: Target, reply: Reply<ConnectorView> },
-    PutConfig { name: String, config: Config, reply: Reply<(ConnectorView, bool)> },
+    PutConfig { name: String, config: Config, expected: Option<Config>, reply: Reply<(ConnectorView, bool)> },
     Delete { name: String, reply: Reply<()> },
     SetTarget { name: String, target: Target, reply: Reply<()> },
     Restart { name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView> },
@@ -198,6 +202,7 @@ pub enum Command {
     ChangeOffsets { name: String, change: OffsetChange, reply: Reply<bool> },
     Topics { name: String, reply: Reply<Vec<String>> },
     ResetTopics { name: String, reply: Reply<()> },
+    History { name: String, reply: Reply<Vec<Version>> },
     Info { reply: Reply<WorkerInfo> },
 }
 
@@ -239,7 +244,25 @@ impl Herder {
     /// Stores a connector's config, new or not (`true`: new), and restarts it. The config has been validated.
     pub async fn put_config(&self, name: &str, config: Config) -> Result<(ConnectorView, bool), Refusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::PutConfig { name, config, reply }).await
+        self.call(|reply| Command::PutConfig { name, config, expected: None, reply }).await
+    }
+
+    /// The same for a connector whose config is still `expected`; else [`Refusal::ConfigChanged`].
+    pub async fn replace_config(
+        &self,
+        name: &str,
+        expected: Config,
+        config: Config,
+    ) -> Result<ConnectorView, Refusal> {
+        let name = name.to_owned();
+        let expected = Some(expected);
+        Ok(self.call(|reply| Command::PutConfig { name, config, expected, reply }).await?.0)
+    }
+
+    /// Every config that a connector has had, oldest first; a deleted one's as well.
+    pub async fn history(&self, name: &str) -> Result<Vec<Version>, Refusal> {
+        let name = name.to_owned();
+        self.call(|reply| Command::History { name, reply }).await
     }
 
     /// Stops and forgets a connector; its offsets stay.

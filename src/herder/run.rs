@@ -10,22 +10,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use connector_api::{Config, Error, Plan, Result};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::core::{self, Action, Event, Millis, Ticket};
-use super::{Command, ConnectorView, Direction, Refusal, Reply, State as PartState, Status, offsets};
+use super::{Command, ConnectorView, Direction, Refusal, Reply, State as PartState, Status, WorkerInfo, offsets};
 use crate::registry::{Connector, Registry};
-use crate::store::{Store, Write};
+use crate::store::{Store, Version, Write};
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
 
 /// A source that has not planned its tasks within this time is taken for hung.
 const PLAN_LIMIT: Duration = Duration::from_secs(30);
-/// How long `GET /` may wait for Kafka's answer about its cluster id.
-const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(1);
+/// How long after the start `GET /` waits for Kafka's answer about its cluster id.
+const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(2);
+/// How often Kafka is tried until it has been reached for the first time.
+const CLUSTER_ID_RETRY: Duration = Duration::from_secs(3);
 /// Statuses that may wait for a store that is out of reach; beyond that the oldest are dropped.
 const PENDING_MAX: usize = 10_000;
 /// Events taken in one go before statuses are stored.
@@ -62,6 +64,8 @@ pub struct Loop {
     /// Statuses, task configs and topics that the store does not hold yet.
     pending: Vec<Write>,
     store_fails: bool,
+    /// The Kafka cluster's id once it has been reached.
+    cluster_id: watch::Receiver<Option<String>>,
 }
 
 /// A job that has ended.
@@ -78,17 +82,21 @@ impl Loop {
     pub async fn load(parts: Parts, commands: mpsc::Receiver<Command>) -> Result<Self> {
         let stored = parts.store.load().await?;
         let state = core::State::new(Arc::clone(&parts.worker_id), parts.track_topics);
+        let (cluster_id_known, cluster_id) = watch::channel(None);
+        let mut jobs = JoinSet::new();
+        jobs.spawn(reach_kafka(parts.worker.clone(), cluster_id_known));
         let mut this = Self {
             parts,
             commands,
             state,
             started: Instant::now(),
-            jobs: JoinSet::new(),
+            jobs,
             plans: HashMap::new(),
             waiting: BTreeMap::new(),
             last_ticket: 0,
             pending: Vec::new(),
             store_fails: false,
+            cluster_id,
         };
         if !stored.is_empty() {
             info!(connectors = stored.len(), "taking up stored connectors");
@@ -290,7 +298,7 @@ impl Loop {
                 self.step(Event::Create { name: name.as_str().into(), config, direction, target });
                 self.reply_view(&name, reply);
             }
-            Command::PutConfig { name, config, reply } => self.put_config(&name, config, reply),
+            Command::PutConfig { name, config, reply, .. } => self.put_config(&name, config, reply),
             Command::Delete { name, reply } => {
                 if let Some(plan) = self.plans.remove(name.as_str()) {
                     plan.abort();
@@ -316,6 +324,7 @@ impl Loop {
             }
             Command::Offsets { name, reply } => self.offsets(name, reply),
             Command::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
+            Command::History { name, reply } => self.history(name, reply),
             Command::Info { reply } => self.info(reply),
         }
         self.save().await;
@@ -401,11 +410,24 @@ impl Loop {
         Some((self.connector(&config)?.clone(), config))
     }
 
-    fn info(&mut self, reply: Reply<super::WorkerInfo>) {
-        let worker = self.parts.worker.clone();
+    fn history(&mut self, name: String, reply: Reply<Vec<Version>>) {
+        let store = self.parts.store.clone();
         self.jobs.spawn(async move {
-            let kafka_cluster_id = tokio::time::timeout(CLUSTER_ID_LIMIT, worker.cluster_id()).await.ok().flatten();
-            send(reply, Ok(super::WorkerInfo { kafka_cluster_id }));
+            let versions = store.history(&name).await.map_err(|error| Refusal::Unavailable(error.to_string()));
+            send(reply, versions.and_then(|v| if v.is_empty() { Err(Refusal::UnknownConnector(name)) } else { Ok(v) }));
+            Done::Answered
+        });
+    }
+
+    /// Answers with the cluster's id. A worker that has just started gives Kafka a moment to tell it.
+    fn info(&mut self, reply: Reply<WorkerInfo>) {
+        let mut cluster_id = self.cluster_id.clone();
+        let until = self.started + CLUSTER_ID_LIMIT;
+        self.jobs.spawn(async move {
+            let known = tokio::time::timeout_at(until, cluster_id.wait_for(Option::is_some)).await;
+            drop(known);
+            let kafka_cluster_id = cluster_id.borrow().clone();
+            send(reply, Ok(WorkerInfo { kafka_cluster_id }));
             Done::Answered
         });
     }
@@ -445,6 +467,22 @@ impl Loop {
     }
 }
 
+/// Asks Kafka for its cluster id until it answers.
+async fn reach_kafka(worker: Worker, known: watch::Sender<Option<String>>) -> Done {
+    let mut told = false;
+    loop {
+        if let Some(id) = worker.cluster_id().await {
+            info!(kafka_cluster_id = id, "Kafka has been reached");
+            known.send_replace(Some(id));
+            return Done::Answered;
+        }
+        if !std::mem::replace(&mut told, true) {
+            warn!("Kafka cannot be reached: see that the brokers of bootstrap.servers are up; it is tried again and again");
+        }
+        tokio::time::sleep(CLUSTER_ID_RETRY).await;
+    }
+}
+
 /// Whoever asked may be gone; then nobody needs the answer.
 fn send<T>(reply: oneshot::Sender<T>, answer: T) {
     drop(reply.send(answer));
@@ -464,6 +502,7 @@ fn refuse(command: Command, refusal: Refusal) {
         Command::Offsets { reply, .. } => send(reply, Err(refusal)),
         Command::ChangeOffsets { reply, .. } => send(reply, Err(refusal)),
         Command::Topics { reply, .. } => send(reply, Err(refusal)),
+        Command::History { reply, .. } => send(reply, Err(refusal)),
         Command::Info { reply } => send(reply, Err(refusal)),
     }
 }

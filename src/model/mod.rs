@@ -3,12 +3,14 @@
 //! No logic and no texts: only shapes. Members stand in the order in which they are written.
 
 mod connector;
+mod history;
 mod offset;
 mod plugin;
 mod status;
 mod worker;
 
 pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, TaskInfo, TaskName};
+pub use history::{ConfigChange, ConfigVersion};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, PluginInfo};
 pub use status::{ConnectorStatus, Expanded, PartStatus, TaskStatus};

@@ -12,6 +12,7 @@ use connector_api::Config;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use super::{App, connectors, view};
+use crate::herder::Refusal;
 use crate::model::{ConnectorInfo, RawConfig};
 
 pub(super) fn routes() -> Router<App> {
@@ -34,26 +35,39 @@ async fn replace(
     Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
 }
 
-/// KIP-477: given keys are set, null removes a key; the result is validated as a whole.
+/// How often a patch starts over when other requests change the same config meanwhile.
+const PATCH_TRIES: usize = 20;
+
+/// KIP-477: given keys are set, null removes a key; the result is validated as a whole. Two patches at once both count.
 async fn patch(
     State(app): State<App>,
     Path(name): Path<String>,
     JsonBody(changes): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConnectorInfo>> {
-    let stored = app.herder.get(&name).await?.config;
-    let mut merged = RawConfig(stored.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
-    for (key, value) in changes.0 {
-        match value {
-            None => drop(merged.0.remove(&key)),
-            value => drop(merged.0.insert(key, value)),
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let stored = app.herder.get(&name).await?.config;
+        let config = valid(&app, &merged(&stored, &changes, &name)?).await?;
+        match app.herder.replace_config(&name, stored, config).await {
+            Err(Refusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
+            outcome => return Ok(Json(view::info(&outcome?))),
         }
     }
-    if let Some(Some(other)) = merged.0.get("name").filter(|given| given.as_deref() != Some(&name)) {
-        return Err(ApiError::name_mismatch(other, &name));
+}
+
+fn merged(stored: &Config, changes: &RawConfig, name: &str) -> ApiResult<RawConfig> {
+    let mut merged = RawConfig(stored.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
+    for (key, value) in &changes.0 {
+        match value {
+            None => drop(merged.0.remove(key)),
+            value => drop(merged.0.insert(key.clone(), value.clone())),
+        }
     }
-    let config = valid(&app, &merged).await?;
-    let (view, _) = app.herder.put_config(&name, config).await?;
-    Ok(Json(view::info(&view)))
+    match merged.0.get("name") {
+        Some(Some(other)) if other != name => Err(ApiError::name_mismatch(other, name)),
+        _ => Ok(merged),
+    }
 }
 
 /// The config with its name filled in, once it has been found valid.

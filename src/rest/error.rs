@@ -47,6 +47,11 @@ impl ApiError {
         Self::bad_body("it is empty, a JSON object is expected")
     }
 
+    /// The connector never had a config of that number, or was deleted then.
+    pub fn no_version(name: &str, version: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("Connector {name} has no config version {version}"))
+    }
+
     /// `config` is missing in the body of a creation.
     pub fn no_config() -> Self {
         Self::bad_body("the member \"config\" is missing or null, an object is expected")
@@ -203,6 +208,10 @@ impl From<Refusal> for ApiError {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Failed to start connector: {name}: {why}"))
             }
             Refusal::Unavailable(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, why),
+            Refusal::ConfigChanged(name) => {
+                let text = format!("The config of {name} was changed by another request meanwhile; read it again");
+                Self::new(StatusCode::CONFLICT, text)
+            }
             Refusal::ShuttingDown => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "The worker is shutting down; ask again later")
             }
@@ -218,7 +227,7 @@ impl IntoResponse for ApiError {
 }
 
 /// A value as a text may show it: never a secret.
-fn masked<'a>(key: &str, value: Option<&'a str>) -> &'a str {
+pub(super) fn masked<'a>(key: &str, value: Option<&'a str>) -> &'a str {
     let secret = ["password", "secret", "token", "jaas"].iter().any(|part| key.to_ascii_lowercase().contains(part));
     if secret { "[hidden]" } else { value.unwrap_or("null") }
 }

@@ -6,6 +6,7 @@ mod body;
 mod config;
 mod connectors;
 mod error;
+mod history;
 mod http;
 mod lifecycle;
 mod loggers;
@@ -56,6 +57,7 @@ pub fn router(app: App) -> Router {
         .merge(offsets::routes())
         .merge(plugins::routes())
         .merge(loggers::routes())
+        .merge(history::routes())
         .route_layer(from_fn(http::negotiate))
         .fallback(async || ApiError::http(StatusCode::NOT_FOUND))
         .with_state(app);

@@ -34,6 +34,12 @@ async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
 
 async fn health(State(app): State<App>) -> Response {
     let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.info()).await {
+        Ok(Ok(info)) if info.kafka_cluster_id.is_none() => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            "Worker is still starting up. Kafka has not been reached yet: check bootstrap.servers and that the brokers \
+             are up.",
+        ),
         Ok(Ok(_)) => (StatusCode::OK, "healthy", "Worker has completed startup and is ready to handle requests."),
         Ok(Err(_)) => {
             (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "Worker is shutting down and takes no more requests.")

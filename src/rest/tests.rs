@@ -65,6 +65,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
         Command::PutConfig { .. }
         | Command::Delete { .. }
         | Command::RestartTask { .. }
+        | Command::History { .. }
         | Command::Offsets { .. }
         | Command::ChangeOffsets { .. }
         | Command::ResetTopics { .. } => {}

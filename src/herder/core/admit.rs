@@ -17,7 +17,7 @@ pub fn admit(state: &State, command: &Command) -> Result<Vec<Write>, Refusal> {
         None => Err(Refusal::UnknownConnector(name.to_owned())),
     };
     match command {
-        Command::List { .. } | Command::Info { .. } | Command::Topics { .. } => Ok(Vec::new()),
+        Command::List { .. } | Command::Info { .. } | Command::Topics { .. } | Command::History { .. } => Ok(Vec::new()),
         Command::Get { name, .. } | Command::Restart { name, .. } | Command::Offsets { name, .. } => {
             known(name).map(|_| Vec::new())
         }
@@ -25,14 +25,18 @@ pub fn admit(state: &State, command: &Command) -> Result<Vec<Write>, Refusal> {
             Ok(_) => Err(Refusal::AlreadyExists(name.clone())),
             Err(_) => Ok(vec![Write::Create { name: name.as_str().into(), config: config.clone(), target: *target }]),
         },
-        Command::PutConfig { name, config, .. } => Ok(match known(name) {
-            Ok((_, connector)) if connector.config == *config => Vec::new(),
-            Ok((name, _)) => vec![Write::Replace { name, config: config.clone() }],
-            Err(_) => {
-                let name = name.as_str().into();
-                vec![Write::Create { name, config: config.clone(), target: Target::Started }]
+        Command::PutConfig { name, config, expected, .. } => match (known(name), expected) {
+            (Ok((name, connector)), Some(expected)) if connector.config != *expected => {
+                Err(Refusal::ConfigChanged(name.to_string()))
             }
-        }),
+            (Ok((_, connector)), _) if connector.config == *config => Ok(Vec::new()),
+            (Ok((name, _)), _) => Ok(vec![Write::Replace { name, config: config.clone() }]),
+            (Err(unknown), Some(_)) => Err(unknown),
+            (Err(_), None) => {
+                let name = name.as_str().into();
+                Ok(vec![Write::Create { name, config: config.clone(), target: Target::Started }])
+            }
+        },
         Command::Delete { name, .. } => known(name).map(|(name, _)| vec![Write::Delete { name }]),
         Command::SetTarget { name, target, .. } => known(name).map(|(name, connector)| {
             if connector.target == *target { Vec::new() } else { vec![Write::SetTarget { name, target: *target }] }

@@ -1,0 +1,96 @@
+//! `/v1/connectors/{c}/history`: the configs a connector has had, and going back to one. Kafka Connect has no such thing.
+
+use std::collections::BTreeSet;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use connector_api::Config;
+
+use super::error::{ApiError, ApiResult, masked};
+use super::{App, config, connectors, view};
+use crate::model::{ConfigChange, ConfigVersion, RawConfig};
+use crate::store::Version;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/connectors/{connector}/history", get(read))
+        .route("/v1/connectors/{connector}/history/{version}/restore", post(restore))
+}
+
+/// Oldest first; a deleted connector's as well.
+async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Vec<ConfigVersion>>> {
+    Ok(Json(told(&app.herder.history(&name).await?)))
+}
+
+/// Makes an earlier config the connector's config again, as a PUT of it would; a deleted connector comes back.
+async fn restore(
+    State(app): State<App>,
+    Path((name, version)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let history = app.herder.history(&name).await?;
+    let found = history.into_iter().find(|v| version.parse() == Ok(v.version)).and_then(|v| v.config);
+    let found = found.ok_or_else(|| ApiError::no_version(&name, &version))?;
+    let raw = RawConfig(found.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
+    let config = config::checked(&app, &name, raw).await?;
+    let (view, created) = app.herder.put_config(&name, config).await?;
+    let info = view::info(&view);
+    Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
+}
+
+/// The versions with what changed from each to the next.
+fn told(history: &[Version]) -> Vec<ConfigVersion> {
+    let none = Config::new();
+    let before = std::iter::once(&none).chain(history.iter().map(|v| v.config.as_ref().unwrap_or(&none)));
+    let version = |(before, version): (&Config, &Version)| {
+        let config = version.config.as_ref().unwrap_or(&none);
+        ConfigVersion {
+            version: version.version,
+            created: version.at_ms,
+            deleted: version.config.is_none(),
+            config: config.iter().map(|(k, v)| (k.to_owned(), masked(k, Some(v)).to_owned())).collect(),
+            changes: changes(before, config),
+        }
+    };
+    before.zip(history).map(version).collect()
+}
+
+fn changes(from: &Config, to: &Config) -> Vec<ConfigChange> {
+    let keys: BTreeSet<&str> = from.iter().chain(to.iter()).map(|(key, _)| key).collect();
+    let shown = |config: &Config, key: &str| config.get(key).map(|value| masked(key, Some(value)).to_owned());
+    let differs = keys.into_iter().filter(|key| from.get(key) != to.get(key));
+    differs.map(|key| ConfigChange { key: key.to_owned(), from: shown(from, key), to: shown(to, key) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Config;
+
+    use super::told;
+    use crate::store::Version;
+
+    #[test]
+    fn each_version_tells_what_changed_and_no_secret() {
+        let version = |version, config| Version { version, config, at_ms: 0 };
+        let first = Config::from([("a", "1"), ("connection.password", "CANARY1")]);
+        let second = Config::from([("a", "2"), ("b", "x"), ("connection.password", "CANARY2")]);
+        let told = told(&[version(1, Some(first)), version(2, Some(second)), version(3, None)]);
+        let changes: Vec<Vec<String>> = told
+            .iter()
+            .map(|v| v.changes.iter().map(|c| format!("{} {:?} {:?}", c.key, c.from, c.to)).collect())
+            .collect();
+        assert_eq!(
+            changes[1],
+            [
+                r#"a Some("1") Some("2")"#,
+                r#"b None Some("x")"#,
+                r#"connection.password Some("[hidden]") Some("[hidden]")"#
+            ]
+        );
+        assert_eq!((changes[0].len(), changes[2].len(), told[2].deleted), (2, 3, true));
+        assert!(!serde_json::to_string(&told).unwrap().contains("CANARY"));
+    }
+}
