@@ -248,12 +248,7 @@ impl Herder {
     }
 
     /// The same for a connector whose config is still `expected`; else [`Refusal::ConfigChanged`].
-    pub async fn replace_config(
-        &self,
-        name: &str,
-        expected: Config,
-        config: Config,
-    ) -> Result<ConnectorView, Refusal> {
+    pub async fn replace_config(&self, name: &str, expected: Config, config: Config) -> Result<ConnectorView, Refusal> {
         let name = name.to_owned();
         let expected = Some(expected);
         Ok(self.call(|reply| Command::PutConfig { name, config, expected, reply }).await?.0)

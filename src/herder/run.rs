@@ -477,7 +477,9 @@ async fn reach_kafka(worker: Worker, known: watch::Sender<Option<String>>) -> Do
             return Done::Answered;
         }
         if !std::mem::replace(&mut told, true) {
-            warn!("Kafka cannot be reached: see that the brokers of bootstrap.servers are up; it is tried again and again");
+            warn!(
+                "Kafka cannot be reached: see that the brokers of bootstrap.servers are up; it is tried again and again"
+            );
         }
         tokio::time::sleep(CLUSTER_ID_RETRY).await;
     }
