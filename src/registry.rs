@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform, Type};
 use connector_jdbc::sink::JdbcSink;
+use connector_jdbc::source::JdbcSource;
 
 use crate::convert::header::{self, SimpleHeaderConverter};
 use crate::convert::json::{self, JsonConverter};
@@ -216,7 +217,7 @@ impl Registry {
     /// All that is built in.
     pub fn built_in() -> Self {
         Self {
-            connectors: vec![Connector::Sink(Arc::new(JdbcSink))],
+            connectors: vec![Connector::Source(Arc::new(JdbcSource)), Connector::Sink(Arc::new(JdbcSink))],
             converters: CONVERTERS,
             header_converters: HEADER_CONVERTERS,
             transforms: &[],

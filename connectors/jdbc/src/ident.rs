@@ -36,6 +36,25 @@ impl TableId {
         [self.catalog.as_deref(), self.schema.as_deref(), Some(self.table.as_str())].into_iter().flatten()
     }
 
+    /// Splits a comma-separated list of such names; commas between quotes do not count. Names that cannot be split are
+    /// left out.
+    pub fn list(text: &str) -> Vec<Vec<String>> {
+        let mut names = vec![String::new()];
+        let mut quote = None;
+        for c in text.chars() {
+            match (quote, c) {
+                (None, ',') => names.push(String::new()),
+                (None, '`' | '"') => quote = Some(c),
+                (Some(q), c) if c == q => quote = None,
+                _ => {}
+            }
+            if c != ',' || quote.is_some() {
+                names.last_mut().into_iter().for_each(|name| name.push(c));
+            }
+        }
+        names.iter().filter_map(|name| Self::split(name)).collect()
+    }
+
     /// Splits `a.b.c`; parts may be quoted with `` ` `` or `"`, a doubled quote standing for itself.
     /// `None` when there are no parts, an empty one, or more than three.
     pub fn split(text: &str) -> Option<Vec<String>> {
@@ -106,6 +125,7 @@ mod tests {
                 "{text}"
             );
         }
+        assert_eq!(TableId::list("`a,b`.c, d"), [vec!["a,b".to_owned(), "c".into()], vec!["d".into()]]);
         assert_eq!(TableId::in_catalog("db", "t").to_string(), "db.t");
     }
 

@@ -3,10 +3,12 @@
 //! Pure parts (`dialect`, `source::query`, `sink::group`, `sink::evolve`) hold SQL text, types and decisions; `driver`
 //! alone does I/O.
 
+pub mod calendar;
 pub mod catalog;
 pub mod dialect;
 pub mod driver;
 pub mod ident;
 pub mod sink;
+pub mod source;
 pub mod url;
 mod zone;

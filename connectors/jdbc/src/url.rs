@@ -116,16 +116,21 @@ impl Target {
         let url = url.trim();
         let bare = url.strip_prefix("jdbc:").unwrap_or(url);
         let Some((scheme, rest)) = bare.split_once(':') else {
-            return Err(Error::config(format!("No suitable driver found for {}: {HINT}", masked(url))));
+            return Err(Error::config(format!("Not a valid JDBC URL: {}", masked(url))));
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "mysql" => Scheme::MySql,
             "mariadb" => Scheme::MariaDb,
             "postgresql" | "postgres" => Scheme::Postgres,
             "sqlite" => Scheme::Sqlite,
-            _ => return Err(Error::config(format!("No suitable driver found for {}: {HINT}", masked(url)))),
+            _ => return Err(Error::config(format!("No suitable driver found for {}", masked(url)))),
         };
         if scheme == Scheme::Sqlite { Ok(Self::sqlite(rest)) } else { Self::server(scheme, rest, url) }
+    }
+
+    /// An SQLite database of this process alone.
+    pub fn in_memory() -> Self {
+        Self { database: Some(":memory:".to_owned()), ..Self::empty(Scheme::Sqlite) }
     }
 
     fn empty(scheme: Scheme) -> Self {
@@ -247,8 +252,6 @@ impl fmt::Debug for Target {
             .finish()
     }
 }
-
-const HINT: &str = "use jdbc:mariadb://host:port/database, jdbc:mysql://…, jdbc:postgresql://… or jdbc:sqlite:file";
 
 /// The URL with passwords replaced, for texts.
 pub fn masked(url: &str) -> String {

@@ -3,7 +3,10 @@
 //! The IANA database is the system's where there is one, else the copy built into the binary.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
+
+use crate::calendar::{DAY, SECOND, civil};
 
 /// A time zone; UTC by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,43 @@ impl Zone {
         let at = Timestamp::from_second(epoch_seconds.clamp(limits.0, limits.1)).unwrap_or_default();
         i64::from(zone.to_offset(at).seconds())
     }
+}
+
+impl Zone {
+    /// Whether it is UTC.
+    pub fn is_utc(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The instant of a wall time of this zone, both in microseconds since 1970-01-01 00:00:00. In the hour that a clock
+    /// repeats the later one counts, and a time that a clock leaves out is moved behind the gap, as
+    /// `java.util.Calendar` does both.
+    pub fn instant(&self, wall: i64) -> i64 {
+        let Some(zone) = &self.0 else { return wall };
+        let Some(civil) = datetime(wall) else { return wall };
+        zone.to_ambiguous_timestamp(civil).later().map_or(wall, |t| t.as_microsecond())
+    }
+
+    /// The wall time of an instant in this zone, both in microseconds.
+    pub fn wall(&self, instant: i64) -> i64 {
+        instant + self.offset_at(instant.div_euclid(SECOND)) * SECOND
+    }
+}
+
+fn datetime(wall: i64) -> Option<DateTime> {
+    let (year, month, day) = civil(wall.div_euclid(DAY));
+    let seconds = wall.rem_euclid(DAY) / SECOND;
+    let small = |n: i64| i8::try_from(n).ok();
+    DateTime::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(month).ok()?,
+        i8::try_from(day).ok()?,
+        small(seconds / 3600)?,
+        small(seconds / 60 % 60)?,
+        small(seconds % 60)?,
+        i32::try_from(wall.rem_euclid(SECOND)).ok()? * 1000,
+    )
+    .ok()
 }
 
 /// Seconds of `+h`, `+hh`, `+hh:mm` or `+hhmm`; `None` if it is no offset.
@@ -63,6 +103,21 @@ pub fn check(name: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::{Zone, check};
+    use crate::calendar::parse_wall;
+
+    #[test]
+    fn clock_changes_are_read_as_java_reads_them() {
+        let zone = Zone::named("America/New_York").unwrap();
+        for (wall, instant_ms) in [
+            ("2024-01-15 12:00:00", 1_705_338_000_000),
+            ("2024-03-10 02:30:00", 1_710_055_800_000),
+            ("2024-11-03 01:30:00", 1_730_615_400_000),
+            ("1970-01-01 00:00:00", 18_000_000),
+        ] {
+            assert_eq!(zone.instant(parse_wall(wall).unwrap()) / 1000, instant_ms, "{wall}");
+        }
+        assert_eq!(zone.wall(18_000_000_000), 0);
+    }
 
     #[test]
     fn zones_and_offsets_are_known_by_name() {

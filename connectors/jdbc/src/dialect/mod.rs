@@ -1,10 +1,13 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
 pub mod mysql;
+pub mod read;
 pub mod writing;
 
 use connector_api::Kind;
 
+use crate::catalog::ColumnMeta;
+use crate::dialect::read::{ReadColumn, ReadOptions};
 use crate::ident::TableId;
 use crate::url::Database;
 
@@ -32,6 +35,24 @@ pub trait Dialect: Send + Sync {
 
     /// Appends the placeholder of the parameter numbered from 1.
     fn placeholder(&self, number: usize, out: &mut String);
+
+    /// Appends a placeholder whose text parameter is compared as a value of that SQL type.
+    fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String);
+
+    /// SQL that gives the server's clock: in UTC, and in the zone that the server writes date-times without zone in.
+    fn clock(&self) -> &'static str;
+
+    /// Statements to send when a reading session begins.
+    fn reading_setup(&self) -> &'static [&'static str];
+
+    /// The statement before one that shall see uncommitted rows too; `None` where no statement can.
+    fn read_uncommitted(&self) -> Option<&'static str>;
+
+    /// How a column is read into records.
+    fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn;
+
+    /// Whether rows can be told apart and put in order by a column of that kind, bound as a parameter.
+    fn orders(&self, meta: &ColumnMeta) -> bool;
 
     /// What kind of trouble a server's error is: `code` is its own number (`1213`), empty where there is only the
     /// SQLSTATE.

@@ -5,6 +5,7 @@
 mod failure;
 mod mysql;
 mod mysql_catalog;
+mod mysql_rows;
 mod retry;
 
 use std::borrow::Cow;
@@ -13,9 +14,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
+use tokio::sync::mpsc;
 
 use crate::catalog::{TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
+use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
 use crate::url::{Database, Target};
 
@@ -58,6 +61,28 @@ impl Default for ConnectOptions {
     }
 }
 
+/// How the columns of a result become rows of values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    /// One per column of the result.
+    pub columns: Vec<ReadColumn>,
+    /// Date-time columns of which the first that is not NULL gives each row's stamp; none: no stamps.
+    pub stamps: Vec<usize>,
+}
+
+/// Rows of a result.
+#[derive(Debug, Default, PartialEq)]
+pub struct Page {
+    /// The rows, one value per column.
+    pub rows: Vec<Box<[Value]>>,
+    /// Each row's stamp in microseconds on the server's calendar, where the layout asks for it.
+    pub stamps: Vec<i64>,
+    /// Bytes of the values as they came, and what a row costs.
+    pub weight: usize,
+    /// The result has more rows, which were given up because of the weight.
+    pub cut: bool,
+}
+
 /// One connection. Its time zone is UTC and its character set UTF-8 (utf8mb4).
 ///
 /// After an error of kind `Retry` that lost the connection [`Session::is_lost`] tells so: connect anew.
@@ -80,6 +105,21 @@ pub trait Session: Send {
     /// A small result (catalog, clock, counts): integers as `I64`, floats as `F64`, bytes as `Bytes`, all else as
     /// `Text` in SQL's notation. Integers above `i64` are `Text`.
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>>;
+
+    /// Reads rows of a prepared statement until its end, or until they weigh more than `max_weight`.
+    /// Errors: `Record` for a row that cannot be read, `Retry` when the result does not have the expected columns.
+    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page>;
+
+    /// Reads all rows of a prepared statement, sending a page whenever it weighs more than `page_weight`, and the last
+    /// one whatever it weighs. Ends early when the receiver is gone.
+    async fn stream(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        layout: &Layout,
+        page_weight: usize,
+        pages: &mpsc::Sender<Page>,
+    ) -> Result<()>;
 
     /// Starts a transaction.
     async fn begin(&mut self) -> Result<()>;

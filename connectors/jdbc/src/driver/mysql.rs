@@ -11,9 +11,10 @@ use sqlx::error::BoxDynError;
 use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode, MySqlTypeInfo};
 use sqlx::types::Type;
 use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Decode, Executor, MySql, Row, TypeInfo};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Param, Session, failure, mysql_catalog};
+use super::{Layout, Page, Param, Session, failure, mysql_catalog, mysql_rows};
 use crate::catalog::{TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySql as MySqlDialect;
@@ -26,7 +27,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// One connection to MariaDB or MySQL.
 pub(super) struct MySqlSession {
-    connection: MySqlConnection,
+    pub(super) connection: MySqlConnection,
     place: String,
     version: String,
     in_transaction: bool,
@@ -47,7 +48,7 @@ impl MySqlSession {
         Ok(session)
     }
 
-    fn failed(&mut self, error: sqlx::Error) -> Error {
+    pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection(&error);
         failure::classify(&MySqlDialect, &self.place, error)
     }
@@ -135,6 +136,21 @@ impl Session for MySqlSession {
         };
         drop(rows);
         Err(self.failed(failure))
+    }
+
+    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
+        mysql_rows::read(self, sql, params, layout, max_weight).await
+    }
+
+    async fn stream(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        layout: &Layout,
+        page_weight: usize,
+        pages: &mpsc::Sender<Page>,
+    ) -> Result<()> {
+        mysql_rows::stream(self, sql, params, layout, page_weight, pages).await
     }
 
     async fn begin(&mut self) -> Result<()> {

@@ -1,11 +1,15 @@
 //! MariaDB and MySQL: quoting, limits, error numbers.
 
+pub mod decode;
+pub mod read_types;
 pub mod wire;
 pub mod writing;
 
 use connector_api::Kind;
 
+use super::read::{ReadColumn, ReadOptions};
 use super::{Dialect, Limits};
+use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,44 @@ impl Dialect for MySql {
 
     fn placeholder(&self, _number: usize, out: &mut String) {
         out.push('?');
+    }
+
+    /// A text compared with a decimal would make both floats, so it is cast.
+    fn typed_placeholder(&self, _number: usize, sql_type: &str, out: &mut String) {
+        if sql_type.starts_with("decimal(") {
+            out.push_str("CAST(? AS ");
+            out.push_str(sql_type);
+            out.push(')');
+        } else {
+            out.push('?');
+        }
+    }
+
+    /// Whole seconds, as columns without a fraction have them: the running second is then not read before it is over.
+    fn clock(&self) -> &'static str {
+        "SELECT UTC_TIMESTAMP(), COALESCE(CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone), UTC_TIMESTAMP())"
+    }
+
+    /// A topic that takes its time holds up the reading for longer than the server's minute.
+    fn reading_setup(&self) -> &'static [&'static str] {
+        &["SET SESSION net_write_timeout = 3600"]
+    }
+
+    fn read_uncommitted(&self) -> Option<&'static str> {
+        Some("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+    }
+
+    fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+        read_types::column(meta, options)
+    }
+
+    /// ENUM and SET are ordered by number and compared as text; floats and fractional seconds lose digits on their way.
+    fn orders(&self, meta: &ColumnMeta) -> bool {
+        match meta.data_type.as_str() {
+            "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" | "decimal" | "char" | "varchar"
+            | "binary" | "varbinary" | "uuid" | "inet6" | "numeric" => true,
+            _ => false,
+        }
     }
 
     /// Numbers from MariaDB's error code list; SQLSTATE classes from the SQL standard for the rest.

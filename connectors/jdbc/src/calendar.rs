@@ -1,0 +1,127 @@
+//! Days and wall-clock times as numbers. Pure.
+//!
+//! A *wall time* is microseconds since 1970-01-01 00:00:00 on some clock's face, without regard to a zone; an *instant*
+//! is microseconds since 1970-01-01 00:00:00 UTC.
+
+use std::fmt::Write as _;
+
+/// Microseconds of a second.
+pub const SECOND: i64 = 1_000_000;
+/// Microseconds of a day.
+pub const DAY: i64 = 86_400 * SECOND;
+
+/// Which calendar old dates are counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calendar {
+    /// Julian before 1582-10-15, Gregorian from then on, as `java.util.GregorianCalendar` counts.
+    Legacy,
+    /// Gregorian for all time (ISO 8601).
+    Proleptic,
+}
+
+impl Calendar {
+    /// Days since 1970-01-01. The date needs to be no real one: a month may have days left over.
+    pub fn days(self, year: i32, month: u32, day: u32) -> i64 {
+        if self == Self::Legacy && (year, month, day) < (1582, 10, 15) {
+            julian_days(year, month, day)
+        } else {
+            gregorian_days(year, month, day)
+        }
+    }
+}
+
+/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's `days_from_civil`).
+pub fn gregorian_days(year: i32, month: u32, day: u32) -> i64 {
+    let y = i64::from(year) - i64::from(month <= 2);
+    let era = y.div_euclid(400);
+    let year_of_era = y.rem_euclid(400);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year(month, day);
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// Days since 1970-01-01 (Gregorian) of a date in the Julian calendar.
+fn julian_days(year: i32, month: u32, day: u32) -> i64 {
+    let y = i64::from(year) - i64::from(month <= 2);
+    y * 365 + y.div_euclid(4) + day_of_year(month, day) - 719_470
+}
+
+/// Day of the year that begins in March, from 0.
+fn day_of_year(month: u32, day: u32) -> i64 {
+    (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1
+}
+
+/// Year, month and day of a number of days since 1970-01-01, Gregorian.
+pub fn civil(days: i64) -> (i64, u32, u32) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = u32::try_from(doy - (153 * mp + 2) / 5 + 1).unwrap_or(1);
+    let month = u32::try_from(if mp < 10 { mp + 3 } else { mp - 9 }).unwrap_or(1);
+    (yoe + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// `2024-01-02{separator}03:04:05.678901`, with that many digits of the fraction (0, 6 or 9).
+pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
+    let (year, month, day) = civil(wall.div_euclid(DAY));
+    let (seconds, micros) = (wall.rem_euclid(DAY) / SECOND, wall.rem_euclid(SECOND));
+    let mut out = String::with_capacity(29);
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}{separator}");
+    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if digits > 0 {
+        let _ = write!(out, ".{micros:06}");
+    }
+    if digits > 6 {
+        out.push_str("000");
+    }
+    out
+}
+
+/// Parses `2024-01-02`, optionally with `03:04:05` and a fraction, as servers write it. Gregorian.
+pub fn parse_wall(text: &str) -> Option<i64> {
+    let (date, time) = text.trim().split_once([' ', 'T']).unwrap_or((text.trim(), "00:00:00"));
+    let mut parts = date.splitn(3, '-');
+    let mut number = || parts.next()?.parse::<u32>().ok();
+    let days = gregorian_days(i32::try_from(number()?).ok()?, number()?, number()?);
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let mut parts = clock.splitn(3, ':');
+    let mut number = || parts.next().map_or(Some(0), |p| p.parse::<i64>().ok());
+    let seconds = (number()? * 60 + number()?) * 60 + number()?;
+    let digits: String = fraction.chars().chain("000000".chars()).take(6).collect();
+    Some(days * DAY + seconds * SECOND + digits.parse::<i64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Calendar, civil, parse_wall, wall_text};
+
+    #[test]
+    fn old_dates_differ_between_the_calendars() {
+        for (date, legacy, proleptic) in [
+            ((1970, 1, 1), 0, 0),
+            ((9999, 12, 31), 2_932_896, 2_932_896),
+            ((1582, 10, 15), -141_427, -141_427),
+            ((1582, 10, 4), -141_428, -141_438),
+            ((1000, 1, 1), -354_280, -354_285),
+            ((1, 1, 1), -719_164, -719_162),
+            ((0, 1, 1), -719_530, -719_528),
+        ] {
+            let (y, m, d) = date;
+            assert_eq!(Calendar::Legacy.days(y, m, d), legacy, "{date:?}");
+            assert_eq!(Calendar::Proleptic.days(y, m, d), proleptic, "{date:?}");
+            assert_eq!(civil(proleptic), (i64::from(y), m, d));
+        }
+    }
+
+    #[test]
+    fn wall_times_come_back_from_their_text() {
+        for text in ["2024-02-29 12:34:56.789012", "1969-12-31 23:59:59.999999", "0001-01-01 00:00:00.000000"] {
+            assert_eq!(wall_text(parse_wall(text).unwrap(), ' ', 6), text);
+        }
+        assert_eq!(wall_text(1, 'T', 9), "1970-01-01T00:00:00.000001000");
+        assert_eq!(parse_wall("2024-01-01"), parse_wall("2024-01-01T00:00"));
+        assert_eq!(parse_wall("soon"), None);
+    }
+}

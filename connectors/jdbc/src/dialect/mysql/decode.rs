@@ -1,0 +1,216 @@
+//! The binary protocol's bytes of a column as a value. Pure.
+
+use connector_api::{Decimal, Error, Result, Type, Value};
+
+use super::wire::{WireDateTime, WireTime};
+use crate::calendar::{DAY, SECOND, gregorian_days};
+use crate::dialect::read::{Read, ReadColumn, Stamp, int_value, time_value};
+
+/// In what form a result column comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are what their names say")]
+pub enum Wire {
+    Int,
+    UnsignedInt,
+    F32,
+    F64,
+    /// Length-prefixed, the length cut off: text, bytes, decimals, bits.
+    Bytes,
+    Date,
+    DateTime,
+    Time,
+}
+
+/// Reads a value that is not NULL.
+/// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
+/// because the table was altered in between.
+pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
+    match (&column.read, wire) {
+        (Read::Int(ty), Wire::Int) => int_value(signed(bytes), *ty).ok_or_else(|| beyond(column)),
+        (Read::Int(ty), Wire::UnsignedInt) => {
+            i64::try_from(unsigned(bytes)).ok().and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
+        }
+        (Read::Text, Wire::Bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Value::Text(text.into())),
+            Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
+        },
+        (Read::Bytes, Wire::Bytes) => Ok(Value::Bytes(bytes.into())),
+        (Read::Decimal, Wire::Bytes) => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
+        (Read::DecimalInt(ty), Wire::Bytes) => {
+            let n = decimal(column, bytes)?.unscaled_i128().and_then(|n| i64::try_from(n).ok());
+            n.and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
+        }
+        (Read::DecimalF64, Wire::Bytes) => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
+        (Read::F32, Wire::F32) => {
+            bytes.try_into().map(|b| Value::F32(f32::from_le_bytes(b))).map_err(|_| altered(column))
+        }
+        (Read::F64, Wire::F64) => {
+            bytes.try_into().map(|b| Value::F64(f64::from_le_bytes(b))).map_err(|_| altered(column))
+        }
+        (Read::F64, Wire::F32) => {
+            bytes.try_into().map(|b| Value::F64(f64::from(f32::from_le_bytes(b)))).map_err(|_| altered(column))
+        }
+        (Read::BitInt, Wire::Bytes) => bit(column, bytes),
+        (Read::Date(calendar), Wire::Date | Wire::DateTime) => {
+            let Some(at) = real_date(column, bytes)? else { return Ok(Value::Null) };
+            Ok(Value::I32(narrow(calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day)))))
+        }
+        (Read::Stamp(stamp), Wire::Date | Wire::DateTime) => {
+            let Some(at) = real_date(column, bytes)? else { return Ok(Value::Null) };
+            stamp.value(wall(&at, stamp)).map_err(|e| e.context(format_args!("column {}", column.name)))
+        }
+        (Read::Time(zone), Wire::Time) => {
+            let time = WireTime::read(bytes).ok_or_else(|| altered(column))?;
+            let micros = i64::try_from(time.micros).map_err(|_| altered(column))?;
+            Ok(time_value(if time.negative { -micros } else { micros }, zone))
+        }
+        (Read::YearDate(calendar, zero_is_2000), Wire::Int | Wire::UnsignedInt) => {
+            let year = match unsigned(bytes) {
+                0 if *zero_is_2000 => 2000,
+                year => i32::try_from(year).map_err(|_| altered(column))?,
+            };
+            Ok(Value::I32(narrow(calendar.days(year, 1, 1))))
+        }
+        (Read::Bool, Wire::Int | Wire::UnsignedInt) => Ok(Value::Bool(unsigned(bytes) != 0)),
+        _ => Err(altered(column)),
+    }
+}
+
+/// A date-time as microseconds on the server's calendar, for comparison with bounds: a wall time, or the instant in UTC
+/// that a TIMESTAMP is sent as. `None` for a date that has zeros.
+pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
+    let at = WireDateTime::read(bytes).filter(|at| at.month > 0 && at.day > 0)?;
+    Some(gregorian_days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY + clock(&at))
+}
+
+fn wall(at: &WireDateTime, stamp: &Stamp) -> i64 {
+    stamp.calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY + clock(at)
+}
+
+fn clock(at: &WireDateTime) -> i64 {
+    let seconds = (i64::from(at.hour) * 60 + i64::from(at.minute)) * 60 + i64::from(at.second);
+    seconds * SECOND + i64::from(at.micros)
+}
+
+/// The date, or `None` for one with zeros in a column that may be NULL.
+fn real_date(column: &ReadColumn, bytes: &[u8]) -> Result<Option<WireDateTime>> {
+    let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
+    if at.month > 0 && at.day > 0 {
+        return Ok(Some(at));
+    }
+    if column.schema.optional {
+        return Ok(None);
+    }
+    Err(Error::record(format!(
+        "column {} holds a date with zeros (0000-00-00), which no date type has, and may not be NULL; correct the row, \
+         or let the column be NULL",
+        column.name
+    )))
+}
+
+fn bit(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
+    let (last, before) = bytes.split_last().unwrap_or((&0, &[]));
+    if before.iter().any(|b| *b != 0) {
+        return Err(beyond(column));
+    }
+    Ok(Value::I8(i8::from_be_bytes([*last])))
+}
+
+fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Decimal> {
+    Decimal::parse(ascii(bytes)).ok_or_else(|| altered(column))
+}
+
+fn ascii(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn signed(bytes: &[u8]) -> i64 {
+    match *bytes {
+        [a] => i64::from(i8::from_le_bytes([a])),
+        [a, b] => i64::from(i16::from_le_bytes([a, b])),
+        [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+fn unsigned(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
+}
+
+/// Days of years up to 9999 fit 32 bits.
+fn narrow(days: i64) -> i32 {
+    i32::try_from(days).unwrap_or(i32::MAX)
+}
+
+fn beyond(column: &ReadColumn) -> Error {
+    let hint = match column.read {
+        Read::Int(Type::Int64) => " (a BIGINT UNSIGNED above 9223372036854775807)",
+        Read::BitInt => " (use a jdbc:mariadb: URL, which carries such bits as bytes)",
+        _ => "",
+    };
+    Error::record(format!("column {} holds a value beyond {}{hint}", column.name, column.schema.ty.name()))
+}
+
+fn altered(column: &ReadColumn) -> Error {
+    Error::retry(format!("column {} has another type than a moment ago; the table is looked up again", column.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Decimal, Kind, Type, Value};
+
+    use super::{Wire, cursor_micros, value};
+    use crate::calendar::Calendar;
+    use crate::dialect::read::{Granularity, Read, ReadColumn, Stamp};
+    use crate::zone::Zone;
+
+    fn read(read: Read, wire: Wire, bytes: &[u8]) -> Value {
+        value(&ReadColumn::new("c", true, read), wire, bytes).unwrap()
+    }
+
+    #[test]
+    fn bytes_become_the_values_they_stand_for() {
+        let stamp = Stamp {
+            granularity: Granularity::Logical,
+            calendar: Calendar::Legacy,
+            zone: Zone::default(),
+            is_instant: false,
+        };
+        let date = [4, 0xe8, 7, 2, 29];
+        for (plan, wire, bytes, want) in [
+            (Read::Int(Type::Int8), Wire::Int, &[0x80][..], Value::I8(-128)),
+            (Read::Int(Type::Int64), Wire::UnsignedInt, &[0xff; 4], Value::I64(4_294_967_295)),
+            (Read::Int(Type::Int32), Wire::Int, &[0xff; 4], Value::I32(-1)),
+            (Read::Text, Wire::Bytes, "ä".as_bytes(), Value::Text("ä".into())),
+            (Read::Decimal, Wire::Bytes, b"-1.50", Value::Decimal(Box::new(Decimal::new(-150, 2)))),
+            (Read::DecimalInt(Type::Int16), Wire::Bytes, b"9999", Value::I16(9999)),
+            (Read::DecimalF64, Wire::Bytes, b"-0.01", Value::F64(-0.01)),
+            (Read::BitInt, Wire::Bytes, &[0, 0xff], Value::I8(-1)),
+            (Read::Date(Calendar::Legacy), Wire::Date, &date, Value::I32(19_782)),
+            (Read::Stamp(Box::new(stamp)), Wire::DateTime, &date, Value::I64(1_709_164_800_000)),
+            (Read::Date(Calendar::Legacy), Wire::Date, &[0], Value::Null),
+            (Read::Date(Calendar::Legacy), Wire::Date, &[4, 0xe8, 7, 0, 0], Value::Null),
+            (Read::YearDate(Calendar::Legacy, false), Wire::UnsignedInt, &[0, 0], Value::I32(-719_530)),
+            (Read::YearDate(Calendar::Legacy, true), Wire::UnsignedInt, &[0, 0], Value::I32(10_957)),
+            (Read::Time(Zone::default()), Wire::Time, &[8, 1, 0, 0, 0, 0, 0, 0, 1], Value::I32(-1000)),
+        ] {
+            assert_eq!(read(plan, wire, bytes), want, "{bytes:?}");
+        }
+        assert_eq!(cursor_micros(&date), Some(1_709_164_800_000_000));
+        assert_eq!(cursor_micros(&[0]), None);
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_errors_of_their_record() {
+        for (plan, optional, wire, bytes, kind) in [
+            (Read::Int(Type::Int64), true, Wire::UnsignedInt, &[0xff; 8][..], Kind::Record),
+            (Read::BitInt, true, Wire::Bytes, &[1, 0], Kind::Record),
+            (Read::Date(Calendar::Legacy), false, Wire::Date, &[0], Kind::Record),
+            (Read::Text, true, Wire::Bytes, &[0xff], Kind::Record),
+            (Read::Text, true, Wire::Int, &[1], Kind::Retry),
+        ] {
+            assert_eq!(value(&ReadColumn::new("c", optional, plan), wire, bytes).unwrap_err().kind(), kind);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! MariaDB's and MySQL's column types as Connect fields. Pure.
+//!
+//! Follows what Confluent's source makes of the types that the two JDBC drivers report. Where those drivers fail or
+//! garble a value, the value itself is carried.
+
+use connector_api::Type;
+
+use crate::catalog::ColumnMeta;
+use crate::dialect::read::{Read, ReadColumn, ReadOptions, Stamp};
+
+/// How a column is read.
+pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+    // a key column holds no NULL whatever the catalog says of a view
+    let optional = meta.nullable && meta.key_position.is_none();
+    let unsigned = meta.column_type.contains("unsigned");
+    let int = |signed, wider| ReadColumn::new(&meta.name, optional, Read::Int(if unsigned { wider } else { signed }));
+    let of = |read| ReadColumn::new(&meta.name, optional, read);
+    match meta.data_type.as_str() {
+        "tinyint" => int(Type::Int8, Type::Int16),
+        "smallint" => int(Type::Int16, Type::Int32),
+        "mediumint" | "int" | "integer" => int(Type::Int32, Type::Int64),
+        "bigint" => of(Read::Int(Type::Int64)),
+        "float" => of(Read::F32),
+        "double" | "real" => of(Read::F64),
+        // both drivers call NUMERIC columns DECIMAL, which numeric.mapping leaves alone
+        "decimal" | "numeric" => {
+            ReadColumn::decimal(&meta.name, optional, meta.precision.unwrap_or(10), meta.scale.unwrap_or(0))
+        }
+        // wider ones are INT8 with MySQL's driver too, as far as their values fit
+        "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => of(Read::BitInt),
+        "bit" => of(Read::Bytes),
+        "year" if options.year_is_date => of(Read::YearDate(options.calendar, options.mysql_driver)),
+        "year" => of(Read::Int(Type::Int32)),
+        "date" => of(Read::Date(options.calendar)),
+        "time" => of(Read::Time(options.zone.clone())),
+        "datetime" => of(stamp(options, false)),
+        "timestamp" => of(stamp(options, true)),
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => of(Read::Bytes),
+        "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+        | "geometrycollection" | "geomcollection" | "vector" => of(Read::Bytes),
+        _ => of(Read::Text),
+    }
+}
+
+fn stamp(options: &ReadOptions, is_instant: bool) -> Read {
+    Read::Stamp(Box::new(Stamp {
+        granularity: options.granularity,
+        calendar: options.calendar,
+        zone: options.zone.clone(),
+        is_instant,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Type, logical};
+
+    use super::column;
+    use crate::catalog::ColumnMeta;
+    use crate::dialect::read::{Read, ReadOptions};
+
+    fn meta(column_type: &str, precision: Option<i32>, scale: Option<i32>) -> ColumnMeta {
+        let data_type = column_type.split(['(', ' ']).next().unwrap_or_default().to_owned();
+        ColumnMeta {
+            name: "c".into(),
+            column_type: column_type.into(),
+            data_type,
+            nullable: true,
+            precision,
+            scale,
+            ..ColumnMeta::default()
+        }
+    }
+
+    #[test]
+    fn every_type_has_its_field() {
+        let options = ReadOptions::default();
+        for (text, precision, scale, want) in [
+            ("tinyint(4)", None, None, Type::Int8),
+            ("tinyint(1)", None, None, Type::Int8),
+            ("tinyint(3) unsigned", None, None, Type::Int16),
+            ("smallint(6)", None, None, Type::Int16),
+            ("smallint(5) unsigned", None, None, Type::Int32),
+            ("mediumint(9)", None, None, Type::Int32),
+            ("int(10) unsigned zerofill", None, None, Type::Int64),
+            ("bigint(20) unsigned", None, None, Type::Int64),
+            ("float", None, None, Type::Float32),
+            ("double(10,2)", None, None, Type::Float64),
+            ("decimal(10,2)", Some(10), Some(2), Type::Bytes),
+            ("bit(1)", Some(1), None, Type::Int8),
+            ("bit(12)", Some(12), None, Type::Bytes),
+            ("year(4)", None, None, Type::Int32),
+            ("date", None, None, Type::Int32),
+            ("datetime(6)", None, None, Type::Int64),
+            ("timestamp", None, None, Type::Int64),
+            ("time(3)", None, None, Type::Int32),
+            ("varchar(10)", None, None, Type::String),
+            ("longtext", None, None, Type::String),
+            ("enum('a','b')", None, None, Type::String),
+            ("set('unsigned')", None, None, Type::String),
+            ("uuid", None, None, Type::String),
+            ("inet6", None, None, Type::String),
+            ("json", None, None, Type::String),
+            ("varbinary(5)", None, None, Type::Bytes),
+            ("point", None, None, Type::Bytes),
+        ] {
+            let column = column(&meta(text, precision, scale), &options);
+            assert_eq!((column.schema.ty, column.schema.optional), (want, true), "{text}");
+        }
+        let decimal = column(&meta("decimal(10,2)", Some(10), Some(2)), &options).schema;
+        assert_eq!((decimal.get_param(logical::SCALE), decimal.get_param(logical::PRECISION)), (Some("2"), Some("10")));
+    }
+
+    #[test]
+    fn the_url_decides_where_the_drivers_differ() {
+        let mysql = ReadOptions { mysql_driver: true, year_is_date: false, ..ReadOptions::default() };
+        assert_eq!(column(&meta("bit(12)", Some(12), None), &mysql).read, Read::BitInt);
+        assert_eq!(column(&meta("year(4)", None, None), &mysql).read, Read::Int(Type::Int32));
+    }
+}

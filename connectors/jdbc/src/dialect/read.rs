@@ -1,0 +1,274 @@
+//! From SQL types to Connect schemas: what the databases have in common. Pure.
+
+use std::sync::Arc;
+
+use connector_api::{Error, Result, Schema, Type, Value, logical};
+
+use crate::calendar::{Calendar, wall_text};
+use crate::zone::Zone;
+
+/// `numeric.mapping`: when a decimal becomes an integer or a float.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are the key's own values")]
+pub enum NumericMapping {
+    None,
+    PrecisionOnly,
+    BestFit,
+    BestFitEagerDouble,
+}
+
+/// `timestamp.granularity`: what a date-time becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are the key's own values")]
+pub enum Granularity {
+    Logical,
+    MicrosLong,
+    MicrosString,
+    MicrosIso,
+    NanosLong,
+    NanosString,
+    NanosIso,
+}
+
+/// How columns become fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadOptions {
+    /// `numeric.mapping`
+    pub numeric: NumericMapping,
+    /// `timestamp.granularity`
+    pub granularity: Granularity,
+    /// `db.timezone`: the zone of date-times that carry none.
+    pub zone: Zone,
+    /// `date.calendar.system`
+    pub calendar: Calendar,
+    /// Types as MySQL's own JDBC driver gives them, where it differs from MariaDB's.
+    pub mysql_driver: bool,
+    /// `yearIsDateType` of the URL.
+    pub year_is_date: bool,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            numeric: NumericMapping::None,
+            granularity: Granularity::Logical,
+            zone: Zone::default(),
+            calendar: Calendar::Legacy,
+            mysql_driver: false,
+            year_is_date: true,
+        }
+    }
+}
+
+/// How one result column becomes a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// BOOLEAN.
+    Bool,
+    /// INT8, INT16, INT32 or INT64, checked to fit.
+    Int(Type),
+    /// FLOAT32.
+    F32,
+    /// FLOAT64.
+    F64,
+    /// A decimal's own digits.
+    Decimal,
+    /// A decimal without digits after the point, as an integer of that type.
+    DecimalInt(Type),
+    /// A decimal as FLOAT64.
+    DecimalF64,
+    /// STRING.
+    Text,
+    /// BYTES.
+    Bytes,
+    /// Up to 64 bits as INT8, as Java's `byte`: 0x80 to 0xff are negative.
+    BitInt,
+    /// Logical Date.
+    Date(Calendar),
+    /// A year as the Date of its first day; `true`: year 0 is the year 2000.
+    YearDate(Calendar, bool),
+    /// Logical Time of that zone.
+    Time(Zone),
+    /// A date-time, see [`Stamp`].
+    Stamp(Box<Stamp>),
+}
+
+/// How a date-time becomes a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stamp {
+    /// What it becomes.
+    pub granularity: Granularity,
+    /// Its calendar before 1582.
+    pub calendar: Calendar,
+    /// The zone its text is written in, and, unless `is_instant`, the zone it was stored in.
+    pub zone: Zone,
+    /// The server gives an instant in UTC (TIMESTAMP of MariaDB, timestamptz), not a wall time.
+    pub is_instant: bool,
+}
+
+/// One result column: its field, and how its values are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadColumn {
+    /// Field name.
+    pub name: Arc<str>,
+    /// Field schema.
+    pub schema: Arc<Schema>,
+    /// How values are read.
+    pub read: Read,
+    /// What a person should know about it.
+    pub warning: Option<String>,
+}
+
+impl ReadColumn {
+    /// The column, its schema following from how it is read.
+    pub fn new(name: &str, optional: bool, read: Read) -> Self {
+        let schema = read.schema().optional(optional);
+        Self { name: name.into(), schema: Arc::new(schema), read, warning: None }
+    }
+
+    /// A decimal of that precision and scale.
+    pub fn decimal(name: &str, optional: bool, precision: i32, scale: i32) -> Self {
+        let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
+        Self { name: name.into(), schema: Arc::new(schema), read: Read::Decimal, warning: None }
+    }
+}
+
+impl Read {
+    fn schema(&self) -> Schema {
+        match self {
+            Self::Bool => Schema::of(Type::Boolean),
+            Self::Int(ty) | Self::DecimalInt(ty) => Schema::of(*ty),
+            Self::F32 => Schema::of(Type::Float32),
+            Self::F64 | Self::DecimalF64 => Schema::of(Type::Float64),
+            Self::Decimal => Schema::decimal(0),
+            Self::Text => Schema::of(Type::String),
+            Self::Bytes => Schema::of(Type::Bytes),
+            Self::BitInt => Schema::of(Type::Int8),
+            Self::Date(_) | Self::YearDate(..) => Schema::date(),
+            Self::Time(_) => Schema::time(),
+            Self::Stamp(stamp) => match stamp.granularity {
+                Granularity::Logical => Schema::timestamp(),
+                Granularity::MicrosLong | Granularity::NanosLong => Schema::of(Type::Int64),
+                _ => Schema::of(Type::String),
+            },
+        }
+    }
+}
+
+/// How a decimal is read under `numeric.mapping` (precision and scale as JDBC reports them).
+/// Source: the table of Confluent's "numeric.mapping".
+pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: NumericMapping) -> ReadColumn {
+    let integer = match precision {
+        10.. => Type::Int64,
+        5..=9 => Type::Int32,
+        3..=4 => Type::Int16,
+        _ => Type::Int8,
+    };
+    let fits = precision <= 18;
+    let eager = mapping == NumericMapping::BestFitEagerDouble;
+    let best = mapping == NumericMapping::BestFit || eager;
+    if fits && ((mapping == NumericMapping::PrecisionOnly && scale == 0) || (best && scale < 1 && scale >= -84)) {
+        return ReadColumn::new(name, optional, Read::DecimalInt(integer));
+    }
+    if scale > 0 && ((best && fits) || eager) {
+        return ReadColumn::new(name, optional, Read::DecimalF64);
+    }
+    ReadColumn::decimal(name, optional, precision, scale)
+}
+
+impl Stamp {
+    /// The value of a date-time given as microseconds: an instant or a wall time, as `is_instant` says.
+    /// Errors: `Record` when nanoseconds do not fit 64 bits.
+    pub fn value(&self, micros: i64) -> Result<Value> {
+        let instant = if self.is_instant { micros } else { self.zone.instant(micros) };
+        let text = |text: String| Ok(Value::Text(text.into()));
+        match self.granularity {
+            Granularity::Logical => Ok(Value::I64(instant.div_euclid(1000))),
+            Granularity::MicrosLong => Ok(Value::I64(instant)),
+            Granularity::MicrosString => text(instant.to_string()),
+            Granularity::NanosLong => instant.checked_mul(1000).map(Value::I64).ok_or_else(|| {
+                Error::record(
+                    "a date-time is beyond 2262, the last year of 64-bit nanoseconds; set timestamp.granularity to a \
+                     value in micros",
+                )
+            }),
+            Granularity::NanosString => text((i128::from(instant) * 1000).to_string()),
+            Granularity::MicrosIso => text(wall_text(self.zone.wall(instant), 'T', 6)),
+            Granularity::NanosIso => text(wall_text(self.zone.wall(instant), 'T', 9)),
+        }
+    }
+}
+
+/// The value of a time of day in microseconds, of that zone.
+///
+/// Times beyond a day (MariaDB's TIME goes to ±838 hours) keep their milliseconds; a zone's shift stays in the day.
+pub fn time_value(micros: i64, zone: &Zone) -> Value {
+    let millis = if zone.is_utc() {
+        micros.div_euclid(1000)
+    } else {
+        zone.instant(micros).rem_euclid(crate::calendar::DAY).div_euclid(1000)
+    };
+    // ±838:59:59 are ±3,020,399,000 ms: more than 32 bits hold is cut to the largest they do
+    Value::I32(i32::try_from(millis).unwrap_or(if millis < 0 { i32::MIN } else { i32::MAX }))
+}
+
+/// An integer as a value of that type. `None` when it does not fit.
+pub fn int_value(n: i64, ty: Type) -> Option<Value> {
+    match ty {
+        Type::Int8 => i8::try_from(n).ok().map(Value::I8),
+        Type::Int16 => i16::try_from(n).ok().map(Value::I16),
+        Type::Int32 => i32::try_from(n).ok().map(Value::I32),
+        _ => Some(Value::I64(n)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Type, Value};
+
+    use super::{Granularity, NumericMapping, Read, Stamp, numeric, time_value};
+    use crate::calendar::{Calendar, parse_wall};
+    use crate::zone::Zone;
+
+    #[test]
+    fn numeric_mapping_follows_the_table() {
+        use NumericMapping::{BestFit, BestFitEagerDouble, None, PrecisionOnly};
+        let decimal = Read::Decimal;
+        for (precision, scale, mapping, want) in [
+            (8, 0, None, decimal.clone()),
+            (2, 0, PrecisionOnly, Read::DecimalInt(Type::Int8)),
+            (4, 0, PrecisionOnly, Read::DecimalInt(Type::Int16)),
+            (9, 0, BestFit, Read::DecimalInt(Type::Int32)),
+            (18, 0, BestFit, Read::DecimalInt(Type::Int64)),
+            (19, 0, BestFitEagerDouble, decimal.clone()),
+            (10, 2, PrecisionOnly, decimal.clone()),
+            (10, 2, BestFit, Read::DecimalF64),
+            (20, 5, BestFit, decimal.clone()),
+            (20, 5, BestFitEagerDouble, Read::DecimalF64),
+            (3, -2, BestFit, Read::DecimalInt(Type::Int16)),
+            (3, -2, PrecisionOnly, decimal),
+        ] {
+            assert_eq!(numeric("n", true, precision, scale, mapping).read, want, "{precision},{scale} {mapping:?}");
+        }
+    }
+
+    #[test]
+    fn date_times_have_seven_faces() {
+        let wall = parse_wall("1969-12-31 23:59:59.999999").unwrap();
+        for (granularity, want) in [
+            (Granularity::Logical, Value::I64(-1)),
+            (Granularity::MicrosLong, Value::I64(-1)),
+            (Granularity::MicrosString, Value::Text("-1".into())),
+            (Granularity::MicrosIso, Value::Text("1969-12-31T23:59:59.999999".into())),
+            (Granularity::NanosLong, Value::I64(-1000)),
+            (Granularity::NanosString, Value::Text("-1000".into())),
+            (Granularity::NanosIso, Value::Text("1969-12-31T23:59:59.999999000".into())),
+        ] {
+            let stamp = Stamp { granularity, calendar: Calendar::Legacy, zone: Zone::default(), is_instant: false };
+            assert_eq!(stamp.value(wall).unwrap(), want);
+        }
+        let zone = Zone::named("Asia/Kolkata").unwrap();
+        assert_eq!(time_value(12 * 3_600_000_000, &zone), Value::I32(23_400_000));
+        assert_eq!(time_value(-1_000_000, &Zone::default()), Value::I32(-1000));
+    }
+}

@@ -1,0 +1,239 @@
+//! Rows that came become batches of records, and say how far the table is done. Pure.
+
+use std::sync::Arc;
+
+use connector_api::{Datum, Position, Record, Result, Value};
+
+use super::config::{Mode, SourceConfig};
+use super::position;
+use super::query::From;
+use super::reader::{Chunk, id_of, reached, zone_of};
+use super::table::TablePlan;
+use crate::ident::TableId;
+
+/// How far a table's records have been handed out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// Rows up to here are out; `stamp` is the last one whose rows are all out.
+    pub from: From,
+    /// The stamp of rows of which more may come.
+    pub open: Option<i64>,
+}
+
+/// Rows of a table that are not handed out yet.
+#[derive(Debug)]
+pub struct Buffered {
+    rows: std::vec::IntoIter<Box<[Value]>>,
+    stamps: std::vec::IntoIter<i64>,
+    plan: Arc<TablePlan>,
+    ends: bool,
+}
+
+impl Buffered {
+    /// The rows of a chunk.
+    pub fn new(chunk: Chunk) -> Self {
+        Self {
+            rows: chunk.page.rows.into_iter(),
+            stamps: chunk.page.stamps.into_iter(),
+            plan: chunk.plan,
+            ends: chunk.ends,
+        }
+    }
+
+    /// Whether all rows are out.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// The next rows as records, and whether the place has moved.
+    /// Errors: `Record` or `Config` for an id that does not count; the rows then stay.
+    pub fn take(&mut self, max: usize, topic: &Arc<str>, done: &mut Done, mode: Mode) -> Result<(Vec<Record>, bool)> {
+        let count = self.rows.len().min(max);
+        let ends = self.ends && count == self.rows.len();
+        let moved = match self.rows.as_slice()[..count].last() {
+            Some(last) => {
+                let stamps = self.stamps.as_slice();
+                done.advance(
+                    last,
+                    &stamps[..count.min(stamps.len())],
+                    stamps.get(count).copied(),
+                    ends,
+                    &self.plan,
+                    mode,
+                )?;
+                true
+            }
+            None => ends && done.close(),
+        };
+        let records = self.rows.by_ref().take(count).map(|row| record(row, &self.plan, topic)).collect();
+        self.stamps.by_ref().take(count).for_each(drop);
+        Ok((records, moved))
+    }
+
+    /// The position of a table that is done so far.
+    pub fn position(&self, id: Option<&TableId>, done: &Done, config: &SourceConfig) -> Position {
+        if config.mode == Mode::Bulk {
+            return Position { partition: id.map_or_else(position::query, position::bare_table), offset: None };
+        }
+        let reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
+        Position {
+            partition: id.map_or_else(position::query, |id| position::table(id, config.qualify)),
+            offset: Some(reached.write()),
+        }
+    }
+}
+
+impl Done {
+    /// Moves behind `last`, whose batch has those stamps; `next` is the stamp after it where that is known, and `ends`
+    /// says that no more rows come for now.
+    fn advance(
+        &mut self,
+        last: &[Value],
+        stamps: &[i64],
+        next: Option<i64>,
+        ends: bool,
+        plan: &TablePlan,
+        mode: Mode,
+    ) -> Result<()> {
+        if let Some(id) = plan.id {
+            self.from.id = Some(id_of(&last[id])?);
+        }
+        let Some(stamp) = stamps.last().copied() else { return Ok(()) };
+        if mode == Mode::TimestampIncrementing {
+            self.from.stamp = Some(stamp);
+        } else if next.map_or(ends, |next| next != stamp) {
+            self.open = Some(stamp);
+            self.close();
+        } else {
+            let before = stamps.iter().rev().copied().find(|s| *s != stamp);
+            self.from.stamp = before.or(self.open.filter(|open| *open != stamp)).or(self.from.stamp);
+            self.open = Some(stamp);
+            let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
+            self.from.at = plan.shape.paged.then(|| (stamp, key()));
+        }
+        Ok(())
+    }
+
+    /// All rows of the open stamp are out. Returns whether there was one.
+    fn close(&mut self) -> bool {
+        let Some(stamp) = self.open.take() else { return false };
+        self.from.stamp = Some(stamp);
+        self.from.at = None;
+        true
+    }
+}
+
+fn record(row: Box<[Value]>, plan: &TablePlan, topic: &Arc<str>) -> Record {
+    let key = match &plan.key {
+        Some((schema, columns)) => {
+            Datum::new(Arc::clone(schema), Value::Struct(columns.iter().map(|i| row[*i].clone()).collect()))
+        }
+        None => Datum::NONE,
+    };
+    Record {
+        topic: Arc::clone(topic),
+        partition: None,
+        key,
+        value: Datum::new(Arc::clone(&plan.value_schema), Value::Struct(row)),
+        timestamp_ms: None,
+        headers: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Schema, Type, Value};
+
+    use super::{Buffered, Done};
+    use crate::dialect::read::{Read, ReadColumn};
+    use crate::driver::{Layout, Page};
+    use crate::source::config::Mode;
+    use crate::source::query::{From, Shape};
+    use crate::source::reader::Chunk;
+    use crate::source::table::TablePlan;
+
+    fn plan(mode: Mode, paged: bool) -> Arc<TablePlan> {
+        let column = ReadColumn::new("id", false, Read::Int(Type::Int32));
+        Arc::new(TablePlan {
+            layout: Layout { columns: vec![column], stamps: vec![] },
+            shape: Shape {
+                mode,
+                select: String::new(),
+                id: None,
+                stamp: None,
+                stamp_type: String::new(),
+                key: vec![],
+                paged,
+                suffix: None,
+            },
+            table_sql: String::new(),
+            value_schema: Arc::new(Schema::structure(None, vec![])),
+            key: None,
+            id: mode.has_id().then_some(0),
+            order: vec![0],
+            stamp_is_instant: true,
+            warnings: vec![],
+        })
+    }
+
+    fn chunk(plan: &Arc<TablePlan>, rows: &[(i32, i64)], ends: bool) -> Buffered {
+        let page = Page {
+            rows: rows.iter().map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice()).collect(),
+            stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
+            ..Page::default()
+        };
+        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends })
+    }
+
+    /// Takes everything in batches of two; the place after each batch.
+    fn places(chunks: Vec<Buffered>, mode: Mode) -> Vec<(Option<i64>, Option<i64>)> {
+        let mut done = Done { from: From { stamp: Some(0), ..From::default() }, open: None };
+        let topic: Arc<str> = "t".into();
+        let mut out = Vec::new();
+        for mut chunk in chunks {
+            loop {
+                let (_, moved) = chunk.take(2, &topic, &mut done, mode).unwrap();
+                if moved {
+                    let at = done.from.at.as_ref().map(|(_, key)| key[0].as_i64().unwrap());
+                    out.push((done.from.stamp, at));
+                }
+                if chunk.is_empty() {
+                    break;
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_stamp_is_done_when_its_last_row_is_out() {
+        let plan = plan(Mode::Timestamp, true);
+        let rows = [(1, 5), (2, 5), (3, 5), (4, 6)];
+        let one = places(vec![chunk(&plan, &rows, true)], Mode::Timestamp);
+        assert_eq!(one, [(Some(0), Some(2)), (Some(6), None)]);
+        let two = places(vec![chunk(&plan, &rows[..3], false), chunk(&plan, &rows[3..], true)], Mode::Timestamp);
+        assert_eq!(two, [(Some(0), Some(2)), (Some(0), Some(3)), (Some(6), None)]);
+        let late = places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &[], true)], Mode::Timestamp);
+        assert_eq!(late, [(Some(0), Some(2)), (Some(5), None)]);
+        let next = places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &rows[3..], false)], Mode::Timestamp);
+        assert_eq!(next, [(Some(0), Some(2)), (Some(5), Some(4))]);
+    }
+
+    #[test]
+    fn without_a_key_a_stamp_is_not_entered_by_halves() {
+        let plan = plan(Mode::Timestamp, false);
+        let chunks = vec![chunk(&plan, &[(1, 5), (2, 6), (3, 6), (4, 6)], false), chunk(&plan, &[(5, 7)], true)];
+        assert_eq!(places(chunks, Mode::Timestamp), [(Some(5), None), (Some(5), None), (Some(7), None)]);
+    }
+
+    #[test]
+    fn ids_move_with_every_row() {
+        let plan = plan(Mode::TimestampIncrementing, true);
+        let mut done = Done { from: From::default(), open: None };
+        let mut rows = chunk(&plan, &[(1, 5), (2, 5), (3, 5)], true);
+        let (records, moved) = rows.take(2, &"t".into(), &mut done, Mode::TimestampIncrementing).unwrap();
+        assert_eq!((records.len(), moved, done.from.stamp, done.from.id), (2, true, Some(5), Some(2)));
+    }
+}

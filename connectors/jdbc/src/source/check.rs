@@ -1,0 +1,190 @@
+//! Checks across the source's keys, with Confluent's texts where clients match on them. Pure.
+
+use connector_api::{Config, Report};
+
+use super::config::Mode;
+
+const TABLE_FILTERS: [&str; 4] = ["table.whitelist", "table.blacklist", "table.include.list", "table.exclude.list"];
+const LEGACY: [&str; 4] = ["table.whitelist", "table.blacklist", "timestamp.column.name", "incrementing.column.name"];
+const NEW: [&str; 4] =
+    ["table.include.list", "table.exclude.list", "timestamp.columns.mapping", "incrementing.column.mapping"];
+
+/// Adds what is wrong with the keys as a whole, and which keys a form leaves out.
+pub fn check(config: &Config, report: &mut Report) {
+    let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
+    let mode = config.get("mode").unwrap_or_default().trim();
+    check_mode(mode, report);
+    let (legacy, new): (Vec<_>, Vec<_>) =
+        (LEGACY.into_iter().filter(|k| set(k)).collect(), NEW.into_iter().filter(|k| set(k)).collect());
+    let query = ["query", "query.masked"].into_iter().find(|k| set(k));
+    if !legacy.is_empty() && !new.is_empty() {
+        for key in legacy.into_iter().chain(new) {
+            report.error(
+                key,
+                format!(
+                    "Cannot mix legacy and new configuration approaches. Legacy configurations ({}) \
+                 cannot be used together with new configurations ({}). Please choose one approach: either use all \
+                 legacy configurations or all new configurations.",
+                    LEGACY.join(", "),
+                    NEW.join(", ")
+                ),
+            );
+        }
+    } else if query.is_none() && legacy.is_empty() && new.is_empty() {
+        for key in TABLE_FILTERS {
+            report.error(
+                key,
+                "At least one table filtering configuration is required. Provide one of: table.whitelist, \
+                 table.blacklist, table.include.list, or table.exclude.list.",
+            );
+        }
+    } else {
+        check_query(config, mode, query, report);
+        if set("table.exclude.list") && !set("table.include.list") {
+            report.error(
+                "table.exclude.list",
+                "table.exclude.list cannot be used without table.include.list. Exclude list only applies to tables that \
+                 match the include list.",
+            );
+        }
+        if set("table.include.list") {
+            check_mappings(config, mode, report);
+        }
+    }
+}
+
+fn check_mode(mode: &str, report: &mut Report) {
+    const ALL: [&str; 6] = [
+        "incrementing.column.name",
+        "timestamp.column.name",
+        "timestamp.columns.mapping",
+        "incrementing.column.mapping",
+        "timestamp.initial",
+        "validate.non.null",
+    ];
+    report.hide("query.masked");
+    let Some(known) = Mode::parse(mode) else {
+        for key in ALL {
+            let text = if mode.is_empty() {
+                "Query mode must be specified".to_owned()
+            } else {
+                format!("Invalid mode: {mode}")
+            };
+            report.error(key, text);
+        }
+        return;
+    };
+    for key in ALL {
+        let visible = match key {
+            "validate.non.null" => known != Mode::Bulk,
+            key if key.starts_with("incrementing") => known.has_id(),
+            _ => known.has_stamp(),
+        };
+        if !visible {
+            report.hide(key);
+        }
+    }
+}
+
+fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Report) {
+    let Some(key) = query else { return };
+    let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
+    if set("query") && set("query.masked") {
+        for key in ["query", "query.masked"] {
+            report.error(key, "Both 'query' and 'query.masked' are set: give one of them.");
+        }
+    }
+    let filters: Vec<_> = TABLE_FILTERS.into_iter().filter(|k| set(k)).collect();
+    if !filters.is_empty() {
+        for key in filters.into_iter().chain(["query", "query.masked"]) {
+            report.error(
+                key,
+                "Do not specify table filtering configs with 'query'. Remove table.whitelist / table.blacklist / \
+                 table.include.list / table.exclude.list when using query mode or 'query' when using table filtering mode.",
+            );
+        }
+        return;
+    }
+    let text = config.get(key).unwrap_or_default().trim_start();
+    if !text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select")) {
+        report.error(
+            key,
+            format!(
+                "Only SELECT statements are supported for '{key}'. Please provide a statement that starts with SELECT."
+            ),
+        );
+    }
+    if Mode::parse(mode).is_some_and(Mode::has_id) && !set("incrementing.column.name") {
+        report.error(
+            "incrementing.column.name",
+            "'incrementing.column.name' must be provided when using mode 'incrementing' or 'timestamp+incrementing' with \
+             a custom query. The incrementing column cannot be auto-discovered in query mode because there is no table \
+             to inspect. Note that 'incrementing.column.mapping' is not applied in query mode (it maps columns by \
+             table-name regex, and a custom query has no underlying table to match), so 'incrementing.column.name' must \
+             be set explicitly.",
+        );
+    }
+}
+
+/// With the newer keys, mappings are given exactly for what the mode needs.
+fn check_mappings(config: &Config, mode: &str, report: &mut Report) {
+    let Some(mode) = Mode::parse(mode) else { return };
+    for (needed, key, what, modes) in [
+        (mode.has_stamp(), "timestamp.columns.mapping", "Timestamp", "'timestamp' or 'timestamp+incrementing'"),
+        (mode.has_id(), "incrementing.column.mapping", "Incrementing", "'incrementing' or 'timestamp+incrementing'"),
+    ] {
+        let given = config.get(key).is_some_and(|v| !v.trim().is_empty());
+        if needed && !given && key.starts_with("timestamp") {
+            report.error(
+                "mode",
+                format!("{what} column configuration must be provided when using mode {modes}. Provide '{key}'."),
+            );
+        } else if given && !needed {
+            report.error(
+                "mode",
+                format!("{what} column configuration should not be provided if mode is not {modes}. Remove '{key}'."),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Config, Report};
+
+    use super::check;
+
+    fn keys(pairs: &[(&str, &str)]) -> Vec<String> {
+        let config: Config = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut report = Report::default();
+        check(&config, &mut report);
+        report.errors.into_iter().map(|p| p.key).collect()
+    }
+
+    #[test]
+    fn problems_stand_on_the_keys_the_peers_put_them_on() {
+        let id = ("incrementing.column.name", "id");
+        let inc = ("mode", "incrementing");
+        for (pairs, want) in [
+            (vec![inc, id, ("table.whitelist", "t")], vec![]),
+            (vec![inc, id], vec![]),
+            (vec![("mode", "bulk")], super::TABLE_FILTERS.to_vec()),
+            (
+                vec![inc, id, ("table.whitelist", "t"), ("table.include.list", ".*")],
+                vec!["table.whitelist", "incrementing.column.name", "table.include.list"],
+            ),
+            (
+                vec![inc, id, ("table.whitelist", "t"), ("query", "select 1")],
+                vec!["table.whitelist", "query", "query.masked"],
+            ),
+            (vec![inc, id, ("query", "UPDATE t")], vec!["query"]),
+            (vec![inc, ("query", "SELECT 1")], vec!["incrementing.column.name"]),
+            (vec![("mode", "bulk"), ("table.exclude.list", "a")], vec!["table.exclude.list"]),
+            (vec![("mode", "timestamp"), ("table.include.list", "a")], vec!["mode"]),
+            (vec![("mode", "timestamp"), ("query", "SELECT 1")], vec![]),
+        ] {
+            assert_eq!(keys(&pairs), want, "{pairs:?}");
+        }
+        assert_eq!(keys(&[("mode", "nope"), ("table.whitelist", "t")]).len(), 6);
+    }
+}

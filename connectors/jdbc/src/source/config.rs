@@ -1,0 +1,303 @@
+//! The source's configuration, read from its keys.
+
+use std::time::Duration;
+
+use connector_api::config::Reader;
+use connector_api::{Config, Error, Result};
+use regex::Regex;
+
+use super::keys::KEYS;
+use super::mapping::{self, Mapping, anchored};
+use crate::calendar::Calendar;
+use crate::dialect::read::{Granularity, NumericMapping, ReadOptions};
+use crate::driver::ConnectOptions;
+use crate::ident::TableId;
+use crate::url::Target;
+use crate::zone::Zone;
+
+/// Values of `timestamp.granularity`.
+pub const GRANULARITIES: [(&str, Granularity); 7] = [
+    ("connect_logical", Granularity::Logical),
+    ("micros_long", Granularity::MicrosLong),
+    ("micros_string", Granularity::MicrosString),
+    ("micros_iso_datetime_string", Granularity::MicrosIso),
+    ("nanos_long", Granularity::NanosLong),
+    ("nanos_string", Granularity::NanosString),
+    ("nanos_iso_datetime_string", Granularity::NanosIso),
+];
+
+/// What a poll reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything, each time.
+    Bulk,
+    /// Rows above the last id.
+    Incrementing,
+    /// Rows stamped after the last.
+    Timestamp,
+    /// Rows stamped after the last, or as the last with a greater id.
+    TimestampIncrementing,
+}
+
+impl Mode {
+    /// The mode of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "bulk" => Some(Self::Bulk),
+            "incrementing" => Some(Self::Incrementing),
+            "timestamp" => Some(Self::Timestamp),
+            "timestamp+incrementing" => Some(Self::TimestampIncrementing),
+            _ => None,
+        }
+    }
+
+    /// Whether an id counts.
+    pub fn has_id(self) -> bool {
+        matches!(self, Self::Incrementing | Self::TimestampIncrementing)
+    }
+
+    /// Whether a stamp counts.
+    pub fn has_stamp(self) -> bool {
+        matches!(self, Self::Timestamp | Self::TimestampIncrementing)
+    }
+}
+
+/// Which tables are read.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// `table.whitelist`
+    pub whitelist: Vec<String>,
+    /// `table.blacklist`
+    pub blacklist: Vec<String>,
+    /// `table.include.list`
+    pub include: Vec<Regex>,
+    /// `table.exclude.list`
+    pub exclude: Vec<Regex>,
+    /// `catalog.pattern`
+    pub catalog: Option<String>,
+    /// `schema.pattern`
+    pub schema: Option<String>,
+    /// `table.types`
+    pub types: Vec<String>,
+}
+
+/// Where to begin without a stored offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Initial {
+    /// `incrementing.initial`
+    pub id: i64,
+    /// `timestamp.initial`; `None` is 1970, -1 is now.
+    pub stamp_ms: Option<i64>,
+}
+
+/// Everything the source wants to know.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Where to connect.
+    pub target: Target,
+    /// How often and how long.
+    pub connect: ConnectOptions,
+    /// What a poll reads.
+    pub mode: Mode,
+    /// Which tables.
+    pub filter: Filter,
+    /// `incrementing.column.name`
+    pub id_column: Option<String>,
+    /// `timestamp.column.name`
+    pub stamp_columns: Vec<String>,
+    /// `incrementing.column.mapping`
+    pub id_mapping: Vec<Mapping>,
+    /// `timestamp.columns.mapping`
+    pub stamp_mapping: Vec<Mapping>,
+    /// `validate.non.null`
+    pub validate_non_null: bool,
+    /// `query` or `query.masked`
+    pub query: Option<String>,
+    /// `query.suffix`
+    pub suffix: Option<String>,
+    /// `quote.sql.identifiers`
+    pub quote: bool,
+    /// `transaction.isolation.mode` as SQL has it (`READ COMMITTED`).
+    pub isolation: Option<String>,
+    /// `query.retry.attempts`; `None`: without end.
+    pub retry_attempts: Option<u64>,
+    /// `poll.interval.ms`
+    pub poll_interval: Duration,
+    /// `batch.max.rows`
+    pub batch_rows: usize,
+    /// `table.poll.interval.ms`
+    pub table_poll_interval: Duration,
+    /// `topic.prefix`
+    pub topic_prefix: String,
+    /// `timestamp.delay.interval.ms`
+    pub delay_ms: i64,
+    /// How columns become fields.
+    pub read: ReadOptions,
+    /// Whether records have the primary key as their key.
+    pub key_from_primary_key: bool,
+    /// Where to begin without a stored offset.
+    pub initial: Initial,
+    /// Offsets name tables with their database or schema.
+    pub qualify: bool,
+    /// Never read past an id that an open transaction may yet commit.
+    pub gap_tracking: bool,
+    /// The tables of this task.
+    pub tables: Vec<TableId>,
+}
+
+impl SourceConfig {
+    /// Reads a connector's or a task's configuration.
+    /// Errors: `Config` with every problem of every key.
+    pub fn read(config: &Config) -> Result<Self> {
+        config.read(KEYS, fill).map_err(Error::from)
+    }
+}
+
+fn fill(r: &mut Reader<'_>) -> SourceConfig {
+    accept(r);
+    let target = target(r);
+    let tables = TableId::list(&r.list("tables").join(","));
+    SourceConfig {
+        tables: tables.into_iter().filter_map(|parts| super::tables::id_of(parts, target.database_kind())).collect(),
+        connect: ConnectOptions {
+            attempts: u32::try_from(r.unsigned("connection.attempts")).unwrap_or(u32::MAX),
+            backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
+            ..ConnectOptions::default()
+        },
+        mode: Mode::parse(&r.text("mode")).unwrap_or(Mode::Bulk),
+        filter: filter(r),
+        id_column: some(r.text("incrementing.column.name")),
+        stamp_columns: items(r.list("timestamp.column.name")),
+        id_mapping: mappings(r, "incrementing.column.mapping", mapping::incrementing),
+        stamp_mapping: mappings(r, "timestamp.columns.mapping", mapping::timestamps),
+        validate_non_null: r.bool("validate.non.null"),
+        query: some(r.text("query")).or(some(r.text("query.masked"))),
+        suffix: some(r.text("query.suffix")),
+        quote: matches!(r.text("quote.sql.identifiers").to_lowercase().as_str(), "always" | "true"),
+        isolation: some(r.text("transaction.isolation.mode").to_uppercase().replace('_', " "))
+            .filter(|level| level != "DEFAULT"),
+        retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),
+        poll_interval: Duration::from_millis(r.unsigned("poll.interval.ms")),
+        batch_rows: usize::try_from(r.long("batch.max.rows")).ok().filter(|n| *n > 0).unwrap_or(1000),
+        table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
+        topic_prefix: r.text("topic.prefix"),
+        delay_ms: r.long("timestamp.delay.interval.ms"),
+        read: read_options(r, &target),
+        key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),
+        initial: Initial { id: r.long("incrementing.initial"), stamp_ms: r.long_opt("timestamp.initial") },
+        qualify: r.bool("table.names.qualify"),
+        gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
+        target,
+    }
+}
+
+/// Keys that need no answer here: their values are checked, and nothing follows from them.
+fn accept(r: &mut Reader<'_>) {
+    r.text_opt("jdbc.credentials.provider.class");
+    r.text_opt("dialect.name");
+    r.long("max.buffer.size");
+    r.long("poll.linger.ms");
+    r.long("table.monitoring.startup.polling.limit.ms");
+}
+
+/// The target; of a URL that cannot be understood the problem is noted, and any target returned.
+fn target(r: &mut Reader<'_>) -> Target {
+    for key in ["connection.url", "connection.user", "connection.password"] {
+        r.text_opt(key);
+    }
+    Target::from_config(r.config()).unwrap_or_else(|error| {
+        r.report().error("connection.url", format!("Could not connect to database. {error}"));
+        Target::in_memory()
+    })
+}
+
+fn read_options(r: &mut Reader<'_>, target: &Target) -> ReadOptions {
+    let precision_only = r.bool("numeric.precision.mapping");
+    let granularity = r.text("timestamp.granularity").to_lowercase();
+    ReadOptions {
+        numeric: numeric(&r.text("numeric.mapping"), precision_only),
+        granularity: GRANULARITIES.iter().find(|(n, _)| *n == granularity).map_or(Granularity::Logical, |(_, g)| *g),
+        zone: Zone::named(&r.text("db.timezone")).unwrap_or_default(),
+        calendar: if r.text("date.calendar.system").eq_ignore_ascii_case("proleptic_gregorian") {
+            Calendar::Proleptic
+        } else {
+            Calendar::Legacy
+        },
+        mysql_driver: target.maps_as_mysql_driver(),
+        year_is_date: !target.param("yearIsDateType").is_some_and(|v| v.eq_ignore_ascii_case("false")),
+    }
+}
+
+fn mappings(r: &mut Reader<'_>, key: &'static str, parse: fn(&str) -> Result<Mapping, String>) -> Vec<Mapping> {
+    items(r.list(key)).iter().filter_map(|item| parse(item).ok()).collect()
+}
+
+fn filter(r: &mut Reader<'_>) -> Filter {
+    let regexes = |list: Vec<String>| list.iter().filter_map(|item| anchored(item).ok()).collect();
+    Filter {
+        whitelist: items(r.list("table.whitelist")),
+        blacklist: items(r.list("table.blacklist")),
+        include: regexes(items(r.list("table.include.list"))),
+        exclude: regexes(items(r.list("table.exclude.list"))),
+        catalog: r.text_opt("catalog.pattern"),
+        schema: r.text_opt("schema.pattern"),
+        types: items(r.list("table.types")),
+    }
+}
+
+fn numeric(name: &str, precision_only: bool) -> NumericMapping {
+    match name.to_lowercase().as_str() {
+        "precision_only" => NumericMapping::PrecisionOnly,
+        "best_fit" => NumericMapping::BestFit,
+        "best_fit_eager_double" => NumericMapping::BestFitEagerDouble,
+        "" if precision_only => NumericMapping::PrecisionOnly,
+        _ => NumericMapping::None,
+    }
+}
+
+fn some(text: String) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+}
+
+fn items(list: Vec<String>) -> Vec<String> {
+    list.into_iter().filter(|item| !item.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use connector_api::Config;
+    use connector_api::config::keys_asked;
+
+    use super::super::keys::KEYS;
+    use super::{Mode, SourceConfig, fill};
+    use crate::dialect::read::NumericMapping;
+
+    #[test]
+    fn every_declared_key_is_read_and_no_other() {
+        let declared: BTreeSet<_> = KEYS.iter().map(|k| k.name).collect();
+        assert_eq!(keys_asked(KEYS, fill), declared);
+    }
+
+    #[test]
+    fn peers_spellings_are_understood() {
+        let config = Config::from([
+            ("connection.url", "jdbc:mysql://h/d?yearIsDateType=false"),
+            ("connection.username", "u"),
+            ("mode", "timestamp+incrementing"),
+            ("timestamp.initial.ms", "5"),
+            ("sql.quote.identifiers", "false"),
+            ("numeric.precision.mapping", "true"),
+            ("tables", "`d`.`a,b`,`d`.`c`"),
+        ]);
+        let read = SourceConfig::read(&config).unwrap();
+        assert_eq!(read.mode, Mode::TimestampIncrementing);
+        assert_eq!((read.initial.stamp_ms, read.quote, read.read.year_is_date), (Some(5), false, false));
+        assert_eq!(read.read.numeric, NumericMapping::PrecisionOnly);
+        assert!(read.read.mysql_driver);
+        assert_eq!(read.target.user.as_deref(), Some("u"));
+        let names: Vec<_> = read.tables.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["d.a,b", "d.c"]);
+    }
+}

@@ -1,0 +1,433 @@
+//! The keys of the JDBC source, each once: names, types, defaults, checks and what they mean.
+//!
+//! Names, defaults and form places are Confluent's and Aiven's where they have the key; the last group is our own.
+
+use connector_api::Key;
+use connector_api::config::{Check, Default, Importance, Type, Width, regexes};
+
+use crate::zone::Zone;
+
+use Default::{Null, Text};
+use Importance::{High, Low};
+use Width::{Long, Medium, Short};
+
+const DATABASE: &str = "Database";
+const MODE: &str = "Mode";
+const CONNECTOR: &str = "Connector";
+const OWN: &str = "Rowferry";
+
+const fn key(name: &'static str, ty: Type, default: Default, group: &'static str, doc: &'static str) -> Key {
+    Key::new(name, ty, default, group, doc)
+}
+
+/// All keys.
+pub const KEYS: &[Key] = &[
+    key(
+        "connection.url",
+        Type::String,
+        Text(""),
+        DATABASE,
+        "Where the database is: a JDBC URL (jdbc:mariadb://host:3306/shop, jdbc:mysql:, jdbc:postgresql:, jdbc:sqlite:) \
+         or the database's own (mariadb://user@host/shop).",
+    )
+    .importance(High)
+    .form(Long, "JDBC URL")
+    .dependents(&["table.whitelist", "table.blacklist"]),
+    key("connection.user", Type::String, Null, DATABASE, "User to connect as; wins over one in the URL.")
+        .importance(High)
+        .form(Long, "JDBC User")
+        .aliases(&["connection.username"]),
+    key("connection.password", Type::Password, Null, DATABASE, "Password; wins over one in the URL. Never shown.")
+        .importance(High)
+        .form(Short, "JDBC Password"),
+    key(
+        "jdbc.credentials.provider.class",
+        Type::Class,
+        Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
+        DATABASE,
+        "Accepted for compatibility; credentials come from connection.user and connection.password.",
+    )
+    .importance(Low)
+    .form(Long, "JDBC Credentials Provider Class"),
+    key("connection.attempts", Type::Int, Text("3"), DATABASE, "How often to try to connect, each time it is needed.")
+        .check(Check::AtLeast(1))
+        .importance(Low)
+        .form(Short, "JDBC connection attempts"),
+    key("connection.backoff.ms", Type::Long, Text("10000"), DATABASE, "Milliseconds between two attempts to connect.")
+        .importance(Low)
+        .form(Short, "JDBC connection backoff in milliseconds"),
+    key(
+        "table.whitelist",
+        Type::List,
+        Text(""),
+        DATABASE,
+        "Tables to read: bare names, or with their database or schema, quoted or not. Counts before table.blacklist.",
+    )
+    .form(Long, "Table Whitelist"),
+    key("table.blacklist", Type::List, Text(""), DATABASE, "Read all tables but these.").form(Long, "Table Blacklist"),
+    key(
+        "table.include.list",
+        Type::List,
+        Text(""),
+        DATABASE,
+        "Regular expressions; a table is read when one matches its whole name with database or schema.",
+    )
+    .check(Check::By(regexes))
+    .form(Long, "Tables Included (Regex)"),
+    key(
+        "table.exclude.list",
+        Type::List,
+        Text(""),
+        DATABASE,
+        "Regular expressions of tables to leave out of those that table.include.list names.",
+    )
+    .check(Check::By(regexes))
+    .form(Long, "Tables Excluded (Regex)"),
+    key(
+        "catalog.pattern",
+        Type::String,
+        Null,
+        DATABASE,
+        "Database of MariaDB or MySQL to look for tables in, instead of the URL's; % stands for all of them.",
+    )
+    .form(Short, "Schema pattern"),
+    key("schema.pattern", Type::String, Null, DATABASE, "Schemas of PostgreSQL to look for tables in, with % and _.")
+        .importance(High)
+        .form(Short, "Schema pattern"),
+    key(
+        "numeric.precision.mapping",
+        Type::Boolean,
+        Text("false"),
+        DATABASE,
+        "Older form of numeric.mapping: true means precision_only.",
+    )
+    .importance(Low)
+    .form(Short, "Map Numeric Values By Precision (deprecated)"),
+    key(
+        "numeric.mapping",
+        Type::String,
+        Null,
+        DATABASE,
+        "When a NUMERIC column becomes an integer or a float: none, precision_only (no digits after the point: integer), \
+         best_fit (digits after the point: float), best_fit_eager_double (float even beyond 18 digits).",
+    )
+    .check(Check::By(numeric_mapping))
+    .importance(Low)
+    .form(Short, "Map Numeric Values, Integral or Decimal, By Precision and Scale")
+    .recommended(&["none", "precision_only", "best_fit", "best_fit_eager_double"]),
+    key("dialect.name", Type::String, Text(""), DATABASE, "Accepted for compatibility; the URL names the database.")
+        .importance(Low)
+        .form(Long, "Database Dialect")
+        .recommended(&["MySqlDatabaseDialect", "PostgreSqlDatabaseDialect", "SqliteDatabaseDialect"]),
+    key(
+        "date.calendar.system",
+        Type::String,
+        Text("LEGACY"),
+        DATABASE,
+        "How dates before 1582-10-15 are counted: LEGACY (Julian, as Java's old classes do) or PROLEPTIC_GREGORIAN.",
+    )
+    .check(Check::By(calendar))
+    .importance(Low)
+    .form(Medium, "Date Calendar System"),
+    key(
+        "mode",
+        Type::String,
+        Text(""),
+        MODE,
+        "What a poll reads: bulk (everything), incrementing (rows above the last id), timestamp (rows stamped later than \
+         the last), timestamp+incrementing (both).",
+    )
+    .check(Check::OneOf(&["", "bulk", "timestamp", "incrementing", "timestamp+incrementing"]))
+    .importance(High)
+    .form(Medium, "Table Loading Mode")
+    .dependents(&[
+        "incrementing.column.name",
+        "timestamp.column.name",
+        "incrementing.column.mapping",
+        "timestamp.columns.mapping",
+        "validate.non.null",
+    ]),
+    key(
+        "incrementing.column.name",
+        Type::String,
+        Text(""),
+        MODE,
+        "The column that only grows. Empty: the one that the server numbers by itself.",
+    )
+    .form(Medium, "Incrementing Column Name"),
+    key(
+        "timestamp.column.name",
+        Type::List,
+        Text(""),
+        MODE,
+        "Columns with the time of the last change; the first that is not NULL counts.",
+    )
+    .form(Medium, "Timestamp Column Name"),
+    key(
+        "timestamp.columns.mapping",
+        Type::List,
+        Text(""),
+        MODE,
+        "Timestamp columns by table, with table.include.list: items regex:[column|column].",
+    )
+    .check(Check::By(super::mapping::check_timestamps))
+    .form(Long, "Table to timestamp columns mappings"),
+    key(
+        "incrementing.column.mapping",
+        Type::List,
+        Text(""),
+        MODE,
+        "Incrementing column by table, with table.include.list: items regex:column.",
+    )
+    .check(Check::By(super::mapping::check_incrementing))
+    .form(Long, "Table to incrementing column mappings"),
+    key(
+        "timestamp.initial",
+        Type::Long,
+        Null,
+        MODE,
+        "Where to begin without a stored offset: milliseconds since 1970, rows at or before it are left out; -1: now; \
+         empty: 1970.",
+    )
+    .importance(Low)
+    .form(Medium, "Unix time value of initial timestamp")
+    .aliases(&["timestamp.initial.ms"]),
+    key(
+        "validate.non.null",
+        Type::Boolean,
+        Text("true"),
+        MODE,
+        "Refuse an incrementing column that may be NULL, and timestamp columns that all may be. Rows with NULL there are \
+         never read.",
+    )
+    .importance(Low)
+    .form(Short, "Validate Non Null"),
+    key("query", Type::String, Text(""), MODE, "A SELECT to read instead of tables; topic.prefix is then the topic.")
+        .form(Short, "Query"),
+    key("query.masked", Type::Password, Text(""), MODE, "Like query, and never shown.").form(Short, "Query (Masked)"),
+    key(
+        "quote.sql.identifiers",
+        Type::String,
+        Text("ALWAYS"),
+        MODE,
+        "Whether names stand in quotes in the SQL: always or never.",
+    )
+    .check(Check::By(quoting))
+    .form(Medium, "Quote Identifiers")
+    .aliases(&["sql.quote.identifiers", "quote.identifiers"])
+    .recommended(&["always", "never"]),
+    key(
+        "query.suffix",
+        Type::String,
+        Text(""),
+        MODE,
+        "Text put behind every statement, such as a LIMIT or a lock hint. Tables are then read in one statement, not in \
+         pages.",
+    )
+    .importance(Low)
+    .form(Medium, "Query suffix"),
+    key(
+        "transaction.isolation.mode",
+        Type::String,
+        Text("DEFAULT"),
+        MODE,
+        "Isolation level of the reading connection; DEFAULT leaves the server's.",
+    )
+    .check(Check::By(isolation))
+    .importance(Low)
+    .form(Medium, "Transaction Isolation Mode")
+    .recommended(&[
+        "default",
+        "read_uncommitted",
+        "read_committed",
+        "repeatable_read",
+        "serializable",
+        "sql_server_snapshot",
+    ]),
+    key(
+        "query.retry.attempts",
+        Type::Int,
+        Text("-1"),
+        MODE,
+        "How often a read that failed for a passing reason is tried again before the task fails; -1: without end.",
+    )
+    .importance(Low)
+    .form(Medium, "Query Retry Attempts"),
+    key("table.types", Type::List, Text("TABLE"), CONNECTOR, "Kinds of tables to look for: TABLE, VIEW, SYSTEM TABLE.")
+        .importance(Low)
+        .form(Medium, "Table Types"),
+    key(
+        "poll.interval.ms",
+        Type::Int,
+        Text("5000"),
+        CONNECTOR,
+        "Milliseconds from the end of one reading of a table to the next.",
+    )
+    .importance(High)
+    .form(Short, "Poll Interval (ms)"),
+    key("batch.max.rows", Type::Int, Text("1000"), CONNECTOR, "Most records that one batch holds.")
+        .importance(Low)
+        .form(Short, "Max Rows Per Batch"),
+    key("max.buffer.size", Type::Int, Text("0"), CONNECTOR, "Accepted for compatibility; the buffer is bounded by bytes.")
+        .importance(Low)
+        .form(Short, "Maximum Buffer Size"),
+    key("poll.linger.ms", Type::Long, Text("5000"), CONNECTOR, "Accepted for compatibility; rows are not held back.")
+        .importance(Low)
+        .form(Short, "Poll Linger Milliseconds"),
+    key(
+        "table.monitoring.startup.polling.limit.ms",
+        Type::Long,
+        Text("10000"),
+        "",
+        "Accepted for compatibility; the list of tables is read when tasks are planned.",
+    )
+    .importance(Low)
+    .form(Width::None, "table.monitoring.startup.polling.limit.ms")
+    .order(-1),
+    key(
+        "table.poll.interval.ms",
+        Type::Long,
+        Text("60000"),
+        CONNECTOR,
+        "Milliseconds between two looks for tables that are new or gone.",
+    )
+    .importance(Low)
+    .form(Short, "Metadata Change Monitoring Interval (ms)"),
+    key(
+        "topic.prefix",
+        Type::String,
+        Text(""),
+        CONNECTOR,
+        "Put before the table's name to make the topic; with query it is the topic.",
+    )
+    .check(Check::By(topic_prefix))
+    .importance(High)
+    .form(Medium, "Topic Prefix"),
+    key(
+        "timestamp.delay.interval.ms",
+        Type::Long,
+        Text("0"),
+        CONNECTOR,
+        "In timestamp modes, how long a row rests before it is read, in milliseconds: time for slow transactions.",
+    )
+    .importance(High)
+    .form(Medium, "Delay Interval (ms)"),
+    key(
+        "db.timezone",
+        Type::String,
+        Text("UTC"),
+        CONNECTOR,
+        "Time zone of date-times and times that carry none, such as Europe/Vienna.",
+    )
+    .check(Check::By(zone))
+    .form(Medium, "DB time zone"),
+    key(
+        "timestamp.granularity",
+        Type::String,
+        Text("connect_logical"),
+        CONNECTOR,
+        "What a date-time becomes: connect_logical (milliseconds), or micros_ / nanos_ followed by long, string or \
+         iso_datetime_string.",
+    )
+    .check(Check::By(granularity))
+    .importance(Low)
+    .form(Medium, "Timestamp granularity for timestamp columns")
+    .recommended(&[
+        "connect_logical",
+        "micros_long",
+        "micros_string",
+        "micros_iso_datetime_string",
+        "nanos_long",
+        "nanos_string",
+        "nanos_iso_datetime_string",
+    ]),
+    key(
+        "key.mode",
+        Type::String,
+        Text("primary_key"),
+        OWN,
+        "What the record key is: primary_key (a struct of the key's columns; null for a table that has none) or none.",
+    )
+    .check(Check::OneOfIgnoreCase(&["primary_key", "none"]))
+    .form(Medium, "Record key")
+    .recommended(&["primary_key", "none"]),
+    key(
+        "incrementing.initial",
+        Type::Long,
+        Text("-1"),
+        OWN,
+        "Without a stored offset, rows above this id are read.",
+    )
+    .importance(Low)
+    .form(Short, "Initial incrementing value"),
+    key(
+        "table.names.qualify",
+        Type::Boolean,
+        Text("true"),
+        OWN,
+        "false: stored offsets name the table alone, as Aiven's connector does then.",
+    )
+    .importance(Low)
+    .form(Short, "Qualify table names"),
+    key(
+        "gap.tracking",
+        Type::String,
+        Text("auto"),
+        OWN,
+        "auto: never read past an id that a transaction still open may yet commit; off: read whatever is committed.",
+    )
+    .check(Check::OneOfIgnoreCase(&["auto", "off"]))
+    .importance(Low)
+    .form(Short, "Wait for open transactions")
+    .recommended(&["auto", "off"]),
+    key("tables", Type::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
+];
+
+/// Accepts one of `values`, written all in lower or all in upper case, with Confluent's text.
+fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
+    let known = values.iter().any(|v| *v == text || v.to_uppercase() == text);
+    if known { Ok(()) } else { Err("Invalid enumerator".to_owned()) }
+}
+
+fn numeric_mapping(text: &str) -> Result<(), String> {
+    enumerator(text, &["none", "precision_only", "best_fit", "best_fit_eager_double"])
+}
+
+fn calendar(text: &str) -> Result<(), String> {
+    enumerator(text, &["legacy", "proleptic_gregorian"])
+}
+
+fn quoting(text: &str) -> Result<(), String> {
+    enumerator(text, &["always", "never", "true", "false"])
+}
+
+fn isolation(text: &str) -> Result<(), String> {
+    if text.eq_ignore_ascii_case("sql_server_snapshot") {
+        return Err("only SQL Server has this isolation level".to_owned());
+    }
+    enumerator(text, &["default", "read_uncommitted", "read_committed", "repeatable_read", "serializable"])
+}
+
+fn granularity(text: &str) -> Result<(), String> {
+    enumerator(text, &super::config::GRANULARITIES.map(|(name, _)| name))
+}
+
+fn zone(text: &str) -> Result<(), String> {
+    match Zone::named(text) {
+        Some(_) => Ok(()),
+        None => Err("Invalid time zone. See the list of valid time zones at \
+                     https://docs.oracle.com/javase/8/docs/api/java/time/ZoneId.html#shortIds"
+            .to_owned()),
+    }
+}
+
+fn topic_prefix(text: &str) -> Result<(), String> {
+    if text.chars().count() > 249 {
+        return Err("Topic prefix length must not exceed max topic name length, 249 chars".to_owned());
+    }
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        let text = "Topic prefix must not contain any character other than ASCII alphanumerics, '.', '_' and '-'.";
+        return Err(text.to_owned());
+    }
+    Ok(())
+}

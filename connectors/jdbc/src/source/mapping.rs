@@ -1,0 +1,102 @@
+//! `timestamp.columns.mapping` and `incrementing.column.mapping`: columns by table. Pure.
+
+use connector_api::{Error, Result};
+use regex::Regex;
+
+/// One item: tables whose name matches, and their columns.
+#[derive(Clone, Debug)]
+pub struct Mapping {
+    tables: Regex,
+    columns: Vec<String>,
+}
+
+/// Checks the items of `timestamp.columns.mapping`.
+pub fn check_timestamps(text: &str) -> Result<(), String> {
+    items(text).try_for_each(|item| timestamps(item).map(drop))
+}
+
+/// Checks the items of `incrementing.column.mapping`.
+pub fn check_incrementing(text: &str) -> Result<(), String> {
+    items(text).try_for_each(|item| incrementing(item).map(drop))
+}
+
+/// An item `regex:[column|column]`.
+pub fn timestamps(item: &str) -> Result<Mapping, String> {
+    let Some((pattern, columns)) = item.rsplit_once(':') else {
+        return Err("Invalid format. Expected 'regex:[col1|col2|...]'".to_owned());
+    };
+    let Some(columns) = columns.trim().strip_prefix('[').and_then(|c| c.strip_suffix(']')) else {
+        return Err("Columns list must be enclosed in square brackets".to_owned());
+    };
+    if columns.trim().is_empty() {
+        return Err("Columns list cannot be empty".to_owned());
+    }
+    let columns: Vec<_> = columns.split('|').map(|c| c.trim().to_owned()).collect();
+    if columns.iter().any(String::is_empty) {
+        return Err("Every column name should be non-empty string".to_owned());
+    }
+    Ok(Mapping { tables: anchored(pattern)?, columns })
+}
+
+/// An item `regex:column`.
+pub fn incrementing(item: &str) -> Result<Mapping, String> {
+    let Some((pattern, column)) = item.rsplit_once(':') else {
+        return Err("Invalid format. Expected 'regex:columnName'".to_owned());
+    };
+    if column.trim().is_empty() {
+        return Err("Column name cannot be empty".to_owned());
+    }
+    Ok(Mapping { tables: anchored(pattern)?, columns: vec![column.trim().to_owned()] })
+}
+
+/// The columns of a table: exactly one item must match its name.
+pub fn columns_of<'a>(mappings: &'a [Mapping], table: &str) -> Result<&'a [String]> {
+    let mut matching = mappings.iter().filter(|m| m.tables.is_match(table));
+    match (matching.next(), matching.next()) {
+        (Some(one), None) => Ok(&one.columns),
+        (None, _) => Err(Error::config(format!("Included table '{table}' does not match any of the provided regexes"))),
+        (Some(_), Some(_)) => {
+            Err(Error::config(format!("Included table '{table}' matches more than one of the provided regexes")))
+        }
+    }
+}
+
+/// A regular expression that must match the whole text.
+pub fn anchored(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{})$", pattern.trim())).map_err(|error| format!("Invalid regular expression: {error}"))
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_incrementing, check_timestamps, columns_of, incrementing, timestamps};
+
+    #[test]
+    fn bad_items_are_named() {
+        for (text, want) in [
+            ("a", "Invalid format. Expected 'regex:[col1|col2|...]'"),
+            (".*:ts", "Columns list must be enclosed in square brackets"),
+            (".*:[]", "Columns list cannot be empty"),
+            (".*:[a||b]", "Every column name should be non-empty string"),
+        ] {
+            assert_eq!(check_timestamps(text).unwrap_err(), want);
+        }
+        assert_eq!(check_incrementing("a").unwrap_err(), "Invalid format. Expected 'regex:columnName'");
+        assert_eq!(check_incrementing("a:").unwrap_err(), "Column name cannot be empty");
+        assert!(check_incrementing("(:id").unwrap_err().starts_with("Invalid regular expression"));
+        assert!(check_timestamps("a:[x], b:[y|z]").is_ok());
+    }
+
+    #[test]
+    fn exactly_one_item_must_match_the_whole_name() {
+        let mappings = [timestamps(r"db\.a:[x|y]").unwrap(), incrementing(r"db\..*b:id").unwrap()];
+        assert_eq!(columns_of(&mappings, "db.a").unwrap(), ["x", "y"]);
+        assert_eq!(columns_of(&mappings, "db.bb").unwrap(), ["id"]);
+        assert!(columns_of(&mappings, "xdb.a").is_err());
+        let both = [incrementing(".*:a").unwrap(), incrementing("t:b").unwrap()];
+        assert!(columns_of(&both, "t").unwrap_err().message().contains("more than one"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The JDBC source: tables of a database become records of topics.
+//!
+//! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
+//! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows and
+//! `position` the offsets; `task` lets the tables of one task take turns.
+
+mod batch;
+mod check;
+mod config;
+mod gap;
+mod keys;
+mod mapping;
+mod position;
+mod query;
+mod reader;
+mod table;
+mod tables;
+mod task;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_api::{Config, Key, Plan, Plugin, Positions, Report, Result, Source, SourceTask};
+use tokio::time::timeout;
+
+use self::config::SourceConfig;
+use self::task::JdbcSourceTask;
+use crate::driver::{ConnectOptions, connect};
+
+/// How long validation waits for the database.
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
+
+/// The JDBC source connector.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JdbcSource;
+
+impl Plugin for JdbcSource {
+    fn class(&self) -> &'static str {
+        "io.confluent.connect.jdbc.JdbcSourceConnector"
+    }
+
+    fn other_classes(&self) -> &'static [&'static str] {
+        &["io.aiven.connect.jdbc.JdbcSourceConnector", "rowferry.jdbc.JdbcSourceConnector"]
+    }
+
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        keys::KEYS
+    }
+
+    fn check(&self, config: &Config, report: &mut Report) {
+        check::check(config, report);
+    }
+}
+
+#[async_trait]
+impl Source for JdbcSource {
+    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan> {
+        let read = SourceConfig::read(config)?;
+        if read.query.is_some() {
+            return Ok(Plan { tasks: vec![config.clone()], again_after: None });
+        }
+        let mut session = connect(&read.target, read.connect).await?;
+        let listed = session.tables(&tables::listing(&read)).await;
+        let dialect = session.dialect();
+        session.close().await;
+        let chosen = tables::choose(&read.filter, listed?, dialect)?;
+        let task = |list: String| {
+            let mut task = config.clone();
+            task.set("tables", list);
+            task
+        };
+        let mut tasks: Vec<_> =
+            tables::split(&chosen, max_tasks).into_iter().map(|group| task(tables::join(group, dialect))).collect();
+        if tasks.is_empty() {
+            // a task without tables says in its status that there are none
+            tasks.push(task(String::new()));
+        }
+        Ok(Plan { tasks, again_after: Some(read.table_poll_interval) })
+    }
+
+    async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
+        Ok(Box::new(JdbcSourceTask::open(SourceConfig::read(task)?, stored).await?))
+    }
+
+    async fn probe(&self, config: &Config, report: &mut Report) {
+        let read = match SourceConfig::read(config) {
+            Ok(read) => read,
+            Err(error) => return report.error("connection.url", error.message().to_owned()),
+        };
+        for name in &read.target.ignored {
+            report
+                .warn("connection.url", format!("{name} is left out: it would let the URL reach beyond the database"));
+        }
+        let once = ConnectOptions { attempts: 1, timeout: PROBE_WITHIN, ..read.connect };
+        let probe = async {
+            let mut session = connect(&read.target, once).await?;
+            let listed = session.tables(&tables::listing(&read)).await;
+            session.close().await;
+            listed
+        };
+        match timeout(PROBE_WITHIN, probe).await {
+            Ok(Ok(listed)) => {
+                let names: Vec<_> = listed.into_iter().map(|t| t.id.table).collect();
+                report.recommend("table.whitelist", names.clone());
+                report.recommend("table.blacklist", names);
+            }
+            Ok(Err(error)) => report.error("connection.url", format!("Could not connect to database. {error}")),
+            Err(_) => report.error(
+                "connection.url",
+                format!("Could not connect to database. No answer from {} within 10 s", read.target.place()),
+            ),
+        }
+    }
+}

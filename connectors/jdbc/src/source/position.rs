@@ -1,0 +1,198 @@
+//! Source partitions and offsets, byte for byte as Confluent's JDBC source stores them. Pure.
+//!
+//! A batch that ends between rows of one timestamp needs more than those: `at_…` members say where it stopped, while
+//! `timestamp` stays before the group, so that a Java connector that takes over reads the group again and loses none.
+
+use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
+use serde_json::Value as Json;
+
+use crate::ident::TableId;
+
+const INCREMENTING: &str = "incrementing";
+const TIMESTAMP: &str = "timestamp";
+const NANOS: &str = "timestamp_nanos";
+const AT_TIMESTAMP: &str = "at_timestamp";
+const AT_NANOS: &str = "at_timestamp_nanos";
+const AT_KEY: &str = "at_key";
+
+/// How far a table has been read. Stamps are instants in microseconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reached {
+    /// Rows up to this stamp are done (or, with an id, rows of this stamp up to the id).
+    pub stamp: Option<i64>,
+    /// Rows up to this id are done.
+    pub id: Option<i64>,
+    /// In timestamp mode: a group of equal stamps of which a part is done.
+    pub within: Option<Within>,
+}
+
+/// A place between rows of one stamp.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Within {
+    /// Their stamp.
+    pub stamp: i64,
+    /// The key of the last row done: numbers and texts.
+    pub key: Vec<OffsetValue>,
+}
+
+/// The partition of a table: protocol 1.
+pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
+    if !qualify {
+        return bare_table(id);
+    }
+    SourcePartition(vec![("protocol".into(), text("1")), ("table".into(), text(&full_name(id)))])
+}
+
+/// The partition of a table by its bare name: protocol 0, and bulk mode.
+pub fn bare_table(id: &TableId) -> SourcePartition {
+    SourcePartition(vec![("table".into(), text(&id.table))])
+}
+
+/// The partition of a query.
+pub fn query() -> SourcePartition {
+    SourcePartition(vec![("query".into(), text("query"))])
+}
+
+/// The name as offsets have it: PostgreSQL's without its database.
+fn full_name(id: &TableId) -> String {
+    if id.schema.is_some() { TableId { catalog: None, ..id.clone() }.to_string() } else { id.to_string() }
+}
+
+impl Reached {
+    /// Reads a stored offset.
+    /// Errors: `Config` for a member of the wrong type.
+    pub fn read(offset: &SourceOffset) -> Result<Self> {
+        let stamp = stamp_of(offset, TIMESTAMP, NANOS)?;
+        let within = match (stamp_of(offset, AT_TIMESTAMP, AT_NANOS)?, offset.get(AT_KEY)) {
+            (Some(stamp), Some(OffsetValue::Text(key))) => {
+                Some(Within { stamp, key: read_key(key).ok_or_else(|| wrong(AT_KEY))? })
+            }
+            (None, None) => None,
+            _ => return Err(wrong(AT_KEY)),
+        };
+        Ok(Self { stamp, id: long(offset, INCREMENTING)?, within })
+    }
+
+    /// The offset to store, members in the order the peers write them.
+    pub fn write(&self) -> SourceOffset {
+        let mut members = Vec::with_capacity(3);
+        if let Some(stamp) = self.stamp {
+            members.push((NANOS.to_owned(), OffsetValue::Long(stamp.rem_euclid(1_000_000) * 1000)));
+        }
+        if let Some(id) = self.id {
+            members.push((INCREMENTING.to_owned(), OffsetValue::Long(id)));
+        }
+        if let Some(stamp) = self.stamp {
+            members.push((TIMESTAMP.to_owned(), OffsetValue::Long(stamp.div_euclid(1000))));
+        }
+        if let Some(within) = &self.within {
+            members.push((AT_NANOS.to_owned(), OffsetValue::Long(within.stamp.rem_euclid(1_000_000) * 1000)));
+            members.push((AT_TIMESTAMP.to_owned(), OffsetValue::Long(within.stamp.div_euclid(1000))));
+            members.push((AT_KEY.to_owned(), OffsetValue::Text(write_key(&within.key))));
+        }
+        SourceOffset(members)
+    }
+}
+
+/// Milliseconds with the nanoseconds of their second, as microseconds. Without nanoseconds the milliseconds count.
+fn stamp_of(offset: &SourceOffset, millis: &str, nanos: &str) -> Result<Option<i64>> {
+    let Some(millis) = long(offset, millis)? else { return Ok(None) };
+    let nanos = long(offset, nanos)?;
+    Ok(Some(match nanos {
+        Some(nanos) => millis.div_euclid(1000) * 1_000_000 + nanos / 1000,
+        None => millis * 1000,
+    }))
+}
+
+fn long(offset: &SourceOffset, name: &str) -> Result<Option<i64>> {
+    match offset.get(name) {
+        None | Some(OffsetValue::Null) => Ok(None),
+        Some(OffsetValue::Long(n)) => Ok(Some(*n)),
+        Some(_) => Err(wrong(name)),
+    }
+}
+
+fn wrong(name: &str) -> Error {
+    Error::config(format!(
+        "the stored offset's member {name} is no whole number; set it with PATCH /connectors/NAME/offsets, or delete the \
+         offsets to read everything again"
+    ))
+}
+
+/// A key as a JSON array of its numbers and texts, in a text since offsets hold scalars only.
+fn write_key(key: &[OffsetValue]) -> String {
+    let items = key.iter().map(|value| match value {
+        OffsetValue::Long(n) => Json::from(*n),
+        OffsetValue::Text(t) => Json::from(t.as_str()),
+        _ => Json::Null,
+    });
+    Json::Array(items.collect()).to_string()
+}
+
+fn read_key(text: &str) -> Option<Vec<OffsetValue>> {
+    let items: Vec<Json> = serde_json::from_str(text).ok()?;
+    let value = |item: Json| match item {
+        Json::Number(n) => n.as_i64().map(OffsetValue::Long),
+        Json::String(t) => Some(OffsetValue::Text(t)),
+        _ => None,
+    };
+    items.into_iter().map(value).collect()
+}
+
+fn text(value: &str) -> OffsetValue {
+    OffsetValue::Text(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{OffsetValue, SourceOffset};
+
+    use super::{Reached, Within, bare_table, table};
+    use crate::ident::TableId;
+
+    fn offset(members: &[(&str, i64)]) -> SourceOffset {
+        SourceOffset(members.iter().map(|(n, v)| ((*n).to_owned(), OffsetValue::Long(*v))).collect())
+    }
+
+    #[test]
+    fn offsets_are_written_and_read_as_the_peers_do() {
+        let stamp = 1_704_067_200_000_003;
+        for (reached, want) in [
+            (Reached { id: Some(5), ..Reached::default() }, offset(&[("incrementing", 5)])),
+            (
+                Reached { stamp: Some(stamp), ..Reached::default() },
+                offset(&[("timestamp_nanos", 3000), ("timestamp", 1_704_067_200_000)]),
+            ),
+            (
+                Reached { stamp: Some(-18_489_599_750_000), id: Some(1), within: None },
+                offset(&[("timestamp_nanos", 250_000_000), ("incrementing", 1), ("timestamp", -18_489_599_750)]),
+            ),
+        ] {
+            assert_eq!(reached.write(), want);
+            assert_eq!(Reached::read(&want).unwrap(), reached);
+        }
+        let millis = Reached::read(&offset(&[("timestamp", 1500)])).unwrap();
+        assert_eq!(millis.stamp, Some(1_500_000));
+        let text = SourceOffset(vec![("incrementing".into(), OffsetValue::Text("five".into()))]);
+        assert!(Reached::read(&text).is_err());
+    }
+
+    #[test]
+    fn a_place_within_equal_stamps_survives() {
+        let key = vec![OffsetValue::Long(-7), OffsetValue::Text("a\0\"b".into()), OffsetValue::Text(String::new())];
+        let reached = Reached { stamp: Some(1), id: None, within: Some(Within { stamp: 2, key }) };
+        assert_eq!(Reached::read(&reached.write()).unwrap(), reached);
+    }
+
+    #[test]
+    fn partitions_name_tables_by_protocol() {
+        let id = TableId { catalog: Some("shop".into()), schema: Some("public".into()), table: "t".into() };
+        let shown = |p: connector_api::SourcePartition| format!("{:?}", p.0);
+        assert_eq!(shown(table(&id, true)), r#"[("protocol", Text("1")), ("table", Text("public.t"))]"#);
+        assert_eq!(
+            shown(table(&TableId::in_catalog("d", "t"), true)),
+            r#"[("protocol", Text("1")), ("table", Text("d.t"))]"#
+        );
+        assert_eq!(table(&id, false), bare_table(&id));
+    }
+}

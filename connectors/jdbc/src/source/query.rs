@@ -1,0 +1,261 @@
+//! The statement of each mode: text and parameters. Pure.
+//!
+//! Tables are read in pages: every statement asks for the rows after a place, in the order of a key, and for so many.
+//! Where nothing tells the rows apart it asks for all of them at once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use connector_api::Value;
+
+use super::config::Mode;
+use crate::calendar::wall_text;
+use crate::dialect::Dialect;
+use crate::driver::Param;
+
+/// What is read, as SQL text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// What the mode compares.
+    pub mode: Mode,
+    /// `SELECT … FROM …`, or the user's query.
+    pub select: String,
+    /// The id column.
+    pub id: Option<String>,
+    /// The timestamp, COALESCE of several columns if need be.
+    pub stamp: Option<String>,
+    /// The SQL type to which a bound stamp is cast where the database wants that.
+    pub stamp_type: String,
+    /// Columns that tell rows apart beyond those of the mode (bulk: the primary key; timestamp: likewise), each with
+    /// its SQL type. Empty: rows are not read in pages.
+    pub key: Vec<(String, String)>,
+    /// Whether pages are possible.
+    pub paged: bool,
+    /// `query.suffix`
+    pub suffix: Option<String>,
+}
+
+/// A place to read on from. Stamps are microseconds on the server's calendar.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct From {
+    /// Rows after this stamp.
+    pub stamp: Option<i64>,
+    /// Rows before this stamp.
+    pub before: Option<i64>,
+    /// Rows above this id.
+    pub id: Option<i64>,
+    /// Rows of `at.0` after the key `at.1` count too (timestamp mode, in the middle of equal stamps).
+    pub at: Option<(i64, Vec<Value>)>,
+    /// Bulk: rows after this key.
+    pub key: Option<Vec<Value>>,
+}
+
+/// Text and parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// SQL.
+    pub sql: Arc<str>,
+    /// Its parameters in order.
+    pub params: Vec<Param<'static>>,
+}
+
+struct Builder<'a> {
+    dialect: &'a dyn Dialect,
+    stamp_type: &'a str,
+    sql: String,
+    params: Vec<Param<'static>>,
+}
+
+impl Builder<'_> {
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.sql.push_str(text);
+        self
+    }
+
+    fn bind(&mut self, param: Param<'static>, sql_type: &str) -> &mut Self {
+        self.params.push(param);
+        self.dialect.typed_placeholder(self.params.len(), sql_type, &mut self.sql);
+        self
+    }
+
+    fn stamp(&mut self, micros: i64) -> &mut Self {
+        let text = wall_text(micros, ' ', 6);
+        let sql_type = self.stamp_type.to_owned();
+        self.bind(Param::Text(Cow::Owned(text)), &sql_type)
+    }
+
+    fn long(&mut self, n: i64) -> &mut Self {
+        self.bind(Param::I64(n), "")
+    }
+
+    /// `a > ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several, so that an index serves it.
+    fn after(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
+        let [(column, sql_type), rest @ ..] = key else { return self };
+        let [value, others @ ..] = values else { return self };
+        if rest.is_empty() {
+            return self.text(column).text(" > ").bind(param(value), sql_type);
+        }
+        self.text("(").text(column).text(" >= ").bind(param(value), sql_type);
+        self.text(" AND (").text(column).text(" > ").bind(param(value), sql_type);
+        self.text(" OR (").text(column).text(" = ").bind(param(value), sql_type).text(" AND ");
+        self.after(rest, others).text(")))")
+    }
+}
+
+/// The statement that reads on from a place; `limit` rows when it is read in pages.
+pub fn statement(shape: &Shape, from: &From, limit: u64, dialect: &dyn Dialect) -> Statement {
+    let select = shape.select.clone();
+    let mut b = Builder { dialect, stamp_type: &shape.stamp_type, sql: select, params: Vec::new() };
+    match (shape.mode, &shape.id, &shape.stamp) {
+        (Mode::Incrementing, Some(id), _) => {
+            b.text(" WHERE ").text(id).text(" > ").long(from.id.unwrap_or(-1));
+            b.text(" ORDER BY ").text(id).text(" ASC");
+        }
+        (Mode::Timestamp, _, Some(stamp)) => timestamp(&mut b, shape, stamp, from),
+        (Mode::TimestampIncrementing, Some(id), Some(stamp)) => {
+            let after = from.stamp.unwrap_or(0);
+            b.text(" WHERE ").text(stamp).text(" < ").stamp(from.before.unwrap_or(i64::MAX));
+            b.text(" AND ((").text(stamp).text(" = ").stamp(after).text(" AND ").text(id).text(" > ");
+            b.long(from.id.unwrap_or(-1)).text(") OR ").text(stamp).text(" > ").stamp(after);
+            b.text(") ORDER BY ").text(stamp).text(",").text(id).text(" ASC");
+        }
+        _ if shape.paged => {
+            if let Some(key) = &from.key {
+                b.text(" WHERE ").after(&shape.key, key);
+            }
+            let order: Vec<_> = shape.key.iter().map(|(column, _)| column.as_str()).collect();
+            b.text(" ORDER BY ").text(&order.join(","));
+        }
+        _ => {}
+    }
+    if shape.paged {
+        b.text(" LIMIT ").long(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+    if let Some(suffix) = &shape.suffix {
+        b.text(" ").text(suffix);
+    }
+    Statement { sql: b.sql.into(), params: b.params }
+}
+
+fn timestamp(b: &mut Builder<'_>, shape: &Shape, stamp: &str, from: &From) {
+    let before = from.before.unwrap_or(i64::MAX);
+    match &from.at {
+        Some((at, key)) => {
+            b.text(" WHERE ").text(stamp).text(" < ").stamp(before);
+            b.text(" AND ((").text(stamp).text(" = ").stamp(*at).text(" AND ").after(&shape.key, key);
+            b.text(") OR ").text(stamp).text(" > ").stamp(*at).text(")");
+        }
+        None => {
+            b.text(" WHERE ").text(stamp).text(" > ").stamp(from.stamp.unwrap_or(0));
+            b.text(" AND ").text(stamp).text(" < ").stamp(before);
+        }
+    }
+    b.text(" ORDER BY ").text(stamp);
+    if shape.paged {
+        for (column, _) in &shape.key {
+            b.text(",").text(column);
+        }
+    }
+    b.text(" ASC");
+}
+
+/// Counts the ids of a range, with sums that tell two sets of ids apart: rows, sum, sum of their texts' CRC-32. (Adding
+/// 0 takes ZEROFILL's zeros out of the text.)
+pub fn fingerprint(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> Statement {
+    range(&format!("SELECT COUNT(*), SUM({id}), SUM(CRC32(0+{id})) FROM {table}"), id, above, up_to, "", dialect)
+}
+
+/// The ids of a range in their order.
+pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> Statement {
+    range(&format!("SELECT {id} FROM {table}"), id, above, up_to, &format!(" ORDER BY {id}"), dialect)
+}
+
+fn range(select: &str, id: &str, above: i64, up_to: i64, tail: &str, dialect: &dyn Dialect) -> Statement {
+    let mut b = Builder { dialect, stamp_type: "", sql: select.to_owned(), params: Vec::new() };
+    b.text(" WHERE ").text(id).text(" > ").long(above).text(" AND ").text(id).text(" <= ").long(up_to).text(tail);
+    Statement { sql: b.sql.into(), params: b.params }
+}
+
+/// A key value as a parameter.
+pub fn param(value: &Value) -> Param<'static> {
+    match value {
+        Value::Bool(v) => Param::Bool(*v),
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => value.as_i64().map_or(Param::Null, Param::I64),
+        Value::F32(v) => Param::F32(*v),
+        Value::F64(v) => Param::F64(*v),
+        Value::Decimal(d) => Param::Text(Cow::Owned(d.to_string())),
+        Value::Text(text) => Param::Text(Cow::Owned(text.to_string())),
+        Value::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.to_vec())),
+        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => Param::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::{From, Shape, statement};
+    use crate::dialect::mysql::MySql;
+    use crate::driver::Param;
+    use crate::source::config::Mode;
+
+    fn shape(mode: Mode, key: &[&str]) -> Shape {
+        Shape {
+            mode,
+            select: "SELECT * FROM `t`".into(),
+            id: Some("`id`".into()),
+            stamp: Some("`ts`".into()),
+            stamp_type: "datetime".into(),
+            key: key.iter().map(|k| ((*k).to_owned(), "int".to_owned())).collect(),
+            paged: true,
+            suffix: None,
+        }
+    }
+
+    #[test]
+    fn every_mode_has_its_statement() {
+        let from = From { stamp: Some(1), before: Some(2_000_000), id: Some(7), ..From::default() };
+        let at = From { at: Some((5, vec![Value::I32(3)])), ..from.clone() };
+        let key = From { key: Some(vec![Value::I32(3), Value::Text("x".into())]), ..From::default() };
+        let streamed = Shape { paged: false, key: Vec::new(), ..shape(Mode::Timestamp, &[]) };
+        for (shape, from, want) in [
+            (shape(Mode::Bulk, &["a"]), &From::default(), "SELECT * FROM `t` ORDER BY a LIMIT ?"),
+            (
+                shape(Mode::Bulk, &["a", "b"]),
+                &key,
+                "SELECT * FROM `t` WHERE (a >= ? AND (a > ? OR (a = ? AND b > ?))) ORDER BY a,b LIMIT ?",
+            ),
+            (
+                Shape { paged: false, suffix: Some("LIMIT 2".into()), ..shape(Mode::Incrementing, &[]) },
+                &from,
+                "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT 2",
+            ),
+            (shape(Mode::Incrementing, &[]), &from, "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT ?"),
+            (
+                shape(Mode::Timestamp, &["a"]),
+                &from,
+                "SELECT * FROM `t` WHERE `ts` > ? AND `ts` < ? ORDER BY `ts`,a ASC LIMIT ?",
+            ),
+            (
+                shape(Mode::Timestamp, &["a"]),
+                &at,
+                "SELECT * FROM `t` WHERE `ts` < ? AND ((`ts` = ? AND a > ?) OR `ts` > ?) ORDER BY `ts`,a ASC LIMIT ?",
+            ),
+            (streamed, &from, "SELECT * FROM `t` WHERE `ts` > ? AND `ts` < ? ORDER BY `ts` ASC"),
+            (
+                shape(Mode::TimestampIncrementing, &[]),
+                &from,
+                "SELECT * FROM `t` WHERE `ts` < ? AND ((`ts` = ? AND `id` > ?) OR `ts` > ?) ORDER BY `ts`,`id` ASC LIMIT ?",
+            ),
+        ] {
+            let made = statement(&shape, from, 10, &MySql);
+            assert_eq!(&*made.sql, want);
+            assert_eq!(made.params.len(), want.matches('?').count());
+        }
+        let params = statement(&shape(Mode::TimestampIncrementing, &[]), &from, 10, &MySql).params;
+        let text = |t: &'static str| Param::Text(t.into());
+        let one = text("1970-01-01 00:00:00.000001");
+        let want = [text("1970-01-01 00:00:02.000000"), one.clone(), Param::I64(7), one, Param::I64(10)];
+        assert_eq!(params, want);
+    }
+}
