@@ -4,6 +4,7 @@
 
 mod golden;
 mod servers;
+mod sink;
 mod speed;
 mod tidy;
 

@@ -82,6 +82,9 @@ pub trait Writing: Send + Sync {
     /// further unique index must fail, not change the row it collides with.
     fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String);
 
+    /// What the text of an error holds when a guarded upsert may have met a collision.
+    fn guard_sign(&self) -> Option<&'static str>;
+
     /// The offsets table.
     fn ledger(&self) -> &'static LedgerSql;
 

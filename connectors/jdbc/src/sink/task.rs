@@ -12,7 +12,7 @@ use connector_api::{
 
 use tokio::time::Instant;
 
-use super::config::SinkConfig;
+use super::config::{InsertMode, SinkConfig};
 use super::group::{Op, Rows};
 use super::ledger::Ledger;
 use super::shape::check_record;
@@ -143,8 +143,9 @@ impl JdbcSinkTask {
             let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
             match self.transaction(batch, next, &ops, &bad, careful).await {
                 Ok(culprits) if culprits.is_empty() => break,
-                Ok(culprits) => {
+                Ok(mut culprits) => {
                     careful = false;
+                    culprits.sort_by_key(|(index, _)| *index);
                     for (index, failure) in culprits {
                         let error = self.told(batch, failure);
                         if !self.tolerate {
@@ -275,13 +276,24 @@ impl JdbcSinkTask {
             return error;
         }
         let error = match self.targets.get(target) {
-            Some(table) => error.context(format!("table {}", table.id)),
+            Some(table) => self.explained(error, table).context(format!("table {}", table.id)),
             None => error,
         };
         match records.as_slice() {
             [one] if error.kind() == Kind::Record => error.context(batch.get(*one).map_or_else(String::new, place_of)),
             _ => error,
         }
+    }
+
+    /// What a refused null may mean where an upsert is guarded against collisions.
+    fn explained(&self, error: Error, table: &Target) -> Error {
+        let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
+        let sign = self.link.as_ref().and_then(|link| link.writing.guard_sign());
+        if !guarded || sign.is_none_or(|sign| !error.message().contains(sign)) {
+            return error;
+        }
+        let message = format!("{error}, or the row has another row's value in a unique index beside the primary key");
+        Error::new(error.kind(), message).caused_by(error)
     }
 
     /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.

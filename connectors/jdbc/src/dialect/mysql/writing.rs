@@ -144,6 +144,10 @@ impl Writing for MySqlWriting {
         out.push_str(&set.join(","));
     }
 
+    fn guard_sign(&self) -> Option<&'static str> {
+        Some("(1048,")
+    }
+
     fn ledger(&self) -> &'static LedgerSql {
         &LEDGER
     }

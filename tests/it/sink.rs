@@ -1,0 +1,277 @@
+//! The JDBC sink alone against MariaDB: records made in memory go in, and SQL tells what became of them.
+
+mod records;
+mod speed;
+
+use connector_api::{Kind, SinkTask, Type, Value};
+use testkit::mariadb::{count, rows, run};
+use testkit::unique;
+
+use self::records::{Topic, int, text};
+use crate::lab;
+
+/// A task on a new database, with the partitions of `topic` assigned.
+struct Bench {
+    database: String,
+    config: connector_api::Config,
+    sql: sqlx::MySqlConnection,
+}
+
+impl Bench {
+    async fn new(keys: &[(&str, &str)]) -> Self {
+        let database = unique("sink");
+        let sql = lab().mariadb().create_database(&database).await;
+        let config = records::config(&lab().mariadb().jdbc_url(&database), keys);
+        Self { database, config, sql }
+    }
+
+    async fn open(&self, topic: &Topic) -> Box<dyn SinkTask> {
+        self.open_with(topic, false).await
+    }
+
+    async fn open_with(&self, topic: &Topic, tolerate: bool) -> Box<dyn SinkTask> {
+        let mut task = records::open(&self.config, tolerate).await;
+        task.assign(&topic.partitions()).await.unwrap();
+        task
+    }
+
+    async fn select(&mut self, sql: &str) -> Vec<String> {
+        use sqlx::Row;
+        let text = format!("SELECT CONCAT_WS('|', {sql}");
+        rows(&mut self.sql, &text).await.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_table_is_created_filled_and_evolved() {
+    let mut bench = Bench::new(&[("auto.evolve", "true"), ("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")]).await;
+    let topic = Topic::new("t");
+    let mut task = bench.open(&topic).await;
+    let old = [int("id"), text("name")];
+    let new = [int("id"), text("name"), records::optional("age", Type::Int64)];
+    let batch = [
+        topic.value(&old, [Value::I32(1), Value::Text("a".into())]),
+        topic.value(&new, [Value::I32(2), Value::Text("b".into()), Value::I64(7)]),
+        topic.value(&old, [Value::I32(1), Value::Text("é😀".into())]),
+        topic.value(&old, [Value::I32(2), Value::Text("c".into())]),
+    ];
+    let report = task.put(&batch, &topic.next()).await.unwrap();
+    assert!(report.rejected.is_empty());
+    assert_eq!(bench.select("id, name, IFNULL(age, 'null')) FROM t ORDER BY id").await, ["1|é😀|null", "2|c|7"]);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn deletes_and_inserts_of_one_key_keep_their_order() {
+    let keys = [("delete.enabled", "true"), ("pk.mode", "record_key"), ("pk.fields", "code")];
+    for mode in ["insert", "upsert"] {
+        let mut bench = Bench::new(&[&keys[..], &[("insert.mode", mode)]].concat()).await;
+        let topic = Topic::new("t");
+        let mut task = bench.open(&topic).await;
+        let value = |n| Some(vec![Value::I32(n)]);
+        let mut batch: Vec<_> = [("gone", None), ("a", value(1)), ("b", value(2)), ("a", None), ("a", value(3)), ("b", None)]
+            .into_iter()
+            .map(|(key, fields)| topic.keyed(key, &[int("n")], fields))
+            .collect();
+        task.put(&batch, &topic.next()).await.unwrap();
+        assert_eq!(bench.select("code, n) FROM t ORDER BY code").await, ["a|3"], "{mode}");
+        batch = vec![topic.keyed("a", &[int("n")], None)];
+        task.put(&batch, &topic.next()).await.unwrap();
+        assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 0);
+        task.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_owner_goes_on_after_the_last_batch_and_fences_the_old_one() {
+    let mut bench = Bench::new(&[]).await;
+    let topic = Topic::new("t");
+    let mut old = bench.open(&topic).await;
+    let one = [topic.value(&[int("id")], [Value::I32(1)])];
+    old.put(&one, &topic.next()).await.unwrap();
+    let mut new = records::open(&bench.config, false).await;
+    let stored = new.assign(&topic.partitions()).await.unwrap();
+    assert_eq!(stored, topic.next());
+    let two = [topic.value(&[int("id")], [Value::I32(2)])];
+    let error = old.put(&two, &topic.next()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    new.put(&two, &topic.next()).await.unwrap();
+    assert_eq!(bench.select("id) FROM t ORDER BY id").await, ["1", "2"]);
+    let ledger = bench.select("sink, topic, partition_id, next_offset, epoch) FROM rowferry_offsets").await;
+    assert_eq!(ledger, ["sink-test|t|0|2|2"]);
+    old.close().await;
+    new.close().await;
+}
+
+#[tokio::test]
+async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
+    let mut bench = Bench::new(&[]).await;
+    let topic = Topic::new("t");
+    let mut old = bench.open(&topic).await;
+    old.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
+    // a session that holds the row of the ledger, as a stopped worker would, and is named there as the owner's
+    let mut zombie = lab().mariadb().connect(&bench.database).await;
+    run(&mut zombie, "BEGIN; UPDATE rowferry_offsets SET next_offset=99").await;
+    run(&mut bench.sql, "SET innodb_lock_wait_timeout=1").await;
+    let id = count(&mut zombie, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await;
+    run(&mut zombie, &format!("UPDATE rowferry_offsets SET session_id={id}; COMMIT; BEGIN; UPDATE rowferry_offsets SET next_offset=98")).await;
+    let mut new = records::open(&bench.config, false).await;
+    let stored = new.assign(&topic.partitions()).await.unwrap();
+    assert_eq!(stored[0].offset, 99);
+    assert!(sqlx::query("SELECT 1").execute(&mut zombie).await.is_err());
+    new.close().await;
+    old.close().await;
+}
+
+#[tokio::test]
+async fn bad_records_are_found_and_the_others_written() {
+    let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+    let mut bench = Bench::new(&keys).await;
+    run(&mut bench.sql, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))").await;
+    let topic = Topic::new("t");
+    let mut task = bench.open_with(&topic, true).await;
+    let fields = [int("id"), text("name")];
+    let batch: Vec<_> = (0..1000)
+        .map(|n| {
+            let name = if n % 500 == 477 { "much too long" } else { "fits" };
+            topic.value(&fields, [Value::I32(n % 900), Value::Text(name.into())])
+        })
+        .chain([topic.keyed("no value", &fields, None)])
+        .collect();
+    let report = task.put(&batch, &topic.next()).await.unwrap();
+    let rejected: Vec<_> = report.rejected.iter().map(|r| r.index).collect();
+    assert_eq!(rejected, [477, 977, 1000]);
+    let text = report.rejected[0].error.to_string();
+    assert!(text.contains("topic t, partition 0, offset 478") && text.contains("column 'name'"), "{text}");
+    assert!(text.contains(&format!("table {}.t", bench.database)) && !text.contains("much too long"), "{text}");
+    // record 77 has the key of the refused 977, and stays
+    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t WHERE name='fits'").await, 899);
+    task.close().await;
+
+    let mut strict = bench.open(&topic).await;
+    run(&mut bench.sql, "DELETE FROM t").await;
+    let error = strict.put(&batch[..1000], &topic.next()).await.unwrap_err();
+    assert!(error.kind() == Kind::Record && error.to_string().contains("offset 478,"), "{error}");
+    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 0);
+    strict.close().await;
+}
+
+#[tokio::test]
+async fn a_row_that_collides_on_another_unique_index_changes_no_other_row() {
+    let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+    let mut bench = Bench::new(&keys).await;
+    run(&mut bench.sql, "CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(20) UNIQUE, n INT); INSERT INTO t VALUES (1, 'a', 0)").await;
+    let topic = Topic::new("t");
+    let mut task = bench.open(&topic).await;
+    let fields = [int("id"), text("mail"), int("n")];
+    let row = |id, mail: &str, n| topic.value(&fields, [Value::I32(id), Value::Text(mail.into()), Value::I32(n)]);
+    let error = task.put(&[row(3, "c", 1), row(2, "a", 1)], &topic.next()).await.unwrap_err();
+    assert!(error.kind() == Kind::Record && error.message().contains("unique index"), "{error}");
+    assert_eq!(bench.select("id, mail, n) FROM t").await, ["1|a|0"]);
+    // the unique value moves from one row to another, in order
+    task.put(&[row(1, "b", 2), row(2, "a", 2), row(1, "c", 3)], &topic.next()).await.unwrap();
+    assert_eq!(bench.select("id, mail, n) FROM t ORDER BY id").await, ["1|c|3", "2|a|2"]);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn tasks_that_create_the_same_table_at_once_all_succeed() {
+    let mut bench = Bench::new(&[("auto.evolve", "true")]).await;
+    let puts = (0..8).map(|partition| {
+        let config = bench.config.clone();
+        tokio::spawn(async move {
+            let topic = Topic::part("t", partition);
+            let mut task = records::open(&config, false).await;
+            task.assign(&topic.partitions()).await.unwrap();
+            let extra = records::optional(["a", "b"][partition as usize % 2], Type::Int32);
+            for n in 0..3 {
+                let batch = [topic.value(&[int("id"), extra.clone()], [Value::I32(n), Value::I32(n)])];
+                while let Err(error) = task.put(&batch, &topic.next()).await {
+                    assert_eq!(error.kind(), Kind::Retry, "{error}");
+                }
+            }
+            task.close().await;
+        })
+    });
+    for put in puts.collect::<Vec<_>>() {
+        put.await.unwrap();
+    }
+    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 24);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_anew_and_nothing_doubled() {
+    let mut bench = Bench::new(&[]).await;
+    let topic = Topic::new("t");
+    let mut task = bench.open(&topic).await;
+    task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
+    let id = count(&mut bench.sql, "SELECT session_id FROM rowferry_offsets").await;
+    run(&mut bench.sql, &format!("KILL CONNECTION {id}")).await;
+    let batch = [topic.value(&[int("id")], [Value::I32(2)])];
+    let error = task.put(&batch, &topic.next()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Retry, "{error}");
+    task.put(&batch, &topic.next()).await.unwrap();
+    assert_eq!(bench.select("id) FROM t ORDER BY id").await, ["1", "2"]);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn a_column_dropped_by_others_is_noticed() {
+    let mut bench = Bench::new(&[("auto.evolve", "true")]).await;
+    let topic = Topic::new("t");
+    let mut task = bench.open(&topic).await;
+    let fields = [int("id"), records::optional("name", Type::String)];
+    task.put(&[topic.value(&fields, [Value::I32(1), Value::Text("a".into())])], &topic.next()).await.unwrap();
+    run(&mut bench.sql, "ALTER TABLE t DROP COLUMN name").await;
+    task.put(&[topic.value(&fields, [Value::I32(2), Value::Text("b".into())])], &topic.next()).await.unwrap();
+    assert_eq!(bench.select("id, name) FROM t ORDER BY id").await, ["1", "2|b"]);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn offsets_are_altered_and_reset_in_the_ledger() {
+    use connector_api::Sink;
+    let bench = Bench::new(&[]).await;
+    let topic = Topic::new("t");
+    let mut task = bench.open(&topic).await;
+    task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
+    let sink = connector_jdbc::sink::JdbcSink;
+    let to = [(topic.partitions()[0].clone(), Some(41))];
+    assert!(sink.alter_offsets(&bench.config, &to).await.unwrap());
+    let error = task.put(&[], &topic.next()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Fenced);
+    assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
+    task.revoke(&topic.partitions()).await.unwrap();
+    assert_eq!(task.assign(&topic.partitions()).await.unwrap()[0].offset, 41);
+    assert!(sink.reset_offsets(&bench.config).await.unwrap());
+    task.revoke(&topic.partitions()).await.unwrap();
+    assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn two_tasks_on_the_same_keys_in_opposite_order_go_on_without_failure() {
+    let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
+    let mut bench = Bench::new(&keys).await;
+    let tasks = [false, true].map(|backwards| {
+        let config = bench.config.clone();
+        tokio::spawn(async move {
+            let topic = Topic::part("t", i32::from(backwards));
+            let mut task = records::open(&config, false).await;
+            task.assign(&topic.partitions()).await.unwrap();
+            let fields = [int("id"), int("n")];
+            for round in 0..20 {
+                let row = |n: i32| topic.value(&fields, [Value::I32(if backwards { 999 - n } else { n }), Value::I32(round)]);
+                let batch: Vec<_> = (0..1000).map(row).collect();
+                while let Err(error) = task.put(&batch, &topic.next()).await {
+                    assert_eq!(error.kind(), Kind::Retry, "{error}");
+                }
+            }
+            task.close().await;
+        })
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 1000);
+}

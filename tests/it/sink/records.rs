@@ -1,0 +1,96 @@
+//! Records made in memory, as the runtime would hand them to a sink.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use connector_api::{
+    Config, Datum, Field, Record, Schema, Sink, SinkRecord, SinkTask, TopicOffset, TopicPartition, Type, Value,
+};
+use connector_jdbc::sink::JdbcSink;
+use testkit::MariaDb;
+
+/// The configuration of a sink into that database.
+pub fn config(url: &str, keys: &[(&str, &str)]) -> Config {
+    let mut config = Config::from([
+        ("name", "sink-test"),
+        ("task.id", "0"),
+        ("connection.url", url),
+        ("connection.user", MariaDb::USER),
+        ("connection.password", MariaDb::PASSWORD),
+        ("connection.attempts", "1"),
+    ]);
+    for (key, value) in keys {
+        config.set(*key, *value);
+    }
+    config
+}
+
+/// An open task.
+pub async fn open(config: &Config, tolerate: bool) -> Box<dyn SinkTask> {
+    JdbcSink.open(config, tolerate).await.unwrap()
+}
+
+/// One partition of a topic; counts the offsets of the records it makes.
+pub struct Topic {
+    pub name: Arc<str>,
+    pub partition: i32,
+    next: AtomicI64,
+}
+
+impl Topic {
+    pub fn new(name: &str) -> Self {
+        Self::part(name, 0)
+    }
+
+    pub fn part(name: &str, partition: i32) -> Self {
+        Self { name: Arc::from(name), partition, next: AtomicI64::new(0) }
+    }
+
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        vec![TopicPartition { topic: Arc::clone(&self.name), partition: self.partition }]
+    }
+
+    /// The offset after the last record made.
+    pub fn next(&self) -> Vec<TopicOffset> {
+        vec![TopicOffset { topic: Arc::clone(&self.name), partition: self.partition, offset: self.next.load(Ordering::Relaxed) }]
+    }
+
+    /// A record without a key.
+    pub fn value<const N: usize>(&self, fields: &[Field], values: [Value; N]) -> SinkRecord {
+        self.record(Datum::NONE, structure(fields, values.into()))
+    }
+
+    /// A record with a text key; without fields it is a tombstone.
+    pub fn keyed(&self, key: &str, fields: &[Field], values: Option<Vec<Value>>) -> SinkRecord {
+        let key = Datum::new(Arc::new(Schema::of(Type::String)), Value::Text(key.into()));
+        self.record(key, values.map_or(Datum::NONE, |values| structure(fields, values)))
+    }
+
+    /// A record.
+    pub fn record(&self, key: Datum, value: Datum) -> SinkRecord {
+        let offset = self.next.fetch_add(1, Ordering::Relaxed);
+        let topic = Arc::clone(&self.name);
+        let at = TopicOffset { topic: Arc::clone(&topic), partition: self.partition, offset };
+        let partition = Some(self.partition);
+        SinkRecord { record: Record { topic, partition, key, value, timestamp_ms: Some(0), headers: Vec::new() }, at }
+    }
+}
+
+fn structure(fields: &[Field], values: Vec<Value>) -> Datum {
+    Datum::new(Arc::new(Schema::structure(None, fields.to_vec())), Value::Struct(values.into()))
+}
+
+/// A required INT32 field.
+pub fn int(name: &str) -> Field {
+    Field::new(name, Schema::of(Type::Int32))
+}
+
+/// A required STRING field.
+pub fn text(name: &str) -> Field {
+    Field::new(name, Schema::of(Type::String))
+}
+
+/// An optional field.
+pub fn optional(name: &str, ty: Type) -> Field {
+    Field::new(name, Schema::of(ty).optional(true))
+}

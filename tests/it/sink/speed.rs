@@ -1,0 +1,120 @@
+//! How fast the sink task is beside LOAD DATA LOCAL INFILE of the same rows, in one run.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use connector_api::{Datum, Decimal, Field, Schema, SinkRecord, Type, Value};
+use testkit::mariadb::{count, run};
+use testkit::{MariaDb, Usage, unique};
+
+use super::records::{self, Topic};
+use crate::lab;
+
+const ROWS: i64 = 300_000;
+
+fn fields() -> Vec<Field> {
+    let f = |name: &str, schema: Schema| Field::new(name, schema);
+    vec![
+        f("id", Schema::of(Type::Int64)),
+        f("customer", Schema::of(Type::Int32)),
+        f("name", Schema::of(Type::String).optional(true)),
+        f("email", Schema::of(Type::String).optional(true)),
+        f("street", Schema::of(Type::String).optional(true)),
+        f("note", Schema::of(Type::String).optional(true)),
+        f("amount", Schema::decimal(2).optional(true)),
+        f("rate", Schema::of(Type::Float64).optional(true)),
+        f("active", Schema::of(Type::Boolean)),
+        f("day", Schema::date()),
+        f("changed", Schema::timestamp()),
+    ]
+}
+
+fn row(n: i64) -> Vec<Value> {
+    let text = |t: String| Value::Text(t.into());
+    vec![
+        Value::I64(n),
+        Value::I32((n % 100_000) as i32),
+        text(format!("Customer number {n}")),
+        text(format!("customer{n}@example.com")),
+        text(format!("{n} Long Street, Some Town, 4{:04}", n % 10_000)),
+        text(format!("a note of some length about row {n}, as people write them into such columns")),
+        Value::Decimal(Box::new(Decimal::new(i128::from(n) * 7 % 10_000_000, 2))),
+        Value::F64(n as f64 / 3.0),
+        Value::Bool(n % 2 == 0),
+        Value::I32((n % 20_000) as i32),
+        Value::I64(1_700_000_000_000 + n * 1000),
+    ]
+}
+
+const COLUMNS: &str = "id BIGINT PRIMARY KEY, customer INT NOT NULL, name TEXT, email TEXT, street TEXT, note TEXT, \
+                       amount DECIMAL(65,2), rate DOUBLE, active TINYINT NOT NULL, day DATE NOT NULL, changed DATETIME(3) NOT NULL";
+
+#[tokio::test]
+#[ignore = "a measurement, see scripts/bench"]
+async fn rows_a_second_beside_load_data() {
+    let mariadb = lab().mariadb();
+    let database = unique("speed");
+    let mut sql = mariadb.create_database(&database).await;
+    run(&mut sql, &format!("CREATE TABLE loaded ({COLUMNS}); CREATE TABLE t ({COLUMNS})")).await;
+
+    let file = std::env::temp_dir().join(format!("{database}.tsv"));
+    let mut text = String::new();
+    for n in 0..ROWS {
+        let r = row(n);
+        let (Value::Decimal(amount), Value::F64(rate)) = (&r[6], &r[7]) else { panic!() };
+        let t = |v: &Value| v.as_str().unwrap().to_owned();
+        let (day, second) = (n % 20_000, n);
+        writeln!(
+            text,
+            "{n}\t{}\t{}\t{}\t{}\t{}\t{amount}\t{rate}\t{}\t{}\t{}",
+            n % 100_000, t(&r[2]), t(&r[3]), t(&r[4]), t(&r[5]), i32::from(n % 2 == 0),
+            format_args!("{:04}-{:02}-{:02}", 1970 + day / 372, day / 31 % 12 + 1, day % 28 + 1),
+            format_args!("2023-11-{:02} {:02}:{:02}:{:02}.000", 1 + second / 86400 % 28, second / 3600 % 24, second / 60 % 60, second % 60),
+        )
+        .unwrap();
+    }
+    std::fs::write(&file, text).unwrap();
+    let began = Instant::now();
+    let status = Command::new("mariadb")
+        .args(["--local-infile=1", "-h127.0.0.1", &format!("-P{}", mariadb.port()), "-uroot"])
+        .env("MYSQL_PWD", MariaDb::PASSWORD)
+        .args(["-e", &format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", file.display()), &database])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let load = began.elapsed();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM loaded").await, ROWS);
+    println!("LOAD DATA: {:.0} rows/s", ROWS as f64 / load.as_secs_f64());
+
+    let topic = Topic::new("t");
+    let schema = Arc::new(Schema::structure(None, fields()));
+    let record = |n| topic.record(Datum::NONE, Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())));
+    let records: Vec<SinkRecord> = (0..ROWS).map(record).collect();
+    for (mode, batch) in [("insert", 500), ("insert", 2000), ("insert", 10_000), ("upsert", 2000), ("upsert", 2000)] {
+        let keys = [("insert.mode", mode), ("pk.mode", "record_value"), ("pk.fields", "id"), ("name", &format!("{mode}{batch}"))];
+        if mode == "insert" || count(&mut sql, "SELECT COUNT(*) FROM t").await == ROWS && batch == 10_000 {
+            run(&mut sql, &format!("DROP TABLE t; CREATE TABLE t ({COLUMNS})")).await;
+        }
+        let before = count(&mut sql, "SELECT COUNT(*) FROM t").await;
+        let mut task = records::open(&records::config(&mariadb.jdbc_url(&database), &keys), false).await;
+        task.assign(&topic.partitions()).await.unwrap();
+        let (began, cpu) = (Instant::now(), Usage::of(std::process::id()).cpu);
+        for batch in records.chunks(batch) {
+            let mut next = topic.next();
+            next[0].offset = batch.last().unwrap().at.offset + 1;
+            task.put(batch, &next).await.unwrap();
+        }
+        let (took, cpu) = (began.elapsed(), Usage::of(std::process::id()).cpu - cpu);
+        task.close().await;
+        println!(
+            "{mode}, batches of {batch}, {before} rows before: {:.0} rows/s, {:.2} of LOAD DATA, {:.2} µs CPU a row",
+            ROWS as f64 / took.as_secs_f64(),
+            load.as_secs_f64() / took.as_secs_f64(),
+            cpu.as_secs_f64() * 1e6 / ROWS as f64
+        );
+    }
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t").await, ROWS);
+}
