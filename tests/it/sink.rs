@@ -44,7 +44,13 @@ impl Bench {
 
 #[tokio::test]
 async fn a_table_is_created_filled_and_evolved() {
-    let mut bench = Bench::new(&[("auto.evolve", "true"), ("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")]).await;
+    let mut bench = Bench::new(&[
+        ("auto.evolve", "true"),
+        ("pk.mode", "record_value"),
+        ("pk.fields", "id"),
+        ("insert.mode", "upsert"),
+    ])
+    .await;
     let topic = Topic::new("t");
     let mut task = bench.open(&topic).await;
     let old = [int("id"), text("name")];
@@ -69,10 +75,11 @@ async fn deletes_and_inserts_of_one_key_keep_their_order() {
         let topic = Topic::new("t");
         let mut task = bench.open(&topic).await;
         let value = |n| Some(vec![Value::I32(n)]);
-        let mut batch: Vec<_> = [("gone", None), ("a", value(1)), ("b", value(2)), ("a", None), ("a", value(3)), ("b", None)]
-            .into_iter()
-            .map(|(key, fields)| topic.keyed(key, &[int("n")], fields))
-            .collect();
+        let mut batch: Vec<_> =
+            [("gone", None), ("a", value(1)), ("b", value(2)), ("a", None), ("a", value(3)), ("b", None)]
+                .into_iter()
+                .map(|(key, fields)| topic.keyed(key, &[int("n")], fields))
+                .collect();
         task.put(&batch, &topic.next()).await.unwrap();
         assert_eq!(bench.select("code, n) FROM t ORDER BY code").await, ["a|3"], "{mode}");
         batch = vec![topic.keyed("a", &[int("n")], None)];
@@ -114,7 +121,13 @@ async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
     run(&mut zombie, "BEGIN; UPDATE rowferry_offsets SET next_offset=99").await;
     run(&mut bench.sql, "SET innodb_lock_wait_timeout=1").await;
     let id = count(&mut zombie, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await;
-    run(&mut zombie, &format!("UPDATE rowferry_offsets SET session_id={id}; COMMIT; BEGIN; UPDATE rowferry_offsets SET next_offset=98")).await;
+    run(
+        &mut zombie,
+        &format!(
+            "UPDATE rowferry_offsets SET session_id={id}; COMMIT; BEGIN; UPDATE rowferry_offsets SET next_offset=98"
+        ),
+    )
+    .await;
     let mut new = records::open(&bench.config, false).await;
     let stored = new.assign(&topic.partitions()).await.unwrap();
     assert_eq!(stored[0].offset, 99);
@@ -160,7 +173,11 @@ async fn bad_records_are_found_and_the_others_written() {
 async fn a_row_that_collides_on_another_unique_index_changes_no_other_row() {
     let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
     let mut bench = Bench::new(&keys).await;
-    run(&mut bench.sql, "CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(20) UNIQUE, n INT); INSERT INTO t VALUES (1, 'a', 0)").await;
+    run(
+        &mut bench.sql,
+        "CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(20) UNIQUE, n INT); INSERT INTO t VALUES (1, 'a', 0)",
+    )
+    .await;
     let topic = Topic::new("t");
     let mut task = bench.open(&topic).await;
     let fields = [int("id"), text("mail"), int("n")];
@@ -261,7 +278,8 @@ async fn two_tasks_on_the_same_keys_in_opposite_order_go_on_without_failure() {
             task.assign(&topic.partitions()).await.unwrap();
             let fields = [int("id"), int("n")];
             for round in 0..20 {
-                let row = |n: i32| topic.value(&fields, [Value::I32(if backwards { 999 - n } else { n }), Value::I32(round)]);
+                let row =
+                    |n: i32| topic.value(&fields, [Value::I32(if backwards { 999 - n } else { n }), Value::I32(round)]);
                 let batch: Vec<_> = (0..1000).map(row).collect();
                 while let Err(error) = task.put(&batch, &topic.next()).await {
                     assert_eq!(error.kind(), Kind::Retry, "{error}");

@@ -52,7 +52,11 @@ impl Topic {
 
     /// The offset after the last record made.
     pub fn next(&self) -> Vec<TopicOffset> {
-        vec![TopicOffset { topic: Arc::clone(&self.name), partition: self.partition, offset: self.next.load(Ordering::Relaxed) }]
+        vec![TopicOffset {
+            topic: Arc::clone(&self.name),
+            partition: self.partition,
+            offset: self.next.load(Ordering::Relaxed),
+        }]
     }
 
     /// A record without a key.

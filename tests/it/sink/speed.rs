@@ -69,9 +69,20 @@ async fn rows_a_second_beside_load_data() {
         writeln!(
             text,
             "{n}\t{}\t{}\t{}\t{}\t{}\t{amount}\t{rate}\t{}\t{}\t{}",
-            n % 100_000, t(&r[2]), t(&r[3]), t(&r[4]), t(&r[5]), i32::from(n % 2 == 0),
+            n % 100_000,
+            t(&r[2]),
+            t(&r[3]),
+            t(&r[4]),
+            t(&r[5]),
+            i32::from(n % 2 == 0),
             format_args!("{:04}-{:02}-{:02}", 1970 + day / 372, day / 31 % 12 + 1, day % 28 + 1),
-            format_args!("2023-11-{:02} {:02}:{:02}:{:02}.000", 1 + second / 86400 % 28, second / 3600 % 24, second / 60 % 60, second % 60),
+            format_args!(
+                "2023-11-{:02} {:02}:{:02}:{:02}.000",
+                1 + second / 86400 % 28,
+                second / 3600 % 24,
+                second / 60 % 60,
+                second % 60
+            ),
         )
         .unwrap();
     }
@@ -94,7 +105,12 @@ async fn rows_a_second_beside_load_data() {
     let record = |n| topic.record(Datum::NONE, Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())));
     let records: Vec<SinkRecord> = (0..ROWS).map(record).collect();
     for (mode, batch) in [("insert", 500), ("insert", 2000), ("insert", 10_000), ("upsert", 2000), ("upsert", 2000)] {
-        let keys = [("insert.mode", mode), ("pk.mode", "record_value"), ("pk.fields", "id"), ("name", &format!("{mode}{batch}"))];
+        let keys = [
+            ("insert.mode", mode),
+            ("pk.mode", "record_value"),
+            ("pk.fields", "id"),
+            ("name", &format!("{mode}{batch}")),
+        ];
         if mode == "insert" || count(&mut sql, "SELECT COUNT(*) FROM t").await == ROWS && batch == 10_000 {
             run(&mut sql, &format!("DROP TABLE t; CREATE TABLE t ({COLUMNS})")).await;
         }
