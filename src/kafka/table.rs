@@ -57,7 +57,6 @@ impl<'a> Reader<'a> {
     fn open(settings: &'a Settings, topic: &'a str, deadline: Instant) -> Result<Self> {
         let client = |isolation: &str| {
             let mut settings = settings.clone();
-            settings.remove("group.id");
             settings.set("isolation.level", isolation);
             settings.set("enable.partition.eof", "true");
             settings.set("auto.offset.reset", "earliest");

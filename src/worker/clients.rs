@@ -59,9 +59,11 @@ pub fn consumer(options: &Options, id: &TaskId, config: &Config) -> Result<Setti
     Ok(settings)
 }
 
-/// A consumer without a group, for the offsets topic.
+/// A consumer for the offsets topic. It joins no group, but librdkafka assigns partitions only where one is named.
 pub fn reader(options: &Options) -> Result<Settings> {
-    Settings::of(Client::Consumer, &options.config, None)
+    let mut settings = Settings::of(Client::Consumer, &options.config, None)?;
+    settings.set("group.id", &options.group_id);
+    Ok(settings)
 }
 
 /// An admin client of a connector, or of the worker itself.

@@ -287,7 +287,7 @@ impl Intake {
         let (mut held, batches) = (false, self.batches.clone());
         while !self.common.leave.load(Ordering::Relaxed) && !under.batch.is_empty() {
             let patience = if held { Duration::from_millis(20) } else { HOLD };
-            let room = self.runtime.block_on(tokio::time::timeout(patience, batches.reserve()));
+            let room = self.runtime.block_on(async { tokio::time::timeout(patience, batches.reserve()).await });
             match room {
                 Ok(Ok(room)) => {
                     let rows = under.batch.records.len();

@@ -7,6 +7,7 @@ mod servers;
 mod sink;
 mod speed;
 mod tidy;
+mod worker;
 
 use std::sync::OnceLock;
 
