@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Batch, Config, Datum, Error, Field, Key, OffsetValue, Plan, Plugin, Position, Positions, PutReport, Record, Rejected,
-    Result, Schema, Sink, SinkRecord, SinkTask, Source, SourceOffset, SourcePartition, SourceTask, TopicOffset,
-    TopicPartition, Type, Value,
+    Batch, Config, Datum, Error, Field, Key, OffsetValue, Plan, Plugin, Position, Positions, PutReport, Record,
+    Rejected, Result, Schema, Sink, SinkRecord, SinkTask, Source, SourceOffset, SourcePartition, SourceTask,
+    TopicOffset, TopicPartition, Type, Value,
 };
 use rowferry::kafka::dev::Broker;
 use rowferry::registry::{Connector, Registry};
@@ -265,7 +265,6 @@ impl Bench {
     fn told(&self, text: &str) -> bool {
         self.events.lock().unwrap().iter().any(|event| event.contains(text))
     }
-
 
     async fn until_kept(&self, count: usize) {
         let what = format!("{count} records in the vault");
