@@ -7,6 +7,9 @@ use connector_api::Config;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A config as it is sent: scalars of any kind count as text, as they are written (`1.50` stays `1.50`); null values
 /// are kept apart, because validation refuses them and PATCH removes the key.
@@ -20,6 +23,22 @@ impl RawConfig {
         self.0.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect()
     }
 }
+
+impl PartialSchema for RawConfig {
+    fn schema() -> RefOr<Schema> {
+        let of = |ty| ObjectBuilder::new().schema_type(SchemaType::new(ty));
+        let scalar = [Type::String, Type::Number, Type::Boolean, Type::Null]
+            .into_iter()
+            .fold(OneOfBuilder::new(), |any, ty| any.item(of(ty)));
+        let values = AdditionalProperties::RefOr(RefOr::T(Schema::OneOf(scalar.build())));
+        of(Type::Object)
+            .description(Some("keys and their values; scalars count as text"))
+            .additional_properties(Some(values))
+            .into()
+    }
+}
+
+impl ToSchema for RawConfig {}
 
 impl<'de> Deserialize<'de> for RawConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -63,7 +82,7 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 /// `POST /connectors`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with \"name\" and \"config\"")]
 pub struct CreateConnector {
     /// Its name; blanks around it do not count.
@@ -78,7 +97,7 @@ pub struct CreateConnector {
 }
 
 /// A connector.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConnectorInfo {
     /// Its name.
     pub name: String,
@@ -92,7 +111,7 @@ pub struct ConnectorInfo {
 }
 
 /// A task's place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskName {
     /// Its connector.
     pub connector: String,
@@ -101,7 +120,7 @@ pub struct TaskName {
 }
 
 /// One of `GET /connectors/{c}/tasks`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskInfo {
     /// Which.
     pub id: TaskName,
@@ -110,7 +129,7 @@ pub struct TaskInfo {
 }
 
 /// One member of `GET /connectors/{c}/topics`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ActiveTopics {
     /// Topics used since the last reset.
     pub topics: Vec<String>,

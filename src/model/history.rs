@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One version of a config, in `GET /v1/connectors/{c}/history`. Secrets are masked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigVersion {
     /// Its number, from 1; what `restore` takes.
     pub version: i64,
@@ -20,7 +21,7 @@ pub struct ConfigVersion {
 }
 
 /// A key whose value differs between two versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigChange {
     /// The key.
     pub key: String,

@@ -1,9 +1,10 @@
 //! Bodies about plug-ins, their keys, and validation.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One of `GET /connector-plugins`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PluginInfo {
     /// Its full class name.
     pub class: String,
@@ -15,7 +16,7 @@ pub struct PluginInfo {
 }
 
 /// A declared key; one of `GET /connector-plugins/{p}/config`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigKeyInfo {
     /// Its name.
     pub name: String,
@@ -43,7 +44,7 @@ pub struct ConfigKeyInfo {
 }
 
 /// What was given for a key, and what is to say about it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigValueInfo {
     /// The key.
     pub name: String,
@@ -58,7 +59,7 @@ pub struct ConfigValueInfo {
 }
 
 /// One key of a validated config.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigInfo {
     /// Its declaration; null for a key that nobody declares.
     pub definition: Option<ConfigKeyInfo>,
@@ -67,7 +68,7 @@ pub struct ConfigInfo {
 }
 
 /// `PUT /connector-plugins/{p}/config/validate`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConfigInfos {
     /// The connector's class, as given.
     pub name: String,

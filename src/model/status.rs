@@ -1,11 +1,12 @@
 //! Bodies about states.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ConnectorInfo;
 
 /// `GET /connectors/{c}/status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ConnectorStatus {
     /// Its name.
     pub name: String,
@@ -19,7 +20,7 @@ pub struct ConnectorStatus {
 }
 
 /// State of a connector or task. Every member is text: some clients read it as a map of texts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PartStatus {
     /// `RUNNING`, `PAUSED`, `STOPPED`, `FAILED`, `UNASSIGNED` or `RESTARTING`.
     pub state: String,
@@ -34,7 +35,7 @@ pub struct PartStatus {
 }
 
 /// State of a task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskStatus {
     /// Its number.
     pub id: u32,
@@ -44,7 +45,7 @@ pub struct TaskStatus {
 }
 
 /// One member of `GET /connectors?expand=…`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Expanded {
     /// With `expand=status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,10 @@
 //! Bodies about the worker itself, messages and errors.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ServerInfo {
     /// The Kafka Connect API level that is spoken; clients compare it.
     pub version: String,
@@ -16,7 +17,7 @@ pub struct ServerInfo {
 }
 
 /// `GET /health`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// `healthy`, `starting` or `unhealthy`.
     pub status: String,
@@ -25,14 +26,14 @@ pub struct Health {
 }
 
 /// An answer that is a sentence.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// The sentence.
     pub message: String,
 }
 
 /// Every answer from 400 on.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// The HTTP status.
     pub error_code: u16,
@@ -41,7 +42,7 @@ pub struct ErrorBody {
 }
 
 /// One of `GET /admin/loggers`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LoggerLevel {
     /// `OFF`, `FATAL`, `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE` or `ALL`.
     pub level: String,

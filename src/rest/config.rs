@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use connector_api::Config;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
@@ -15,14 +16,18 @@ use super::{App, connectors, view};
 use crate::herder::Refusal;
 use crate::model::{ConnectorInfo, RawConfig};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/connectors/{connector}/config", get(read).put(replace).patch(patch))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read, replace, patch))
 }
 
+/// A connector's config, as it was given.
+#[utoipa::path(get, path = "/connectors/{connector}/config", tag = "connectors", responses((status = 200, body = BTreeMap<String, String>)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<BTreeMap<String, String>>> {
     Ok(Json(view::pairs(&app.herder.get(&name).await?.config)))
 }
 
+/// Replaces a config, or creates the connector.
+#[utoipa::path(put, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, description = "replaced", body = ConnectorInfo), (status = 201, description = "created", body = ConnectorInfo)))]
 async fn replace(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -39,6 +44,7 @@ async fn replace(
 const PATCH_TRIES: usize = 20;
 
 /// KIP-477: given keys are set, null removes a key; the result is validated as a whole. Two patches at once both count.
+#[utoipa::path(patch, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, body = ConnectorInfo)))]
 async fn patch(
     State(app): State<App>,
     Path(name): Path<String>,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
@@ -15,14 +16,12 @@ use super::{App, view};
 use crate::herder::{Refusal, Target};
 use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/connectors", get(list).post(create))
-        .route("/connectors/{connector}", get(read).delete(delete))
-        .route("/connectors/{connector}/status", get(status))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, delete)).routes(routes!(status))
 }
 
 /// Names, or with `expand=status` and `expand=info` an object per connector.
+#[utoipa::path(get, path = "/connectors", tag = "connectors", params(("expand" = Option<Vec<String>>, Query, description = "`status`, `info` or both: an object per connector instead of names")), responses((status = 200, description = "names, or with `expand` an object by name", body = serde_json::Value)))]
 async fn list(State(app): State<App>, params: Params) -> ApiResult<Response> {
     let views = app.herder.list().await?;
     let wants = |what: &str| params.0.iter().any(|(name, value)| name == "expand" && value == what);
@@ -41,6 +40,8 @@ async fn list(State(app): State<App>, params: Params) -> ApiResult<Response> {
     Ok(Json(expanded).into_response())
 }
 
+/// Creates a connector. Its config is validated first, with every error at once.
+#[utoipa::path(post, path = "/connectors", tag = "connectors", request_body = CreateConnector, responses((status = 201, body = ConnectorInfo, headers(("Location" = String)))))]
 async fn create(
     State(app): State<App>,
     headers: HeaderMap,
@@ -93,15 +94,21 @@ fn path_segment(name: &str) -> String {
     out
 }
 
+/// One connector.
+#[utoipa::path(get, path = "/connectors/{connector}", tag = "connectors", responses((status = 200, body = ConnectorInfo)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorInfo>> {
     Ok(Json(view::info(&app.herder.get(&name).await?)))
 }
 
+/// Stops and forgets a connector; its offsets stay.
+#[utoipa::path(delete, path = "/connectors/{connector}", tag = "connectors", responses((status = 204)))]
 async fn delete(State(app): State<App>, Path(name): Path<String>) -> ApiResult<StatusCode> {
     app.herder.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The states of a connector and of its tasks.
+#[utoipa::path(get, path = "/connectors/{connector}/status", tag = "connectors", responses((status = 200, body = ConnectorStatus)))]
 async fn status(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorStatus>> {
     match app.herder.get(&name).await {
         Ok(found) => Ok(Json(view::status(&found, app.validator.registry()))),

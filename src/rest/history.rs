@@ -2,30 +2,35 @@
 
 use std::collections::BTreeSet;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use connector_api::Config;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::error::{ApiError, ApiResult, masked};
 use super::{App, config, connectors, view};
-use crate::model::{ConfigChange, ConfigVersion, RawConfig};
+use crate::model::{ConfigChange, ConfigVersion, ConnectorInfo, RawConfig};
 use crate::store::Version;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/v1/connectors/{connector}/history", get(read))
-        .route("/v1/connectors/{connector}/history/{version}/restore", post(restore))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read)).routes(routes!(restore))
 }
 
-/// Oldest first; a deleted connector's as well.
+/// The configs a connector has had, oldest first; a deleted connector's as well.
+#[utoipa::path(get, path = "/v1/connectors/{connector}/history", tag = "connectors",
+    responses((status = 200, body = Vec<ConfigVersion>)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Vec<ConfigVersion>>> {
     Ok(Json(told(&app.herder.history(&name).await?)))
 }
 
 /// Makes an earlier config the connector's config again, as a PUT of it would; a deleted connector comes back.
+#[utoipa::path(post, path = "/v1/connectors/{connector}/history/{version}/restore", tag = "connectors",
+    params(("connector" = String, Path), ("version" = i64, Path)),
+    responses((status = 200, description = "restored", body = ConnectorInfo),
+        (status = 201, description = "the connector was deleted and is back", body = ConnectorInfo)))]
 async fn restore(
     State(app): State<App>,
     Path((name, version)): Path<(String, String)>,

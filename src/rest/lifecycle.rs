@@ -1,24 +1,22 @@
 //! `/connectors/{c}/{pause,resume,stop,restart}`.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{post, put};
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
 use super::query::{Params, flag};
 use super::{App, view};
 use crate::herder::Target;
+use crate::model::ConnectorStatus;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/connectors/{connector}/pause", put(pause))
-        .route("/connectors/{connector}/resume", put(resume))
-        .route("/connectors/{connector}/stop", put(stop))
-        .route("/connectors/{connector}/restart", post(restart))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(pause)).routes(routes!(resume)).routes(routes!(stop)).routes(routes!(restart))
 }
 
 async fn set(app: &App, name: &str, target: Target, body: Body, done: StatusCode) -> ApiResult<StatusCode> {
@@ -27,19 +25,26 @@ async fn set(app: &App, name: &str, target: Target, body: Body, done: StatusCode
     Ok(done)
 }
 
+/// Lets the tasks idle; they keep their connections.
+#[utoipa::path(put, path = "/connectors/{connector}/pause", tag = "connectors", responses((status = 202)))]
 async fn pause(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
     set(&app, &name, Target::Paused, body, StatusCode::ACCEPTED).await
 }
 
+/// Lets a paused or stopped connector run again.
+#[utoipa::path(put, path = "/connectors/{connector}/resume", tag = "connectors", responses((status = 202)))]
 async fn resume(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
     set(&app, &name, Target::Started, body, StatusCode::ACCEPTED).await
 }
 
+/// Ends the tasks; the config stays (KIP-875).
+#[utoipa::path(put, path = "/connectors/{connector}/stop", tag = "connectors", responses((status = 204)))]
 async fn stop(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
     set(&app, &name, Target::Stopped, body, StatusCode::NO_CONTENT).await
 }
 
 /// KIP-745: 204 for the connector alone, 202 with its status where parts are chosen.
+#[utoipa::path(post, path = "/connectors/{connector}/restart", tag = "connectors", params(("includeTasks" = Option<bool>, Query, description = "the tasks too"), ("onlyFailed" = Option<bool>, Query, description = "only what has failed")), responses((status = 204, description = "the connector alone was restarted"), (status = 202, description = "what is being restarted", body = ConnectorStatus)))]
 async fn restart(State(app): State<App>, Path(name): Path<String>, params: Params, body: Body) -> ApiResult<Response> {
     discard(body).await?;
     let (tasks, failed) = (flag(&params, "includeTasks", false), flag(&params, "onlyFailed", false));

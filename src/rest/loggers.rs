@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use super::body::JsonBody;
@@ -21,8 +22,8 @@ use crate::model::{LoggerLevel, RawConfig};
 const ROOT: &str = "root";
 const LEVELS: &[&str] = &["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL"];
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/admin/loggers", get(list)).route("/admin/loggers/{logger}", get(read).put(set))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, set))
 }
 
 /// Levels by logger. Cheap to clone; all clones share the levels.
@@ -95,14 +96,20 @@ fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
     out
 }
 
+/// Log levels that were set.
+#[utoipa::path(get, path = "/admin/loggers", tag = "log levels", responses((status = 200, body = BTreeMap<String, LoggerLevel>)))]
 async fn list(State(app): State<App>) -> Json<BTreeMap<String, LoggerLevel>> {
     Json(app.levels.all())
 }
 
+/// The level of one logger.
+#[utoipa::path(get, path = "/admin/loggers/{logger}", tag = "log levels", responses((status = 200, body = LoggerLevel)))]
 async fn read(State(app): State<App>, Path(logger): Path<String>) -> ApiResult<Json<LoggerLevel>> {
     app.levels.all().remove(&logger).map(Json).ok_or_else(|| ApiError::unknown_logger(&logger))
 }
 
+/// Sets the level, `{"level":"DEBUG"}`, of a logger and of those below it, until the worker ends.
+#[utoipa::path(put, path = "/admin/loggers/{logger}", tag = "log levels", params(("logger" = String, Path), ("scope" = Option<String>, Query, description = "`worker` or `cluster`")), request_body = BTreeMap<String, String>, responses((status = 200, description = "the loggers that were changed", body = Vec<String>), (status = 204, description = "with `scope=cluster`")))]
 async fn set(
     State(app): State<App>,
     Path(logger): Path<String>,

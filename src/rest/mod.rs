@@ -11,6 +11,7 @@ mod http;
 mod lifecycle;
 mod loggers;
 mod offsets;
+mod openapi;
 mod plugins;
 mod query;
 mod root;
@@ -27,6 +28,7 @@ use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::NormalizePathLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::herder::Herder;
 use crate::herder::validate::Validator;
@@ -45,9 +47,9 @@ pub struct App {
     pub levels: LogLevels,
 }
 
-/// The whole API as one service.
-pub fn router(app: App) -> Router {
-    let inner = Router::new()
+/// Kafka Connect's routes and our own.
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .merge(root::routes())
         .merge(connectors::routes())
         .merge(config::routes())
@@ -59,6 +61,13 @@ pub fn router(app: App) -> Router {
         .merge(loggers::routes())
         .merge(history::routes())
         .route_layer(from_fn(http::negotiate))
+}
+
+/// The whole API as one service.
+pub fn router(app: App) -> Router {
+    let (routes, document) = openapi::describe(api());
+    let inner = routes
+        .merge(openapi::routes(&document))
         .fallback(async || ApiError::http(StatusCode::NOT_FOUND))
         .with_state(app);
     // Outside of the router, so that they see the final path and the `Allow` that it computes.

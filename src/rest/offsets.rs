@@ -1,11 +1,12 @@
 //! `/connectors/{c}/offsets` (KIP-875): read, alter, reset.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
 use connector_api::{OffsetValue, Position, SourceOffset, SourcePartition, TopicOffset, TopicPartition};
 use serde_json::{Map, Value};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use super::body::{JsonBody, discard};
@@ -13,10 +14,12 @@ use super::error::{ApiError, ApiResult, OffsetFault};
 use crate::herder::{Direction, OffsetChange, Offsets, Refusal, Target};
 use crate::model::{ConnectorOffsets, Message, OffsetEntry};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/connectors/{connector}/offsets", get(read).patch(alter).delete(reset))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read, alter, reset))
 }
 
+/// How far a connector has come.
+#[utoipa::path(get, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = ConnectorOffsets)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorOffsets>> {
     let entries = match app.herder.offsets(&name).await? {
         Offsets::Source(positions) => positions
@@ -31,6 +34,8 @@ async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Jso
     Ok(Json(ConnectorOffsets { offsets: Some(entries) }))
 }
 
+/// Changes offsets of a stopped connector; a null offset forgets its partition.
+#[utoipa::path(patch, path = "/connectors/{connector}/offsets", tag = "offsets", request_body = ConnectorOffsets, responses((status = 200, body = Message)))]
 async fn alter(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -52,6 +57,8 @@ async fn alter(
     Ok(done(kept, "altered"))
 }
 
+/// Forgets all offsets of a stopped connector: it begins anew.
+#[utoipa::path(delete, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = Message)))]
 async fn reset(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<Json<Message>> {
     discard(body).await?;
     let kept = app.herder.change_offsets(&name, OffsetChange::Reset).await?;

@@ -1,8 +1,9 @@
 //! `/connector-plugins`: what can be named in a config, its keys, and validation.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, put};
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use super::body::JsonBody;
@@ -11,14 +12,12 @@ use super::query::{Params, flag};
 use crate::model::{ConfigInfos, ConfigKeyInfo, PluginInfo, RawConfig};
 use crate::registry::PluginKind;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/connector-plugins", get(list))
-        .route("/connector-plugins/{plugin}/config", get(keys))
-        .route("/connector-plugins/{plugin}/config/validate", put(validate))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(keys)).routes(routes!(validate))
 }
 
 /// Every class name that may be used, those of other vendors' connectors too.
+#[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description = "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
 async fn list(State(app): State<App>, params: Params) -> Json<Vec<PluginInfo>> {
     let connectors = [PluginKind::Sink, PluginKind::Source];
     let others =
@@ -39,10 +38,14 @@ async fn list(State(app): State<App>, params: Params) -> Json<Vec<PluginInfo>> {
     Json(infos)
 }
 
+/// The keys of a plug-in of any kind.
+#[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", responses((status = 200, body = Vec<ConfigKeyInfo>)))]
 async fn keys(State(app): State<App>, Path(plugin): Path<String>) -> ApiResult<Json<Vec<ConfigKeyInfo>>> {
     app.validator.plugin_keys(&plugin).map(Json).ok_or_else(|| ApiError::unknown_plugin(&plugin))
 }
 
+/// Validates a config and looks at its database; creates nothing.
+#[utoipa::path(put, path = "/connector-plugins/{plugin}/config/validate", tag = "plug-ins", request_body = RawConfig, responses((status = 200, description = "also when it has errors", body = ConfigInfos)))]
 async fn validate(
     State(app): State<App>,
     Path(plugin): Path<String>,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use super::error::ApiResult;
@@ -18,10 +19,12 @@ const API_VERSION: &str = "4.1.1";
 /// How long `/health` waits for the herder, as in Kafka Connect.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/", get(server_info)).route("/health", get(health))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(server_info)).routes(routes!(health))
 }
 
+/// Tells which API is spoken, and to which Kafka cluster.
+#[utoipa::path(get, path = "/", tag = "worker", responses((status = 200, body = ServerInfo)))]
 async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
     let info = app.herder.info().await?;
     Ok(Json(ServerInfo {
@@ -32,6 +35,8 @@ async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
     }))
 }
 
+/// Tells whether the worker takes requests (KIP-1017).
+#[utoipa::path(get, path = "/health", tag = "worker", responses((status = 200, body = Health), (status = 500, body = Health), (status = 503, body = Health)))]
 async fn health(State(app): State<App>) -> Response {
     let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.info()).await {
         Ok(Ok(info)) if info.kafka_cluster_id.is_none() => (

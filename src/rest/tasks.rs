@@ -1,10 +1,11 @@
 //! `/connectors/{c}/tasks`: configs, states, restart of one.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
@@ -12,11 +13,8 @@ use super::{App, view};
 use crate::herder::Refusal;
 use crate::model::{TaskInfo, TaskStatus};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/connectors/{connector}/tasks", get(list))
-        .route("/connectors/{connector}/tasks/{task}/status", get(status))
-        .route("/connectors/{connector}/tasks/{task}/restart", post(restart))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(status)).routes(routes!(restart))
 }
 
 /// A path with a task number that is none leads nowhere.
@@ -24,10 +22,14 @@ fn number(text: &str) -> ApiResult<i64> {
     text.parse::<i32>().map(i64::from).map_err(|_| ApiError::http(StatusCode::NOT_FOUND))
 }
 
+/// The tasks of a connector and their configs.
+#[utoipa::path(get, path = "/connectors/{connector}/tasks", tag = "tasks", responses((status = 200, body = Vec<TaskInfo>)))]
 async fn list(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Vec<TaskInfo>>> {
     Ok(Json(view::tasks(&app.herder.get(&name).await?)))
 }
 
+/// The state of one task.
+#[utoipa::path(get, path = "/connectors/{connector}/tasks/{task}/status", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 200, body = TaskStatus)))]
 async fn status(State(app): State<App>, Path((name, task)): Path<(String, String)>) -> ApiResult<Json<TaskStatus>> {
     let task = number(&task)?;
     let view = match app.herder.get(&name).await {
@@ -38,6 +40,8 @@ async fn status(State(app): State<App>, Path((name, task)): Path<(String, String
     found.map(Json).ok_or_else(|| ApiError::no_task_status(&name, task))
 }
 
+/// Restarts one task.
+#[utoipa::path(post, path = "/connectors/{connector}/tasks/{task}/restart", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 204)))]
 async fn restart(
     State(app): State<App>,
     Path((name, task)): Path<(String, String)>,

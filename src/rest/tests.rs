@@ -72,6 +72,11 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
     }
 }
 
+fn document() -> String {
+    let (_, document) = super::openapi::describe(super::api());
+    document.to_pretty_json().unwrap() + "\n"
+}
+
 async fn call(
     app: &axum::Router,
     method: &str,
@@ -197,4 +202,29 @@ async fn a_config_is_refused_with_every_error_at_once() {
     let text =
         "Failed to find any class that implements Connector and which name matches no.Such, available connectors are: ";
     assert!(answer["message"].as_str().unwrap().starts_with(text), "{answer}");
+}
+
+#[tokio::test]
+async fn every_route_is_in_the_document_that_is_checked_in() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let document = document();
+    if std::env::var_os("ROWFERRY_WRITE_DOCS").is_some() {
+        std::fs::write(path, &document).unwrap();
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(kept, document, "docs/openapi.json is old: run ROWFERRY_WRITE_DOCS=1 cargo test");
+    let (status, served) = call(&app(), "GET", "/openapi.json", &[], "").await;
+    assert_eq!((status, served), (StatusCode::OK, serde_json::from_str(&document).unwrap()));
+}
+
+#[tokio::test]
+async fn the_page_about_the_api_needs_no_network() {
+    let app = app();
+    for (path, kind) in [("/docs", "text/html"), ("/docs/docs.js", "text/javascript"), ("/docs/docs.css", "text/css")] {
+        let request = Request::builder().uri(path).header("accept", "text/html").body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert!(response.headers()[header::CONTENT_TYPE].to_str().unwrap().starts_with(kind));
+        let text = String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap();
+        assert!(!text.contains("://"), "{path} loads something from elsewhere");
+    }
 }

@@ -2,28 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, put};
-use axum::{Json, Router};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
 use super::body::discard;
 use super::error::ApiResult;
 use crate::model::ActiveTopics;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/connectors/{connector}/topics", get(read))
-        .route("/connectors/{connector}/topics/reset", put(reset))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read)).routes(routes!(reset))
 }
 
+/// The topics that a connector has used since the last reset (KIP-558).
+#[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "topics", responses((status = 200, body = BTreeMap<String, ActiveTopics>)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<BTreeMap<String, ActiveTopics>>> {
     let topics = app.herder.topics(&name).await?;
     Ok(Json(BTreeMap::from([(name, ActiveTopics { topics })])))
 }
 
+/// Forgets which topics a connector has used.
+#[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "topics", responses((status = 202)))]
 async fn reset(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
     discard(body).await?;
     app.herder.reset_topics(&name).await?;
