@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connector_api::{Error, Kind, Result};
@@ -12,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, SqlSafeStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, PgConnection, Row, SqlSafeStr};
 
 use super::statement::{Cell, Column, Query, Statement, numbered};
 
@@ -28,8 +29,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
-    MySql(MySqlPool),
-    Postgres(PgPool),
+    /// The lock says that this worker alone uses the store; it ends with its connection.
+    MySql(MySqlPool, Arc<Mutex<Option<MySqlConnection>>>),
+    /// The same.
+    Postgres(PgPool, Arc<Mutex<Option<PgConnection>>>),
 }
 
 /// Runs a transaction of statements; a macro, since sqlx's three databases share no object-safe type.
@@ -82,25 +85,25 @@ impl Pool {
             "sqlite" => Self::open_sqlite(url).await,
             "mysql" | "mariadb" => {
                 let options = MySqlConnectOptions::from_str(url).map_err(bad_url)?;
-                probe(&options).await?;
+                let lock = lock_mysql(&options).await?;
                 let pool = MySqlPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
                 let pool = pool.connect_with(options).await.map_err(failed)?;
                 migrator(&[include_str!("../../migrations/mysql/0001_connectors.sql")])
                     .run(&pool)
                     .await
                     .map_err(unmigrated)?;
-                Ok(Self::MySql(pool))
+                Ok(Self::MySql(pool, Arc::new(Mutex::new(Some(lock)))))
             }
             "postgres" | "postgresql" => {
                 let options = PgConnectOptions::from_str(url).map_err(bad_url)?;
-                probe(&options).await?;
+                let lock = lock_postgres(&options).await?;
                 let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
                 let pool = pool.connect_with(options).await.map_err(failed)?;
                 migrator(&[include_str!("../../migrations/postgres/0001_connectors.sql")])
                     .run(&pool)
                     .await
                     .map_err(unmigrated)?;
-                Ok(Self::Postgres(pool))
+                Ok(Self::Postgres(pool, Arc::new(Mutex::new(Some(lock)))))
             }
             _ => Err(bad_url("it names no known database")),
         }
@@ -133,32 +136,71 @@ impl Pool {
     pub(super) async fn execute(&self, statements: Vec<Statement>) -> Result<()> {
         match self {
             Self::Sqlite(pool) => execute!(pool, statements, SqlSafeStr::into_sql_str),
-            Self::MySql(pool) => execute!(pool, statements, SqlSafeStr::into_sql_str),
-            Self::Postgres(pool) => execute!(pool, statements, |sql| AssertSqlSafe(numbered(sql))),
+            Self::MySql(pool, _) => execute!(pool, statements, SqlSafeStr::into_sql_str),
+            Self::Postgres(pool, _) => execute!(pool, statements, |sql| AssertSqlSafe(numbered(sql))),
         }
     }
 
     pub(super) async fn rows(&self, query: &'static Query, args: Vec<Cell>) -> Result<Vec<Vec<Cell>>> {
         match self {
             Self::Sqlite(pool) => rows!(pool, query, args, SqlSafeStr::into_sql_str),
-            Self::MySql(pool) => rows!(pool, query, args, SqlSafeStr::into_sql_str),
-            Self::Postgres(pool) => rows!(pool, query, args, |sql| AssertSqlSafe(numbered(sql))),
+            Self::MySql(pool, _) => rows!(pool, query, args, SqlSafeStr::into_sql_str),
+            Self::Postgres(pool, _) => rows!(pool, query, args, |sql| AssertSqlSafe(numbered(sql))),
         }
     }
 
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
-            Self::MySql(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
+            Self::MySql(pool, lock) => {
+                pool.close().await;
+                unlock(lock).await;
+            }
+            Self::Postgres(pool, lock) => {
+                pool.close().await;
+                unlock(lock).await;
+            }
         }
     }
 }
 
-/// One connection on its own: a pool would try for a long time and then not say why it failed.
-async fn probe<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<()> {
-    let connection = options.connect().await.map_err(failed)?;
-    connection.close().await.map_err(failed)
+/// Ends the connection that holds the lock. If that fails, the server notices by itself when the process has ended.
+async fn unlock<C: Connection>(lock: &Mutex<Option<C>>) {
+    let connection = lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(connection) = connection {
+        drop(connection.close().await);
+    }
+}
+
+/// Takes the lock of this store, waiting a little for a worker that is just ending. A connection of its own also says
+/// at once why the database cannot be reached, where a pool would try on and on.
+async fn lock_mysql(options: &MySqlConnectOptions) -> Result<MySqlConnection> {
+    let mut connection = options.connect().await.map_err(failed)?;
+    // The server would close a connection that is idle for 8 hours; this is its longest limit, a year.
+    sqlx::query("SET SESSION wait_timeout = 31536000").execute(&mut connection).await.map_err(failed)?;
+    let locked: Option<i64> = sqlx::query_scalar("SELECT GET_LOCK(CONCAT('rowferry.', MD5(DATABASE())), ?)")
+        .bind(BUSY_TIMEOUT.as_secs())
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    if locked == Some(1) { Ok(connection) } else { Err(in_use()) }
+}
+
+/// The same. Advisory locks of PostgreSQL belong to a database; the number is ours.
+async fn lock_postgres(options: &PgConnectOptions) -> Result<PgConnection> {
+    let mut connection = options.connect().await.map_err(failed)?;
+    for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
+        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock(8247736527421)");
+        if query.fetch_one(&mut connection).await.map_err(failed)? {
+            return Ok(connection);
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    Err(in_use())
+}
+
+fn in_use() -> Error {
+    Error::retry("the metadata store is in use by another worker: end it, or give this one a store of its own (--data-dir)")
 }
 
 /// The scripts in their order; the first has number 1.
@@ -206,9 +248,7 @@ fn failed(error: sqlx::Error) -> Error {
     if let sqlx::Error::Database(cause) = &error {
         let locked = matches!(cause.code().as_deref(), Some("5" | "261" | "517"));
         if locked {
-            return Error::retry(
-                "the metadata store is in use by another worker: end it, or give this one its own --data-dir",
-            );
+            return in_use();
         }
     }
     let kind = match &error {

@@ -6,6 +6,7 @@ mod golden;
 mod servers;
 mod sink;
 mod speed;
+mod store;
 mod tidy;
 mod worker;
 
