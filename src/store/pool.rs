@@ -200,7 +200,9 @@ async fn lock_postgres(options: &PgConnectOptions) -> Result<PgConnection> {
 }
 
 fn in_use() -> Error {
-    Error::retry("the metadata store is in use by another worker: end it, or give this one a store of its own (--data-dir)")
+    Error::retry(
+        "the metadata store is in use by another worker: end it, or give this one a store of its own (--data-dir)",
+    )
 }
 
 /// The scripts in their order; the first has number 1.

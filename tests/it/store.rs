@@ -23,7 +23,11 @@ async fn keeps_what_it_is_given(store: &Store) {
     let writes = [
         Write::SetTasks { name: Arc::clone(&name), tasks: vec![first.clone(), second.clone()] },
         Write::SetStatus { name: Arc::clone(&name), task: None, status: status(State::Running, None) },
-        Write::SetStatus { name: Arc::clone(&name), task: Some(1), status: status(State::Failed, Some("why \u{1F600}")) },
+        Write::SetStatus {
+            name: Arc::clone(&name),
+            task: Some(1),
+            status: status(State::Failed, Some("why \u{1F600}")),
+        },
         Write::AddTopic { name: Arc::clone(&name), topic: Arc::from("t") },
         Write::AddTopic { name: Arc::clone(&name), topic: Arc::from("t") },
         Write::SetTarget { name: Arc::clone(&name), target: Target::Started },
