@@ -1,15 +1,22 @@
 //! The command line: one file per command. Exit codes are sysexits', so that init systems can tell a wrong setting
 //! (never restart) from a busy address (try again).
 
+mod change;
+mod client;
+mod file;
+mod print;
 mod serve;
+mod show;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connector_api::{Error, Kind};
+use connector_api::{Error, Kind, Result};
 
 use crate::registry::Registry;
 
+/// The worker refused a request, or a connector has failed.
+const REFUSED: u8 = 1;
 /// Wrong use of the command line (EX_USAGE).
 const USAGE: u8 = 64;
 /// Something needed is out of reach or in use (EX_UNAVAILABLE).
@@ -26,7 +33,7 @@ const CONFIG: u8 = 78;
     name = "rowferry",
     version,
     about = "Kafka Connect-style runtime for JDBC connectors: database tables to Kafka topics and back",
-    after_help = "Exit codes: 0 done, 64 wrong use, 69 something is out of reach or in use, 70 a bug, 77 access denied, \
+    after_help = "Exit codes: 0 done, 1 refused by the worker or failed, 64 wrong use, 69 something is out of reach or in use, 70 a bug, 77 access denied, \
                   78 a wrong setting.",
     arg_required_else_help = true
 )]
@@ -43,6 +50,69 @@ enum Command {
     Dev(serve::Dev),
     /// Print the version
     Version,
+    #[command(flatten)]
+    Remote(Remote),
+}
+
+/// Verbs that ask a running worker.
+#[derive(Subcommand)]
+enum Remote {
+    /// List connectors with their states, plug-ins or log levels
+    Get(Asking<show::Get>),
+    /// Show everything about a connector
+    Describe(Asking<show::One>),
+    /// Show the states of a connector and its tasks; exit code 1 if one has failed
+    Status(Asking<show::One>),
+    /// Make connectors what files say, new or not
+    Apply(Asking<change::Files>),
+    /// Create connectors from files
+    Create(Asking<change::Files>),
+    /// Delete connectors; their offsets stay
+    Delete(Asking<change::Names>),
+    /// Pause connectors: their tasks stay, idle
+    Pause(Asking<change::Names>),
+    /// Resume connectors
+    Resume(Asking<change::Names>),
+    /// Stop connectors: their tasks end
+    Stop(Asking<change::Names>),
+    /// Restart connectors or tasks
+    Restart(Asking<change::Restart>),
+    /// Show the configs a connector has had
+    History(Asking<show::One>),
+    /// Go back to an earlier config
+    Restore(Asking<change::Restore>),
+}
+
+/// A verb with the worker that it asks.
+#[derive(clap::Args)]
+struct Asking<T: clap::Args> {
+    #[command(flatten)]
+    verb: T,
+    #[command(flatten)]
+    server: client::Server,
+}
+
+impl Remote {
+    fn run(self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
+        runtime.block_on(async {
+            match self {
+                Self::Get(Asking { verb, server }) => verb.run(&server.client()?).await,
+                Self::Describe(Asking { verb, server }) => verb.describe(&server.client()?).await,
+                Self::Status(Asking { verb, server }) => verb.status(&server.client()?).await,
+                Self::History(Asking { verb, server }) => verb.history(&server.client()?).await,
+                Self::Apply(Asking { verb, server }) => verb.apply(&server.client()?).await,
+                Self::Create(Asking { verb, server }) => verb.create(&server.client()?).await,
+                Self::Delete(Asking { verb, server }) => verb.delete(&server.client()?).await,
+                Self::Pause(Asking { verb, server }) => verb.change(&server.client()?, "pause", "paused").await,
+                Self::Resume(Asking { verb, server }) => verb.change(&server.client()?, "resume", "resumed").await,
+                Self::Stop(Asking { verb, server }) => verb.change(&server.client()?, "stop", "stopped").await,
+                Self::Restart(Asking { verb, server }) => verb.run(&server.client()?).await,
+                Self::Restore(Asking { verb, server }) => verb.run(&server.client()?).await,
+            }
+        })
+    }
 }
 
 /// Runs the command line of this process over what `registry` holds, and gives its exit code.
@@ -63,6 +133,7 @@ pub fn main(registry: Registry) -> ExitCode {
             println!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
+        Command::Remote(remote) => remote.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +146,8 @@ pub fn main(registry: Registry) -> ExitCode {
 
 fn code_of(error: &Error) -> u8 {
     match error.kind() {
-        Kind::Config | Kind::Record => CONFIG,
+        Kind::Config => CONFIG,
+        Kind::Record => REFUSED,
         Kind::Denied => DENIED,
         Kind::Retry | Kind::Fenced => UNAVAILABLE,
         Kind::Fatal => SOFTWARE,

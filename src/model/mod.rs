@@ -5,6 +5,7 @@
 mod connector;
 mod history;
 mod offset;
+mod path;
 mod plugin;
 mod status;
 mod worker;
@@ -12,6 +13,7 @@ mod worker;
 pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, TaskInfo, TaskName};
 pub use history::{ConfigChange, ConfigVersion};
 pub use offset::{ConnectorOffsets, OffsetEntry};
+pub use path::path_segment;
 pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, PluginInfo};
 pub use status::{ConnectorStatus, Expanded, PartStatus, TaskStatus};
 pub use worker::{ErrorBody, Health, LoggerLevel, Message, ServerInfo};

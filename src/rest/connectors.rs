@@ -14,7 +14,7 @@ use super::error::{ApiError, ApiResult};
 use super::query::Params;
 use super::{App, view};
 use crate::herder::{Refusal, Target};
-use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded};
+use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded, path_segment};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, delete)).routes(routes!(status))
@@ -76,22 +76,6 @@ pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Respo
         answer.headers_mut().insert(header::LOCATION, location);
     }
     answer
-}
-
-/// A name as a path segment, escaped as RFC 3986 asks (`pchar` stays).
-fn path_segment(name: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
-            _ if b"-._~!$&'()*+,;=:@".contains(&byte) => out.push(char::from(byte)),
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
 }
 
 /// One connector.

@@ -6,7 +6,7 @@
 mod keys;
 mod layers;
 mod listener;
-mod properties;
+pub mod properties;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

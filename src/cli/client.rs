@@ -1,0 +1,161 @@
+//! A small HTTP client for a worker's REST API: one connection per request, JSON both ways.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use connector_api::{Error, Kind, Result};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use crate::model::ErrorBody;
+
+/// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
+const TIME_LIMIT: Duration = Duration::from_secs(100);
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How a worker is reached.
+#[derive(clap::Args, Debug)]
+pub struct Server {
+    /// Address of the worker
+    #[arg(long, env = "ROWFERRY_SERVER", default_value = "http://127.0.0.1:8083", value_name = "URL", global = true)]
+    server: String,
+    /// Bearer token, where the worker asks for one
+    #[arg(long, env = "ROWFERRY_TOKEN", value_name = "TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
+    /// User and password, where the worker asks for them
+    #[arg(long, env = "ROWFERRY_USER", value_name = "USER:PASSWORD", hide_env_values = true, global = true)]
+    user: Option<String>,
+}
+
+/// A worker.
+pub struct Client {
+    /// `host:port`.
+    authority: String,
+    authorization: Option<String>,
+}
+
+/// What the worker answered: below 400, or an error that says what.
+pub struct Answer(Bytes);
+
+impl Answer {
+    /// The body. Errors: `Fatal` when it is not what Kafka Connect would send.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        let bad = |error: serde_json::Error| Error::fatal("the answer is not Kafka Connect's: is it a worker?").caused_by(error);
+        serde_json::from_slice(&self.0).map_err(bad)
+    }
+}
+
+impl Server {
+    /// Errors: `Config` for an address that is none.
+    pub fn client(&self) -> Result<Client> {
+        let address = self.server.trim_end_matches('/');
+        let bad = |why: &str| Error::config(format!("--server {address} {why}: write http://HOST:PORT"));
+        let authority = match address.split_once("://") {
+            Some(("http", authority)) => authority,
+            Some(_) => return Err(bad("is not reached over http")),
+            None => address,
+        };
+        if authority.is_empty() || authority.contains('/') {
+            return Err(bad("is no address of a worker"));
+        }
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let authority = if has_port { authority.to_owned() } else { format!("{authority}:8083") };
+        let authorization = match (&self.token, &self.user) {
+            (Some(token), _) => Some(format!("Bearer {token}")),
+            (None, Some(user)) => Some(format!("Basic {}", STANDARD.encode(user))),
+            (None, None) => None,
+        };
+        Ok(Client { authority, authorization })
+    }
+}
+
+impl Client {
+    /// Sends a request.
+    /// Errors: `Retry` when the worker is out of reach, `Denied` for 401 and 403, `Record` for any other refusal.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+        let exchange = tokio::time::timeout(TIME_LIMIT, self.exchange(method, path, body));
+        let (status, bytes) = exchange.await.map_err(|_| {
+            Error::retry(format!("the worker at {} has not answered within {} s", self.authority, TIME_LIMIT.as_secs()))
+        })??;
+        if status.is_success() {
+            return Ok(Answer(bytes));
+        }
+        let said = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.message);
+        let message = said.unwrap_or_else(|_| format!("the worker answered {status}"));
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
+            _ => Kind::Record,
+        };
+        Err(Error::new(kind, message))
+    }
+
+    /// `GET` of something.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.send(Method::GET, path, None).await?.json()
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
+        let out_of_reach = |why: String| {
+            let text = format!("the worker at {} cannot be reached: {why}; is it running? --server names another", self.authority);
+            Error::retry(text)
+        };
+        let connecting = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.authority)).await;
+        let stream = match connecting {
+            Ok(connected) => connected.map_err(|error| out_of_reach(error.to_string()))?,
+            Err(_) => return Err(out_of_reach(format!("no connection within {} s", CONNECT_LIMIT.as_secs()))),
+        };
+        let broken = |error: hyper::Error| out_of_reach(error.to_string());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let driver = tokio::spawn(connection);
+        let response = sender.send_request(self.request(method, path, body)?).await.map_err(broken)?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        driver.abort();
+        Ok((status, bytes))
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(HOST, &self.authority).header(ACCEPT, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        request.body(Full::new(bytes)).map_err(|error| Error::config(format!("{path} cannot be asked for: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Server;
+
+    fn authority(server: &str) -> Option<String> {
+        let server = Server { server: server.to_owned(), token: None, user: None };
+        server.client().ok().map(|client| client.authority)
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (given, want) in [
+            ("http://127.0.0.1:8083", Some("127.0.0.1:8083")),
+            ("http://connect:80/", Some("connect:80")),
+            ("connect", Some("connect:8083")),
+            ("[::1]:8083", Some("[::1]:8083")),
+            ("ftp://x", None),
+            ("http://", None),
+            ("http://host/path", None),
+        ] {
+            assert_eq!(authority(given).as_deref(), want, "{given}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Connector files: what Kafka Connect's tools take. `{"name","config"}` as POST takes it, a flat JSON object, a JSON
+//! list of either, or Java properties; `-` is standard input.
+
+use std::io::Read;
+use std::path::Path;
+
+use connector_api::{Error, Result};
+use serde_json::{Map, Value};
+
+use crate::settings::properties;
+
+/// A connector that a file describes.
+#[derive(Debug, PartialEq)]
+pub struct Described {
+    /// Its name.
+    pub name: String,
+    /// Its config.
+    pub config: Map<String, Value>,
+    /// `initial_state`, if given.
+    pub initial_state: Option<Value>,
+}
+
+/// Reads the connectors of a file. Errors: `Config`, with the file's name.
+pub fn read(path: &Path) -> Result<Vec<Described>> {
+    let shown = path.display();
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.map_err(|error| Error::config(format!("cannot read {shown}: {error}")))?;
+    parse(&text).map_err(|why| Error::config(format!("{shown}: {why}")))
+}
+
+fn parse(text: &str) -> Result<Vec<Described>, String> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        let pairs = properties::parse(text).map_err(|(line, why)| format!("line {line}: {why}"))?;
+        let config = pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+        return Ok(vec![described(config)?]);
+    }
+    match serde_json::from_str(text).map_err(|error| error.to_string())? {
+        Value::Array(items) => items.into_iter().map(|item| described(object(item)?)).collect(),
+        other => Ok(vec![described(object(other)?)?]),
+    }
+}
+
+fn object(value: Value) -> Result<Map<String, Value>, String> {
+    match value {
+        Value::Object(object) => Ok(object),
+        other => Err(format!("a connector is a JSON object, not {other}")),
+    }
+}
+
+fn described(mut object: Map<String, Value>) -> Result<Described, String> {
+    let initial_state = object.remove("initial_state");
+    let (name, config) = match object.remove("config") {
+        Some(Value::Object(config)) => (object.remove("name").or_else(|| config.get("name").cloned()), config),
+        Some(_) => return Err("the member \"config\" is no object".to_owned()),
+        None => (object.get("name").cloned(), object),
+    };
+    match name {
+        Some(Value::String(name)) => Ok(Described { name, config, initial_state }),
+        _ => Err("the connector has no \"name\"".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn every_form_that_kafka_connect_takes_is_read() {
+        for text in [
+            r#"{"name":"n","config":{"a":"1"}}"#,
+            r#"{"config":{"a":"1","name":"n"}}"#,
+            r#"[{"name":"n","a":"1"}]"#,
+            "name=n\na: 1\n",
+        ] {
+            let read = parse(text).unwrap();
+            assert_eq!((read.len(), read[0].name.as_str()), (1, "n"), "{text}");
+            assert_eq!(read[0].config["a"], "1", "{text}");
+        }
+        for bad in ["{", "[1]", r#"{"config":{}}"#, r#"{"name":"n","config":1}"#, "a=1"] {
+            parse(bad).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Verbs that only look: get, describe, status, history.
+
+use clap::{Args, ValueEnum};
+use connector_api::{Error, Result};
+use serde_json::Value;
+
+use super::client::Client;
+use super::print::table;
+use crate::model::{ActiveTopics, ConnectorInfo, ConnectorOffsets, ConnectorStatus, ConfigVersion, Expanded, PluginInfo};
+use crate::model::{LoggerLevel, path_segment};
+
+/// What `get` lists.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Noun {
+    /// Connectors with their states
+    #[default]
+    Connectors,
+    /// Connectors, converters and transforms that can be named in a config
+    Plugins,
+    /// Log levels
+    Loggers,
+}
+
+/// `rowferry get`.
+#[derive(Args, Debug)]
+pub struct Get {
+    /// What to list
+    #[arg(value_enum, default_value_t)]
+    what: Noun,
+    /// Print the worker's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `rowferry describe`, `rowferry status`, `rowferry history`.
+#[derive(Args, Debug)]
+pub struct One {
+    /// Name of the connector
+    name: String,
+    /// Print the worker's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Get {
+    /// Lists. Errors: as [`Client::send`].
+    pub async fn run(&self, client: &Client) -> Result<()> {
+        let path = match self.what {
+            Noun::Connectors => "/connectors?expand=status&expand=info",
+            Noun::Plugins => "/connector-plugins?connectorsOnly=false",
+            Noun::Loggers => "/admin/loggers",
+        };
+        if self.json {
+            return print_json(client, path).await;
+        }
+        match self.what {
+            Noun::Connectors => print!("{}", connectors(&client.get(path).await?)),
+            Noun::Plugins => {
+                let plugins: Vec<PluginInfo> = client.get(path).await?;
+                let row = |p: &PluginInfo| vec![p.kind.clone(), p.version.clone(), p.class.clone()];
+                print!("{}", table(&["TYPE", "VERSION", "CLASS"], &plugins.iter().map(row).collect::<Vec<_>>()));
+            }
+            Noun::Loggers => {
+                let levels: std::collections::BTreeMap<String, LoggerLevel> = client.get(path).await?;
+                let rows: Vec<_> = levels.into_iter().map(|(name, level)| vec![level.level, name]).collect();
+                print!("{}", table(&["LEVEL", "LOGGER"], &rows));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl One {
+    /// Everything about a connector. Errors: as [`Client::send`].
+    pub async fn describe(&self, client: &Client) -> Result<()> {
+        let path = format!("/connectors/{}", path_segment(&self.name));
+        let info: ConnectorInfo = client.get(&path).await?;
+        if self.json {
+            return print_json(client, &path).await;
+        }
+        println!("{} ({})", info.name, info.kind);
+        let status: Result<ConnectorStatus> = client.get(&format!("{path}/status")).await;
+        match &status {
+            Ok(status) => print!("{}", states(status)),
+            Err(error) => println!("{error}"),
+        }
+        println!("\nconfig");
+        let shown = |key: &str, value: &str| if crate::settings::is_secret(key) { "********".to_owned() } else { value.to_owned() };
+        info.config.iter().for_each(|(key, value)| println!("  {key} = {}", shown(key, value)));
+        let topics: std::collections::BTreeMap<String, ActiveTopics> = client.get(&format!("{path}/topics")).await?;
+        let topics: Vec<String> = topics.into_values().flat_map(|t| t.topics).collect();
+        println!("\ntopics\n  {}", if topics.is_empty() { "none used yet".to_owned() } else { topics.join("\n  ") });
+        println!("\noffsets");
+        match client.get::<ConnectorOffsets>(&format!("{path}/offsets")).await {
+            Ok(offsets) => {
+                for entry in offsets.offsets.unwrap_or_default() {
+                    println!("  {} -> {}", member(entry.partition), member(entry.offset));
+                }
+            }
+            Err(error) => println!("  {error}"),
+        }
+        Ok(())
+    }
+
+    /// States of a connector and its tasks. Errors: as [`Client::send`]; `Record` when some part has failed, so that
+    /// scripts can tell.
+    pub async fn status(&self, client: &Client) -> Result<()> {
+        let path = format!("/connectors/{}/status", path_segment(&self.name));
+        let status: ConnectorStatus = client.get(&path).await?;
+        if self.json {
+            print_json(client, &path).await?;
+        } else {
+            print!("{}", states(&status));
+        }
+        let failed = status.connector.state == "FAILED" || status.tasks.iter().any(|t| t.status.state == "FAILED");
+        if failed { Err(Error::record(format!("{} has failed", self.name))) } else { Ok(()) }
+    }
+
+    /// The configs a connector has had. Errors: as [`Client::send`].
+    pub async fn history(&self, client: &Client) -> Result<()> {
+        let path = format!("/v1/connectors/{}/history", path_segment(&self.name));
+        if self.json {
+            return print_json(client, &path).await;
+        }
+        let versions: Vec<ConfigVersion> = client.get(&path).await?;
+        for version in versions {
+            let what = if version.deleted { "  deleted" } else { "" };
+            println!("version {}  {} ms since 1970{what}", version.version, version.created);
+            for change in version.changes {
+                match (change.from, change.to) {
+                    (Some(from), Some(to)) => println!("  ~ {} = {from} -> {to}", change.key),
+                    (Some(from), None) => println!("  - {} = {from}", change.key),
+                    (None, to) => println!("  + {} = {}", change.key, to.unwrap_or_default()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A partition or offset as JSON.
+fn member(object: Option<serde_json::Map<String, Value>>) -> String {
+    object.map_or("none".to_owned(), |object| Value::Object(object).to_string())
+}
+
+async fn print_json(client: &Client, path: &str) -> Result<()> {
+    let value: Value = client.get(path).await?;
+    println!("{value:#}");
+    Ok(())
+}
+
+fn connectors(all: &std::collections::BTreeMap<String, Expanded>) -> String {
+    let row = |(name, expanded): (&String, &Expanded)| {
+        let status = expanded.status.as_ref();
+        let tasks = status.map(|s| s.tasks.as_slice()).unwrap_or_default();
+        let running = tasks.iter().filter(|t| t.status.state == "RUNNING").count();
+        let first_line = |trace: &Option<String>| trace.as_deref().and_then(|t| t.lines().next()).map(str::to_owned);
+        let traces = status.iter().map(|s| &s.connector.trace).chain(tasks.iter().map(|t| &t.status.trace));
+        vec![
+            name.clone(),
+            expanded.info.as_ref().map(|info| info.kind.clone()).unwrap_or_default(),
+            status.map(|s| s.connector.state.clone()).unwrap_or_default(),
+            format!("{running}/{}", tasks.len()),
+            traces.filter_map(first_line).next().unwrap_or_default(),
+        ]
+    };
+    table(&["NAME", "TYPE", "STATE", "TASKS", "ERROR"], &all.iter().map(row).collect::<Vec<_>>())
+}
+
+fn states(status: &ConnectorStatus) -> String {
+    let tasks = status.tasks.iter().map(|task| (format!("task {}", task.id), &task.status));
+    let parts = std::iter::once(("connector".to_owned(), &status.connector)).chain(tasks);
+    let mut out = String::new();
+    for (what, part) in parts {
+        out.push_str(&format!("  {what:10} {:10} {}\n", part.state, part.worker_id));
+        for line in part.trace.iter().flat_map(|trace| trace.lines()) {
+            out.push_str(&format!("             {line}\n"));
+        }
+    }
+    out
+}
