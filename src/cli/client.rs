@@ -47,7 +47,9 @@ pub struct Answer(Bytes);
 impl Answer {
     /// The body. Errors: `Fatal` when it is not what Kafka Connect would send.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        let bad = |error: serde_json::Error| Error::fatal("the answer is not Kafka Connect's: is it a worker?").caused_by(error);
+        let bad = |error: serde_json::Error| {
+            Error::fatal("the answer is not Kafka Connect's: is it a worker?").caused_by(error)
+        };
         serde_json::from_slice(&self.0).map_err(bad)
     }
 }
@@ -103,7 +105,10 @@ impl Client {
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
         let out_of_reach = |why: String| {
-            let text = format!("the worker at {} cannot be reached: {why}; is it running? --server names another", self.authority);
+            let text = format!(
+                "the worker at {} cannot be reached: {why}; is it running? --server names another",
+                self.authority
+            );
             Error::retry(text)
         };
         let connecting = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&self.authority)).await;
@@ -112,7 +117,8 @@ impl Client {
             Err(_) => return Err(out_of_reach(format!("no connection within {} s", CONNECT_LIMIT.as_secs()))),
         };
         let broken = |error: hyper::Error| out_of_reach(error.to_string());
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let driver = tokio::spawn(connection);
         let response = sender.send_request(self.request(method, path, body)?).await.map_err(broken)?;
         let status = response.status();

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::print::table;
-use crate::model::{ActiveTopics, ConnectorInfo, ConnectorOffsets, ConnectorStatus, ConfigVersion, Expanded, PluginInfo};
+use crate::model::{
+    ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded, PluginInfo,
+};
 use crate::model::{LoggerLevel, path_segment};
 
 /// What `get` lists.
@@ -85,7 +87,9 @@ impl One {
             Err(error) => println!("{error}"),
         }
         println!("\nconfig");
-        let shown = |key: &str, value: &str| if crate::settings::is_secret(key) { "********".to_owned() } else { value.to_owned() };
+        let shown = |key: &str, value: &str| {
+            if crate::settings::is_secret(key) { "********".to_owned() } else { value.to_owned() }
+        };
         info.config.iter().for_each(|(key, value)| println!("  {key} = {}", shown(key, value)));
         let topics: std::collections::BTreeMap<String, ActiveTopics> = client.get(&format!("{path}/topics")).await?;
         let topics: Vec<String> = topics.into_values().flat_map(|t| t.topics).collect();

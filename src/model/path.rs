@@ -15,4 +15,3 @@ pub fn path_segment(name: &str) -> String {
     }
     out
 }
-
