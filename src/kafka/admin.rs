@@ -130,6 +130,9 @@ pub(super) fn partitions<C: ClientContext>(client: &Client<C>, brokers: &str, to
     let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(|e| error::of(what(), e))?;
     let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
     match found.error().filter(|e| *e != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).map(Code::from) {
+        None if found.partitions().iter().any(|partition| partition.leader() < 0) => {
+            Err(error::of_code(what(), Code::LeaderNotAvailable))
+        }
         None => Ok(i32::try_from(found.partitions().len()).ok().filter(|n| *n > 0)),
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Ok(None),
         Some(code) => Err(error::of_code(what(), code)),

@@ -6,24 +6,29 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Result};
+use connector_api::{Error, Kind, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::PATIENCE;
-use super::{Settings, error};
+use super::{Settings, admin, error};
 
 /// What a table holds.
 pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Reads the whole topic: the last value of each key that `keep` wants, tombstones left out. Blocks.
-/// Errors: `Retry` when the broker is out of reach or it takes longer than `within`.
-pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[u8]) -> bool) -> Result<Table> {
+/// Reads the whole topic: the last value of each key that `keep` wants, tombstones left out. `None`: there is no such
+/// topic. Blocks. Errors: `Retry` when the broker is out of reach or it takes longer than `within`.
+pub fn read(
+    settings: &Settings,
+    topic: &str,
+    within: Duration,
+    keep: impl Fn(&[u8]) -> bool,
+) -> Result<Option<Table>> {
     let reader = Reader::open(settings, topic, Instant::now() + within)?;
     let mut table = Table::new();
-    let mut waiting = reader.ends()?;
+    let Some(mut waiting) = reader.ends()? else { return Ok(None) };
     while !waiting.is_empty() {
         let (ready, open): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
@@ -34,7 +39,7 @@ pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[
         }
         waiting = open;
     }
-    Ok(table)
+    Ok(Some(table))
 }
 
 /// Where a partition ended when reading began.
@@ -81,18 +86,31 @@ impl<'a> Reader<'a> {
         )))
     }
 
-    /// The ends of all partitions that are not empty.
-    fn ends(&self) -> Result<Vec<End>> {
-        let metadata = self.uncommitted.fetch_metadata(Some(self.topic), PATIENCE).map_err(|e| self.failed(e))?;
+    /// The ends of all partitions that are not empty. `None`: there is no such topic.
+    fn ends(&self) -> Result<Option<Vec<End>>> {
+        let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)? else {
+            return Ok(None);
+        };
         let mut ends = Vec::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            let marks = self.uncommitted.fetch_watermarks(self.topic, partition.id(), PATIENCE);
-            let (first, end) = marks.map_err(|e| self.failed(e))?;
+        for partition in 0..count {
+            let (first, end) = self.marks(partition)?;
             if end > first {
-                ends.push(End { partition: partition.id(), end, stable: false });
+                ends.push(End { partition, end, stable: false });
             }
         }
-        Ok(ends)
+        Ok(Some(ends))
+    }
+
+    /// First and next offset of a partition. The brokers may still be about to choose the leader of a new topic.
+    fn marks(&self, partition: i32) -> Result<(i64, i64)> {
+        loop {
+            match self.uncommitted.fetch_watermarks(self.topic, partition, PATIENCE).map_err(|e| self.failed(e)) {
+                Err(error) if error.kind() == Kind::Retry && Instant::now() < self.deadline => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                marks => return marks,
+            }
+        }
     }
 
     fn stable(&self, end: End) -> End {
@@ -116,7 +134,7 @@ impl<'a> Reader<'a> {
                 Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
                 Some(Err(cause)) => {
                     let error = self.failed(cause);
-                    if error.kind() != connector_api::Kind::Retry {
+                    if error.kind() != Kind::Retry {
                         return Err(error);
                     }
                     self.in_time()?;

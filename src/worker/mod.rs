@@ -174,7 +174,7 @@ impl Worker {
     pub async fn source_offsets(&self, connector: &str) -> Result<Vec<Position>, Error> {
         let (shared, connector) = (Arc::clone(&self.shared), connector.to_owned());
         let read = move || offsets::stored(&shared.options, &shared.memory, &connector, &Config::new());
-        Ok(blocking(read).await?.positions())
+        Ok(blocking(read).await?.map_or_else(Vec::new, |stored| stored.positions()))
     }
 
     /// Writes source offsets (`None`: forgets them), fencing former producers of the connector's `tasks` tasks.

@@ -37,14 +37,15 @@ impl Memory {
     }
 }
 
-/// The stored positions of a source connector. Errors: `Retry` when Kafka is out of reach.
-pub fn stored(options: &Options, memory: &Memory, connector: &str, config: &Config) -> Result<Stored> {
+/// The stored positions of a source connector; `None` when the topic does not exist.
+/// Errors: `Retry` when Kafka is out of reach.
+pub fn stored(options: &Options, memory: &Memory, connector: &str, config: &Config) -> Result<Option<Stored>> {
     if options.dev_broker.is_some() {
-        return Ok(Stored::of(connector, &memory.0.lock().unwrap_or_else(PoisonError::into_inner)));
+        return Ok(Some(Stored::of(connector, &memory.0.lock().unwrap_or_else(PoisonError::into_inner))));
     }
     let topic = clients::offsets_topic(options, config);
     let table = table::read(&clients::reader(options)?, &topic, READ_WITHIN, |key| is_of(connector, key))?;
-    Ok(Stored::of(connector, &table))
+    Ok(table.map(|table| Stored::of(connector, &table)))
 }
 
 /// Creates the offsets topic, compacted, if it does not exist.
@@ -81,7 +82,7 @@ pub fn set_stored(
         open(task)?;
     }
     let producer = open(0)?;
-    let mut stored = stored(options, memory, connector, config)?;
+    let mut stored = stored(options, memory, connector, config)?.unwrap_or_else(|| Stored::of(connector, &BTreeMap::new()));
     let topic = clients::offsets_topic(options, config);
     if transactional {
         producer.begin()?;

@@ -130,10 +130,12 @@ fn open(shared: &Shared, start: &StartTask) -> Result<(Producer, Stored, bool)> 
     if transactional {
         producer.init(INIT_WITHIN)?;
     }
-    if producer.partitions(&clients::offsets_topic(options, config))?.is_none() {
+    let topic = clients::offsets_topic(options, config);
+    if producer.partitions(&topic)?.is_none() {
         offsets::ensure_topic(options, config, &shared.runtime)?;
     }
     let stored = offsets::stored(options, &shared.memory, &start.id.connector, config)?;
+    let stored = stored.ok_or_else(|| Error::retry(format!("the brokers do not all know topic {topic} yet")))?;
     Ok((producer, stored, transactional))
 }
 
