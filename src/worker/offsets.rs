@@ -82,7 +82,8 @@ pub fn set_stored(
         open(task)?;
     }
     let producer = open(0)?;
-    let mut stored = stored(options, memory, connector, config)?.unwrap_or_else(|| Stored::of(connector, &BTreeMap::new()));
+    let mut stored =
+        stored(options, memory, connector, config)?.unwrap_or_else(|| Stored::of(connector, &BTreeMap::new()));
     let topic = clients::offsets_topic(options, config);
     if transactional {
         producer.begin()?;
