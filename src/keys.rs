@@ -71,7 +71,7 @@ pub const COMMON: &[Key] = &[
         "Names, chosen freely, of the transforms that each record passes, in order. Each name has its class in \
          transforms.NAME.type and its settings beside it.",
     )
-    .check(Check::By(aliases))
+    .check(Check::Distinct)
     .importance(Importance::Low)
     .form(Width::Long, "Transforms")
     .order(12),
@@ -83,7 +83,7 @@ pub const COMMON: &[Key] = &[
         "Names, chosen freely, of the predicates that transforms may refer to. Each name has its class in \
          predicates.NAME.type.",
     )
-    .check(Check::By(aliases))
+    .check(Check::Distinct)
     .importance(Importance::Low)
     .form(Width::Long, "Predicates")
     .order(13),
@@ -157,7 +157,7 @@ pub const SOURCE: &[Key] = &[
         "Names of groups of topics that are created with settings of their own, topic.creation.GROUP.*. The first \
          group that a topic matches counts, the group `default` is always the last.",
     )
-    .check(Check::By(topic_groups))
+    .check(Check::Distinct)
     .importance(Importance::Low)
     .form(Width::Long, "Topic Creation Groups")
     .order(1),
@@ -303,6 +303,18 @@ pub const SINK: &[Key] = &[
     ),
 ];
 
+/// The key of every converter of keys and values, which the framework sets itself (Kafka's `ConverterConfig`).
+pub const CONVERTER: &[Key] = &[Key::new(
+    "converter.type",
+    Type::String,
+    Default::Required,
+    "",
+    "What it converts: key, value or header. It is set from where the converter is named.",
+)
+.check(Check::OneOf(&["key", "value", "header"]))
+.importance(Importance::Low)
+.form(Width::None, "converter.type")];
+
 /// Keys of one transform, after `transforms.NAME.`, beside those of its class.
 pub const TRANSFORM: &[Key] = &[
     class("type", "The transform's class: its full name, or its simple name."),
@@ -390,21 +402,6 @@ fn connector_name(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("String may not contain control sequences but had the following ASCII chars: {}", control.join(", ")))
-}
-
-fn aliases(text: &str) -> Result<(), String> {
-    let mut names: Vec<_> = text.split(',').map(str::trim).collect();
-    let given = names.len();
-    names.sort_unstable();
-    names.dedup();
-    if names.len() < given { Err("Duplicate alias provided.".to_owned()) } else { Ok(()) }
-}
-
-fn topic_groups(text: &str) -> Result<(), String> {
-    if text.split(',').any(|name| name.trim() == "default") {
-        return Err("topic.creation.groups must not contain the group 'default', it is always there.".to_owned());
-    }
-    aliases(text)
 }
 
 fn at_least_one_or_minus_one(text: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ pub const STRING_KEYS: &[Key] = &[Key::new(
     "converter.encoding",
     KeyType::String,
     Default::Text("UTF-8"),
-    "Encoding",
+    "",
     "The character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or windows-1252.",
 )
 .importance(Importance::High)

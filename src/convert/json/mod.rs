@@ -26,10 +26,12 @@ use plan::Node;
 pub const KEYS: &[Key] = &[
     Key::new("schemas.enable", Type::Boolean, Default::Text("true"), "Schemas", "Whether each record carries its schema.")
         .importance(Importance::High)
-        .form(Width::Medium, "Enable Schemas"),
+        .form(Width::Medium, "Enable Schemas")
+        .order(0),
     Key::new("schemas.cache.size", Type::Int, Default::Text("1000"), "Schemas", "How many schemas are kept compiled.")
         .importance(Importance::High)
-        .form(Width::Medium, "Schema Cache Size"),
+        .form(Width::Medium, "Schema Cache Size")
+        .order(1),
     Key::new(
         "decimal.format",
         Type::String,
@@ -39,26 +41,29 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::OneOfIgnoreCase(&["NUMERIC", "BASE64"]))
     .importance(Importance::Low)
-    .form(Width::Medium, "Decimal Format"),
+    .form(Width::Medium, "Decimal Format")
+    .order(0),
     Key::new(
         "replace.null.with.default",
         Type::Boolean,
         Default::Text("true"),
-        "Schemas",
+        "Serialization",
         "Whether a null is replaced by the default of its schema.",
     )
     .importance(Importance::Low)
-    .form(Width::Medium, "Replace null with default"),
+    .form(Width::Medium, "Replace null with default")
+    .order(1),
     Key::new(
         "strict",
         Type::Boolean,
         Default::Text("true"),
-        "Schemas",
+        "Serialization",
         "Whether reading refuses values that do not fit their type. With false they are cut, or become 0 or null, as in \
          Kafka Connect.",
     )
     .importance(Importance::Low)
-    .form(Width::Medium, "Strict"),
+    .form(Width::Medium, "Strict")
+    .order(2),
 ];
 
 /// The settings.

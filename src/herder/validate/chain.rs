@@ -117,6 +117,7 @@ pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, re
         ("header.converter", PluginKind::HeaderConverter),
     ] {
         let class = config.get(key).or_else(|| worker.get(key));
+        form.set_default(key, worker.get(key));
         let Some(plugin) = resolve(form, registry, kind, key, class) else { continue };
         let prefix = format!("{key}.");
         let own = config.with_prefix(&prefix);
@@ -127,6 +128,10 @@ pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, re
         let mut given = given.clone();
         let role = key.strip_suffix(".converter").unwrap_or(key);
         given.insert(format!("{prefix}converter.type"), Some(role.to_owned()));
-        add_plugin(form, &given, config, Naming { prefix: &prefix, text_prefix: "", group: None }, plugin);
+        let naming = Naming { prefix: &prefix, text_prefix: "", group: None };
+        if kind == PluginKind::Converter {
+            form.add(keys::CONVERTER, &given, naming);
+        }
+        add_plugin(form, &given, config, naming, plugin);
     }
 }

@@ -69,6 +69,14 @@ impl Form {
         self.position(name).map(|at| &mut self.fields[at].value)
     }
 
+    /// Shows another default for a declared key.
+    pub(super) fn set_default(&mut self, name: &str, default: Option<&str>) {
+        let field = self.fields.iter_mut().find(|field| field.value.name == name);
+        if let Some(definition) = field.and_then(|field| field.definition.as_mut()) {
+            definition.default_value = default.map(str::to_owned);
+        }
+    }
+
     /// Adds an error to a key, declared or not; the same text stands there once only.
     pub(super) fn error(&mut self, name: &str, text: impl Into<String>) {
         let (value, text) = (self.add_undeclared(name, None), text.into());

@@ -80,6 +80,8 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// `String must be one of (case insensitive): A, B`.
     OneOfIgnoreCase(&'static [&'static str]),
+    /// A list with no item twice: `Duplicate alias provided.`
+    Distinct,
     /// A check of its own over the trimmed text; the error is the reason alone.
     By(fn(&str) -> Result<(), String>),
 }
@@ -247,7 +249,7 @@ impl Key {
     fn shown(&self, text: &str, parsed: &Parsed) -> String {
         match parsed {
             _ if self.ty == Type::Password => "[hidden]".to_owned(),
-            Parsed::List(items) => format!("[{}]", items.join(", ")),
+            Parsed::List(items) if matches!(self.check, Check::Distinct) => format!("[{}]", items.join(", ")),
             _ => text.to_owned(),
         }
     }
@@ -291,6 +293,12 @@ impl Key {
             Check::OneOfIgnoreCase(allowed) => {
                 Err(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
             }
+            Check::Distinct => match parsed {
+                Parsed::List(items) if items.iter().enumerate().any(|(i, item)| items[..i].contains(item)) => {
+                    Err("Duplicate alias provided.".to_owned())
+                }
+                _ => Ok(()),
+            },
             Check::By(check) => check(text),
         }
     }

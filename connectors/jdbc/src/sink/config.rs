@@ -175,15 +175,21 @@ impl SinkConfig {
     }
 }
 
+/// The value of a key under any of its spellings, as it was given.
+pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
+    let key = KEYS.iter().find(|key| key.name == name)?;
+    std::iter::once(&key.name).chain(key.aliases).find_map(|spelling| config.get(spelling))
+}
+
 /// What can be said of a configuration without a database: combinations that cannot work, and forms' values.
 pub fn check(config: &Config, report: &mut Report) {
+    if !given(config, "pk.mode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name())) {
+        report.recommend("delete.enabled", vec!["false".to_owned()]);
+        report.hide("delete.enabled");
+    }
     let Ok(sink) = SinkConfig::read(config) else { return };
     if sink.delete_enabled {
         report.recommend("pk.mode", vec![PkMode::RecordKey.name().to_owned()]);
-    }
-    if sink.pk_mode != PkMode::RecordKey {
-        report.recommend("delete.enabled", vec!["false".to_owned()]);
-        report.hide("delete.enabled");
     }
     if sink.delete_enabled && sink.pk_mode != PkMode::RecordKey {
         for key in ["delete.enabled", "pk.mode"] {

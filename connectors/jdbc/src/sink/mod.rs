@@ -93,6 +93,9 @@ impl Sink for JdbcSink {
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {
+        if config::given(config, "connection.url").is_none() {
+            return;
+        }
         let options = ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: PROBE_WITHIN };
         let connected = match Target::from_config(config) {
             Ok(place) => driver::connect(&place, options).await,

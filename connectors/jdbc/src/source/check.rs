@@ -31,7 +31,8 @@ pub fn check(config: &Config, report: &mut Report) {
             );
         }
     } else if query.is_none() && legacy.is_empty() && new.is_empty() {
-        for key in TABLE_FILTERS {
+        // Without a mode the form has only been opened.
+        for key in TABLE_FILTERS.into_iter().filter(|_| Mode::parse(mode).is_some()) {
             report.error(
                 key,
                 "At least one table filtering configuration is required. Provide one of: table.whitelist, \

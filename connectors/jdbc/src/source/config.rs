@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use connector_api::config::Reader;
-use connector_api::{Config, Error, Result};
+use connector_api::{Config, Error, Report, Result};
 use regex::Regex;
 
 use super::keys::KEYS;
@@ -149,7 +149,12 @@ impl SourceConfig {
     /// Reads a connector's or a task's configuration.
     /// Errors: `Config` with every problem of every key.
     pub fn read(config: &Config) -> Result<Self> {
-        config.read(KEYS, fill).map_err(Error::from)
+        Self::problems_or_read(config).map_err(Error::from)
+    }
+
+    /// The same; `Err` holds each problem on its key.
+    pub fn problems_or_read(config: &Config) -> Result<Self, Report> {
+        config.read(KEYS, fill)
     }
 }
 

@@ -87,9 +87,14 @@ impl Source for JdbcSource {
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {
-        let read = match SourceConfig::read(config) {
+        let read = match SourceConfig::problems_or_read(config) {
             Ok(read) => read,
-            Err(error) => return report.error("connection.url", error.message().to_owned()),
+            Err(problems) => {
+                // The other keys have been checked by themselves; an URL that is not there yet only once a mode is.
+                let asked = ["connection.url", "mode"].iter().any(|key| config.get(key).is_some());
+                let on_url = problems.errors.into_iter().filter(|p| asked && p.key == "connection.url");
+                return report.errors.extend(on_url);
+            }
         };
         for name in &read.target.ignored {
             report
