@@ -16,4 +16,5 @@ pub mod registry;
 pub mod rest;
 pub mod settings;
 pub mod store;
+pub mod transform;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! The one file that names concrete connectors, converters, transforms and predicates.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform, Type};
 use connector_jdbc::sink::JdbcSink;
@@ -10,6 +11,19 @@ use crate::convert::header::{self, SimpleHeaderConverter};
 use crate::convert::json::{self, JsonConverter};
 use crate::convert::number::NumberConverter;
 use crate::convert::plain::{self, ByteArrayConverter, StringConverter};
+use crate::transform::Part;
+use crate::transform::cast::{self, Cast};
+use crate::transform::extract::{self, ExtractField, HoistField};
+use crate::transform::flatten::{self, Flatten};
+use crate::transform::headers::{self, DropHeaders, HeaderFrom, InsertHeader};
+use crate::transform::insert::{self, InsertField};
+use crate::transform::mask::{self, MaskField};
+use crate::transform::predicate::{self, Filter, HasHeaderKey, RecordIsTombstone, TopicNameMatches};
+use crate::transform::replace::{self, ReplaceField};
+use crate::transform::route::{self, RegexRouter, TimestampRouter};
+use crate::transform::schema::{self, SetSchemaMetadata};
+use crate::transform::timestamp::{self, TimestampConverter};
+use crate::transform::value_to_key::{self, ValueToKey};
 
 /// A connector of either direction.
 #[derive(Clone)]
@@ -188,12 +202,76 @@ const CONVERTERS: &[ConverterMaker] = &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTE
 const HEADER_CONVERTERS: &[ConverterMaker] =
     &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, SIMPLE_HEADER, STRING];
 
+const TRANSFORMS: &[TransformMaker] = &[
+    transform("org.apache.kafka.connect.transforms.Cast$Key", cast::KEYS, cast::check, |config| Ok(Box::new(Cast::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.Cast$Value", cast::KEYS, cast::check, |config| Ok(Box::new(Cast::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.DropHeaders", headers::DROP_KEYS, no_check, |config| Ok(Box::new(DropHeaders::new(config)?))),
+    transform("org.apache.kafka.connect.transforms.ExtractField$Key", extract::EXTRACT_KEYS, no_check, |config| Ok(Box::new(ExtractField::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.ExtractField$Value", extract::EXTRACT_KEYS, no_check, |config| Ok(Box::new(ExtractField::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.Filter", &[], no_check, |_| Ok(Box::new(Filter))),
+    transform("org.apache.kafka.connect.transforms.Flatten$Key", flatten::KEYS, no_check, |config| Ok(Box::new(Flatten::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.Flatten$Value", flatten::KEYS, no_check, |config| Ok(Box::new(Flatten::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.HeaderFrom$Key", headers::FROM_KEYS, headers::check_from, |config| Ok(Box::new(HeaderFrom::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.HeaderFrom$Value", headers::FROM_KEYS, headers::check_from, |config| Ok(Box::new(HeaderFrom::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.HoistField$Key", extract::HOIST_KEYS, no_check, |config| Ok(Box::new(HoistField::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.HoistField$Value", extract::HOIST_KEYS, no_check, |config| Ok(Box::new(HoistField::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.InsertField$Key", insert::KEYS, insert::check, |config| Ok(Box::new(InsertField::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.InsertField$Value", insert::KEYS, insert::check, |config| Ok(Box::new(InsertField::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.InsertHeader", headers::INSERT_KEYS, no_check, |config| Ok(Box::new(InsertHeader::new(config)?))),
+    transform("org.apache.kafka.connect.transforms.MaskField$Key", mask::KEYS, no_check, |config| Ok(Box::new(MaskField::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.MaskField$Value", mask::KEYS, no_check, |config| Ok(Box::new(MaskField::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.RegexRouter", route::REGEX_KEYS, no_check, |config| Ok(Box::new(RegexRouter::new(config)?))),
+    transform("org.apache.kafka.connect.transforms.ReplaceField$Key", replace::KEYS, no_check, |config| Ok(Box::new(ReplaceField::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.ReplaceField$Value", replace::KEYS, no_check, |config| Ok(Box::new(ReplaceField::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Key", schema::KEYS, schema::check, |config| Ok(Box::new(SetSchemaMetadata::new(Part::Key, config)?))),
+    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Value", schema::KEYS, schema::check, |config| Ok(Box::new(SetSchemaMetadata::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.TimestampConverter$Key", timestamp::KEYS, timestamp::check, |config| Ok(Box::new(TimestampConverter::new(Part::Key, config, now_ms())?))),
+    transform("org.apache.kafka.connect.transforms.TimestampConverter$Value", timestamp::KEYS, timestamp::check, |config| Ok(Box::new(TimestampConverter::new(Part::Value, config, now_ms())?))),
+    transform("org.apache.kafka.connect.transforms.TimestampRouter", route::TIMESTAMP_KEYS, no_check, |config| Ok(Box::new(TimestampRouter::new(config)?))),
+    transform("org.apache.kafka.connect.transforms.ValueToKey", value_to_key::KEYS, no_check, |config| Ok(Box::new(ValueToKey::new(config)?))),
+];
+
+const PREDICATES: &[PredicateMaker] = &[
+    predicate("org.apache.kafka.connect.transforms.predicates.HasHeaderKey", predicate::HAS_HEADER_KEYS, |config| {
+        Ok(Box::new(HasHeaderKey::new(config)?))
+    }),
+    predicate("org.apache.kafka.connect.transforms.predicates.RecordIsTombstone", &[], |_| Ok(Box::new(RecordIsTombstone))),
+    predicate("org.apache.kafka.connect.transforms.predicates.TopicNameMatches", predicate::TOPIC_KEYS, |config| {
+        Ok(Box::new(TopicNameMatches::new(config)?))
+    }),
+];
+
+const fn transform(
+    class: &'static str,
+    keys: &'static [Key],
+    check: fn(&Config, &mut Report),
+    make: fn(&Config) -> Result<Box<dyn Transform>, Error>,
+) -> TransformMaker {
+    Maker { plugin: Described { class, keys, check }, make }
+}
+
+const fn predicate(
+    class: &'static str,
+    keys: &'static [Key],
+    make: fn(&Config) -> Result<Box<dyn Predicate>, Error>,
+) -> PredicateMaker {
+    Maker { plugin: Described { class, keys, check: no_check }, make }
+}
+
+fn no_check(_config: &Config, _report: &mut Report) {}
+
+/// Milliseconds since 1970-01-01 UTC.
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
 const fn converter(
     class: &'static str,
     keys: &'static [Key],
     make: fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>,
 ) -> ConverterMaker {
-    Maker { plugin: Described { class, keys, check: |_, _| {} }, make }
+    Maker { plugin: Described { class, keys, check: no_check }, make }
 }
 
 fn number(ty: Type) -> Result<Box<dyn Converter>, Error> {
@@ -220,8 +298,8 @@ impl Registry {
             connectors: vec![Connector::Source(Arc::new(JdbcSource)), Connector::Sink(Arc::new(JdbcSink))],
             converters: CONVERTERS,
             header_converters: HEADER_CONVERTERS,
-            transforms: &[],
-            predicates: &[],
+            transforms: TRANSFORMS,
+            predicates: PREDICATES,
         }
     }
 

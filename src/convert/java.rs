@@ -217,6 +217,79 @@ fn write_date(millis: i64, out: &mut String) {
     ));
 }
 
+/// The ASCII form of a decimal digit of any script.
+pub fn digit(c: char) -> Option<char> {
+    /// The zeros of Unicode's decimal digits (general category Nd) that Java reads numbers of.
+    const ZEROS: [u32; 37] = [
+        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
+        0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+    ];
+    let code = u32::from(c);
+    let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
+    char::from_digit(code - zero, 10)
+}
+
+/// Text with the decimal digits of any script in their ASCII form: what Java reads numbers from.
+pub fn ascii_digits(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { Cow::Borrowed(text) } else { text.chars().map(|c| digit(c).unwrap_or(c)).collect() }
+}
+
+/// Reads text as `Double.parseDouble` does, but for hexadecimal forms.
+pub fn parse_double(text: &str) -> Option<f64> {
+    special_float(text).or_else(|| float_digits(text)?.parse().ok())
+}
+
+/// Reads text as `Float.parseFloat` does, but for hexadecimal forms.
+#[allow(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
+pub fn parse_float(text: &str) -> Option<f32> {
+    special_float(text).map(|n| n as f32).or_else(|| float_digits(text)?.parse().ok())
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c <= ' ')
+}
+
+fn special_float(text: &str) -> Option<f64> {
+    let text = trimmed(text);
+    let (negative, name) = text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |t| (true, t));
+    let value = match name {
+        "NaN" => f64::NAN,
+        "Infinity" => f64::INFINITY,
+        _ => return None,
+    };
+    Some(if negative { -value } else { value })
+}
+
+/// The digits of a float: white space around and the letter of its type at the end cut off. `None` for what only Rust
+/// takes as a number.
+fn float_digits(text: &str) -> Option<&str> {
+    let text = trimmed(text);
+    let digits = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
+    digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')).then_some(digits)
+}
+
+/// The lowest 64 bits of a number's whole part, as Java's `longValue` of big numbers has them. The text is a sign, digits
+/// with perhaps a point, and perhaps an exponent.
+pub fn low_bits(number: &str) -> i64 {
+    let (negative, digits) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let count = match exponent.parse::<i64>() {
+        Ok(exponent) => i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent),
+        Err(_) if exponent.starts_with('-') => 0,
+        Err(_) => i64::MAX,
+    };
+    let count = usize::try_from(count).unwrap_or(0);
+    let given = whole.len() + fraction.len();
+    // 10^64 is a multiple of 2^64: more zeros change nothing.
+    let zeros = count.saturating_sub(given).min(64);
+    let digits = whole.bytes().chain(fraction.bytes()).take(count).chain(std::iter::repeat_n(b'0', zeros));
+    let low = digits.fold(0u64, |n, byte| n.wrapping_mul(10).wrapping_add(u64::from(byte & 0x0f)));
+    let low = i64::from_ne_bytes(low.to_ne_bytes());
+    if negative { low.wrapping_neg() } else { low }
+}
+
 /// The name that Connect's error texts give the Java class of such a value.
 pub fn class_name(value: &Value) -> &'static str {
     match value {

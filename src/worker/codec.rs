@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use connector_api::{
-    Config, Converter, Error, Header, Headers, Position, Presence, Record, SinkRecord, TopicOffset, Transform,
+    Config, Converter, Error, Header, Headers, Position, Presence, Record, SinkRecord, TopicOffset,
 };
 
 use super::policy::Stage;
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::Outgoing;
 use crate::registry::{ConverterRole, Registry};
+use crate::transform::Chain;
 
 /// What failed and where: the stage, and the class that was at work.
 pub type Failed = (Stage, Arc<str>, Error);
@@ -31,7 +32,7 @@ pub struct Codec {
     key: Named<dyn Converter>,
     value: Named<dyn Converter>,
     header: Named<dyn Converter>,
-    transforms: Vec<Named<dyn Transform>>,
+    transforms: Chain,
     /// Topics seen, so that records share their names.
     topics: Vec<Arc<str>>,
 }
@@ -51,21 +52,13 @@ impl Codec {
             key: converter("key.converter", ConverterRole::Key, JSON)?,
             value: converter("value.converter", ConverterRole::Value, JSON)?,
             header: converter("header.converter", ConverterRole::Header, SIMPLE_HEADER)?,
-            transforms: transforms(registry, connector)?,
+            transforms: Chain::open(registry, connector)?,
             topics: Vec::new(),
         })
     }
 
     fn transform(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
-        let mut record = record;
-        for transform in &mut self.transforms {
-            let failed = |e| (Stage::Transformation, Arc::clone(&transform.class), e);
-            match transform.it.apply(record, at).map_err(failed)? {
-                Some(changed) => record = changed,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(record))
+        self.transforms.apply(record, at).map_err(|(class, error)| (Stage::Transformation, class, error))
     }
 
     /// Appends a source's record to `chunk`. `false`: a transform dropped it. After an error `chunk` is as before.
@@ -157,18 +150,6 @@ fn converter_config(worker: &Config, connector: &Config, prefix: &str, otherwise
             (class.unwrap_or(otherwise).trim().to_owned(), config)
         }
     }
-}
-
-fn transforms(registry: &Registry, connector: &Config) -> Result<Vec<Named<dyn Transform>>, Error> {
-    let aliases = connector.get("transforms").unwrap_or_default().split(',').map(str::trim).filter(|a| !a.is_empty());
-    let transform = |alias: &str| {
-        let mut config = connector.with_prefix(&format!("transforms.{alias}."));
-        let class = config.remove("type").unwrap_or_default();
-        let it =
-            registry.transform(class.trim(), &config).map_err(|e| e.context(format_args!("transforms.{alias}")))?;
-        Ok(Named { class: class.trim().into(), it })
-    };
-    aliases.map(transform).collect()
 }
 
 /// Encoded records on their way to the producer, all bytes in one buffer.

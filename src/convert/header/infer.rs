@@ -87,7 +87,7 @@ impl Parser<'_> {
 
     fn plain(&mut self, token: &str) -> Attempt<(Schema, Value)> {
         let first = token.chars().next().ok_or(NotParsed)?;
-        if digit(first).is_some() {
+        if java::digit(first).is_some() {
             // An unescaped colon is a delimiter, so that a time of day is five tokens.
             let position = self.tokens.mark();
             let mut whole = token.to_owned();
@@ -104,7 +104,7 @@ impl Parser<'_> {
                 return Ok(found);
             }
         }
-        if digit(first).is_some() || first == '+' || first == '-' {
+        if java::digit(first).is_some() || first == '+' || first == '-' {
             return number(token, self.strict).ok_or(NotParsed);
         }
         Err(NotParsed)
@@ -240,22 +240,9 @@ fn widened((own, value): (Schema, Value), schema: &Schema) -> Value {
     }
 }
 
-/// The ASCII form of a decimal digit of any script.
-fn digit(c: char) -> Option<char> {
-    /// The zeros of Unicode's decimal digits (general category Nd) that Java reads numbers of.
-    const ZEROS: [u32; 37] = [
-        0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
-        0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
-        0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
-    ];
-    let code = u32::from(c);
-    let zero = ZEROS.iter().rev().find(|zero| **zero <= code)?;
-    char::from_digit(code - zero, 10)
-}
-
 /// The narrowest type that holds the number.
 fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
-    let token: &str = &token.chars().map(|c| digit(c).unwrap_or(c)).collect::<String>();
+    let token: &str = &java::ascii_digits(token);
     let decimal = Decimal::parse(token)?;
     if let Some(n) = whole(&decimal) {
         let (ty, value) = if let Ok(n) = i8::try_from(n) {

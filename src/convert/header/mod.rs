@@ -11,6 +11,7 @@ use connector_api::config::{Config, Default, Importance, Key, Report, Type as Ke
 use connector_api::{Converter, Datum, Presence, Result, Schema, Type, Value};
 
 pub use infer::infer;
+pub use write::write;
 
 /// The keys of the converter.
 pub const KEYS: &[Key] = &[Key::new(
@@ -41,7 +42,7 @@ impl Converter for SimpleHeaderConverter {
         if datum.value.is_null() {
             return Ok(Presence::Absent);
         }
-        write::write(datum.schema.as_deref(), &datum.value, self.strict, out);
+        write(datum.schema.as_deref(), &datum.value, self.strict, out);
         Ok(Presence::Present)
     }
 

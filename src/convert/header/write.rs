@@ -6,8 +6,8 @@ use connector_api::{Schema, Value, logical};
 
 use crate::convert::{calendar, java};
 
-/// Appends the text of a whole header value: text stands as it is.
-pub(super) fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
+/// Appends the text of a whole header value: text stands as it is. Strict: as the converter's setting.
+pub fn write(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut Vec<u8>) {
     match value {
         Value::Text(text) => out.extend_from_slice(text.as_bytes()),
         Value::Bytes(bytes) => out.extend_from_slice(STANDARD.encode(bytes).as_bytes()),

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use connector_api::{Error, Result};
 
+use crate::convert::java;
+
 /// Arrays and objects within each other (Jackson's limit too).
 const MAX_DEPTH: u32 = 1000;
 /// Characters of one number (Jackson's limit too).
@@ -63,22 +65,7 @@ impl Number<'_> {
 
     /// The lowest 64 bits of its whole part, as Java's `longValue` of big numbers has them.
     pub(super) fn wrapped_i64(&self) -> i64 {
-        let (negative, digits) = self.text.strip_prefix('-').map_or((false, self.text), |rest| (true, rest));
-        let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let count = match exponent.parse::<i64>() {
-            Ok(exponent) => i64::try_from(whole.len()).unwrap_or(i64::MAX).saturating_add(exponent),
-            Err(_) if exponent.starts_with('-') => 0,
-            Err(_) => i64::MAX,
-        };
-        let count = usize::try_from(count).unwrap_or(0);
-        let given = whole.len() + fraction.len();
-        // 10^64 is a multiple of 2^64: more zeros change nothing.
-        let zeros = count.saturating_sub(given).min(64);
-        let digits = whole.bytes().chain(fraction.bytes()).take(count).chain(std::iter::repeat_n(b'0', zeros));
-        let low = digits.fold(0u64, |n, byte| n.wrapping_mul(10).wrapping_add(u64::from(byte & 0x0f)));
-        let low = i64::from_ne_bytes(low.to_ne_bytes());
-        if negative { low.wrapping_neg() } else { low }
+        java::low_bits(self.text)
     }
 }
 

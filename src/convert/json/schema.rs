@@ -67,13 +67,16 @@ pub(super) fn write_schema(schema: &Schema, field: Option<&str>, options: &Optio
 
 fn write_inner(schema: &Schema, options: &Options, out: &mut Vec<u8>) -> Result<()> {
     let member = |name: &str, inner: &Option<Arc<Schema>>, out: &mut Vec<u8>| {
-        let Some(inner) = inner else {
-            return Err(Error::record(format!("the {} schema does not say what its {name} are", schema.ty.name())));
-        };
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\":");
-        write_schema(inner, None, options, out)
+        match inner {
+            Some(inner) => write_schema(inner, None, options, out),
+            None => {
+                out.extend_from_slice(b"null");
+                Ok(())
+            }
+        }
     };
     match schema.ty {
         Type::Array => member("items", &schema.values, out),

@@ -110,13 +110,14 @@ pub(super) fn value(json: &Json, schema: Option<&Schema>) -> Held<Value> {
     })
 }
 
-/// A `java.util.Date`: what it is on the wire says its schema.
+/// A `java.util.Date`: what it is on the wire says its schema; without one it is a number of milliseconds.
 fn millis(millis: i64, schema: Option<&Schema>) -> Held<Value> {
     const DAY: i64 = 86_400_000;
     match schema.and_then(|schema| schema.name.as_deref()) {
         Some(logical::DATE) if millis % DAY == 0 => Ok(Value::I32(i32::try_from(millis / DAY).unwrap())),
         Some(logical::TIME) => i32::try_from(millis).map(Value::I32).map_err(|_| Unheld("a time of 64 bits")),
         Some(logical::TIMESTAMP) => Ok(Value::I64(millis)),
+        None if schema.is_none() => Ok(Value::I64(millis)),
         _ => Err(Unheld("a java.util.Date")),
     }
 }

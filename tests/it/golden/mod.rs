@@ -5,6 +5,7 @@
 
 mod converters;
 mod data;
+mod transforms;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -72,6 +72,8 @@ pub enum Check {
     Any,
     /// `String must be non-empty`.
     NonEmpty,
+    /// `Empty list`.
+    NonEmptyList,
     /// `Value must be at least N`.
     AtLeast(i64),
     /// `Value must be at least A` / `Value must be no more than B`.
@@ -282,6 +284,8 @@ impl Key {
             Check::Any => Ok(()),
             Check::NonEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
             Check::NonEmpty => Ok(()),
+            Check::NonEmptyList if *parsed == Parsed::List(Vec::new()) => Err("Empty list".to_owned()),
+            Check::NonEmptyList => Ok(()),
             Check::AtLeast(min) => at_least(min),
             Check::Between(min, max) => match parsed {
                 Parsed::Int(n) if *n > max => Err(format!("Value must be no more than {max}")),

@@ -1,0 +1,280 @@
+//! `Cast`: fields, or the whole, in another type.
+
+use std::sync::Arc;
+
+use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Decimal, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical};
+
+use super::part::{
+    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields, map_entries, set_entry,
+    struct_members, with_basics_of,
+};
+use crate::convert::{header, java};
+
+const PURPOSE: &str = "cast types";
+const TARGETS: [Type; 8] = [
+    Type::Int8,
+    Type::Int16,
+    Type::Int32,
+    Type::Int64,
+    Type::Float32,
+    Type::Float64,
+    Type::Boolean,
+    Type::String,
+];
+const SOURCES: &str = "[INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING, BYTES]";
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key(
+        "spec",
+        KeyType::List,
+        Default::Required,
+        Importance::High,
+        "Fields and their new types, as field:type, or one type for the whole: int8, int16, int32, int64, float32, \
+         float64, boolean, string.",
+    ),
+    REPLACE_NULL_KEY,
+];
+
+/// The transform.
+pub struct Cast {
+    part: Part,
+    spec: Spec,
+    replace: bool,
+    plans: Plans<(Arc<Schema>, Vec<Option<Type>>)>,
+}
+
+enum Spec {
+    Whole(Type),
+    Fields(Vec<(String, Type)>),
+}
+
+/// Checks the specification of the casts.
+pub fn check(config: &Config, report: &mut Report) {
+    if let Some(Err(text)) = config.get("spec").map(|spec| parse_spec(spec.trim())) {
+        report.error("spec", text);
+    }
+}
+
+fn target(text: &str) -> Result<Type, String> {
+    const OTHERS: [&str; 4] = ["BYTES", "ARRAY", "MAP", "STRUCT"];
+    let name = text.trim().to_uppercase();
+    if let Some(other) = OTHERS.iter().find(|other| **other == name) {
+        let all: Vec<&str> = TARGETS.iter().map(|ty| ty.name()).collect();
+        let all = all.join(", ");
+        return Err(format!("Cast transformation does not support casting to {other}; supported types are [{all}]"));
+    }
+    let found = TARGETS.iter().find(|ty| ty.name() == name).copied();
+    found.ok_or_else(|| format!("Invalid type found in casting spec: {}", text.trim()))
+}
+
+fn parse_spec(text: &str) -> Result<Spec, String> {
+    if text.is_empty() {
+        return Err("Must specify at least one field to cast.".to_owned());
+    }
+    let items: Vec<&str> = text.split(',').map(str::trim).collect();
+    let mut fields: Vec<(String, Type)> = Vec::new();
+    let mut whole = None;
+    for item in &items {
+        match item.split_once(':') {
+            None => whole = Some(target(item)?),
+            Some((_, ty)) if ty.contains(':') => return Err(format!("Invalid rename mapping: {item}")),
+            Some((name, ty)) => {
+                let (name, ty) = (name.trim(), target(ty)?);
+                match fields.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known = ty,
+                    None => fields.push((name.to_owned(), ty)),
+                }
+            }
+        }
+    }
+    match whole {
+        Some(ty) if items.len() == 1 => Ok(Spec::Whole(ty)),
+        Some(_) => Err("Cast transformations that specify a type to cast the entire value to may only specify a single \
+                        cast in their spec"
+            .to_owned()),
+        None => Ok(Spec::Fields(fields)),
+    }
+}
+
+impl Cast {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        let (spec, replace) = config.read(KEYS, |keys| (keys.list("spec"), keys.bool(REPLACE_NULL)))?;
+        let spec = parse_spec(&spec.join(",")).map_err(|text| {
+            let mut report = Report::default();
+            report.error("spec", text);
+            report
+        })?;
+        Ok(Self { part, spec, replace, plans: Plans::new() })
+    }
+}
+
+fn plan(spec: &Spec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<Type>>)> {
+    let cast_default = |schema: &Schema, ty| {
+        schema.default.as_ref().map(|default| cast(Some(schema), default.clone(), ty)).transpose()
+    };
+    let fields = match spec {
+        Spec::Whole(ty) => {
+            let default = cast_default(schema, *ty)?;
+            let schema = Schema { optional: schema.optional, default, ..with_basics_of(schema, *ty) };
+            return Ok((Arc::new(schema), Vec::new()));
+        }
+        Spec::Fields(fields) => fields,
+    };
+    let mut list = Vec::new();
+    let mut types = Vec::new();
+    for field in list_fields(schema)? {
+        let ty = fields.iter().find(|(name, _)| **name == *field.name).map(|(_, ty)| *ty);
+        types.push(ty);
+        list.push(match ty {
+            None => field.clone(),
+            Some(ty) => {
+                let default = cast_default(&field.schema, ty)?;
+                let cast = Schema { optional: field.schema.optional, default, ..Schema::of(ty) };
+                Field::new(Arc::clone(&field.name), cast)
+            }
+        });
+    }
+    let schema = Schema { optional: schema.optional, fields: list.into(), ..with_basics_of(schema, Type::Struct) };
+    Ok((Arc::new(schema), types))
+}
+
+impl Transform for Cast {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        if datum.value.is_null() {
+            return Ok(Some(record));
+        }
+        let spec = &self.spec;
+        let planned = match &datum.schema {
+            Some(schema) => Some((schema, self.plans.of(schema, |schema| plan(spec, schema))?)),
+            None => None,
+        };
+        *datum = match (spec, planned) {
+            (Spec::Whole(ty), planned) => {
+                let value = cast(datum.schema.as_deref(), std::mem::take(&mut datum.value), *ty)?;
+                Datum { schema: planned.map(|(_, (schema, _))| Arc::clone(schema)), value }
+            }
+            (Spec::Fields(fields), None) => {
+                let mut entries = map_entries(&mut datum.value, PURPOSE)?;
+                for (name, ty) in fields {
+                    let value = super::part::entry(&entries, name).cloned().unwrap_or_default();
+                    set_entry(&mut entries, name, cast(None, value, *ty)?);
+                }
+                Datum { schema: None, value: Value::Map(entries.into()) }
+            }
+            (Spec::Fields(_), Some((schema, (target, types)))) => {
+                let mut members = struct_members(&mut datum.value, PURPOSE)?;
+                fill_defaults(&mut members, &schema.fields, self.replace);
+                for ((member, field), ty) in members.iter_mut().zip(&schema.fields).zip(types) {
+                    if let Some(ty) = ty {
+                        *member = cast(Some(&field.schema), std::mem::take(member), *ty)?;
+                    }
+                }
+                Datum::new(Arc::clone(target), Value::Struct(members.into()))
+            }
+        };
+        Ok(Some(record))
+    }
+}
+
+/// A value in another type. Errors: Connect's texts, without the value.
+fn cast(schema: Option<&Schema>, value: Value, ty: Type) -> Result<Value> {
+    let from = match &value {
+        Value::Null => return Ok(Value::Null),
+        Value::Array(_) => Some(Type::Array),
+        Value::Map(_) => Some(Type::Map),
+        Value::Struct(_) => Some(Type::Struct),
+        Value::Decimal(_) if schema.is_none() => {
+            let class = java::class_name(&value);
+            return Err(Error::record(format!(
+                "Cast transformation was passed a value of type class {class} which is not supported by Connect's data API"
+            )));
+        }
+        _ => None,
+    };
+    if let Some(from) = from {
+        let from = from.name();
+        return Err(Error::record(format!(
+            "Cast transformation does not support casting from {from}; supported types are {SOURCES}"
+        )));
+    }
+    if ty == Type::String {
+        return Ok(Value::Text(text(schema, &value).into()));
+    }
+    match &value {
+        Value::Text(text) => parsed(text, ty)
+            .ok_or_else(|| Error::record(format!("Value was out of range for requested data type {}", ty.name()))),
+        Value::Bool(b) => Ok(from_integer(i64::from(*b), ty)),
+        Value::F32(n) => Ok(from_float(f64::from(*n), ty)),
+        Value::F64(n) => Ok(from_float(*n, ty)),
+        Value::Decimal(n) => Ok(from_decimal(n, ty)),
+        Value::Bytes(_) => {
+            let class = java::class_name(&value);
+            Err(Error::record(format!("Unexpected type in Cast transformation: class {class}")))
+        }
+        other => Ok(from_integer(other.as_i64().unwrap_or_default(), ty)),
+    }
+}
+
+fn text(schema: Option<&Schema>, value: &Value) -> String {
+    let mut out = Vec::new();
+    header::write(schema.filter(|schema| is_moment(schema)), value, false, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn is_moment(schema: &Schema) -> bool {
+    matches!(schema.name.as_deref(), Some(logical::DATE | logical::TIME | logical::TIMESTAMP))
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "Java's casts cut and round just so")]
+fn from_integer(n: i64, ty: Type) -> Value {
+    match ty {
+        Type::Int8 => Value::I8(n as i8),
+        Type::Int16 => Value::I16(n as i16),
+        Type::Int32 => Value::I32(n as i32),
+        Type::Float32 => Value::F32(n as f32),
+        Type::Float64 => Value::F64(n as f64),
+        Type::Boolean => Value::Bool(n != 0),
+        _ => Value::I64(n),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "Java's casts saturate at 32 or 64 bits and cut further down")]
+fn from_float(n: f64, ty: Type) -> Value {
+    match ty {
+        Type::Int8 => Value::I8(n as i32 as i8),
+        Type::Int16 => Value::I16(n as i32 as i16),
+        Type::Int32 => Value::I32(n as i32),
+        Type::Float32 => Value::F32(n as f32),
+        Type::Float64 => Value::F64(n),
+        Type::Boolean => Value::Bool(n as i64 != 0),
+        _ => Value::I64(n as i64),
+    }
+}
+
+fn from_decimal(n: &Decimal, ty: Type) -> Value {
+    let mut text = Vec::new();
+    java::write_decimal(n, &mut text);
+    let text = String::from_utf8_lossy(&text);
+    match ty {
+        Type::Float32 => Value::F32(text.parse().unwrap_or(f32::NAN)),
+        Type::Float64 => Value::F64(text.parse().unwrap_or(f64::NAN)),
+        _ => from_integer(java::low_bits(&text), ty),
+    }
+}
+
+fn parsed(text: &str, ty: Type) -> Option<Value> {
+    let digits = java::ascii_digits(text);
+    Some(match ty {
+        Type::Int8 => Value::I8(digits.parse().ok()?),
+        Type::Int16 => Value::I16(digits.parse().ok()?),
+        Type::Int32 => Value::I32(digits.parse().ok()?),
+        Type::Int64 => Value::I64(digits.parse().ok()?),
+        Type::Float32 => Value::F32(java::parse_float(text)?),
+        Type::Float64 => Value::F64(java::parse_double(text)?),
+        _ => Value::Bool(text.eq_ignore_ascii_case("true")),
+    })
+}

@@ -1,0 +1,184 @@
+//! A connector's transforms in their order, each with its predicate: `transforms`, `transforms.NAME.*`, `predicates.*`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use connector_api::config::Key;
+use connector_api::{Config, Error, Predicate, Record, Result, TopicOffset, Transform};
+
+use crate::registry::{PluginKind, Registry};
+
+/// The transforms of one task.
+pub struct Chain {
+    stages: Vec<Stage>,
+}
+
+/// One transform. Predicates are not shared between stages, since each is cheap and holds no state.
+struct Stage {
+    class: Arc<str>,
+    transform: Box<dyn Transform>,
+    predicate: Option<(Box<dyn Predicate>, bool)>,
+}
+
+/// An error with the class that was at work.
+pub type Failed = (Arc<str>, Error);
+
+impl Chain {
+    /// Makes what a connector's config names. Errors: `Config`, with Connect's texts.
+    pub fn open(registry: &Registry, connector: &Config) -> Result<Self> {
+        let predicates = aliases(connector, "predicates")?;
+        let aliases = aliases(connector, "transforms")?;
+        let stage = |alias: &String| Stage::open(registry, connector, alias, &predicates);
+        Ok(Self { stages: aliases.iter().map(stage).collect::<Result<_>>()? })
+    }
+
+    /// Whether there are no transforms.
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// The record as the transforms leave it; `None` where one drops it. `at` is where a sink's record was read.
+    /// Errors: `Record`, with the class it came up in.
+    pub fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
+        for stage in &mut self.stages {
+            match stage.apply(record, at).map_err(|error| (Arc::clone(&stage.class), error))? {
+                Some(changed) => record = changed,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// The record after each transform in turn: its class, and what came out of it. Ends at the first error or drop.
+    pub fn steps(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Vec<(Arc<str>, Result<Option<Record>>)> {
+        let mut steps = Vec::with_capacity(self.stages.len());
+        for stage in &mut self.stages {
+            let result = stage.apply(record, at);
+            let next = result.as_ref().ok().cloned().flatten();
+            steps.push((Arc::clone(&stage.class), result));
+            match next {
+                Some(changed) => record = changed,
+                None => break,
+            }
+        }
+        steps
+    }
+}
+
+impl Stage {
+    fn open(registry: &Registry, connector: &Config, alias: &str, predicates: &[String]) -> Result<Self> {
+        let prefix = format!("transforms.{alias}.");
+        let own = connector.with_prefix(&prefix);
+        let class = class(registry, PluginKind::Transformation, &own, &prefix)?;
+        let transform = registry.transform(&class, &settings(&own))?;
+        let negate = match own.get("negate").map(str::trim) {
+            None => false,
+            Some(text) if text.eq_ignore_ascii_case("true") => true,
+            Some(text) if text.eq_ignore_ascii_case("false") => false,
+            Some(text) => {
+                return Err(Error::config(format!(
+                    "Invalid value {text} for configuration {prefix}negate: Expected value to be either true or false"
+                )));
+            }
+        };
+        let predicate = match own.get("predicate").map(str::trim) {
+            None if own.get("negate").is_some() => {
+                return Err(Error::config(format!(
+                    "Config '{prefix}negate' was provided but there is no config '{prefix}predicate' defining a \
+                     predicate to be negated."
+                )));
+            }
+            None => None,
+            Some(named) => Some((predicate(registry, connector, named, predicates, &prefix)?, negate)),
+        };
+        Ok(Self { class: class.into(), transform, predicate })
+    }
+
+    fn apply(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        if let Some((predicate, negate)) = &mut self.predicate
+            && predicate.test(&record)? == *negate
+        {
+            return Ok(Some(record));
+        }
+        self.transform.apply(record, at)
+    }
+}
+
+fn predicate(
+    registry: &Registry,
+    connector: &Config,
+    named: &str,
+    declared: &[String],
+    transform: &str,
+) -> Result<Box<dyn Predicate>> {
+    if !declared.iter().any(|alias| alias == named) {
+        let declared = declared.join(", ");
+        return Err(Error::config(format!(
+            "Invalid value {named} for configuration {transform}predicate: 'predicates' declares no predicate of that \
+             name, only [{declared}]"
+        )));
+    }
+    let prefix = format!("predicates.{named}.");
+    let own = connector.with_prefix(&prefix);
+    let class = class(registry, PluginKind::Predicate, &own, &prefix)?;
+    registry.predicate(&class, &settings(&own))
+}
+
+/// The names in a list. Errors: one that occurs twice.
+fn aliases(connector: &Config, key: &str) -> Result<Vec<String>> {
+    let list = connector.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
+    let list: Vec<String> = list.map(str::to_owned).collect();
+    let mut seen = HashSet::new();
+    if list.iter().all(|alias| seen.insert(alias)) {
+        return Ok(list);
+    }
+    let list = list.join(", ");
+    Err(Error::config(format!("Invalid value [{list}] for configuration {key}: Duplicate alias provided.")))
+}
+
+/// The class that is asked for, once it is known and its required settings are there.
+fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> Result<String> {
+    let what = if kind == PluginKind::Predicate { "Predicate" } else { "Transformation" };
+    let class = own.get("type").map(str::trim);
+    let Some(class) = class.filter(|class| !class.is_empty()) else {
+        return Err(Error::config(format!("Invalid value null for configuration {prefix}type: Not a {what}")));
+    };
+    let Some(plugin) = registry.plugin(kind, class) else {
+        return Err(unknown(registry, kind, class, prefix));
+    };
+    let missing = |key: &&Key| {
+        let given = std::iter::once(&key.name).chain(key.aliases).any(|name| own.get(name).is_some());
+        matches!(key.default, connector_api::config::Default::Required) && !given
+    };
+    if let Some(key) = plugin.keys().iter().find(missing) {
+        let name = key.name;
+        return Err(Error::config(format!("Missing required configuration \"{prefix}{name}\" which has no default value.")));
+    }
+    Ok(class.to_owned())
+}
+
+#[cold]
+fn unknown(registry: &Registry, kind: PluginKind, class: &str, prefix: &str) -> Error {
+    let halves = [format!("{class}$Key"), format!("{class}$Value")];
+    if halves.iter().all(|half| registry.plugin(kind, half).is_some()) {
+        return Error::config(format!(
+            "This class is abstract and cannot be created. Did you mean {}?",
+            halves.join(", ")
+        ));
+    }
+    let other = if kind == PluginKind::Predicate { PluginKind::Transformation } else { PluginKind::Predicate };
+    if registry.plugin(other, class).is_some() {
+        let what = if kind == PluginKind::Predicate { "Predicate" } else { "Transformation" };
+        return Error::config(format!("Class class {class} does not implement the {what} interface"));
+    }
+    Error::config(format!("Invalid value {class} for configuration {prefix}type: Class {class} could not be found."))
+}
+
+/// A plug-in's own settings, without those of the chain.
+fn settings(own: &Config) -> Config {
+    let mut settings = own.clone();
+    for name in ["type", "predicate", "negate", "plugin.version"] {
+        settings.remove(name);
+    }
+    settings
+}

@@ -1,0 +1,145 @@
+//! `ExtractField`: one field in place of the whole; and `HoistField`: the whole as one field.
+
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+
+use super::part::{
+    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, check_member, fields, key, map_entries, or_default, struct_or_null,
+};
+use super::path::parse_nested;
+
+const PURPOSE: &str = "field extraction";
+
+/// The keys of [`ExtractField`].
+pub const EXTRACT_KEYS: &[Key] = &[
+    key("field", KeyType::String, Default::Required, Importance::Medium, "The field to take out."),
+    key(
+        "field.syntax.version",
+        KeyType::String,
+        Default::Text("V1"),
+        Importance::High,
+        "V1 takes the name as it is; with V2 dots lead into nested fields, and backticks enclose a name that holds dots.",
+    )
+    .check(Check::OneOfIgnoreCase(&["V1", "V2"])),
+    REPLACE_NULL_KEY,
+];
+
+/// Replaces a record's key or value by one of its fields.
+pub struct ExtractField {
+    part: Part,
+    field: String,
+    steps: Vec<String>,
+    replace: bool,
+    plans: Plans<Vec<usize>>,
+}
+
+impl ExtractField {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        let (field, version, replace) = config.read(EXTRACT_KEYS, |keys| {
+            (keys.text("field"), keys.text("field.syntax.version"), keys.bool(REPLACE_NULL))
+        })?;
+        let steps = if version.eq_ignore_ascii_case("V1") { Ok(vec![field.clone()]) } else { parse_nested(&field) };
+        let steps = steps.map_err(|text| {
+            let mut report = Report::default();
+            report.error("field", text);
+            report
+        })?;
+        Ok(Self { part, field, steps, replace, plans: Plans::new() })
+    }
+
+    fn without_schema(&self, mut value: Value) -> Result<Value> {
+        if self.steps.is_empty() {
+            return Err(Error::record(format!("Unknown field: {}", self.field)));
+        }
+        for (level, step) in self.steps.iter().enumerate() {
+            if value.is_null() {
+                return Ok(Value::Null);
+            }
+            let entries = map_entries(&mut value, if level == 0 { PURPOSE } else { "nested field access" })?;
+            let found = entries.into_iter().find(|(key, _)| key.as_str() == Some(step));
+            value = found.map(|(_, value)| value).unwrap_or_default();
+        }
+        Ok(value)
+    }
+}
+
+impl Transform for ExtractField {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        let Some(schema) = datum.schema.take() else {
+            datum.value = self.without_schema(std::mem::take(&mut datum.value))?;
+            return Ok(Some(record));
+        };
+        let (field, steps) = (&self.field, &self.steps);
+        struct_or_null(&datum.value, PURPOSE)?;
+        let positions = self.plans.of(&schema, |schema| positions(schema, field, steps))?;
+        let mut value = std::mem::take(&mut datum.value);
+        let mut schema = schema;
+        for at in positions {
+            let inner = Arc::clone(&schema.fields[*at].schema);
+            // Below a null there is nothing, whatever the defaults there.
+            if let Value::Struct(members) = value {
+                let member = members.into_iter().nth(*at).unwrap_or_default();
+                value = or_default(member, &inner, self.replace);
+            }
+            schema = inner;
+        }
+        *datum = Datum::new(schema, value);
+        Ok(Some(record))
+    }
+}
+
+/// Where the steps lead in a schema. Errors: Connect's texts where one leads nowhere.
+fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize>> {
+    let unknown = || Error::record(format!("Unknown field: {field}"));
+    let mut positions = Vec::with_capacity(steps.len());
+    let mut schema = schema;
+    for step in steps {
+        if schema.ty != Type::Struct {
+            return Err(Error::record("Cannot look up fields on non-struct type"));
+        }
+        let at = schema.field_index(step).ok_or_else(unknown)?;
+        positions.push(at);
+        schema = &schema.fields[at].schema;
+    }
+    if positions.is_empty() { Err(unknown()) } else { Ok(positions) }
+}
+
+/// The keys of [`HoistField`].
+pub const HOIST_KEYS: &[Key] =
+    &[key("field", KeyType::String, Default::Required, Importance::Medium, "The name of the one field that is made.")];
+
+/// Wraps a record's key or value in a struct, or map, of one field.
+pub struct HoistField {
+    part: Part,
+    field: Arc<str>,
+    plans: Plans<Arc<Schema>>,
+}
+
+impl HoistField {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        config.read(HOIST_KEYS, |keys| Self { part, field: keys.text("field").into(), plans: Plans::new() })
+    }
+}
+
+impl Transform for HoistField {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        let value = std::mem::take(&mut datum.value);
+        let Some(schema) = datum.schema.take() else {
+            datum.value = Value::Map([(Value::Text((*self.field).into()), value)].into());
+            return Ok(Some(record));
+        };
+        let hoisted = self.plans.of(&schema, |_| {
+            let field = Field { name: Arc::clone(&self.field), schema: Arc::clone(&schema) };
+            Ok(Arc::new(Schema { fields: fields(vec![field])?, ..Schema::of(Type::Struct) }))
+        })?;
+        check_member(&self.field, &schema, &value)?;
+        *datum = Datum::new(Arc::clone(hoisted), Value::Struct([value].into()));
+        Ok(Some(record))
+    }
+}

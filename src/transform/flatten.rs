@@ -1,0 +1,146 @@
+//! `Flatten`: nested structs and maps become fields of the outermost one, their names joined.
+
+use std::sync::Arc;
+
+use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+
+use super::part::{Part, Plans, fields, key, list_fields, map_entries, or_default, set_entry, struct_or_null};
+use crate::convert::java;
+
+const PURPOSE: &str = "flattening";
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[key(
+    "delimiter",
+    KeyType::String,
+    Default::Text("."),
+    Importance::Medium,
+    "What stands between the joined names.",
+)];
+
+/// The transform.
+pub struct Flatten {
+    part: Part,
+    delimiter: String,
+    plans: Plans<Arc<Schema>>,
+}
+
+impl Flatten {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        config.read(KEYS, |keys| Self { part, delimiter: keys.text("delimiter"), plans: Plans::new() })
+    }
+}
+
+fn joined(prefix: &str, delimiter: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}{delimiter}{name}") }
+}
+
+fn flat_schema(schema: &Schema, delimiter: &str) -> Result<Arc<Schema>> {
+    let mut list = Vec::new();
+    collect(schema, delimiter, "", schema.optional, schema.default.as_ref(), &mut list)?;
+    Ok(Arc::new(Schema { fields: fields(list)?, ..super::part::with_basics_of(schema, Type::Struct) }))
+}
+
+/// Optional is what is so itself or in one of its parents; a default comes from the nearest of them that has one.
+fn collect(
+    schema: &Schema,
+    delimiter: &str,
+    prefix: &str,
+    optional: bool,
+    parent: Option<&Value>,
+    list: &mut Vec<Field>,
+) -> Result<()> {
+    for (at, field) in list_fields(schema)?.iter().enumerate() {
+        let name = joined(prefix, delimiter, &field.name);
+        let optional = optional || field.schema.optional;
+        let inherited = match parent {
+            Some(Value::Struct(members)) => members.get(at).filter(|value| !value.is_null()),
+            _ => None,
+        };
+        let default = field.schema.default.as_ref().or(inherited);
+        match field.schema.ty {
+            Type::Struct => collect(&field.schema, delimiter, &name, optional, default, list)?,
+            Type::Map => {
+                return Err(Error::record(format!(
+                    "Flatten transformation does not support MAP for record with schemas (for field {name})."
+                )));
+            }
+            _ => {
+                let schema = Schema { optional, default: default.cloned(), ..(*field.schema).clone() };
+                list.push(Field::new(name, schema));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends the flat members of a struct; where it is null, nulls in their number.
+fn flatten(schema: &Schema, value: Value, flat: &mut Vec<Value>) {
+    let mut members = match value {
+        Value::Struct(members) => members.into_vec().into_iter(),
+        _ => Vec::new().into_iter(),
+    };
+    for field in &schema.fields {
+        let value = members.next();
+        match (field.schema.ty, value) {
+            (Type::Struct, value) => flatten(&field.schema, value.unwrap_or_default(), flat),
+            (_, Some(value)) => flat.push(or_default(value, &field.schema, true)),
+            (_, None) => flat.push(Value::Null),
+        }
+    }
+}
+
+fn flatten_map(
+    entries: Vec<(Value, Value)>,
+    delimiter: &str,
+    prefix: &str,
+    flat: &mut Vec<(Value, Value)>,
+) -> Result<()> {
+    for (key, value) in entries {
+        let Value::Text(key) = &key else {
+            let class = java::class_name(&key);
+            return Err(Error::record(format!("Flatten transformation needs text keys, but found class {class}")));
+        };
+        let name = joined(prefix, delimiter, key);
+        match value {
+            Value::Map(inner) => flatten_map(inner.into_vec(), delimiter, &name, flat)?,
+            Value::Decimal(_) => {
+                return Err(Error::record(
+                    "Flatten transformation was passed a value of type class java.math.BigDecimal which is not \
+                     supported by Connect's data API",
+                ));
+            }
+            Value::Struct(_) => {
+                return Err(Error::record(format!(
+                    "Flatten transformation does not support class org.apache.kafka.connect.data.Struct for record \
+                     without schemas (for field {name})."
+                )));
+            }
+            other => set_entry(flat, &name, other),
+        }
+    }
+    Ok(())
+}
+
+impl Transform for Flatten {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        if datum.value.is_null() {
+            return Ok(Some(record));
+        }
+        let Some(schema) = &datum.schema else {
+            let mut flat = Vec::new();
+            flatten_map(map_entries(&mut datum.value, PURPOSE)?, &self.delimiter, "", &mut flat)?;
+            datum.value = Value::Map(flat.into());
+            return Ok(Some(record));
+        };
+        struct_or_null(&datum.value, PURPOSE)?;
+        let flat_schema = Arc::clone(self.plans.of(schema, |schema| flat_schema(schema, &self.delimiter))?);
+        let mut flat = Vec::with_capacity(flat_schema.fields.len());
+        flatten(schema, std::mem::take(&mut datum.value), &mut flat);
+        *datum = Datum::new(flat_schema, Value::Struct(flat.into()));
+        Ok(Some(record))
+    }
+}

@@ -1,0 +1,195 @@
+//! Transforms of headers: `DropHeaders`, `InsertHeader`, `HeaderFrom`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+
+use super::part::{
+    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, entry, key, map_entries, or_default, struct_members, with_basics_of,
+};
+use crate::convert::header;
+
+/// The keys of [`DropHeaders`].
+pub const DROP_KEYS: &[Key] =
+    &[key("headers", KeyType::List, Default::Required, Importance::High, "The names of the headers to remove.")
+        .check(Check::NonEmptyList)];
+
+/// Removes all headers of some names.
+pub struct DropHeaders {
+    names: HashSet<String>,
+}
+
+impl DropHeaders {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        config.read(DROP_KEYS, |keys| Self { names: keys.list("headers").into_iter().collect() })
+    }
+}
+
+impl Transform for DropHeaders {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        record.headers.retain(|header| !self.names.contains(&*header.key));
+        Ok(Some(record))
+    }
+}
+
+/// The keys of [`InsertHeader`].
+pub const INSERT_KEYS: &[Key] = &[
+    key("header", KeyType::String, Default::Required, Importance::High, "The header's name."),
+    key(
+        "value.literal",
+        KeyType::String,
+        Default::Required,
+        Importance::High,
+        "The header's value; its type is inferred as SimpleHeaderConverter does: 5 is a number, true a boolean.",
+    ),
+];
+
+/// Adds a header with a fixed value.
+pub struct InsertHeader {
+    header: Header,
+}
+
+impl InsertHeader {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        config.read(INSERT_KEYS, |keys| {
+            let (name, text) = (keys.text("header"), keys.text("value.literal"));
+            let datum = if text.is_empty() {
+                Datum::new(Arc::new(Schema::of(Type::String)), Value::Text(Box::default()))
+            } else {
+                header::infer(&text, true)
+            };
+            Self { header: Header { key: name.into(), datum } }
+        })
+    }
+}
+
+impl Transform for InsertHeader {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        record.headers.push(self.header.clone());
+        Ok(Some(record))
+    }
+}
+
+/// The keys of [`HeaderFrom`].
+pub const FROM_KEYS: &[Key] = &[
+    key("fields", KeyType::List, Default::Required, Importance::High, "The fields to take.").check(Check::NonEmptyList),
+    key(
+        "headers",
+        KeyType::List,
+        Default::Required,
+        Importance::High,
+        "The headers they become, in the order of the fields.",
+    )
+    .check(Check::NonEmptyList),
+    key(
+        "operation",
+        KeyType::String,
+        Default::Required,
+        Importance::High,
+        "copy leaves the fields where they are, move takes them out.",
+    )
+    .check(Check::OneOf(&["move", "copy"])),
+    REPLACE_NULL_KEY,
+];
+
+/// Copies or moves fields into headers.
+pub struct HeaderFrom {
+    part: Part,
+    fields: Vec<String>,
+    headers: Vec<Arc<str>>,
+    moves: bool,
+    purpose: &'static str,
+    replace: bool,
+    plans: Plans<Plan>,
+}
+
+/// Where the fields are, and what is left without them.
+struct Plan {
+    taken: Vec<usize>,
+    left: Arc<Schema>,
+    kept: Vec<bool>,
+}
+
+/// Checks what the keys say together.
+pub fn check_from(config: &Config, report: &mut Report) {
+    let count = |name: &str| config.get(name).map_or(0, |list| list.split(',').count());
+    if count("fields") != count("headers") {
+        report.error("fields", "'fields' config must have the same number of elements as 'headers' config.");
+    }
+}
+
+impl HeaderFrom {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        let made = config.read(FROM_KEYS, |keys| {
+            let moves = keys.text("operation") == "move";
+            Self {
+                part,
+                fields: keys.list("fields"),
+                headers: keys.list("headers").into_iter().map(Arc::from).collect(),
+                moves,
+                purpose: if moves { "header move" } else { "header copy" },
+                replace: keys.bool(REPLACE_NULL),
+                plans: Plans::new(),
+            }
+        })?;
+        let mut report = Report::default();
+        check_from(config, &mut report);
+        if report.is_ok() { Ok(made) } else { Err(report) }
+    }
+
+    fn plan(names: &[String], schema: &Schema) -> Result<Plan> {
+        let position = |name: &String| {
+            schema.field_index(name).ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
+        };
+        let taken: Vec<usize> = names.iter().map(position).collect::<Result<_>>()?;
+        let kept: Vec<bool> = (0..schema.fields.len()).map(|at| !taken.contains(&at)).collect();
+        let left: Vec<Field> =
+            schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| field.clone()).collect();
+        let left = Schema { fields: left.into(), ..with_basics_of(schema, Type::Struct) };
+        Ok(Plan { taken, left: Arc::new(left), kept })
+    }
+
+    fn without_schema(&self, record: &mut Record) -> Result<()> {
+        let mut entries = map_entries(&mut self.part.of_mut(record).value, self.purpose)?;
+        for (field, header) in self.fields.iter().zip(&self.headers) {
+            let value = entry(&entries, field).cloned().unwrap_or_default();
+            record.headers.push(Header { key: Arc::clone(header), datum: Datum { schema: None, value } });
+        }
+        if self.moves {
+            entries.retain(|(key, _)| !self.fields.iter().any(|field| key.as_str() == Some(field)));
+        }
+        self.part.of_mut(record).value = Value::Map(entries.into());
+        Ok(())
+    }
+}
+
+impl Transform for HeaderFrom {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        let Some(schema) = datum.schema.clone() else {
+            self.without_schema(&mut record)?;
+            return Ok(Some(record));
+        };
+        let mut members = struct_members(&mut datum.value, self.purpose)?;
+        let plan = self.plans.of(&schema, |schema| Self::plan(&self.fields, schema))?;
+        for (at, header) in plan.taken.iter().zip(&self.headers) {
+            let of = &schema.fields[*at].schema;
+            let value = or_default(members.get(*at).cloned().unwrap_or_default(), of, self.replace);
+            record.headers.push(Header { key: Arc::clone(header), datum: Datum::new(Arc::clone(of), value) });
+        }
+        let datum = self.part.of_mut(&mut record);
+        if self.moves {
+            let mut kept = plan.kept.iter();
+            members.retain(|_| kept.next().is_some_and(|kept| *kept));
+            super::part::fill_defaults(&mut members, &plan.left.fields, self.replace);
+            datum.schema = Some(Arc::clone(&plan.left));
+        }
+        datum.value = Value::Struct(members.into());
+        Ok(Some(record))
+    }
+}

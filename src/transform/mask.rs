@@ -1,0 +1,133 @@
+//! `MaskField`: the empty value of its type, or a fixed one, in place of a field's.
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Decimal, Error, Record, Result, Schema, TopicOffset, Transform, Value, logical};
+
+use super::part::{
+    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, map_entries, set_entry, struct_members,
+};
+use crate::convert::java;
+
+const PURPOSE: &str = "mask fields";
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key("fields", KeyType::List, Default::Required, Importance::High, "The fields to mask.").check(Check::NonEmptyList),
+    key(
+        "replacement",
+        KeyType::String,
+        Default::Null,
+        Importance::Low,
+        "What stands in their place; only for texts and numbers. Without it: zero, false, an empty text, 1970-01-01.",
+    )
+    .check(Check::NonEmpty),
+    REPLACE_NULL_KEY,
+];
+
+/// The transform.
+pub struct MaskField {
+    part: Part,
+    fields: Vec<String>,
+    replacement: Option<String>,
+    replace: bool,
+    plans: Plans<Vec<usize>>,
+}
+
+impl MaskField {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        config.read(KEYS, |keys| Self {
+            part,
+            fields: keys.list("fields"),
+            replacement: keys.text_opt("replacement"),
+            replace: keys.bool(REPLACE_NULL),
+            plans: Plans::new(),
+        })
+    }
+}
+
+fn masked(value: &Value, schema: Option<&Schema>, replacement: Option<&str>) -> Result<Value> {
+    match replacement {
+        _ if value.is_null() => Ok(Value::Null),
+        Some(replacement) => replaced(value, schema, replacement),
+        None => emptied(value),
+    }
+}
+
+fn emptied(value: &Value) -> Result<Value> {
+    Ok(match value {
+        Value::Null => Value::Null,
+        Value::Bool(_) => Value::Bool(false),
+        Value::I8(_) => Value::I8(0),
+        Value::I16(_) => Value::I16(0),
+        Value::I32(_) => Value::I32(0),
+        Value::I64(_) => Value::I64(0),
+        Value::F32(_) => Value::F32(0.0),
+        Value::F64(_) => Value::F64(0.0),
+        // Kafka's zero has no digits after the point and so cannot be written; ours keeps the scale.
+        Value::Decimal(n) => Value::Decimal(Box::new(Decimal::new(0, n.scale()))),
+        Value::Text(_) => Value::Text(Box::default()),
+        Value::Array(_) => Value::Array(Box::default()),
+        Value::Map(_) => Value::Map(Box::default()),
+        Value::Bytes(_) | Value::Struct(_) => {
+            return Err(Error::record(format!("Cannot mask value of type: class {}", java::class_name(value))));
+        }
+    })
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "Java cuts numbers just so")]
+fn replaced(value: &Value, schema: Option<&Schema>, replacement: &str) -> Result<Value> {
+    let no_number =
+        || Error::record(format!("Unable to convert {replacement} (class java.lang.String) to a number"));
+    let class = match schema.and_then(|schema| schema.name.as_deref()) {
+        Some(logical::DATE | logical::TIME | logical::TIMESTAMP) => "java.util.Date",
+        _ => java::class_name(value),
+    };
+    let refused = || Error::record(format!("Cannot mask value of type class {class} with custom replacement."));
+    if class == "java.util.Date" {
+        return Err(refused());
+    }
+    let number = || Decimal::parse(replacement).ok_or_else(no_number);
+    let low_bits = || number().map(|_| java::low_bits(replacement.strip_prefix('+').unwrap_or(replacement)));
+    Ok(match value {
+        // A number that is too large for the field is cut, as Java cuts it.
+        Value::I8(_) => Value::I8(low_bits()? as i8),
+        Value::I16(_) => Value::I16(low_bits()? as i16),
+        Value::I32(_) => Value::I32(low_bits()? as i32),
+        Value::I64(_) => Value::I64(low_bits()?),
+        Value::F32(_) => Value::F32(number().and_then(|_| replacement.parse().map_err(|_| no_number()))?),
+        Value::F64(_) => Value::F64(number().and_then(|_| replacement.parse().map_err(|_| no_number()))?),
+        Value::Decimal(_) => Value::Decimal(Box::new(number()?)),
+        Value::Text(_) => Value::Text(replacement.into()),
+        _ => return Err(refused()),
+    })
+}
+
+impl Transform for MaskField {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        let replacement = self.replacement.as_deref();
+        let Some(schema) = &datum.schema else {
+            let mut entries = map_entries(&mut datum.value, PURPOSE)?;
+            for field in &self.fields {
+                let value = super::part::entry(&entries, field).cloned().unwrap_or_default();
+                set_entry(&mut entries, field, masked(&value, None, replacement)?);
+            }
+            datum.value = Value::Map(entries.into());
+            return Ok(Some(record));
+        };
+        let mut members = struct_members(&mut datum.value, PURPOSE)?;
+        fill_defaults(&mut members, &schema.fields, self.replace);
+        let fields = &self.fields;
+        let chosen = self.plans.of(schema, |schema| {
+            Ok((0..schema.fields.len()).filter(|at| fields.iter().any(|f| **f == *schema.fields[*at].name)).collect())
+        })?;
+        for at in chosen {
+            if let Some(member) = members.get_mut(*at) {
+                *member = masked(member, Some(&schema.fields[*at].schema), replacement)?;
+            }
+        }
+        datum.value = Value::Struct(members.into());
+        Ok(Some(record))
+    }
+}

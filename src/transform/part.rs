@@ -1,0 +1,192 @@
+//! The part of a record that a transform works on, taken apart; and what follows from a schema, worked out once.
+
+use std::sync::Arc;
+
+use connector_api::config::{Default, Importance, Key, Type as KeyType, Width};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, Type, Value};
+
+use crate::convert::java;
+
+/// A key as transforms declare them: no form group, no width.
+pub(super) const fn key(
+    name: &'static str,
+    ty: KeyType,
+    default: Default,
+    importance: Importance,
+    doc: &'static str,
+) -> Key {
+    Key::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
+}
+
+/// The key that most transforms have.
+pub(super) const REPLACE_NULL: &str = "replace.null.with.default";
+
+/// Its declaration.
+pub(super) const REPLACE_NULL_KEY: Key = key(
+    REPLACE_NULL,
+    KeyType::Boolean,
+    Default::Text("true"),
+    Importance::Medium,
+    "Whether a field that is null counts as its schema's default.",
+);
+
+/// Key or value: the `$Key` and `$Value` of class names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The record's key.
+    Key,
+    /// The record's value.
+    Value,
+}
+
+impl Part {
+    /// It, for changing.
+    pub(super) fn of_mut(self, record: &mut Record) -> &mut Datum {
+        match self {
+            Self::Key => &mut record.key,
+            Self::Value => &mut record.value,
+        }
+    }
+}
+
+/// The members of a struct. Errors: Connect's text where it is none.
+pub(super) fn struct_members(value: &mut Value, purpose: &str) -> Result<Vec<Value>> {
+    match value {
+        Value::Struct(members) => Ok(std::mem::take(members).into_vec()),
+        other => Err(wrong_struct(other, purpose)),
+    }
+}
+
+/// Errors: Connect's text for anything but a struct or null.
+pub(super) fn struct_or_null(value: &Value, purpose: &str) -> Result<()> {
+    if matches!(value, Value::Struct(_) | Value::Null) { Ok(()) } else { Err(wrong_struct(value, purpose)) }
+}
+
+/// The entries of a map without a schema. Errors: Connect's text where it is none.
+pub(super) fn map_entries(value: &mut Value, purpose: &str) -> Result<Vec<(Value, Value)>> {
+    match value {
+        Value::Map(entries) => Ok(std::mem::take(entries).into_vec()),
+        other => Err(wrong_map(other, purpose)),
+    }
+}
+
+/// What Connect says of a value that should be a struct.
+#[cold]
+pub(super) fn wrong_struct(value: &Value, purpose: &str) -> Error {
+    let found = java::class_name(value);
+    Error::record(format!("Only Struct objects supported for [{purpose}], found: {found}"))
+}
+
+/// What Connect says of a value without a schema that should be a map.
+#[cold]
+pub(super) fn wrong_map(value: &Value, purpose: &str) -> Error {
+    let found = java::class_name(value);
+    Error::record(format!("Only Map objects supported in absence of schema for [{purpose}], found: {found}"))
+}
+
+/// The value of an entry, if there is one.
+pub(super) fn entry<'a>(entries: &'a [(Value, Value)], name: &str) -> Option<&'a Value> {
+    entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+}
+
+/// Sets an entry, in its place where there is one.
+pub(super) fn set_entry(entries: &mut Vec<(Value, Value)>, name: &str, value: Value) {
+    match entries.iter_mut().find(|(key, _)| key.as_str() == Some(name)) {
+        Some((_, old)) => *old = value,
+        None => entries.push((Value::Text(name.into()), value)),
+    }
+}
+
+/// A member's value: where it is null and `replace` holds, its default.
+pub(super) fn or_default(value: Value, schema: &Schema, replace: bool) -> Value {
+    match &schema.default {
+        Some(default) if replace && value.is_null() => default.clone(),
+        _ => value,
+    }
+}
+
+/// Puts the defaults in place of nulls.
+pub(super) fn fill_defaults(members: &mut [Value], fields: &[Field], replace: bool) {
+    if !replace {
+        return;
+    }
+    for (member, field) in members.iter_mut().zip(fields) {
+        if let Some(default) = &field.schema.default
+            && member.is_null()
+        {
+            *member = default.clone();
+        }
+    }
+}
+
+/// Connect's check of a value that is put into a struct. Errors: null where the field is required.
+pub(super) fn check_member(name: &str, schema: &Schema, value: &Value) -> Result<()> {
+    if value.is_null() && !schema.optional {
+        let ty = schema.ty.name();
+        return Err(Error::record(format!(
+            "Invalid value: null used for required field: \"{name}\", schema type: {ty}"
+        )));
+    }
+    Ok(())
+}
+
+/// A required schema of another type with the name, version, documentation and parameters of this one.
+pub(super) fn with_basics_of(schema: &Schema, ty: Type) -> Schema {
+    Schema {
+        name: schema.name.clone(),
+        version: schema.version,
+        doc: schema.doc.clone(),
+        params: schema.params.clone(),
+        ..Schema::of(ty)
+    }
+}
+
+/// A struct schema's fields, checked as Connect's builder checks them. Errors: an empty name, a name twice.
+pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
+    let mut names = std::collections::HashSet::with_capacity(fields.len());
+    for field in &fields {
+        if field.name.is_empty() {
+            return Err(Error::record("fieldName cannot be null."));
+        }
+        if !names.insert(&*field.name) {
+            let name = &field.name;
+            return Err(Error::record(format!("Cannot create field because of field name duplication {name}")));
+        }
+    }
+    Ok(fields.into())
+}
+
+/// What Connect says of the fields of anything but a struct.
+pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
+    if schema.ty == Type::Struct { Ok(&schema.fields) } else { Err(Error::record("Cannot list fields on non-struct type")) }
+}
+
+/// What follows from the last few schemas seen, found by pointer first and by content second.
+pub(super) struct Plans<T> {
+    made: Vec<(Arc<Schema>, T)>,
+}
+
+impl<T> Plans<T> {
+    /// As many as Connect's transforms keep.
+    const KEPT: usize = 16;
+
+    pub(super) fn new() -> Self {
+        Self { made: Vec::new() }
+    }
+
+    /// What follows from `schema`, made if it is not there yet. The latest one stands first.
+    pub(super) fn of(&mut self, schema: &Arc<Schema>, make: impl FnOnce(&Schema) -> Result<T>) -> Result<&T> {
+        let found = self.made.iter().position(|(known, _)| Arc::ptr_eq(known, schema));
+        let found = found.or_else(|| self.made.iter().position(|(known, _)| known == schema));
+        match found {
+            Some(0) => {}
+            Some(at) => self.made.swap(0, at),
+            None => {
+                let made = make(schema)?;
+                self.made.truncate(Self::KEPT - 1);
+                self.made.insert(0, (Arc::clone(schema), made));
+            }
+        }
+        self.made.first().map(|(_, made)| made).ok_or_else(|| Error::fatal("the plan of a schema is missing"))
+    }
+}

@@ -1,0 +1,82 @@
+//! Predicates: `org.apache.kafka.connect.transforms.predicates.{HasHeaderKey,RecordIsTombstone,TopicNameMatches}`, and
+//! the transform `Filter`, which drops what they let through to it.
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Predicate, Record, Result, TopicOffset, Transform};
+use fancy_regex::Regex;
+
+use super::part::key;
+use super::route::{check_regex, matches_whole, whole};
+
+/// Drops every record.
+pub struct Filter;
+
+impl Transform for Filter {
+    fn apply(&mut self, _record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        Ok(None)
+    }
+}
+
+/// The keys of [`HasHeaderKey`].
+pub const HAS_HEADER_KEYS: &[Key] =
+    &[key("name", KeyType::String, Default::Required, Importance::Medium, "The header's name.").check(Check::NonEmpty)];
+
+/// True where any header has that name.
+pub struct HasHeaderKey {
+    name: String,
+}
+
+impl HasHeaderKey {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        config.read(HAS_HEADER_KEYS, |keys| Self { name: keys.text("name") })
+    }
+}
+
+impl Predicate for HasHeaderKey {
+    fn test(&mut self, record: &Record) -> Result<bool> {
+        Ok(record.headers.iter().any(|header| *header.key == *self.name))
+    }
+}
+
+/// True where the value is null.
+pub struct RecordIsTombstone;
+
+impl Predicate for RecordIsTombstone {
+    fn test(&mut self, record: &Record) -> Result<bool> {
+        Ok(record.value.value.is_null())
+    }
+}
+
+/// The keys of [`TopicNameMatches`].
+pub const TOPIC_KEYS: &[Key] = &[key(
+    "pattern",
+    KeyType::String,
+    Default::Required,
+    Importance::Medium,
+    "The regular expression that the whole name of the topic must match.",
+)
+.check(Check::By(check_pattern))];
+
+fn check_pattern(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("String must be non-empty".to_owned()) } else { check_regex(text) }
+}
+
+/// True where the whole name of the topic matches a regular expression.
+pub struct TopicNameMatches {
+    pattern: Regex,
+}
+
+impl TopicNameMatches {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let pattern = config.read(TOPIC_KEYS, |keys| keys.text("pattern"))?;
+        Ok(Self { pattern: whole("pattern", &pattern)? })
+    }
+}
+
+impl Predicate for TopicNameMatches {
+    fn test(&mut self, record: &Record) -> Result<bool> {
+        matches_whole(&self.pattern, &record.topic)
+    }
+}

@@ -1,0 +1,121 @@
+//! `ReplaceField`: leaves fields out and gives others new names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+
+use super::part::{
+    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fields, fill_defaults, key, list_fields, map_entries, set_entry,
+    struct_members, with_basics_of,
+};
+
+const PURPOSE: &str = "field replacement";
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key("exclude", KeyType::List, Default::Text(""), Importance::Medium, "The fields to leave out; comes before include."),
+    key("include", KeyType::List, Default::Text(""), Importance::Medium, "The fields to keep; all others are left out."),
+    key("renames", KeyType::List, Default::Text(""), Importance::Medium, "New names, as old:new.")
+        .check(Check::By(check_renames)),
+    REPLACE_NULL_KEY,
+];
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn check_renames(text: &str) -> Result<(), String> {
+    match items(text).find(|item| rename(item).is_none()) {
+        Some(bad) => Err(format!("Invalid rename mapping: {bad}")),
+        None => Ok(()),
+    }
+}
+
+fn rename(item: &str) -> Option<(&str, &str)> {
+    item.split_once(':').filter(|(_, new)| !new.is_empty() && !new.contains(':'))
+}
+
+/// The transform.
+pub struct ReplaceField {
+    part: Part,
+    exclude: Vec<String>,
+    include: Vec<String>,
+    renames: HashMap<String, Arc<str>>,
+    replace: bool,
+    plans: Plans<(Arc<Schema>, Vec<bool>)>,
+}
+
+impl ReplaceField {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        config.read(KEYS, |keys| {
+            let renames = keys.list("renames");
+            Self {
+                part,
+                exclude: keys.list("exclude"),
+                include: keys.list("include"),
+                renames: renames.iter().filter_map(|r| rename(r)).map(|(a, b)| (a.to_owned(), Arc::from(b))).collect(),
+                replace: keys.bool(REPLACE_NULL),
+                plans: Plans::new(),
+            }
+        })
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        let among = |list: &[String]| list.iter().any(|item| item == name);
+        !among(&self.exclude) && (self.include.is_empty() || among(&self.include))
+    }
+
+    fn plan(&self, schema: &Schema) -> Result<(Arc<Schema>, Vec<bool>)> {
+        if self.renames.contains_key("") {
+            return Err(Error::record(" is not a valid field name"));
+        }
+        let kept: Vec<bool> = list_fields(schema)?.iter().map(|field| self.keeps(&field.name)).collect();
+        let renamed = |field: &Field| {
+            let name = self.renames.get(&*field.name).unwrap_or(&field.name);
+            Field { name: Arc::clone(name), schema: Arc::clone(&field.schema) }
+        };
+        let list = schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| renamed(field)).collect();
+        Ok((Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, Type::Struct) }), kept))
+    }
+
+    fn without_schema(&self, value: &mut Value) -> Result<()> {
+        let mut renamed = Vec::new();
+        for (key, value) in map_entries(value, PURPOSE)? {
+            let Some(name) = key.as_str() else {
+                return Err(Error::record("field replacement needs text keys"));
+            };
+            if self.keeps(name) {
+                set_entry(&mut renamed, self.renames.get(name).map_or(name, |new| new), value);
+            }
+        }
+        *value = Value::Map(renamed.into());
+        Ok(())
+    }
+}
+
+impl Transform for ReplaceField {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        if datum.value.is_null() {
+            return Ok(Some(record));
+        }
+        let Some(schema) = datum.schema.take() else {
+            self.without_schema(&mut datum.value)?;
+            return Ok(Some(record));
+        };
+        let mut members = struct_members(&mut datum.value, PURPOSE)?;
+        let mut plans = std::mem::replace(&mut self.plans, Plans::new());
+        let planned = plans.of(&schema, |schema| self.plan(schema)).map(|(schema, kept)| {
+            let mut kept = kept.iter();
+            members.retain(|_| kept.next().is_some_and(|kept| *kept));
+            fill_defaults(&mut members, &schema.fields, self.replace);
+            Datum::new(Arc::clone(schema), Value::Struct(members.into()))
+        });
+        self.plans = plans;
+        *self.part.of_mut(&mut record) = planned?;
+        Ok(Some(record))
+    }
+}

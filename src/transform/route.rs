@@ -1,0 +1,194 @@
+//! Transforms of the topic's name: `RegexRouter` and `TimestampRouter`.
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Error, Record, Result, TopicOffset, Transform};
+use fancy_regex::{Captures, Regex};
+
+use super::date_format::DateFormat;
+use super::part::key;
+
+/// Whether it is a regular expression, with Connect's text.
+pub(super) fn check_regex(text: &str) -> Result<(), String> {
+    Regex::new(text).map(drop).map_err(|error| format!("Invalid regex: {error}"))
+}
+
+/// An expression that must match a whole text.
+pub(super) fn whole(name: &str, pattern: &str) -> Result<Regex, Report> {
+    Regex::new(&format!("\\A(?:{pattern})\\z")).map_err(|error| {
+        let mut report = Report::default();
+        report.invalid(name, pattern, &format!("Invalid regex: {error}"));
+        report
+    })
+}
+
+/// Whether it does. Errors: `Record` where the expression needs too many steps for this text.
+pub(super) fn matches_whole(pattern: &Regex, text: &str) -> Result<bool> {
+    pattern.is_match(text).map_err(|error| Error::record(format!("the regular expression cannot be decided: {error}")))
+}
+
+/// The keys of [`RegexRouter`].
+pub const REGEX_KEYS: &[Key] = &[
+    key("regex", KeyType::String, Default::Required, Importance::High, "What the whole name of the topic must match.")
+        .check(Check::By(check_regex)),
+    key(
+        "replacement",
+        KeyType::String,
+        Default::Required,
+        Importance::High,
+        "What the first match becomes; $1 or ${name} stand for groups.",
+    ),
+];
+
+/// Renames topics by a regular expression.
+pub struct RegexRouter {
+    whole: Regex,
+    first: Regex,
+    replacement: Result<Vec<Piece>, &'static str>,
+}
+
+/// A piece of a replacement.
+enum Piece {
+    Text(String),
+    Group(usize),
+    Named(String),
+}
+
+impl RegexRouter {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let (regex, replacement) = config.read(REGEX_KEYS, |keys| (keys.text("regex"), keys.text("replacement")))?;
+        let first = Regex::new(&regex).map_err(|error| {
+            let mut report = Report::default();
+            report.invalid("regex", &regex, &format!("Invalid regex: {error}"));
+            report
+        })?;
+        let replacement = pieces(&replacement, first.captures_len() - 1);
+        Ok(Self { whole: whole("regex", &regex)?, first, replacement })
+    }
+
+    fn renamed(&self, topic: &str, found: &Captures<'_, str>) -> Result<String> {
+        let pieces = self.replacement.as_ref().map_err(|text| Error::record(*text))?;
+        let whole = found.get(0).map_or(0..0, |all| all.range());
+        let mut name = topic[..whole.start].to_owned();
+        for piece in pieces {
+            let group = match piece {
+                Piece::Text(text) => {
+                    name.push_str(text);
+                    continue;
+                }
+                Piece::Group(group) if *group >= found.len() => {
+                    return Err(Error::record(format!("No group {group}")));
+                }
+                Piece::Group(group) => found.get(*group),
+                Piece::Named(group) if !self.first.capture_names().flatten().any(|known| known == group) => {
+                    return Err(Error::record(format!("No group with name {{{group}}}")));
+                }
+                Piece::Named(group) => found.name(group),
+            };
+            name.push_str(group.map_or("", |group| group.as_str()));
+        }
+        name.push_str(&topic[whole.end..]);
+        Ok(name)
+    }
+}
+
+/// Reads a replacement as `Matcher.replaceFirst` does: `$12` is group 12 only if there are as many.
+fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => plain.push(chars.next().ok_or("character to be escaped is missing")?),
+            '$' => {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                match chars.next() {
+                    Some('{') => {
+                        let mut name = String::new();
+                        loop {
+                            match chars.next() {
+                                Some('}') => break,
+                                Some(c) if c.is_ascii_alphanumeric() => name.push(c),
+                                _ => return Err("named capturing group is missing trailing '}'"),
+                            }
+                        }
+                        pieces.push(Piece::Named(name));
+                    }
+                    Some(c) => {
+                        let digit = |c: &char| c.to_digit(10).and_then(|digit| usize::try_from(digit).ok());
+                        let mut group = digit(&c).ok_or("Illegal group reference")?;
+                        while let Some(more) = chars.peek().and_then(digit).map(|d| group * 10 + d).filter(|n| *n <= groups) {
+                            group = more;
+                            chars.next();
+                        }
+                        pieces.push(Piece::Group(group));
+                    }
+                    None => return Err("Illegal group reference: group index is missing"),
+                }
+            }
+            c => plain.push(c),
+        }
+    }
+    pieces.push(Piece::Text(plain));
+    Ok(pieces)
+}
+
+impl Transform for RegexRouter {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        if matches_whole(&self.whole, &record.topic)? {
+            let found = self.first.captures(&*record.topic);
+            let found = found.map_err(|e| Error::record(format!("the regular expression cannot be decided: {e}")))?;
+            if let Some(found) = found {
+                let name = self.renamed(&record.topic, &found)?;
+                record.topic = name.into();
+            }
+        }
+        Ok(Some(record))
+    }
+}
+
+/// The keys of [`TimestampRouter`].
+pub const TIMESTAMP_KEYS: &[Key] = &[
+    key(
+        "topic.format",
+        KeyType::String,
+        Default::Text("${topic}-${timestamp}"),
+        Importance::High,
+        "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the record's timestamp.",
+    ),
+    key(
+        "timestamp.format",
+        KeyType::String,
+        Default::Text("yyyyMMdd"),
+        Importance::High,
+        "The form of the timestamp, as java.text.SimpleDateFormat has it, in UTC.",
+    ),
+];
+
+/// Renames topics by the record's timestamp.
+pub struct TimestampRouter {
+    topic: String,
+    format: Result<DateFormat, String>,
+}
+
+impl TimestampRouter {
+    /// A bad format shows at the first record only, as in Kafka Connect. Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        config.read(TIMESTAMP_KEYS, |keys| Self {
+            topic: keys.text("topic.format"),
+            format: DateFormat::compile(&keys.text("timestamp.format"), 0),
+        })
+    }
+}
+
+impl Transform for TimestampRouter {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let Some(millis) = record.timestamp_ms else {
+            return Err(Error::record(format!("Timestamp missing on record: topic {}", record.topic)));
+        };
+        let format = self.format.as_ref().map_err(|text| Error::record(text.clone()))?;
+        let stamp = format.format(millis);
+        record.topic = self.topic.replace("${topic}", &record.topic).replace("${timestamp}", &stamp).into();
+        Ok(Some(record))
+    }
+}

@@ -1,0 +1,70 @@
+//! `SetSchemaMetadata`: another name and version for a struct's schema.
+
+use std::sync::Arc;
+
+use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value};
+
+use super::part::{Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields};
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key("schema.name", KeyType::String, Default::Null, Importance::High, "The schema's new name."),
+    key("schema.version", KeyType::Int, Default::Null, Importance::High, "The schema's new version."),
+    REPLACE_NULL_KEY,
+];
+
+/// The transform.
+pub struct SetSchemaMetadata {
+    part: Part,
+    name: Option<Arc<str>>,
+    version: Option<i32>,
+    replace: bool,
+    plans: Plans<Arc<Schema>>,
+}
+
+/// Checks what the keys say together.
+pub fn check(config: &Config, report: &mut Report) {
+    if config.get("schema.name").is_none() && config.get("schema.version").is_none() {
+        report.error("schema.name", "Neither schema name nor version configured");
+    }
+}
+
+impl SetSchemaMetadata {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        let made = config.read(KEYS, |keys| Self {
+            part,
+            name: keys.text_opt("schema.name").map(Arc::from),
+            version: keys.long_opt("schema.version").and_then(|n| i32::try_from(n).ok()),
+            replace: keys.bool(REPLACE_NULL),
+            plans: Plans::new(),
+        })?;
+        let mut report = Report::default();
+        check(config, &mut report);
+        if report.is_ok() { Ok(made) } else { Err(report) }
+    }
+}
+
+impl Transform for SetSchemaMetadata {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        let Some(schema) = &datum.schema else {
+            if datum.value.is_null() {
+                return Ok(Some(record));
+            }
+            return Err(Error::record("Schema required for [updating schema metadata]"));
+        };
+        let (name, version) = (&self.name, self.version);
+        let updated = self.plans.of(schema, |schema| {
+            list_fields(schema)?;
+            let name = name.clone().or_else(|| schema.name.clone());
+            Ok(Arc::new(Schema { name, version: version.or(schema.version), ..schema.clone() }))
+        })?;
+        if let Value::Struct(members) = &mut datum.value {
+            fill_defaults(members, &updated.fields, self.replace);
+        }
+        datum.schema = Some(Arc::clone(updated));
+        Ok(Some(record))
+    }
+}

@@ -1,0 +1,266 @@
+//! `TimestampConverter`: one form of a moment into another: text, a number since 1970, Date, Time, Timestamp.
+
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical};
+
+use super::date_format::DateFormat;
+use super::part::{
+    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields, map_entries, set_entry,
+    struct_members, struct_or_null, with_basics_of,
+};
+use crate::convert::calendar::DAY_MS;
+use crate::convert::java;
+
+const PURPOSE: &str = "converting timestamp formats";
+const NO_FORMAT: &str = "TimestampConverter requires format option to be specified when using string timestamps";
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key("field", KeyType::String, Default::Text(""), Importance::High, "The field; empty for the whole key or value."),
+    key("target.type", KeyType::String, Default::Required, Importance::High, "What it becomes.")
+        .check(Check::OneOf(&["string", "unix", "Date", "Time", "Timestamp"])),
+    key(
+        "format",
+        KeyType::String,
+        Default::Text(""),
+        Importance::Medium,
+        "The form of texts, read or written, as java.text.SimpleDateFormat has it, in UTC.",
+    ),
+    key("unix.precision", KeyType::String, Default::Text("milliseconds"), Importance::Low, "The unit of numbers.")
+        .check(Check::OneOf(&["nanoseconds", "microseconds", "milliseconds", "seconds"])),
+    REPLACE_NULL_KEY,
+];
+
+/// A form of a moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Unix,
+    Date,
+    Time,
+    Timestamp,
+}
+
+impl Form {
+    fn named(name: &str) -> Self {
+        match name {
+            "string" => Self::Text,
+            "unix" => Self::Unix,
+            "Date" => Self::Date,
+            "Time" => Self::Time,
+            _ => Self::Timestamp,
+        }
+    }
+
+    fn of(schema: &Schema) -> Result<Self> {
+        Ok(match (schema.name.as_deref(), schema.ty) {
+            (Some(logical::TIMESTAMP), _) => Self::Timestamp,
+            (Some(logical::DATE), _) => Self::Date,
+            (Some(logical::TIME), _) => Self::Time,
+            (_, Type::String) => Self::Text,
+            (_, Type::Int64) => Self::Unix,
+            (name, ty) => {
+                let name = name.map_or_else(String::new, |name| format!("{name}:"));
+                let ty = ty.name();
+                return Err(Error::record(format!(
+                    "Schema Schema{{{name}{ty}}} does not correspond to a known timestamp type format"
+                )));
+            }
+        })
+    }
+
+    fn schema(self) -> Schema {
+        match self {
+            Self::Text => Schema::of(Type::String),
+            Self::Unix => Schema::of(Type::Int64),
+            Self::Date => Schema::date(),
+            Self::Time => Schema::time(),
+            Self::Timestamp => Schema::timestamp(),
+        }
+    }
+}
+
+/// The transform.
+pub struct TimestampConverter {
+    part: Part,
+    field: String,
+    converter: Moments,
+    replace: bool,
+    plans: Plans<Plan>,
+}
+
+/// The new schema; of a struct also where the field is. And what form it has.
+struct Plan {
+    schema: Arc<Schema>,
+    at: Option<usize>,
+    from: Option<Form>,
+}
+
+/// How moments are converted.
+struct Moments {
+    target: Form,
+    pattern: String,
+    format: Option<DateFormat>,
+    /// Nanoseconds of a unit.
+    unit: i64,
+}
+
+/// Checks what the keys say together.
+pub fn check(config: &Config, report: &mut Report) {
+    let pattern = config.get("format").unwrap_or_default().trim();
+    if config.get("target.type").map(str::trim) == Some("string") && pattern.is_empty() {
+        report.error("format", NO_FORMAT);
+    }
+    if let Err(text) = DateFormat::compile(pattern, 0) {
+        report.error(
+            "format",
+            format!(
+                "TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps: {pattern} ({text})"
+            ),
+        );
+    }
+}
+
+impl TimestampConverter {
+    /// `now_ms` tells which century two digits of a year mean. Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config, now_ms: i64) -> Result<Self, Report> {
+        let made = config.read(KEYS, |keys| {
+            let pattern = keys.text("format");
+            let unit = match keys.text("unix.precision").as_str() {
+                "nanoseconds" => 1,
+                "microseconds" => 1000,
+                "seconds" => 1_000_000_000,
+                _ => 1_000_000,
+            };
+            let format = Some(&pattern).filter(|pattern| !pattern.trim().is_empty());
+            let format = format.and_then(|pattern| DateFormat::compile(pattern, now_ms).ok());
+            let target = Form::named(&keys.text("target.type"));
+            Self {
+                part,
+                field: keys.text("field"),
+                converter: Moments { target, pattern, format, unit },
+                replace: keys.bool(REPLACE_NULL),
+                plans: Plans::new(),
+            }
+        })?;
+        let mut report = Report::default();
+        check(config, &mut report);
+        if report.is_ok() { Ok(made) } else { Err(report) }
+    }
+
+    fn without_schema(&self, mut value: Value) -> Result<Value> {
+        if value.is_null() || self.field.is_empty() {
+            return self.converter.convert(value, None);
+        }
+        let mut entries = map_entries(&mut value, PURPOSE)?;
+        let found = super::part::entry(&entries, &self.field).cloned().unwrap_or_default();
+        set_entry(&mut entries, &self.field, self.converter.convert(found, None)?);
+        Ok(Value::Map(entries.into()))
+    }
+}
+
+fn plan(field: &str, target: Form, schema: &Schema) -> Result<Plan> {
+    if field.is_empty() {
+        let to = target.schema().optional(schema.optional);
+        return Ok(Plan { schema: Arc::new(to), at: None, from: Some(Form::of(schema)?) });
+    }
+    let mut list: Vec<Field> = list_fields(schema)?.to_vec();
+    let at = schema.field_index(field);
+    if let Some(field) = at.and_then(|at| list.get_mut(at)) {
+        field.schema = Arc::new(target.schema().optional(field.schema.optional));
+    }
+    let new = Schema {
+        optional: schema.optional,
+        default: schema.default.clone(),
+        fields: list.into(),
+        ..with_basics_of(schema, Type::Struct)
+    };
+    Ok(Plan { schema: Arc::new(new), at, from: None })
+}
+
+impl Transform for TimestampConverter {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        let value = std::mem::take(&mut datum.value);
+        let Some(schema) = &datum.schema else {
+            datum.value = self.without_schema(value)?;
+            return Ok(Some(record));
+        };
+        if !self.field.is_empty() {
+            struct_or_null(&value, PURPOSE)?;
+        }
+        let plan = self.plans.of(schema, |schema| plan(&self.field, self.converter.target, schema))?;
+        let value = if plan.from.is_some() {
+            self.converter.convert(value, plan.from)?
+        } else if value.is_null() {
+            value
+        } else {
+            let mut value = value;
+            let mut members = struct_members(&mut value, PURPOSE)?;
+            fill_defaults(&mut members, &schema.fields, self.replace);
+            if let Some(at) = plan.at
+                && let Some(member) = members.get_mut(at)
+            {
+                let from = Form::of(&schema.fields[at].schema)?;
+                *member = self.converter.convert(std::mem::take(member), Some(from))?;
+            }
+            Value::Struct(members.into())
+        };
+        *datum = Datum::new(Arc::clone(&plan.schema), value);
+        Ok(Some(record))
+    }
+}
+
+impl Moments {
+    /// One moment into the target form. Without a schema to say `from`, text is text and a number a number since 1970.
+    fn convert(&self, value: Value, from: Option<Form>) -> Result<Value> {
+        let known = from.is_some();
+        let millis = match (from, &value) {
+            (_, Value::Null) => return Ok(Value::Null),
+            (Some(Form::Date), Value::I32(days)) => i64::from(*days) * DAY_MS,
+            (Some(Form::Time), Value::I32(millis)) => i64::from(*millis),
+            (Some(Form::Timestamp), Value::I64(millis)) => *millis,
+            (Some(Form::Unix) | None, Value::I64(n)) => self.unix_to_millis(*n),
+            (Some(Form::Text) | None, Value::Text(text)) => self.parse(text)?,
+            (_, other) => {
+                let class = java::class_name(other);
+                return Err(Error::record(format!(
+                    "TimestampConverter does not support class {class} objects as timestamps"
+                )));
+            }
+        };
+        Ok(match self.target {
+            Form::Text => {
+                let format = self.format.as_ref().ok_or_else(|| Error::record(NO_FORMAT))?;
+                Value::Text(format.format(millis).into())
+            }
+            Form::Unix => Value::I64(self.millis_to_unix(millis)),
+            // Without a schema a moment is a number of milliseconds.
+            Form::Date if !known => Value::I64(millis.div_euclid(DAY_MS) * DAY_MS),
+            Form::Time if !known => Value::I64(millis.rem_euclid(DAY_MS)),
+            Form::Timestamp => Value::I64(millis),
+            Form::Date => {
+                let days = i32::try_from(millis.div_euclid(DAY_MS));
+                Value::I32(days.map_err(|_| Error::record("the date does not fit 32 bits of days"))?)
+            }
+            Form::Time => Value::I32(i32::try_from(millis.rem_euclid(DAY_MS)).unwrap_or_default()),
+        })
+    }
+
+    fn parse(&self, text: &str) -> Result<i64> {
+        let format = self.format.as_ref().ok_or_else(|| Error::record(NO_FORMAT))?;
+        let mismatch = || Error::record(format!("Could not parse timestamp: value does not match pattern ({})", self.pattern));
+        format.parse(text).ok_or_else(mismatch)
+    }
+
+    /// Towards zero, and never beyond 64 bits, as `java.util.concurrent.TimeUnit` does.
+    fn unix_to_millis(&self, n: i64) -> i64 {
+        if self.unit > 1_000_000 { n.saturating_mul(self.unit / 1_000_000) } else { n / (1_000_000 / self.unit) }
+    }
+
+    fn millis_to_unix(&self, millis: i64) -> i64 {
+        if self.unit > 1_000_000 { millis / (self.unit / 1_000_000) } else { millis.saturating_mul(1_000_000 / self.unit) }
+    }
+}

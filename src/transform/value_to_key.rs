@@ -1,0 +1,70 @@
+//! `ValueToKey`: a record's key made of fields of its value.
+
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+
+use super::part::{Plans, REPLACE_NULL, REPLACE_NULL_KEY, entry, fields, key, or_default, set_entry};
+
+const PURPOSE: &str = "copying fields from value to key";
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key("fields", KeyType::List, Default::Required, Importance::High, "The fields of the value that make the key.")
+        .check(Check::NonEmptyList),
+    REPLACE_NULL_KEY,
+];
+
+/// The transform.
+pub struct ValueToKey {
+    fields: Vec<String>,
+    replace: bool,
+    plans: Plans<(Arc<Schema>, Vec<usize>)>,
+}
+
+impl ValueToKey {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        config.read(KEYS, |keys| Self {
+            fields: keys.list("fields"),
+            replace: keys.bool(REPLACE_NULL),
+            plans: Plans::new(),
+        })
+    }
+
+    fn plan(names: &[String], schema: &Schema) -> Result<(Arc<Schema>, Vec<usize>)> {
+        let position = |name: &String| {
+            schema.field_index(name).ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
+        };
+        let picked = names.iter().map(position).collect::<Result<Vec<usize>>>()?;
+        let list: Vec<Field> = picked.iter().map(|at| schema.fields[*at].clone()).collect();
+        Ok((Arc::new(Schema { fields: fields(list)?, ..Schema::of(Type::Struct) }), picked))
+    }
+}
+
+impl Transform for ValueToKey {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let Some(schema) = &record.value.schema else {
+            let Value::Map(entries) = &record.value.value else {
+                return Err(super::part::wrong_map(&record.value.value, PURPOSE));
+            };
+            let mut key = Vec::with_capacity(self.fields.len());
+            for name in &self.fields {
+                set_entry(&mut key, name, entry(entries, name).cloned().unwrap_or_default());
+            }
+            record.key = Datum { schema: None, value: Value::Map(key.into()) };
+            return Ok(Some(record));
+        };
+        let Value::Struct(members) = &record.value.value else {
+            return Err(super::part::wrong_struct(&record.value.value, PURPOSE));
+        };
+        let (key_schema, picked) = self.plans.of(schema, |schema| Self::plan(&self.fields, schema))?;
+        let member = |(at, field): (&usize, &Field)| {
+            or_default(members.get(*at).cloned().unwrap_or_default(), &field.schema, self.replace)
+        };
+        let key = picked.iter().zip(&key_schema.fields).map(member).collect();
+        record.key = Datum::new(Arc::clone(key_schema), Value::Struct(key));
+        Ok(Some(record))
+    }
+}
