@@ -203,39 +203,103 @@ const HEADER_CONVERTERS: &[ConverterMaker] =
     &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, SIMPLE_HEADER, STRING];
 
 const TRANSFORMS: &[TransformMaker] = &[
-    transform("org.apache.kafka.connect.transforms.Cast$Key", cast::KEYS, cast::check, |config| Ok(Box::new(Cast::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.Cast$Value", cast::KEYS, cast::check, |config| Ok(Box::new(Cast::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.DropHeaders", headers::DROP_KEYS, no_check, |config| Ok(Box::new(DropHeaders::new(config)?))),
-    transform("org.apache.kafka.connect.transforms.ExtractField$Key", extract::EXTRACT_KEYS, no_check, |config| Ok(Box::new(ExtractField::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.ExtractField$Value", extract::EXTRACT_KEYS, no_check, |config| Ok(Box::new(ExtractField::new(Part::Value, config)?))),
+    transform("org.apache.kafka.connect.transforms.Cast$Key", cast::KEYS, cast::check, |config| {
+        Ok(Box::new(Cast::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.Cast$Value", cast::KEYS, cast::check, |config| {
+        Ok(Box::new(Cast::new(Part::Value, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.DropHeaders", headers::DROP_KEYS, no_check, |config| {
+        Ok(Box::new(DropHeaders::new(config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.ExtractField$Key", extract::EXTRACT_KEYS, no_check, |config| {
+        Ok(Box::new(ExtractField::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.ExtractField$Value", extract::EXTRACT_KEYS, no_check, |config| {
+        Ok(Box::new(ExtractField::new(Part::Value, config)?))
+    }),
     transform("org.apache.kafka.connect.transforms.Filter", &[], no_check, |_| Ok(Box::new(Filter))),
-    transform("org.apache.kafka.connect.transforms.Flatten$Key", flatten::KEYS, no_check, |config| Ok(Box::new(Flatten::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.Flatten$Value", flatten::KEYS, no_check, |config| Ok(Box::new(Flatten::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.HeaderFrom$Key", headers::FROM_KEYS, headers::check_from, |config| Ok(Box::new(HeaderFrom::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.HeaderFrom$Value", headers::FROM_KEYS, headers::check_from, |config| Ok(Box::new(HeaderFrom::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.HoistField$Key", extract::HOIST_KEYS, no_check, |config| Ok(Box::new(HoistField::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.HoistField$Value", extract::HOIST_KEYS, no_check, |config| Ok(Box::new(HoistField::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.InsertField$Key", insert::KEYS, insert::check, |config| Ok(Box::new(InsertField::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.InsertField$Value", insert::KEYS, insert::check, |config| Ok(Box::new(InsertField::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.InsertHeader", headers::INSERT_KEYS, no_check, |config| Ok(Box::new(InsertHeader::new(config)?))),
-    transform("org.apache.kafka.connect.transforms.MaskField$Key", mask::KEYS, no_check, |config| Ok(Box::new(MaskField::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.MaskField$Value", mask::KEYS, no_check, |config| Ok(Box::new(MaskField::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.RegexRouter", route::REGEX_KEYS, no_check, |config| Ok(Box::new(RegexRouter::new(config)?))),
-    transform("org.apache.kafka.connect.transforms.ReplaceField$Key", replace::KEYS, no_check, |config| Ok(Box::new(ReplaceField::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.ReplaceField$Value", replace::KEYS, no_check, |config| Ok(Box::new(ReplaceField::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Key", schema::KEYS, schema::check, |config| Ok(Box::new(SetSchemaMetadata::new(Part::Key, config)?))),
-    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Value", schema::KEYS, schema::check, |config| Ok(Box::new(SetSchemaMetadata::new(Part::Value, config)?))),
-    transform("org.apache.kafka.connect.transforms.TimestampConverter$Key", timestamp::KEYS, timestamp::check, |config| Ok(Box::new(TimestampConverter::new(Part::Key, config, now_ms())?))),
-    transform("org.apache.kafka.connect.transforms.TimestampConverter$Value", timestamp::KEYS, timestamp::check, |config| Ok(Box::new(TimestampConverter::new(Part::Value, config, now_ms())?))),
-    transform("org.apache.kafka.connect.transforms.TimestampRouter", route::TIMESTAMP_KEYS, no_check, |config| Ok(Box::new(TimestampRouter::new(config)?))),
-    transform("org.apache.kafka.connect.transforms.ValueToKey", value_to_key::KEYS, no_check, |config| Ok(Box::new(ValueToKey::new(config)?))),
+    transform("org.apache.kafka.connect.transforms.Flatten$Key", flatten::KEYS, no_check, |config| {
+        Ok(Box::new(Flatten::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.Flatten$Value", flatten::KEYS, no_check, |config| {
+        Ok(Box::new(Flatten::new(Part::Value, config)?))
+    }),
+    transform(
+        "org.apache.kafka.connect.transforms.HeaderFrom$Key",
+        headers::FROM_KEYS,
+        headers::check_from,
+        |config| Ok(Box::new(HeaderFrom::new(Part::Key, config)?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.HeaderFrom$Value",
+        headers::FROM_KEYS,
+        headers::check_from,
+        |config| Ok(Box::new(HeaderFrom::new(Part::Value, config)?)),
+    ),
+    transform("org.apache.kafka.connect.transforms.HoistField$Key", extract::HOIST_KEYS, no_check, |config| {
+        Ok(Box::new(HoistField::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.HoistField$Value", extract::HOIST_KEYS, no_check, |config| {
+        Ok(Box::new(HoistField::new(Part::Value, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.InsertField$Key", insert::KEYS, insert::check, |config| {
+        Ok(Box::new(InsertField::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.InsertField$Value", insert::KEYS, insert::check, |config| {
+        Ok(Box::new(InsertField::new(Part::Value, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.InsertHeader", headers::INSERT_KEYS, no_check, |config| {
+        Ok(Box::new(InsertHeader::new(config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.MaskField$Key", mask::KEYS, no_check, |config| {
+        Ok(Box::new(MaskField::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.MaskField$Value", mask::KEYS, no_check, |config| {
+        Ok(Box::new(MaskField::new(Part::Value, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.RegexRouter", route::REGEX_KEYS, no_check, |config| {
+        Ok(Box::new(RegexRouter::new(config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.ReplaceField$Key", replace::KEYS, no_check, |config| {
+        Ok(Box::new(ReplaceField::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.ReplaceField$Value", replace::KEYS, no_check, |config| {
+        Ok(Box::new(ReplaceField::new(Part::Value, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Key", schema::KEYS, schema::check, |config| {
+        Ok(Box::new(SetSchemaMetadata::new(Part::Key, config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.SetSchemaMetadata$Value", schema::KEYS, schema::check, |config| {
+        Ok(Box::new(SetSchemaMetadata::new(Part::Value, config)?))
+    }),
+    transform(
+        "org.apache.kafka.connect.transforms.TimestampConverter$Key",
+        timestamp::KEYS,
+        timestamp::check,
+        |config| Ok(Box::new(TimestampConverter::new(Part::Key, config, now_ms())?)),
+    ),
+    transform(
+        "org.apache.kafka.connect.transforms.TimestampConverter$Value",
+        timestamp::KEYS,
+        timestamp::check,
+        |config| Ok(Box::new(TimestampConverter::new(Part::Value, config, now_ms())?)),
+    ),
+    transform("org.apache.kafka.connect.transforms.TimestampRouter", route::TIMESTAMP_KEYS, no_check, |config| {
+        Ok(Box::new(TimestampRouter::new(config)?))
+    }),
+    transform("org.apache.kafka.connect.transforms.ValueToKey", value_to_key::KEYS, no_check, |config| {
+        Ok(Box::new(ValueToKey::new(config)?))
+    }),
 ];
 
 const PREDICATES: &[PredicateMaker] = &[
     predicate("org.apache.kafka.connect.transforms.predicates.HasHeaderKey", predicate::HAS_HEADER_KEYS, |config| {
         Ok(Box::new(HasHeaderKey::new(config)?))
     }),
-    predicate("org.apache.kafka.connect.transforms.predicates.RecordIsTombstone", &[], |_| Ok(Box::new(RecordIsTombstone))),
+    predicate("org.apache.kafka.connect.transforms.predicates.RecordIsTombstone", &[], |_| {
+        Ok(Box::new(RecordIsTombstone))
+    }),
     predicate("org.apache.kafka.connect.transforms.predicates.TopicNameMatches", predicate::TOPIC_KEYS, |config| {
         Ok(Box::new(TopicNameMatches::new(config)?))
     }),

@@ -252,7 +252,8 @@ fn trimmed(text: &str) -> &str {
 
 fn special_float(text: &str) -> Option<f64> {
     let text = trimmed(text);
-    let (negative, name) = text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |t| (true, t));
+    let (negative, name) =
+        text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |t| (true, t));
     let value = match name {
         "NaN" => f64::NAN,
         "Infinity" => f64::INFINITY,

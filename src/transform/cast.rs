@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Decimal, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical};
+use connector_api::{
+    Datum, Decimal, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical,
+};
 
 use super::part::{
     Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields, map_entries, set_entry,
@@ -12,16 +14,8 @@ use super::part::{
 use crate::convert::{header, java};
 
 const PURPOSE: &str = "cast types";
-const TARGETS: [Type; 8] = [
-    Type::Int8,
-    Type::Int16,
-    Type::Int32,
-    Type::Int64,
-    Type::Float32,
-    Type::Float64,
-    Type::Boolean,
-    Type::String,
-];
+const TARGETS: [Type; 8] =
+    [Type::Int8, Type::Int16, Type::Int32, Type::Int64, Type::Float32, Type::Float64, Type::Boolean, Type::String];
 const SOURCES: &str = "[INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING, BYTES]";
 
 /// The keys of the transform.
@@ -91,9 +85,11 @@ fn parse_spec(text: &str) -> Result<Spec, String> {
     }
     match whole {
         Some(ty) if items.len() == 1 => Ok(Spec::Whole(ty)),
-        Some(_) => Err("Cast transformations that specify a type to cast the entire value to may only specify a single \
+        Some(_) => {
+            Err("Cast transformations that specify a type to cast the entire value to may only specify a single \
                         cast in their spec"
-            .to_owned()),
+                .to_owned())
+        }
         None => Ok(Spec::Fields(fields)),
     }
 }

@@ -152,7 +152,9 @@ fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> R
     };
     if let Some(key) = plugin.keys().iter().find(missing) {
         let name = key.name;
-        return Err(Error::config(format!("Missing required configuration \"{prefix}{name}\" which has no default value.")));
+        return Err(Error::config(format!(
+            "Missing required configuration \"{prefix}{name}\" which has no default value."
+        )));
     }
     Ok(class.to_owned())
 }

@@ -5,7 +5,17 @@
 use crate::convert::calendar::{Civil, DAY_MS, epoch_day};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -315,7 +325,12 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        for pattern in ["yyyy-MM-dd HH:mm:ss.SSS", "G yyyyMMdd hhmmssSSS a", "d MMMM yyyy 'at' H:mm:ss.SSSXXX", "yyyy D HH:mm:ss.SSS Z"] {
+        for pattern in [
+            "yyyy-MM-dd HH:mm:ss.SSS",
+            "G yyyyMMdd hhmmssSSS a",
+            "d MMMM yyyy 'at' H:mm:ss.SSSXXX",
+            "yyyy D HH:mm:ss.SSS Z",
+        ] {
             let format = DateFormat::compile(pattern, 1_700_000_000_000).unwrap();
             for millis in [0, -1, 1_700_000_000_123, 951_782_400_000, -12_219_292_800_001, 253_402_300_799_999] {
                 assert_eq!(format.parse(&format.format(millis)), Some(millis), "{pattern} {millis}");
@@ -337,7 +352,8 @@ mod tests {
     fn strange_text_does_not_panic() {
         for pattern in ["GyMdkHmsSEDFwWahKzZYuXL", "y", "MMM", "z", "X", "''"] {
             let format = DateFormat::compile(pattern, 0).unwrap();
-            for text in ["", "-", "ä", "99999999999999999999", "-9999999999", "+", "GMT+", "GMT+9", "Zä", "J", "Mäy"] {
+            for text in ["", "-", "ä", "99999999999999999999", "-9999999999", "+", "GMT+", "GMT+9", "Zä", "J", "Mäy"]
+            {
                 let _ = format.parse(text);
             }
         }

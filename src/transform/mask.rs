@@ -77,8 +77,7 @@ fn emptied(value: &Value) -> Result<Value> {
 
 #[allow(clippy::cast_possible_truncation, reason = "Java cuts numbers just so")]
 fn replaced(value: &Value, schema: Option<&Schema>, replacement: &str) -> Result<Value> {
-    let no_number =
-        || Error::record(format!("Unable to convert {replacement} (class java.lang.String) to a number"));
+    let no_number = || Error::record(format!("Unable to convert {replacement} (class java.lang.String) to a number"));
     let class = match schema.and_then(|schema| schema.name.as_deref()) {
         Some(logical::DATE | logical::TIME | logical::TIMESTAMP) => "java.util.Date",
         _ => java::class_name(value),

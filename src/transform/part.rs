@@ -158,7 +158,11 @@ pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
 
 /// What Connect says of the fields of anything but a struct.
 pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
-    if schema.ty == Type::Struct { Ok(&schema.fields) } else { Err(Error::record("Cannot list fields on non-struct type")) }
+    if schema.ty == Type::Struct {
+        Ok(&schema.fields)
+    } else {
+        Err(Error::record("Cannot list fields on non-struct type"))
+    }
 }
 
 /// What follows from the last few schemas seen, found by pointer first and by content second.

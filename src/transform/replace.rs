@@ -15,8 +15,20 @@ const PURPOSE: &str = "field replacement";
 
 /// The keys of the transform.
 pub const KEYS: &[Key] = &[
-    key("exclude", KeyType::List, Default::Text(""), Importance::Medium, "The fields to leave out; comes before include."),
-    key("include", KeyType::List, Default::Text(""), Importance::Medium, "The fields to keep; all others are left out."),
+    key(
+        "exclude",
+        KeyType::List,
+        Default::Text(""),
+        Importance::Medium,
+        "The fields to leave out; comes before include.",
+    ),
+    key(
+        "include",
+        KeyType::List,
+        Default::Text(""),
+        Importance::Medium,
+        "The fields to keep; all others are left out.",
+    ),
     key("renames", KeyType::List, Default::Text(""), Importance::Medium, "New names, as old:new.")
         .check(Check::By(check_renames)),
     REPLACE_NULL_KEY,
@@ -77,7 +89,8 @@ impl ReplaceField {
             let name = self.renames.get(&*field.name).unwrap_or(&field.name);
             Field { name: Arc::clone(name), schema: Arc::clone(&field.schema) }
         };
-        let list = schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| renamed(field)).collect();
+        let list =
+            schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| renamed(field)).collect();
         Ok((Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, Type::Struct) }), kept))
     }
 

@@ -117,7 +117,9 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
                     Some(c) => {
                         let digit = |c: &char| c.to_digit(10).and_then(|digit| usize::try_from(digit).ok());
                         let mut group = digit(&c).ok_or("Illegal group reference")?;
-                        while let Some(more) = chars.peek().and_then(digit).map(|d| group * 10 + d).filter(|n| *n <= groups) {
+                        while let Some(more) =
+                            chars.peek().and_then(digit).map(|d| group * 10 + d).filter(|n| *n <= groups)
+                        {
                             group = more;
                             chars.next();
                         }

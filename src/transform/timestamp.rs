@@ -251,7 +251,8 @@ impl Moments {
 
     fn parse(&self, text: &str) -> Result<i64> {
         let format = self.format.as_ref().ok_or_else(|| Error::record(NO_FORMAT))?;
-        let mismatch = || Error::record(format!("Could not parse timestamp: value does not match pattern ({})", self.pattern));
+        let mismatch =
+            || Error::record(format!("Could not parse timestamp: value does not match pattern ({})", self.pattern));
         format.parse(text).ok_or_else(mismatch)
     }
 
@@ -261,6 +262,10 @@ impl Moments {
     }
 
     fn millis_to_unix(&self, millis: i64) -> i64 {
-        if self.unit > 1_000_000 { millis / (self.unit / 1_000_000) } else { millis.saturating_mul(1_000_000 / self.unit) }
+        if self.unit > 1_000_000 {
+            millis / (self.unit / 1_000_000)
+        } else {
+            millis.saturating_mul(1_000_000 / self.unit)
+        }
     }
 }

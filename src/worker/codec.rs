@@ -5,9 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use connector_api::{
-    Config, Converter, Error, Header, Headers, Position, Presence, Record, SinkRecord, TopicOffset,
-};
+use connector_api::{Config, Converter, Error, Header, Headers, Position, Presence, Record, SinkRecord, TopicOffset};
 
 use super::policy::Stage;
 use crate::kafka::consumer::Incoming;

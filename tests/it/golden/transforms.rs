@@ -77,7 +77,14 @@ fn judge(case: &Json) -> Outcome {
 /// Compares error texts, but for those that speak of Java alone, and for what we leave out of errors: values.
 fn texts(expected: &Json, ours: &str) -> Outcome {
     let Some(text) = expected["error"].as_str() else { return Ok(()) };
-    for free in ["java.lang.IllegalArgumentException", "Cannot invoke", "cannot be cast to class", "fromIndex", "org.apache.kafka.common.config.ConfigException", "@<hash>"] {
+    for free in [
+        "java.lang.IllegalArgumentException",
+        "Cannot invoke",
+        "cannot be cast to class",
+        "fromIndex",
+        "org.apache.kafka.common.config.ConfigException",
+        "@<hash>",
+    ] {
         if text.contains(free) {
             return Ok(());
         }
@@ -99,7 +106,8 @@ fn texts(expected: &Json, ours: &str) -> Outcome {
 }
 
 fn json_converter(schemas: &str) -> Box<dyn Converter> {
-    let config = Config::from([("schemas.enable", schemas), ("replace.null.with.default", "false"), ("strict", "false")]);
+    let config =
+        Config::from([("schemas.enable", schemas), ("replace.null.with.default", "false"), ("strict", "false")]);
     Registry::built_in().converter("JsonConverter", ConverterRole::Value, &config).unwrap()
 }
 
@@ -124,12 +132,13 @@ fn part(json: &Json) -> Result<Datum, Unheld> {
 fn record(json: &Json) -> Result<(Record, Option<TopicOffset>), Unheld> {
     let topic: Arc<str> = Arc::from(json["topic"].as_str().unwrap());
     let partition = json["partition"].as_i64().map(|n| i32::try_from(n).unwrap());
-    let header = |json: &Json| {
-        Ok(Header { key: Arc::from(json["name"].as_str().unwrap()), datum: part(&json["envelope"])? })
-    };
+    let header =
+        |json: &Json| Ok(Header { key: Arc::from(json["name"].as_str().unwrap()), datum: part(&json["envelope"])? });
     let headers = json["headers"].as_array().unwrap().iter().map(header).collect::<Result<_, Unheld>>()?;
-    let at = json["offset"].as_i64().map(|offset| {
-        TopicOffset { topic: Arc::clone(&topic), partition: partition.unwrap_or_default(), offset }
+    let at = json["offset"].as_i64().map(|offset| TopicOffset {
+        topic: Arc::clone(&topic),
+        partition: partition.unwrap_or_default(),
+        offset,
     });
     let (key, value) = (part(&json["key"])?, part(&json["value"])?);
     Ok((Record { topic, partition, key, value, timestamp_ms: json["timestamp"].as_i64(), headers }, at))
