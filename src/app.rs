@@ -16,7 +16,7 @@ use crate::kafka::dev::Broker;
 use crate::observe::log::Filter;
 use crate::registry::Registry;
 use crate::rest;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::store::Store;
 use crate::worker::{Options, Worker};
 
@@ -35,6 +35,7 @@ pub struct App {
     listeners: Vec<TcpListener>,
     main_loop: Loop,
     rest: rest::App,
+    doors: Vec<rest::Door>,
 }
 
 impl App {
@@ -45,6 +46,7 @@ impl App {
         for warning in settings.warnings() {
             warn!("{warning}");
         }
+        let doors = doors(&settings.rest)?;
         let listeners = listen(&settings).await?;
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |address| address.port());
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
@@ -83,12 +85,12 @@ impl App {
             validator: Validator::new(registry, facts),
             levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
         };
-        Ok(Self { settings, listeners, main_loop, rest })
+        Ok(Self { settings, listeners, main_loop, rest, doors })
     }
 
     /// The addresses that REST listens on, as URLs.
     pub fn addresses(&self) -> Vec<String> {
-        let url = |(at, listener): (&crate::settings::Listener, &TcpListener)| {
+        let url = |(at, listener): (&settings::Listener, &TcpListener)| {
             let scheme = if at.tls { "https" } else { "http" };
             listener.local_addr().ok().map(|address| format!("{scheme}://{address}"))
         };
@@ -99,8 +101,8 @@ impl App {
     /// stored.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut servers = JoinSet::new();
-        for listener in self.listeners {
-            servers.spawn(rest::serve(listener, self.rest.clone(), shutdown.clone().cancelled_owned()));
+        for (listener, door) in self.listeners.into_iter().zip(self.doors) {
+            servers.spawn(rest::serve(listener, self.rest.clone(), door, shutdown.clone().cancelled_owned()));
         }
         self.main_loop.run(shutdown).await;
         let finished = async {
@@ -116,13 +118,39 @@ impl App {
     }
 }
 
+/// Who may come in at each listener, and which certificate it shows.
+fn doors(settings: &settings::Rest) -> Result<Vec<rest::Door>> {
+    let mut tls = None;
+    if settings.listeners.iter().any(|listener| listener.tls) {
+        let files = settings.tls.as_ref().ok_or_else(|| {
+            Error::config("an https listener needs rowferry.tls.certificate and rowferry.tls.key, both PEM files")
+        })?;
+        tls = Some(rest::Tls::open(&rest::Files {
+            certificates: &files.certificates,
+            key: &files.key,
+            client_authorities: files.client_authorities.as_deref(),
+        })?);
+    }
+    let auth = settings.auth_file.as_deref().map(rest::auth::Auth::open).transpose()?;
+    // Whoever gives credentials means this worker, whatever name it is reached by.
+    let own_names = auth.is_none().then(|| settings.advertised_host.iter().cloned().collect::<Vec<_>>());
+    let rules = |hosts| rest::Rules { allow_origin: settings.allow_origin.clone(), hosts };
+    let (methods, headers) = (&settings.allow_methods, &settings.extra_headers);
+    let shut = rest::Access::new(auth, rules(own_names), methods, headers)?;
+    let door = |listener: &settings::Listener| {
+        let mut access = shut.clone();
+        if !listener.is_loopback() {
+            access = access.with_rules(rules(None));
+        }
+        rest::Door { access, tls: tls.clone().filter(|_| listener.tls) }
+    };
+    Ok(settings.listeners.iter().map(door).collect())
+}
+
 async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
     let mut bound = Vec::new();
     for listener in &settings.rest.listeners {
         let (host, port) = listener.address();
-        if listener.tls {
-            return Err(Error::config(format!("listener https://{host}:{port}: this rowferry serves http only")));
-        }
         if !listener.is_loopback() && settings.rest.auth_file.is_none() {
             warn!(
                 "REST listens on {host}:{port} without authentication: whoever reaches it can read and change everything"

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Exit codes are sysexits', so that init systems can tell a wrong setting
 //! (never restart) from a busy address (try again).
 
+mod account;
 mod change;
 mod client;
 mod file;
@@ -48,6 +49,10 @@ enum Command {
     Serve(serve::Serve),
     /// Run a worker to try things out: Kafka inside this process, everything in memory
     Dev(serve::Dev),
+    /// Print the line of a user for rowferry.auth.file; the password comes from standard input
+    Passwd(account::Account),
+    /// Make a bearer token and print its line for rowferry.auth.file
+    Token(account::Account),
     /// Print the version
     Version,
     #[command(flatten)]
@@ -133,6 +138,8 @@ pub fn main(registry: Registry) -> ExitCode {
             println!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
+        Command::Passwd(account) => account.user(),
+        Command::Token(account) => account.token(),
         Command::Remote(remote) => remote.run(),
     };
     match outcome {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::herder::Refusal;
 use crate::herder::validate::Unknown;
+use super::origin::Foreign;
 use crate::model::{ConfigInfos, ErrorBody};
 
 /// An answer from 400 on.
@@ -50,6 +51,31 @@ impl ApiError {
     /// The connector never had a config of that number, or was deleted then.
     pub fn no_version(name: &str, version: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Connector {name} has no config version {version}"))
+    }
+
+    /// No credentials, or wrong ones. Source: the text of Kafka's BasicAuthSecurityRestExtension.
+    pub fn unauthenticated() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "User cannot access the resource.")
+    }
+
+    /// The account's role is not enough.
+    pub fn forbidden(role: &str, needed: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, format!("The role {role} may not do this; it takes the role {needed}"))
+    }
+
+    /// A web page made the request behind its reader's back.
+    pub fn foreign(foreign: Foreign) -> Self {
+        match foreign {
+            Foreign::Page => Self::new(
+                StatusCode::FORBIDDEN,
+                "Pages of other sites may not change anything; access.control.allow.origin names those that may",
+            ),
+            Foreign::Host => Self::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "This worker listens on loopback and is not known by the name in the Host header; \
+                 rest.advertised.host.name gives it a name",
+            ),
+        }
     }
 
     /// `config` is missing in the body of a creation.

@@ -2,6 +2,8 @@
 //!
 //! It knows how requests and answers look, never how a connector is run; `error.rs` holds every text a client may see.
 
+mod access;
+pub mod auth;
 mod body;
 mod config;
 mod connectors;
@@ -12,10 +14,12 @@ mod lifecycle;
 mod loggers;
 mod offsets;
 mod openapi;
+mod origin;
 mod plugins;
 mod query;
 mod root;
 mod tasks;
+mod tls;
 mod topics;
 mod view;
 
@@ -34,7 +38,10 @@ use crate::herder::Herder;
 use crate::herder::validate::Validator;
 use error::ApiError;
 
+pub use access::Access;
 pub use loggers::LogLevels;
+pub use origin::Rules;
+pub use tls::{Files, Tls};
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -80,14 +87,28 @@ pub fn router(app: App) -> Router {
     Router::new().fallback_service(outer)
 }
 
+/// How the API is reached on one listener.
+#[derive(Clone, Default)]
+pub struct Door {
+    /// Who may reach it.
+    pub access: Access,
+    /// With this, it speaks HTTPS.
+    pub tls: Option<Tls>,
+}
+
 /// Serves the API until `shutdown` ends; requests under way are finished.
 /// Errors: what the listener says.
 pub async fn serve(
     listener: TcpListener,
     app: App,
+    door: Door,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(app)).with_graceful_shutdown(shutdown).await
+    let router = door.access.before(router(app));
+    match door.tls {
+        None => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
+        Some(tls) => axum::serve(tls.listen(listener)?, router).with_graceful_shutdown(shutdown).await,
+    }
 }
 
 #[cfg(test)]

@@ -130,6 +130,20 @@ pub const KEYS: &[Key] = &[
          Without it, an SQLite file in `rowferry.data.dir`.",
     ),
     maybe("rowferry.auth.file", Type::String, REST, "File of users and tokens that may call REST; none: everybody."),
+    maybe(
+        "rowferry.tls.certificate",
+        Type::String,
+        REST,
+        "PEM file with the certificate that https listeners show, and those between it and its authority. Without it, \
+         `ssl.keystore.location` in PEM form.",
+    ),
+    maybe("rowferry.tls.key", Type::String, REST, "PEM file with its private key; none: the same file."),
+    maybe(
+        "rowferry.tls.client.authorities",
+        Type::String,
+        REST,
+        "PEM file with the authorities of clients' certificates; with it, a client has to show one.",
+    ),
     text("rowferry.log.level", "info", OWN, "Log level, or levels by module: `info,rowferry::worker=debug`."),
     text("rowferry.log.format", "auto", OWN, "Log lines as text or json; auto is text on a terminal, json otherwise.")
         .check(Check::OneOf(&["auto", "text", "json"])),

@@ -77,6 +77,38 @@ pub struct Rest {
     pub extra_headers: String,
     /// `rowferry.auth.file`.
     pub auth_file: Option<PathBuf>,
+    /// What `https` listeners show.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files of the worker's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, the worker's own first.
+    pub certificates: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities of clients' certificates, when clients have to show one.
+    pub client_authorities: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Our own keys, or Kafka's with a keystore of type PEM, which holds both (KIP-651); `listeners.https.` wins.
+    fn read(r: &mut Reader<'_>) -> Option<Self> {
+        let (own, key) = (r.text_opt("rowferry.tls.certificate"), r.text_opt("rowferry.tls.key"));
+        let authorities = r.text_opt("rowferry.tls.client.authorities");
+        let config = r.config();
+        let kafkas = |name: &str| config.get(&format!("listeners.https.{name}")).or_else(|| config.get(name));
+        let certificates = own.or_else(|| kafkas("ssl.keystore.location").map(str::to_owned))?;
+        let key = key.unwrap_or_else(|| certificates.clone());
+        let asked = kafkas("ssl.client.auth").is_some_and(|auth| auth.eq_ignore_ascii_case("required"));
+        let truststore = || kafkas("ssl.truststore.location").filter(|_| asked).map(str::to_owned);
+        Some(Self {
+            certificates: certificates.into(),
+            key: key.into(),
+            client_authorities: authorities.or_else(truststore).map(PathBuf::from),
+        })
+    }
 }
 
 impl Rest {
@@ -164,6 +196,7 @@ impl Settings {
             allow_methods: r.text("access.control.allow.methods"),
             extra_headers: r.text("response.http.headers.config"),
             auth_file: r.text_opt("rowferry.auth.file").filter(|path| !path.is_empty()).map(PathBuf::from),
+            tls: TlsFiles::read(r),
         })
     }
 

@@ -1,0 +1,50 @@
+//! `rowferry passwd` and `rowferry token`: lines for the file that `rowferry.auth.file` names.
+
+use std::io::BufRead;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Args;
+use connector_api::{Error, Result};
+
+use crate::rest::auth::{Role, token_line, user_line};
+
+/// Bytes of chance in a token: too many to guess.
+const TOKEN_BYTES: usize = 32;
+
+/// `rowferry passwd`, `rowferry token`.
+#[derive(Args, Debug)]
+pub struct Account {
+    /// Name of the user or token
+    name: String,
+    /// What it may do
+    #[arg(long, value_enum)]
+    role: Role,
+}
+
+impl Account {
+    /// Reads a password from standard input and prints the user's line. Errors: `Config` for an empty one.
+    pub fn user(&self) -> Result<()> {
+        eprintln!("password of {}:", self.name);
+        let mut password = String::new();
+        let read = std::io::stdin().lock().read_line(&mut password);
+        read.map_err(|error| Error::config(format!("the password cannot be read: {error}")))?;
+        let password = password.trim_end_matches(['\n', '\r']);
+        if password.is_empty() {
+            return Err(Error::config("the password is empty"));
+        }
+        println!("{}", user_line(&self.name, self.role, password)?);
+        Ok(())
+    }
+
+    /// Makes a token, shows it once on standard error and prints its line.
+    pub fn token(&self) -> Result<()> {
+        let mut bytes = [0; TOKEN_BYTES];
+        let filled = std::fs::File::open("/dev/urandom").and_then(|mut chance| std::io::Read::read_exact(&mut chance, &mut bytes));
+        filled.map_err(|error| Error::fatal(format!("no source of chance: {error}")))?;
+        let token = URL_SAFE_NO_PAD.encode(bytes);
+        eprintln!("token, shown only now: {token}");
+        println!("{}", token_line(&self.name, self.role, &token)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Stands before the API: foreign pages, credentials, roles, extra headers, CORS. The routes know nothing of it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use connector_api::{Error, Result};
+use serde_json::Value;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::auth::{Account, Auth, Role};
+use super::error::{ApiError, masked};
+use super::origin::Rules;
+
+/// Who may reach the API, and what is added to its answers.
+#[derive(Clone, Default)]
+pub struct Access {
+    auth: Option<Arc<Auth>>,
+    rules: Arc<Rules>,
+    cors: Option<CorsLayer>,
+    headers: Arc<Vec<Extra>>,
+}
+
+/// A header of `response.http.headers.config`.
+#[derive(Clone, Debug, PartialEq)]
+struct Extra {
+    name: HeaderName,
+    value: HeaderValue,
+    /// Replace what is there rather than stand beside it.
+    replace: bool,
+}
+
+impl Access {
+    /// `auth` asks for credentials; `headers` is `response.http.headers.config`, `methods`
+    /// `access.control.allow.methods`. Errors: `Config`.
+    pub fn new(auth: Option<Auth>, rules: Rules, methods: &str, headers: &str) -> Result<Self> {
+        let cors = if rules.allow_origin.trim().is_empty() { None } else { Some(cors(&rules.allow_origin, methods)?) };
+        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers: Arc::new(extra_headers(headers)?) })
+    }
+
+    /// The same with other rules about foreign pages.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self { rules: Arc::new(rules), ..self }
+    }
+
+    /// Stands before `router`.
+    pub(super) fn before(self, router: Router) -> Router {
+        let cors = self.cors.clone();
+        let router = router.layer(from_fn_with_state(self, check));
+        match cors {
+            Some(cors) => router.layer(cors),
+            None => router,
+        }
+    }
+}
+
+async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let mut response = match access.rules.refuse(request.method(), request.headers()) {
+        Some(foreign) => ApiError::foreign(foreign).into_response(),
+        None => admit(&access, request, next).await,
+    };
+    for extra in access.headers.iter() {
+        if extra.replace {
+            response.headers_mut().insert(extra.name.clone(), extra.value.clone());
+        } else {
+            response.headers_mut().append(extra.name.clone(), extra.value.clone());
+        }
+    }
+    response
+}
+
+async fn admit(access: &Access, request: Request, next: Next) -> Response {
+    let Some(auth) = &access.auth else { return next.run(request).await };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let Some(needed) = Role::needed(&method, &path) else { return next.run(request).await };
+    let Some(Account { name, role }) = auth.account(request.headers()).await else {
+        let mut refused = ApiError::unauthenticated().into_response();
+        let ask = HeaderValue::from_static("Basic realm=\"rowferry\", charset=\"UTF-8\"");
+        refused.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+        return refused;
+    };
+    if role < needed {
+        tracing::warn!(user = name, role = role.name(), %method, path, "refused");
+        return ApiError::forbidden(role.name(), needed.name()).into_response();
+    }
+    let response = next.run(request).await;
+    if needed > Role::Viewer {
+        tracing::info!(user = name, %method, path, status = response.status().as_u16(), "changed over REST");
+    }
+    if role == Role::Admin { response } else { without_secrets(response).await }
+}
+
+/// The same answer with secrets masked, as only an administrator sees them.
+async fn without_secrets(response: Response) -> Response {
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return ApiError::http(StatusCode::INTERNAL_SERVER_ERROR).into_response();
+    };
+    let Ok(mut value) = serde_json::from_slice::<Value>(&bytes) else {
+        return Response::from_parts(parts, Body::from(bytes));
+    };
+    mask(&mut value);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(value.to_string()))
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                match member {
+                    Value::String(text) => *text = masked(key, Some(text.as_str())).to_owned(),
+                    other => mask(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
+    let bad = |what: &str| Error::config(format!("access.control.allow.{what} cannot be sent as a header"));
+    let listed = |text: &str| text.split(',').map(|item| item.trim().to_owned()).filter(|s| !s.is_empty()).collect::<Vec<_>>();
+    let origin = match listed(origins) {
+        any if any.iter().any(|o| o == "*") => AllowOrigin::any(),
+        some => {
+            let values: Result<Vec<_>, _> = some.iter().map(|o| HeaderValue::from_str(o)).collect();
+            AllowOrigin::list(values.map_err(|_| bad("origin"))?)
+        }
+    };
+    let methods = if methods.trim().is_empty() { "GET,POST,HEAD" } else { methods };
+    let methods: Result<Vec<Method>, _> = listed(methods).iter().map(|m| Method::from_bytes(m.as_bytes())).collect();
+    let headers = [header::CONTENT_TYPE, header::ACCEPT, header::AUTHORIZATION];
+    Ok(CorsLayer::new().allow_origin(origin).allow_methods(methods.map_err(|_| bad("methods"))?).allow_headers(headers))
+}
+
+/// `add|set NAME:VALUE`, commas between; an item that holds commas stands in double quotes. Source: KIP-577.
+fn extra_headers(text: &str) -> Result<Vec<Extra>> {
+    let bad = |item: &str| {
+        Error::config(format!("response.http.headers.config: {item} is not understood; write: add|set NAME:VALUE"))
+    };
+    let mut extra = Vec::new();
+    for item in items(text) {
+        let (action, rest) = item.split_once(' ').ok_or_else(|| bad(&item))?;
+        let (name, value) = rest.split_once(':').ok_or_else(|| bad(&item))?;
+        let replace = match action.to_ascii_lowercase().as_str() {
+            "set" => true,
+            "add" => false,
+            _ => return Err(bad(&item)),
+        };
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad(&item))?;
+        let value = HeaderValue::from_str(value.trim()).map_err(|_| bad(&item))?;
+        extra.push(Extra { name, value, replace });
+    }
+    Ok(extra)
+}
+
+fn items(text: &str) -> Vec<String> {
+    let (mut items, mut item, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => items.push(std::mem::take(&mut item)),
+            c => item.push(c),
+        }
+    }
+    items.push(item);
+    items.into_iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode, header};
+    use axum::routing::{get, put};
+    use axum::{Json, Router};
+    use serde_json::json;
+    use tower::ServiceExt;
+
+    use super::{Access, Auth, Role, Rules, extra_headers};
+    use crate::rest::auth::token_line;
+
+    #[test]
+    fn extra_headers_are_read_as_kafka_writes_them() {
+        let extra = extra_headers("add Cache-Control: no-cache, \"set X-A: b, c\"").unwrap();
+        let shown: Vec<_> = extra.iter().map(|e| format!("{} {:?} {}", e.name, e.value, e.replace)).collect();
+        assert_eq!(shown, ["cache-control \"no-cache\" false", "x-a \"b, c\" true"]);
+        for bad in ["nonsense", "put a:b", "set a b", "set a\u{0}:b"] {
+            extra_headers(bad).unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_roles_and_secrets() {
+        let path = std::env::temp_dir().join(format!("rowferry-access-{}", std::process::id()));
+        let lines = [("v", Role::Viewer), ("o", Role::Operator), ("a", Role::Admin)];
+        let lines: Vec<_> = lines.iter().map(|(name, role)| token_line(name, *role, name).unwrap()).collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let secret = async || Json(json!({"config": {"connection.password": "CANARY", "b": "2"}}));
+        let router = Router::new()
+            .route("/connectors/x", get(secret).delete(async || "gone"))
+            .route("/connectors/x/pause", put(async || "paused"))
+            .route("/health", get(async || "up"));
+        let access = Access::new(Some(Auth::open(&path).unwrap()), Rules::default(), "", "set X-F:1").unwrap();
+        std::fs::remove_file(path).unwrap();
+        let router = access.before(router);
+        for (token, method, path, status) in [
+            (None, "GET", "/health", StatusCode::OK),
+            (None, "GET", "/connectors/x", StatusCode::UNAUTHORIZED),
+            (Some("x"), "GET", "/connectors/x", StatusCode::UNAUTHORIZED),
+            (Some("v"), "GET", "/connectors/x", StatusCode::OK),
+            (Some("v"), "PUT", "/connectors/x/pause", StatusCode::FORBIDDEN),
+            (Some("o"), "PUT", "/connectors/x/pause", StatusCode::OK),
+            (Some("o"), "DELETE", "/connectors/x", StatusCode::FORBIDDEN),
+            (Some("a"), "DELETE", "/connectors/x", StatusCode::OK),
+            (Some("a"), "GET", "/connectors/x", StatusCode::OK),
+        ] {
+            let mut request = Request::builder().method(method).uri(path);
+            if let Some(token) = token {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(response.status(), status, "{token:?} {method} {path}");
+            assert_eq!(response.headers()["x-f"], "1");
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let shows = String::from_utf8_lossy(&body).contains("CANARY");
+            assert_eq!(shows, token == Some("a") && method == "GET", "{token:?} {method} {path}");
+        }
+    }
+}

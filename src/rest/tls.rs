@@ -1,0 +1,131 @@
+//! HTTPS: a listener whose connections have shaken hands. Slow or broken handshakes hold up nobody else.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connector_api::{Error, Result};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+/// A client that has not shaken hands within this time is dropped.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Handshakes under way at once; more wait to be accepted.
+const HANDSHAKES: usize = 256;
+
+/// The worker's certificate.
+#[derive(Clone)]
+pub struct Tls(TlsAcceptor);
+
+/// Where certificate and key are, in PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files<'a> {
+    /// The worker's certificate and those between it and its authority, its own first.
+    pub certificates: &'a Path,
+    /// Its private key.
+    pub key: &'a Path,
+    /// Authorities of clients' certificates; with them, a client has to show one.
+    pub client_authorities: Option<&'a Path>,
+}
+
+impl Tls {
+    /// Reads the files. Errors: `Config`, with the file's name.
+    pub fn open(files: &Files<'_>) -> Result<Self> {
+        let chain = certificates(files.certificates)?;
+        let key = PrivateKeyDer::from_pem_file(files.key).map_err(|e| unreadable("private key", files.key, e))?;
+        let provider = Arc::new(default_provider());
+        let verifier = match files.client_authorities {
+            None => Arc::new(NoClientAuth) as _,
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(path)? {
+                    roots.add(certificate).map_err(|e| unreadable("certificate", path, e))?;
+                }
+                let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+                built.map_err(|e| unreadable("certificate", path, e))?
+            }
+        };
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| unreadable("certificate", files.certificates, e))?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .map_err(|e| unreadable("certificate", files.certificates, e))?;
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// A listener that shakes hands.
+    pub(super) fn listen(self, tcp: TcpListener) -> std::io::Result<Listener> {
+        let address = tcp.local_addr()?;
+        let (shaken, ready) = mpsc::channel(16);
+        tokio::spawn(accept(self, tcp, shaken));
+        Ok(Listener { ready, address })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(found) if found.is_empty() => Err(unreadable("certificate", path, "it holds none")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(unreadable("certificate", path, error)),
+    }
+}
+
+fn unreadable(what: &str, path: &Path, why: impl std::fmt::Display) -> Error {
+    let shown = path.display();
+    Error::config(format!("the {what} in {shown} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read"))
+}
+
+type Shaken = (TlsStream<TcpStream>, SocketAddr);
+
+async fn accept(tls: Tls, mut tcp: TcpListener, shaken: mpsc::Sender<Shaken>) {
+    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+        let accepted = tokio::select! {
+            accepted = axum::serve::Listener::accept(&mut tcp) => accepted,
+            () = shaken.closed() => return,
+        };
+        let (acceptor, shaken) = (tls.0.clone(), shaken.clone());
+        tokio::spawn(async move {
+            let (stream, address) = accepted;
+            match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
+                // A listener that is gone takes no more connections.
+                Ok(Ok(stream)) => drop(shaken.send((stream, address)).await),
+                Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake has failed"),
+                Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// Connections that have shaken hands.
+pub(super) struct Listener {
+    ready: mpsc::Receiver<Shaken>,
+    address: SocketAddr,
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(connection) => connection,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        Ok(self.address)
+    }
+}
