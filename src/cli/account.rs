@@ -40,7 +40,8 @@ impl Account {
     /// Makes a token, shows it once on standard error and prints its line.
     pub fn token(&self) -> Result<()> {
         let mut bytes = [0; TOKEN_BYTES];
-        let filled = std::fs::File::open("/dev/urandom").and_then(|mut chance| std::io::Read::read_exact(&mut chance, &mut bytes));
+        let filled = std::fs::File::open("/dev/urandom")
+            .and_then(|mut chance| std::io::Read::read_exact(&mut chance, &mut bytes));
         filled.map_err(|error| Error::fatal(format!("no source of chance: {error}")))?;
         let token = URL_SAFE_NO_PAD.encode(bytes);
         eprintln!("token, shown only now: {token}");

@@ -97,7 +97,8 @@ async fn admit(access: &Access, request: Request, next: Next) -> Response {
 
 /// The same answer with secrets masked, as only an administrator sees them.
 async fn without_secrets(response: Response) -> Response {
-    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
+    let is_json =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
     if !is_json {
         return response;
     }
@@ -130,7 +131,8 @@ fn mask(value: &mut Value) {
 
 fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
     let bad = |what: &str| Error::config(format!("access.control.allow.{what} cannot be sent as a header"));
-    let listed = |text: &str| text.split(',').map(|item| item.trim().to_owned()).filter(|s| !s.is_empty()).collect::<Vec<_>>();
+    let listed =
+        |text: &str| text.split(',').map(|item| item.trim().to_owned()).filter(|s| !s.is_empty()).collect::<Vec<_>>();
     let origin = match listed(origins) {
         any if any.iter().any(|o| o == "*") => AllowOrigin::any(),
         some => {

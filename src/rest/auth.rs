@@ -194,11 +194,14 @@ fn parse(text: &str) -> Result<Accounts, (usize, &'static str)> {
         };
         let role = Role::parse(role).ok_or((number, "the role is viewer, operator or admin"))?;
         match kind {
-            "user" if PasswordHash::new(hash).is_ok() => drop(accounts.users.insert(name.to_owned(), (role, hash.to_owned()))),
+            "user" if PasswordHash::new(hash).is_ok() => {
+                drop(accounts.users.insert(name.to_owned(), (role, hash.to_owned())))
+            }
             "user" => return Err((number, "the hash is none of argon2: make the line with rowferry passwd")),
             "token" => {
                 let digest = URL_SAFE_NO_PAD.decode(hash).ok().and_then(|bytes| Sha::try_from(bytes).ok());
-                let digest = digest.ok_or((number, "the hash is none of a token: make the line with rowferry token"))?;
+                let digest =
+                    digest.ok_or((number, "the hash is none of a token: make the line with rowferry token"))?;
                 accounts.tokens.push((name.to_owned(), role, digest));
             }
             _ => return Err((number, "a line begins with user or token")),
@@ -224,7 +227,8 @@ pub fn token_line(name: &str, role: Role, token: &str) -> Result<String> {
 }
 
 fn one_word(name: &str) -> Result<&str> {
-    let bad = name.is_empty() || name.starts_with('#') || name.contains([':', ' ']) || name.contains(char::is_whitespace);
+    let bad =
+        name.is_empty() || name.starts_with('#') || name.contains([':', ' ']) || name.contains(char::is_whitespace);
     if bad { Err(Error::config("the name has to be one word without a colon")) } else { Ok(name) }
 }
 
@@ -255,7 +259,9 @@ mod tests {
 
     #[test]
     fn bad_lines_are_named() {
-        for (text, line) in [("user a admin", 1), ("# c\n\nuser a king $argon2id$x", 3), ("user a admin x", 1), ("x y admin z", 1)] {
+        for (text, line) in
+            [("user a admin", 1), ("# c\n\nuser a king $argon2id$x", 3), ("user a admin x", 1), ("x y admin z", 1)]
+        {
             assert_eq!(parse(text).unwrap_err().0, line, "{text}");
         }
     }

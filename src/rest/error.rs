@@ -9,9 +9,9 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::origin::Foreign;
 use crate::herder::Refusal;
 use crate::herder::validate::Unknown;
-use super::origin::Foreign;
 use crate::model::{ConfigInfos, ErrorBody};
 
 /// An answer from 400 on.

@@ -82,7 +82,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 fn unreadable(what: &str, path: &Path, why: impl std::fmt::Display) -> Error {
     let shown = path.display();
-    Error::config(format!("the {what} in {shown} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read"))
+    Error::config(format!(
+        "the {what} in {shown} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read"
+    ))
 }
 
 type Shaken = (TlsStream<TcpStream>, SocketAddr);
