@@ -1,6 +1,7 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
 pub mod mysql;
+pub mod postgres;
 pub mod read;
 pub mod writing;
 
@@ -95,6 +96,7 @@ pub trait Dialect: Send + Sync {
 pub fn of(database: Database) -> Option<&'static dyn Dialect> {
     match database {
         Database::MySql => Some(&mysql::MySql),
-        Database::Postgres | Database::Sqlite => None,
+        Database::Postgres => Some(&postgres::Postgres),
+        Database::Sqlite => None,
     }
 }

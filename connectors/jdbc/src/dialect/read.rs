@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, Result, Schema, Type, Value, logical};
+use connector_api::{Schema, Type, Value, logical};
 
 use crate::calendar::{Calendar, wall_text};
 use crate::zone::Zone;
@@ -73,6 +73,8 @@ pub enum Read {
     F64,
     /// A decimal's own digits.
     Decimal,
+    /// A decimal brought to that scale.
+    Scaled(i32),
     /// A decimal without digits after the point, as an integer of that type.
     DecimalInt(Type),
     /// A decimal as FLOAT64.
@@ -115,6 +117,10 @@ pub struct ReadColumn {
     pub schema: Arc<Schema>,
     /// How values are read.
     pub read: Read,
+    /// Text before and behind its name in a SELECT, where the server must change its form.
+    pub select: (&'static str, &'static str),
+    /// A bit string.
+    pub bits: bool,
     /// What a person should know about it.
     pub warning: Option<String>,
 }
@@ -123,13 +129,20 @@ impl ReadColumn {
     /// The column, its schema following from how it is read.
     pub fn new(name: &str, optional: bool, read: Read) -> Self {
         let schema = read.schema().optional(optional);
-        Self { name: name.into(), schema: Arc::new(schema), read, warning: None }
+        Self { name: name.into(), schema: Arc::new(schema), read, select: ("", ""), bits: false, warning: None }
+    }
+
+    /// The same, selected with that text before and behind its name.
+    #[must_use]
+    pub fn selected(mut self, before: &'static str, behind: &'static str) -> Self {
+        self.select = (before, behind);
+        self
     }
 
     /// A decimal of that precision and scale.
     pub fn decimal(name: &str, optional: bool, precision: i32, scale: i32) -> Self {
         let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
-        Self { name: name.into(), schema: Arc::new(schema), read: Read::Decimal, warning: None }
+        Self { schema: Arc::new(schema), ..Self::new(name, optional, Read::Decimal) }
     }
 }
 
@@ -141,6 +154,7 @@ impl Read {
             Self::F32 => Schema::of(Type::Float32),
             Self::F64 | Self::DecimalF64 => Schema::of(Type::Float64),
             Self::Decimal => Schema::decimal(0),
+            Self::Scaled(scale) => Schema::decimal(*scale),
             Self::Text => Schema::of(Type::String),
             Self::Bytes => Schema::of(Type::Bytes),
             Self::BitInt => Schema::of(Type::Int8),
@@ -178,20 +192,15 @@ pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: 
 
 impl Stamp {
     /// The value of a date-time given as microseconds: an instant or a wall time, as `is_instant` says.
-    /// Errors: `Record` when nanoseconds do not fit 64 bits.
-    pub fn value(&self, micros: i64) -> Result<Value> {
+    pub fn value(&self, micros: i64) -> Value {
         let instant = if self.is_instant { micros } else { self.zone.instant(micros) };
-        let text = |text: String| Ok(Value::Text(text.into()));
+        let text = |text: String| Value::Text(text.into());
         match self.granularity {
-            Granularity::Logical => Ok(Value::I64(instant.div_euclid(1000))),
-            Granularity::MicrosLong => Ok(Value::I64(instant)),
+            Granularity::Logical => Value::I64(instant.div_euclid(1000)),
+            Granularity::MicrosLong => Value::I64(instant),
             Granularity::MicrosString => text(instant.to_string()),
-            Granularity::NanosLong => instant.checked_mul(1000).map(Value::I64).ok_or_else(|| {
-                Error::record(
-                    "a date-time is beyond 2262, the last year of 64-bit nanoseconds; set timestamp.granularity to a \
-                     value in micros",
-                )
-            }),
+            // 64 bits of nanoseconds end in the year 2262: later ones (and earlier than 1677) stay at the end
+            Granularity::NanosLong => Value::I64(instant.saturating_mul(1000)),
             Granularity::NanosString => text((i128::from(instant) * 1000).to_string()),
             Granularity::MicrosIso => text(wall_text(self.zone.wall(instant), 'T', 6)),
             Granularity::NanosIso => text(wall_text(self.zone.wall(instant), 'T', 9)),
@@ -265,7 +274,7 @@ mod tests {
             (Granularity::NanosIso, Value::Text("1969-12-31T23:59:59.999999000".into())),
         ] {
             let stamp = Stamp { granularity, calendar: Calendar::Legacy, zone: Zone::default(), is_instant: false };
-            assert_eq!(stamp.value(wall).unwrap(), want);
+            assert_eq!(stamp.value(wall), want);
         }
         let zone = Zone::named("Asia/Kolkata").unwrap();
         assert_eq!(time_value(12 * 3_600_000_000, &zone), Value::I32(23_400_000));

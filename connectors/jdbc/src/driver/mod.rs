@@ -6,6 +6,9 @@ mod failure;
 mod mysql;
 mod mysql_catalog;
 mod mysql_rows;
+mod postgres;
+mod postgres_catalog;
+mod postgres_rows;
 mod retry;
 
 use std::borrow::Cow;
@@ -150,7 +153,7 @@ pub trait Session: Send {
 pub async fn connect(target: &Target, options: ConnectOptions) -> Result<Box<dyn Session>> {
     match target.database_kind() {
         Database::MySql => Ok(Box::new(retry::attempts(target, options, mysql::MySqlSession::connect).await?)),
-        Database::Postgres => Err(Error::config("PostgreSQL is not supported yet")),
+        Database::Postgres => Ok(Box::new(retry::attempts(target, options, postgres::PostgresSession::connect).await?)),
         Database::Sqlite => Err(Error::config("SQLite is not supported yet")),
     }
 }

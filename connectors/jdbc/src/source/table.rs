@@ -49,7 +49,11 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     let columns: Vec<_> = metas.iter().map(|c| dialect.read_column(c, &config.read)).collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
     let table_sql = quoting.table(meta);
-    let select: Vec<_> = metas.iter().map(|c| quoting.name(&c.name)).collect();
+    let select: Vec<_> = metas
+        .iter()
+        .zip(&columns)
+        .map(|(meta, column)| format!("{}{}{}", column.select.0, quoting.name(&meta.name), column.select.1))
+        .collect();
     let warnings = columns.iter().filter_map(|c| c.warning.clone()).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
     let key = key_of(meta, config, &columns, index_of);

@@ -57,7 +57,7 @@ pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
         }
         (Read::Stamp(stamp), Wire::Date | Wire::DateTime) => {
             let Some(at) = real_date(column, bytes)? else { return Ok(Value::Null) };
-            stamp.value(wall(&at, stamp)).map_err(|e| e.context(format_args!("column {}", column.name)))
+            Ok(stamp.value(wall(&at, stamp)))
         }
         (Read::Time(zone), Wire::Time) => {
             let time = WireTime::read(bytes).ok_or_else(|| altered(column))?;

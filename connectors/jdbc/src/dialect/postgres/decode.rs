@@ -1,0 +1,198 @@
+//! PostgreSQL's binary format of a column as a value. Pure.
+
+use connector_api::{Decimal, Error, Result, Value};
+use num_bigint::BigInt;
+
+use crate::calendar::{Calendar, DAY, civil};
+use crate::dialect::read::{Granularity, Read, ReadColumn, Stamp, int_value, time_value};
+
+/// Days from 1970-01-01 to PostgreSQL's own 2000-01-01.
+const EPOCH_DAYS: i64 = 10_957;
+/// What the JDBC driver makes of `infinity` and `-infinity`, in milliseconds.
+const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
+
+/// Reads a value that is not NULL.
+/// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
+/// because the table was altered in between.
+pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
+    match &column.read {
+        Read::Bool => match *bytes {
+            [b] => Ok(Value::Bool(b != 0)),
+            // bit(1): its length in bits, then the bit on the left
+            [0, 0, 0, 1, b] => Ok(Value::Bool(b & 0x80 != 0)),
+            _ => Err(altered(column)),
+        },
+        Read::Int(ty) => int_value(integer(bytes).ok_or_else(|| altered(column))?, *ty).ok_or_else(|| beyond(column)),
+        Read::F32 => bytes.try_into().map(|b| Value::F32(f32::from_be_bytes(b))).map_err(|_| altered(column)),
+        Read::F64 => bytes.try_into().map(|b| Value::F64(f64::from_be_bytes(b))).map_err(|_| altered(column)),
+        Read::Text => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Value::Text(text.into())),
+            Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
+        },
+        Read::Bytes if is_bits(column, bytes) => Ok(Value::Bytes(bits(bytes).into())),
+        Read::Bytes => Ok(Value::Bytes(bytes.into())),
+        Read::Decimal => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
+        Read::Scaled(scale) => {
+            let rescaled = rescale(&decimal(column, bytes)?, *scale).ok_or_else(|| beyond(column))?;
+            Ok(Value::Decimal(Box::new(rescaled)))
+        }
+        Read::DecimalInt(ty) => {
+            let whole = rescale(&decimal(column, bytes)?, 0).and_then(|d| d.unscaled_i128());
+            let n = whole.and_then(|n| i64::try_from(n).ok());
+            n.and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
+        }
+        Read::DecimalF64 => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
+        Read::BitInt => match bits(bytes)[..] {
+            [byte] => Ok(Value::I8(i8::from_be_bytes([byte]))),
+            _ => Err(altered(column)),
+        },
+        Read::Date(calendar) => {
+            let days = bytes.try_into().map(i32::from_be_bytes).map_err(|_| altered(column))?;
+            Ok(Value::I32(match days {
+                i32::MAX | i32::MIN => days,
+                _ => i32::try_from(on(*calendar, i64::from(days) + EPOCH_DAYS)).map_err(|_| beyond(column))?,
+            }))
+        }
+        Read::Time(zone) => Ok(time_value(integer(bytes).ok_or_else(|| altered(column))?, zone)),
+        Read::Stamp(stamp) => Ok(stamp_value(stamp, integer(bytes).ok_or_else(|| altered(column))?)),
+        Read::YearDate(..) => Err(altered(column)),
+    }
+}
+
+/// A date or date-time as microseconds since 1970, for comparison with bounds.
+pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
+    match bytes.len() {
+        4 => Some((integer(bytes)? + EPOCH_DAYS) * DAY),
+        _ => integer(bytes)?.checked_add(EPOCH_DAYS * DAY),
+    }
+}
+
+fn stamp_value(stamp: &Stamp, micros: i64) -> Value {
+    if micros == i64::MAX || micros == i64::MIN {
+        let millis = if micros > 0 { INFINITE_MILLIS.0 } else { INFINITE_MILLIS.1 };
+        let text = if micros > 0 { "infinity" } else { "-infinity" };
+        return match stamp.granularity {
+            Granularity::Logical => Value::I64(millis),
+            Granularity::MicrosLong | Granularity::NanosLong => Value::I64(micros),
+            _ => Value::Text(text.into()),
+        };
+    }
+    let wall = micros.saturating_add(EPOCH_DAYS * DAY);
+    stamp.value(on(stamp.calendar, wall.div_euclid(DAY)) * DAY + wall.rem_euclid(DAY))
+}
+
+/// The same date's days in that calendar.
+fn on(calendar: Calendar, days: i64) -> i64 {
+    match calendar {
+        Calendar::Proleptic => days,
+        Calendar::Legacy => {
+            let (year, month, day) = civil(days);
+            i32::try_from(year).map_or(days, |year| calendar.days(year, month, day))
+        }
+    }
+}
+
+/// A decimal of another scale, if no digit is lost.
+fn rescale(decimal: &Decimal, scale: i32) -> Option<Decimal> {
+    let difference = scale - decimal.scale();
+    let power = BigInt::from(10).pow(difference.unsigned_abs());
+    let unscaled = decimal.unscaled();
+    if difference >= 0 {
+        return Some(Decimal::from_bigint(unscaled * power, scale));
+    }
+    let whole = &unscaled / &power;
+    (&whole * &power == unscaled).then(|| Decimal::from_bigint(whole, scale))
+}
+
+/// Whether it is a bit string: its length in bits stands before its bytes.
+fn is_bits(column: &ReadColumn, bytes: &[u8]) -> bool {
+    let length = bytes.first_chunk().map(|b| u32::from_be_bytes(*b) as usize);
+    column.bits && length.is_some_and(|n| n.div_ceil(8) == bytes.len() - 4)
+}
+
+/// The bits as a big-endian number.
+fn bits(bytes: &[u8]) -> Vec<u8> {
+    let Some((length, left)) = bytes.split_first_chunk() else { return Vec::new() };
+    let shift = (8 - u32::from_be_bytes(*length) % 8) % 8;
+    let mut carry = 0u8;
+    left.iter()
+        .map(|byte| {
+            let out = carry | byte >> shift;
+            carry = if shift == 0 { 0 } else { byte << (8 - shift) };
+            out
+        })
+        .collect()
+}
+
+fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Decimal> {
+    match ascii(bytes) {
+        text @ ("NaN" | "Infinity" | "-Infinity") => Err(Error::record(format!(
+            "column {} holds {text}, which no decimal is; correct the row, or read the column as text with a query",
+            column.name
+        ))),
+        text => Decimal::parse(text).ok_or_else(|| altered(column)),
+    }
+}
+
+fn ascii(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn integer(bytes: &[u8]) -> Option<i64> {
+    match *bytes {
+        [a, b] => Some(i64::from(i16::from_be_bytes([a, b]))),
+        [a, b, c, d] => Some(i64::from(i32::from_be_bytes([a, b, c, d]))),
+        [a, b, c, d, e, f, g, h] => Some(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        _ => None,
+    }
+}
+
+fn beyond(column: &ReadColumn) -> Error {
+    Error::record(format!("column {} holds a value that does not fit {}", column.name, column.schema.ty.name()))
+}
+
+fn altered(column: &ReadColumn) -> Error {
+    Error::retry(format!("column {} has another type than a moment ago; the table is looked up again", column.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Decimal, Type, Value};
+
+    use super::{bits, cursor_micros, rescale, value};
+    use crate::calendar::Calendar;
+    use crate::dialect::read::{Read, ReadColumn};
+
+    #[test]
+    fn bytes_become_the_values_they_stand_for() {
+        let infinite = i32::MAX;
+        for (read, bytes, want) in [
+            (Read::Bool, &[1u8][..], Value::Bool(true)),
+            (Read::Bool, &[0, 0, 0, 1, 0x80], Value::Bool(true)),
+            (Read::Int(Type::Int32), &[0xff, 0xff, 0xff, 0xfe], Value::I32(-2)),
+            (Read::Scaled(3), b"-1.5", Value::Decimal(Box::new(Decimal::new(-1500, 3)))),
+            (Read::Scaled(-2), b"12300", Value::Decimal(Box::new(Decimal::new(123, -2)))),
+            (Read::DecimalInt(Type::Int8), b"7", Value::I8(7)),
+            (Read::BitInt, &[0, 0, 0, 3, 0b1010_0000], Value::I8(5)),
+            (Read::Date(Calendar::Legacy), &[0, 0, 0, 0], Value::I32(10_957)),
+            (Read::Date(Calendar::Legacy), &infinite.to_be_bytes(), Value::I32(infinite)),
+        ] {
+            assert_eq!(value(&ReadColumn::new("c", true, read.clone()), bytes).unwrap(), want, "{read:?}");
+        }
+        assert_eq!(cursor_micros(&1i64.to_be_bytes()), Some(946_684_800_000_001));
+        assert!(value(&ReadColumn::new("c", true, Read::Decimal), b"NaN").is_err());
+        assert!(value(&ReadColumn::new("c", true, Read::DecimalInt(Type::Int8)), b"7.5").is_err());
+    }
+
+    #[test]
+    fn bit_strings_are_big_endian_numbers() {
+        assert_eq!(bits(&[0, 0, 0, 12, 0b1010_1010, 0b1010_0000]), [0b0000_1010, 0b1010_1010]);
+        assert_eq!(bits(&[0, 0, 0, 8, 0x81]), [0x81]);
+    }
+
+    #[test]
+    fn rescaling_loses_no_digit() {
+        assert_eq!(rescale(&Decimal::new(15, 1), 0), None);
+        assert_eq!(rescale(&Decimal::new(150, 2), 1), Some(Decimal::new(15, 1)));
+    }
+}

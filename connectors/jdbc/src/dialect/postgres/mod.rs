@@ -1,0 +1,122 @@
+//! PostgreSQL: quoting, limits, SQLSTATEs.
+
+pub mod decode;
+pub mod read_types;
+
+use connector_api::Kind;
+
+use super::read::{ReadColumn, ReadOptions};
+use super::{Dialect, Limits};
+use crate::catalog::ColumnMeta;
+
+/// The dialect of PostgreSQL.
+#[derive(Clone, Copy, Debug)]
+pub struct Postgres;
+
+impl Dialect for Postgres {
+    fn name(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
+    /// The protocol counts parameters in 16 bits; identifiers are cut at NAMEDATALEN - 1; a message may have 1 GiB.
+    fn limits(&self) -> Limits {
+        Limits { params: 65_535, identifier: 63, packet: 256 * 1024 * 1024 }
+    }
+
+    fn quote_char(&self) -> char {
+        '"'
+    }
+
+    fn placeholder(&self, number: usize, out: &mut String) {
+        out.push('$');
+        out.push_str(itoa::Buffer::new().format(number));
+    }
+
+    /// Parameters are sent as integers, floats, text or bytes; what else a column is they are cast to.
+    fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String) {
+        match sql_type {
+            "" | "int2" | "int4" | "int8" | "text" | "varchar" | "bpchar" => self.placeholder(number, out),
+            _ => {
+                out.push_str("CAST(");
+                self.placeholder(number, out);
+                out.push_str(" AS ");
+                out.push_str(sql_type);
+                out.push(')');
+            }
+        }
+    }
+
+    /// Date-times without zone are taken as UTC here; `db.timezone` says otherwise.
+    fn clock(&self) -> &'static str {
+        "SELECT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::text, (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::text"
+    }
+
+    fn reading_setup(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn read_uncommitted(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+        read_types::column(meta, options)
+    }
+
+    fn orders(&self, meta: &ColumnMeta) -> bool {
+        matches!(
+            meta.data_type.as_str(),
+            "int2" | "int4" | "int8" | "numeric" | "text" | "varchar" | "bpchar" | "uuid" | "bytea"
+        )
+    }
+
+    /// Classes from PostgreSQL's "Error Codes" appendix.
+    fn classify(&self, _code: &str, sqlstate: &str) -> Kind {
+        match sqlstate {
+            // serialization failure, deadlock, lock not available, read-only while failing over, query cancelled
+            "40001" | "40P01" | "55P03" | "25006" | "57014" => Kind::Retry,
+            "42501" => Kind::Denied,
+            "3D000" => Kind::Config,
+            _ => match sqlstate.get(..2).unwrap_or_default() {
+                "08" | "53" | "57" | "58" => Kind::Retry,
+                "28" => Kind::Denied,
+                "21" | "22" | "23" => Kind::Record,
+                _ => Kind::Config,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Kind;
+
+    use super::Postgres;
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn parameters_are_cast_to_what_they_are_compared_with() {
+        for (sql_type, want) in [("", "$2"), ("int4", "$2"), ("timestamp", "CAST($2 AS timestamp)")] {
+            let mut out = String::new();
+            Postgres.typed_placeholder(2, sql_type, &mut out);
+            assert_eq!(out, want);
+        }
+    }
+
+    #[test]
+    fn sqlstates_have_kinds() {
+        for (state, kind) in [
+            ("40P01", Kind::Retry),
+            ("57P01", Kind::Retry),
+            ("08006", Kind::Retry),
+            ("28P01", Kind::Denied),
+            ("42501", Kind::Denied),
+            ("42P01", Kind::Config),
+            ("3D000", Kind::Config),
+            ("23505", Kind::Record),
+            ("22003", Kind::Record),
+        ] {
+            assert_eq!(Postgres.classify("", state), kind, "{state}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! PostgreSQL's column types as Connect fields. Pure.
+//!
+//! Follows what Confluent's source makes of the types that the JDBC driver reports. Types that it leaves out are
+//! carried as text, with a warning.
+
+use connector_api::{Schema, Type, logical};
+
+use crate::catalog::ColumnMeta;
+use crate::dialect::read::{NumericMapping, Read, ReadColumn, ReadOptions, Stamp, numeric};
+use crate::zone::Zone;
+
+/// Scale that stands for a numeric without one, as the JDBC driver's -127 ends up.
+const UNBOUNDED_SCALE: i32 = 127;
+
+/// How a column is read.
+pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+    let optional = meta.nullable && meta.key_position.is_none();
+    let of = |read| ReadColumn::new(&meta.name, optional, read);
+    let as_text = || of(Read::Text).selected("", "::text");
+    match meta.data_type.as_str() {
+        "bool" => of(Read::Bool),
+        "int2" => of(Read::Int(Type::Int16)),
+        "int4" => of(Read::Int(Type::Int32)),
+        "int8" => of(Read::Int(Type::Int64)),
+        "oid" => of(Read::Int(Type::Int64)).selected("", "::int8"),
+        "float4" => of(Read::F32),
+        "float8" => of(Read::F64),
+        "money" => of(Read::F64).selected("", "::numeric::float8"),
+        "numeric" => decimal(meta, optional, options.numeric).selected("", "::text"),
+        "text" | "varchar" | "bpchar" | "name" => of(Read::Text),
+        "uuid" | "json" | "jsonb" | "xml" | "enum" => as_text(),
+        "bytea" => of(Read::Bytes),
+        "bit" if meta.length == Some(1) => of(Read::Bool),
+        "bit" if meta.length.is_some_and(|bits| bits <= 8) => of(Read::BitInt),
+        "bit" => ReadColumn { bits: true, ..of(Read::Bytes) },
+        "date" => of(Read::Date(options.calendar)),
+        "time" => of(Read::Time(options.zone.clone())),
+        "timetz" => of(Read::Time(Zone::default())).selected("(", " AT TIME ZONE 'UTC')::time"),
+        "timestamp" => of(stamp(options, false)),
+        "timestamptz" => of(stamp(options, true)),
+        other => ReadColumn {
+            warning: Some(format!("column {} of type {other} is carried as text", meta.name)),
+            ..as_text()
+        },
+    }
+}
+
+/// A numeric with precision and scale is a decimal of that scale; one without gets the scale 127, whose values are
+/// written with that many digits, as the peers do.
+fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadColumn {
+    let bounds = meta.precision.zip(meta.scale);
+    let (precision, scale) = bounds.unwrap_or((0, 0));
+    let column = numeric(&meta.name, optional, precision, scale, mapping);
+    if column.read != Read::Decimal || (bounds.is_some() && scale >= 0) {
+        return column;
+    }
+    let scale = if bounds.is_some() { scale } else { UNBOUNDED_SCALE };
+    let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
+    ReadColumn { schema: schema.into(), read: Read::Scaled(scale), ..column }
+}
+
+fn stamp(options: &ReadOptions, is_instant: bool) -> Read {
+    Read::Stamp(Box::new(Stamp {
+        granularity: options.granularity,
+        calendar: options.calendar,
+        zone: options.zone.clone(),
+        is_instant,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Type, logical};
+
+    use super::column;
+    use crate::catalog::ColumnMeta;
+    use crate::dialect::read::{NumericMapping, Read, ReadOptions};
+
+    fn meta(data_type: &str, length: Option<u64>) -> ColumnMeta {
+        ColumnMeta { name: "c".into(), data_type: data_type.into(), length, nullable: true, ..ColumnMeta::default() }
+    }
+
+    #[test]
+    fn every_type_has_its_field() {
+        for (data_type, length, want, warned) in [
+            ("bool", None, Type::Boolean, false),
+            ("int2", None, Type::Int16, false),
+            ("int8", None, Type::Int64, false),
+            ("oid", None, Type::Int64, false),
+            ("float4", None, Type::Float32, false),
+            ("money", None, Type::Float64, false),
+            ("numeric", None, Type::Bytes, false),
+            ("bit", Some(1), Type::Boolean, false),
+            ("bit", Some(8), Type::Int8, false),
+            ("bit", Some(12), Type::Bytes, false),
+            ("date", None, Type::Int32, false),
+            ("timestamptz", None, Type::Int64, false),
+            ("timetz", None, Type::Int32, false),
+            ("jsonb", None, Type::String, false),
+            ("inet", None, Type::String, true),
+            ("_int4", None, Type::String, true),
+        ] {
+            let column = column(&meta(data_type, length), &ReadOptions::default());
+            assert_eq!((column.schema.ty, column.warning.is_some()), (want, warned), "{data_type}");
+        }
+    }
+
+    #[test]
+    fn a_numeric_without_scale_has_127_digits_after_the_point() {
+        let unbounded = column(&meta("numeric", None), &ReadOptions::default());
+        assert_eq!(unbounded.read, Read::Scaled(127));
+        assert_eq!(unbounded.schema.get_param(logical::SCALE), Some("127"));
+        assert_eq!(unbounded.schema.get_param(logical::PRECISION), Some("0"));
+        let mapped = ReadOptions { numeric: NumericMapping::BestFit, ..ReadOptions::default() };
+        assert_eq!(column(&meta("numeric", None), &mapped).read, Read::DecimalInt(Type::Int8));
+        let negative = ColumnMeta { precision: Some(3), scale: Some(-2), ..meta("numeric", None) };
+        assert_eq!(column(&negative, &ReadOptions::default()).read, Read::Scaled(-2));
+    }
+}

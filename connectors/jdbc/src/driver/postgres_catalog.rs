@@ -1,0 +1,164 @@
+//! What PostgreSQL's catalog tells about tables.
+
+use connector_api::{Result, Value};
+
+use super::postgres::PostgresSession;
+use super::{Param, Session};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::ident::TableId;
+
+const TABLE: &str = "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::int8 \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+     AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
+
+/// Of a domain, its base type.
+const COLUMNS: &str = "SELECT a.attname::text, \
+     CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END, \
+     pg_catalog.format_type(b.oid, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END), \
+     a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), \
+     CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
+     a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
+     a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
+     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+     JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END \
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+     WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// Unique indexes over plain columns of all rows.
+const INDEXES: &str = "SELECT i.indexrelid::int8, i.indisprimary, a.attname::text \
+     FROM pg_catalog.pg_index i \
+     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+     WHERE i.indrelid = $1::int8::oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL \
+     AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
+
+/// A table with its columns and keys, see [`Session::table`].
+pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result<Option<TableMeta>> {
+    let schema = id.schema.as_deref().map_or(Param::Null, |s| Param::Text(s.into()));
+    let found = session.query(TABLE, &[Param::Text(id.table.as_str().into()), schema]).await?;
+    let Some(row) = found.into_iter().next() else { return Ok(None) };
+    let oid = [Param::I64(row[0].as_i64().unwrap_or_default())];
+    let mut columns: Vec<_> = session.query(COLUMNS, &oid).await?.iter().map(|row| column(row)).collect();
+    let (primary_key, unique) = keys(&session.query(INDEXES, &oid).await?);
+    for (position, key) in primary_key.iter().enumerate() {
+        if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
+            column.key_position = Some(position);
+        }
+    }
+    Ok(Some(TableMeta {
+        id: TableId { catalog: id.catalog.clone(), schema: Some(text(&row[1])), table: text(&row[2]) },
+        columns,
+        primary_key,
+        unique,
+        is_view: matches!(row[3].as_str(), Some("v" | "m")),
+        // -1 before the first ANALYZE
+        rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
+    }))
+}
+
+fn column(row: &[Value]) -> ColumnMeta {
+    let is_true = |n: usize| row[n] == Value::Bool(true);
+    let data_type = text(&row[1]);
+    // atttypmod is -1 where the type was given no length; numerics and strings count 4 bytes of header
+    let modifier = row[4].as_i64().filter(|m| *m >= 0);
+    let after_header = modifier.and_then(|m| i32::try_from(m - 4).ok());
+    let numeric = after_header.filter(|_| data_type == "numeric");
+    ColumnMeta {
+        name: text(&row[0]),
+        column_type: text(&row[2]),
+        nullable: !is_true(3),
+        key_position: None,
+        auto_increment: is_true(5),
+        generated: is_true(6),
+        invisible: false,
+        default: row[7].as_str().map(str::to_owned),
+        length: match data_type.as_str() {
+            "varchar" | "bpchar" => after_header.and_then(|n| n.try_into().ok()),
+            "bit" | "varbit" => modifier.and_then(|n| n.try_into().ok()),
+            _ => None,
+        },
+        precision: numeric.map(|m| m >> 16 & 0xffff),
+        // eleven bits with sign, since PostgreSQL 15
+        scale: numeric.map(|m| ((m & 0x7ff) ^ 1024) - 1024),
+        fraction: modifier.filter(|_| data_type.starts_with("time")).and_then(|n| n.try_into().ok()),
+        charset: None,
+        data_type,
+    }
+}
+
+/// The primary key, and the other unique indexes.
+fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
+    let (mut primary, mut unique): (Vec<String>, Vec<Vec<String>>) = (Vec::new(), Vec::new());
+    let mut last = None;
+    for row in rows {
+        if row[1] == Value::Bool(true) {
+            primary.push(text(&row[2]));
+        } else if last == row[0].as_i64() {
+            unique.last_mut().into_iter().for_each(|columns| columns.push(text(&row[2])));
+        } else {
+            last = row[0].as_i64();
+            unique.push(vec![text(&row[2])]);
+        }
+    }
+    (primary, unique)
+}
+
+const TABLES: &str = "SELECT n.nspname::text, c.relname::text, CASE c.relkind WHEN 'r' THEN 'TABLE' \
+     WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
+     WHEN 'f' THEN 'FOREIGN TABLE' END \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname LIKE coalesce($1, '%') \
+     AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY n.nspname, c.relname";
+
+/// Tables and views, see [`Session::tables`].
+pub(super) async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+    let schema = filter.schema.as_deref().map_or(Param::Null, |s| Param::Text(s.into()));
+    let rows = session.query(TABLES, &[schema]).await?;
+    let tables = rows.iter().map(|row| TableName {
+        id: TableId::in_schema(text(&row[0]), text(&row[1])),
+        table_type: text(&row[2]),
+    });
+    let wanted = |t: &TableName| match filter.types.as_slice() {
+        [] => t.table_type == "TABLE",
+        types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
+    };
+    Ok(tables.filter(wanted).collect())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::{column, keys};
+
+    #[test]
+    fn a_numerics_modifier_holds_precision_and_scale() {
+        let row = |modifier: i64| {
+            let text = |t: &str| Value::Text(t.into());
+            let no = Value::Bool(false);
+            vec![text("n"), text("numeric"), text("numeric"), no.clone(), Value::I64(modifier), no.clone(), no, Value::Null]
+        };
+        for (modifier, want) in [
+            (-1, (None, None)),
+            ((10 << 16 | 2) + 4, (Some(10), Some(2))),
+            ((3 << 16 | 2046) + 4, (Some(3), Some(-2))),
+        ] {
+            let meta = column(&row(modifier));
+            assert_eq!((meta.precision, meta.scale), want);
+        }
+    }
+
+    #[test]
+    fn indexes_come_apart() {
+        let row = |index: i64, primary: bool, column: &str| {
+            vec![Value::I64(index), Value::Bool(primary), Value::Text(column.into())]
+        };
+        let (primary, unique) = keys(&[row(1, true, "b"), row(1, true, "a"), row(2, false, "c"), row(3, false, "d")]);
+        assert_eq!((primary, unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()], vec!["d".into()]]));
+    }
+}
