@@ -121,6 +121,8 @@ pub struct ReadColumn {
     pub select: (&'static str, &'static str),
     /// A bit string.
     pub bits: bool,
+    /// A decimal whose scale its values must tell: its display width.
+    pub open_scale: Option<i32>,
     /// What a person should know about it.
     pub warning: Option<String>,
 }
@@ -129,7 +131,15 @@ impl ReadColumn {
     /// The column, its schema following from how it is read.
     pub fn new(name: &str, optional: bool, read: Read) -> Self {
         let schema = read.schema().optional(optional);
-        Self { name: name.into(), schema: Arc::new(schema), read, select: ("", ""), bits: false, warning: None }
+        Self {
+            name: name.into(),
+            schema: Arc::new(schema),
+            read,
+            select: ("", ""),
+            bits: false,
+            open_scale: None,
+            warning: None,
+        }
     }
 
     /// The same, selected with that text before and behind its name.
@@ -137,6 +147,15 @@ impl ReadColumn {
     pub fn selected(mut self, before: &'static str, behind: &'static str) -> Self {
         self.select = (before, behind);
         self
+    }
+
+    /// The same with the scale that a value has, where that was open. The display width counts the digits, a sign and
+    /// the point.
+    pub fn settled(&self, value: &Value) -> Option<Self> {
+        let (Some(width), Value::Decimal(decimal)) = (self.open_scale, value) else { return None };
+        let scale = decimal.scale();
+        let precision = width - 1 - i32::from(scale > 0);
+        Some(Self::decimal(&self.name, self.schema.optional, precision, scale))
     }
 
     /// A decimal of that precision and scale.

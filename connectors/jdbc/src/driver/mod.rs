@@ -5,6 +5,7 @@
 mod failure;
 mod mysql;
 mod mysql_catalog;
+mod mysql_describe;
 mod mysql_rows;
 mod postgres;
 mod postgres_catalog;
@@ -19,7 +20,7 @@ use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
-use crate::catalog::{TableFilter, TableMeta, TableName};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
@@ -139,6 +140,10 @@ pub trait Session: Send {
 
     /// Tables and views, sorted by name.
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>>;
+
+    /// The columns of a SELECT's result, without reading it. What the server does not tell beforehand is left open:
+    /// a decimal's scale, and whether an expression may be NULL (then it may).
+    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>>;
 
     /// Whether the connection is gone.
     fn is_lost(&self) -> bool;

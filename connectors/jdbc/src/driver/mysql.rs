@@ -14,8 +14,8 @@ use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, De
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Layout, Page, Param, Session, failure, mysql_catalog, mysql_rows};
-use crate::catalog::{TableFilter, TableMeta, TableName};
+use super::{Layout, Page, Param, Session, failure, mysql_catalog, mysql_describe, mysql_rows};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySql as MySqlDialect;
 use crate::dialect::mysql::wire::{WireDateTime, WireTime};
@@ -179,6 +179,10 @@ impl Session for MySqlSession {
 
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
         mysql_catalog::tables(self, filter).await
+    }
+
+    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
+        mysql_describe::describe(self, sql).await
     }
 
     fn is_lost(&self) -> bool {

@@ -10,12 +10,14 @@ use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode, PgTypeInfo};
 use sqlx::types::Type;
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Decode, Executor, Postgres, Row, TypeInfo};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Decode, Executor, Postgres, Row, TypeInfo,
+};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Layout, Page, Param, Session, failure, postgres_catalog, postgres_rows};
-use crate::catalog::{TableFilter, TableMeta, TableName};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::Postgres as PostgresDialect;
 use crate::ident::TableId;
@@ -169,6 +171,10 @@ impl Session for PostgresSession {
 
     async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
         postgres_catalog::tables(self, filter).await
+    }
+
+    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
+        postgres_catalog::describe(self, sql).await
     }
 
     fn is_lost(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What PostgreSQL's catalog tells about tables.
 
 use connector_api::{Result, Value};
+use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
 
 use super::postgres::PostgresSession;
 use super::{Param, Session};
@@ -12,8 +13,11 @@ const TABLE: &str = "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.rel
      WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
      AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
 
-/// Of a domain, its base type.
-const COLUMNS: &str = "SELECT a.attname::text, \
+/// Columns of a table; of a domain, its base type.
+macro_rules! columns {
+    ($condition:literal) => {
+        concat!(
+            "SELECT a.attname::text, \
      CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END, \
      pg_catalog.format_type(b.oid, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END), \
      a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), \
@@ -22,8 +26,14 @@ const COLUMNS: &str = "SELECT a.attname::text, \
      a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
      FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
      JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END \
-     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-     WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ",
+            $condition
+        )
+    };
+}
+
+const COLUMNS: &str = columns!("ORDER BY a.attnum");
+const ONE_COLUMN: &str = columns!("AND a.attnum = $2");
 
 /// Unique indexes over plain columns of all rows.
 const INDEXES: &str = "SELECT i.indexrelid::int8, i.indisprimary, a.attname::text \
@@ -104,6 +114,43 @@ fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
     (primary, unique)
 }
 
+/// The columns of a SELECT, see [`Session::describe`]: those of tables as their table has them, of expressions the type.
+pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+    let prepared = session.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
+    let prepared = prepared.map_err(|e| session.failed(e))?;
+    let told: Vec<_> = prepared
+        .columns()
+        .iter()
+        .map(|c| (c.name().to_owned(), c.type_info().oid(), c.relation_id(), c.relation_attribute_no()))
+        .collect();
+    let mut out = Vec::with_capacity(told.len());
+    for (name, type_oid, table, number) in told {
+        let known = match (table, number) {
+            (Some(table), Some(number)) => {
+                let params = [Param::I64(i64::from(table.0)), Param::I64(i64::from(number))];
+                session.query(ONE_COLUMN, &params).await?.first().map(|row| column(row))
+            }
+            _ => None,
+        };
+        let meta = match known {
+            Some(meta) => meta,
+            None => expression(session, type_oid.map_or(0, |oid| oid.0)).await?,
+        };
+        out.push(ColumnMeta { name, ..meta });
+    }
+    Ok(out)
+}
+
+/// An expression of that type.
+async fn expression(session: &mut PostgresSession, type_oid: u32) -> Result<ColumnMeta> {
+    let sql = "SELECT CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END FROM pg_catalog.pg_type t \
+         JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END \
+         WHERE t.oid = $1::int8::oid";
+    let found = session.query(sql, &[Param::I64(i64::from(type_oid))]).await?;
+    let data_type = found.first().map(|row| text(&row[0])).unwrap_or_default();
+    Ok(ColumnMeta { column_type: data_type.clone(), data_type, nullable: true, ..ColumnMeta::default() })
+}
+
 const TABLES: &str = "SELECT n.nspname::text, c.relname::text, CASE c.relkind WHEN 'r' THEN 'TABLE' \
      WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
      WHEN 'f' THEN 'FOREIGN TABLE' END \
@@ -115,10 +162,9 @@ const TABLES: &str = "SELECT n.nspname::text, c.relname::text, CASE c.relkind WH
 pub(super) async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
     let schema = filter.schema.as_deref().map_or(Param::Null, |s| Param::Text(s.into()));
     let rows = session.query(TABLES, &[schema]).await?;
-    let tables = rows.iter().map(|row| TableName {
-        id: TableId::in_schema(text(&row[0]), text(&row[1])),
-        table_type: text(&row[2]),
-    });
+    let tables = rows
+        .iter()
+        .map(|row| TableName { id: TableId::in_schema(text(&row[0]), text(&row[1])), table_type: text(&row[2]) });
     let wanted = |t: &TableName| match filter.types.as_slice() {
         [] => t.table_type == "TABLE",
         types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
@@ -141,13 +187,20 @@ mod tests {
         let row = |modifier: i64| {
             let text = |t: &str| Value::Text(t.into());
             let no = Value::Bool(false);
-            vec![text("n"), text("numeric"), text("numeric"), no.clone(), Value::I64(modifier), no.clone(), no, Value::Null]
+            vec![
+                text("n"),
+                text("numeric"),
+                text("numeric"),
+                no.clone(),
+                Value::I64(modifier),
+                no.clone(),
+                no,
+                Value::Null,
+            ]
         };
-        for (modifier, want) in [
-            (-1, (None, None)),
-            ((10 << 16 | 2) + 4, (Some(10), Some(2))),
-            ((3 << 16 | 2046) + 4, (Some(3), Some(-2))),
-        ] {
+        for (modifier, want) in
+            [(-1, (None, None)), ((10 << 16 | 2) + 4, (Some(10), Some(2))), ((3 << 16 | 2046) + 4, (Some(3), Some(-2)))]
+        {
             let meta = column(&row(modifier));
             assert_eq!((meta.precision, meta.scale), want);
         }

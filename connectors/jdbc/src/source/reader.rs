@@ -89,12 +89,10 @@ impl TableReader {
     /// Looks the table up and plans it anew if its definition has changed.
     /// Errors: `Config` when it is gone or does not fit the mode.
     pub async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
-        let meta = match &self.id {
-            Some(id) => session.table(id).await?.ok_or_else(|| {
-                Error::config(format!("table {id} is not there any more; remove it from the connector, or create it"))
-            })?,
-            None => return Err(Error::config("query mode is not supported yet")),
-        };
+        let Some(id) = &self.id else { return self.look_up_query(session).await };
+        let meta = session.table(id).await?.ok_or_else(|| {
+            Error::config(format!("table {id} is not there any more; remove it from the connector, or create it"))
+        })?;
         let known = self.meta.as_ref().is_some_and(|m| m.columns == meta.columns && m.primary_key == meta.primary_key);
         let plan = match &self.plan {
             Some(plan) if known => Arc::clone(plan),
@@ -105,6 +103,17 @@ impl TableReader {
             }
         };
         self.meta = Some(meta);
+        self.plan = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    async fn look_up_query(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
+        let query = self.config.query.clone().unwrap_or_default();
+        let columns = session.describe(&query).await?;
+        let plan = table::plan_query(&query, &columns, &self.config, session.dialect())?;
+        table::check_id_type(&plan)?;
+        let known = self.plan.take().filter(|known| known.shape == plan.shape && known.layout == plan.layout);
+        let plan = known.unwrap_or_else(|| Arc::new(plan));
         self.plan = Some(Arc::clone(&plan));
         Ok(plan)
     }
@@ -222,19 +231,23 @@ impl TableReader {
         pages: &mpsc::Sender<Chunk>,
     ) -> Result<Outcome> {
         let statement = query::statement(&plan.shape, &self.from, 0, session.dialect());
-        let (sender, receiver) = mpsc::channel(1);
+        let (sender, receiver) = mpsc::channel::<Page>(1);
         let forward = async {
+            let mut plan = Arc::clone(plan);
             let mut receiver = receiver;
             let mut held: Option<Page> = None;
             while let Some(page) = receiver.recv().await {
+                if let Some(settled) = plan.settled(&page.rows) {
+                    plan = Arc::new(settled);
+                }
                 if let Some(page) = held.replace(page) {
-                    self.advance(plan, &page)?;
-                    if pages.send(Chunk { page, plan: Arc::clone(plan), ends: false }).await.is_err() {
+                    self.advance(&plan, &page)?;
+                    if pages.send(Chunk { page, plan: Arc::clone(&plan), ends: false }).await.is_err() {
                         return Ok(None);
                     }
                 }
             }
-            Ok::<_, Error>(held)
+            Ok::<_, Error>(held.map(|page| (page, plan)))
         };
         let read = async {
             let sender = sender;
@@ -243,9 +256,9 @@ impl TableReader {
         let (read, last) = tokio::join!(read, forward);
         let last = last?;
         let failed = read.err();
-        if let Some(page) = last {
-            self.advance(plan, &page)?;
-            let _ = pages.send(Chunk { page, plan: Arc::clone(plan), ends: failed.is_none() }).await;
+        if let Some((page, plan)) = last {
+            self.advance(&plan, &page)?;
+            let _ = pages.send(Chunk { page, plan, ends: failed.is_none() }).await;
         }
         failed.map_or(Ok(Outcome::CaughtUp), Err)
     }

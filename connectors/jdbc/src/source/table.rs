@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, Field, Result, Schema, Type};
+use connector_api::{Error, Field, Result, Schema, Type, Value};
 
 use super::config::{Mode, SourceConfig};
 use super::mapping::columns_of;
 use super::query::Shape;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
+use crate::dialect::read::{Read, ReadColumn};
 use crate::driver::Layout;
 
 /// The plan of one table.
@@ -80,11 +81,102 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
         key,
         id: mode.id.and_then(|c| index_of(&c.name)),
         order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
-        stamp_is_instant: mode.stamps.first().is_some_and(|c| c.data_type.starts_with("timestamp")),
+        stamp_is_instant: stamps_are_instants(&layout),
         layout,
         table_sql,
         warnings,
     })
+}
+
+/// Plans a query.
+/// Errors: `Config` when the mode's columns are not in its result, or two columns have one name.
+pub fn plan_query(
+    query: &str,
+    metas: &[ColumnMeta],
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+) -> Result<TablePlan> {
+    let quoting = Quoting { dialect, on: config.quote };
+    let columns: Vec<_> = metas.iter().map(|c| dialect.read_column(c, &config.read)).collect();
+    for (n, meta) in metas.iter().enumerate() {
+        if metas[..n].iter().any(|other| other.name == meta.name) {
+            let text = format!("the query gives two columns named {}: rename one with AS", meta.name);
+            return Err(Error::config(text));
+        }
+    }
+    let find = |name: &String| {
+        let exact = metas.iter().position(|c| c.name == *name);
+        exact.or_else(|| metas.iter().position(|c| c.name.eq_ignore_ascii_case(name))).ok_or_else(|| {
+            Error::config(format!("column {name} is not in the result of the query: select it under that name"))
+        })
+    };
+    let id = config.id_column.as_ref().filter(|_| config.mode.has_id()).map(find).transpose()?;
+    let stamps =
+        if config.mode.has_stamp() { config.stamp_columns.iter().map(find).collect::<Result<_>>()? } else { vec![] };
+    if config.mode.has_stamp() && stamps.is_empty() {
+        return Err(Error::config("timestamp.column.name is needed to read a query in this mode"));
+    }
+    let select: Vec<_> = metas
+        .iter()
+        .zip(&columns)
+        .map(|(meta, column)| format!("{}{}{}", column.select.0, quoting.name(&meta.name), column.select.1))
+        .collect();
+    // what the mode compares is a column of the result, so the query stands in parentheses; read as it is, it keeps its
+    // own order
+    let text = query.trim().trim_end_matches(';');
+    let as_it_is = config.mode == Mode::Bulk && columns.iter().all(|c| c.select == ("", ""));
+    let stamp_names: Vec<_> = stamps.iter().map(|i| quoting.name(&metas[*i].name)).collect();
+    let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
+    let stamp_type = stamps.first().map(|i| metas[*i].data_type.clone()).unwrap_or_default();
+    let layout = Layout { stamps, columns };
+    Ok(TablePlan {
+        shape: Shape {
+            mode: config.mode,
+            select: if as_it_is { text.to_owned() } else { format!("SELECT {} FROM ({text}) AS q", select.join(",")) },
+            id: id.map(|i| quoting.name(&metas[i].name)),
+            stamp: match stamp_names.as_slice() {
+                [] => None,
+                [one] => Some(one.clone()),
+                several => Some(format!("COALESCE({})", several.join(","))),
+            },
+            stamp_type,
+            key: Vec::new(),
+            paged: false,
+            suffix: config.suffix.clone(),
+        },
+        table_sql: String::new(),
+        value_schema: Arc::new(Schema::structure(None, fields)),
+        key: None,
+        id,
+        order: Vec::new(),
+        stamp_is_instant: stamps_are_instants(&layout),
+        warnings: layout.columns.iter().filter_map(|c| c.warning.clone()).collect(),
+        layout,
+    })
+}
+
+impl TablePlan {
+    /// The same with the scales of decimals that the first rows tell; `None` when nothing was open or is told.
+    pub fn settled(&self, rows: &[Box<[Value]>]) -> Option<Self> {
+        let mut plan = self.clone();
+        let mut changed = false;
+        for (index, column) in plan.layout.columns.iter_mut().enumerate().filter(|(_, c)| c.open_scale.is_some()) {
+            if let Some(settled) = rows.iter().find_map(|row| column.settled(&row[index])) {
+                *column = settled;
+                changed = true;
+            }
+        }
+        let field = |c: &ReadColumn| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) };
+        let fields = plan.layout.columns.iter().map(field).collect();
+        plan.value_schema = Arc::new(Schema::structure(self.value_schema.name.as_deref(), fields));
+        changed.then_some(plan)
+    }
+}
+
+/// Whether the stamps are instants in UTC.
+fn stamps_are_instants(layout: &Layout) -> bool {
+    let first = layout.stamps.first().map(|i| &layout.columns[*i].read);
+    matches!(first, Some(Read::Stamp(stamp)) if stamp.is_instant)
 }
 
 /// Names in SQL, in quotes or not.
@@ -141,7 +233,7 @@ type Key = Option<(Arc<Schema>, Vec<usize>)>;
 fn key_of(
     meta: &TableMeta,
     config: &SourceConfig,
-    columns: &[crate::dialect::read::ReadColumn],
+    columns: &[ReadColumn],
     index_of: impl Fn(&str) -> Option<usize>,
 ) -> Key {
     if !config.key_from_primary_key {

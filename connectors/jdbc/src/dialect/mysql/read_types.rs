@@ -23,9 +23,10 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "float" => of(Read::F32),
         "double" | "real" => of(Read::F64),
         // both drivers call NUMERIC columns DECIMAL, which numeric.mapping leaves alone
-        "decimal" | "numeric" => {
-            ReadColumn::decimal(&meta.name, optional, meta.precision.unwrap_or(10), meta.scale.unwrap_or(0))
-        }
+        "decimal" | "numeric" => match (meta.precision, meta.scale) {
+            (Some(precision), Some(scale)) => ReadColumn::decimal(&meta.name, optional, precision, scale),
+            _ => ReadColumn { open_scale: width(meta), ..ReadColumn::decimal(&meta.name, optional, 10, 0) },
+        },
         // wider ones are INT8 with MySQL's driver too, as far as their values fit
         "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => of(Read::BitInt),
         "bit" => of(Read::Bytes),
@@ -40,6 +41,12 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         | "geometrycollection" | "geomcollection" | "vector" => of(Read::Bytes),
         _ => of(Read::Text),
     }
+}
+
+/// The display width of a decimal expression, a sign counted in any case.
+fn width(meta: &ColumnMeta) -> Option<i32> {
+    let width = meta.length.and_then(|n| i32::try_from(n).ok())?;
+    Some(if meta.column_type.contains("unsigned") { width + 1 } else { width })
 }
 
 fn stamp(options: &ReadOptions, is_instant: bool) -> Read {

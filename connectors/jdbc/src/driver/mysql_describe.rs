@@ -1,0 +1,85 @@
+//! The columns of a SELECT's result in MariaDB and MySQL, from the prepared statement.
+
+use std::collections::HashMap;
+
+use connector_api::Result;
+use sqlx::mysql::{MySqlColumn, MySqlTypeInfo};
+use sqlx::types::Type;
+use sqlx::{AssertSqlSafe, Column, ColumnOrigin, Executor, MySql, SqlSafeStr, Statement, TypeInfo};
+
+use super::Session;
+use super::mysql::MySqlSession;
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::ident::TableId;
+
+/// See [`super::Session::describe`].
+pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+    let prepared = session.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
+    let prepared = prepared.map_err(|e| session.failed(e))?;
+    let columns = prepared.columns().to_vec();
+    let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
+    let mut out = Vec::with_capacity(columns.len());
+    for column in columns {
+        let told = told(&column);
+        let origin = match column.origin() {
+            ColumnOrigin::Table(origin) => Some(origin),
+            _ => None,
+        };
+        let Some(origin) = origin else {
+            out.push(told);
+            continue;
+        };
+        // sqlx gives `database.table` as one text; a database's name seldom has a dot
+        let (catalog, table) = origin.table.split_once('.').unwrap_or(("", &origin.table));
+        if !tables.contains_key(&*origin.table) {
+            let found = session.table(&TableId::in_catalog(catalog, table)).await?;
+            tables.insert(origin.table.to_string(), found);
+        }
+        let known = tables.get(&*origin.table).and_then(Option::as_ref).and_then(|t| t.column(&origin.name));
+        out.push(match known {
+            // a column that an outer join makes NULL is so for the result
+            Some(known) => ColumnMeta { name: told.name, nullable: told.nullable, key_position: None, ..known.clone() },
+            None => told,
+        });
+    }
+    Ok(out)
+}
+
+/// What the statement's own description tells of a column.
+fn told(column: &MySqlColumn) -> ColumnMeta {
+    let info = column.type_info();
+    let (flags, length) = flags_and_length(info);
+    let unsigned = flags.contains("UNSIGNED");
+    let is_text = <str as Type<MySql>>::compatible(info);
+    let name = info.name().to_ascii_lowercase();
+    let data_type = match name.trim_end_matches(" unsigned") {
+        // a display width of one is no sign of a truth value here
+        "boolean" => "tinyint",
+        "enum" | "set" | "json" => "varchar",
+        // sqlx tells text from bytes by a flag that binary collations of text have too
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" if is_text => "varchar",
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" if !is_text => "varbinary",
+        other => other,
+    };
+    ColumnMeta {
+        name: column.name().to_owned(),
+        data_type: data_type.to_owned(),
+        column_type: if unsigned { format!("{data_type} unsigned") } else { data_type.to_owned() },
+        nullable: !flags.contains("NOT_NULL"),
+        precision: (data_type == "bit").then(|| i32::try_from(length).unwrap_or(64)),
+        length: Some(u64::from(length)),
+        ..ColumnMeta::default()
+    }
+}
+
+/// The flags (`NOT_NULL | UNSIGNED`) and the display width of a column, which sqlx shows in its debug text only.
+fn flags_and_length(info: &MySqlTypeInfo) -> (String, u32) {
+    let text = format!("{info:?}");
+    let between = |start: &str, end: &str| {
+        let rest = &text[text.find(start)? + start.len()..];
+        Some(rest[..rest.find(end)?].to_owned())
+    };
+    let flags = between("flags: ColumnFlags(", ")").unwrap_or_default();
+    let length = between("max_size: Some(", ")").and_then(|n| n.parse().ok()).unwrap_or_default();
+    (flags, length)
+}
