@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use connector_api::{Schema, Type, Value, logical};
 
 use super::Dialect;
+use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::Database;
 
@@ -25,13 +26,22 @@ pub struct ColumnSpec<'a> {
     pub default_time: Option<&'a str>,
 }
 
-/// Columns of a statement: those of the key, and the others.
+/// A column of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What [`Writing::cast`] says of it.
+    pub cast: &'a str,
+}
+
+/// Columns of a statement: those of the key, and all.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
     /// Key columns.
-    pub keys: &'a [&'a str],
+    pub keys: &'a [Place<'a>],
     /// All columns in the order their values are bound.
-    pub all: &'a [&'a str],
+    pub all: &'a [Place<'a>],
 }
 
 /// SQL of the offsets table, see `sink::ledger`.
@@ -57,6 +67,9 @@ pub struct LedgerSql {
 
 /// How one database is written to.
 pub trait Writing: Send + Sync {
+    /// The kind of database.
+    fn database(&self) -> Database;
+
     /// Quoting, placeholders and limits.
     fn dialect(&self) -> &'static dyn Dialect;
 
@@ -81,6 +94,16 @@ pub trait Writing: Send + Sync {
     /// Appends what makes an INSERT of those columns an upsert. `guard`: a row that collides with another key on a
     /// further unique index must fail, not change the row it collides with.
     fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String);
+
+    /// Whether every value is bound as text, to be cast to its column's type: for servers that fix the types of a
+    /// statement's parameters when it is prepared, so that a null there would decide for the values that follow.
+    fn binds_text(&self) -> bool;
+
+    /// The type that a column's values are cast to; empty: none.
+    fn cast(&self, column: &ColumnMeta) -> String;
+
+    /// Appends the placeholder of a value.
+    fn value(&self, number: usize, cast: &str, out: &mut String);
 
     /// What the text of an error holds when a guarded upsert may have met a collision.
     fn guard_sign(&self) -> Option<&'static str>;
@@ -136,7 +159,7 @@ pub trait Writing: Send + Sync {
         let mut number = 0;
         for row in 0..rows {
             out.push_str(if row == 0 { "(" } else { ",(" });
-            self.placeholders(columns.all.len(), &mut number, &mut out);
+            self.values(&mut columns.all.iter().map(|c| c.cast), &mut number, &mut out);
             out.push(')');
         }
         if let Some(upsert) = upsert {
@@ -159,13 +182,13 @@ pub trait Writing: Send + Sync {
     }
 
     /// Deletes the rows of `rows` keys.
-    fn delete(&self, table: &TableId, keys: &[&str], rows: usize) -> String {
+    fn delete(&self, table: &TableId, keys: &[Place<'_>], rows: usize) -> String {
         let mut out = format!("DELETE FROM {} WHERE ", self.dialect().table(table));
         let mut number = 0;
         if let [key] = keys {
-            self.dialect().quote(key, &mut out);
+            self.dialect().quote(key.name, &mut out);
             out.push_str(" IN (");
-            self.placeholders(rows, &mut number, &mut out);
+            self.values(&mut std::iter::repeat_n(key.cast, rows), &mut number, &mut out);
             out.push(')');
             return out;
         }
@@ -178,35 +201,36 @@ pub trait Writing: Send + Sync {
     }
 
     /// Appends names in quotes, separated by commas.
-    fn names(&self, names: &[&str], out: &mut String) {
-        for (n, name) in names.iter().enumerate() {
+    fn names(&self, columns: &[Place<'_>], out: &mut String) {
+        for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 out.push(',');
             }
-            self.dialect().quote(name, out);
+            self.dialect().quote(column.name, out);
         }
     }
 
-    /// Appends `count` placeholders, numbered on from `number`.
-    fn placeholders(&self, count: usize, number: &mut usize, out: &mut String) {
-        for n in 0..count {
+    /// Appends placeholders with these casts, numbered on from `number`.
+    fn values(&self, casts: &mut dyn Iterator<Item = &str>, number: &mut usize, out: &mut String) {
+        for (n, cast) in casts.enumerate() {
             if n > 0 {
                 out.push(',');
             }
             *number += 1;
-            self.dialect().placeholder(*number, out);
+            self.value(*number, cast, out);
         }
     }
 
-    /// Appends `a=?` for each name.
-    fn equalities(&self, names: &[&str], separator: &str, number: &mut usize, out: &mut String) {
-        for (n, name) in names.iter().enumerate() {
+    /// Appends `a=?` for each column.
+    fn equalities(&self, columns: &[Place<'_>], separator: &str, number: &mut usize, out: &mut String) {
+        for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 out.push_str(separator);
             }
-            self.dialect().quote(name, out);
+            self.dialect().quote(column.name, out);
             out.push('=');
-            self.placeholders(1, number, out);
+            *number += 1;
+            self.value(*number, column.cast, out);
         }
     }
 }
@@ -241,7 +265,7 @@ pub(super) fn numeric_literal(value: &Value, out: &mut String) -> Option<()> {
 }
 
 /// Appends bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8], out: &mut String) {
+pub fn hex(bytes: &[u8], out: &mut String) {
     for byte in bytes {
         // writing to a String cannot fail
         let _ = write!(out, "{byte:02X}");

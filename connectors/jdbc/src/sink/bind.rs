@@ -12,7 +12,7 @@ use super::group::Identity;
 use super::shape::{Column, Slot};
 use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
-use crate::dialect::writing::Logical;
+use crate::dialect::writing::{Logical, Place, Writing, hex};
 use crate::driver::Param;
 
 /// One column's values.
@@ -24,8 +24,11 @@ pub struct Binder {
     kind: Kind,
     /// What a null is replaced with.
     default: Option<Value>,
+    /// What its values are cast to in SQL.
+    cast: String,
     /// Whether the column holds more digits than a 32-bit float.
     wide_float: bool,
+    as_text: bool,
     time: Arc<TimeRules>,
 }
 
@@ -41,9 +44,20 @@ enum Kind {
 
 impl Binder {
     /// For a column of a shape; `meta` is the table's column.
-    pub fn new(config: &SinkConfig, time: &Arc<TimeRules>, column: &Column, meta: Option<&ColumnMeta>) -> Self {
+    pub fn new(
+        config: &SinkConfig,
+        time: &Arc<TimeRules>,
+        writing: &dyn Writing,
+        column: &Column,
+        meta: Option<&ColumnMeta>,
+    ) -> Self {
         let instant = !column.key && config.time.fields.contains(&*column.name);
-        let kind = match Logical::of(&column.schema) {
+        // the items of an array are bound like single values
+        let schema = match (column.schema.ty, &column.schema.values) {
+            (Type::Array, Some(items)) => innermost(items),
+            _ => &column.schema,
+        };
+        let kind = match Logical::of(schema) {
             Logical::Date => Kind::Date,
             Logical::Time => Kind::Time,
             Logical::Timestamp => Kind::Timestamp,
@@ -56,9 +70,16 @@ impl Binder {
             slot: column.slot,
             kind,
             default: column.schema.default.clone().filter(|_| replace),
+            cast: meta.map_or_else(String::new, |m| writing.cast(m)),
+            as_text: writing.binds_text(),
             wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time: Arc::clone(time),
         }
+    }
+
+    /// The column in a statement.
+    pub fn place(&self) -> Place<'_> {
+        Place { name: &self.name, cast: &self.cast }
     }
 
     /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
@@ -72,10 +93,66 @@ impl Binder {
             Slot::KeyField(n) => self.field(&record.record.key.value, n)?,
             Slot::ValueField(n) => self.field(&record.record.value.value, n)?,
         };
-        match (value, &self.default) {
-            (Value::Null, Some(default)) => self.bound(default),
-            _ => self.bound(value),
+        let value = match (value, &self.default) {
+            (Value::Null, Some(default)) => default,
+            _ => value,
+        };
+        if self.as_text && let Value::Array(items) = value {
+            let mut out = String::new();
+            self.array(items, &mut out)?;
+            return Ok(Param::Text(Cow::Owned(out)));
         }
+        let param = self.bound(value)?;
+        Ok(if self.as_text { self.text(param) } else { param })
+    }
+
+    /// The same value as text that SQL casts.
+    fn text<'a>(&self, param: Param<'a>) -> Param<'a> {
+        let text = match param {
+            Param::Null | Param::Text(_) => return param,
+            Param::Bool(flag) => return Param::Text(Cow::Borrowed(if flag { "true" } else { "false" })),
+            Param::I64(n) => itoa::Buffer::new().format(n).to_owned(),
+            Param::U64(n) => itoa::Buffer::new().format(n).to_owned(),
+            Param::F32(n) if self.wide_float => format!("{:?}", f64::from(n)),
+            Param::F32(n) => format!("{n:?}"),
+            Param::F64(n) => format!("{n:?}"),
+            Param::Bytes(bytes) => {
+                let mut out = String::with_capacity(bytes.len() * 2 + 2);
+                out.push_str("\\x");
+                hex(&bytes, &mut out);
+                out
+            }
+        };
+        Param::Text(Cow::Owned(text))
+    }
+
+    /// Appends an array as PostgreSQL's text: `{1,"two",NULL}`.
+    fn array(&self, items: &[Value], out: &mut String) -> Result<()> {
+        out.push('{');
+        for (n, item) in items.iter().enumerate() {
+            if n > 0 {
+                out.push(',');
+            }
+            if let Value::Array(items) = item {
+                self.array(items, out)?;
+                continue;
+            }
+            match self.text(self.bound(item)?) {
+                Param::Text(text) => {
+                    out.push('"');
+                    for c in text.chars() {
+                        if matches!(c, '"' | '\\') {
+                            out.push('\\');
+                        }
+                        out.push(c);
+                    }
+                    out.push('"');
+                }
+                _ => out.push_str("NULL"),
+            }
+        }
+        out.push('}');
+        Ok(())
     }
 
     fn field<'a>(&self, of: &'a Value, n: usize) -> Result<&'a Value> {
@@ -104,7 +181,7 @@ impl Binder {
             Value::I16(n) => Param::I64(i64::from(*n)),
             Value::I32(n) => Param::I64(i64::from(*n)),
             Value::I64(n) => Param::I64(*n),
-            Value::F32(n) if self.wide_float => Param::F64(widened(*n)),
+            Value::F32(n) if self.wide_float && !self.as_text => Param::F64(widened(*n)),
             Value::F32(n) => Param::F32(*n),
             Value::F64(n) => Param::F64(*n),
             Value::Decimal(n) => Param::Text(Cow::Owned(n.to_string())),
@@ -129,6 +206,14 @@ impl Binder {
 
     fn wrong(&self, why: &str) -> Error {
         Error::record(format!("column {}: {why}", self.name))
+    }
+}
+
+/// The schema of the items of nested arrays.
+fn innermost(items: &Schema) -> &Schema {
+    match (items.ty, &items.values) {
+        (Type::Array, Some(inner)) => innermost(inner),
+        _ => items,
     }
 }
 
@@ -185,6 +270,8 @@ mod tests {
     use super::super::config::SinkConfig;
     use super::super::shape::{Column, Slot};
     use super::{Binder, Param, key_bytes};
+    use crate::dialect::writing;
+    use crate::url::Database;
 
     fn record(value: Value) -> SinkRecord {
         let topic: Arc<str> = Arc::from("t");
@@ -210,6 +297,7 @@ mod tests {
         ]);
         let config = SinkConfig::read(&config).unwrap();
         let time = Arc::new(config.time.clone());
+        let mysql = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
         let text = |t: &'static str| Param::Text(t.into());
         let decimal = Value::Decimal(Box::new(Decimal::parse("-12.50").unwrap()));
         let with_default = Schema { default: Some(Value::I32(7)), ..Schema::of(Type::Int32).optional(true) };
@@ -235,7 +323,7 @@ mod tests {
         ] {
             let column =
                 Column { name: Arc::from(name), schema: Arc::new(schema), key: false, slot: Slot::ValueField(0) };
-            let binder = Binder::new(&config, &time, &column, None);
+            let binder = Binder::new(&config, &time, &*mysql, &column, None);
             let record = record(value);
             assert_eq!(binder.param(&record).unwrap(), want);
         }
@@ -246,7 +334,7 @@ mod tests {
             slot: Slot::ValueField(0),
         };
         let record = record(Value::Struct([].into()));
-        let error = Binder::new(&config, &time, &nested, None).param(&record).unwrap_err().to_string();
+        let error = Binder::new(&config, &time, &*mysql, &nested, None).param(&record).unwrap_err().to_string();
         assert_eq!(error, "column n: Unsupported source data type: STRUCT");
     }
 

@@ -143,6 +143,7 @@ impl SinkConfig {
             naming: Naming::new(
                 r.text("table.name.format"),
                 r.bool("table.name.normalize"),
+                matches!(r.text("quote.sql.identifiers").to_ascii_lowercase().as_str(), "never" | "false"),
                 &r.list("topics.to.tables.mapping"),
             ),
             string_column: r.text("string.output.value.column.name"),

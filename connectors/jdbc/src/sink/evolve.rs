@@ -132,7 +132,7 @@ mod tests {
     fn shape_of(config: &SinkConfig, fields: Vec<Field>) -> Shape {
         let nulls = vec![Value::Null; fields.len()].into();
         let value = Datum::new(Schema::structure(None, fields).into(), Value::Struct(nulls));
-        shape(config, "t", &Datum::NONE, &value).unwrap()
+        shape(config, Database::MySql, "t", (&Datum::NONE, &value)).unwrap()
     }
 
     fn table(names: &[&str]) -> TableMeta {

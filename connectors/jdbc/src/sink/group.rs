@@ -5,7 +5,7 @@
 //! although their bytes differ (letter case, accents, trailing spaces), so text keys are only ever reordered when their
 //! folded forms differ.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::config::InsertMode;
 
@@ -89,10 +89,32 @@ pub fn in_order(ops: &[Op]) -> Vec<Rows> {
     out
 }
 
+/// Splits statements where a key comes a second time: PostgreSQL refuses to change a row twice in one.
+fn without_repeats(statements: Vec<Rows>, ops: &[Op], keys: &Keys) -> Vec<Rows> {
+    let mut out = Vec::with_capacity(statements.len());
+    let mut at = 0;
+    for statement in statements {
+        let mut seen = HashSet::new();
+        let mut rows = Rows { records: Vec::new(), ..statement };
+        for record in statement.records {
+            debug_assert_eq!(ops[at].record, record, "statements in order hold the operations in order");
+            if !seen.insert(keys.get(at)) {
+                seen.clear();
+                seen.insert(keys.get(at));
+                out.push(Rows { records: std::mem::take(&mut rows.records), ..rows });
+            }
+            rows.records.push(record);
+            at += 1;
+        }
+        out.push(rows);
+    }
+    out
+}
+
 /// Statements for operations whose keys are `keys`, one per operation in the same order.
 pub fn by_key(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<Rows> {
     if !rules.compact {
-        return in_order(ops);
+        return without_repeats(in_order(ops), ops, keys);
     }
     let alive = if rules.mode == InsertMode::Insert { vec![true; ops.len()] } else { last_writes(ops, keys, rules) };
     let mut out = leveled(ops, keys, &alive, rules.identity);
@@ -173,7 +195,7 @@ fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<R
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, HashSet};
 
     use super::{Identity, InsertMode, Keys, Op, Rows, Rules, by_key};
 
@@ -201,14 +223,14 @@ mod tests {
         }
     }
 
-    fn plan(ops: &[Op], texts: &[String], mode: InsertMode, identity: Identity) -> Vec<Rows> {
+    fn plan(ops: &[Op], texts: &[String], mode: InsertMode, identity: Identity, compact: bool) -> Vec<Rows> {
         let mut keys = Keys::default();
         for text in texts {
             keys.push(|out| out.extend_from_slice(text.as_bytes()));
         }
         let covers = |a: usize, b: usize| SHAPES[b].iter().all(|c| SHAPES[a].contains(c));
         let complete = |s: usize| SHAPES[s].len() == 3;
-        by_key(ops, &keys, &Rules { mode, identity, compact: true, covers: &covers, complete: &complete })
+        by_key(ops, &keys, &Rules { mode, identity, compact, covers: &covers, complete: &complete })
     }
 
     #[test]
@@ -220,12 +242,12 @@ mod tests {
         let list = ops(&[(1, false), (1, false), (1, true), (1, false), (1, true)]);
         let texts = keys(&["a", "b", "a", "a", "c"]);
         assert_eq!(
-            plan(&list, &texts, InsertMode::Upsert, Identity::Exact),
+            plan(&list, &texts, InsertMode::Upsert, Identity::Exact, true),
             [Rows { shape: 1, delete: false, records: vec![3, 1] }, Rows { shape: 1, delete: true, records: vec![4] },]
         );
         // inserts keep everything: insert, delete, insert
         let list = ops(&[(1, false), (1, true), (1, false), (1, false)]);
-        let rows = plan(&list, &keys(&["a", "a", "a", "b"]), InsertMode::Insert, Identity::Exact);
+        let rows = plan(&list, &keys(&["a", "a", "a", "b"]), InsertMode::Insert, Identity::Exact, true);
         let records: Vec<_> = rows.into_iter().map(|r| r.records).collect();
         assert_eq!(records, [vec![0, 3], vec![1], vec![2]]);
     }
@@ -262,7 +284,11 @@ mod tests {
             }
             let identity = if fold { [Identity::Text, Identity::Unknown][random(2)] } else { Identity::Exact };
             let mut seen = table;
-            for rows in plan(&ops, &texts, mode, identity) {
+            let compact = random(4) > 0;
+            for rows in plan(&ops, &texts, mode, identity, compact) {
+                let keys: HashSet<_> =
+                    rows.records.iter().map(|r| &texts[ops.iter().position(|op| op.record == *r).unwrap()]).collect();
+                assert!(keys.len() == rows.records.len() || mode == InsertMode::Insert || identity != Identity::Exact);
                 for record in rows.records {
                     let n = ops.iter().position(|op| op.record == record).unwrap();
                     apply(&mut seen, mode, rows.delete, rows.shape, &texts[n], record, fold);

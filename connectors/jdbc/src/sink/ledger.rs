@@ -215,7 +215,7 @@ impl Ledger {
         let raise = number(
             writing,
             &format!(
-                "UPDATE rowferry_offsets SET epoch=epoch+1, owner=?, session_id={} \
+                "UPDATE rowferry_offsets SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
                  WHERE sink=? AND topic=? AND partition_id=?",
                 sql.session
             ),
@@ -293,7 +293,8 @@ fn number(writing: &dyn Writing, sql: &str) -> Arc<str> {
         match part.strip_suffix('?') {
             Some(before) => {
                 out.push_str(before);
-                writing.placeholders(1, &mut count, &mut out);
+                count += 1;
+                writing.dialect().placeholder(count, &mut out);
             }
             None => out.push_str(part),
         }
@@ -308,7 +309,7 @@ fn advance_sql(writing: &dyn Writing, partitions: usize) -> Arc<str> {
         sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
     }
     // writing to a String cannot fail
-    let _ = write!(sql, " ELSE next_offset END, owner=?, session_id={} WHERE sink=? AND (", writing.ledger().session);
+    let _ = write!(sql, " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE sink=? AND (", writing.ledger().session);
     for n in 0..partitions {
         sql.push_str(if n == 0 { "" } else { " OR " });
         sql.push_str("(topic=? AND partition_id=? AND epoch=?)");

@@ -1,6 +1,7 @@
 //! Which table a topic goes to. Pure text.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use connector_api::{Error, Result};
 
@@ -12,19 +13,46 @@ use crate::url::Database;
 pub struct Naming {
     format: String,
     normalize: bool,
+    unquoted: bool,
     mapping: HashMap<String, String>,
 }
 
+/// Bytes of an identifier that PostgreSQL keeps (NAMEDATALEN - 1).
+const POSTGRES_NAME: usize = 63;
+
 impl Naming {
-    /// `mapping` holds items `topic:table` that have been checked.
-    pub fn new(format: String, normalize: bool, mapping: &[String]) -> Self {
+    /// `mapping` holds items `topic:table` that have been checked; `unquoted` is `quote.sql.identifiers=never`.
+    pub fn new(format: String, normalize: bool, unquoted: bool, mapping: &[String]) -> Self {
         let pair = |item: &String| item.split_once(':').map(|(topic, table)| (topic.to_owned(), table.to_owned()));
-        Self { format, normalize, mapping: mapping.iter().filter_map(pair).collect() }
+        Self { format, normalize, unquoted, mapping: mapping.iter().filter_map(pair).collect() }
     }
 
-    /// The table of a topic, with the qualifiers that its name has.
+    /// A column's name. Names are always quoted; where they are asked not to be, PostgreSQL would fold them to lower
+    /// case, so that is done here.
+    pub fn column(&self, name: &Arc<str>, database: Database) -> Arc<str> {
+        if self.folds(database) { Arc::from(name.to_lowercase()) } else { Arc::clone(name) }
+    }
+
+    fn folds(&self, database: Database) -> bool {
+        self.unquoted && database == Database::Postgres
+    }
+
+    /// The table of a topic, as [`Naming::column`] quotes and the database cuts it, with the qualifiers that its name has.
     /// Errors: `Config` when the name has no, empty or too many parts.
     pub fn table(&self, topic: &str, database: Database) -> Result<TableId> {
+        let mut id = self.whole(topic, database)?;
+        if self.folds(database) {
+            for part in [&mut id.catalog, &mut id.schema].into_iter().flatten().chain([&mut id.table]) {
+                *part = part.to_lowercase();
+            }
+        }
+        if database == Database::Postgres {
+            id.table.truncate(id.table.floor_char_boundary(POSTGRES_NAME));
+        }
+        Ok(id)
+    }
+
+    fn whole(&self, topic: &str, database: Database) -> Result<TableId> {
         let name = match self.mapping.get(topic) {
             Some(table) => table.clone(),
             None if self.mapping.is_empty() => self.format.replace("${topic}", topic),
@@ -88,18 +116,23 @@ mod tests {
             ("kafka_topic_${topic}", true, "this.is.topic.with.dots", "kafka_topic_this_is_topic_with_dots"),
             ("kafka_topic_${topic}", true, "orders_topic_#3", "kafka_topic_orders_topic__3"),
         ] {
-            let table = Naming::new(format.into(), normalize, &[]).table(topic, Database::MySql).unwrap();
+            let table = Naming::new(format.into(), normalize, false, &[]).table(topic, Database::MySql).unwrap();
             assert_eq!(table.to_string(), want);
         }
-        let dotted = Naming::new("${topic}".into(), false, &[]);
+        let dotted = Naming::new("${topic}".into(), false, false, &[]);
         assert!(dotted.table("server.db.table", Database::MySql).unwrap_err().message().contains("two parts"));
         let table = dotted.table("server.s.t", Database::Postgres).unwrap();
         assert_eq!((table.catalog.as_deref(), table.schema.as_deref()), (Some("server"), Some("s")));
+        let unquoted = Naming::new("${topic}".into(), false, true, &[]);
+        assert_eq!(unquoted.table("MyUsers", Database::Postgres).unwrap().table, "myusers");
+        assert_eq!(unquoted.table("MyUsers", Database::MySql).unwrap().table, "MyUsers");
+        assert_eq!(&*unquoted.column(&"fullName".into(), Database::Postgres), "fullname");
+        assert_eq!(dotted.table(&"é".repeat(40), Database::Postgres).unwrap().table, "é".repeat(31));
     }
 
     #[test]
     fn a_mapping_alone_names_tables() {
-        let naming = Naming::new("${topic}".into(), false, &["some_topic:same_table".into()]);
+        let naming = Naming::new("${topic}".into(), false, false, &["some_topic:same_table".into()]);
         assert_eq!(naming.table("some_topic", Database::Sqlite).unwrap().table, "same_table");
         assert!(naming.table("other", Database::Sqlite).is_err());
     }

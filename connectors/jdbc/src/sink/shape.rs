@@ -7,6 +7,7 @@ use std::sync::Arc;
 use connector_api::{Datum, Error, Field, Result, Schema, SinkRecord, Type, Value};
 
 use super::config::{PkMode, SinkConfig};
+use crate::url::Database;
 
 /// Where a column's value is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__c
 
 /// The shape of a record that [`check_record`] has accepted. `table` is the bare name, for texts.
 /// Errors: `Record`.
-pub fn shape(config: &SinkConfig, table: &str, key: &Datum, value: &Datum) -> Result<Shape> {
+pub fn shape(config: &SinkConfig, database: Database, table: &str, (key, value): (&Datum, &Datum)) -> Result<Shape> {
     let keys = key_columns(config, table, key.schema.as_ref(), value.schema.as_ref())?;
     let mut shape = Shape { columns: Vec::new(), tombstone: value.value.is_null() };
     let is_key = |name: &str| keys.iter().position(|k| &*k.name == name);
@@ -91,6 +92,9 @@ pub fn shape(config: &SinkConfig, table: &str, key: &Datum, value: &Datum) -> Re
     let mut rest: Vec<_> = keys.into_iter().zip(placed).filter_map(|(k, placed)| (!placed).then_some(k)).collect();
     rest.sort_by(|a, b| a.name.cmp(&b.name));
     shape.columns.extend(rest);
+    for column in &mut shape.columns {
+        column.name = config.naming.column(&column.name, database);
+    }
     if shape.columns.is_empty() {
         return Err(Error::record(format!("No fields found using key and value schemas for table: {table}")));
     }

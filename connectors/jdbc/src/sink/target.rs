@@ -10,7 +10,7 @@ use super::bind::{Binder, identity};
 use super::config::{InsertMode, PkMode, SinkConfig, TimeRules};
 use super::evolve;
 use super::group::Identity;
-use super::shape::{Shape, shape};
+use super::shape::{Column, Shape, shape};
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{Columns, Upsert, Writing};
 use crate::driver::Session;
@@ -66,8 +66,8 @@ impl Plan {
     pub fn sql(&mut self, writing: &dyn Writing, table: &TableId, verb: Verb, rows: usize) -> Arc<str> {
         let (keys, values, upsert) = (&self.keys, &self.values, self.upsert);
         let text = self.statements.entry((verb, rows)).or_insert_with(|| {
-            let keys: Vec<&str> = keys.iter().map(|b| &*b.name).collect();
-            let all: Vec<&str> = keys.iter().copied().chain(values.iter().map(|b| &*b.name)).collect();
+            let keys: Vec<_> = keys.iter().map(Binder::place).collect();
+            let all: Vec<_> = keys.iter().copied().chain(values.iter().map(Binder::place)).collect();
             let columns = Columns { keys: &keys, all: &all };
             Arc::from(match verb {
                 Verb::Insert => writing.insert(table, columns, rows, upsert),
@@ -151,7 +151,7 @@ impl Target {
             self.last = n;
             return Ok(Some(n));
         }
-        let shape = shape(config, &self.id.table, key, value)?;
+        let shape = shape(config, writing.database(), &self.id.table, (key, value))?;
         if shape.tombstone && self.meta.is_none() && config.auto_create {
             return Ok(None);
         }
@@ -201,7 +201,8 @@ impl Target {
         (key, value): (&Datum, &Datum),
         shape: &Shape,
     ) -> Result<Plan> {
-        let bind = |c| Binder::new(config, &self.time, c, self.meta.as_ref().and_then(|m| m.column(&c.name)));
+        let meta = |c: &Column| self.meta.as_ref().and_then(|m| m.column(&c.name));
+        let bind = |c| Binder::new(config, &self.time, writing, c, meta(c));
         let keys: Vec<_> = shape.keys().map(bind).collect();
         if keys.is_empty() && config.insert_mode != InsertMode::Insert {
             return Err(Error::record(format!(

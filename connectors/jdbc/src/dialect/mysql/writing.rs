@@ -5,6 +5,8 @@ use connector_api::{Type, Value};
 use super::super::Dialect;
 use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
 use super::MySql;
+use crate::catalog::ColumnMeta;
+use crate::url::Database;
 
 /// The writing half for one server.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,10 @@ impl MySqlWriting {
 const KEY_TEXT: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
 impl Writing for MySqlWriting {
+    fn database(&self) -> Database {
+        Database::MySql
+    }
+
     fn dialect(&self) -> &'static dyn Dialect {
         &MySql
     }
@@ -131,17 +137,29 @@ impl Writing for MySqlWriting {
     fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String) {
         out.push_str(" ON DUPLICATE KEY UPDATE ");
         let values = columns.all.iter().filter(|c| !columns.keys.contains(c));
-        let mut set: Vec<String> = values.map(|c| MySql.quoted(c)).map(|c| format!("{c}=VALUES({c})")).collect();
-        if let Some(first) = columns.keys.first().map(|k| MySql.quoted(k)) {
+        let mut set: Vec<String> = values.map(|c| MySql.quoted(c.name)).map(|c| format!("{c}=VALUES({c})")).collect();
+        if let Some(first) = columns.keys.first().map(|k| MySql.quoted(k.name)) {
             if guard {
                 let same: Vec<_> =
-                    columns.keys.iter().map(|k| MySql.quoted(k)).map(|k| format!("{k}<=>VALUES({k})")).collect();
+                    columns.keys.iter().map(|k| MySql.quoted(k.name)).map(|k| format!("{k}<=>VALUES({k})")).collect();
                 set.insert(0, format!("{first}=IF({},{first},NULL)", same.join(" AND ")));
             } else if set.is_empty() {
                 set.push(format!("{first}={first}"));
             }
         }
         out.push_str(&set.join(","));
+    }
+
+    fn binds_text(&self) -> bool {
+        false
+    }
+
+    fn cast(&self, _column: &ColumnMeta) -> String {
+        String::new()
+    }
+
+    fn value(&self, number: usize, _cast: &str, out: &mut String) {
+        MySql.placeholder(number, out);
     }
 
     fn guard_sign(&self) -> Option<&'static str> {
@@ -162,7 +180,7 @@ const LEDGER: LedgerSql = LedgerSql {
              epoch BIGINT NOT NULL COMMENT 'one more with each owner',\n\
              owner VARCHAR(255) NOT NULL COMMENT 'task that wrote last',\n\
              session_id BIGINT NULL COMMENT 'its CONNECTION_ID()',\n\
-             updated_at TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3),\n\
+             updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
              PRIMARY KEY (sink, topic, partition_id)\n\
              ) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
     seed: "INSERT IGNORE INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
@@ -181,7 +199,7 @@ mod tests {
     use connector_api::{Schema, Type, Value};
 
     use super::{ColumnSpec, Columns, MySqlWriting, Writing};
-    use crate::dialect::writing::Upsert;
+    use crate::dialect::writing::{Place, Upsert};
     use crate::ident::TableId;
 
     const MARIADB: MySqlWriting = MySqlWriting { mariadb: true };
@@ -232,8 +250,9 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_catalog("d", "t");
-        let both = Columns { keys: &["k", "k2"], all: &["k", "k2", "a"] };
-        let only_keys = Columns { keys: &["k"], all: &["k"] };
+        let [k, k2, a] = ["k", "k2", "a"].map(|name| Place { name, cast: "" });
+        let both = Columns { keys: &[k, k2], all: &[k, k2, a] };
+        let only_keys = Columns { keys: &[k], all: &[k] };
         for (seen, want) in [
             (MARIADB.insert(&table, both, 2, None), "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?),(?,?,?)"),
             (
@@ -249,9 +268,9 @@ mod tests {
                 "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=IF(`k`<=>VALUES(`k`),`k`,NULL)",
             ),
             (MARIADB.update(&table, both), "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?"),
-            (MARIADB.delete(&table, &["k"], 3), "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)"),
+            (MARIADB.delete(&table, &[k], 3), "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)"),
             (
-                MARIADB.delete(&table, &["k", "k2"], 2),
+                MARIADB.delete(&table, &[k, k2], 2),
                 "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)",
             ),
         ] {
