@@ -97,7 +97,9 @@ impl Binder {
             (Value::Null, Some(default)) => default,
             _ => value,
         };
-        if self.as_text && let Value::Array(items) = value {
+        if self.as_text
+            && let Value::Array(items) = value
+        {
             let mut out = String::new();
             self.array(items, &mut out)?;
             return Ok(Param::Text(Cow::Owned(out)));

@@ -309,7 +309,11 @@ fn advance_sql(writing: &dyn Writing, partitions: usize) -> Arc<str> {
         sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
     }
     // writing to a String cannot fail
-    let _ = write!(sql, " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE sink=? AND (", writing.ledger().session);
+    let _ = write!(
+        sql,
+        " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE sink=? AND (",
+        writing.ledger().session
+    );
     for n in 0..partitions {
         sql.push_str(if n == 0 { "" } else { " OR " });
         sql.push_str("(topic=? AND partition_id=? AND epoch=?)");

@@ -269,10 +269,7 @@ mod tests {
             ),
             (MARIADB.update(&table, both), "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?"),
             (MARIADB.delete(&table, &[k], 3), "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)"),
-            (
-                MARIADB.delete(&table, &[k, k2], 2),
-                "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)",
-            ),
+            (MARIADB.delete(&table, &[k, k2], 2), "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)"),
         ] {
             assert_eq!(seen, want);
         }
