@@ -7,16 +7,19 @@ use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Si
 use connector_jdbc::sink::JdbcSink;
 use connector_jdbc::source::JdbcSource;
 
+use crate::convert::NO_KEYS;
 use crate::convert::header::{self, SimpleHeaderConverter};
 use crate::convert::json::{self, JsonConverter};
 use crate::convert::number::NumberConverter;
 use crate::convert::plain::{self, ByteArrayConverter, StringConverter};
 use crate::transform::Part;
 use crate::transform::cast::{self, Cast};
+use crate::transform::envelope::{self, ExtractNewRecordState};
 use crate::transform::extract::{self, ExtractField, HoistField};
 use crate::transform::flatten::{self, Flatten};
 use crate::transform::headers::{self, DropHeaders, HeaderFrom, InsertHeader};
 use crate::transform::insert::{self, InsertField};
+use crate::transform::logical_table::{self, ByLogicalTableRouter};
 use crate::transform::mask::{self, MaskField};
 use crate::transform::predicate::{self, Filter, HasHeaderKey, RecordIsTombstone, TopicNameMatches};
 use crate::transform::replace::{self, ReplaceField};
@@ -178,21 +181,21 @@ const STRING: ConverterMaker =
     converter("org.apache.kafka.connect.storage.StringConverter", plain::STRING_KEYS, |role, config| {
         Ok(Box::new(StringConverter::new(role.name(), config)?))
     });
-const BYTE_ARRAY: ConverterMaker = converter("org.apache.kafka.connect.converters.ByteArrayConverter", &[], |_, _| {
+const BYTE_ARRAY: ConverterMaker = converter("org.apache.kafka.connect.converters.ByteArrayConverter", NO_KEYS, |_, _| {
     Ok(Box::new(ByteArrayConverter::new()))
 });
 const BOOLEAN: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.BooleanConverter", &[], |_, _| number(Type::Boolean));
+    converter("org.apache.kafka.connect.converters.BooleanConverter", NO_KEYS, |_, _| number(Type::Boolean));
 const SHORT: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.ShortConverter", &[], |_, _| number(Type::Int16));
+    converter("org.apache.kafka.connect.converters.ShortConverter", NO_KEYS, |_, _| number(Type::Int16));
 const INTEGER: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.IntegerConverter", &[], |_, _| number(Type::Int32));
+    converter("org.apache.kafka.connect.converters.IntegerConverter", NO_KEYS, |_, _| number(Type::Int32));
 const LONG: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.LongConverter", &[], |_, _| number(Type::Int64));
+    converter("org.apache.kafka.connect.converters.LongConverter", NO_KEYS, |_, _| number(Type::Int64));
 const FLOAT: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.FloatConverter", &[], |_, _| number(Type::Float32));
+    converter("org.apache.kafka.connect.converters.FloatConverter", NO_KEYS, |_, _| number(Type::Float32));
 const DOUBLE: ConverterMaker =
-    converter("org.apache.kafka.connect.converters.DoubleConverter", &[], |_, _| number(Type::Float64));
+    converter("org.apache.kafka.connect.converters.DoubleConverter", NO_KEYS, |_, _| number(Type::Float64));
 const SIMPLE_HEADER: ConverterMaker =
     converter("org.apache.kafka.connect.storage.SimpleHeaderConverter", header::KEYS, |_, config| {
         Ok(Box::new(SimpleHeaderConverter::new(config)?))
@@ -290,6 +293,12 @@ const TRANSFORMS: &[TransformMaker] = &[
     }),
     transform("org.apache.kafka.connect.transforms.ValueToKey", value_to_key::KEYS, no_check, |config| {
         Ok(Box::new(ValueToKey::new(config)?))
+    }),
+    transform("io.debezium.transforms.ByLogicalTableRouter", logical_table::KEYS, logical_table::check, |config| {
+        Ok(Box::new(ByLogicalTableRouter::new(config)?))
+    }),
+    transform("io.debezium.transforms.ExtractNewRecordState", envelope::KEYS, no_check, |config| {
+        Ok(Box::new(ExtractNewRecordState::new(config)?))
     }),
 ];
 

@@ -12,3 +12,20 @@ pub mod java;
 pub mod json;
 pub mod number;
 pub mod plain;
+
+use connector_api::config::{Check, Default, Importance, Key, Type, Width};
+
+/// What a converter is used for; the runtime sets it.
+const CONVERTER_TYPE: Key = Key::new(
+    "converter.type",
+    Type::String,
+    Default::Required,
+    "",
+    "What the converter is used for; set by the worker.",
+)
+.check(Check::OneOf(&["key", "value", "header"]))
+.importance(Importance::Low)
+.form(Width::None, "converter.type");
+
+/// The keys of converters that have no settings.
+pub const NO_KEYS: &[Key] = &[CONVERTER_TYPE];

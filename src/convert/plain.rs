@@ -5,19 +5,23 @@ use std::sync::Arc;
 use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType, Width};
 use connector_api::{Converter, Datum, Error, Presence, Result, Schema, Type, Value};
 
+use super::CONVERTER_TYPE;
 use super::charset::Charset;
 use super::java;
 
 /// The keys of [`StringConverter`].
-pub const STRING_KEYS: &[Key] = &[Key::new(
-    "converter.encoding",
-    KeyType::String,
-    Default::Text("UTF-8"),
-    "",
-    "The character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or windows-1252.",
-)
-.importance(Importance::High)
-.form(Width::Medium, "Encoding")];
+pub const STRING_KEYS: &[Key] = &[
+    CONVERTER_TYPE,
+    Key::new(
+        "converter.encoding",
+        KeyType::String,
+        Default::Text("UTF-8"),
+        "",
+        "The character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or windows-1252.",
+    )
+    .importance(Importance::High)
+    .form(Width::Medium, "Encoding"),
+];
 
 /// Writes any value as Java's `toString` has it and reads text.
 pub struct StringConverter {

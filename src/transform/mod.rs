@@ -8,10 +8,12 @@
 pub mod cast;
 pub mod chain;
 pub mod date_format;
+pub mod envelope;
 pub mod extract;
 pub mod flatten;
 pub mod headers;
 pub mod insert;
+pub mod logical_table;
 pub mod mask;
 mod part;
 mod path;

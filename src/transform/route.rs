@@ -39,8 +39,8 @@ pub const REGEX_KEYS: &[Key] = &[
     ),
 ];
 
-/// Renames topics by a regular expression.
-pub struct RegexRouter {
+/// A regular expression that must match a whole name, and what its first match then becomes.
+pub(super) struct Rename {
     whole: Regex,
     first: Regex,
     replacement: Result<Vec<Piece>, &'static str>,
@@ -53,17 +53,27 @@ enum Piece {
     Named(String),
 }
 
-impl RegexRouter {
-    /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
-        let (regex, replacement) = config.read(REGEX_KEYS, |keys| (keys.text("regex"), keys.text("replacement")))?;
-        let first = Regex::new(&regex).map_err(|error| {
+impl Rename {
+    /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in Kafka Connect.
+    /// Errors: a bad expression.
+    pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, Report> {
+        let first = Regex::new(regex).map_err(|error| {
             let mut report = Report::default();
-            report.invalid("regex", &regex, &format!("Invalid regex: {error}"));
+            report.invalid(key, regex, &format!("Invalid regex: {error}"));
             report
         })?;
-        let replacement = pieces(&replacement, first.captures_len() - 1);
-        Ok(Self { whole: whole("regex", &regex)?, first, replacement })
+        let replacement = pieces(replacement, first.captures_len() - 1);
+        Ok(Self { whole: whole(key, regex)?, first, replacement })
+    }
+
+    /// The new name; `None` where the old one does not match. Errors: `Record`.
+    pub(super) fn apply(&self, name: &str) -> Result<Option<String>> {
+        if !matches_whole(&self.whole, name)? {
+            return Ok(None);
+        }
+        let undecided = |error| Error::record(format!("the regular expression cannot be decided: {error}"));
+        let found = self.first.captures(name).map_err(undecided)?;
+        found.map(|found| self.renamed(name, &found)).transpose()
     }
 
     fn renamed(&self, topic: &str, found: &Captures<'_, str>) -> Result<String> {
@@ -135,15 +145,23 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
     Ok(pieces)
 }
 
+/// Renames topics by a regular expression.
+pub struct RegexRouter {
+    rename: Rename,
+}
+
+impl RegexRouter {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let (regex, replacement) = config.read(REGEX_KEYS, |keys| (keys.text("regex"), keys.text("replacement")))?;
+        Ok(Self { rename: Rename::new("regex", &regex, &replacement)? })
+    }
+}
+
 impl Transform for RegexRouter {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        if matches_whole(&self.whole, &record.topic)? {
-            let found = self.first.captures(&*record.topic);
-            let found = found.map_err(|e| Error::record(format!("the regular expression cannot be decided: {e}")))?;
-            if let Some(found) = found {
-                let name = self.renamed(&record.topic, &found)?;
-                record.topic = name.into();
-            }
+        if let Some(name) = self.rename.apply(&record.topic)? {
+            record.topic = name.into();
         }
         Ok(Some(record))
     }

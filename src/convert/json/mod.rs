@@ -22,8 +22,11 @@ use decode::Decoder;
 use envelope::Envelope;
 use plan::Node;
 
+use super::CONVERTER_TYPE;
+
 /// The keys of the converter.
 pub const KEYS: &[Key] = &[
+    CONVERTER_TYPE,
     Key::new("schemas.enable", Type::Boolean, Default::Text("true"), "Schemas", "Whether each record carries its schema.")
         .importance(Importance::High)
         .form(Width::Medium, "Enable Schemas")

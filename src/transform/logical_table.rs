@@ -1,0 +1,145 @@
+//! Debezium's `ByLogicalTableRouter`: the topics of many physical tables become the topic of one logical table.
+
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+
+use super::part::{Plans, fields, key};
+use super::route::{Rename, check_regex};
+
+/// The keys of the transform.
+pub const KEYS: &[Key] = &[
+    key("topic.regex", KeyType::String, Default::Required, Importance::High, "What the whole name of the topic must match.")
+        .check(Check::By(check_regex)),
+    key(
+        "topic.replacement",
+        KeyType::String,
+        Default::Required,
+        Importance::High,
+        "The logical table's topic; $1 or ${name} stand for groups.",
+    )
+    .check(Check::NonEmpty),
+    key(
+        "key.enforce.uniqueness",
+        KeyType::Boolean,
+        Default::Text("true"),
+        Importance::Low,
+        "Whether the key gets one more field, which tells the physical tables apart.",
+    ),
+    key(
+        "key.field.name",
+        KeyType::String,
+        Default::Text("__dbz__physicalTableIdentifier"),
+        Importance::Low,
+        "The name of that field.",
+    ),
+    key(
+        "key.field.regex",
+        KeyType::String,
+        Default::Null,
+        Importance::Low,
+        "What the topic's old name must match to become the value of that field in a shorter form.",
+    )
+    .check(Check::By(check_regex)),
+    key("key.field.replacement", KeyType::String, Default::Null, Importance::Low, "That shorter form."),
+];
+
+/// The transform.
+pub struct ByLogicalTableRouter {
+    topic: Rename,
+    key_field: Option<Arc<str>>,
+    physical: Option<Rename>,
+    keys: Plans<Arc<Schema>>,
+}
+
+/// Checks what the keys say together.
+pub fn check(config: &Config, report: &mut Report) {
+    if config.get("key.field.regex").is_some() && config.get("key.field.replacement").is_none() {
+        report.invalid("key.field.replacement", "null", "key.field.replacement must be set when key.field.regex is");
+    }
+}
+
+impl ByLogicalTableRouter {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let (topic, unique, name, physical) = config.read(KEYS, |keys| {
+            let topic = (keys.text("topic.regex"), keys.text("topic.replacement"));
+            let physical = (keys.text_opt("key.field.regex"), keys.text_opt("key.field.replacement"));
+            (topic, keys.bool("key.enforce.uniqueness"), keys.text("key.field.name"), physical)
+        })?;
+        let mut report = Report::default();
+        check(config, &mut report);
+        if !report.is_ok() {
+            return Err(report);
+        }
+        let physical = match physical {
+            (Some(regex), Some(replacement)) => Some(Rename::new("key.field.regex", &regex, &replacement)?),
+            _ => None,
+        };
+        let topic = Rename::new("topic.regex", &topic.0, &topic.1)?;
+        Ok(Self { topic, key_field: unique.then(|| name.into()), physical, keys: Plans::new() })
+    }
+
+    fn extend_key(&mut self, record: &mut Record, old: &str) -> Result<()> {
+        let Some(name) = &self.key_field else { return Ok(()) };
+        let physical = match &self.physical {
+            Some(rename) => rename.apply(old)?,
+            None => None,
+        };
+        let physical = Value::Text(physical.as_deref().unwrap_or(old).into());
+        let (Some(schema), Value::Struct(members)) = (&record.key.schema, &mut record.key.value) else { return Ok(()) };
+        let extended = self.keys.of(schema, |schema| {
+            let mut list: Vec<Field> = schema.fields.to_vec();
+            list.push(Field::new(Arc::clone(name), Schema::of(Type::String)));
+            Ok(Arc::new(Schema { fields: fields(list)?, ..schema.clone() }))
+        })?;
+        let mut extended_members = std::mem::take(members).into_vec();
+        extended_members.push(physical);
+        *members = extended_members.into();
+        record.key.schema = Some(Arc::clone(extended));
+        Ok(())
+    }
+}
+
+impl Transform for ByLogicalTableRouter {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let Some(topic) = self.topic.apply(&record.topic)? else { return Ok(Some(record)) };
+        let old = std::mem::replace(&mut record.topic, topic.into());
+        self.extend_key(&mut record, &old)?;
+        Ok(Some(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Datum;
+
+    use super::*;
+
+    #[test]
+    fn shards_become_one_topic_with_keys_told_apart() {
+        let key = Arc::new(Schema::structure(None, vec![Field::new("id", Schema::of(Type::Int32))]));
+        let record = |topic: &str| Record {
+            topic: topic.into(),
+            partition: None,
+            key: Datum::new(Arc::clone(&key), Value::Struct([Value::I32(1)].into())),
+            value: Datum::NONE,
+            timestamp_ms: None,
+            headers: Vec::new(),
+        };
+        let config = Config::from([
+            ("topic.regex", "(.*)orders_shard_(\\d+)"),
+            ("topic.replacement", "$1all_orders"),
+            ("key.field.name", "shard"),
+            ("key.field.regex", "(.*)orders_shard_(\\d+)"),
+            ("key.field.replacement", "$2"),
+        ]);
+        let mut router = ByLogicalTableRouter::new(&config).unwrap();
+        let out = router.apply(record("db.orders_shard_7"), None).unwrap().unwrap();
+        assert_eq!(&*out.topic, "db.all_orders");
+        assert_eq!(out.key.value, Value::Struct([Value::I32(1), Value::Text("7".into())].into()));
+        assert_eq!(&*out.key.schema.unwrap().fields[1].name, "shard");
+        assert_eq!(router.apply(record("db.other"), None).unwrap(), Some(record("db.other")));
+    }
+}
