@@ -181,9 +181,10 @@ const STRING: ConverterMaker =
     converter("org.apache.kafka.connect.storage.StringConverter", plain::STRING_KEYS, |role, config| {
         Ok(Box::new(StringConverter::new(role.name(), config)?))
     });
-const BYTE_ARRAY: ConverterMaker = converter("org.apache.kafka.connect.converters.ByteArrayConverter", NO_KEYS, |_, _| {
-    Ok(Box::new(ByteArrayConverter::new()))
-});
+const BYTE_ARRAY: ConverterMaker =
+    converter("org.apache.kafka.connect.converters.ByteArrayConverter", NO_KEYS, |_, _| {
+        Ok(Box::new(ByteArrayConverter::new()))
+    });
 const BOOLEAN: ConverterMaker =
     converter("org.apache.kafka.connect.converters.BooleanConverter", NO_KEYS, |_, _| number(Type::Boolean));
 const SHORT: ConverterMaker =

@@ -93,7 +93,8 @@ impl ExtractNewRecordState {
         config.read(KEYS, |keys| {
             let mode = keys.text("delete.tombstone.handling.mode");
             let (older, drop_older) = (keys.text_opt("delete.handling.mode"), keys.bool("drop.tombstones"));
-            let older_set = older.is_some() || (keys.is_set("drop.tombstones") && !keys.is_set("delete.tombstone.handling.mode"));
+            let older_set =
+                older.is_some() || (keys.is_set("drop.tombstones") && !keys.is_set("delete.tombstone.handling.mode"));
             let (delete, drop_tombstones) = match (older_set, older.as_deref(), mode.as_str()) {
                 (true, Some("rewrite"), _) => (Delete::Rewrite, drop_older),
                 (true, Some("none"), _) => (Delete::Tombstone, drop_older),
@@ -149,7 +150,10 @@ impl ExtractNewRecordState {
 fn addition(item: &str, prefix: &str) -> Addition {
     let (path, name) = item.split_once(':').unwrap_or((item, item));
     let (path, name) = (path.trim(), name.trim());
-    Addition { path: path.split('.').map(str::to_owned).collect(), name: format!("{prefix}{}", name.replace('.', "_")).into() }
+    Addition {
+        path: path.split('.').map(str::to_owned).collect(),
+        name: format!("{prefix}{}", name.replace('.', "_")).into(),
+    }
 }
 
 /// `None` for a schema that is no change event's.
@@ -201,23 +205,24 @@ impl Transform for ExtractNewRecordState {
         let Some(schema) = record.value.schema.clone() else { return Ok(Some(record)) };
         let mut plans = std::mem::replace(&mut self.plans, Plans::new());
         let rewrite = self.delete == Delete::Rewrite;
-        let changed = plans.of(&schema, |schema| event(schema, rewrite, &self.fields, &self.headers)).and_then(|event| {
-            let (Some(event), Value::Struct(members)) = (event, &mut record.value.value) else { return Ok(true) };
-            let deleted = members.get(event.after).is_none_or(Value::is_null);
-            let op = event.op.and_then(|at| members.get(at)).and_then(Value::as_str).unwrap_or_default();
-            if deleted && (op == "t" || op == "m" || self.delete == Delete::Drop) {
-                return Ok(false);
-            }
-            if deleted && self.delete == Delete::Tombstone {
-                record.value = Datum::NONE;
-                return Ok(true);
-            }
-            let (row, headers) = self.row(event, members, deleted)?;
-            record.value = Datum::new(Arc::clone(&event.row), row);
-            record.headers.extend(headers);
-            self.route(&mut record);
-            Ok(true)
-        });
+        let changed =
+            plans.of(&schema, |schema| event(schema, rewrite, &self.fields, &self.headers)).and_then(|event| {
+                let (Some(event), Value::Struct(members)) = (event, &mut record.value.value) else { return Ok(true) };
+                let deleted = members.get(event.after).is_none_or(Value::is_null);
+                let op = event.op.and_then(|at| members.get(at)).and_then(Value::as_str).unwrap_or_default();
+                if deleted && (op == "t" || op == "m" || self.delete == Delete::Drop) {
+                    return Ok(false);
+                }
+                if deleted && self.delete == Delete::Tombstone {
+                    record.value = Datum::NONE;
+                    return Ok(true);
+                }
+                let (row, headers) = self.row(event, members, deleted)?;
+                record.value = Datum::new(Arc::clone(&event.row), row);
+                record.headers.extend(headers);
+                self.route(&mut record);
+                Ok(true)
+            });
         self.plans = plans;
         Ok(changed?.then_some(record))
     }
@@ -313,7 +318,10 @@ mod tests {
 
     #[test]
     fn what_is_no_change_event_passes() {
-        let plain = Record { value: Datum::new(Arc::new(row()), Value::Struct([Value::I32(1), Value::Null].into())), ..change(None, None, "c") };
+        let plain = Record {
+            value: Datum::new(Arc::new(row()), Value::Struct([Value::I32(1), Value::Null].into())),
+            ..change(None, None, "c")
+        };
         assert_eq!(apply([], plain.clone()), Some(plain));
     }
 }

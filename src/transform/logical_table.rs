@@ -10,8 +10,14 @@ use super::route::{Rename, check_regex};
 
 /// The keys of the transform.
 pub const KEYS: &[Key] = &[
-    key("topic.regex", KeyType::String, Default::Required, Importance::High, "What the whole name of the topic must match.")
-        .check(Check::By(check_regex)),
+    key(
+        "topic.regex",
+        KeyType::String,
+        Default::Required,
+        Importance::High,
+        "What the whole name of the topic must match.",
+    )
+    .check(Check::By(check_regex)),
     key(
         "topic.replacement",
         KeyType::String,
