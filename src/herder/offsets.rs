@@ -16,7 +16,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &Config) -> Result<Offsets, Refusal> {
     within(async {
         Ok(match connector {
-            Connector::Source(_) => Offsets::Source(worker.source_offsets(name).await?),
+            Connector::Source(_) => Offsets::Source(worker.source_offsets(name, config).await?),
             Connector::Sink(_) => Offsets::Sink(worker.sink_offsets(name, config).await?),
         })
     })
@@ -56,14 +56,14 @@ async fn change_source(worker: &Worker, name: &str, config: &Config, change: Off
     let positions = match change {
         OffsetChange::Source(positions) => positions,
         OffsetChange::Reset => {
-            let stored = worker.source_offsets(name).await?;
+            let stored = worker.source_offsets(name, config).await?;
             stored.into_iter().map(|position| Position { offset: None, ..position }).collect()
         }
         OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
     };
     // A stopped connector has no tasks; those it may have had are at most these.
     let tasks = config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-    worker.set_source_offsets(name, tasks, &positions).await?;
+    worker.set_source_offsets(name, config, tasks, &positions).await?;
     Ok(false)
 }
 

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::{Client, ClientContext, DefaultClientContext};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
+use super::context::Quiet;
 use super::dev::Broker;
 use super::{Settings, error};
 
@@ -32,7 +33,7 @@ pub struct Wanted {
 
 /// One client for all that.
 pub struct Admin {
-    client: AdminClient<DefaultClientContext>,
+    client: AdminClient<Quiet>,
     brokers: String,
     dev: Option<Broker>,
     runtime: Handle,
@@ -42,7 +43,8 @@ impl Admin {
     /// Opens it; connects when first used. Must be called within a tokio runtime. Errors: `Config`.
     pub fn open(settings: &Settings, dev: Option<Broker>, runtime: Handle) -> Result<Self> {
         let brokers = settings.brokers().to_owned();
-        let client = settings.native().create().map_err(|e| error::of("opening a Kafka admin client", e))?;
+        let client =
+            settings.native().create_with_context(Quiet).map_err(|e| error::of("opening a Kafka admin client", e))?;
         Ok(Self { client, brokers, dev, runtime })
     }
 
@@ -141,7 +143,7 @@ pub(super) fn partitions<C: ClientContext>(client: &Client<C>, brokers: &str, to
 
 /// Offsets of a consumer group, read and written from outside while it has no members.
 pub struct Group {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     what: String,
 }
 
@@ -149,7 +151,7 @@ impl Group {
     /// Opens it by the `group.id` in `settings`. Errors: `Config`.
     pub fn open(settings: &Settings) -> Result<Self> {
         let what = format!("consumer group {} at {}", settings.get("group.id").unwrap_or_default(), settings.brokers());
-        let consumer = settings.native().create().map_err(|e| error::of(&what, e))?;
+        let consumer = settings.native().create_with_context(Quiet).map_err(|e| error::of(&what, e))?;
         Ok(Self { consumer, what })
     }
 

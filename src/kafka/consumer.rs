@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -16,7 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::{PATIENCE, offset_list};
-use super::{Settings, error};
+use super::{Settings, context, error};
 
 /// Who the partitions belong to. Called on the polling thread, within [`Consumer::poll`].
 pub trait Owner: Send + Sync {
@@ -47,6 +48,10 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(error = %error, "consumer: {reason}");
     }

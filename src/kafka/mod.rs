@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod consumer;
+mod context;
 pub mod dev;
 mod error;
 mod jaas;

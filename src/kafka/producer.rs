@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use connector_api::{Error, Result};
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::util::Timeout;
 
-use super::{Settings, admin, error};
+use super::{Settings, admin, context, error};
 
 /// One record to write.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,10 @@ struct Context {
 }
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         self.lost.store(true, Ordering::Relaxed);
         tracing::warn!(error = %error, "producer at {}: {reason}", self.brokers);

@@ -208,7 +208,7 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("enable.auto.offset.store", "false"),
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "3000"),
-    ("topic.metadata.refresh.interval.ms", "5000"),
+    ("topic.metadata.refresh.interval.ms", "2000"),
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.error.backoff.ms", "100"),

@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::PATIENCE;
+use super::context::Quiet;
 use super::{Settings, admin, error};
 
 /// What a table holds.
@@ -48,8 +49,8 @@ struct End {
 struct Reader<'a> {
     topic: &'a str,
     brokers: &'a str,
-    committed: BaseConsumer,
-    uncommitted: BaseConsumer,
+    committed: BaseConsumer<Quiet>,
+    uncommitted: BaseConsumer<Quiet>,
     deadline: Instant,
 }
 
@@ -61,7 +62,7 @@ impl<'a> Reader<'a> {
             settings.set("enable.partition.eof", "true");
             settings.set("auto.offset.reset", "earliest");
             settings.set("fetch.wait.max.ms", "10");
-            settings.native().create().map_err(|e| error::of("opening a Kafka consumer", e))
+            settings.native().create_with_context(Quiet).map_err(|e| error::of("opening a Kafka consumer", e))
         };
         let (committed, uncommitted) = (client("read_committed")?, client("read_uncommitted")?);
         Ok(Self { topic, brokers: settings.brokers(), committed, uncommitted, deadline })

@@ -170,24 +170,30 @@ impl Worker {
         self.tasks().get(id).map(Handle::progress)
     }
 
-    /// The stored offsets of a source connector, from the offsets topic.
-    pub async fn source_offsets(&self, connector: &str) -> Result<Vec<Position>, Error> {
-        let (shared, connector) = (Arc::clone(&self.shared), connector.to_owned());
-        let read = move || offsets::stored(&shared.options, &shared.memory, &connector, &Config::new());
-        Ok(blocking(read).await?.map_or_else(Vec::new, |stored| stored.positions()))
+    /// The stored offsets of a source connector, from its offsets topic.
+    pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<Vec<Position>, Error> {
+        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+        let stored = blocking(move || offsets::stored(&shared, &connector, &config)).await?;
+        Ok(stored.map_or_else(Vec::new, |stored| stored.positions()))
     }
 
     /// Writes source offsets (`None`: forgets them), fencing former producers of the connector's `tasks` tasks.
-    pub async fn set_source_offsets(&self, connector: &str, tasks: usize, to: &[Position]) -> Result<(), Error> {
-        let (shared, connector, to) = (Arc::clone(&self.shared), connector.to_owned(), to.to_vec());
-        blocking(move || offsets::set_stored(&shared.options, &shared.memory, &connector, &Config::new(), tasks, &to))
-            .await
+    pub async fn set_source_offsets(
+        &self,
+        connector: &str,
+        config: &Config,
+        tasks: usize,
+        to: &[Position],
+    ) -> Result<(), Error> {
+        let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
+        let to = to.to_vec();
+        blocking(move || offsets::set_stored(&shared, &connector, &config, tasks, &to)).await
     }
 
     /// The committed offsets of a sink connector's consumer group.
     pub async fn sink_offsets(&self, connector: &str, config: &Config) -> Result<Vec<TopicOffset>, Error> {
         let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
-        blocking(move || offsets::committed(&shared.options, &connector, &config, &shared.runtime)).await
+        blocking(move || offsets::committed(&shared, &connector, &config)).await
     }
 
     /// Sets committed offsets of a sink's group; `None` as the whole list deletes the group's offsets.
@@ -199,8 +205,7 @@ impl Worker {
     ) -> Result<(), Error> {
         let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
         let to = to.map(<[_]>::to_vec);
-        blocking(move || offsets::set_committed(&shared.options, &connector, &config, to.as_deref(), &shared.runtime))
-            .await
+        blocking(move || offsets::set_committed(&shared, &connector, &config, to.as_deref())).await
     }
 
     /// The Kafka cluster's id, once known.

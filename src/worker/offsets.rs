@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Position, Result, TopicOffset, TopicPartition};
 use regex::Regex;
-use tokio::runtime::Handle;
 
 use super::positions::{Stored, is_of};
 use super::sink::subscription;
-use super::{Options, TaskId, clients};
+use super::{Shared, TaskId, clients};
 use crate::kafka::admin::{Admin, Group, Wanted};
 use crate::kafka::consumer::Subscription;
 use crate::kafka::producer::{Outgoing, Producer};
@@ -39,9 +38,10 @@ impl Memory {
 
 /// The stored positions of a source connector; `None` when the topic does not exist.
 /// Errors: `Retry` when Kafka is out of reach.
-pub fn stored(options: &Options, memory: &Memory, connector: &str, config: &Config) -> Result<Option<Stored>> {
+pub fn stored(shared: &Shared, connector: &str, config: &Config) -> Result<Option<Stored>> {
+    let options = &shared.options;
     if options.dev_broker.is_some() {
-        return Ok(Some(Stored::of(connector, &memory.0.lock().unwrap_or_else(PoisonError::into_inner))));
+        return Ok(Some(Stored::of(connector, &shared.memory.0.lock().unwrap_or_else(PoisonError::into_inner))));
     }
     let topic = clients::offsets_topic(options, config);
     let table = table::read(&clients::reader(options)?, &topic, READ_WITHIN, |key| is_of(connector, key))?;
@@ -49,8 +49,8 @@ pub fn stored(options: &Options, memory: &Memory, connector: &str, config: &Conf
 }
 
 /// Creates the offsets topic, compacted, if it does not exist.
-pub fn ensure_topic(options: &Options, config: &Config, runtime: &Handle) -> Result<()> {
-    let admin = Admin::open(&clients::admin(options, Some(config))?, options.dev_broker.clone(), runtime.clone())?;
+pub fn ensure_topic(shared: &Shared, config: &Config) -> Result<()> {
+    let (admin, options) = (admin(shared, config)?, &shared.options);
     let wanted = Wanted {
         topic: clients::offsets_topic(options, config),
         partitions: options.offset_partitions,
@@ -61,14 +61,9 @@ pub fn ensure_topic(options: &Options, config: &Config, runtime: &Handle) -> Res
 }
 
 /// Writes positions of a stopped connector, after fencing what its former tasks may still have under way.
-pub fn set_stored(
-    options: &Options,
-    memory: &Memory,
-    connector: &str,
-    config: &Config,
-    tasks: usize,
-    to: &[Position],
-) -> Result<()> {
+pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usize, to: &[Position]) -> Result<()> {
+    let options = &shared.options;
+    ensure_topic(shared, config)?;
     let transactional = options.exactly_once_source && options.dev_broker.is_none();
     let open = |task| {
         let id = TaskId { connector: connector.into(), task };
@@ -82,8 +77,7 @@ pub fn set_stored(
         open(task)?;
     }
     let producer = open(0)?;
-    let mut stored =
-        stored(options, memory, connector, config)?.unwrap_or_else(|| Stored::of(connector, &BTreeMap::new()));
+    let mut stored = stored(shared, connector, config)?.unwrap_or_else(|| Stored::of(connector, &BTreeMap::new()));
     let topic = clients::offsets_topic(options, config);
     if transactional {
         producer.begin()?;
@@ -102,13 +96,13 @@ pub fn set_stored(
     } else {
         producer.flush(Duration::from_secs(30))?
     }
-    memory.write(written);
+    shared.memory.write(written);
     Ok(())
 }
 
 /// The partitions of the topics that a sink reads.
-fn partitions(options: &Options, config: &Config, runtime: &Handle) -> Result<Vec<TopicPartition>> {
-    let admin = Admin::open(&clients::admin(options, Some(config))?, options.dev_broker.clone(), runtime.clone())?;
+fn partitions(shared: &Shared, config: &Config) -> Result<Vec<TopicPartition>> {
+    let admin = admin(shared, config)?;
     let topics = match subscription(config)? {
         Subscription::Topics(topics) => topics,
         Subscription::Pattern(pattern) => {
@@ -125,40 +119,40 @@ fn partitions(options: &Options, config: &Config, runtime: &Handle) -> Result<Ve
     Ok(all)
 }
 
-fn sink_group(options: &Options, connector: &str, config: &Config) -> Result<Group> {
+fn sink_group(shared: &Shared, connector: &str, config: &Config) -> Result<Group> {
     let id = TaskId { connector: connector.into(), task: 0 };
-    Group::open(&clients::consumer(options, &id, config)?)
+    Group::open(&clients::consumer(&shared.options, &id, config)?)
+}
+
+fn admin(shared: &Shared, config: &Config) -> Result<Admin> {
+    let settings = clients::admin(&shared.options, Some(config))?;
+    Admin::open(&settings, shared.options.dev_broker.clone(), shared.runtime.clone())
 }
 
 /// The committed group offsets of a sink. Errors: `Retry` when Kafka is out of reach.
-pub fn committed(options: &Options, connector: &str, config: &Config, runtime: &Handle) -> Result<Vec<TopicOffset>> {
-    sink_group(options, connector, config)?.committed(&partitions(options, config, runtime)?)
+pub fn committed(shared: &Shared, connector: &str, config: &Config) -> Result<Vec<TopicOffset>> {
+    sink_group(shared, connector, config)?.committed(&partitions(shared, config)?)
 }
 
 /// Sets group offsets of a stopped sink, or deletes them all.
-pub fn set_committed(
-    options: &Options,
-    connector: &str,
-    config: &Config,
-    to: Option<&[TopicOffset]>,
-    runtime: &Handle,
-) -> Result<()> {
-    match (to, &options.dev_broker) {
-        (Some(to), _) if to.is_empty() => Ok(()),
-        (Some(to), _) => sink_group(options, connector, config)?.commit(to),
-        (None, None) => {
-            let settings = clients::admin(options, Some(config))?;
-            let admin = Admin::open(&settings, None, runtime.clone())?;
-            admin.delete_group(&clients::group(connector, config))
-        }
+pub fn set_committed(shared: &Shared, connector: &str, config: &Config, to: Option<&[TopicOffset]>) -> Result<()> {
+    let group = clients::group(connector, config);
+    let offsets = match to {
+        Some(to) => to.to_vec(),
+        None if shared.options.dev_broker.is_none() => return admin(shared, config)?.delete_group(&group),
         // The development broker cannot delete groups; its topics begin at 0.
-        (None, Some(_)) => {
-            let group = sink_group(options, connector, config)?;
-            let mut committed = group.committed(&partitions(options, config, runtime)?)?;
-            committed.iter_mut().for_each(|at| at.offset = 0);
-            if committed.is_empty() { Ok(()) } else { group.commit(&committed) }
+        None => {
+            let committed = committed(shared, connector, config)?;
+            committed.into_iter().map(|at| TopicOffset { offset: 0, ..at }).collect()
         }
+    };
+    if !offsets.is_empty() {
+        sink_group(shared, connector, config)?.commit(&offsets)?;
     }
+    if shared.options.dev_broker.is_some() {
+        shared.ledger.read(&group, &offsets);
+    }
+    Ok(())
 }
 
 /// Offsets by partition, for those who keep the last of each.

@@ -132,9 +132,9 @@ fn open(shared: &Shared, start: &StartTask) -> Result<(Producer, Stored, bool)> 
     }
     let topic = clients::offsets_topic(options, config);
     if producer.partitions(&topic)?.is_none() {
-        offsets::ensure_topic(options, config, &shared.runtime)?;
+        offsets::ensure_topic(shared, config)?;
     }
-    let stored = offsets::stored(options, &shared.memory, &start.id.connector, config)?;
+    let stored = offsets::stored(shared, &start.id.connector, config)?;
     let stored = stored.ok_or_else(|| Error::retry(format!("the brokers do not all know topic {topic} yet")))?;
     Ok((producer, stored, transactional))
 }

@@ -296,7 +296,7 @@ async fn through_stops_and_starts(bench: Bench, total: i64) {
     bench.sink.assert_whole(total);
     assert!(bench.told(&format!("{} topic {}", bench.names.0, bench.source.topic)));
     assert!(bench.told(&format!("{} topic {}", bench.names.1, bench.source.topic)));
-    let stored = bench.worker.source_offsets(&bench.names.0).await.unwrap();
+    let stored = bench.worker.source_offsets(&bench.names.0, &Config::new()).await.unwrap();
     let expected = SourceOffset(vec![("next".to_owned(), OffsetValue::Long(total))]);
     assert_eq!(stored, [Position { partition: partition(), offset: Some(expected) }]);
     let config = Config::from([("topics", &*bench.source.topic)]);
