@@ -320,6 +320,7 @@ impl Loop {
             Command::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
             Command::ResetTopics { name, reply } => {
                 self.step(Event::ResetTopics { name: name.into() });
+                self.parts.worker.forget_topics();
                 send(reply, Ok(()));
             }
             Command::Offsets { name, reply } => self.offsets(name, reply),

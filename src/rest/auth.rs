@@ -195,7 +195,7 @@ fn parse(text: &str) -> Result<Accounts, (usize, &'static str)> {
         let role = Role::parse(role).ok_or((number, "the role is viewer, operator or admin"))?;
         match kind {
             "user" if PasswordHash::new(hash).is_ok() => {
-                drop(accounts.users.insert(name.to_owned(), (role, hash.to_owned())))
+                drop(accounts.users.insert(name.to_owned(), (role, hash.to_owned())));
             }
             "user" => return Err((number, "the hash is none of argon2: make the line with rowferry passwd")),
             "token" => {

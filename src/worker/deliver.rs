@@ -4,7 +4,6 @@
 //! With exactly-once, records and positions are one Kafka transaction; otherwise positions are written after the
 //! acknowledgements of their records. Either way a position never stands in Kafka without everything before it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -18,6 +17,7 @@ use super::ledger::Ledger;
 use super::offsets::Memory;
 use super::policy::{Policy, Stage, Verdict};
 use super::positions::Stored;
+use super::told::{Forgotten, Told};
 use crate::kafka::producer::{Outgoing, Producer};
 
 /// When a transaction ends; always after a whole batch of the source.
@@ -63,6 +63,8 @@ pub struct Delivery {
     pub policy: Policy,
     /// Makes topics.
     pub ensure_topic: EnsureTopic,
+    /// Makes used topics be told again.
+    pub forgotten: Forgotten,
     /// Tells the source loop.
     pub told: UnboundedSender<Delivered>,
     /// Gives buffers back.
@@ -87,7 +89,7 @@ impl Delivery {
     /// either durable with its positions or not at all, and the producer is of no use any more.
     pub fn run(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
         let mut open = Open { complete: true, ..Open::default() };
-        let mut topics = HashSet::new();
+        let mut topics = Told::new(self.forgotten.clone());
         loop {
             let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
             let chunk = match due {
@@ -108,7 +110,7 @@ impl Delivery {
         }
     }
 
-    fn take(&mut self, mut chunk: Chunk, open: &mut Open, topics: &mut HashSet<Arc<str>>) -> Result<()> {
+    fn take(&mut self, mut chunk: Chunk, open: &mut Open, topics: &mut Told) -> Result<()> {
         if open.since.is_none() && !(chunk.is_empty() && chunk.positions.is_empty()) {
             if self.transactional {
                 self.producer.begin()?;
@@ -132,7 +134,7 @@ impl Delivery {
         Ok(())
     }
 
-    fn write(&self, chunk: &Chunk, open: &mut Open, topics: &mut HashSet<Arc<str>>) -> Result<()> {
+    fn write(&self, chunk: &Chunk, open: &mut Open, topics: &mut Told) -> Result<()> {
         let go_on = || !self.cut.load(Ordering::Relaxed);
         let mut last: Option<&Arc<str>> = None;
         for (topic, record) in chunk.records() {
@@ -162,8 +164,8 @@ impl Delivery {
     }
 
     /// Before the first record for a topic.
-    fn enter(&self, topic: &Arc<str>, topics: &mut HashSet<Arc<str>>) -> Result<()> {
-        if topics.contains(topic) {
+    fn enter(&self, topic: &Arc<str>, topics: &mut Told) -> Result<()> {
+        if !topics.is_new(topic) {
             return Ok(());
         }
         if **topic == *self.offsets_topic {
@@ -175,7 +177,6 @@ impl Delivery {
             (self.ensure_topic)(topic)?;
         }
         let _gone = self.told.send(Delivered::Topic(Arc::clone(topic)));
-        topics.insert(Arc::clone(topic));
         Ok(())
     }
 

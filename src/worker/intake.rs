@@ -17,6 +17,7 @@ use super::dlq::{DeadLetters, Raw};
 use super::ledger::Ledger;
 use super::offsets::{Latest, list};
 use super::policy::{Policy, Verdict};
+use super::told::{Forgotten, Told};
 use super::{TaskEvent, TaskId};
 use crate::kafka::consumer::{Consumer, Incoming, Owner};
 
@@ -184,6 +185,8 @@ pub struct Intake {
     pub batches: Sender<Batch>,
     /// To the herder.
     pub events: Sender<TaskEvent>,
+    /// Makes used topics be told again.
+    pub forgotten: Forgotten,
     /// The task.
     pub id: TaskId,
     /// For waits.
@@ -193,7 +196,7 @@ pub struct Intake {
 /// What changes while it runs.
 struct Under {
     batch: Batch,
-    topics: Vec<Arc<str>>,
+    told: Told,
     paused: bool,
     committed: Instant,
 }
@@ -201,7 +204,8 @@ struct Under {
 impl Intake {
     /// Reads until told to leave; then leaves the group.
     pub fn run(mut self) -> Result<()> {
-        let under = Under { batch: Batch::default(), topics: Vec::new(), paused: false, committed: Instant::now() };
+        let told = Told::new(self.forgotten.clone());
+        let under = Under { batch: Batch::default(), told, paused: false, committed: Instant::now() };
         let outcome = self.read(under);
         self.consumer.leave(Duration::from_secs(10));
         outcome
@@ -253,9 +257,8 @@ impl Intake {
         }
         let Some(incoming) = polled else { return Ok(false) };
         let topic = self.codec.topic(incoming.topic());
-        if !under.topics.iter().any(|known| Arc::ptr_eq(known, &topic)) {
+        if under.told.is_new(&topic) {
             let _herder_gone = self.events.blocking_send(TaskEvent::Topic(self.id.clone(), Arc::clone(&topic)));
-            under.topics.push(Arc::clone(&topic));
         }
         let batch = &mut under.batch;
         match self.codec.decode(&incoming) {

@@ -14,6 +14,7 @@ mod positions;
 mod sink;
 mod source;
 mod task;
+mod told;
 mod topics;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use ledger::Ledger;
 use offsets::Memory;
 use task::{Handle, Wanted, blocking};
+use told::Forgotten;
 
 use crate::kafka::admin::Admin;
 use crate::kafka::dev::Broker;
@@ -104,6 +106,7 @@ pub struct Shared {
     memory: Arc<Memory>,
     ledger: Arc<Ledger>,
     cluster: tokio::sync::OnceCell<String>,
+    forgotten: Forgotten,
 }
 
 /// The worker. Cheap to clone.
@@ -124,6 +127,7 @@ impl Worker {
             memory: Arc::default(),
             ledger: Arc::default(),
             cluster: tokio::sync::OnceCell::new(),
+            forgotten: Forgotten::default(),
         };
         Self { shared: Arc::new(shared), events, tasks: Arc::default() }
     }
@@ -145,6 +149,11 @@ impl Worker {
         if let Some(task) = self.tasks().get(id) {
             task.want(if paused { Wanted::Pause } else { Wanted::Run });
         }
+    }
+
+    /// Lets tasks tell of the topics they use once more, with the next record of each.
+    pub fn forget_topics(&self) {
+        self.shared.forgotten.again();
     }
 
     /// Stops tasks: flush, commit, close, all within `within`; what is not done by then is cut off. Returns when

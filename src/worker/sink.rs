@@ -147,6 +147,7 @@ fn open(
         gone,
         batches,
         events: running.events(),
+        forgotten: shared.forgotten.clone(),
         id: start.id.clone(),
         runtime: shared.runtime.clone(),
     })

@@ -83,6 +83,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
             ledger: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.ledger)),
             policy,
             ensure_topic: ensure_topic(&shared, config)?,
+            forgotten: shared.forgotten.clone(),
             told,
             spare,
             cut,
