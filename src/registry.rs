@@ -15,6 +15,7 @@ use crate::convert::plain::{self, ByteArrayConverter, StringConverter};
 use crate::transform::Part;
 use crate::transform::cast::{self, Cast};
 use crate::transform::envelope::{self, ExtractNewRecordState};
+use crate::transform::expression::{self, Expression};
 use crate::transform::extract::{self, ExtractField, HoistField};
 use crate::transform::flatten::{self, Flatten};
 use crate::transform::headers::{self, DropHeaders, HeaderFrom, InsertHeader};
@@ -300,6 +301,9 @@ const TRANSFORMS: &[TransformMaker] = &[
     }),
     transform("io.debezium.transforms.ExtractNewRecordState", envelope::KEYS, no_check, |config| {
         Ok(Box::new(ExtractNewRecordState::new(config)?))
+    }),
+    transform("rowferry.transforms.Expression", expression::KEYS, expression::check, |config| {
+        Ok(Box::new(Expression::new(config)?))
     }),
 ];
 

@@ -9,6 +9,7 @@ pub mod cast;
 pub mod chain;
 pub mod date_format;
 pub mod envelope;
+pub mod expression;
 pub mod extract;
 pub mod flatten;
 pub mod headers;

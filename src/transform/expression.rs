@@ -1,0 +1,445 @@
+//! Our own `rowferry.transforms.Expression`: keeps records by an expression, and computes fields of their values.
+//!
+//! Expressions are Rhai's, without statements: `value.price * value.quantity`, `topic.starts_with("eu.")`,
+//! `value.name ?? "unknown"`. They see `value`, `key`, `headers`, `topic`, `partition`, `offset` and `timestamp`; null is
+//! `()`, and a decimal is a 64-bit float. Operations, depth and sizes are limited, and errors never show values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage, LogicPackage,
+    MoreStringPackage, Package,
+};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
+
+use super::part::{Plans, fields, key, list_fields, map_entries, set_entry, struct_members, with_basics_of};
+
+const PURPOSE: &str = "computed fields";
+/// Bytes of a text, items of an array, entries of a map that an expression may make.
+const MAX_TEXT: usize = 1 << 20;
+const MAX_ITEMS: usize = 10_000;
+const MAX_DEPTH: usize = 64;
+
+/// The keys of the transform; besides them one `set.FIELD` for each of `fields`.
+pub const KEYS: &[Key] = &[
+    key(
+        "filter",
+        KeyType::String,
+        Default::Text(""),
+        Importance::High,
+        "Only records for which this expression is true are kept; without it all are.",
+    )
+    .check(Check::By(check_expression)),
+    key(
+        "fields",
+        KeyType::List,
+        Default::Text(""),
+        Importance::High,
+        "The computed fields of the value, as field:type; set.FIELD holds the expression of each. A type is int8, int16, \
+         int32, int64, float32, float64, boolean or string.",
+    ),
+    key(
+        "max.operations",
+        KeyType::Long,
+        Default::Text("10000"),
+        Importance::Low,
+        "How many operations one expression may take for one record.",
+    )
+    .check(Check::AtLeast(1)),
+];
+
+fn engine(operations: u64) -> Engine {
+    let mut engine = Engine::new_raw();
+    ArithmeticPackage::new().register_into_engine(&mut engine);
+    LogicPackage::new().register_into_engine(&mut engine);
+    BasicMathPackage::new().register_into_engine(&mut engine);
+    BasicStringPackage::new().register_into_engine(&mut engine);
+    MoreStringPackage::new().register_into_engine(&mut engine);
+    BasicArrayPackage::new().register_into_engine(&mut engine);
+    BasicMapPackage::new().register_into_engine(&mut engine);
+    engine.set_max_operations(operations);
+    engine.set_max_expr_depths(MAX_DEPTH);
+    engine.set_max_string_size(MAX_TEXT);
+    engine.set_max_array_size(MAX_ITEMS);
+    engine.set_max_map_size(MAX_ITEMS);
+    engine.disable_symbol("eval");
+    engine.register_type_with_name::<Row>("row");
+    engine.register_indexer_get(|row: &mut Row, name: &str| row.get(name));
+    engine
+}
+
+fn check_expression(text: &str) -> Result<(), String> {
+    if text.is_empty() { Ok(()) } else { compile(&engine(1), text).map(drop) }
+}
+
+fn compile(engine: &Engine, text: &str) -> Result<AST, String> {
+    engine.compile_expression(text).map_err(|error| format!("Invalid expression: {error}"))
+}
+
+/// A key or value, of which an expression takes what it names.
+#[derive(Clone)]
+struct Row(Arc<Datum>);
+
+impl Row {
+    fn get(&self, name: &str) -> Dynamic {
+        match (&self.0.schema, &self.0.value) {
+            (Some(schema), Value::Struct(members)) => {
+                let found = schema.field_index(name).and_then(|at| members.get(at).zip(schema.fields.get(at)));
+                found.map_or(Dynamic::UNIT, |(value, field)| dynamic(value, Some(&field.schema)))
+            }
+            (_, Value::Map(entries)) => {
+                let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
+                let of = self.0.schema.as_ref().and_then(|schema| schema.values.as_deref());
+                found.map_or(Dynamic::UNIT, |(_, value)| dynamic(value, of))
+            }
+            _ => Dynamic::UNIT,
+        }
+    }
+}
+
+fn dynamic(value: &Value, schema: Option<&Schema>) -> Dynamic {
+    let inner = schema.and_then(|schema| schema.values.as_deref());
+    match value {
+        Value::Null => Dynamic::UNIT,
+        Value::Bool(b) => (*b).into(),
+        Value::F32(n) => f64::from(*n).into(),
+        Value::F64(n) => (*n).into(),
+        Value::Decimal(n) => n.to_string().parse::<f64>().unwrap_or(f64::NAN).into(),
+        Value::Text(text) => (&**text).into(),
+        Value::Bytes(bytes) => Dynamic::from_blob(bytes.to_vec()),
+        Value::Array(items) => Dynamic::from_array(items.iter().map(|item| dynamic(item, inner)).collect()),
+        Value::Map(entries) => {
+            let entries = entries.iter().filter_map(|(key, value)| Some((key.as_str()?.into(), dynamic(value, inner))));
+            Dynamic::from_map(entries.collect())
+        }
+        Value::Struct(members) => {
+            let fields = schema.map_or(&[][..], |schema| &schema.fields).iter().zip(members);
+            Dynamic::from_map(fields.map(|(f, value)| ((&*f.name).into(), dynamic(value, Some(&f.schema)))).collect())
+        }
+        other => other.as_i64().unwrap_or_default().into(),
+    }
+}
+
+/// A part of the record as an expression sees it: whole structs and maps by name, anything else as it is.
+fn visible(datum: &Arc<Datum>) -> Dynamic {
+    match &datum.value {
+        Value::Struct(_) | Value::Map(_) => Dynamic::from(Row(Arc::clone(datum))),
+        other => dynamic(other, datum.schema.as_deref()),
+    }
+}
+
+struct Computed {
+    name: Arc<str>,
+    ty: Type,
+    expression: AST,
+}
+
+/// The transform.
+pub struct Expression {
+    engine: Engine,
+    filter: Option<AST>,
+    fields: Vec<Computed>,
+    plans: Plans<(Arc<Schema>, Vec<usize>)>,
+}
+
+impl Expression {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let (filter, list, operations) =
+            config.read(KEYS, |keys| (keys.text("filter"), keys.list("fields"), keys.unsigned("max.operations")))?;
+        let engine = engine(operations);
+        let mut report = Report::default();
+        check(config, &mut report);
+        if !report.is_ok() {
+            return Err(report);
+        }
+        let compiled = |key: &str, text: &str, report: &mut Report| {
+            compile(&engine, text).map_err(|reason| report.invalid(key, text, &reason)).ok()
+        };
+        let filter = if filter.is_empty() { None } else { compiled("filter", &filter, &mut report) };
+        let mut fields = Vec::new();
+        for (name, ty) in list.iter().filter_map(|item| field(item)) {
+            let key = format!("set.{name}");
+            let text = config.get(&key).unwrap_or_default().trim();
+            if let Some(expression) = compiled(&key, text, &mut report) {
+                fields.push(Computed { name: name.into(), ty, expression });
+            }
+        }
+        if report.is_ok() { Ok(Self { engine, filter, fields, plans: Plans::new() }) } else { Err(report) }
+    }
+
+    fn evaluate(&self, what: &str, expression: &AST, scope: &mut Scope<'_>) -> Result<Dynamic> {
+        self.engine
+            .eval_ast_with_scope::<Dynamic>(scope, expression)
+            .map_err(|error| Error::record(format!("the expression of {what} {}", reason(&error))))
+    }
+
+    fn keeps(&self, scope: &mut Scope<'_>) -> Result<bool> {
+        let Some(filter) = &self.filter else { return Ok(true) };
+        let kept = self.evaluate("filter", filter, scope)?;
+        kept.as_bool().map_err(|found| Error::record(format!("the expression of filter gives {found}, not a boolean")))
+    }
+
+    fn computed(&self, scope: &mut Scope<'_>) -> Result<Vec<Value>> {
+        let value = |field: &Computed| {
+            let found = self.evaluate(&field.name, &field.expression, scope)?;
+            typed(&found, field.ty).ok_or_else(|| {
+                let (name, found, ty) = (&field.name, found.type_name(), field.ty.name());
+                Error::record(format!("the expression of {name} gives {found}, which is no {ty}"))
+            })
+        };
+        self.fields.iter().map(value).collect()
+    }
+
+    fn set(&mut self, datum: &mut Datum, computed: Vec<Value>) -> Result<()> {
+        let Some(schema) = &datum.schema else {
+            let mut entries = map_entries(&mut datum.value, PURPOSE)?;
+            for (field, value) in self.fields.iter().zip(computed) {
+                set_entry(&mut entries, &field.name, value);
+            }
+            datum.value = Value::Map(entries.into());
+            return Ok(());
+        };
+        let mut members = struct_members(&mut datum.value, PURPOSE)?;
+        let fields = &self.fields;
+        let (schema, places) = self.plans.of(schema, |schema| extended(fields, schema))?;
+        members.resize(schema.fields.len(), Value::Null);
+        for (at, value) in places.iter().zip(computed) {
+            members[*at] = value;
+        }
+        *datum = Datum::new(Arc::clone(schema), Value::Struct(members.into()));
+        Ok(())
+    }
+}
+
+/// Checks the computed fields: each has a type and an expression.
+pub fn check(config: &Config, report: &mut Report) {
+    let engine = engine(1);
+    let list = config.get("fields").unwrap_or_default();
+    for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        let Some((name, _)) = field(item) else {
+            report.invalid("fields", list, &format!("{item} is not of the form field:type, with a type to compute"));
+            continue;
+        };
+        let key = format!("set.{name}");
+        match config.get(&key).map(str::trim) {
+            None => report.error("fields", format!("Missing required configuration \"{key}\": the expression of a field")),
+            Some(text) => {
+                if let Err(reason) = compile(&engine, text) {
+                    report.error("fields", format!("Invalid value {text} for configuration {key}: {reason}"));
+                }
+            }
+        }
+    }
+    if list.trim().is_empty() && config.get("filter").is_none_or(|filter| filter.trim().is_empty()) {
+        report.error("filter", "Neither filter nor fields configured");
+    }
+}
+
+fn field(item: &str) -> Option<(&str, Type)> {
+    const TYPES: [Type; 8] = [
+        Type::Int8,
+        Type::Int16,
+        Type::Int32,
+        Type::Int64,
+        Type::Float32,
+        Type::Float64,
+        Type::Boolean,
+        Type::String,
+    ];
+    let (name, ty) = item.rsplit_once(':')?;
+    let (name, ty) = (name.trim(), ty.trim());
+    let ty = TYPES.iter().find(|known| known.name().eq_ignore_ascii_case(ty))?;
+    (!name.is_empty()).then_some((name, *ty))
+}
+
+/// The schema with the computed fields, and where they are.
+fn extended(computed: &[Computed], schema: &Schema) -> Result<(Arc<Schema>, Vec<usize>)> {
+    let mut list: Vec<Field> = list_fields(schema)?.to_vec();
+    let mut places = Vec::with_capacity(computed.len());
+    let at: HashMap<Arc<str>, usize> =
+        list.iter().enumerate().map(|(at, field)| (Arc::clone(&field.name), at)).collect();
+    for field in computed {
+        let new = Field::new(Arc::clone(&field.name), Schema::of(field.ty).optional(true));
+        match at.get(&field.name) {
+            Some(at) => {
+                list[*at] = new;
+                places.push(*at);
+            }
+            None => {
+                places.push(list.len());
+                list.push(new);
+            }
+        }
+    }
+    let schema = Schema { optional: schema.optional, fields: fields(list)?, ..with_basics_of(schema, Type::Struct) };
+    Ok((Arc::new(schema), places))
+}
+
+/// What came out, as that type; `None` where it is of another one or does not fit.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the nearest float is meant")]
+fn typed(found: &Dynamic, ty: Type) -> Option<Value> {
+    if found.is_unit() {
+        return Some(Value::Null);
+    }
+    let float = || found.as_float().or_else(|_| found.as_int().map(|n| n as f64)).ok();
+    Some(match ty {
+        Type::Boolean => Value::Bool(found.as_bool().ok()?),
+        Type::Float32 => Value::F32(float()? as f32),
+        Type::Float64 => Value::F64(float()?),
+        Type::String => match found.read_lock::<rhai::ImmutableString>() {
+            Some(text) => Value::Text(text.as_str().into()),
+            None => return None,
+        },
+        Type::Int8 => Value::I8(found.as_int().ok()?.try_into().ok()?),
+        Type::Int16 => Value::I16(found.as_int().ok()?.try_into().ok()?),
+        Type::Int32 => Value::I32(found.as_int().ok()?.try_into().ok()?),
+        _ => Value::I64(found.as_int().ok()?),
+    })
+}
+
+/// What went wrong, without values.
+fn reason(error: &EvalAltResult) -> String {
+    match error.unwrap_inner() {
+        EvalAltResult::ErrorVariableNotFound(name, _) => format!("names {name}, which there is not"),
+        EvalAltResult::ErrorPropertyNotFound(name, _) => format!("names the property {name}, which there is not"),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("needs {signature}, which there is not"),
+        EvalAltResult::ErrorMismatchDataType(needed, found, _) => format!("needs {needed}, but finds {found}"),
+        EvalAltResult::ErrorTooManyOperations(_) => "takes more operations than max.operations allows".to_owned(),
+        EvalAltResult::ErrorDataTooLarge(what, _) => format!("makes something too large ({what})"),
+        EvalAltResult::ErrorArithmetic(..) => "cannot be computed: a division by zero, or a number too large".to_owned(),
+        _ => "cannot be computed for this record".to_owned(),
+    }
+}
+
+impl Transform for Expression {
+    fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let value = Arc::new(std::mem::take(&mut record.value));
+        let key = Arc::new(std::mem::take(&mut record.key));
+        let mut scope = Scope::new();
+        scope.push_dynamic("value", visible(&value));
+        scope.push_dynamic("key", visible(&key));
+        scope.push_dynamic("topic", (&*record.topic).into());
+        scope.push_dynamic("partition", record.partition.map_or(Dynamic::UNIT, |n| i64::from(n).into()));
+        scope.push_dynamic("offset", at.map_or(Dynamic::UNIT, |at| at.offset.into()));
+        scope.push_dynamic("timestamp", record.timestamp_ms.map_or(Dynamic::UNIT, Dynamic::from));
+        let headers = record.headers.iter();
+        let headers = headers.map(|h| ((&*h.key).into(), dynamic(&h.datum.value, h.datum.schema.as_deref())));
+        scope.push_dynamic("headers", Dynamic::from_map(headers.collect()));
+        if !self.keeps(&mut scope)? {
+            return Ok(None);
+        }
+        let compute = !self.fields.is_empty() && !value.value.is_null();
+        let computed = if compute { self.computed(&mut scope)? } else { Vec::new() };
+        drop(scope);
+        record.key = Arc::unwrap_or_clone(key);
+        record.value = Arc::unwrap_or_clone(value);
+        if compute {
+            self.set(&mut record.value, computed)?;
+        }
+        Ok(Some(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Decimal;
+
+    use super::*;
+
+    fn record() -> Record {
+        let schema = Schema::structure(
+            None,
+            vec![
+                Field::new("price", Schema::decimal(2)),
+                Field::new("quantity", Schema::of(Type::Int32)),
+                Field::new("name", Schema::of(Type::String).optional(true)),
+            ],
+        );
+        let members = [Value::Decimal(Box::new(Decimal::new(250, 2))), Value::I32(4), Value::Null];
+        Record {
+            topic: "eu.orders".into(),
+            partition: Some(3),
+            key: Datum::NONE,
+            value: Datum::new(Arc::new(schema), Value::Struct(members.into())),
+            timestamp_ms: Some(5),
+            headers: Vec::new(),
+        }
+    }
+
+    fn apply<const N: usize>(config: [(&str, &str); N]) -> Result<Option<Record>> {
+        Expression::new(&Config::from(config)).unwrap().apply(record(), None)
+    }
+
+    #[test]
+    fn a_filter_keeps_what_it_is_true_for() {
+        for (filter, kept) in [
+            ("value.quantity > 3", true),
+            ("value.quantity > 3 && value.price < 2.0", false),
+            ("topic.starts_with(\"eu.\") && partition == 3", true),
+            ("value.name == ()", true),
+            ("(value.name ?? \"x\").len() == 1", true),
+            ("key == ()", true),
+            ("value.missing == 1", false),
+        ] {
+            assert_eq!(apply([("filter", filter)]).unwrap().is_some(), kept, "{filter}");
+        }
+    }
+
+    #[test]
+    fn fields_are_computed_in_their_types_and_the_rest_stays() {
+        let out = apply([
+            ("fields", "total:float64, quantity:int64, label:string, none:int8"),
+            ("set.total", "value.price * value.quantity"),
+            ("set.quantity", "value.quantity + 1"),
+            ("set.label", "`${topic}-${value.quantity}`"),
+            ("set.none", "value.name"),
+        ]);
+        let Datum { schema, value } = out.unwrap().unwrap().value;
+        let names: Vec<_> = schema.unwrap().fields.iter().map(|f| (f.name.to_string(), f.schema.ty)).collect();
+        let names: Vec<_> = names.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
+        assert_eq!(names[1..3], [("quantity", Type::Int64), ("name", Type::String)]);
+        assert_eq!(names[3..], [("total", Type::Float64), ("label", Type::String), ("none", Type::Int8)]);
+        let Value::Struct(members) = value else { panic!("no struct") };
+        assert_eq!(members[1], Value::I64(5));
+        assert_eq!(members[3..], [Value::F64(10.0), Value::Text("eu.orders-4".into()), Value::Null]);
+    }
+
+    #[test]
+    fn errors_tell_what_is_wrong_but_no_values() {
+        for (expression, want) in [
+            ("value.quantity / 0", "cannot be computed"),
+            ("missing + 1", "names missing"),
+            ("value.name + 1", "needs +"),
+            ("1000", "which is no INT8"),
+            ("\"5\"", "which is no INT8"),
+            ("[1,2,3].map(x => x)", ""),
+        ] {
+            let config = Config::from([("fields", "f:int8"), ("set.f", expression)]);
+            match Expression::new(&config) {
+                Ok(mut made) => {
+                    let error = made.apply(record(), None).unwrap_err();
+                    assert!(error.message().contains(want), "{error}");
+                    assert!(!error.message().contains("4 /"), "{error}");
+                }
+                Err(report) => assert!(!report.is_ok()),
+            }
+        }
+        let bad = |config: Config| Expression::new(&config).is_err();
+        assert!(bad(Config::new()));
+        assert!(bad(Config::from([("filter", "1 +")])));
+        assert!(bad(Config::from([("filter", "while true {}")])));
+        assert!(bad(Config::from([("fields", "f:decimal"), ("set.f", "1")])));
+        assert!(bad(Config::from([("fields", "f:int8")])));
+    }
+
+    #[test]
+    fn an_expression_cannot_run_away() {
+        let config = Config::from([("filter", "\"a\".len() + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 > 0"), ("max.operations", "5")]);
+        let error = Expression::new(&config).unwrap().apply(record(), None).unwrap_err();
+        assert!(error.message().contains("max.operations"), "{error}");
+    }
+}
