@@ -226,7 +226,9 @@ pub fn check(config: &Config, report: &mut Report) {
         };
         let key = format!("set.{name}");
         match config.get(&key).map(str::trim) {
-            None => report.error("fields", format!("Missing required configuration \"{key}\": the expression of a field")),
+            None => {
+                report.error("fields", format!("Missing required configuration \"{key}\": the expression of a field"))
+            }
             Some(text) => {
                 if let Err(reason) = compile(&engine, text) {
                     report.error("fields", format!("Invalid value {text} for configuration {key}: {reason}"));
@@ -240,16 +242,8 @@ pub fn check(config: &Config, report: &mut Report) {
 }
 
 fn field(item: &str) -> Option<(&str, Type)> {
-    const TYPES: [Type; 8] = [
-        Type::Int8,
-        Type::Int16,
-        Type::Int32,
-        Type::Int64,
-        Type::Float32,
-        Type::Float64,
-        Type::Boolean,
-        Type::String,
-    ];
+    const TYPES: [Type; 8] =
+        [Type::Int8, Type::Int16, Type::Int32, Type::Int64, Type::Float32, Type::Float64, Type::Boolean, Type::String];
     let (name, ty) = item.rsplit_once(':')?;
     let (name, ty) = (name.trim(), ty.trim());
     let ty = TYPES.iter().find(|known| known.name().eq_ignore_ascii_case(ty))?;
@@ -310,7 +304,9 @@ fn reason(error: &EvalAltResult) -> String {
         EvalAltResult::ErrorMismatchDataType(needed, found, _) => format!("needs {needed}, but finds {found}"),
         EvalAltResult::ErrorTooManyOperations(_) => "takes more operations than max.operations allows".to_owned(),
         EvalAltResult::ErrorDataTooLarge(what, _) => format!("makes something too large ({what})"),
-        EvalAltResult::ErrorArithmetic(..) => "cannot be computed: a division by zero, or a number too large".to_owned(),
+        EvalAltResult::ErrorArithmetic(..) => {
+            "cannot be computed: a division by zero, or a number too large".to_owned()
+        }
         _ => "cannot be computed for this record".to_owned(),
     }
 }
@@ -438,7 +434,8 @@ mod tests {
 
     #[test]
     fn an_expression_cannot_run_away() {
-        let config = Config::from([("filter", "\"a\".len() + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 > 0"), ("max.operations", "5")]);
+        let config =
+            Config::from([("filter", "\"a\".len() + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 > 0"), ("max.operations", "5")]);
         let error = Expression::new(&config).unwrap().apply(record(), None).unwrap_err();
         assert!(error.message().contains("max.operations"), "{error}");
     }
