@@ -2,15 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod crash;
+mod dev;
+mod examples;
+mod formats;
 mod golden;
+mod pipeline;
+mod rest;
 mod servers;
+mod settings;
 mod sink;
 mod speed;
 mod store;
 mod tidy;
+mod transfer;
+mod tutorial;
 mod worker;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use testkit::Lab;
 
@@ -19,3 +29,6 @@ fn lab() -> &'static Lab {
     static LAB: OnceLock<Lab> = OnceLock::new();
     LAB.get_or_init(|| Lab::new("it"))
 }
+
+/// How long a test waits for something that should come soon, on a machine with two busy cores.
+const SOON: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 use testkit::mariadb::{count, run};
 use testkit::{MariaTable, assert_same, unique};
 
-use crate::lab;
+use crate::{SOON, lab};
 
 #[tokio::test]
 async fn mariadb_keeps_rows_over_kill_and_restart() {
@@ -22,7 +22,7 @@ async fn a_topic_gives_back_what_was_produced() {
     let (topics, topic) = (lab().kafka().topics(), unique("given"));
     topics.create(&topic, 1).await;
     topics.produce(&topic, &[(Some("k"), Some("v")), (None, None)]);
-    let entries = topics.wait_for(&topic, 2, std::time::Duration::from_secs(60)).await;
+    let entries = topics.wait_for(&topic, 2, SOON).await;
     assert_eq!((entries[0].key_text(), entries[0].text()), ("k", "v"));
     assert_eq!((&entries[1].key, &entries[1].value), (&None, &None));
 }
