@@ -8,9 +8,9 @@ use testkit::project_folder;
 const IMPORTS: &[(&[&str], &[&str])] = &[
     (&["axum", "tower", "tower_http"], &["src/rest"]),
     (&["rdkafka"], &["src/kafka", "tests"]),
-    (&["sqlx"], &["src/store", "connectors/jdbc/src/driver", "tests"]),
+    (&["sqlx"], &["src/store", "connectors/jdbc/src/driver", "connectors/jdbc/tests", "tests"]),
     (&["clap"], &["src/cli", "src/main.rs"]),
-    (&["connector_jdbc"], &["src/registry.rs"]),
+    (&["connector_jdbc"], &["src/registry.rs", "connectors/jdbc/tests", "tests"]),
     (&["reqwest"], &["tests/kit"]),
 ];
 

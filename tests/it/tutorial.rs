@@ -10,7 +10,8 @@ use crate::{SOON, lab};
 async fn the_tutorial_bodies_work_unchanged() {
     let server = lab().mariadb();
     let worker = lab().own_worker("tutorial");
-    let mut connection = server.create_database("mydb").await;
+    let mut connection = server.connect("mysql").await;
+    run(&mut connection, "CREATE DATABASE IF NOT EXISTS mydb CHARACTER SET utf8mb4; USE mydb").await;
     run(
         &mut connection,
         "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100), email VARCHAR(100))",

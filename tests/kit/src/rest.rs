@@ -42,6 +42,8 @@ impl Rest {
     /// Of the worker at `base`, such as `http://127.0.0.1:8083`.
     pub fn new(base: &str) -> Self {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
+        // No connection is kept: a worker that was killed and started again would not answer on it.
+        let client = client.pool_max_idle_per_host(0);
         Self { base: base.to_owned(), client: client.build().expect("HTTP client") }
     }
 
