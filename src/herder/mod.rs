@@ -2,6 +2,8 @@
 //!
 //! The handle knows no HTTP; what it refuses comes back as a [`Refusal`], whose texts `rest/error.rs` holds.
 
+mod answer;
+mod clock;
 pub mod core;
 mod offsets;
 mod run;

@@ -6,16 +6,18 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use connector_api::{Config, Error, Plan, Result};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::answer::{refuse, send};
+use super::clock::{sleep_until, wall_ms};
 use super::core::{self, Action, Event, Millis, Ticket};
 use super::{Command, ConnectorView, Direction, Refusal, Reply, State as PartState, Status, WorkerInfo, offsets};
 use crate::registry::{Connector, Registry};
@@ -484,43 +486,6 @@ async fn reach_kafka(worker: Worker, known: watch::Sender<Option<String>>) -> Do
         }
         tokio::time::sleep(CLUSTER_ID_RETRY).await;
     }
-}
-
-/// Whoever asked may be gone; then nobody needs the answer.
-fn send<T>(reply: oneshot::Sender<T>, answer: T) {
-    drop(reply.send(answer));
-}
-
-fn refuse(command: Command, refusal: Refusal) {
-    match command {
-        Command::List { reply } => send(reply, Err(refusal)),
-        Command::Get { reply, .. } | Command::Create { reply, .. } | Command::Restart { reply, .. } => {
-            send(reply, Err(refusal));
-        }
-        Command::PutConfig { reply, .. } => send(reply, Err(refusal)),
-        Command::Delete { reply, .. }
-        | Command::SetTarget { reply, .. }
-        | Command::RestartTask { reply, .. }
-        | Command::ResetTopics { reply, .. } => send(reply, Err(refusal)),
-        Command::Offsets { reply, .. } => send(reply, Err(refusal)),
-        Command::ChangeOffsets { reply, .. } => send(reply, Err(refusal)),
-        Command::Topics { reply, .. } => send(reply, Err(refusal)),
-        Command::History { reply, .. } => send(reply, Err(refusal)),
-        Command::Info { reply } => send(reply, Err(refusal)),
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Milliseconds since 1970-01-01 UTC.
-fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn log_status(write: &Write) {

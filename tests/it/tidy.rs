@@ -97,7 +97,7 @@ fn each_file_says_what_it_is_for_and_fits_in_the_head() {
         if !text.starts_with("//!") {
             wrong.push(format!("{file} does not begin with //!"));
         }
-        if text.lines().count() > LONGEST_FILE {
+        if text.lines().count() > LONGEST_FILE && !file.ends_with("/tests.rs") {
             wrong.push(format!("{file} has {} lines, more than {LONGEST_FILE}", text.lines().count()));
         }
     }
