@@ -293,3 +293,53 @@ async fn two_tasks_on_the_same_keys_in_opposite_order_go_on_without_failure() {
     }
     assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 1000);
 }
+
+#[tokio::test]
+async fn postgres_is_created_filled_evolved_and_sifted() {
+    use sqlx::{AssertSqlSafe, Row};
+    let database = unique("sink");
+    let mut sql = lab().postgres().create_database(&database).await;
+    let keys = [
+        ("connection.user", testkit::Postgres::USER),
+        ("connection.password", testkit::Postgres::PASSWORD),
+        ("insert.mode", "upsert"),
+        ("auto.evolve", "true"),
+        ("delete.enabled", "true"),
+        ("pk.mode", "record_key"),
+        ("pk.fields", "code"),
+    ];
+    let config = records::config(&lab().postgres().jdbc_url(&database), &keys);
+    let topic = Topic::new("t");
+    let mut task = records::open(&config, true).await;
+    task.assign(&topic.partitions()).await.unwrap();
+    let numbers = records::array("numbers", Type::Int32);
+    let (old, new) = (vec![records::optional("n", Type::Int32)], vec![records::optional("n", Type::Int32), numbers]);
+    let list = Value::Array([Value::I32(1), Value::Null].into());
+    let batch = [
+        // a null comes first: it must not decide the type of the numbers after it
+        topic.keyed("a", &old, Some(vec![Value::Null])),
+        topic.keyed("b", &old, Some(vec![Value::I32(2)])),
+        topic.keyed("c", &new, Some(vec![Value::I32(3), list])),
+        topic.keyed("b", &old, None),
+        topic.keyed("d", &old, Some(vec![Value::I32(4)])),
+    ];
+    task.put(&batch, &topic.next()).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE t ADD CHECK (n < 100)").execute(&mut sql).await.unwrap();
+    let second = [
+        topic.keyed("a", &old, Some(vec![Value::I32(1)])),
+        topic.keyed("d", &old, Some(vec![Value::I32(100)])),
+        topic.keyed("é", &old, Some(vec![Value::I32(5)])),
+    ];
+    let report = task.put(&second, &topic.next()).await.unwrap();
+    assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1]);
+    let select = "SELECT concat_ws('|', code, n, numbers) FROM t ORDER BY n";
+    let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(&mut sql).await.unwrap();
+    let rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(rows, ["a|1", "c|3|{1,NULL}", "d|4", "é|5"]);
+    let mut new_owner = records::open(&config, true).await;
+    assert_eq!(new_owner.assign(&topic.partitions()).await.unwrap(), topic.next());
+    let error = task.put(&second[..1], &topic.next()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    task.close().await;
+    new_owner.close().await;
+}

@@ -98,3 +98,8 @@ pub fn text(name: &str) -> Field {
 pub fn optional(name: &str, ty: Type) -> Field {
     Field::new(name, Schema::of(ty).optional(true))
 }
+
+/// An optional array.
+pub fn array(name: &str, items: Type) -> Field {
+    Field::new(name, Schema::array(Schema::of(items).optional(true)).optional(true))
+}

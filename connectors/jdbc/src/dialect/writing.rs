@@ -248,7 +248,8 @@ pub enum Upsert {
 pub fn of(database: Database, server_version: &str) -> Option<Box<dyn Writing>> {
     match database {
         Database::MySql => Some(Box::new(super::mysql::writing::MySqlWriting::new(server_version))),
-        Database::Postgres | Database::Sqlite => None,
+        Database::Postgres => Some(Box::new(super::postgres::writing::PostgresWriting)),
+        Database::Sqlite => None,
     }
 }
 

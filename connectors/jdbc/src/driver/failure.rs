@@ -52,14 +52,15 @@ pub(super) fn loses_connection(error: &sqlx::Error) -> bool {
 }
 
 /// A server's text about a value, without the value: servers quote the offending value, and names of columns and keys.
-/// From the first quote that is no name's up to the last ` for ` everything is cut.
+/// From the first quote that is no name's up to the last ` for ` everything is cut. MariaDB and MySQL quote with `'`,
+/// PostgreSQL with `"`.
 fn without_values(text: &str) -> String {
-    let is_name =
-        |at: usize| ["column ", "Column ", "key ", "field ", "Field "].iter().any(|w| text[..at].ends_with(w));
-    let mut quotes = text.match_indices('\'').map(|(at, _)| at);
-    while let Some(at) = quotes.next() {
+    const NAMED: [&str; 8] = ["column ", "key ", "field ", "relation ", "constraint ", "table ", "index ", "schema "];
+    let is_name = |at: usize| NAMED.iter().any(|word| text[..at].to_ascii_lowercase().ends_with(word));
+    let mut quotes = text.match_indices(['\'', '"']);
+    while let Some((at, quote)) = quotes.next() {
         if is_name(at) {
-            quotes.next();
+            quotes.find(|(_, q)| *q == quote);
             continue;
         }
         let rest = text[at..].rfind(" for ").map_or("", |end| &text[at + end..]);
@@ -82,6 +83,12 @@ mod tests {
                 "Incorrect integer value: '…' for column `d`.`t`.`a` at row 1",
             ),
             ("Column 'a' cannot be null", "Column 'a' cannot be null"),
+            ("invalid input syntax for type integer: \"it's\"", "invalid input syntax for type integer: '…'"),
+            ("value \"70000\" is out of range for type smallint", "value '…' for type smallint"),
+            (
+                "null value in column \"a\" of relation \"t\" violates not-null constraint",
+                "null value in column \"a\" of relation \"t\" violates not-null constraint",
+            ),
         ] {
             assert_eq!(without_values(text), want);
         }

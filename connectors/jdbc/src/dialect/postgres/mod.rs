@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod read_types;
+pub mod writing;
 
 use connector_api::Kind;
 

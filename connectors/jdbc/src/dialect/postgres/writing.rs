@@ -1,0 +1,226 @@
+//! How PostgreSQL is written to: column types, literals, ON CONFLICT, the offsets table.
+
+use connector_api::{Schema, Type, Value};
+
+use super::super::Dialect;
+use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
+use super::Postgres;
+use crate::catalog::ColumnMeta;
+use crate::url::Database;
+
+/// The writing half.
+#[derive(Clone, Copy, Debug)]
+pub struct PostgresWriting;
+
+/// The type of values of a schema.
+fn type_of(schema: &Schema) -> Option<String> {
+    let ty = match Logical::of(schema) {
+        Logical::Decimal(_) => "DECIMAL",
+        Logical::Date => "DATE",
+        Logical::Time => "TIME",
+        Logical::Timestamp => "TIMESTAMP",
+        Logical::None => match schema.ty {
+            Type::Int8 | Type::Int16 => "SMALLINT",
+            Type::Int32 => "INT",
+            Type::Int64 => "BIGINT",
+            Type::Float32 => "REAL",
+            Type::Float64 => "DOUBLE PRECISION",
+            Type::Boolean => "BOOLEAN",
+            Type::String => "TEXT",
+            Type::Bytes => "BYTEA",
+            // PostgreSQL's arrays have any number of dimensions
+            Type::Array => {
+                let item = type_of(schema.values.as_ref()?)?;
+                return Some(if item.ends_with("[]") { item } else { format!("{item}[]") });
+            }
+            Type::Map | Type::Struct => return None,
+        },
+    };
+    Some(ty.to_owned())
+}
+
+impl Writing for PostgresWriting {
+    fn database(&self) -> Database {
+        Database::Postgres
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Postgres
+    }
+
+    fn session(&self) -> &'static [&'static str] {
+        &[
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "SET standard_conforming_strings = on",
+            "SET idle_in_transaction_session_timeout = '30s'",
+        ]
+    }
+
+    fn surroundings(&self) -> &'static str {
+        "SELECT current_database()::text, current_schema()::text, NULL::int8"
+    }
+
+    /// Collations are deterministic unless someone makes others.
+    fn text_keys_are_exact(&self) -> bool {
+        true
+    }
+
+    fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        if column.instant && matches!(column.schema.ty, Type::Int64 | Type::String) {
+            return Some("TIMESTAMP".to_owned());
+        }
+        type_of(column.schema)
+    }
+
+    fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
+        if let Some(text) = column.default_time {
+            out.push('\'');
+            out.push_str(text);
+            out.push('\'');
+            return Some(());
+        }
+        match value {
+            Value::Bool(flag) => out.push_str(if *flag { "TRUE" } else { "FALSE" }),
+            Value::Text(text) => {
+                out.push('\'');
+                out.push_str(&text.replace('\'', "''"));
+                out.push('\'');
+            }
+            Value::Bytes(bytes) => {
+                out.push_str("'\\x");
+                hex(bytes, out);
+                out.push('\'');
+            }
+            other => numeric_literal(other, out)?,
+        }
+        Some(())
+    }
+
+    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
+        let adds: Vec<_> = definitions.iter().map(|d| format!("ADD {d}")).collect();
+        vec![format!("ALTER TABLE {table}\n{}", adds.join(",\n"))]
+    }
+
+    /// The conflict is on the key alone; a collision on another unique index is an error by itself.
+    fn on_conflict(&self, columns: Columns<'_>, _guard: bool, out: &mut String) {
+        out.push_str(" ON CONFLICT (");
+        self.names(columns.keys, out);
+        let values = columns.all.iter().filter(|c| !columns.keys.contains(c)).map(|c| Postgres.quoted(c.name));
+        let set: Vec<_> = values.map(|c| format!("{c}=EXCLUDED.{c}")).collect();
+        if set.is_empty() {
+            out.push_str(") DO NOTHING");
+            return;
+        }
+        out.push_str(") DO UPDATE SET ");
+        out.push_str(&set.join(","));
+    }
+
+    fn binds_text(&self) -> bool {
+        true
+    }
+
+    /// Without length or scale: an explicit cast to those would cut a value in silence.
+    fn cast(&self, column: &ColumnMeta) -> String {
+        match column.data_type.as_str() {
+            "enum" => column.column_type.clone(),
+            "bit" => "varbit".to_owned(),
+            ty => Postgres.quoted(ty),
+        }
+    }
+
+    fn value(&self, number: usize, cast: &str, out: &mut String) {
+        if cast.is_empty() {
+            return Postgres.placeholder(number, out);
+        }
+        out.push_str("CAST(");
+        Postgres.placeholder(number, out);
+        out.push_str(" AS ");
+        out.push_str(cast);
+        out.push(')');
+    }
+
+    fn guard_sign(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn ledger(&self) -> &'static LedgerSql {
+        &LEDGER
+    }
+}
+
+const LEDGER: LedgerSql = LedgerSql {
+    create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+             sink VARCHAR(255) NOT NULL,\n\
+             topic VARCHAR(249) NOT NULL,\n\
+             partition_id INT NOT NULL,\n\
+             next_offset BIGINT NOT NULL,\n\
+             epoch BIGINT NOT NULL,\n\
+             owner VARCHAR(255) NOT NULL,\n\
+             session_id BIGINT NULL,\n\
+             updated_at TIMESTAMPTZ NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
+             PRIMARY KEY (sink, topic, partition_id))",
+    seed: "INSERT INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
+           VALUES (?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
+    session: "pg_backend_pid()",
+    lock: " FOR UPDATE",
+    short_wait: &["SET lock_timeout = '1s'"],
+    usual_wait: &["RESET lock_timeout"],
+    own_session: "SELECT 1 FROM pg_stat_activity WHERE pid = ? AND usename = current_user",
+    end_session: "SELECT pg_terminate_backend({})",
+};
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Schema, Type, Value};
+
+    use super::{ColumnSpec, Columns, PostgresWriting, Writing};
+    use crate::dialect::writing::{Place, Upsert};
+    use crate::ident::TableId;
+
+    #[test]
+    fn a_table_is_created_as_the_peers_do() {
+        let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
+        let nested = Schema::array(Schema::array(Schema::of(Type::Int8)));
+        let schemas = [
+            Schema::of(Type::Int8),
+            Schema::decimal(4).optional(true),
+            with(Schema::of(Type::Boolean), Value::Bool(true)),
+            with(Schema::of(Type::String), Value::Text("it's \\ 50%".into())),
+            with(Schema::of(Type::Bytes), Value::Bytes([1, 255].into())),
+            nested,
+        ];
+        let spec = |(name, schema)| ColumnSpec { name, schema, key: name == "a", instant: false, default_time: None };
+        let columns: Vec<_> = ["a", "b", "c", "d", "e", "f\""].into_iter().zip(&schemas).map(spec).collect();
+        assert_eq!(
+            PostgresWriting.create_table(&TableId::in_schema("s", "t"), &columns).unwrap(),
+            "CREATE TABLE IF NOT EXISTS \"s\".\"t\" (\n\"a\" SMALLINT NOT NULL,\n\"b\" DECIMAL NULL,\n\
+             \"c\" BOOLEAN DEFAULT TRUE,\n\"d\" TEXT DEFAULT 'it''s \\ 50%',\n\"e\" BYTEA DEFAULT '\\x01FF',\n\
+             \"f\"\"\" SMALLINT[] NOT NULL,\nPRIMARY KEY(\"a\"))"
+        );
+    }
+
+    #[test]
+    fn statements_of_every_mode() {
+        let table = TableId::in_schema("s", "t");
+        let (k, a) = (Place { name: "k", cast: "\"int4\"" }, Place { name: "a", cast: "" });
+        let both = Columns { keys: &[k], all: &[k, a] };
+        for (seen, want) in [
+            (
+                PostgresWriting.insert(&table, both, 2, Some(Upsert::Guarded)),
+                "INSERT INTO \"s\".\"t\"(\"k\",\"a\") VALUES(CAST($1 AS \"int4\"),$2),(CAST($3 AS \"int4\"),$4) \
+                 ON CONFLICT (\"k\") DO UPDATE SET \"a\"=EXCLUDED.\"a\"",
+            ),
+            (
+                PostgresWriting.insert(&table, Columns { keys: &[a], all: &[a] }, 1, Some(Upsert::Plain)),
+                "INSERT INTO \"s\".\"t\"(\"a\") VALUES($1) ON CONFLICT (\"a\") DO NOTHING",
+            ),
+            (PostgresWriting.update(&table, both), "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS \"int4\")"),
+            (
+                PostgresWriting.delete(&table, &[k], 2),
+                "DELETE FROM \"s\".\"t\" WHERE \"k\" IN (CAST($1 AS \"int4\"),CAST($2 AS \"int4\"))",
+            ),
+        ] {
+            assert_eq!(seen, want);
+        }
+    }
+}
