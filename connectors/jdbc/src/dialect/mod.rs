@@ -23,6 +23,19 @@ pub struct Limits {
     pub packet: usize,
 }
 
+/// Statements that tell when the oldest open transaction began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldestTransaction {
+    /// Sent before.
+    pub before: &'static str,
+    /// Gives one row: microseconds since it began (NULL: there is none), and whether the answer can be relied on.
+    pub sql: &'static str,
+    /// Sent after.
+    pub after: &'static str,
+    /// What a user must be granted for it.
+    pub grant: &'static str,
+}
+
 /// One database's SQL.
 pub trait Dialect: Send + Sync {
     /// Its name in texts.
@@ -48,6 +61,12 @@ pub trait Dialect: Send + Sync {
 
     /// The statement before one that shall see uncommitted rows too; `None` where no statement can.
     fn read_uncommitted(&self) -> Option<&'static str>;
+
+    /// How to learn when the oldest open transaction began; `None` where no transaction can be overtaken.
+    fn oldest_transaction(&self) -> Option<OldestTransaction>;
+
+    /// Whether a snapshot of the server tells which transactions have ended (PostgreSQL's `pg_current_snapshot`).
+    fn has_snapshots(&self) -> bool;
 
     /// How a column is read into records.
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn;

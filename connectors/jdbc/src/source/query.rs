@@ -44,6 +44,8 @@ pub struct From {
     pub before: Option<i64>,
     /// Rows above this id.
     pub id: Option<i64>,
+    /// Rows up to this id.
+    pub up_to: Option<i64>,
     /// Rows of `at.0` after the key `at.1` count too (timestamp mode, in the middle of equal stamps).
     pub at: Option<(i64, Vec<Value>)>,
     /// Bulk: rows after this key.
@@ -109,6 +111,9 @@ pub fn statement(shape: &Shape, from: &From, limit: u64, dialect: &dyn Dialect) 
     match (shape.mode, &shape.id, &shape.stamp) {
         (Mode::Incrementing, Some(id), _) => {
             b.text(" WHERE ").text(id).text(" > ").long(from.id.unwrap_or(-1));
+            if let Some(up_to) = from.up_to {
+                b.text(" AND ").text(id).text(" <= ").long(up_to);
+            }
             b.text(" ORDER BY ").text(id).text(" ASC");
         }
         (Mode::Timestamp, _, Some(stamp)) => timestamp(&mut b, shape, stamp, from),
@@ -231,6 +236,11 @@ mod tests {
                 "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT 2",
             ),
             (shape(Mode::Incrementing, &[]), &from, "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT ?"),
+            (
+                shape(Mode::Incrementing, &[]),
+                &From { up_to: Some(9), ..from.clone() },
+                "SELECT * FROM `t` WHERE `id` > ? AND `id` <= ? ORDER BY `id` ASC LIMIT ?",
+            ),
             (
                 shape(Mode::Timestamp, &["a"]),
                 &from,

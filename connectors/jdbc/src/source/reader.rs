@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use connector_api::{Error, Kind, Result, Value};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::config::{Mode, SourceConfig};
-use super::gap;
+use super::gap::{self, Fence, Oldest};
 use super::position::{Reached, Within};
 use super::query::{self, From};
 use super::table::{self, TablePlan};
-use crate::calendar::parse_wall;
+use crate::calendar::{SECOND, parse_wall};
 use crate::catalog::TableMeta;
 use crate::driver::{Page, Session};
 use crate::ident::TableId;
@@ -24,6 +25,12 @@ const PAGE_WEIGHT: usize = 4 << 20;
 const FIRST_PAGE: u64 = 500;
 /// Most rows of a page.
 const LARGEST_PAGE: u64 = 10_000;
+/// How long rows rest where open transactions cannot be seen, in microseconds.
+const BLIND_DELAY: i64 = 2 * SECOND;
+/// How often the server is asked for its open transactions until its answer can be relied on.
+const SAMPLES: u32 = 5;
+/// Longer than the server keeps an answer.
+const SAMPLE_AGAIN: Duration = Duration::from_millis(120);
 /// After so long other tables of the task have their turn.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -63,6 +70,12 @@ pub struct TableReader {
     in_cycle: bool,
     /// An error came in between: the definition is looked up again.
     stale: bool,
+    /// Rows up to it are read once its transactions have ended (PostgreSQL).
+    fence: Option<Fence>,
+    /// The transactions of `fence` are still open: only rows without a gap before them are handed out.
+    fenced: bool,
+    /// The server does not tell its open transactions: rows rest for a while instead.
+    blind: bool,
     page_rows: u64,
 }
 
@@ -77,6 +90,9 @@ impl TableReader {
             from: From::default(),
             in_cycle: false,
             stale: false,
+            fence: None,
+            fenced: false,
+            blind: false,
             page_rows: FIRST_PAGE,
         }
     }
@@ -168,15 +184,77 @@ impl TableReader {
         let plan = self.look_up(session).await?;
         self.stale = false;
         if !self.in_cycle {
-            self.from.before = None;
-            if self.config.mode.has_stamp() {
-                let delay = self.config.delay_ms.saturating_mul(1000);
-                self.from.before = Some(self.clock(session).await?.saturating_sub(delay));
-            }
+            self.from.before = if self.config.mode.has_stamp() { Some(self.bound(session).await?) } else { None };
             self.from.key = None;
+            self.set_fence(session, &plan).await?;
             self.in_cycle = true;
         }
         Ok(plan)
+    }
+
+    /// Stamps from here on are left for later: the server's clock, less the delay, and before the oldest transaction
+    /// that may yet commit rows with stamps of its own.
+    async fn bound(&mut self, session: &mut dyn Session) -> Result<i64> {
+        let now = self.clock(session).await?;
+        let mut delay = self.config.delay_ms.saturating_mul(1000);
+        let mut oldest = None;
+        if self.config.gap_tracking && !self.blind {
+            oldest = self.oldest_transaction(session).await?;
+        }
+        if self.blind && self.config.delay_ms == 0 && self.config.gap_tracking {
+            delay = BLIND_DELAY;
+        }
+        let bound = now.saturating_sub(delay);
+        Ok(oldest.map_or(bound, |age| bound.min(now.saturating_sub(age).saturating_sub(SECOND))))
+    }
+
+    /// Microseconds since the oldest open transaction began, if there is one.
+    async fn oldest_transaction(&mut self, session: &mut dyn Session) -> Result<Option<i64>> {
+        for _ in 0..SAMPLES {
+            match gap::oldest_transaction(session).await {
+                Ok(Oldest::None) => return Ok(None),
+                Ok(Oldest::Micros(age)) => return Ok(Some(age)),
+                Ok(Oldest::Unknown) => sleep(SAMPLE_AGAIN).await,
+                Err(error) if error.kind() == Kind::Denied => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.blind = true;
+        Ok(None)
+    }
+
+    /// What a person should know of this table beside its columns.
+    pub fn warning(&self) -> Option<String> {
+        let grant = self.blind.then(|| crate::dialect::of(self.config.target.database_kind())?.oldest_transaction());
+        grant.flatten().map(|statements| {
+            format!(
+                "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
+                 transaction stays open for longer is missed; grant it, or set timestamp.delay.interval.ms",
+                statements.grant,
+                if self.config.delay_ms == 0 { BLIND_DELAY / 1000 } else { self.config.delay_ms },
+            )
+        })
+    }
+
+    /// Sets the fence of a cycle, or looks whether the one that is set has been passed.
+    async fn set_fence(&mut self, session: &mut dyn Session, plan: &TablePlan) -> Result<()> {
+        self.fenced = false;
+        self.from.up_to = None;
+        let wanted = self.config.gap_tracking && self.config.mode == Mode::Incrementing && plan.shape.paged;
+        if !wanted || !session.dialect().has_snapshots() {
+            return Ok(());
+        }
+        let fence = match self.fence {
+            Some(fence) => fence,
+            None => match Fence::set(session, plan).await? {
+                Some(fence) => fence,
+                None => return Ok(()),
+            },
+        };
+        self.fenced = !fence.is_passed(session).await?;
+        self.fence = Some(fence).filter(|_| self.fenced);
+        self.from.up_to = Some(fence.up_to);
+        Ok(())
     }
 
     async fn read_pages(
@@ -216,6 +294,10 @@ impl TableReader {
         let (Mode::Incrementing, true, Some(id)) = (self.config.mode, self.config.gap_tracking, plan.id) else {
             return Ok(false);
         };
+        if self.fenced {
+            page.rows.truncate(gap::without_gap(&page.rows, id, self.from.id.unwrap_or(-1))?);
+            return Ok(true);
+        }
         let Some(keep) = gap::safe_rows(session, plan, id, self.from.id.unwrap_or(-1), &page.rows).await? else {
             return Ok(false);
         };

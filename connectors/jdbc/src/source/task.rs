@@ -29,6 +29,7 @@ struct Table {
     rows: u64,
     rows_estimated: Option<u64>,
     failures: u64,
+    warning: Option<String>,
 }
 
 /// What a turn gives back when it is over.
@@ -91,6 +92,7 @@ impl JdbcSourceTask {
                 due: Instant::now(),
                 rows: 0,
                 failures: 0,
+                warning: None,
             });
         }
         Ok(Self { config, session: Some(session), tables, running: None, buffer: None, warnings })
@@ -145,6 +147,7 @@ impl JdbcSourceTask {
         self.session = turn.session;
         let table = &mut self.tables[index];
         table.rows_estimated = turn.reader.rows_estimated();
+        table.warning = turn.reader.warning();
         table.reader = Some(turn.reader);
         let wait = match turn.outcome {
             Ok(Outcome::More) => Duration::ZERO,
@@ -196,10 +199,10 @@ impl SourceTask for JdbcSourceTask {
 
     fn progress(&self) -> Progress {
         let name = |t: &Table| t.id.as_ref().map_or_else(|| "query".to_owned(), TableId::to_string);
-        Progress {
-            tables: self.tables.iter().map(|t| (name(t), t.rows, t.rows_estimated)).collect(),
-            warnings: self.warnings.clone(),
-        }
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.tables.iter().filter_map(|t| t.warning.clone()));
+        warnings.dedup();
+        Progress { tables: self.tables.iter().map(|t| (name(t), t.rows, t.rows_estimated)).collect(), warnings }
     }
 
     async fn close(mut self: Box<Self>) {

@@ -7,7 +7,7 @@ pub mod writing;
 use connector_api::Kind;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Dialect, Limits};
+use super::{Dialect, Limits, OldestTransaction};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of PostgreSQL.
@@ -58,6 +58,23 @@ impl Dialect for Postgres {
 
     fn read_uncommitted(&self) -> Option<&'static str> {
         None
+    }
+
+    /// `now()` is when the transaction began, so any that is open may yet write an old stamp.
+    fn oldest_transaction(&self) -> Option<OldestTransaction> {
+        Some(OldestTransaction {
+            before: "",
+            sql: "SELECT (EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) * 1000000)::int8, \
+                 pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')::int4 \
+                 FROM pg_catalog.pg_stat_activity WHERE datname = current_database() \
+                 AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
+            after: "",
+            grant: "pg_read_all_stats",
+        })
+    }
+
+    fn has_snapshots(&self) -> bool {
+        true
     }
 
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
