@@ -12,6 +12,7 @@ mod rest;
 mod servers;
 mod settings;
 mod sink;
+mod source;
 mod speed;
 mod store;
 mod tidy;

@@ -28,8 +28,11 @@ pub struct Limits {
 pub struct OldestTransaction {
     /// Sent before.
     pub before: &'static str,
-    /// Gives one row: microseconds since it began (NULL: there is none), and whether the answer can be relied on.
+    /// Gives one row: anything, microseconds since it began (NULL: there is none), whether the answer can be relied on.
     pub sql: &'static str,
+    /// How many parameters it has: each takes a text that is new each time, by which it knows a fresh answer. With none
+    /// an answer that cannot be relied on stays so.
+    pub marks: usize,
     /// Sent after.
     pub after: &'static str,
     /// What a user must be granted for it.

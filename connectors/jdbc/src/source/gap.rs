@@ -7,12 +7,12 @@
 
 use std::collections::HashSet;
 
-use connector_api::{Result, Value};
+use connector_api::{Kind, Result, Value};
 
 use super::query;
 use super::reader::id_of;
 use super::table::TablePlan;
-use crate::driver::Session;
+use crate::driver::{Param, Session};
 
 /// An id up to which every row is committed or gone once all transactions of a snapshot have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,25 +67,30 @@ pub enum Oldest {
     None,
     /// It began so many microseconds ago.
     Micros(i64),
-    /// The server does not tell, or not yet.
-    Unknown,
+    /// The answer was an old one: ask again.
+    Stale,
+    /// This user is not told.
+    Denied,
 }
 
-/// Asks the server for its oldest open transaction.
-/// Errors: `Denied` without the privilege.
-pub async fn oldest_transaction(session: &mut dyn Session) -> Result<Oldest> {
+/// Asks the server for its oldest open transaction; `mark` is a text never used before.
+pub async fn oldest_transaction(session: &mut dyn Session, mark: &str) -> Result<Oldest> {
     let Some(statements) = session.dialect().oldest_transaction() else { return Ok(Oldest::None) };
     if !statements.before.is_empty() {
         session.run(statements.before).await?;
     }
-    let found = session.query(statements.sql, &[]).await;
+    let found = session.query(statements.sql, &vec![Param::Text(mark.into()); statements.marks]).await;
     if !statements.after.is_empty() {
         session.run(statements.after).await?;
     }
-    let found = found?;
-    let Some([age, reliable]) = found.first().map(Vec::as_slice) else { return Ok(Oldest::Unknown) };
+    let found = match found {
+        Err(error) if error.kind() == Kind::Denied => return Ok(Oldest::Denied),
+        found => found?,
+    };
+    let Some([_, age, reliable]) = found.first().map(Vec::as_slice) else { return Ok(Oldest::Stale) };
     Ok(match (number(age), number(reliable)) {
-        (_, None | Some(0)) => Oldest::Unknown,
+        (_, None | Some(0)) if statements.marks == 0 => Oldest::Denied,
+        (_, None | Some(0)) => Oldest::Stale,
         (None, _) => Oldest::None,
         (Some(micros), _) => Oldest::Micros(micros.max(0)),
     })

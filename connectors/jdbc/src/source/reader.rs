@@ -76,6 +76,10 @@ pub struct TableReader {
     fenced: bool,
     /// The server does not tell its open transactions: rows rest for a while instead.
     blind: bool,
+    /// It never will, to this user.
+    denied: bool,
+    /// How often it was asked.
+    samples: u64,
     page_rows: u64,
 }
 
@@ -93,6 +97,8 @@ impl TableReader {
             fence: None,
             fenced: false,
             blind: false,
+            denied: false,
+            samples: 0,
             page_rows: FIRST_PAGE,
         }
     }
@@ -198,7 +204,7 @@ impl TableReader {
         let now = self.clock(session).await?;
         let mut delay = self.config.delay_ms.saturating_mul(1000);
         let mut oldest = None;
-        if self.config.gap_tracking && !self.blind {
+        if self.config.gap_tracking && !self.denied {
             oldest = self.oldest_transaction(session).await?;
         }
         if self.blind && self.config.delay_ms == 0 && self.config.gap_tracking {
@@ -210,13 +216,18 @@ impl TableReader {
 
     /// Microseconds since the oldest open transaction began, if there is one.
     async fn oldest_transaction(&mut self, session: &mut dyn Session) -> Result<Option<i64>> {
+        self.blind = false;
         for _ in 0..SAMPLES {
-            match gap::oldest_transaction(session).await {
-                Ok(Oldest::None) => return Ok(None),
-                Ok(Oldest::Micros(age)) => return Ok(Some(age)),
-                Ok(Oldest::Unknown) => sleep(SAMPLE_AGAIN).await,
-                Err(error) if error.kind() == Kind::Denied => break,
-                Err(error) => return Err(error),
+            self.samples += 1;
+            let mark = format!("sample {:p} {}", self, self.samples);
+            match gap::oldest_transaction(session, &mark).await? {
+                Oldest::None => return Ok(None),
+                Oldest::Micros(age) => return Ok(Some(age)),
+                Oldest::Stale => sleep(SAMPLE_AGAIN).await,
+                Oldest::Denied => {
+                    self.denied = true;
+                    break;
+                }
             }
         }
         self.blind = true;

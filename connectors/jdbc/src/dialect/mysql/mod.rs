@@ -59,17 +59,20 @@ impl Dialect for MySql {
     }
 
     /// `INNODB_TRX` is a copy that is renewed every 100 ms at most, and never while something reads it more often: it is
-    /// relied on only when this very session's own transaction shows in it. Transactions that have written nothing yet
+    /// relied on only when it shows this very statement, by the mark in it. Transactions that have written nothing yet
     /// have the number 0; statements that wait before their transaction begins stand in the list of processes.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         Some(OldestTransaction {
             before: "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-            sql: "SELECT NULLIF(GREATEST(COALESCE(MAX(CASE WHEN trx_id <> 0 AND trx_mysql_thread_id <> CONNECTION_ID() THEN \
-                 TIMESTAMPDIFF(MICROSECOND, trx_started, CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')) END), -1), \
+            sql: "SELECT ?, NULLIF(GREATEST(COALESCE(MAX(CASE WHEN trx_id <> 0 AND trx_mysql_thread_id <> \
+                 CONNECTION_ID() THEN TIMESTAMPDIFF(MICROSECOND, trx_started, \
+                 CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')) END), -1), \
                  COALESCE((SELECT MAX(p.time) * 1000000 FROM information_schema.processlist p WHERE p.id <> \
                  CONNECTION_ID() AND p.command IN ('Query', 'Execute') AND p.info NOT LIKE 'select%'), -1)), -1), \
-                 MAX(trx_mysql_thread_id = CONNECTION_ID()) FROM information_schema.innodb_trx",
+                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE CONCAT('%', ?, '%')) \
+                 FROM information_schema.innodb_trx",
             after: "COMMIT",
+            marks: 2,
             grant: "PROCESS",
         })
     }

@@ -64,11 +64,12 @@ impl Dialect for Postgres {
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         Some(OldestTransaction {
             before: "",
-            sql: "SELECT (EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) * 1000000)::int8, \
+            sql: "SELECT NULL::text, (EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) * 1000000)::int8, \
                  pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')::int4 \
                  FROM pg_catalog.pg_stat_activity WHERE datname = current_database() \
                  AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
             after: "",
+            marks: 0,
             grant: "pg_read_all_stats",
         })
     }
