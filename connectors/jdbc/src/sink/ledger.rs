@@ -161,10 +161,15 @@ impl Ledger {
     }
 
     async fn ensure_table(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<()> {
-        if session.query("SELECT 1 FROM rowferry_offsets WHERE 1=0", &[]).await.is_ok() {
+        const LOOK: &str = "SELECT 1 FROM rowferry_offsets WHERE 1=0";
+        if session.query(LOOK, &[]).await.is_ok() {
             return Ok(());
         }
-        let made = session.run(writing.ledger().create).await.map(drop);
+        let mut made = session.run(writing.ledger().create).await.map(drop);
+        if made.is_err() && session.query(LOOK, &[]).await.is_ok() {
+            // another task made it at the same time; PostgreSQL reports that although told IF NOT EXISTS
+            made = Ok(());
+        }
         made.map_err(|error| {
             if error.kind() == Kind::Retry {
                 return error;
