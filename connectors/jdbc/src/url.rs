@@ -258,10 +258,10 @@ pub fn masked(url: &str) -> String {
     let mut text = url.to_owned();
     if let Some(start) = text.find("//") {
         let end = text[start + 2..].find('/').map_or(text.len(), |at| start + 2 + at);
-        if let Some(at) = text[start + 2..end].rfind('@').map(|at| start + 2 + at) {
-            if let Some(colon) = text[start + 2..at].find(':').map(|c| start + 2 + c) {
-                text.replace_range(colon + 1..at, "****");
-            }
+        if let Some(at) = text[start + 2..end].rfind('@').map(|at| start + 2 + at)
+            && let Some(colon) = text[start + 2..at].find(':').map(|c| start + 2 + c)
+        {
+            text.replace_range(colon + 1..at, "****");
         }
     }
     if let Some(question) = text.find('?') {

@@ -200,7 +200,7 @@ pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: 
     let fits = precision <= 18;
     let eager = mapping == NumericMapping::BestFitEagerDouble;
     let best = mapping == NumericMapping::BestFit || eager;
-    if fits && ((mapping == NumericMapping::PrecisionOnly && scale == 0) || (best && scale < 1 && scale >= -84)) {
+    if fits && ((mapping == NumericMapping::PrecisionOnly && scale == 0) || (best && (-84..1).contains(&scale))) {
         return ReadColumn::new(name, optional, Read::DecimalInt(integer));
     }
     if scale > 0 && ((best && fits) || eager) {

@@ -87,11 +87,23 @@ impl Dialect for MySql {
 
     /// ENUM and SET are ordered by number and compared as text; floats and fractional seconds lose digits on their way.
     fn orders(&self, meta: &ColumnMeta) -> bool {
-        match meta.data_type.as_str() {
-            "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" | "decimal" | "char" | "varchar"
-            | "binary" | "varbinary" | "uuid" | "inet6" | "numeric" => true,
-            _ => false,
-        }
+        matches!(
+            meta.data_type.as_str(),
+            "tinyint"
+                | "smallint"
+                | "mediumint"
+                | "int"
+                | "integer"
+                | "bigint"
+                | "decimal"
+                | "numeric"
+                | "char"
+                | "varchar"
+                | "binary"
+                | "varbinary"
+                | "uuid"
+                | "inet6"
+        )
     }
 
     /// Numbers from MariaDB's error code list; SQLSTATE classes from the SQL standard for the rest.
