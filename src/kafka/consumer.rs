@@ -5,7 +5,7 @@
 //! never a silent jump.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
 use rdkafka::client::ClientContext;
@@ -208,9 +208,9 @@ impl Incoming<'_> {
     }
 }
 
-/// A consumer.
+/// A consumer. Dropping it leaves the group (the partitions' owner is asked what to commit) and blocks until done.
 pub struct Consumer {
-    inner: BaseConsumer<Context>,
+    inner: Option<BaseConsumer<Context>>,
     brokers: String,
 }
 
@@ -235,14 +235,19 @@ impl Consumer {
             Subscription::Pattern(pattern) => inner.subscribe(&[&format!("^({pattern})$")]),
         };
         subscribed.map_err(|e| Error::config(format!("subscribing at {brokers}: {e}")))?;
-        Ok(Self { inner, brokers })
+        Ok(Self { inner: Some(inner), brokers })
+    }
+
+    fn inner(&self) -> Result<&BaseConsumer<Context>> {
+        self.inner.as_ref().ok_or_else(|| Error::fatal("the consumer is closed"))
     }
 
     /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
     /// Errors: `Fatal` for an offset that is gone, `Denied`, and what the partitions' owner answers.
     pub fn poll(&self, timeout: Duration) -> Result<Option<Incoming<'_>>> {
-        let polled = self.inner.poll(timeout);
-        if let Some(error) = self.inner.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        let inner = self.inner()?;
+        let polled = inner.poll(timeout);
+        if let Some(error) = inner.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(error);
         }
         match polled {
@@ -269,10 +274,11 @@ impl Consumer {
         let choice = "records were deleted, or the topic was made anew; nothing was skipped. Stop the connector, then choose where to go on: \
                       set offsets (PATCH /connectors/NAME/offsets), or reset them (DELETE /connectors/NAME/offsets) to read what is there from its start";
         let mut outside = Vec::new();
-        let position = self.inner.position().unwrap_or_default();
+        let Ok(inner) = self.inner() else { return Error::fatal(cause.to_string()) };
+        let position = inner.position().unwrap_or_default();
         for element in position.elements() {
             let Offset::Offset(next) = element.offset() else { continue };
-            let range = self.inner.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(3));
+            let range = inner.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(3));
             if let Ok((first, end)) = range
                 && (next < first || next > end)
             {
@@ -286,7 +292,8 @@ impl Consumer {
 
     /// Commits group offsets in the background. Whoever reads the group's lag sees them; failures are only logged.
     pub fn commit(&self, offsets: &[TopicOffset]) {
-        let sent = offset_list(offsets).and_then(|list| self.inner.commit(&list, CommitMode::Async));
+        let Ok(inner) = self.inner() else { return };
+        let sent = offset_list(offsets).and_then(|list| inner.commit(&list, CommitMode::Async));
         if let Err(error) = sent {
             tracing::warn!(error = %error, "group offsets were not committed");
         }
@@ -295,20 +302,54 @@ impl Consumer {
     /// Stops or resumes fetching of every assigned partition; membership goes on as long as [`Consumer::poll`] does.
     pub fn pause(&self, paused: bool) -> Result<()> {
         let failed = |e| error::of("pausing partitions", e);
-        let all = self.inner.assignment().map_err(failed)?;
-        if paused { self.inner.pause(&all) } else { self.inner.resume(&all) }.map_err(failed)
+        let inner = self.inner()?;
+        let all = inner.assignment().map_err(failed)?;
+        if paused { inner.pause(&all) } else { inner.resume(&all) }.map_err(failed)
     }
+}
 
-    /// Leaves the group: gives up all partitions (their owner is asked what to commit). Blocks until done.
-    pub fn leave(&self, within: Duration) {
-        self.inner.unsubscribe();
-        let began = std::time::Instant::now();
-        while began.elapsed() < within {
-            let left = self.inner.assignment().map_or(0, |list| list.count());
-            drop(self.inner.poll(Duration::from_millis(20)));
-            if left == 0 {
-                return;
-            }
+/// How long a consumer that is dropped waits for its group's coordinator.
+const COORDINATOR_WITHIN: Duration = Duration::from_secs(2);
+/// How long its partitions may take to be given up.
+const LEAVE_WITHIN: Duration = Duration::from_secs(10);
+
+impl Drop for Consumer {
+    /// librdkafka 2.12 crashes when a group is left whose coordinator is not known (librdkafka issue 5347). A consumer
+    /// in that state is closed by a thread of its own, once the coordinator answers again.
+    fn drop(&mut self) {
+        let Some(consumer) = self.inner.take() else { return };
+        if coordinator_answers(&consumer) {
+            leave(&consumer);
+            return;
         }
+        tracing::warn!("the group's coordinator at {} does not answer; the group is left once it does", self.brokers);
+        let later = move || {
+            while !coordinator_answers(&consumer) {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            leave(&consumer);
+        };
+        if let Err(error) = std::thread::Builder::new().name("leave-later".to_owned()).spawn(later) {
+            tracing::error!(%error, "no thread to leave a consumer group later");
+        }
+    }
+}
+
+/// Whether the group's coordinator is known and answers.
+fn coordinator_answers(consumer: &BaseConsumer<Context>) -> bool {
+    let mut any = TopicPartitionList::with_capacity(1);
+    any.add_partition("any", 0);
+    match consumer.committed_offsets(any, COORDINATOR_WITHIN) {
+        Ok(_) => true,
+        Err(refused) => refused.rdkafka_error_code().is_some_and(|code| error::kind(code) != Kind::Retry),
+    }
+}
+
+/// Gives up all partitions; dropping the consumer after that leaves the group.
+fn leave(consumer: &BaseConsumer<Context>) {
+    consumer.unsubscribe();
+    let began = Instant::now();
+    while began.elapsed() < LEAVE_WITHIN && consumer.assignment().is_ok_and(|list| list.count() > 0) {
+        drop(consumer.poll(Duration::from_millis(20)));
     }
 }

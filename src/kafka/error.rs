@@ -15,7 +15,13 @@ pub(super) fn of(what: impl std::fmt::Display, error: KafkaError) -> Error {
             None => (Kind::Fatal, other.to_string()),
         },
     };
-    Error::new(kind, format!("{what}: {reason}{}", advice(kind))).caused_by(error)
+    let advice = match error.rdkafka_error_code() {
+        Some(Code::MessageSizeTooLarge) => {
+            "; raise producer.override.max.request.size, and max.message.bytes of the topic or broker"
+        }
+        _ => advice(kind),
+    };
+    Error::new(kind, format!("{what}: {reason}{advice}")).caused_by(error)
 }
 
 /// The same for a bare code, as topic results have it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use connector_api::{Config, Error, Kind, Result, Sink, SinkTask, TopicOffset, TopicPartition};
+use connector_api::{Config, Error, Kind, Progress, Result, Sink, SinkTask, TopicOffset, TopicPartition};
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
 
@@ -85,6 +85,7 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         common: Arc::clone(&common),
         pending: None,
         ledger: ledger.clone(),
+        written: Vec::new(),
     };
     let _reading = ledger.map(|(ledger, group)| Reading::join(ledger, group, &what));
     let intake = open(running, &what, policy, letters, common, batches, asker);
@@ -176,6 +177,7 @@ struct Put {
     common: Arc<Common>,
     pending: Option<Pending>,
     ledger: Option<(Arc<Ledger>, Arc<str>)>,
+    written: Vec<(Arc<str>, u64)>,
 }
 
 impl Put {
@@ -189,8 +191,9 @@ impl Put {
         let mut outcome = Ok(());
         loop {
             let wanted = running.wanted();
-            let working = wanted == Wanted::Run && outcome.is_ok();
-            if wanted == Wanted::Stop || outcome.is_err() {
+            let leaving = wanted == Wanted::Stop || outcome.is_err();
+            let working = wanted == Wanted::Run && !leaving;
+            if leaving {
                 self.common.leave.store(true, Ordering::Relaxed);
             } else {
                 running.tell_paused(!working).await;
@@ -203,12 +206,11 @@ impl Put {
                 Some(question) = questions.recv() => self.answer(running, question, &mut batches).await,
                 () = running.changed(), if wanted != Wanted::Stop => {}
                 () = sleep_until(due), if working && self.pending.is_some() => outcome = self.put(running).await,
-                batch = batches.recv(), if !working || self.pending.is_none() => match batch {
+                batch = batches.recv(), if leaving || self.pending.is_none() => match batch {
+                    Some(_) if leaving => {}
                     Some(batch) => {
                         self.common.hungry.store(false, Ordering::Relaxed);
-                        if working || wanted == Wanted::Pause && outcome.is_ok() {
-                            self.pending = Some(Pending::new(batch));
-                        }
+                        self.pending = Some(Pending::new(batch));
                         if working {
                             outcome = self.put(running).await;
                         }
@@ -266,11 +268,10 @@ impl Put {
         let next = list(&pending.batch.next);
         match self.task.put(&pending.batch.records, &next).await {
             Ok(report) => {
-                if pending.tries > 0 {
-                    running.recovered();
-                }
                 self.reject(&pending.batch, report.rejected).await?;
                 self.common.written(&pending.batch.next);
+                self.count(&pending.batch);
+                running.note(self.progress());
                 if let Some((ledger, group)) = &self.ledger {
                     ledger.read(group, &next);
                 }
@@ -286,6 +287,21 @@ impl Put {
                 Ok(())
             }
         }
+    }
+
+    fn count(&mut self, batch: &Batch) {
+        for record in &batch.records {
+            match self.written.iter_mut().find(|(topic, _)| *topic == record.at.topic) {
+                Some((_, rows)) => *rows += 1,
+                None => self.written.push((Arc::clone(&record.at.topic), 1)),
+            }
+        }
+    }
+
+    /// Records of each topic that were processed since the task began.
+    fn progress(&self) -> Progress {
+        let tables = self.written.iter().map(|(topic, rows)| (topic.to_string(), *rows, None)).collect();
+        Progress { tables, warnings: Vec::new() }
     }
 
     /// Records that the sink would not take.
