@@ -8,6 +8,7 @@ mod file;
 mod print;
 mod serve;
 mod show;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,9 @@ enum Command {
     Passwd(account::Account),
     /// Make a bearer token and print its line for rowferry.auth.file
     Token(account::Account),
+    /// Try transforms out, without a worker
+    #[command(subcommand)]
+    Transforms(trial::Transforms),
     /// Print the version
     Version,
     #[command(flatten)]
@@ -134,6 +138,7 @@ pub fn main(registry: Registry) -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(serve) => serve.run(registry),
         Command::Dev(dev) => dev.run(registry),
+        Command::Transforms(transforms) => transforms.run(&registry),
         Command::Version => {
             println!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -8,6 +8,7 @@ mod offset;
 mod path;
 mod plugin;
 mod status;
+mod trial;
 mod worker;
 
 pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, TaskInfo, TaskName};
@@ -16,4 +17,5 @@ pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;
 pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, PluginInfo};
 pub use status::{ConnectorStatus, Expanded, PartStatus, TaskStatus};
+pub use trial::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
 pub use worker::{ErrorBody, Health, LoggerLevel, Message, ServerInfo};

@@ -43,6 +43,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, format!("The request body cannot be read: {why}"))
     }
 
+    /// What is to be tried out cannot be.
+    pub fn bad_trial(why: &connector_api::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why.to_string())
+    }
+
     /// There is no body.
     pub fn no_body() -> Self {
         Self::bad_body("it is empty, a JSON object is expected")

@@ -21,6 +21,7 @@ mod root;
 mod tasks;
 mod tls;
 mod topics;
+mod trials;
 mod view;
 
 use std::future::Future;
@@ -67,6 +68,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(plugins::routes())
         .merge(loggers::routes())
         .merge(history::routes())
+        .merge(trials::routes())
         .route_layer(from_fn(http::negotiate))
 }
 

@@ -15,9 +15,22 @@ pub struct Chain {
 
 /// One transform. Predicates are not shared between stages, since each is cheap and holds no state.
 struct Stage {
+    alias: Arc<str>,
     class: Arc<str>,
     transform: Box<dyn Transform>,
     predicate: Option<(Box<dyn Predicate>, bool)>,
+}
+
+/// What a transform did to a record.
+pub struct Step {
+    /// The transform's name in the config.
+    pub alias: Arc<str>,
+    /// Its class.
+    pub class: Arc<str>,
+    /// Whether its predicate let it do anything.
+    pub applied: bool,
+    /// What came out of it.
+    pub result: Result<Option<Record>>,
 }
 
 /// An error with the class that was at work.
@@ -41,7 +54,8 @@ impl Chain {
     /// Errors: `Record`, with the class it came up in.
     pub fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
         for stage in &mut self.stages {
-            match stage.apply(record, at).map_err(|error| (Arc::clone(&stage.class), error))? {
+            let applied = stage.applies(&record).and_then(|applies| stage.apply_if(applies, record, at));
+            match applied.map_err(|error| (Arc::clone(&stage.class), error))? {
                 Some(changed) => record = changed,
                 None => return Ok(None),
             }
@@ -49,13 +63,15 @@ impl Chain {
         Ok(Some(record))
     }
 
-    /// The record after each transform in turn: its class, and what came out of it. Ends at the first error or drop.
-    pub fn steps(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Vec<(Arc<str>, Result<Option<Record>>)> {
+    /// The record after each transform in turn. Ends at the first error or drop.
+    pub fn steps(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Vec<Step> {
         let mut steps = Vec::with_capacity(self.stages.len());
         for stage in &mut self.stages {
-            let result = stage.apply(record, at);
+            let applies = stage.applies(&record);
+            let applied = applies.as_ref().is_ok_and(|applies| *applies);
+            let result = applies.and_then(|applies| stage.apply_if(applies, record, at));
             let next = result.as_ref().ok().cloned().flatten();
-            steps.push((Arc::clone(&stage.class), result));
+            steps.push(Step { alias: Arc::clone(&stage.alias), class: Arc::clone(&stage.class), applied, result });
             match next {
                 Some(changed) => record = changed,
                 None => break,
@@ -91,16 +107,18 @@ impl Stage {
             None => None,
             Some(named) => Some((predicate(registry, connector, named, predicates, &prefix)?, negate)),
         };
-        Ok(Self { class: class.into(), transform, predicate })
+        Ok(Self { alias: alias.into(), class: class.into(), transform, predicate })
     }
 
-    fn apply(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        if let Some((predicate, negate)) = &mut self.predicate
-            && predicate.test(&record)? == *negate
-        {
-            return Ok(Some(record));
+    fn applies(&mut self, record: &Record) -> Result<bool> {
+        match &mut self.predicate {
+            Some((predicate, negate)) => Ok(predicate.test(record)? != *negate),
+            None => Ok(true),
         }
-        self.transform.apply(record, at)
+    }
+
+    fn apply_if(&mut self, applies: bool, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        if applies { self.transform.apply(record, at) } else { Ok(Some(record)) }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod replace;
 pub mod route;
 pub mod schema;
 pub mod timestamp;
+pub mod trial;
 pub mod value_to_key;
 
 pub use chain::Chain;

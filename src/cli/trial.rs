@@ -1,0 +1,65 @@
+//! `rowferry transforms try`: a connector file's transforms over the records of a file, step by step. No worker is asked.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use connector_api::{Error, Result};
+
+use super::file;
+use crate::model::{RawConfig, TrialRecord, TryTransforms};
+use crate::registry::Registry;
+use crate::transform::trial;
+
+#[derive(Subcommand)]
+pub enum Transforms {
+    /// Send records through a connector's transforms and print each step as JSON, a record a line
+    Try(Try),
+}
+
+#[derive(Args)]
+pub struct Try {
+    /// The connector file
+    #[arg(long)]
+    config: PathBuf,
+    /// The records: JSON objects {"topic", "key", "value", "headers", …}, one after the other or in a list
+    #[arg(long)]
+    records: PathBuf,
+}
+
+impl Transforms {
+    pub fn run(self, registry: &Registry) -> Result<()> {
+        let Self::Try(Try { config, records }) = self;
+        let shown = records.display();
+        let text = std::fs::read_to_string(&records).map_err(|e| Error::config(format!("cannot read {shown}: {e}")))?;
+        let records = parse(&text).map_err(|why| Error::config(format!("{shown}: {why}")))?;
+        let connector = file::read(&config)?.into_iter().next();
+        let connector = connector.ok_or_else(|| Error::config(format!("{} holds no connector", config.display())))?;
+        let config = serde_json::to_string(&connector.config).and_then(|text| serde_json::from_str::<RawConfig>(&text));
+        let config = config.map_err(|why| Error::config(why.to_string()))?;
+        for tried in trial::transforms(registry, &TryTransforms { config, records })? {
+            let line = serde_json::to_string(&tried);
+            println!("{}", line.map_err(|error| Error::fatal(error.to_string()))?);
+        }
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<TrialRecord>, String> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map_err(|error| error.to_string());
+    }
+    serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn records_stand_in_a_list_or_one_after_the_other() {
+        let list = parse("[{\"topic\":\"a\",\"value\":1},{\"topic\":\"b\"}]").unwrap();
+        let lines = parse("{\"topic\":\"a\",\"value\":1}\n{\"topic\":\"b\"}\n").unwrap();
+        assert_eq!((list.len(), lines.len(), lines[1].topic.as_str()), (2, 2, "b"));
+        assert!(parse("{\"value\":1}").is_err());
+    }
+}

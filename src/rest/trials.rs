@@ -1,0 +1,35 @@
+//! `/v1/transforms/try` and `/v1/converters/try`: try-outs over given data. Nothing is stored or sent anywhere.
+
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::App;
+use super::body::JsonBody;
+use super::error::{ApiError, ApiResult};
+use crate::model::{TriedConverter, TriedRecord, TryConverter, TryTransforms};
+use crate::transform::trial;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(transforms)).routes(routes!(converter))
+}
+
+/// Sends records through a chain of transforms and shows each step.
+#[utoipa::path(post, path = "/v1/transforms/try", tag = "plug-ins", request_body = TryTransforms,
+    responses((status = 200, body = Vec<TriedRecord>), (status = 400, description = "a wrong config or record")))]
+async fn transforms(
+    State(app): State<App>,
+    JsonBody(given): JsonBody<TryTransforms>,
+) -> ApiResult<Json<Vec<TriedRecord>>> {
+    let registry = app.validator.registry();
+    trial::transforms(registry, &given).map(Json).map_err(|error| ApiError::bad_trial(&error))
+}
+
+/// Reads bytes with a converter, shows what they are, and writes them again.
+#[utoipa::path(post, path = "/v1/converters/try", tag = "plug-ins", request_body = TryConverter,
+    responses((status = 200, body = TriedConverter), (status = 400, description = "a wrong config, or bytes that the converter refuses")))]
+async fn converter(State(app): State<App>, JsonBody(given): JsonBody<TryConverter>) -> ApiResult<Json<TriedConverter>> {
+    let registry = app.validator.registry();
+    trial::converter(registry, &given).map(Json).map_err(|error| ApiError::bad_trial(&error))
+}
