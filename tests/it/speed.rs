@@ -102,7 +102,10 @@ const TRANSFORMS: [(&str, &[(&str, &str)]); 9] = [
     ("MaskField$Value", &[("fields", "email,address")]),
     ("RegexRouter", &[("regex", "(.*)"), ("replacement", "copy_$1")]),
     ("ReplaceField$Value", &[("exclude", "remark"), ("renames", "name:full_name")]),
-    ("TimestampConverter$Value", &[("field", "updated_at"), ("target.type", "string"), ("format", "yyyy-MM-dd HH:mm:ss")]),
+    (
+        "TimestampConverter$Value",
+        &[("field", "updated_at"), ("target.type", "string"), ("format", "yyyy-MM-dd HH:mm:ss")],
+    ),
     ("ValueToKey", &[("fields", "id")]),
     ("Expression", &[("filter", "value.id >= 0"), ("fields", "double:int64"), ("set.double", "value.id * 2")]),
 ];
@@ -142,5 +145,7 @@ fn nanoseconds_a_record_of_transforms() {
         println!("{}: {} ns", TRANSFORMS[at].0, measured(&mut open(&[at])).saturating_sub(copying));
     }
     let three = measured(&mut open(&[2, 3, 5])).saturating_sub(copying);
-    println!("InsertField, MaskField, ReplaceField in a chain: {three} ns (copying the record, left out here: {copying} ns)");
+    println!(
+        "InsertField, MaskField, ReplaceField in a chain: {three} ns (copying the record, left out here: {copying} ns)"
+    );
 }
