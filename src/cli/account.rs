@@ -18,8 +18,12 @@ pub struct Account {
     /// Name of the user or token
     name: String,
     /// What it may do
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = role)]
     role: Role,
+}
+
+fn role(name: &str) -> Result<Role, String> {
+    Role::parse(name).ok_or_else(|| format!("one of {}", Role::ALL.map(Role::name).join(", ")))
 }
 
 impl Account {

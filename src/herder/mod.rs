@@ -5,6 +5,7 @@
 mod answer;
 mod clock;
 pub mod core;
+mod journal;
 mod offsets;
 mod run;
 pub mod validate;

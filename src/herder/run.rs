@@ -19,7 +19,8 @@ use tracing::{debug, error, info, warn};
 use super::answer::{refuse, send};
 use super::clock::{sleep_until, wall_ms};
 use super::core::{self, Action, Event, Millis, Ticket};
-use super::{Command, ConnectorView, Direction, Refusal, Reply, State as PartState, Status, WorkerInfo, offsets};
+use super::journal::log_status;
+use super::{Command, ConnectorView, Direction, Refusal, Reply, WorkerInfo, offsets};
 use crate::registry::{Connector, Registry};
 use crate::store::{Store, Version, Write};
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
@@ -485,17 +486,5 @@ async fn reach_kafka(worker: Worker, known: watch::Sender<Option<String>>) -> Do
             );
         }
         tokio::time::sleep(CLUSTER_ID_RETRY).await;
-    }
-}
-
-fn log_status(write: &Write) {
-    let Write::SetStatus { name, task, status: Status { state, trace, .. } } = write else { return };
-    let (connector, task, state) = (&**name, task.map(i64::from), *state);
-    let why = trace.as_deref().unwrap_or_default();
-    match (state, task) {
-        (PartState::Failed, Some(task)) => error!(connector, task, error = why, "task has failed"),
-        (PartState::Failed, None) => error!(connector, error = why, "connector has failed"),
-        (_, Some(task)) => info!(connector, task, "task is {}", state.name()),
-        (_, None) => info!(connector, "connector is {}", state.name()),
     }
 }

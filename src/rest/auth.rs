@@ -26,7 +26,7 @@ const CHECKS_AT_ONCE: usize = 2;
 const REMEMBERED: usize = 1000;
 
 /// What somebody may do; each role may do what the ones before may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Look at everything but secrets.
     Viewer,
@@ -46,8 +46,12 @@ impl Role {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Admin].into_iter().find(|role| role.name() == name)
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// The role of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
     /// The role that a request takes; `None` where nobody is asked.

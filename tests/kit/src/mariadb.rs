@@ -45,6 +45,7 @@ impl MariaDb {
             find("mariadb-install-db").display().to_string(),
             "--no-defaults".to_owned(),
             format!("--datadir={data}"),
+            format!("--tmpdir={}", folder.display()),
             "--auth-root-authentication-method=normal".to_owned(),
             "--skip-test-db".to_owned(),
             "--innodb-log-file-size=64M".to_owned(),
@@ -147,6 +148,8 @@ fn server_args(folder: &Path, data: &str, port: u16) -> Vec<String> {
         find("mariadbd").display().to_string(),
         "--no-defaults".to_owned(),
         format!("--datadir={data}"),
+        // A server that starts removes other servers' temporary tables from a shared folder.
+        format!("--tmpdir={}", folder.display()),
         format!("--socket={}", socket(folder).display()),
         format!("--port={port}"),
         format!("--init-file={}", folder.join("accounts.sql").display()),
