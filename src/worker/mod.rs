@@ -219,13 +219,29 @@ impl Worker {
 
     /// The Kafka cluster's id, once known.
     pub async fn cluster_id(&self) -> Option<String> {
-        let shared = Arc::clone(&self.shared);
+        self.shared.reach_kafka().await.ok()
+    }
+}
+
+impl Shared {
+    /// The Kafka cluster's id; asks until it has been told once.
+    /// Errors: `Retry` when no broker answers, `Config` for client settings that cannot be.
+    async fn reach_kafka(self: &Arc<Self>) -> Result<String, Error> {
+        let shared = Arc::clone(self);
         let ask = move || {
             let options = &shared.options;
             let admin =
                 Admin::open(&clients::admin(options, None)?, options.dev_broker.clone(), shared.runtime.clone())?;
-            admin.cluster_id().ok_or_else(|| Error::retry("no broker tells the cluster's id"))
+            admin.cluster_id().ok_or_else(|| shared.out_of_reach())
         };
-        self.shared.cluster.get_or_try_init(|| blocking(ask)).await.ok().cloned()
+        self.cluster.get_or_try_init(|| blocking(ask)).await.cloned()
+    }
+
+    fn out_of_reach(&self) -> Error {
+        let servers = self.options.config.get("bootstrap.servers").unwrap_or_default();
+        Error::retry(format!(
+            "Kafka cannot be reached at {servers}; check that bootstrap.servers names a broker that runs and can be \
+             reached from here"
+        ))
     }
 }

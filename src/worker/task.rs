@@ -11,6 +11,9 @@ use tokio::task::JoinHandle;
 use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
 use crate::registry::Connector;
 
+/// A broker that has not answered a starting task within this time is taken for unreachable.
+const REACH_LIMIT: Duration = Duration::from_secs(5);
+
 /// What a task is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -102,6 +105,9 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let cut = Arc::clone(&running.cut);
     let inner = AbortOnDrop(tokio::spawn(async move {
         let mut running = running;
+        if !running.reach_kafka().await? {
+            return Ok(());
+        }
         match running.start.connector.clone() {
             Connector::Source(source) => source::run(&mut running, &*source).await,
             Connector::Sink(sink) => sink::run(&mut running, &*sink).await,
@@ -199,6 +205,17 @@ impl Running {
         tokio::select! {
             () = self.changed() => {}
             () = tokio::time::sleep(time) => {}
+        }
+    }
+
+    /// Waits for Kafka's first answer to this worker: clients of librdkafka try on in silence, and nobody would see why
+    /// nothing happens. `false`: the task is to stop. Errors: `Retry`.
+    async fn reach_kafka(&mut self) -> Result<bool> {
+        let shared = Arc::clone(&self.shared);
+        let reached = self.unless_stopped(tokio::time::timeout(REACH_LIMIT, shared.reach_kafka())).await;
+        match reached {
+            None => Ok(false),
+            Some(answer) => answer.unwrap_or_else(|_| Err(shared.out_of_reach())).map(|_| true),
         }
     }
 

@@ -7,6 +7,7 @@ mod dev;
 mod examples;
 mod formats;
 mod golden;
+mod lifecycle;
 mod pipeline;
 mod rest;
 mod servers;

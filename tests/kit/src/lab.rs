@@ -107,7 +107,7 @@ pub fn unique(name: &str) -> String {
 }
 
 /// A loopback port nobody listens on, below the range from which systems give ports to clients.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(37);
     for _ in 0..10_000 {

@@ -21,7 +21,7 @@ mod wait;
 
 pub use compare::{MariaTable, assert_same};
 pub use kafka::Kafka;
-pub use lab::{Lab, Scratch, unique};
+pub use lab::{Lab, Scratch, free_port, unique};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use process::{Process, Program, Usage, project_folder, target_folder};
