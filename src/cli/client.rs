@@ -57,13 +57,14 @@ impl Answer {
 impl Server {
     /// Errors: `Config` for an address that is none.
     pub fn client(&self) -> Result<Client> {
-        let address = self.server.trim_end_matches('/');
+        let address = self.server.as_str();
         let bad = |why: &str| Error::config(format!("--server {address} {why}: write http://HOST:PORT"));
         let authority = match address.split_once("://") {
             Some(("http", authority)) => authority,
             Some(_) => return Err(bad("is not reached over http")),
             None => address,
         };
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.is_empty() || authority.contains('/') {
             return Err(bad("is no address of a worker"));
         }
