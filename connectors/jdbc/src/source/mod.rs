@@ -60,10 +60,11 @@ impl Plugin for JdbcSource {
 impl Source for JdbcSource {
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan> {
         let read = SourceConfig::read(config)?;
+        let mut session = connect(&read.target, read.connect).await?;
         if read.query.is_some() {
+            session.close().await;
             return Ok(Plan { tasks: vec![config.clone()], again_after: None });
         }
-        let mut session = connect(&read.target, read.connect).await?;
         let listed = session.tables(&tables::listing(&read)).await;
         let dialect = session.dialect();
         session.close().await;
