@@ -303,18 +303,6 @@ pub const SINK: &[Key] = &[
     ),
 ];
 
-/// The key of every converter of keys and values, which the framework sets itself (Kafka's `ConverterConfig`).
-pub const CONVERTER: &[Key] = &[Key::new(
-    "converter.type",
-    Type::String,
-    Default::Required,
-    "",
-    "What it converts: key, value or header. It is set from where the converter is named.",
-)
-.check(Check::OneOf(&["key", "value", "header"]))
-.importance(Importance::Low)
-.form(Width::None, "converter.type")];
-
 /// Keys of one transform, after `transforms.NAME.`, beside those of its class.
 pub const TRANSFORM: &[Key] = &[
     class("type", "The transform's class: its full name, or its simple name."),

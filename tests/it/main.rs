@@ -10,6 +10,7 @@ mod golden;
 mod lifecycle;
 mod pipeline;
 mod rest;
+mod rest_conversations;
 mod servers;
 mod settings;
 mod sink;

@@ -129,9 +129,6 @@ pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, re
         let role = key.strip_suffix(".converter").unwrap_or(key);
         given.insert(format!("{prefix}converter.type"), Some(role.to_owned()));
         let naming = Naming { prefix: &prefix, text_prefix: "", group: None };
-        if kind == PluginKind::Converter {
-            form.add(keys::CONVERTER, &given, naming);
-        }
         add_plugin(form, &given, config, naming, plugin);
     }
 }

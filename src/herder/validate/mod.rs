@@ -135,9 +135,8 @@ impl Validator {
         }
         let kinds =
             [PluginKind::Converter, PluginKind::HeaderConverter, PluginKind::Transformation, PluginKind::Predicate];
-        let (kind, plugin) = kinds.into_iter().find_map(|kind| Some((kind, self.registry.plugin(kind, class)?)))?;
-        let shared = if kind == PluginKind::Converter { keys::CONVERTER } else { &[] };
-        Some([shared, plugin.keys()].into_iter().flat_map(|table| form::definitions(table, chain::OWN)).collect())
+        let plugin = kinds.into_iter().find_map(|kind| self.registry.plugin(kind, class))?;
+        Some(form::definitions(plugin.keys(), chain::OWN))
     }
 }
 
