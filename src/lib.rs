@@ -18,3 +18,6 @@ pub mod settings;
 pub mod store;
 pub mod transform;
 pub mod worker;
+
+#[cfg(test)]
+mod reference;

@@ -13,7 +13,9 @@ use tower::ServiceExt;
 use super::{App, LogLevels, router};
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
-use crate::herder::{Command, ConnectorView, Direction, Herder, Refusal, State, Status, Target, TaskView, WorkerInfo};
+use crate::herder::{
+    Command, ConnectorView, Direction, Herder, Offsets, Refusal, State, Status, Target, TaskView, WorkerInfo,
+};
 use crate::registry::Registry;
 
 fn app() -> axum::Router {
@@ -62,13 +64,27 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
         Command::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
         Command::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         Command::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
-        Command::PutConfig { .. }
-        | Command::Delete { .. }
-        | Command::RestartTask { .. }
-        | Command::History { .. }
-        | Command::Offsets { .. }
-        | Command::ChangeOffsets { .. }
-        | Command::ResetTopics { .. } => {}
+        Command::PutConfig { name, config, reply, .. } => {
+            let new = !connectors.contains_key(&name);
+            let stored = connectors.entry(name.clone()).or_insert(view(&name, config, Target::Started)).clone();
+            drop(reply.send(Ok((stored, new))));
+        }
+        Command::Delete { name, reply } => {
+            let gone = connectors.remove(&name).map(drop).ok_or(Refusal::UnknownConnector(name));
+            drop(reply.send(gone));
+        }
+        Command::RestartTask { name, task, reply } => {
+            let found = find(&name, connectors).and_then(|_| Err(Refusal::UnknownTask(name, task)));
+            drop(reply.send(found));
+        }
+        Command::Offsets { name, reply } => {
+            drop(reply.send(find(&name, connectors).map(|_| Offsets::Source(Vec::new()))));
+        }
+        Command::ChangeOffsets { name, reply, .. } => {
+            drop(reply.send(find(&name, connectors).and_then(|_| Err(Refusal::NotStopped(name)))));
+        }
+        Command::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+        Command::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),
     }
 }
 
@@ -227,4 +243,74 @@ async fn the_page_about_the_api_needs_no_network() {
         let text = String::from_utf8(to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap();
         assert!(!text.contains("://"), "{path} loads something from elsewhere");
     }
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_holds_up_no_other_request() {
+    let app = app();
+    let hanging = app.clone();
+    let create = tokio::spawn(async move {
+        let body = r#"{"name":"h","config":{"connector.class":"Rows","url":"hanging"}}"#;
+        call(&hanging, "POST", "/connectors", &[("content-type", "application/json")], body).await
+    });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(call(&app, "GET", "/connectors", &[], "").await, (StatusCode::OK, json!([])));
+    assert!(!create.is_finished());
+    create.abort();
+}
+
+/// Bodies, paths and headers that are broken in a random way.
+#[tokio::test]
+async fn ten_thousand_broken_requests_are_refused_one_by_one() {
+    let app = app();
+    let seed =
+        std::env::var("ROWFERRY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(std::process::id().into());
+    println!("ROWFERRY_SEED={seed}");
+    let mut state: u64 = seed;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % end
+    };
+    const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "BREW"];
+    const PATHS: [&str; 12] = [
+        "/connectors",
+        "/connectors/%FF%FE",
+        "/connectors/%00",
+        "/connectors/a%2F..%2Fb/config",
+        "/connectors/x/offsets",
+        "/connectors/x/tasks/99999999999999999999/restart",
+        "/connector-plugins/%20/config/validate",
+        "/connectors?expand=%FF&expand",
+        "/admin/loggers/%0A",
+        "/v1/connectors/x/history/-1/restore",
+        "/connectors/x/config",
+        "//",
+    ];
+    const TYPES: [&str; 4] = ["application/json", "text/plain", "application/json;charset=x", "\u{7f}"];
+    const BODY: &str =
+        r#"{"name":"x","config":{"connector.class":"Rows","url":"u","a":[1,{"b":null}]},"offsets":[{}]}"#;
+    for number in 0..10_000 {
+        let mut body = BODY.as_bytes().to_vec();
+        for _ in 0..below(6) {
+            let at = below(body.len());
+            body[at] = u8::try_from(below(256)).unwrap();
+        }
+        body.truncate(below(body.len() + 1));
+        let (method, path) = (METHODS[below(METHODS.len())], PATHS[below(PATHS.len())]);
+        let mut request = Request::builder().method(method).uri(path);
+        if let Ok(kind) = axum::http::HeaderValue::from_str(TYPES[below(TYPES.len())]) {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let response = app.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (status, json) = (response.status(), to_bytes(response.into_body(), usize::MAX).await.unwrap());
+        assert!(status.as_u16() < 500, "{number}: {method} {path}: {status} {}", String::from_utf8_lossy(&json));
+        if status.as_u16() >= 400 && method != "HEAD" {
+            let answer: Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!(answer["error_code"], status.as_u16(), "{number}: {method} {path}");
+            assert!(answer["message"].as_str().is_some_and(|m| !m.is_empty()), "{number}: {method} {path}");
+        }
+    }
+    assert_eq!(call(&app, "GET", "/connectors/never", &[], "").await, error(404, "Connector never not found"));
 }

@@ -53,6 +53,9 @@ impl Source for Rows {
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {
+        if config.get("url") == Some("hanging") {
+            std::future::pending::<()>().await;
+        }
         if config.get("url") == Some("closed") {
             report.error("url", "Could not connect");
         }

@@ -1,0 +1,138 @@
+//! The configuration reference in `docs/`: written from the tables of keys and compared with them.
+
+use std::fmt::Write as _;
+
+use connector_api::Key;
+use connector_api::config::{Check, Default, Type};
+
+use crate::keys;
+use crate::registry::{PluginKind, Registry};
+use crate::settings;
+
+/// Rows of one table, without keys that a connector writes for itself.
+fn table(out: &mut String, table: &[Key]) {
+    let mut group = "";
+    out.push_str("\n| key | type | default | |\n|---|---|---|---|\n");
+    for key in table.iter().filter(|key| !key.internal) {
+        if key.group != group {
+            group = key.group;
+            let _ = writeln!(out, "| **{group}** | | | |");
+        }
+        let default = match key.default {
+            Default::Required => "*required*".to_owned(),
+            Default::Null | Default::Text("") => String::new(),
+            Default::Text(_) if key.ty == Type::Password => "hidden".to_owned(),
+            Default::Text(text) => format!("`{}`", text.replace('|', "\\|")),
+        };
+        let mut doc = key.doc.replace('|', "\\|");
+        doc.push_str(&allowed(key.check));
+        if !key.aliases.is_empty() {
+            let aliases: Vec<_> = key.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+            let _ = write!(doc, " Also: {}.", aliases.join(", "));
+        }
+        let _ = writeln!(out, "| `{}` | {} | {default} | {doc} |", key.name, key.ty.name().to_lowercase());
+    }
+}
+
+fn allowed(check: Check) -> String {
+    let list = |values: &[&str]| {
+        let named: Vec<_> = values.iter().filter(|v| !v.is_empty()).map(|v| format!("`{v}`")).collect();
+        format!(" One of {}.", named.join(", "))
+    };
+    match check {
+        Check::Any | Check::By(_) => String::new(),
+        Check::NonEmpty => " Not empty.".to_owned(),
+        Check::Distinct => " No name twice.".to_owned(),
+        Check::AtLeast(least) => format!(" At least {least}."),
+        Check::Between(least, most) => format!(" From {least} to {most}."),
+        Check::OneOf(values) | Check::OneOfIgnoreCase(values) => list(values),
+    }
+}
+
+fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
+    for plugin in kinds.iter().flat_map(|kind| registry.plugins(*kind)) {
+        let _ = writeln!(out, "\n## {}", plugin.class());
+        if !plugin.other_classes().is_empty() {
+            let others: Vec<_> = plugin.other_classes().iter().map(|class| format!("`{class}`")).collect();
+            let _ = writeln!(out, "\nAlso named {}.", others.join(", "));
+        }
+        if plugin.keys().is_empty() {
+            out.push_str("\nIt has no keys.\n");
+        } else {
+            table(out, plugin.keys());
+        }
+    }
+}
+
+fn connectors(registry: &Registry) -> String {
+    let mut out = "# Keys of connectors\n\n\
+                   Written from the tables that the program itself reads. A value is text; numbers and booleans in JSON count \
+                   as text.\n\n## Every connector\n"
+        .to_owned();
+    table(&mut out, keys::COMMON);
+    out.push_str("\n## Every source\n");
+    table(&mut out, keys::SOURCE);
+    out.push_str("\nOf each topic group, as `topic.creation.GROUP.KEY`; the group `default` is always there:\n");
+    table(&mut out, keys::TOPIC_GROUP);
+    out.push_str("\n## Every sink\n");
+    table(&mut out, keys::SINK);
+    plugins(&mut out, registry, &[PluginKind::Source, PluginKind::Sink]);
+    out
+}
+
+fn parts(registry: &Registry) -> String {
+    let mut out = "# Keys of transforms, predicates and converters\n\n\
+                   Of a transform as `transforms.NAME.KEY`, of a predicate as `predicates.NAME.KEY`, of a converter as \
+                   `key.converter.KEY`, `value.converter.KEY` or `header.converter.KEY`.\n\n## Every transform\n"
+        .to_owned();
+    table(&mut out, keys::TRANSFORM);
+    out.push_str("\n## Every predicate\n");
+    table(&mut out, keys::PREDICATE);
+    let kinds = [PluginKind::Transformation, PluginKind::Predicate, PluginKind::Converter, PluginKind::HeaderConverter];
+    plugins(&mut out, registry, &kinds);
+    out
+}
+
+fn worker() -> String {
+    let mut out = "# Keys of the worker\n\n\
+                   In a file (`rowferry serve --config FILE`), as environment variables (`CONNECT_GROUP_ID` is `group.id`), or as \
+                   `--set KEY=VALUE`.\n"
+        .to_owned();
+    table(&mut out, settings::KEYS);
+    out
+}
+
+#[test]
+fn the_reference_in_docs_is_what_the_tables_say() {
+    let registry = Registry::built_in();
+    for (name, text) in [
+        ("connector-keys.md", connectors(&registry)),
+        ("plugin-keys.md", parts(&registry)),
+        ("worker-keys.md", worker()),
+    ] {
+        let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("ROWFERRY_WRITE_DOCS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == text, "docs/{name} is old: run ROWFERRY_WRITE_DOCS=1 cargo test");
+    }
+}
+
+#[test]
+fn every_key_says_what_it_does() {
+    let registry = Registry::built_in();
+    let kinds = [
+        PluginKind::Source,
+        PluginKind::Sink,
+        PluginKind::Transformation,
+        PluginKind::Predicate,
+        PluginKind::Converter,
+        PluginKind::HeaderConverter,
+    ];
+    let of_plugins = kinds.iter().flat_map(|kind| registry.plugins(*kind)).flat_map(|plugin| plugin.keys());
+    let shared = [keys::COMMON, keys::SOURCE, keys::SINK, keys::TOPIC_GROUP, keys::TRANSFORM, keys::PREDICATE];
+    let all = of_plugins.chain(shared.into_iter().flatten()).chain(settings::KEYS);
+    let silent: Vec<_> = all.filter(|key| key.doc.len() < 12).map(|key| key.name).collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}
