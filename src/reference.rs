@@ -41,7 +41,7 @@ fn allowed(check: Check) -> String {
     };
     match check {
         Check::Any | Check::By(_) => String::new(),
-        Check::NonEmpty => " Not empty.".to_owned(),
+        Check::NonEmpty | Check::NonEmptyList => " Not empty.".to_owned(),
         Check::Distinct => " No name twice.".to_owned(),
         Check::AtLeast(least) => format!(" At least {least}."),
         Check::Between(least, most) => format!(" From {least} to {most}."),
