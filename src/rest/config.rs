@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use connector_api::Config;
@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
+use super::path::Path;
 use super::{App, connectors, view};
 use crate::herder::Refusal;
 use crate::model::{ConnectorInfo, RawConfig};

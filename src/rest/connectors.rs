@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
+use super::path::Path;
 use super::query::Params;
 use super::{App, view};
 use crate::herder::{Refusal, Target};

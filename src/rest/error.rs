@@ -43,6 +43,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, format!("The request body cannot be read: {why}"))
     }
 
+    /// The path cannot be read.
+    pub fn bad_path() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "The path cannot be read: its escapes must be UTF-8 text, such as %C3%A9")
+    }
+
     /// What is to be tried out cannot be.
     pub fn bad_trial(why: &connector_api::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, why.to_string())

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use connector_api::Config;
@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ApiResult, masked};
+use super::path::Path;
 use super::{App, config, connectors, view};
 use crate::model::{ConfigChange, ConfigVersion, ConnectorInfo, RawConfig};
 use crate::store::Version;

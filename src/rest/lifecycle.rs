@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
+use super::path::Path;
 use super::query::{Params, flag};
 use super::{App, view};
 use crate::herder::Target;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
+use super::path::Path;
 use super::query::{Params, first};
 use crate::model::{LoggerLevel, RawConfig};
 

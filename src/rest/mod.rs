@@ -15,6 +15,7 @@ mod loggers;
 mod offsets;
 mod openapi;
 mod origin;
+mod path;
 mod plugins;
 mod query;
 mod root;

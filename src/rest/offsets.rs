@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use connector_api::{OffsetValue, Position, SourceOffset, SourcePartition, TopicOffset, TopicPartition};
 use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::body::{JsonBody, discard};
 use super::error::{ApiError, ApiResult, OffsetFault};
+use super::path::Path;
 use crate::herder::{Direction, OffsetChange, Offsets, Refusal, Target};
 use crate::model::{ConnectorOffsets, Message, OffsetEntry};
 

@@ -1,13 +1,14 @@
 //! `/connector-plugins`: what can be named in a config, its keys, and validation.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
+use super::path::Path;
 use super::query::{Params, flag};
 use crate::model::{ConfigInfos, ConfigKeyInfo, PluginInfo, RawConfig};
 use crate::registry::PluginKind;

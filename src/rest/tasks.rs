@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
+use super::path::Path;
 use super::{App, view};
 use crate::herder::Refusal;
 use crate::model::{TaskInfo, TaskStatus};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::body::discard;
 use super::error::ApiResult;
+use super::path::Path;
 use crate::model::ActiveTopics;
 
 pub(super) fn routes() -> OpenApiRouter<App> {

@@ -72,7 +72,9 @@ async fn a_database_that_goes_away_is_named_and_taken_up_again() {
     for_condition("it says why it fails", SOON, async || {
         let status = rest.get("/connectors/s/status").await.body;
         let trace = status["connector"]["trace"].as_str().unwrap_or_default();
-        status["connector"]["state"] == "FAILED" && trace.contains(&server.port().to_string()) && trace.contains("again")
+        status["connector"]["state"] == "FAILED"
+            && trace.contains(&server.port().to_string())
+            && trace.contains("again")
     })
     .await;
     server.restart();
@@ -277,6 +279,7 @@ async fn the_command_line_drives_a_worker() {
     call(&["delete", &name]);
     let gone = Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["status", &name, "--server", base]).output().unwrap();
     assert_eq!(gone.status.code(), Some(1));
-    let nobody = Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["get", "--server", "127.0.0.1:1"]).output().unwrap();
+    let nobody =
+        Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["get", "--server", "127.0.0.1:1"]).output().unwrap();
     assert_eq!(nobody.status.code(), Some(69));
 }

@@ -147,7 +147,9 @@ fn answers(address: std::net::SocketAddr) -> bool {
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
     let sent = stream.write_all(request.as_bytes());
-    sent.is_ok() && stream.read_to_string(&mut answer).is_ok() && ["HTTP/1.1 200", "HTTP/1.1 401"].iter().any(|up| answer.starts_with(up))
+    sent.is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && ["HTTP/1.1 200", "HTTP/1.1 401"].iter().any(|up| answer.starts_with(up))
 }
 
 /// The binary under test: `ROWFERRY_BIN`, what cargo built for this test run, or the one in the target folder.
