@@ -40,7 +40,7 @@ fn allowed(check: Check) -> String {
         format!(" One of {}.", named.join(", "))
     };
     match check {
-        Check::Any | Check::By(_) => String::new(),
+        Check::Any | Check::By(_) | Check::ByText(_) => String::new(),
         Check::NonEmpty | Check::NonEmptyList => " Not empty.".to_owned(),
         Check::Distinct => " No name twice.".to_owned(),
         Check::AtLeast(least) => format!(" At least {least}."),

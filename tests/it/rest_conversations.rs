@@ -108,8 +108,9 @@ async fn play(base: &str, file: &Path, names: &[(String, String)]) -> Vec<(Place
                 Err(error) => vec![error],
             };
             results.push(((name.clone(), title), lines));
-        } else if let Err(problem) = setup::perform(&address, &filled, &mut late).await {
-            results.push(((name.clone(), title), vec![problem]));
+        } else {
+            let problem = setup::perform(&address, &filled, &mut late).await.err();
+            results.push(((name.clone(), title), problem.into_iter().collect()));
         }
     }
     for step in recording["cleanup"].as_array().into_iter().flatten() {

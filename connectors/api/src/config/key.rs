@@ -86,6 +86,8 @@ pub enum Check {
     Distinct,
     /// A check of its own over the trimmed text; the error is the reason alone.
     By(fn(&str) -> Result<(), String>),
+    /// The same; its texts show a list as it was given, where those of the others show `[a, b]`.
+    ByText(fn(&str) -> Result<(), String>),
 }
 
 /// One key of a plug-in.
@@ -251,7 +253,7 @@ impl Key {
     fn shown(&self, text: &str, parsed: &Parsed) -> String {
         match parsed {
             _ if self.ty == Type::Password => "[hidden]".to_owned(),
-            Parsed::List(items) if matches!(self.check, Check::Distinct) => format!("[{}]", items.join(", ")),
+            Parsed::List(items) if !matches!(self.check, Check::ByText(_)) => format!("[{}]", items.join(", ")),
             _ => text.to_owned(),
         }
     }
@@ -303,7 +305,7 @@ impl Key {
                 }
                 _ => Ok(()),
             },
-            Check::By(check) => check(text),
+            Check::By(check) | Check::ByText(check) => check(text),
         }
     }
 }

@@ -129,7 +129,7 @@ pub const KEYS: &[Key] = &[
     .form(Width::Short, "Enable deletes")
     .recommended(&["true", "false"]),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
-        .check(Check::By(table_types))
+        .check(Check::ByText(table_types))
         .importance(Importance::Low)
         .form(Width::Medium, "Table Types"),
     flag(
@@ -226,7 +226,7 @@ pub const KEYS: &[Key] = &[
         MAPPING,
         "Pairs `topic:table`. When given, they alone name the tables, and a topic that is not in the list is an error.",
     )
-    .check(Check::By(topic_table_pairs))
+    .check(Check::ByText(topic_table_pairs))
     .form(Width::Long, "Topics To Tables Mapping"),
     flag("auto.create", "true", DDL, "Whether a missing table is created from the record's schema.")
         .form(Width::Short, "Auto-Create"),

@@ -170,7 +170,7 @@ pub const KEYS: &[Key] = &[
         MODE,
         "Timestamp columns by table, with table.include.list: items regex:[column|column].",
     )
-    .check(Check::By(super::mapping::check_timestamps))
+    .check(Check::ByText(super::mapping::check_timestamps))
     .form(Long, "Table to timestamp columns mappings"),
     key(
         "incrementing.column.mapping",
@@ -179,7 +179,7 @@ pub const KEYS: &[Key] = &[
         MODE,
         "Incrementing column by table, with table.include.list: items regex:column.",
     )
-    .check(Check::By(super::mapping::check_incrementing))
+    .check(Check::ByText(super::mapping::check_incrementing))
     .form(Long, "Table to incrementing column mappings"),
     key(
         "timestamp.initial",
