@@ -4,6 +4,7 @@
 //! is stored, the group's offset counts, then `auto.offset.reset`. An offset that the topic no longer holds is an error,
 //! never a silent jump.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,9 @@ struct Context {
     reset: Option<Offset>,
     /// Records before the first one that is held were never offered to anybody: starting there would skip them.
     must_be_whole: bool,
+    /// Fetching rests. librdkafka keeps a partition paused when it is given up and assigned again, so each assignment
+    /// is brought to this.
+    paused: AtomicBool,
     failed: Mutex<Option<Error>>,
 }
 
@@ -86,7 +90,12 @@ impl Context {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(assigned),
             _ => consumer.assign(assigned),
         };
+        let done = done.and_then(|()| self.pause_or_resume(consumer, assigned));
         start.and(done.map_err(|e| error::of("taking over partitions", e)))
+    }
+
+    fn pause_or_resume(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
+        if self.paused.load(Ordering::Relaxed) { consumer.pause(list) } else { consumer.resume(list) }
     }
 
     /// Puts the offset to start from into every element of `list`.
@@ -226,7 +235,7 @@ impl Consumer {
             _ => return Err(Error::config("auto.offset.reset must be earliest, latest or none")),
         };
         settings.set("auto.offset.reset", "error");
-        let context = Context { owner, reset, must_be_whole, failed: Mutex::default() };
+        let context = Context { owner, reset, must_be_whole, paused: AtomicBool::new(false), failed: Mutex::default() };
         let brokers = settings.brokers().to_owned();
         let inner: BaseConsumer<Context> =
             settings.native().create_with_context(context).map_err(|e| error::of("opening a Kafka consumer", e))?;
@@ -299,12 +308,14 @@ impl Consumer {
         }
     }
 
-    /// Stops or resumes fetching of every assigned partition; membership goes on as long as [`Consumer::poll`] does.
+    /// Stops or resumes fetching of every partition, those that are assigned later too; membership goes on as long as
+    /// [`Consumer::poll`] does.
     pub fn pause(&self, paused: bool) -> Result<()> {
         let failed = |e| error::of("pausing partitions", e);
         let inner = self.inner()?;
+        inner.context().paused.store(paused, Ordering::Relaxed);
         let all = inner.assignment().map_err(failed)?;
-        if paused { inner.pause(&all) } else { inner.resume(&all) }.map_err(failed)
+        inner.context().pause_or_resume(inner, &all).map_err(failed)
     }
 }
 
