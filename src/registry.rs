@@ -344,11 +344,9 @@ fn now_ms() -> i64 {
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
-const fn converter(
-    class: &'static str,
-    keys: &'static [Key],
-    make: fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>,
-) -> ConverterMaker {
+type MakeConverter = fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>;
+
+const fn converter(class: &'static str, keys: &'static [Key], make: MakeConverter) -> ConverterMaker {
     Maker { plugin: Described { class, keys, check: no_check }, make }
 }
 

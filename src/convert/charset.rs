@@ -60,7 +60,7 @@ impl Charset {
             Self::Utf16Be => out.extend(text.encode_utf16().flat_map(u16::to_be_bytes)),
             Self::Utf16Le => out.extend(text.encode_utf16().flat_map(u16::to_le_bytes)),
             Self::Latin1 | Self::Ascii | Self::Windows1252 => {
-                out.extend(text.chars().map(|c| single(c).unwrap_or(b'?')))
+                out.extend(text.chars().map(|c| single(c).unwrap_or(b'?')));
             }
         }
     }

@@ -74,14 +74,14 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
             drop(reply.send(gone));
         }
         Command::RestartTask { name, task, reply } => {
-            let found = find(&name, connectors).and_then(|_| Err(Refusal::UnknownTask(name, task)));
+            let found = find(&name, connectors).and(Err(Refusal::UnknownTask(name, task)));
             drop(reply.send(found));
         }
         Command::Offsets { name, reply } => {
             drop(reply.send(find(&name, connectors).map(|_| Offsets::Source(Vec::new()))));
         }
         Command::ChangeOffsets { name, reply, .. } => {
-            drop(reply.send(find(&name, connectors).and_then(|_| Err(Refusal::NotStopped(name)))));
+            drop(reply.send(find(&name, connectors).and(Err(Refusal::NotStopped(name)))));
         }
         Command::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         Command::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),

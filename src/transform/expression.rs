@@ -227,7 +227,7 @@ pub fn check(config: &Config, report: &mut Report) {
         let key = format!("set.{name}");
         match config.get(&key).map(str::trim) {
             None => {
-                report.error("fields", format!("Missing required configuration \"{key}\": the expression of a field"))
+                report.error("fields", format!("Missing required configuration \"{key}\": the expression of a field"));
             }
             Some(text) => {
                 if let Err(reason) = compile(&engine, text) {

@@ -12,7 +12,7 @@ pub(super) fn text(bytes: &[u8], strict: bool) -> Result<Cow<'_, str>> {
             let join = |n: u32, byte: &u8| n << 8 | u32::from(*byte);
             if little { chunk.iter().rev().fold(0, join) } else { chunk.iter().fold(0, join) }
         };
-        (bytes.len() % size == 0).then(|| bytes.chunks(size).map(unit).collect::<Vec<u32>>())
+        bytes.len().is_multiple_of(size).then(|| bytes.chunks(size).map(unit).collect::<Vec<u32>>())
     };
     // A JSON document begins with an ASCII character, so that the zero bytes show the encoding (RFC 4627, section 3).
     let decoded = match bytes {
