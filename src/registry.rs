@@ -169,7 +169,10 @@ pub struct Maker<Make> {
 }
 
 /// A converter; the role is what it is to be used for.
-pub type ConverterMaker = Maker<fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>>;
+pub type ConverterMaker = Maker<MakeConverter>;
+
+/// Makes a converter out of its own settings.
+type MakeConverter = fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>;
 /// A transform.
 pub type TransformMaker = Maker<fn(&Config) -> Result<Box<dyn Transform>, Error>>;
 /// A predicate.
@@ -343,8 +346,6 @@ fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
-
-type MakeConverter = fn(ConverterRole, &Config) -> Result<Box<dyn Converter>, Error>;
 
 const fn converter(class: &'static str, keys: &'static [Key], make: MakeConverter) -> ConverterMaker {
     Maker { plugin: Described { class, keys, check: no_check }, make }

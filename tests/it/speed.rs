@@ -141,8 +141,8 @@ fn nanoseconds_a_record_of_transforms() {
         Chain::open(&registry, &config).unwrap()
     };
     let copying = measured(&mut open(&[]));
-    for at in 0..TRANSFORMS.len() {
-        println!("{}: {} ns", TRANSFORMS[at].0, measured(&mut open(&[at])).saturating_sub(copying));
+    for (at, transform) in TRANSFORMS.iter().enumerate() {
+        println!("{}: {} ns", transform.0, measured(&mut open(&[at])).saturating_sub(copying));
     }
     let three = measured(&mut open(&[2, 3, 5])).saturating_sub(copying);
     println!(
