@@ -55,8 +55,11 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.lost.store(true, Ordering::Relaxed);
-        tracing::warn!(error = %error, "producer at {}: {reason}", self.brokers);
+        if self.lost.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, "producer at {}: {reason}", self.brokers);
+        } else {
+            tracing::warn!(%error, "producer at {}: {reason}", self.brokers);
+        }
     }
 }
 
@@ -80,6 +83,9 @@ impl ProducerContext for Context {
         }
     }
 }
+
+/// Events served by one call; asking in vain costs next to nothing.
+const SERVED_AT_ONCE: usize = 64;
 
 /// A producer.
 pub struct Producer {
@@ -140,6 +146,7 @@ impl Producer {
         if let Some((code, reason)) = self.inner.client().fatal_error() {
             return Err(error::of_code(format_args!("beginning a transaction: {reason}"), code));
         }
+        self.serve();
         self.context().lost.store(false, Ordering::Relaxed);
         self.inner.begin_transaction().map_err(|e| self.failure("beginning a transaction", e))
     }
@@ -173,14 +180,16 @@ impl Producer {
         }
     }
 
-    /// Serves the acknowledgements that have come in.
+    /// Serves what has come in: acknowledgements, and news of brokers lost, which otherwise pile up.
     pub fn serve(&self) {
-        self.inner.poll(Duration::ZERO);
+        for _ in 0..SERVED_AT_ONCE {
+            self.inner.poll(Duration::ZERO);
+        }
     }
 
     /// Serves acknowledgements. Errors: that of a record that was not delivered.
     pub fn check(&self) -> Result<()> {
-        self.serve();
+        self.inner.poll(Duration::ZERO);
         match self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => Ok(()),
             Some(error) => Err(error),

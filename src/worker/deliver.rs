@@ -31,6 +31,9 @@ pub struct Boundary {
     pub idle: bool,
 }
 
+/// How often an idle producer is looked after.
+const SERVE_EVERY: Duration = Duration::from_secs(1);
+
 /// What the source loop is told.
 #[derive(Debug)]
 pub enum Delivered {
@@ -94,11 +97,12 @@ impl Delivery {
             let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
             let chunk = match due {
                 Some(due) if open.complete => chunks.recv_timeout(due),
-                _ => chunks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                _ => chunks.recv_timeout(SERVE_EVERY),
             };
             match chunk {
                 Ok(chunk) => self.take(chunk, &mut open, &mut topics)?,
-                Err(RecvTimeoutError::Timeout) => self.commit(&mut open)?,
+                Err(RecvTimeoutError::Timeout) if due.is_some() && open.complete => self.commit(&mut open)?,
+                Err(RecvTimeoutError::Timeout) => self.producer.serve(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
