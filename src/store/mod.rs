@@ -1,7 +1,7 @@
 //! The metadata store: connector configs with their history, target states, task configs, statuses, used topics.
 //!
 //! One transaction per [`Store::apply`]: what it returned `Ok` for survives a power loss. The store decides nothing and
-//! knows no REST and no worker; [`statement`] says in SQL what each [`Write`] does, [`pool`] sends it.
+//! knows no REST and no worker; `statement` says in SQL what each [`Write`] does, `pool` sends it.
 
 mod pool;
 mod statement;

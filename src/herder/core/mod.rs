@@ -1,7 +1,7 @@
 //! The whole logic of who runs what, as one pure function: [`step`] takes an event and gives the actions it calls for.
 //!
 //! No clock, no tokio, no I/O: time comes in as `now`, outcomes come back as events. What should run (connectors and
-//! their tasks) and what does run ([`State::runs`]) are kept apart; after each event [`tasks::reconcile`] asks for
+//! their tasks) and what does run (`State::runs`) are kept apart; after each event `tasks::reconcile` asks for
 //! what is missing between them. So a task that is still ending is never started a second time, whatever happens
 //! meanwhile, and nothing that has lost its connector goes on.
 
