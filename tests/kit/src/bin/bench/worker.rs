@@ -103,7 +103,7 @@ pub async fn sink(lab: &Lab, worker: &Rowferry, insert_mode: &str, options: &Opt
 }
 
 async fn inserted(connection: &mut MySqlConnection) -> u64 {
-    let status = rows(connection, "SHOW GLOBAL STATUS LIKE 'Innodb_rows_inserted'").await;
+    let status = rows(connection, "SHOW GLOBAL STATUS LIKE 'Handler_write'").await;
     status[0].get::<String, _>(1).parse().expect("a number")
 }
 
