@@ -77,28 +77,27 @@ async fn change_sink(
     let changes = match change {
         OffsetChange::Sink(changes) => changes,
         OffsetChange::Reset => {
-            let own = sink.reset_offsets(config).await?;
             worker.set_sink_offsets(name, config, None).await?;
-            return Ok(own);
+            return sink.reset_offsets(config).await;
         }
         OffsetChange::Source(_) => return Err(Error::fatal("offsets of a source were given for a sink")),
     };
-    let own = sink.alter_offsets(config, &changes).await?;
+    // what the sink keeps is what counts: it is changed last, so that a failure before it has changed nothing
     if changes.iter().all(|(_, offset)| offset.is_some()) {
         let to: Vec<TopicOffset> =
             changes.iter().filter_map(|(at, offset)| Some(topic_offset(at, (*offset)?))).collect();
         worker.set_sink_offsets(name, config, Some(&to)).await?;
-        return Ok(own);
+        return sink.alter_offsets(config, &changes).await;
     }
     // A group forgets single partitions only by forgetting all and keeping the others.
     let mut kept: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for at in worker.sink_offsets(name, config).await? {
         kept.insert(TopicPartition { topic: at.topic, partition: at.partition }, at.offset);
     }
-    for (partition, offset) in changes {
+    for (partition, offset) in &changes {
         match offset {
-            Some(offset) => drop(kept.insert(partition, offset)),
-            None => drop(kept.remove(&partition)),
+            Some(offset) => drop(kept.insert(partition.clone(), *offset)),
+            None => drop(kept.remove(partition)),
         }
     }
     worker.set_sink_offsets(name, config, None).await?;
@@ -106,7 +105,7 @@ async fn change_sink(
         let to: Vec<TopicOffset> = kept.iter().map(|(at, offset)| topic_offset(at, *offset)).collect();
         worker.set_sink_offsets(name, config, Some(&to)).await?;
     }
-    Ok(own)
+    sink.alter_offsets(config, &changes).await
 }
 
 fn topic_offset(at: &TopicPartition, offset: i64) -> TopicOffset {

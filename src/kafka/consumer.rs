@@ -4,8 +4,9 @@
 //! is stored, the group's offset counts, then `auto.offset.reset`. An offset that the topic no longer holds is an error,
 //! never a silent jump.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
@@ -48,6 +49,9 @@ struct Context {
     /// Fetching rests. librdkafka keeps a partition paused when it is given up and assigned again, so each assignment
     /// is brought to this.
     paused: AtomicBool,
+    /// Where partitions began of which nothing has been committed since. Kafka Connect commits these too, once there
+    /// is something to commit: the lag of a partition without records is 0, not unknown.
+    begun: Mutex<BTreeMap<TopicPartition, i64>>,
     failed: Mutex<Option<Error>>,
 }
 
@@ -108,7 +112,7 @@ impl Context {
         let stored = self.owner.assigned(partitions)?;
         let failed = |e| error::of("reading the group's offsets", e);
         let committed = consumer.committed_offsets(list.clone(), PATIENCE).map_err(failed)?;
-        let mut from = Vec::new();
+        let (mut from, mut unknown) = (Vec::new(), TopicPartitionList::new());
         for at in partitions {
             let stored = stored.iter().find(|s| s.topic == at.topic && s.partition == at.partition);
             let committed = committed.find_partition(&at.topic, at.partition).map(|element| element.offset());
@@ -120,12 +124,38 @@ impl Context {
             list.set_partition_offset(&at.topic, at.partition, offset).map_err(failed)?;
             if let Offset::Offset(offset) = offset {
                 from.push(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset });
+            } else {
+                unknown.add_partition_offset(&at.topic, at.partition, offset).map_err(failed)?;
             }
         }
         if self.must_be_whole {
             self.owner.starting(&from);
         }
+        let mut begun = self.begun();
+        begun.extend(from.into_iter().map(|at| (TopicPartition { topic: at.topic, partition: at.partition }, at.offset)));
+        begun.extend(resolved(consumer, unknown, list));
         Ok(())
+    }
+
+    fn begun(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, i64>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These offsets, and where the partitions began of which nothing was committed; all of them, or those in `only`.
+    fn with_begun(&self, offsets: &[TopicOffset], only: Option<&[TopicPartition]>) -> Vec<TopicOffset> {
+        let (mut all, mut begun) = (offsets.to_vec(), self.begun());
+        begun.retain(|at, _| !offsets.iter().any(|o| o.partition == at.partition && o.topic == at.topic));
+        if offsets.is_empty() {
+            return all;
+        }
+        begun.retain(|at, offset| {
+            let taken = only.is_none_or(|only| only.contains(at));
+            if taken {
+                all.push(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset: *offset });
+            }
+            !taken
+        });
+        all
     }
 
     fn reset_to(&self, consumer: &BaseConsumer<Self>, at: &TopicPartition) -> Result<Offset> {
@@ -154,7 +184,9 @@ impl Context {
         let partitions = partitions_of(list);
         if !partitions.is_empty() {
             let done = self.owner.revoked(&partitions, lost);
-            if !done.is_empty() && !lost {
+            let done = if lost { Vec::new() } else { self.with_begun(&done, Some(&partitions)) };
+            self.begun().retain(|at, _| !partitions.contains(at));
+            if !done.is_empty() {
                 let offsets = offset_list(&done).map_err(|e| error::of("committing group offsets", e))?;
                 if let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
                     tracing::warn!(error = %error, "group offsets were not committed while partitions were given up");
@@ -167,6 +199,37 @@ impl Context {
         };
         done.map_err(|e| error::of("giving up partitions", e))
     }
+}
+
+/// The offsets that `earliest` and `latest` stand for now. A partition that is to start at its end starts there for
+/// good, in `list` too. Those that cannot be told are left out.
+fn resolved(
+    consumer: &BaseConsumer<Context>,
+    unknown: TopicPartitionList,
+    list: &mut TopicPartitionList,
+) -> Vec<(TopicPartition, i64)> {
+    if unknown.count() == 0 {
+        return Vec::new();
+    }
+    // the brokers take the logical offsets in the place of times
+    let told = match consumer.offsets_for_times(unknown.clone(), PATIENCE) {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::debug!(%error, "the offsets to begin with are not known");
+            return Vec::new();
+        }
+    };
+    let mut out = Vec::new();
+    for element in told.elements() {
+        let (topic, partition) = (element.topic(), element.partition());
+        let Offset::Offset(offset) = element.offset() else { continue };
+        let wanted = unknown.find_partition(topic, partition).map(|element| element.offset());
+        if wanted == Some(Offset::End) && list.set_partition_offset(topic, partition, Offset::Offset(offset)).is_err() {
+            continue;
+        }
+        out.push((TopicPartition { topic: topic.into(), partition }, offset));
+    }
+    out
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
@@ -235,7 +298,8 @@ impl Consumer {
             _ => return Err(Error::config("auto.offset.reset must be earliest, latest or none")),
         };
         settings.set("auto.offset.reset", "error");
-        let context = Context { owner, reset, must_be_whole, paused: AtomicBool::new(false), failed: Mutex::default() };
+        let (paused, begun, failed) = Default::default();
+        let context = Context { owner, reset, must_be_whole, paused, begun, failed };
         let brokers = settings.brokers().to_owned();
         let inner: BaseConsumer<Context> =
             settings.native().create_with_context(context).map_err(|e| error::of("opening a Kafka consumer", e))?;
@@ -302,7 +366,8 @@ impl Consumer {
     /// Commits group offsets in the background. Whoever reads the group's lag sees them; failures are only logged.
     pub fn commit(&self, offsets: &[TopicOffset]) {
         let Ok(inner) = self.inner() else { return };
-        let sent = offset_list(offsets).and_then(|list| inner.commit(&list, CommitMode::Async));
+        let offsets = inner.context().with_begun(offsets, None);
+        let sent = offset_list(&offsets).and_then(|list| inner.commit(&list, CommitMode::Async));
         if let Err(error) = sent {
             tracing::warn!(error = %error, "group offsets were not committed");
         }

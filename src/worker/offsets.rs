@@ -138,7 +138,10 @@ pub fn committed(shared: &Shared, connector: &str, config: &Config) -> Result<Ve
 pub fn set_committed(shared: &Shared, connector: &str, config: &Config, to: Option<&[TopicOffset]>) -> Result<()> {
     let group = clients::group(connector, config);
     let offsets = match to {
-        Some(to) => to.to_vec(),
+        Some(to) => {
+            known(shared, connector, config, to)?;
+            to.to_vec()
+        }
         None if shared.options.dev_broker.is_none() => return admin(shared, config)?.delete_group(&group),
         // The development broker cannot delete groups; its topics begin at 0.
         None => {
@@ -151,6 +154,24 @@ pub fn set_committed(shared: &Shared, connector: &str, config: &Config, to: Opti
     }
     if shared.options.dev_broker.is_some() {
         shared.ledger.read(&group, &offsets);
+    }
+    Ok(())
+}
+
+/// Errors: `Config`, in Kafka Connect's words, for a topic or partition that does not exist.
+fn known(shared: &Shared, connector: &str, config: &Config, to: &[TopicOffset]) -> Result<()> {
+    let admin = admin(shared, config)?;
+    let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+    for at in to {
+        let count = match counts.get(&*at.topic) {
+            Some(count) => *count,
+            None => *counts.entry(&at.topic).or_insert(admin.partitions(&at.topic)?.unwrap_or(0)),
+        };
+        if at.partition >= count {
+            tracing::warn!(connector, topic = &*at.topic, partition = at.partition, "no such partition");
+            let text = format!("Failed to alter consumer group offsets for connector {connector}");
+            return Err(Error::config(text));
+        }
     }
     Ok(())
 }

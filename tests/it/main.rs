@@ -14,6 +14,7 @@ mod rest_conversations;
 mod servers;
 mod settings;
 mod sink;
+mod sink_recordings;
 mod source;
 mod speed;
 mod store;

@@ -28,12 +28,13 @@ pub trait Sink: Plugin {
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>>;
 
     /// Sets (or with `None` forgets) offsets that the sink itself keeps, while no task runs.
-    /// Returns whether the sink keeps offsets at all.
+    /// Returns whether the answer to the request says that the connector's own offsets were altered (KIP-875); without,
+    /// it says that the framework's were.
     async fn alter_offsets(&self, _config: &Config, _offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
         Ok(false)
     }
 
-    /// Forgets all offsets that the sink itself keeps. Returns whether it keeps any.
+    /// Forgets all offsets that the sink itself keeps. Returns what [`Sink::alter_offsets`] does.
     async fn reset_offsets(&self, _config: &Config) -> Result<bool> {
         Ok(false)
     }

@@ -52,9 +52,6 @@ impl<'a> Envelope<'a> {
                 payload_at = 0;
             }
         }
-        if options.strict {
-            reader.end()?;
-        }
         let (Some(schema), Some(payload), false) = (schema, payload, other) else { return Err(no_envelope()) };
         let prefix = Some(reader.span(0, payload_at)).filter(|prefix| members == 2 && !prefix.is_empty());
         Ok(Self { schema, payload, prefix })

@@ -153,7 +153,8 @@ impl JsonConverter {
         let mut decoder = Decoder::new(text, &self.options);
         let value = decoder.value(node).ok()?;
         let reader = &mut decoder.reader;
-        let closed = reader.peek() == Some(b'}') && reader.try_close() && reader.end().is_ok();
+        // what stands behind the document does not count, as in Kafka Connect
+        let closed = reader.peek() == Some(b'}') && reader.try_close();
         closed.then(|| Datum::new(Arc::clone(&node.schema), value))
     }
 
@@ -226,11 +227,7 @@ impl Converter for JsonConverter {
         if decoder.reader.peek().is_none() {
             return Ok(Datum::NONE);
         }
-        let value = decoder.schemaless()?;
-        if self.options.strict {
-            decoder.reader.end()?;
-        }
-        Ok(Datum { schema: None, value })
+        Ok(Datum { schema: None, value: decoder.schemaless()? })
     }
 }
 

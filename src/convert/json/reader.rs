@@ -372,11 +372,6 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
-
-    /// Checks that nothing but white space follows.
-    pub(super) fn end(&mut self) -> Result<()> {
-        if self.peek().is_some() { Err(self.malformed("text after the end of the document")) } else { Ok(()) }
-    }
 }
 
 /// How many bytes from the beginning are neither a quote, a backslash nor a control character.

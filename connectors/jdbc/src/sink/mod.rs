@@ -68,6 +68,7 @@ impl Sink for JdbcSink {
         Ok(Box::new(task))
     }
 
+    /// Answers no, as Kafka Connect's JDBC sinks do: there is nothing that a user would have to change besides.
     async fn alter_offsets(&self, config: &Config, offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
         let sink = SinkConfig::read(config)?;
         if !sink.exactly_once {
@@ -78,9 +79,10 @@ impl Sink for JdbcSink {
         let mut ledger = Ledger::new(&sink.name, "altered by request");
         let outcome = ledger.claim(&mut *link.session, &*link.writing, &partitions, Some(&next)).await;
         link.session.close().await;
-        outcome.map(|_| true)
+        outcome.map(|_| false)
     }
 
+    /// See [`Self::alter_offsets`].
     async fn reset_offsets(&self, config: &Config) -> Result<bool> {
         let sink = SinkConfig::read(config)?;
         if !sink.exactly_once {
@@ -89,7 +91,7 @@ impl Sink for JdbcSink {
         let mut link = Link::open(&Target::from_config(config)?, sink.connect_options()).await?;
         let outcome = Ledger::new(&sink.name, "").reset(&mut *link.session, &*link.writing).await;
         link.session.close().await;
-        outcome.map(|()| true)
+        outcome.map(|()| false)
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {

@@ -112,6 +112,8 @@ pub struct Target {
     pub plans: Vec<Plan>,
     last: usize,
     time: Arc<TimeRules>,
+    /// Its first record deleted: a table made later has its key columns first, as one made of the key alone would have.
+    began_with_delete: bool,
 }
 
 impl Target {
@@ -131,7 +133,7 @@ impl Target {
                 table: id.table,
             },
         };
-        Ok(Self { id, meta, plans: Vec::new(), last: 0, time: Arc::new(config.time.clone()) })
+        Ok(Self { id, meta, plans: Vec::new(), last: 0, time: Arc::new(config.time.clone()), began_with_delete: false })
     }
 
     /// Number of the plan for a record of these schemas; makes it, and the table or column it needs, when it is new.
@@ -151,9 +153,13 @@ impl Target {
             self.last = n;
             return Ok(Some(n));
         }
-        let shape = shape(config, writing.database(), &self.id.table, (key, value))?;
+        let mut shape = shape(config, writing.database(), &self.id.table, (key, value))?;
         if shape.tombstone && self.meta.is_none() && config.auto_create {
+            self.began_with_delete = true;
             return Ok(None);
+        }
+        if self.began_with_delete && self.meta.is_none() {
+            shape.columns.sort_by_key(|column| !column.key);
         }
         self.fit(session, config, writing, &shape).await?;
         let plan = self.compile(config, writing, (key, value), &shape)?;
