@@ -132,7 +132,9 @@ impl Context {
             self.owner.starting(&from);
         }
         let mut begun = self.begun();
-        begun.extend(from.into_iter().map(|at| (TopicPartition { topic: at.topic, partition: at.partition }, at.offset)));
+        begun.extend(
+            from.into_iter().map(|at| (TopicPartition { topic: at.topic, partition: at.partition }, at.offset)),
+        );
         begun.extend(resolved(consumer, unknown, list));
         Ok(())
     }

@@ -31,8 +31,18 @@ pub(super) async fn play(rest: &Rest, recording: &Value, run: &str) -> Vec<Strin
     let group: BaseConsumer = client.create().expect("consumer");
     let (path, produced) = (format!("/connectors/{connector}"), Vec::new());
     let seen = Map::new();
-    let mut one =
-        Playing { rest, case: &case, database, topics, group, path, produced, seen, replies: Vec::new(), created: false };
+    let mut one = Playing {
+        rest,
+        case: &case,
+        database,
+        topics,
+        group,
+        path,
+        produced,
+        seen,
+        replies: Vec::new(),
+        created: false,
+    };
     one.make_topics().await;
     for (number, phase) in case["phases"].as_array().into_iter().flatten().enumerate() {
         one.phase(number, phase).await;
@@ -48,11 +58,8 @@ pub(super) async fn play(rest: &Rest, recording: &Value, run: &str) -> Vec<Strin
 fn placeholders(case: &Value, run: &str) -> Vec<(String, String)> {
     let (mysql, postgres) = (lab().mariadb().port().to_string(), lab().postgres().port().to_string());
     let on_mysql = case["target"] == "mysql";
-    let (user, password) = if on_mysql {
-        (MariaDb::USER, MariaDb::PASSWORD)
-    } else {
-        (Postgres::USER, Postgres::PASSWORD)
-    };
+    let (user, password) =
+        if on_mysql { (MariaDb::USER, MariaDb::PASSWORD) } else { (Postgres::USER, Postgres::PASSWORD) };
     let url = if on_mysql { lab().mariadb().jdbc_url(run) } else { lab().postgres().jdbc_url(run) };
     let brokers = lab().kafka().brokers();
     let names = [
