@@ -228,7 +228,7 @@ impl Table {
                 *cell = format!("({length} characters, sha256 {})", digest(cell));
             }
         }
-        self.rows.sort_by(|a, b| row_order(a, b));
+        self.rows.sort_by(row_order);
         let mut table = json!({"columns": self.columns, "primary_key": self.key});
         if let Some(kind) = &self.kind {
             table["kind"] = json!(kind);

@@ -265,7 +265,9 @@ impl Playing<'_> {
         let metadata = self.group.fetch_metadata(None, PATIENCE).expect("metadata");
         let mut wanted = TopicPartitionList::new();
         for topic in metadata.topics().iter().filter(|topic| topic.name().contains(run)) {
-            topic.partitions().iter().for_each(|partition| drop(wanted.add_partition(topic.name(), partition.id())));
+            for partition in topic.partitions() {
+                wanted.add_partition(topic.name(), partition.id());
+            }
         }
         for topic in self.case["expect"]["group_offsets"].as_object().into_iter().flatten().map(|(topic, _)| topic) {
             if wanted.elements_for_topic(topic).is_empty() {
