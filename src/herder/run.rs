@@ -475,15 +475,16 @@ impl Loop {
 async fn reach_kafka(worker: Worker, known: watch::Sender<Option<String>>) -> Done {
     let mut told = false;
     loop {
-        if let Some(id) = worker.cluster_id().await {
-            info!(kafka_cluster_id = id, "Kafka has been reached");
-            known.send_replace(Some(id));
-            return Done::Answered;
-        }
-        if !std::mem::replace(&mut told, true) {
-            warn!(
-                "Kafka cannot be reached: see that the brokers of bootstrap.servers are up; it is tried again and again"
-            );
+        match worker.cluster_id().await {
+            Ok(id) => {
+                info!(kafka_cluster_id = id, "Kafka has been reached");
+                known.send_replace(Some(id));
+                return Done::Answered;
+            }
+            Err(error) if !std::mem::replace(&mut told, true) => {
+                warn!(%error, "Kafka does not answer; it is tried again and again");
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(CLUSTER_ID_RETRY).await;
     }

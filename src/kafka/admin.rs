@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
@@ -33,7 +34,9 @@ pub struct Wanted {
 
 /// One client for all that.
 pub struct Admin {
-    client: AdminClient<Quiet>,
+    settings: Settings,
+    /// Asks; librdkafka's admin client would never tell why a broker refuses it.
+    asker: BaseProducer<Quiet>,
     brokers: String,
     dev: Option<Broker>,
     runtime: Handle,
@@ -43,26 +46,58 @@ impl Admin {
     /// Opens it; connects when first used. Must be called within a tokio runtime. Errors: `Config`.
     pub fn open(settings: &Settings, dev: Option<Broker>, runtime: Handle) -> Result<Self> {
         let brokers = settings.brokers().to_owned();
-        let client =
-            settings.native().create_with_context(Quiet).map_err(|e| error::of("opening a Kafka admin client", e))?;
-        Ok(Self { client, brokers, dev, runtime })
+        let asker = settings.native().create_with_context(Quiet::default());
+        let asker = asker.map_err(|e| error::of("opening a Kafka admin client", e))?;
+        Ok(Self { settings: settings.clone(), asker, brokers, dev, runtime })
     }
 
-    /// The cluster's id. `None` when no broker answers.
-    pub fn cluster_id(&self) -> Option<String> {
-        self.client.inner().fetch_cluster_id(PATIENCE)
+    /// The cluster's id. `None` when no broker answers within [`PATIENCE`]. Errors: `Denied` as soon as one refuses us.
+    pub fn cluster_id(&self) -> Result<Option<String>> {
+        let began = std::time::Instant::now();
+        while began.elapsed() < PATIENCE {
+            if let Some(id) = self.asker.client().fetch_cluster_id(Duration::from_millis(300)) {
+                return Ok(Some(id));
+            }
+            if let Some(reason) = self.refused() {
+                return Err(error::refused(format_args!("connecting to Kafka at {}", self.brokers), &reason));
+            }
+        }
+        Ok(None)
     }
 
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
-        partitions(self.client.inner(), &self.brokers, topic)
+        partitions(self.asker.client(), &self.brokers, topic).map_err(|e| self.explained(e))
     }
 
     /// The names of all topics.
     pub fn topics(&self) -> Result<Vec<String>> {
         let what = || format!("listing topics at {}", self.brokers);
-        let metadata = self.client.inner().fetch_metadata(None, PATIENCE).map_err(|e| error::of(what(), e))?;
+        let metadata = self.asker.client().fetch_metadata(None, PATIENCE);
+        let metadata = metadata.map_err(|e| self.explained(error::of(what(), e)))?;
         Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect())
+    }
+
+    fn refused(&self) -> Option<String> {
+        for _ in 0..64 {
+            self.asker.poll(Duration::ZERO);
+        }
+        self.asker.client().context().refused()
+    }
+
+    /// An unanswered question, when the reason is known that nobody answered.
+    fn explained(&self, error: Error) -> Error {
+        match self.refused() {
+            Some(reason) if error.kind() == Kind::Retry => {
+                error::refused(format_args!("connecting to Kafka at {}", self.brokers), &reason)
+            }
+            _ => error,
+        }
+    }
+
+    fn client(&self) -> Result<AdminClient<Quiet>> {
+        let client = self.settings.native().create_with_context(Quiet::default());
+        client.map_err(|e| error::of("opening a Kafka admin client", e))
     }
 
     /// Creates the topic if it does not exist; an existing one is left as it is. Returns whether it was created.
@@ -87,7 +122,7 @@ impl Admin {
             topic = topic.set(name, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let results = self.runtime.block_on(self.client.create_topics([&topic], &options));
+        let results = self.runtime.block_on(self.client()?.create_topics([&topic], &options));
         for result in results.map_err(|e| error::of(what(), e))? {
             match result {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
@@ -115,7 +150,7 @@ impl Admin {
     pub fn delete_group(&self, group: &str) -> Result<()> {
         let what = || format!("deleting consumer group {group} at {}", self.brokers);
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-        let results = self.runtime.block_on(self.client.delete_groups(&[group], &options));
+        let results = self.runtime.block_on(self.client()?.delete_groups(&[group], &options));
         for result in results.map_err(|e| error::of(what(), e))? {
             match result {
                 Ok(_) | Err((_, Code::GroupIdNotFound)) => {}
@@ -151,7 +186,7 @@ impl Group {
     /// Opens it by the `group.id` in `settings`. Errors: `Config`.
     pub fn open(settings: &Settings) -> Result<Self> {
         let what = format!("consumer group {} at {}", settings.get("group.id").unwrap_or_default(), settings.brokers());
-        let consumer = settings.native().create_with_context(Quiet).map_err(|e| error::of(&what, e))?;
+        let consumer = settings.native().create_with_context(Quiet::default()).map_err(|e| error::of(&what, e))?;
         Ok(Self { consumer, what })
     }
 

@@ -1,12 +1,30 @@
 //! What librdkafka says by itself, on its way into our log: lost connections come and go, and it calls them errors.
 
+use std::sync::{Mutex, PoisonError};
+
+use connector_api::Kind;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
 
-/// For clients that answer a question: what goes wrong comes back with the call.
-pub(super) struct Quiet;
+use super::error;
+
+/// For clients that answer a question: what goes wrong comes back with the call, but for why a broker refuses us, which
+/// librdkafka tells apart from the call.
+#[derive(Default)]
+pub(super) struct Quiet {
+    refused: Mutex<Option<String>>,
+}
+
+impl Quiet {
+    /// Why a broker has refused this client (credentials, certificates). Known only after its events were served.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl ClientContext for Quiet {
     fn log(&self, level: Level, facility: &str, message: &str) {
@@ -15,10 +33,19 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
+        if error.rdkafka_error_code().is_some_and(|code| error::kind(code) == Kind::Denied) {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
 
 impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
 
 /// One line of librdkafka's own log.
 pub(super) fn log(level: Level, facility: &str, message: &str) {

@@ -30,6 +30,11 @@ pub(super) fn of_code(what: impl std::fmt::Display, code: Code) -> Error {
     Error::new(kind, format!("{what}: {code}{}", advice(kind)))
 }
 
+/// A broker has refused this client, for the reason that librdkafka gives.
+pub(super) fn refused(what: impl std::fmt::Display, reason: &str) -> Error {
+    Error::new(Kind::Denied, format!("{what}: {reason}{}", advice(Kind::Denied)))
+}
+
 fn advice(kind: Kind) -> &'static str {
     match kind {
         Kind::Retry => "; check that bootstrap.servers names a Kafka broker that runs and can be reached from here",

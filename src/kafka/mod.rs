@@ -10,6 +10,7 @@ pub mod dev;
 mod error;
 mod jaas;
 pub mod overrides;
+pub mod pace;
 pub mod producer;
 pub mod settings;
 pub mod table;

@@ -87,11 +87,15 @@ impl ProducerContext for Context {
 /// Events served by one call; asking in vain costs next to nothing.
 const SERVED_AT_ONCE: usize = 64;
 
+/// `batch.size` where it is not set: librdkafka's default.
+const BATCH_BYTES: u64 = 1_000_000;
+
 /// A producer.
 pub struct Producer {
     inner: BaseProducer<Context>,
     /// A transaction call that takes longer than this has an unknown outcome, whatever it says.
     patience: Duration,
+    batch_bytes: usize,
 }
 
 impl Producer {
@@ -109,8 +113,9 @@ impl Producer {
             brokers: settings.brokers().to_owned(),
         };
         let patience = Duration::from_millis(settings.number("socket.timeout.ms", 10_000));
+        let batch_bytes = usize::try_from(settings.number("batch.size", BATCH_BYTES)).unwrap_or(usize::MAX);
         let inner = settings.native().create_with_context(context);
-        Ok(Self { inner: inner.map_err(|e| error::of("opening a Kafka producer", e))?, patience })
+        Ok(Self { inner: inner.map_err(|e| error::of("opening a Kafka producer", e))?, patience, batch_bytes })
     }
 
     fn context(&self) -> &Context {
@@ -178,6 +183,16 @@ impl Producer {
                 }
             }
         }
+    }
+
+    /// Bytes that make a batch for one partition (`batch.size`).
+    pub fn batch_bytes(&self) -> usize {
+        self.batch_bytes
+    }
+
+    /// How many of the records handed over are not known to be durable yet.
+    pub fn under_way(&self) -> usize {
+        usize::try_from(self.inner.in_flight_count()).unwrap_or(0)
     }
 
     /// Serves what has come in: acknowledgements, and news of brokers lost, which otherwise pile up.

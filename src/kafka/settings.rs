@@ -192,11 +192,14 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// Defaults for producers. `murmur2_random` is how Java clients choose partitions; librdkafka's own choice differs.
+/// Records linger until a batch is full: whoever has no more to send for now flushes or commits, which sends at once.
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("acks", "all"),
     ("compression.type", "lz4"),
     ("partitioner", "murmur2_random"),
     ("message.max.bytes", "1048576"),
+    ("batch.num.messages", "100000"),
+    ("linger.ms", "100"),
     ("queue.buffering.max.kbytes", "32768"),
     ("delivery.report.only.error", "true"),
 ];

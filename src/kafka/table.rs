@@ -62,7 +62,10 @@ impl<'a> Reader<'a> {
             settings.set("enable.partition.eof", "true");
             settings.set("auto.offset.reset", "earliest");
             settings.set("fetch.wait.max.ms", "10");
-            settings.native().create_with_context(Quiet).map_err(|e| error::of("opening a Kafka consumer", e))
+            settings
+                .native()
+                .create_with_context(Quiet::default())
+                .map_err(|e| error::of("opening a Kafka consumer", e))
         };
         let (committed, uncommitted) = (client("read_committed")?, client("read_uncommitted")?);
         Ok(Self { topic, brokers: settings.brokers(), committed, uncommitted, deadline })

@@ -4,6 +4,7 @@
 //! With exactly-once, records and positions are one Kafka transaction; otherwise positions are written after the
 //! acknowledgements of their records. Either way a position never stands in Kafka without everything before it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -18,6 +19,7 @@ use super::offsets::Memory;
 use super::policy::{Policy, Stage, Verdict};
 use super::positions::Stored;
 use super::told::{Forgotten, Told};
+use crate::kafka::pace::{self, Pace};
 use crate::kafka::producer::{Outgoing, Producer};
 
 /// When a transaction ends; always after a whole batch of the source.
@@ -33,6 +35,9 @@ pub struct Boundary {
 
 /// How often an idle producer is looked after.
 const SERVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a producer that has enough under way is asked for more room; a batch takes some milliseconds.
+const LOOK_FOR_ROOM: Duration = Duration::from_micros(300);
 
 /// What the source loop is told.
 #[derive(Debug)]
@@ -76,6 +81,13 @@ pub struct Delivery {
     pub cut: Arc<AtomicBool>,
 }
 
+/// The topics written to.
+struct Topics {
+    told: Told,
+    /// Partitions of each.
+    partitions: HashMap<Arc<str>, usize>,
+}
+
 /// What is under way.
 #[derive(Default)]
 struct Open {
@@ -85,6 +97,9 @@ struct Open {
     positions: Vec<Position>,
     /// Nothing of a batch is missing: it may be committed.
     complete: bool,
+    /// Topics with records among them, and how many partitions they have together.
+    topics: Vec<Arc<str>>,
+    partitions: usize,
 }
 
 impl Delivery {
@@ -92,7 +107,8 @@ impl Delivery {
     /// either durable with its positions or not at all, and the producer is of no use any more.
     pub fn run(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
         let mut open = Open { complete: true, ..Open::default() };
-        let mut topics = Told::new(self.forgotten.clone());
+        let mut topics = Topics { told: Told::new(self.forgotten.clone()), partitions: HashMap::new() };
+        let mut pace = Pace::default();
         loop {
             let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
             let chunk = match due {
@@ -100,7 +116,7 @@ impl Delivery {
                 _ => chunks.recv_timeout(SERVE_EVERY),
             };
             match chunk {
-                Ok(chunk) => self.take(chunk, &mut open, &mut topics)?,
+                Ok(chunk) => self.take(chunk, &mut open, &mut topics, &mut pace)?,
                 Err(RecvTimeoutError::Timeout) if due.is_some() && open.complete => self.commit(&mut open)?,
                 Err(RecvTimeoutError::Timeout) => self.producer.serve(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -114,14 +130,14 @@ impl Delivery {
         }
     }
 
-    fn take(&mut self, mut chunk: Chunk, open: &mut Open, topics: &mut Told) -> Result<()> {
+    fn take(&mut self, mut chunk: Chunk, open: &mut Open, topics: &mut Topics, pace: &mut Pace) -> Result<()> {
         if open.since.is_none() && !(chunk.is_empty() && chunk.positions.is_empty()) {
             if self.transactional {
                 self.producer.begin()?;
             }
             open.since = Some(Instant::now());
         }
-        self.write(&chunk, open, topics)?;
+        self.write(&chunk, open, topics, pace)?;
         for position in chunk.positions.drain(..) {
             match open.positions.iter_mut().find(|p| p.partition == position.partition) {
                 Some(known) => *known = position,
@@ -138,14 +154,16 @@ impl Delivery {
         Ok(())
     }
 
-    fn write(&self, chunk: &Chunk, open: &mut Open, topics: &mut Told) -> Result<()> {
+    fn write(&self, chunk: &Chunk, open: &mut Open, topics: &mut Topics, pace: &mut Pace) -> Result<()> {
         let go_on = || !self.cut.load(Ordering::Relaxed);
         let mut last: Option<&Arc<str>> = None;
         for (topic, record) in chunk.records() {
             if last.is_none_or(|last| !Arc::ptr_eq(last, topic)) {
                 self.enter(topic, topics)?;
+                open.enter(topic, topics);
                 last = Some(topic);
             }
+            self.wait_for_room(pace, open.partitions)?;
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
             if let Some(ledger) = &self.ledger {
                 ledger.send(topic, bytes, || {
@@ -155,6 +173,7 @@ impl Delivery {
             }
             match self.producer.send(record, go_on) {
                 Ok(()) => {
+                    pace.sent(bytes);
                     open.bytes += bytes;
                     open.records += 1;
                 }
@@ -167,9 +186,26 @@ impl Delivery {
         self.producer.check()
     }
 
+    /// Waits while as much is under way as does good.
+    fn wait_for_room(&self, pace: &mut Pace, partitions: usize) -> Result<()> {
+        let most = pace::most(self.producer.batch_bytes(), partitions);
+        while pace.bytes() >= most {
+            pace.left(self.producer.under_way());
+            if pace.bytes() >= most {
+                if self.cut.load(Ordering::Relaxed) {
+                    return Err(Error::retry("the task was cut off"));
+                }
+                std::thread::sleep(LOOK_FOR_ROOM);
+                self.producer.serve();
+                self.producer.check()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Before the first record for a topic.
-    fn enter(&self, topic: &Arc<str>, topics: &mut Told) -> Result<()> {
-        if !topics.is_new(topic) {
+    fn enter(&self, topic: &Arc<str>, topics: &mut Topics) -> Result<()> {
+        if !topics.told.is_new(topic) {
             return Ok(());
         }
         if **topic == *self.offsets_topic {
@@ -177,9 +213,15 @@ impl Delivery {
                 "a source may not write to {topic}, the topic of its own offsets; choose another topic.prefix or offsets.storage.topic"
             )));
         }
-        if self.producer.partitions(topic)?.is_none() {
-            (self.ensure_topic)(topic)?;
-        }
+        let partitions = match self.producer.partitions(topic)? {
+            Some(partitions) => Some(partitions),
+            None => {
+                (self.ensure_topic)(topic)?;
+                self.producer.partitions(topic)?
+            }
+        };
+        let partitions = partitions.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+        topics.partitions.insert(Arc::clone(topic), partitions);
         let _gone = self.told.send(Delivered::Topic(Arc::clone(topic)));
         Ok(())
     }
@@ -217,6 +259,16 @@ impl Delivery {
     fn give_up(&self, open: &Open) {
         if self.transactional && open.since.is_some() {
             self.producer.abort();
+        }
+    }
+}
+
+impl Open {
+    /// A record for this topic comes next.
+    fn enter(&mut self, topic: &Arc<str>, topics: &Topics) {
+        if !self.topics.iter().any(|known| Arc::ptr_eq(known, topic)) {
+            self.topics.push(Arc::clone(topic));
+            self.partitions += topics.partitions.get(topic).copied().unwrap_or(1);
         }
     }
 }

@@ -217,22 +217,22 @@ impl Worker {
         blocking(move || offsets::set_committed(&shared, &connector, &config, to.as_deref())).await
     }
 
-    /// The Kafka cluster's id, once known.
-    pub async fn cluster_id(&self) -> Option<String> {
-        self.shared.reach_kafka().await.ok()
+    /// The Kafka cluster's id. Errors: `Retry` when no broker answers, `Denied` when one refuses us.
+    pub async fn cluster_id(&self) -> Result<String, Error> {
+        self.shared.reach_kafka().await
     }
 }
 
 impl Shared {
     /// The Kafka cluster's id; asks until it has been told once.
-    /// Errors: `Retry` when no broker answers, `Config` for client settings that cannot be.
+    /// Errors: `Retry` when no broker answers, `Denied` when one refuses us, `Config` for client settings that cannot be.
     async fn reach_kafka(self: &Arc<Self>) -> Result<String, Error> {
         let shared = Arc::clone(self);
         let ask = move || {
             let options = &shared.options;
             let admin =
                 Admin::open(&clients::admin(options, None)?, options.dev_broker.clone(), shared.runtime.clone())?;
-            admin.cluster_id().ok_or_else(|| shared.out_of_reach())
+            admin.cluster_id()?.ok_or_else(|| shared.out_of_reach())
         };
         self.cluster.get_or_try_init(|| blocking(ask)).await.cloned()
     }

@@ -1,6 +1,5 @@
 //! What a worker keeps, takes up again and reports: restarts, outages, history, users.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -192,23 +191,12 @@ fn curl(args: &[&str]) -> (String, String) {
     (status.to_owned(), format!("{body}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// A certificate for 127.0.0.1 that signs itself.
-fn certificate(folder: &Path) {
-    let status = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-}
-
 #[tokio::test]
 async fn users_and_tokens_over_https_have_their_roles() {
     let name = unique("users");
     let folder = lab().scratch().path().join(format!("{name}-files"));
     std::fs::create_dir_all(&folder).unwrap();
-    certificate(&folder);
+    testkit::certificate(&folder);
     let (admin, _) = rowferry(&["passwd", "ann", "--role", "admin"], "s3cret word\n");
     let (viewer, shown) = rowferry(&["token", "ci", "--role", "viewer"], "");
     let token = shown.trim().rsplit(' ').next().unwrap();

@@ -11,6 +11,7 @@ mod lifecycle;
 mod pipeline;
 mod rest;
 mod rest_conversations;
+mod secure;
 mod servers;
 mod settings;
 mod sink;

@@ -1,4 +1,6 @@
 //! A private Apache Kafka: one KRaft node on loopback, and its Java command-line tools.
+//!
+//! Beside the plain listener it has one with SASL and one with TLS: see [`Secure`].
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,10 +10,12 @@ use std::time::Duration;
 use crate::Topics;
 use crate::lab::{Scratch, free_port};
 use crate::process::{Process, Program, find, project_folder, target_folder};
+use crate::secure::{Secure, properties};
 
 /// A running broker. Its data survives [`Kafka::kill`] and [`Kafka::restart`].
 pub struct Kafka {
     port: u16,
+    secure: Secure,
     program: Program,
     process: Mutex<Process>,
 }
@@ -25,8 +29,10 @@ impl Kafka {
     /// The same on a given port.
     pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
         let folder = scratch.folder(name, None);
+        let secure = Secure::new(&folder, free_port(), free_port());
         let properties = folder.join("server.properties");
-        std::fs::write(&properties, server_properties(&folder, port, free_port())).expect("write server.properties");
+        let text = server_properties(&folder, port, free_port(), &secure);
+        std::fs::write(&properties, text).expect("write server.properties");
         let logging = folder.join("log4j2.properties");
         std::fs::write(&logging, LOGGING).expect("write log4j2.properties");
         let properties = properties.display().to_string();
@@ -38,18 +44,25 @@ impl Kafka {
             user: None,
             log: scratch.log(name),
         };
-        let format = ["kafka.tools.StorageTool", "format", "-t", "cm93ZmVycnktdGVzdGtpdA", "-c", &properties];
+        let users = Secure::scram_users();
+        let mut format = vec!["kafka.tools.StorageTool", "format", "-t", "cm93ZmVycnktdGVzdGtpdA", "-c", &properties];
+        format.extend(users.iter().flat_map(|user| ["--add-scram", user]));
         let quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
         Program { args: java(&logging, &quick, &format), ..base.clone() }.run();
         let heap = ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"];
         let program = Program { args: java(&logging, &heap, &["kafka.Kafka", &properties]), ..base };
         let process = Mutex::new(start_program(&program, port));
-        Self { port, program, process }
+        Self { port, secure, program, process }
     }
 
     /// `127.0.0.1:port`.
     pub fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its listeners with SASL and TLS.
+    pub fn secure(&self) -> &Secure {
+        &self.secure
     }
 
     /// Clients of its topics.
@@ -127,16 +140,17 @@ appender.out.layout.type=PatternLayout
 appender.out.layout.pattern=%d %p %c: %m%n
 ";
 
-fn server_properties(folder: &Path, port: u16, controller: u16) -> String {
+fn server_properties(folder: &Path, port: u16, controller: u16, secure: &Secure) -> String {
+    let (sasl, tls, more) = (secure.sasl(), secure.tls(), properties(folder));
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={folder}/data
+listeners=PLAINTEXT://127.0.0.1:{port},SASL://{sasl},TLS://{tls},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL://{sasl},TLS://{tls}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT
+{more}log.dirs={folder}/data
 num.partitions=1
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1

@@ -16,6 +16,7 @@ mod random;
 mod rest;
 mod rowferry;
 pub mod rows_sql;
+mod secure;
 mod topic;
 mod wait;
 
@@ -28,5 +29,6 @@ pub use process::{Process, Program, Usage, project_folder, target_folder};
 pub use random::Random;
 pub use rest::{Answer, Rest};
 pub use rowferry::{Rowferry, Settings};
+pub use secure::{Secure, certificate};
 pub use topic::{Entry, Topics};
 pub use wait::{for_condition, wait_until};
