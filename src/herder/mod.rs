@@ -172,6 +172,8 @@ pub enum Refusal {
     NotStopped(String),
     /// The connector did not start: name, why.
     StartFailed(String, String),
+    /// The connector could not go on from these offsets: why.
+    BadOffsets(String),
     /// Kafka or the database is out of reach or refuses: what, where, how to mend.
     Unavailable(String),
     /// The config is another one than the caller thinks.

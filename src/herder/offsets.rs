@@ -24,7 +24,7 @@ pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &C
 }
 
 /// Changes the stored offsets of a connector of which nothing runs. Returns whether the connector itself keeps offsets
-/// too and has changed them. Errors: `Unavailable`.
+/// too and has changed them. Errors: `BadOffsets`, `Unavailable`.
 pub async fn change(
     worker: &Worker,
     connector: &Connector,
@@ -32,6 +32,9 @@ pub async fn change(
     config: &Config,
     change: OffsetChange,
 ) -> Result<bool, Refusal> {
+    if let (Connector::Source(source), OffsetChange::Source(positions)) = (connector, &change) {
+        source.check_positions(positions).map_err(|error| Refusal::BadOffsets(error.to_string()))?;
+    }
     within(async {
         match connector {
             Connector::Source(_) => change_source(worker, name, config, change).await,

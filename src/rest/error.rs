@@ -243,6 +243,7 @@ impl From<Refusal> for ApiError {
             Refusal::StartFailed(name, why) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Failed to start connector: {name}: {why}"))
             }
+            Refusal::BadOffsets(why) => Self::new(StatusCode::BAD_REQUEST, why),
             Refusal::Unavailable(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, why),
             Refusal::ConfigChanged(name) => {
                 let text = format!("The config of {name} was changed by another request meanwhile; read it again");

@@ -107,6 +107,15 @@ impl Delivery {
     /// either durable with its positions or not at all, and the producer is of no use any more.
     pub fn run(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
         let mut open = Open { complete: true, ..Open::default() };
+        let outcome = self.work(chunks, &mut open);
+        if outcome.is_err() {
+            // a transaction left open would hold up every reader of the offsets topic until it times out
+            self.give_up(&open);
+        }
+        outcome
+    }
+
+    fn work(&mut self, chunks: &Receiver<Chunk>, open: &mut Open) -> Result<()> {
         let mut topics = Topics { told: Told::new(self.forgotten.clone()), partitions: HashMap::new() };
         let mut pace = Pace::default();
         loop {
@@ -116,16 +125,16 @@ impl Delivery {
                 _ => chunks.recv_timeout(SERVE_EVERY),
             };
             match chunk {
-                Ok(chunk) => self.take(chunk, &mut open, &mut topics, &mut pace)?,
-                Err(RecvTimeoutError::Timeout) if due.is_some() && open.complete => self.commit(&mut open)?,
+                Ok(chunk) => self.take(chunk, open, &mut topics, &mut pace)?,
+                Err(RecvTimeoutError::Timeout) if due.is_some() && open.complete => self.commit(open)?,
                 Err(RecvTimeoutError::Timeout) => self.producer.serve(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         if open.since.is_some() && open.complete {
-            self.commit(&mut open)
+            self.commit(open)
         } else {
-            self.give_up(&open);
+            self.give_up(open);
             Ok(())
         }
     }

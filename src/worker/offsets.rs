@@ -8,7 +8,7 @@ use std::time::Duration;
 use connector_api::{Config, Error, Position, Result, TopicOffset, TopicPartition};
 use regex::Regex;
 
-use super::positions::{Stored, is_of};
+use super::positions::{Stored, in_java_order, is_of};
 use super::sink::subscription;
 use super::{Shared, TaskId, clients};
 use crate::kafka::admin::{Admin, Group, Wanted};
@@ -84,7 +84,7 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
     }
     let mut written = Vec::with_capacity(to.len());
     for position in to {
-        let (key, value) = stored.record(position);
+        let (key, value) = stored.record(&in_java_order(position));
         let (topic, timestamp_ms, headers) = (topic.as_str(), None, &[][..]);
         let record =
             Outgoing { topic, partition: None, key: Some(&key), value: value.as_deref(), timestamp_ms, headers };

@@ -67,6 +67,28 @@ impl Stored {
     }
 }
 
+/// The position with its members in the order in which Kafka Connect stores what a client has set: that of a Java
+/// `HashMap`, which `OffsetUtils` and `JsonConverter` read it into.
+pub fn in_java_order(position: &Position) -> Position {
+    let mut position = position.clone();
+    java_order(&mut position.partition.0);
+    if let Some(offset) = &mut position.offset {
+        java_order(&mut offset.0);
+    }
+    position
+}
+
+fn java_order(members: &mut [(String, OffsetValue)]) {
+    let mut buckets = 16;
+    while members.len() > buckets / 4 * 3 {
+        buckets *= 2;
+    }
+    members.sort_by_key(|(name, _)| {
+        let hash = name.encode_utf16().fold(0u32, |hash, c| hash.wrapping_mul(31).wrapping_add(c.into()));
+        (hash ^ hash >> 16) as usize % buckets
+    });
+}
+
 /// Whether a key is one of that connector.
 pub fn is_of(connector: &str, key: &[u8]) -> bool {
     parse_key(key).is_some_and(|(owner, _)| owner == connector)
@@ -144,6 +166,17 @@ mod tests {
         assert_eq!(value.as_deref(), Some(&br#"{"incrementing":9}"#[..]));
         assert_eq!(stored.record(&Position { partition, offset: None }).1, None);
         assert!(stored.positions().is_empty());
+    }
+
+    #[test]
+    fn what_a_client_sets_is_stored_in_the_order_of_a_java_map() {
+        let long = |name: &str| (name.to_owned(), OffsetValue::Long(1));
+        let offset = SourceOffset(vec![long("incrementing"), long("timestamp"), long("timestamp_nanos")]);
+        let partition = SourcePartition(vec![text("table", "t"), text("protocol", "1")]);
+        let set = in_java_order(&Position { partition, offset: Some(offset) });
+        let names = |members: &[(String, OffsetValue)]| members.iter().map(|m| m.0.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&set.partition.0), ["protocol", "table"]);
+        assert_eq!(names(&set.offset.unwrap().0), ["timestamp_nanos", "incrementing", "timestamp"]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod settings;
 mod sink;
 mod sink_recordings;
 mod source;
+mod source_cases;
+mod source_conformance;
 mod speed;
 mod store;
 mod tidy;

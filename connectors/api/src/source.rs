@@ -104,6 +104,12 @@ pub trait Source: Plugin {
     /// Opens one task. `task` is one of the configs of [`Source::plan`]; `stored` tells where to go on.
     async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>>;
 
+    /// Checks positions that somebody sets by hand while nothing runs. Partitions that are none of this connector's are
+    /// no error. Errors: `Config` for an offset that a task could not go on from.
+    fn check_positions(&self, _positions: &[Position]) -> Result<()> {
+        Ok(())
+    }
+
     /// Checks that need I/O (the connection, privileges), for validation. Adds to `report`; must end within seconds.
     async fn probe(&self, _config: &Config, _report: &mut Report) {}
 }

@@ -79,6 +79,17 @@ pub fn wall_text(wall: i64, separator: char, digits: u8) -> String {
     out
 }
 
+/// A span of time as SQL has it: `-838:59:59`, with six more digits where there is a fraction.
+pub fn span_text(micros: i64) -> String {
+    let (sign, span) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let (seconds, micros) = (span / SECOND.unsigned_abs(), span % SECOND.unsigned_abs());
+    let mut out = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if micros != 0 {
+        let _ = write!(out, ".{micros:06}");
+    }
+    out
+}
+
 /// Parses `2024-01-02`, optionally with `03:04:05` and a fraction, as servers write it. Gregorian.
 pub fn parse_wall(text: &str) -> Option<i64> {
     let (date, time) = text.trim().split_once([' ', 'T']).unwrap_or((text.trim(), "00:00:00"));

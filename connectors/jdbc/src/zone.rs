@@ -8,13 +8,47 @@ use jiff::tz::{Offset, TimeZone};
 
 use crate::calendar::{DAY, SECOND, civil};
 
+/// `java.time.ZoneId.SHORT_IDS`.
+const SHORT_IDS: [(&str, &str); 28] = [
+    ("ACT", "Australia/Darwin"),
+    ("AET", "Australia/Sydney"),
+    ("AGT", "America/Argentina/Buenos_Aires"),
+    ("ART", "Africa/Cairo"),
+    ("AST", "America/Anchorage"),
+    ("BET", "America/Sao_Paulo"),
+    ("BST", "Asia/Dhaka"),
+    ("CAT", "Africa/Harare"),
+    ("CNT", "America/St_Johns"),
+    ("CST", "America/Chicago"),
+    ("CTT", "Asia/Shanghai"),
+    ("EAT", "Africa/Addis_Ababa"),
+    ("ECT", "Europe/Paris"),
+    ("EST", "-05:00"),
+    ("HST", "-10:00"),
+    ("IET", "America/Indiana/Indianapolis"),
+    ("IST", "Asia/Kolkata"),
+    ("JST", "Asia/Tokyo"),
+    ("MIT", "Pacific/Apia"),
+    ("MST", "-07:00"),
+    ("NET", "Asia/Yerevan"),
+    ("NST", "Pacific/Auckland"),
+    ("PLT", "Asia/Karachi"),
+    ("PNT", "America/Phoenix"),
+    ("PRT", "America/Puerto_Rico"),
+    ("PST", "America/Los_Angeles"),
+    ("SST", "Pacific/Guadalcanal"),
+    ("VST", "Asia/Ho_Chi_Minh"),
+];
+
 /// A time zone; UTC by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zone(Option<TimeZone>);
 
 impl Zone {
-    /// A zone by its IANA name, or an offset as `java.time.ZoneId` takes it: `+02:00`, `-5`, `UTC+1`, `GMT-03:30`, `Z`.
+    /// A zone by its IANA name, by one of Java's short ids, or an offset as `java.time.ZoneId` takes it: `+02:00`, `-5`,
+    /// `UTC+1`, `GMT-03:30`, `Z`.
     pub fn named(name: &str) -> Option<Self> {
+        let name = SHORT_IDS.iter().find(|(id, _)| *id == name).map_or(name, |(_, zone)| zone);
         let upper = name.to_ascii_uppercase();
         let offset = ["UTC", "GMT", "UT"].iter().find_map(|p| upper.strip_prefix(p)).unwrap_or(&upper);
         if matches!(offset, "" | "Z") && !name.is_empty() {
@@ -37,6 +71,11 @@ impl Zone {
 }
 
 impl Zone {
+    /// It as the time zone that it is.
+    pub fn time_zone(&self) -> TimeZone {
+        self.0.clone().unwrap_or(TimeZone::UTC)
+    }
+
     /// Whether it is UTC.
     pub fn is_utc(&self) -> bool {
         self.0.is_none()
@@ -130,6 +169,8 @@ mod tests {
             ("+02:00", 0, 7200),
             ("GMT-03:30", 0, -12600),
             ("UTC+1", 0, 3600),
+            ("PST", 1_700_000_000, -8 * 3600),
+            ("EST", 1_690_000_000, -5 * 3600),
             ("Europe/Vienna", i64::MAX, 3600),
         ] {
             assert_eq!(Zone::named(name).unwrap().offset_at(at), want, "{name}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector_api::{Schema, Type, Value, logical};
 
-use crate::calendar::{Calendar, wall_text};
+use crate::calendar::{Calendar, DAY, span_text, wall_text};
 use crate::zone::Zone;
 
 /// `numeric.mapping`: when a decimal becomes an integer or a float.
@@ -30,11 +30,24 @@ pub enum Granularity {
     NanosIso,
 }
 
+/// `bigint.unsigned.handling.mode`: what a BIGINT UNSIGNED becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BigintUnsigned {
+    /// INT64; values above its end are an error.
+    Long,
+    /// Decimal of scale 0.
+    Precise,
+    /// STRING.
+    Text,
+}
+
 /// How columns become fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadOptions {
     /// `numeric.mapping`
     pub numeric: NumericMapping,
+    /// `bigint.unsigned.handling.mode`
+    pub bigint_unsigned: BigintUnsigned,
     /// `timestamp.granularity`
     pub granularity: Granularity,
     /// `db.timezone`: the zone of date-times that carry none.
@@ -51,6 +64,7 @@ impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             numeric: NumericMapping::None,
+            bigint_unsigned: BigintUnsigned::Long,
             granularity: Granularity::Logical,
             zone: Zone::default(),
             calendar: Calendar::Legacy,
@@ -149,6 +163,29 @@ impl ReadColumn {
         self
     }
 
+    /// Whether the field can hold a value of the column. Those that it cannot hold are read as what they are instead
+    /// (text, bytes; a zero date as NULL), and the field of that record is one of that type.
+    pub fn holds(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => self.schema.optional,
+            Value::Text(_) => self.schema.ty == Type::String,
+            Value::Bytes(_) => self.schema.ty == Type::Bytes && self.schema.name.is_none(),
+            _ => true,
+        }
+    }
+
+    /// Whether the database has values of that type that the field cannot hold.
+    pub fn may_overflow(&self) -> bool {
+        match &self.read {
+            Read::Date(_) | Read::Time(_) | Read::BitInt | Read::Scaled(_) | Read::Decimal | Read::DecimalInt(_) => {
+                true
+            }
+            Read::Stamp(_) => true,
+            Read::Bool | Read::Int(_) | Read::F32 | Read::F64 | Read::DecimalF64 => false,
+            Read::Text | Read::Bytes | Read::YearDate(..) => false,
+        }
+    }
+
     /// The same with the scale that a value has, where that was open. The display width counts the digits, a sign and
     /// the point.
     pub fn settled(&self, value: &Value) -> Option<Self> {
@@ -218,26 +255,27 @@ impl Stamp {
             Granularity::Logical => Value::I64(instant.div_euclid(1000)),
             Granularity::MicrosLong => Value::I64(instant),
             Granularity::MicrosString => text(instant.to_string()),
-            // 64 bits of nanoseconds end in the year 2262: later ones (and earlier than 1677) stay at the end
-            Granularity::NanosLong => Value::I64(instant.saturating_mul(1000)),
-            Granularity::NanosString => text((i128::from(instant) * 1000).to_string()),
+            // 64 bits of nanoseconds last from 1677 to 2262
+            Granularity::NanosLong => instant.checked_mul(1000).map_or_else(|| text(nanos(instant)), Value::I64),
+            Granularity::NanosString => text(nanos(instant)),
             Granularity::MicrosIso => text(wall_text(self.zone.wall(instant), 'T', 6)),
             Granularity::NanosIso => text(wall_text(self.zone.wall(instant), 'T', 9)),
         }
     }
 }
 
-/// The value of a time of day in microseconds, of that zone.
-///
-/// Times beyond a day (MariaDB's TIME goes to ±838 hours) keep their milliseconds; a zone's shift stays in the day.
+fn nanos(micros: i64) -> String {
+    (i128::from(micros) * 1000).to_string()
+}
+
+/// The value of a time of day in microseconds, of that zone, whose shift stays in the day. Connect's Time is a time of
+/// one day: others (MariaDB's TIME goes to ±838 hours) are spans of time and stay text, whatever the zone.
 pub fn time_value(micros: i64, zone: &Zone) -> Value {
-    let millis = if zone.is_utc() {
-        micros.div_euclid(1000)
-    } else {
-        zone.instant(micros).rem_euclid(crate::calendar::DAY).div_euclid(1000)
-    };
-    // ±838:59:59 are ±3,020,399,000 ms: more than 32 bits hold is cut to the largest they do
-    Value::I32(i32::try_from(millis).unwrap_or(if millis < 0 { i32::MIN } else { i32::MAX }))
+    if !(0..=DAY).contains(&micros) {
+        return Value::Text(span_text(micros).into());
+    }
+    let shifted = if zone.is_utc() { micros } else { zone.instant(micros).rem_euclid(DAY) };
+    Value::I32(i32::try_from(shifted / 1000).unwrap_or(i32::MAX))
 }
 
 /// An integer as a value of that type. `None` when it does not fit.
@@ -297,6 +335,9 @@ mod tests {
         }
         let zone = Zone::named("Asia/Kolkata").unwrap();
         assert_eq!(time_value(12 * 3_600_000_000, &zone), Value::I32(23_400_000));
-        assert_eq!(time_value(-1_000_000, &Zone::default()), Value::I32(-1000));
+        assert_eq!(time_value(-1_000_000, &zone), Value::Text("-00:00:01".into()));
+        let late = parse_wall("9999-12-31 00:00:00").unwrap();
+        let nanos = Stamp { granularity: Granularity::NanosLong, calendar: Calendar::Legacy, zone, is_instant: true };
+        assert_eq!(nanos.value(late), Value::Text("253402214400000000000".into()));
     }
 }

@@ -13,19 +13,21 @@ const TABLE: &str = "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.rel
      WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
      AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
 
-/// Columns of a table; of a domain, its base type.
+/// Columns of a table; of a domain, its base type, which may be behind other domains.
 macro_rules! columns {
     ($condition:literal) => {
         concat!(
             "SELECT a.attname::text, \
      CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END, \
-     pg_catalog.format_type(b.oid, CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END), \
-     a.attnotnull OR (t.typtype = 'd' AND t.typnotnull), \
-     CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, \
+     pg_catalog.format_type(b.oid, b.mod), a.attnotnull OR b.required, b.mod, \
      a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
      a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
-     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-     JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END \
+     FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE d AS ( \
+     SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod AS mod, \
+     t.typtype = 'd' AND t.typnotnull AS required FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid \
+     UNION ALL SELECT n.oid, n.typname, n.typtype, n.typbasetype, n.typtypmod, d.typtypmod, \
+     d.required OR (n.typtype = 'd' AND n.typnotnull) FROM d JOIN pg_catalog.pg_type n \
+     ON n.oid = d.typbasetype WHERE d.typtype = 'd') SELECT * FROM d WHERE typtype <> 'd') b \
      LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ",
             $condition
         )

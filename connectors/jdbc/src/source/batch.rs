@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use connector_api::{Datum, Position, Record, Result, Value};
 
+use super::beyond::Beyond;
+
 use super::config::{Mode, SourceConfig};
 use super::position;
 use super::query::From;
@@ -27,6 +29,7 @@ pub struct Buffered {
     stamps: std::vec::IntoIter<i64>,
     plan: Arc<TablePlan>,
     ends: bool,
+    beyond: Beyond,
 }
 
 impl Buffered {
@@ -35,9 +38,15 @@ impl Buffered {
         Self {
             rows: chunk.page.rows.into_iter(),
             stamps: chunk.page.stamps.into_iter(),
+            beyond: Beyond::of(&chunk.plan),
             plan: chunk.plan,
             ends: chunk.ends,
         }
+    }
+
+    /// What to tell of values that their columns' types cannot hold, once each.
+    pub fn news(&mut self) -> Vec<String> {
+        self.beyond.news()
     }
 
     /// Whether all rows are out.
@@ -65,7 +74,8 @@ impl Buffered {
             }
             None => ends && done.close(),
         };
-        let records = self.rows.by_ref().take(count).map(|row| record(row, &self.plan, topic)).collect();
+        let (plan, beyond) = (&self.plan, &mut self.beyond);
+        let records = self.rows.by_ref().take(count).map(|row| record(row, plan, beyond, topic)).collect();
         self.stamps.by_ref().take(count).for_each(drop);
         Ok((records, moved))
     }
@@ -123,18 +133,19 @@ impl Done {
     }
 }
 
-fn record(row: Box<[Value]>, plan: &TablePlan, topic: &Arc<str>) -> Record {
-    let key = match &plan.key {
-        Some((schema, columns)) => {
-            Datum::new(Arc::clone(schema), Value::Struct(columns.iter().map(|i| row[*i].clone()).collect()))
+fn record(row: Box<[Value]>, plan: &TablePlan, beyond: &mut Beyond, topic: &Arc<str>) -> Record {
+    let (value_schema, key_schema) = beyond.schemas(&row, plan);
+    let key = match (&plan.key, key_schema) {
+        (Some((_, columns)), Some(schema)) => {
+            Datum::new(schema, Value::Struct(columns.iter().map(|i| row[*i].clone()).collect()))
         }
-        None => Datum::NONE,
+        _ => Datum::NONE,
     };
     Record {
         topic: Arc::clone(topic),
         partition: None,
         key,
-        value: Datum::new(Arc::clone(&plan.value_schema), Value::Struct(row)),
+        value: Datum::new(value_schema, Value::Struct(row)),
         timestamp_ms: None,
         headers: Vec::new(),
     }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use connector_api::config::Reader;
 use connector_api::{Config, Error, Report, Result};
-use regex::Regex;
+use fancy_regex::Regex;
 
 use super::keys::KEYS;
 use super::mapping::{self, Mapping, anchored};
+use super::schedule::Schedule;
 use crate::calendar::Calendar;
-use crate::dialect::read::{Granularity, NumericMapping, ReadOptions};
+use crate::dialect::read::{BigintUnsigned, Granularity, NumericMapping, ReadOptions};
 use crate::driver::ConnectOptions;
 use crate::ident::TableId;
 use crate::url::Target;
@@ -123,6 +124,8 @@ pub struct SourceConfig {
     pub retry_attempts: Option<u64>,
     /// `poll.interval.ms`
     pub poll_interval: Duration,
+    /// `poll.schedule`, in the place of the interval.
+    pub schedule: Option<Schedule>,
     /// `batch.max.rows`
     pub batch_rows: usize,
     /// `table.poll.interval.ms`
@@ -183,6 +186,8 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
             .filter(|level| level != "DEFAULT"),
         retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),
         poll_interval: Duration::from_millis(r.unsigned("poll.interval.ms")),
+        schedule: some(r.text("poll.schedule"))
+            .and_then(|text| Schedule::parse(&text, Zone::named(&r.text("db.timezone")).unwrap_or_default()).ok()),
         batch_rows: usize::try_from(r.long("batch.max.rows")).ok().filter(|n| *n > 0).unwrap_or(1000),
         table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
         topic_prefix: r.text("topic.prefix"),
@@ -221,6 +226,11 @@ fn read_options(r: &mut Reader<'_>, target: &Target) -> ReadOptions {
     let granularity = r.text("timestamp.granularity").to_lowercase();
     ReadOptions {
         numeric: numeric(&r.text("numeric.mapping"), precision_only),
+        bigint_unsigned: match r.text("bigint.unsigned.handling.mode").to_lowercase().as_str() {
+            "precise" => BigintUnsigned::Precise,
+            "string" => BigintUnsigned::Text,
+            _ => BigintUnsigned::Long,
+        },
         granularity: GRANULARITIES.iter().find(|(n, _)| *n == granularity).map_or(Granularity::Logical, |(_, g)| *g),
         zone: Zone::named(&r.text("db.timezone")).unwrap_or_default(),
         calendar: if r.text("date.calendar.system").eq_ignore_ascii_case("proleptic_gregorian") {

@@ -3,7 +3,7 @@
 //! Names, defaults and form places are Confluent's and Aiven's where they have the key; the last group is our own.
 
 use connector_api::Key;
-use connector_api::config::{Check, Default, Importance, Type, Width, regexes};
+use connector_api::config::{Check, Default, Importance, Type, Width};
 
 use crate::zone::Zone;
 
@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
         DATABASE,
         "Regular expressions; a table is read when one matches its whole name with database or schema.",
     )
-    .check(Check::By(regexes))
+    .check(Check::By(super::mapping::check_patterns))
     .form(Long, "Tables Included (Regex)"),
     key(
         "table.exclude.list",
@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
         DATABASE,
         "Regular expressions of tables to leave out of those that table.include.list names.",
     )
-    .check(Check::By(regexes))
+    .check(Check::By(super::mapping::check_patterns))
     .form(Long, "Tables Excluded (Regex)"),
     key(
         "catalog.pattern",
@@ -265,6 +265,17 @@ pub const KEYS: &[Key] = &[
     )
     .importance(High)
     .form(Short, "Poll Interval (ms)"),
+    key(
+        "poll.schedule",
+        Type::String,
+        Text(""),
+        OWN,
+        "When to read, as a cron expression in db.timezone (`0 2 * * *`, `*/30 8-18 * * MON-FRI`, seconds may stand in \
+         front), instead of every poll.interval.ms.",
+    )
+    .check(Check::ByText(super::schedule::check))
+    .importance(Low)
+    .form(Medium, "Poll schedule"),
     key("batch.max.rows", Type::Int, Text("1000"), CONNECTOR, "Most records that one batch holds.")
         .importance(Low)
         .form(Short, "Max Rows Per Batch"),
@@ -369,6 +380,18 @@ pub const KEYS: &[Key] = &[
     )
     .importance(Low)
     .form(Short, "Qualify table names"),
+    key(
+        "bigint.unsigned.handling.mode",
+        Type::String,
+        Text("long"),
+        OWN,
+        "What a BIGINT UNSIGNED becomes: long (int64; a value above 9223372036854775807 is an error), precise (Decimal) \
+         or string.",
+    )
+    .check(Check::OneOfIgnoreCase(&["long", "precise", "string"]))
+    .importance(Low)
+    .form(Short, "Large unsigned integers")
+    .recommended(&["long", "precise", "string"]),
     key(
         "gap.tracking",
         Type::String,

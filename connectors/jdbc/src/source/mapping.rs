@@ -1,7 +1,7 @@
 //! `timestamp.columns.mapping` and `incrementing.column.mapping`: columns by table. Pure.
 
 use connector_api::{Error, Result};
-use regex::Regex;
+use fancy_regex::Regex;
 
 /// One item: tables whose name matches, and their columns.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub fn incrementing(item: &str) -> Result<Mapping, String> {
 
 /// The columns of a table: exactly one item must match its name.
 pub fn columns_of<'a>(mappings: &'a [Mapping], table: &str) -> Result<&'a [String]> {
-    let mut matching = mappings.iter().filter(|m| m.tables.is_match(table));
+    let mut matching = mappings.iter().filter(|m| matches(&m.tables, table));
     match (matching.next(), matching.next()) {
         (Some(one), None) => Ok(&one.columns),
         (None, _) => Err(Error::config(format!("Included table '{table}' does not match any of the provided regexes"))),
@@ -61,7 +61,20 @@ pub fn columns_of<'a>(mappings: &'a [Mapping], table: &str) -> Result<&'a [Strin
     }
 }
 
-/// A regular expression that must match the whole text.
+/// Checks the items of a list of regular expressions, with Confluent's text.
+pub fn check_patterns(text: &str) -> Result<(), String> {
+    items(text).try_for_each(|item| match Regex::new(item) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("Must be a valid comma-separated list of regular expression patterns: {error}")),
+    })
+}
+
+/// Whether the whole name matches. One that takes too long to find out does not.
+pub fn matches(pattern: &Regex, name: &str) -> bool {
+    pattern.is_match(name).unwrap_or(false)
+}
+
+/// A regular expression, look-around included, that must match the whole text.
 pub fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{})$", pattern.trim())).map_err(|error| format!("Invalid regular expression: {error}"))
 }
@@ -72,7 +85,7 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_incrementing, check_timestamps, columns_of, incrementing, timestamps};
+    use super::{check_incrementing, check_patterns, check_timestamps, columns_of, incrementing, timestamps};
 
     #[test]
     fn bad_items_are_named() {
@@ -88,6 +101,8 @@ mod tests {
         assert_eq!(check_incrementing("a:").unwrap_err(), "Column name cannot be empty");
         assert!(check_incrementing("(:id").unwrap_err().starts_with("Invalid regular expression"));
         assert!(check_timestamps("a:[x], b:[y|z]").is_ok());
+        assert!(check_patterns(r"db\.(?!tmp_).*, x").is_ok());
+        assert!(check_patterns("[").unwrap_err().starts_with("Must be a valid comma-separated list of regular"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The JDBC source: tables of a database become records of topics.
 //!
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
-//! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows and
-//! `position` the offsets; `task` lets the tables of one task take turns.
+//! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
+//! of those with odd values) and `position` the offsets; `task` lets the tables of one task take turns.
 
 mod batch;
+mod beyond;
 mod check;
 mod config;
 mod gap;
@@ -13,6 +14,9 @@ mod mapping;
 mod position;
 mod query;
 mod reader;
+mod schedule;
+#[cfg(test)]
+mod snapshots;
 mod table;
 mod tables;
 mod task;
@@ -20,10 +24,11 @@ mod task;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Config, Key, Plan, Plugin, Positions, Report, Result, Source, SourceTask};
+use connector_api::{Config, Key, Plan, Plugin, Position, Positions, Report, Result, Source, SourceTask};
 use tokio::time::timeout;
 
 use self::config::SourceConfig;
+use self::position::Reached;
 use self::task::JdbcSourceTask;
 use crate::driver::{ConnectOptions, connect};
 
@@ -85,6 +90,11 @@ impl Source for JdbcSource {
 
     async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
         Ok(Box::new(JdbcSourceTask::open(SourceConfig::read(task)?, stored).await?))
+    }
+
+    fn check_positions(&self, positions: &[Position]) -> Result<()> {
+        let ours = |p: &&Position| ["table", "query"].iter().any(|name| p.partition.get(name).is_some());
+        positions.iter().filter(ours).filter_map(|p| p.offset.as_ref()).try_for_each(|o| Reached::read(o).map(drop))
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {

@@ -114,8 +114,9 @@ fn long(offset: &SourceOffset, name: &str) -> Result<Option<i64>> {
 
 fn wrong(name: &str) -> Error {
     Error::config(format!(
-        "the stored offset's member {name} is no whole number; set it with PATCH /connectors/NAME/offsets, or delete the \
-         offsets to read everything again"
+        "the offset's member {name} is not what it should be ({}); set it with PATCH /connectors/NAME/offsets, or delete \
+         the offsets to read everything again",
+        if name == AT_KEY { "a JSON array of the key's values, in a text" } else { "a whole number" }
     ))
 }
 

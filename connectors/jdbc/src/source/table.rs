@@ -121,8 +121,8 @@ pub fn plan_query(
         .zip(&columns)
         .map(|(meta, column)| format!("{}{}{}", column.select.0, quoting.name(&meta.name), column.select.1))
         .collect();
-    // what the mode compares is a column of the result, so the query stands in parentheses; read as it is, it keeps its
-    // own order
+    // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
+    // since the query may end in a comment); read as it is, it keeps its own order
     let text = query.trim().trim_end_matches(';');
     let as_it_is = config.mode == Mode::Bulk && columns.iter().all(|c| c.select == ("", ""));
     let stamp_names: Vec<_> = stamps.iter().map(|i| quoting.name(&metas[*i].name)).collect();
@@ -132,7 +132,11 @@ pub fn plan_query(
     Ok(TablePlan {
         shape: Shape {
             mode: config.mode,
-            select: if as_it_is { text.to_owned() } else { format!("SELECT {} FROM ({text}) AS q", select.join(",")) },
+            select: if as_it_is {
+                text.to_owned()
+            } else {
+                format!("SELECT {} FROM ({text}\n) AS q", select.join(","))
+            },
             id: id.map(|i| quoting.name(&metas[i].name)),
             stamp: match stamp_names.as_slice() {
                 [] => None,

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use connector_api::{Error, Result};
 
+use fancy_regex::Regex;
+
 use super::config::{Filter, SourceConfig};
+use super::mapping::matches;
 use crate::catalog::{TableFilter, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -46,7 +49,8 @@ fn passes(filter: &Filter, id: &TableId, dialect: &dyn Dialect) -> bool {
         list.iter().any(|name| *name == full || *name == id.table || *name == dialect.table(id) || is_quoted(name, id))
     };
     if !filter.include.is_empty() {
-        return filter.include.iter().any(|r| r.is_match(&full)) && !filter.exclude.iter().any(|r| r.is_match(&full));
+        let any = |patterns: &[Regex]| patterns.iter().any(|pattern| matches(pattern, &full));
+        return any(&filter.include) && !any(&filter.exclude);
     }
     if !filter.whitelist.is_empty() {
         return named(&filter.whitelist);

@@ -1,5 +1,6 @@
 //! One running task: its tables take turns on one connection, their rows become batches of records.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ struct Table {
     rows_estimated: Option<u64>,
     failures: u64,
     warning: Option<String>,
+    /// Values that their columns' types could not hold.
+    beyond: BTreeSet<String>,
 }
 
 /// What a turn gives back when it is over.
@@ -89,10 +92,11 @@ impl JdbcSourceTask {
                 done: Done { from: reader.from().clone(), open: None },
                 rows_estimated: reader.rows_estimated(),
                 reader: Some(reader),
-                due: Instant::now(),
+                due: Instant::now() + until_scheduled(&config).unwrap_or_default(),
                 rows: 0,
                 failures: 0,
                 warning: None,
+                beyond: BTreeSet::new(),
             });
         }
         Ok(Self { config, session: Some(session), tables, running: None, buffer: None, warnings })
@@ -105,6 +109,7 @@ impl JdbcSourceTask {
         let (records, moved) =
             buffered.take(self.config.batch_rows, &table.topic, &mut table.done, self.config.mode)?;
         table.rows += records.len() as u64;
+        table.beyond.extend(buffered.news());
         let position = moved.then(|| buffered.position(table.id.as_ref(), &table.done, &self.config));
         if buffered.is_empty() {
             self.buffer = None;
@@ -151,7 +156,7 @@ impl JdbcSourceTask {
         table.reader = Some(turn.reader);
         let wait = match turn.outcome {
             Ok(Outcome::More) => Duration::ZERO,
-            Ok(Outcome::CaughtUp) => self.config.poll_interval,
+            Ok(Outcome::CaughtUp) => until_scheduled(&self.config).unwrap_or(self.config.poll_interval),
             Ok(Outcome::Waiting) => self.config.poll_interval.min(LOOK_AGAIN),
             Err(error) => {
                 table.failures += 1;
@@ -201,6 +206,7 @@ impl SourceTask for JdbcSourceTask {
         let name = |t: &Table| t.id.as_ref().map_or_else(|| "query".to_owned(), TableId::to_string);
         let mut warnings = self.warnings.clone();
         warnings.extend(self.tables.iter().filter_map(|t| t.warning.clone()));
+        warnings.extend(self.tables.iter().flat_map(|t| &t.beyond).cloned());
         warnings.dedup();
         Progress { tables: self.tables.iter().map(|t| (name(t), t.rows, t.rows_estimated)).collect(), warnings }
     }
@@ -213,6 +219,13 @@ impl SourceTask for JdbcSourceTask {
             session.close().await;
         }
     }
+}
+
+/// How long it is to the next reading, where a schedule says so.
+fn until_scheduled(config: &SourceConfig) -> Option<Duration> {
+    let schedule = config.schedule.as_ref()?;
+    // one that names no time any more is asked again in a year
+    Some(schedule.next(jiff::Timestamp::now()).unwrap_or(Duration::from_secs(365 * 86_400)))
 }
 
 /// A connection set up for reading.

@@ -21,7 +21,7 @@ pub enum Wire {
     Time,
 }
 
-/// Reads a value that is not NULL.
+/// Reads a value that is not NULL. One beyond its column's type comes as [`ReadColumn::holds`] says.
 /// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
 /// because the table was altered in between.
 pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
@@ -35,6 +35,8 @@ pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
             Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
         },
         (Read::Bytes, Wire::Bytes) => Ok(Value::Bytes(bytes.into())),
+        (Read::Decimal, Wire::UnsignedInt) => Ok(Value::Decimal(Box::new(Decimal::new(unsigned(bytes).into(), 0)))),
+        (Read::Text, Wire::UnsignedInt) => Ok(Value::Text(unsigned(bytes).to_string().into())),
         (Read::Decimal, Wire::Bytes) => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
         (Read::DecimalInt(ty), Wire::Bytes) => {
             let n = decimal(column, bytes)?.unscaled_i128().and_then(|n| i64::try_from(n).ok());
@@ -50,19 +52,20 @@ pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
         (Read::F64, Wire::F32) => {
             bytes.try_into().map(|b| Value::F64(f64::from(f32::from_le_bytes(b)))).map_err(|_| altered(column))
         }
-        (Read::BitInt, Wire::Bytes) => bit(column, bytes),
+        (Read::BitInt, Wire::Bytes) => Ok(bit(bytes)),
         (Read::Date(calendar), Wire::Date | Wire::DateTime) => {
-            let Some(at) = real_date(column, bytes)? else { return Ok(Value::Null) };
-            Ok(Value::I32(narrow(calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day)))))
+            let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
+            Ok(unreal(&at, WireDateTime::date_text).unwrap_or_else(|| {
+                Value::I32(narrow(calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day))))
+            }))
         }
         (Read::Stamp(stamp), Wire::Date | Wire::DateTime) => {
-            let Some(at) = real_date(column, bytes)? else { return Ok(Value::Null) };
-            Ok(stamp.value(wall(&at, stamp)))
+            let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
+            Ok(unreal(&at, WireDateTime::text).unwrap_or_else(|| stamp.value(wall(&at, stamp))))
         }
         (Read::Time(zone), Wire::Time) => {
             let time = WireTime::read(bytes).ok_or_else(|| altered(column))?;
-            let micros = i64::try_from(time.micros).map_err(|_| altered(column))?;
-            Ok(time_value(if time.negative { -micros } else { micros }, zone))
+            Ok(time_value(time.0, zone))
         }
         (Read::YearDate(calendar, zero_is_2000), Wire::Int | Wire::UnsignedInt) => {
             let year = match unsigned(bytes) {
@@ -92,28 +95,23 @@ fn clock(at: &WireDateTime) -> i64 {
     seconds * SECOND + i64::from(at.micros)
 }
 
-/// The date, or `None` for one with zeros in a column that may be NULL.
-fn real_date(column: &ReadColumn, bytes: &[u8]) -> Result<Option<WireDateTime>> {
-    let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
-    if at.month > 0 && at.day > 0 {
-        return Ok(Some(at));
+/// What stands for a date that no calendar has: NULL for 0000-00-00, as both JDBC drivers can be told to have it, and
+/// the text for one of which only parts are zero.
+fn unreal(at: &WireDateTime, text: fn(&WireDateTime) -> String) -> Option<Value> {
+    match (at.year, at.month, at.day) {
+        (0, 0, 0) => Some(Value::Null),
+        (_, 0, _) | (_, _, 0) => Some(Value::Text(text(at).into())),
+        _ => None,
     }
-    if column.schema.optional {
-        return Ok(None);
-    }
-    Err(Error::record(format!(
-        "column {} holds a date with zeros (0000-00-00), which no date type has, and may not be NULL; correct the row, \
-         or let the column be NULL",
-        column.name
-    )))
 }
 
-fn bit(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
+/// The low byte; all bytes where the others are not zero.
+fn bit(bytes: &[u8]) -> Value {
     let (last, before) = bytes.split_last().unwrap_or((&0, &[]));
     if before.iter().any(|b| *b != 0) {
-        return Err(beyond(column));
+        return Value::Bytes(bytes.into());
     }
-    Ok(Value::I8(i8::from_be_bytes([*last])))
+    Value::I8(i8::from_be_bytes([*last]))
 }
 
 fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Decimal> {
@@ -145,8 +143,9 @@ fn narrow(days: i64) -> i32 {
 
 fn beyond(column: &ReadColumn) -> Error {
     let hint = match column.read {
-        Read::Int(Type::Int64) => " (a BIGINT UNSIGNED above 9223372036854775807)",
-        Read::BitInt => " (use a jdbc:mariadb: URL, which carries such bits as bytes)",
+        Read::Int(Type::Int64) => {
+            " (a BIGINT UNSIGNED above 9223372036854775807: set bigint.unsigned.handling.mode to precise or string)"
+        }
         _ => "",
     };
     Error::record(format!("column {} holds a value beyond {}{hint}", column.name, column.schema.ty.name()))
@@ -186,14 +185,19 @@ mod tests {
             (Read::Decimal, Wire::Bytes, b"-1.50", Value::Decimal(Box::new(Decimal::new(-150, 2)))),
             (Read::DecimalInt(Type::Int16), Wire::Bytes, b"9999", Value::I16(9999)),
             (Read::DecimalF64, Wire::Bytes, b"-0.01", Value::F64(-0.01)),
+            (Read::Decimal, Wire::UnsignedInt, &[0xff; 8], Value::Decimal(Box::new(Decimal::new(u64::MAX.into(), 0)))),
+            (Read::Text, Wire::UnsignedInt, &[0xff; 8], Value::Text("18446744073709551615".into())),
             (Read::BitInt, Wire::Bytes, &[0, 0xff], Value::I8(-1)),
             (Read::Date(Calendar::Legacy), Wire::Date, &date, Value::I32(19_782)),
             (Read::Stamp(Box::new(stamp)), Wire::DateTime, &date, Value::I64(1_709_164_800_000)),
             (Read::Date(Calendar::Legacy), Wire::Date, &[0], Value::Null),
-            (Read::Date(Calendar::Legacy), Wire::Date, &[4, 0xe8, 7, 0, 0], Value::Null),
+            (Read::Date(Calendar::Legacy), Wire::Date, &[4, 0xe8, 7, 2, 0], Value::Text("2024-02-00".into())),
             (Read::YearDate(Calendar::Legacy, false), Wire::UnsignedInt, &[0, 0], Value::I32(-719_530)),
             (Read::YearDate(Calendar::Legacy, true), Wire::UnsignedInt, &[0, 0], Value::I32(10_957)),
-            (Read::Time(Zone::default()), Wire::Time, &[8, 1, 0, 0, 0, 0, 0, 0, 1], Value::I32(-1000)),
+            (Read::Time(Zone::default()), Wire::Time, &[8, 0, 0, 0, 0, 0, 0, 0, 1], Value::I32(1000)),
+            (Read::Time(Zone::default()), Wire::Time, &[8, 0, 1, 0, 0, 0, 0, 0, 0], Value::I32(86_400_000)),
+            (Read::Time(Zone::default()), Wire::Time, &[8, 1, 0, 0, 0, 0, 0, 0, 1], Value::Text("-00:00:01".into())),
+            (Read::BitInt, Wire::Bytes, &[1, 0], Value::Bytes([1, 0].into())),
         ] {
             assert_eq!(read(plan, wire, bytes), want, "{bytes:?}");
         }
@@ -205,8 +209,6 @@ mod tests {
     fn values_that_do_not_fit_are_errors_of_their_record() {
         for (plan, optional, wire, bytes, kind) in [
             (Read::Int(Type::Int64), true, Wire::UnsignedInt, &[0xff; 8][..], Kind::Record),
-            (Read::BitInt, true, Wire::Bytes, &[1, 0], Kind::Record),
-            (Read::Date(Calendar::Legacy), false, Wire::Date, &[0], Kind::Record),
             (Read::Text, true, Wire::Bytes, &[0xff], Kind::Record),
             (Read::Text, true, Wire::Int, &[1], Kind::Retry),
         ] {

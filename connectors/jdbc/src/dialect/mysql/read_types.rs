@@ -6,7 +6,7 @@
 use connector_api::Type;
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{Read, ReadColumn, ReadOptions, Stamp};
+use crate::dialect::read::{BigintUnsigned, Read, ReadColumn, ReadOptions, Stamp};
 
 /// How a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
@@ -19,7 +19,11 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "tinyint" => int(Type::Int8, Type::Int16),
         "smallint" => int(Type::Int16, Type::Int32),
         "mediumint" | "int" | "integer" => int(Type::Int32, Type::Int64),
-        "bigint" => of(Read::Int(Type::Int64)),
+        "bigint" => match options.bigint_unsigned {
+            BigintUnsigned::Precise if unsigned => ReadColumn::decimal(&meta.name, optional, 20, 0),
+            BigintUnsigned::Text if unsigned => of(Read::Text),
+            _ => of(Read::Int(Type::Int64)),
+        },
         "float" => of(Read::F32),
         "double" | "real" => of(Read::F64),
         // both drivers call NUMERIC columns DECIMAL, which numeric.mapping leaves alone

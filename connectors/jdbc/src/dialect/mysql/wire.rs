@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use crate::calendar::{SECOND, span_text};
+
 /// A DATE, DATETIME or TIMESTAMP as the server stores it; parts may be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are the parts of a date")]
@@ -17,14 +19,9 @@ pub struct WireDateTime {
     pub micros: u32,
 }
 
-/// A TIME: from -838:59:59.999999 to 838:59:59.999999.
+/// A TIME in microseconds: from -838:59:59.999999 to 838:59:59.999999.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WireTime {
-    /// Whether it is below zero.
-    pub negative: bool,
-    /// Microseconds, without sign.
-    pub micros: u64,
-}
+pub struct WireTime(pub i64);
 
 impl WireDateTime {
     /// Reads the value with its length byte. `None` if the bytes are cut short.
@@ -69,24 +66,19 @@ impl WireTime {
         if b.len() < 8 {
             return Some(Self::default());
         }
-        let days = u64::from(u32::from_le_bytes([b[1], b[2], b[3], b[4]]));
-        let seconds = ((days * 24 + u64::from(b[5])) * 60 + u64::from(b[6])) * 60 + u64::from(b[7]);
+        let days = i64::from(u32::from_le_bytes([b[1], b[2], b[3], b[4]]));
+        let seconds = ((days * 24 + i64::from(b[5])) * 60 + i64::from(b[6])) * 60 + i64::from(b[7]);
         let micros = match b.get(8..12) {
-            Some(m) => u64::from(u32::from_le_bytes([m[0], m[1], m[2], m[3]])),
+            Some(m) => i64::from(u32::from_le_bytes([m[0], m[1], m[2], m[3]])),
             None => 0,
         };
-        Some(Self { negative: b[0] != 0, micros: seconds * 1_000_000 + micros })
+        let span = seconds * SECOND + micros;
+        Some(Self(if b[0] == 0 { span } else { -span }))
     }
 
     /// `-838:59:59`, with six more digits where there is a fraction.
-    pub fn text(&self) -> String {
-        let (seconds, micros) = (self.micros / 1_000_000, self.micros % 1_000_000);
-        let sign = if self.negative { "-" } else { "" };
-        let mut out = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        if micros != 0 {
-            let _ = write!(out, ".{micros:06}");
-        }
-        out
+    pub fn text(self) -> String {
+        span_text(self.0)
     }
 }
 

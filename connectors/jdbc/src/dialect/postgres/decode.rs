@@ -11,7 +11,7 @@ const EPOCH_DAYS: i64 = 10_957;
 /// What the JDBC driver makes of `infinity` and `-infinity`, in milliseconds.
 const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
 
-/// Reads a value that is not NULL.
+/// Reads a value that is not NULL. One beyond its column's type comes as [`ReadColumn::holds`] says.
 /// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
 /// because the table was altered in between.
 pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
@@ -31,16 +31,7 @@ pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
         },
         Read::Bytes if is_bits(column, bytes) => Ok(Value::Bytes(bits(bytes).into())),
         Read::Bytes => Ok(Value::Bytes(bytes.into())),
-        Read::Decimal => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
-        Read::Scaled(scale) => {
-            let rescaled = rescale(&decimal(column, bytes)?, *scale).ok_or_else(|| beyond(column))?;
-            Ok(Value::Decimal(Box::new(rescaled)))
-        }
-        Read::DecimalInt(ty) => {
-            let whole = rescale(&decimal(column, bytes)?, 0).and_then(|d| d.unscaled_i128());
-            let n = whole.and_then(|n| i64::try_from(n).ok());
-            n.and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
-        }
+        Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) => decimal(column, bytes),
         Read::DecimalF64 => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
         Read::BitInt => match bits(bytes)[..] {
             [byte] => Ok(Value::I8(i8::from_be_bytes([byte]))),
@@ -124,14 +115,24 @@ fn bits(bytes: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Decimal> {
-    match ascii(bytes) {
-        text @ ("NaN" | "Infinity" | "-Infinity") => Err(Error::record(format!(
-            "column {} holds {text}, which no decimal is; correct the row, or read the column as text with a query",
-            column.name
-        ))),
-        text => Decimal::parse(text).ok_or_else(|| altered(column)),
+/// A numeric as the column is read; as its text where that cannot hold it (NaN, more digits).
+fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
+    let text = ascii(bytes);
+    let as_text = || Value::Text(text.into());
+    if matches!(text, "NaN" | "Infinity" | "-Infinity") {
+        return Ok(as_text());
     }
+    let decimal = Decimal::parse(text).ok_or_else(|| altered(column))?;
+    let boxed = |d| Value::Decimal(Box::new(d));
+    Ok(match &column.read {
+        Read::Scaled(scale) => rescale(&decimal, *scale).map_or_else(as_text, boxed),
+        Read::DecimalInt(ty) => {
+            let whole = rescale(&decimal, 0).and_then(|d| d.unscaled_i128());
+            let n = whole.and_then(|n| i64::try_from(n).ok());
+            n.and_then(|n| int_value(n, *ty)).unwrap_or_else(as_text)
+        }
+        _ => boxed(decimal),
+    })
 }
 
 fn ascii(bytes: &[u8]) -> &str {
@@ -173,6 +174,8 @@ mod tests {
             (Read::Scaled(3), b"-1.5", Value::Decimal(Box::new(Decimal::new(-1500, 3)))),
             (Read::Scaled(-2), b"12300", Value::Decimal(Box::new(Decimal::new(123, -2)))),
             (Read::DecimalInt(Type::Int8), b"7", Value::I8(7)),
+            (Read::DecimalInt(Type::Int8), b"7.5", Value::Text("7.5".into())),
+            (Read::Decimal, b"NaN", Value::Text("NaN".into())),
             (Read::BitInt, &[0, 0, 0, 3, 0b1010_0000], Value::I8(5)),
             (Read::Date(Calendar::Legacy), &[0, 0, 0, 0], Value::I32(10_957)),
             (Read::Date(Calendar::Legacy), &infinite.to_be_bytes(), Value::I32(infinite)),
@@ -180,8 +183,6 @@ mod tests {
             assert_eq!(value(&ReadColumn::new("c", true, read.clone()), bytes).unwrap(), want, "{read:?}");
         }
         assert_eq!(cursor_micros(&1i64.to_be_bytes()), Some(946_684_800_000_001));
-        assert!(value(&ReadColumn::new("c", true, Read::Decimal), b"NaN").is_err());
-        assert!(value(&ReadColumn::new("c", true, Read::DecimalInt(Type::Int8)), b"7.5").is_err());
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! `poll.schedule`: when a table is read, as a cron expression. Pure: told what time it is.
+
+use std::time::Duration;
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use jiff::Timestamp;
+
+use crate::zone::Zone;
+
+/// A cron expression of five fields, or six with seconds in front, in a time zone.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    cron: Cron,
+    zone: Zone,
+}
+
+impl Schedule {
+    /// Reads an expression. `Err` says what is wrong with it.
+    pub fn parse(text: &str, zone: Zone) -> Result<Self, String> {
+        let parsed = CronParser::builder().seconds(Seconds::Optional).build().parse(text);
+        parsed.map(|cron| Self { cron, zone }).map_err(|error| {
+            format!(
+                "Invalid cron expression: {error}; five fields (minute, hour, day, month, weekday), such as 0 2 * * *"
+            )
+        })
+    }
+
+    /// How long it is from `now` to the next time it names. `None`: there is none.
+    pub fn next(&self, now: Timestamp) -> Option<Duration> {
+        let next = self.cron.find_next_occurrence(&now.to_zoned(self.zone.time_zone()), false).ok()?;
+        Duration::try_from(next.timestamp().duration_since(now)).ok()
+    }
+}
+
+/// The check of the key; empty is none.
+pub fn check(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() { Ok(()) } else { Schedule::parse(text, Zone::default()).map(drop) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Schedule, check};
+    use crate::zone::Zone;
+
+    #[test]
+    fn the_next_time_is_found_in_its_zone() {
+        let now = "2024-03-09T12:00:30Z".parse().unwrap();
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        for (text, zone, want) in [
+            ("* * * * *", "UTC", Duration::from_secs(30)),
+            ("*/10 * * * * *", "UTC", Duration::from_secs(10)),
+            ("0 2 * * *", "UTC", hours(14) - Duration::from_secs(30)),
+            ("0 7 * * *", "America/New_York", Duration::from_secs(23 * 3600 - 30)),
+            ("0 12 * * MON", "UTC", hours(48) - Duration::from_secs(30)),
+        ] {
+            let schedule = Schedule::parse(text, Zone::named(zone).unwrap()).unwrap();
+            assert_eq!(schedule.next(now), Some(want), "{text}");
+        }
+        assert!(Schedule::parse("0 0 30 2 *", Zone::default()).is_ok_and(|never| never.next(now).is_none()));
+    }
+
+    #[test]
+    fn what_is_no_cron_expression_is_said() {
+        assert!(check("").is_ok() && check("0 2 * * *").is_ok());
+        for bad in ["soon", "* * * *", "61 * * * *"] {
+            assert!(check(bad).unwrap_err().starts_with("Invalid cron expression"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The SQL of each mode in each dialect, as text: `statements.sql` beside this file holds what is sent.
+//!
+//! Conformance rows SM20 and SM21 (the WHERE of a mode) and SM22 (the suffix is the last token) are here.
+
+use std::fmt::Write as _;
+
+use connector_api::{Config, Value};
+
+use super::config::SourceConfig;
+use super::query::{From, statement};
+use super::table::{plan, plan_query};
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::dialect::{self, Dialect};
+use crate::ident::TableId;
+use crate::url::Database;
+
+/// A dialect, how it names the table, and its types of an id, a stamp and a decimal.
+type Case = (Database, &'static str, TableId, [&'static str; 3]);
+
+fn cases() -> [Case; 2] {
+    [
+        (
+            Database::MySql,
+            "jdbc:mariadb://h/shop",
+            TableId::in_catalog("shop", "orders"),
+            ["int", "datetime", "decimal"],
+        ),
+        (
+            Database::Postgres,
+            "jdbc:postgresql://h/shop",
+            TableId::in_schema("public", "orders"),
+            ["int4", "timestamp", "numeric"],
+        ),
+    ]
+}
+
+/// `orders (id, part, created, changed, price)` with the primary key `key`.
+fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
+    let [int, stamp, decimal] = types;
+    let columns = [("id", int), ("part", int), ("created", stamp), ("changed", stamp), ("price", decimal)];
+    let column = |(name, data_type): &(&str, &str)| ColumnMeta {
+        name: (*name).to_owned(),
+        data_type: (*data_type).to_owned(),
+        column_type: (*data_type).to_owned(),
+        nullable: *name == "changed",
+        key_position: key.iter().position(|k| k == name),
+        auto_increment: *name == "id",
+        precision: (*name == "price").then_some(10),
+        scale: (*name == "price").then_some(2),
+        ..ColumnMeta::default()
+    };
+    TableMeta {
+        id: id.clone(),
+        columns: columns.iter().map(column).collect(),
+        primary_key: key.iter().map(|k| (*k).to_owned()).collect(),
+        unique: Vec::new(),
+        is_view: false,
+        rows_estimated: None,
+    }
+}
+
+struct Written<'a> {
+    out: String,
+    dialect: &'a dyn Dialect,
+    url: &'static str,
+    table: TableMeta,
+}
+
+impl Written<'_> {
+    fn config(&self, keys: &[(&str, &str)]) -> SourceConfig {
+        let mut config = Config::from([("connection.url", self.url)]);
+        keys.iter().for_each(|(key, value)| config.set(*key, *value));
+        SourceConfig::read(&config).expect("a config")
+    }
+
+    fn add(&mut self, title: &str, keys: &[(&str, &str)], from: &From) {
+        let plan = plan(&self.table, &self.config(keys), self.dialect).expect("a plan");
+        self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
+    }
+
+    fn add_query(&mut self, title: &str, query: &str, keys: &[(&str, &str)], from: &From) {
+        let plan = plan_query(query, &self.table.columns, &self.config(keys), self.dialect).expect("a plan");
+        self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
+    }
+
+    fn write(&mut self, title: &str, sql: &str) {
+        let _ = writeln!(self.out, "-- {}, {title}\n{sql};\n", self.dialect.name());
+    }
+}
+
+fn all() -> String {
+    let mut out = String::new();
+    for (database, url, id, types) in cases() {
+        let dialect = dialect::of(database).expect("a dialect");
+        let mut written = Written { out, dialect, url, table: orders(&id, types, &["id"]) };
+        modes(&mut written);
+        queries(&mut written);
+        written.table = orders(&id, types, &["id", "part"]);
+        let two = From { key: Some(vec![Value::I32(1), Value::I32(2)]), ..From::default() };
+        written.add("bulk, key of two columns, next page", &[("mode", "bulk")], &two);
+        written.table = orders(&id, types, &[]);
+        written.add("bulk, no key", &[("mode", "bulk")], &From::default());
+        written.add("incrementing, no key: one statement", &INCREMENTING, &From { id: Some(5), ..From::default() });
+        out = written.out;
+    }
+    out
+}
+
+const INCREMENTING: [(&str, &str); 2] = [("mode", "incrementing"), ("incrementing.column.name", "id")];
+const STAMP: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "created")];
+const BOTH: [(&str, &str); 3] = [
+    ("mode", "timestamp+incrementing"),
+    ("timestamp.column.name", "changed,created"),
+    ("incrementing.column.name", "id"),
+];
+
+fn modes(written: &mut Written<'_>) {
+    let from = From { stamp: Some(0), before: Some(1), id: Some(7), ..From::default() };
+    let within = From { at: Some((0, vec![Value::I32(3)])), ..from.clone() };
+    let page = From { key: Some(vec![Value::I32(9)]), ..From::default() };
+    written.add("bulk", &[("mode", "bulk")], &From::default());
+    written.add("bulk, next page", &[("mode", "bulk")], &page);
+    written.add("incrementing", &INCREMENTING, &from);
+    written.add("incrementing, up to an id", &INCREMENTING, &From { up_to: Some(9), ..from.clone() });
+    written.add("timestamp", &STAMP, &from);
+    written.add("timestamp, in the middle of equal stamps", &STAMP, &within);
+    let several = [STAMP[0], ("timestamp.column.name", "changed,created")];
+    written.add("timestamp, several columns", &several, &from);
+    written.add("timestamp+incrementing", &BOTH, &from);
+    let suffix = ("query.suffix", "/* SUFFIX */");
+    written.add("bulk with a suffix", &[("mode", "bulk"), suffix], &From::default());
+    written.add("timestamp+incrementing with a suffix", &[&BOTH[..], &[suffix]].concat(), &from);
+    let never = ("quote.sql.identifiers", "never");
+    written.add("incrementing, names without quotes", &[INCREMENTING[0], INCREMENTING[1], never], &from);
+}
+
+fn queries(written: &mut Written<'_>) {
+    let from = From { stamp: Some(0), before: Some(1), id: Some(7), ..From::default() };
+    let query = "SELECT * FROM orders WHERE part = 1";
+    written.add_query("query, bulk", query, &[("mode", "bulk"), ("query", query)], &From::default());
+    written.add_query("query, incrementing", query, &[&INCREMENTING[..], &[("query", query)]].concat(), &from);
+    written.add_query("query, timestamp", query, &[&STAMP[..], &[("query", query)]].concat(), &from);
+    let suffix = [&BOTH[..], &[("query", query), ("query.suffix", "LIMIT 10")]].concat();
+    written.add_query("query, timestamp+incrementing with a suffix", query, &suffix, &from);
+}
+
+#[test]
+fn sm20_sm21_sm22_the_statements_are_those_of_the_snapshot() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/source/statements.sql");
+    let text = all();
+    if std::env::var_os("ROWFERRY_WRITE_DOCS").is_some() {
+        std::fs::write(path, &text).expect("write the snapshot");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == text, "{path} is old: run ROWFERRY_WRITE_DOCS=1 cargo test, and read what has changed\n{text}");
+}

@@ -1,0 +1,115 @@
+-- MariaDB/MySQL, bulk
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` ORDER BY `shop`.`orders`.`id` LIMIT ?;
+
+-- MariaDB/MySQL, bulk, next page
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? ORDER BY `shop`.`orders`.`id` LIMIT ?;
+
+-- MariaDB/MySQL, incrementing
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? ORDER BY `shop`.`orders`.`id` ASC LIMIT ?;
+
+-- MariaDB/MySQL, incrementing, up to an id
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? AND `shop`.`orders`.`id` <= ? ORDER BY `shop`.`orders`.`id` ASC LIMIT ?;
+
+-- MariaDB/MySQL, timestamp
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`created` > ? AND `shop`.`orders`.`created` < ? ORDER BY `shop`.`orders`.`created`,`shop`.`orders`.`id` ASC LIMIT ?;
+
+-- MariaDB/MySQL, timestamp, in the middle of equal stamps
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`created` < ? AND ((`shop`.`orders`.`created` = ? AND `shop`.`orders`.`id` > ?) OR `shop`.`orders`.`created` > ?) ORDER BY `shop`.`orders`.`created`,`shop`.`orders`.`id` ASC LIMIT ?;
+
+-- MariaDB/MySQL, timestamp, several columns
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) > ? AND COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) < ? ORDER BY COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`),`shop`.`orders`.`id` ASC LIMIT ?;
+
+-- MariaDB/MySQL, timestamp+incrementing
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) < ? AND ((COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) = ? AND `shop`.`orders`.`id` > ?) OR COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) > ?) ORDER BY COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`),`shop`.`orders`.`id` ASC LIMIT ?;
+
+-- MariaDB/MySQL, bulk with a suffix
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` /* SUFFIX */;
+
+-- MariaDB/MySQL, timestamp+incrementing with a suffix
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) < ? AND ((COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) = ? AND `shop`.`orders`.`id` > ?) OR COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) > ?) ORDER BY COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`),`shop`.`orders`.`id` ASC /* SUFFIX */;
+
+-- MariaDB/MySQL, incrementing, names without quotes
+SELECT id,part,created,changed,price FROM shop.orders WHERE shop.orders.id > ? ORDER BY shop.orders.id ASC LIMIT ?;
+
+-- MariaDB/MySQL, query, bulk
+SELECT * FROM orders WHERE part = 1;
+
+-- MariaDB/MySQL, query, incrementing
+SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE `id` > ? ORDER BY `id` ASC;
+
+-- MariaDB/MySQL, query, timestamp
+SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE `created` > ? AND `created` < ? ORDER BY `created` ASC;
+
+-- MariaDB/MySQL, query, timestamp+incrementing with a suffix
+SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE COALESCE(`changed`,`created`) < ? AND ((COALESCE(`changed`,`created`) = ? AND `id` > ?) OR COALESCE(`changed`,`created`) > ?) ORDER BY COALESCE(`changed`,`created`),`id` ASC LIMIT 10;
+
+-- MariaDB/MySQL, bulk, key of two columns, next page
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` > ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
+
+-- MariaDB/MySQL, bulk, no key
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders`;
+
+-- MariaDB/MySQL, incrementing, no key: one statement
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? ORDER BY `shop`.`orders`.`id` ASC;
+
+-- PostgreSQL, bulk
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" ORDER BY "public"."orders"."id" LIMIT $1;
+
+-- PostgreSQL, bulk, next page
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" LIMIT $2;
+
+-- PostgreSQL, incrementing
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC LIMIT $2;
+
+-- PostgreSQL, incrementing, up to an id
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 AND "public"."orders"."id" <= $2 ORDER BY "public"."orders"."id" ASC LIMIT $3;
+
+-- PostgreSQL, timestamp
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."created" > CAST($1 AS timestamp) AND "public"."orders"."created" < CAST($2 AS timestamp) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $3;
+
+-- PostgreSQL, timestamp, in the middle of equal stamps
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."created" < CAST($1 AS timestamp) AND (("public"."orders"."created" = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR "public"."orders"."created" > CAST($4 AS timestamp)) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $5;
+
+-- PostgreSQL, timestamp, several columns
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($1 AS timestamp) AND COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($2 AS timestamp) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC LIMIT $3;
+
+-- PostgreSQL, timestamp+incrementing
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC LIMIT $5;
+
+-- PostgreSQL, bulk with a suffix
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" /* SUFFIX */;
+
+-- PostgreSQL, timestamp+incrementing with a suffix
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC /* SUFFIX */;
+
+-- PostgreSQL, incrementing, names without quotes
+SELECT id,part,created,changed,price::text FROM public.orders WHERE public.orders.id > $1 ORDER BY public.orders.id ASC LIMIT $2;
+
+-- PostgreSQL, query, bulk
+SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
+) AS q;
+
+-- PostgreSQL, query, incrementing
+SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE "id" > $1 ORDER BY "id" ASC;
+
+-- PostgreSQL, query, timestamp
+SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE "created" > CAST($1 AS timestamp) AND "created" < CAST($2 AS timestamp) ORDER BY "created" ASC;
+
+-- PostgreSQL, query, timestamp+incrementing with a suffix
+SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE COALESCE("changed","created") < CAST($1 AS timestamp) AND ((COALESCE("changed","created") = CAST($2 AS timestamp) AND "id" > $3) OR COALESCE("changed","created") > CAST($4 AS timestamp)) ORDER BY COALESCE("changed","created"),"id" ASC LIMIT 10;
+
+-- PostgreSQL, bulk, key of two columns, next page
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $5;
+
+-- PostgreSQL, bulk, no key
+SELECT "id","part","created","changed","price"::text FROM "public"."orders";
+
+-- PostgreSQL, incrementing, no key: one statement
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC;
+
