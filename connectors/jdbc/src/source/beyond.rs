@@ -12,13 +12,16 @@ use super::table::TablePlan;
 /// The schema of the record value, and that of its key.
 type Schemas = (Arc<Schema>, Option<Arc<Schema>>);
 
+/// What differs in a row: columns, and the types of their values (`None`: NULL).
+type Odd = Vec<(usize, Option<Type>)>;
+
 /// The watch over one plan's columns.
 #[derive(Debug, Default)]
 pub struct Beyond {
     /// Columns whose type cannot hold all that the database can.
     watched: Vec<usize>,
-    /// Schemas by what differs in them: column and type (`None`: NULL).
-    known: Vec<(Vec<(usize, Option<Type>)>, Schemas)>,
+    /// Schemas by what differs in them.
+    known: Vec<(Odd, Schemas)>,
     news: Vec<String>,
 }
 
@@ -44,7 +47,7 @@ impl Beyond {
         (Arc::clone(&plan.value_schema), plan.key.as_ref().map(|(schema, _)| Arc::clone(schema)))
     }
 
-    fn variant(&mut self, odd: Vec<(usize, Option<Type>)>, plan: &TablePlan) -> Schemas {
+    fn variant(&mut self, odd: Odd, plan: &TablePlan) -> Schemas {
         if let Some((_, (value, key))) = self.known.iter().find(|(known, _)| *known == odd) {
             return (Arc::clone(value), key.clone());
         }
