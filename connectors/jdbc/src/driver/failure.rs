@@ -1,22 +1,18 @@
 //! What sqlx reports, as an [`Error`] with its kind.
 
 use connector_api::{Error, Kind};
-use sqlx::mysql::MySqlDatabaseError;
 
-use crate::dialect::Dialect;
+use super::session::Backend;
 
 /// The error with its kind; `place` is `host:port/database` for the text.
 ///
 /// The server's own text stands in the message where it names tables or columns, and is left to the cause where it
 /// may hold a value of a row.
-pub(super) fn classify(dialect: &dyn Dialect, place: &str, error: sqlx::Error) -> Error {
+pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(server) => {
-            let sqlstate = server.code().unwrap_or_default().into_owned();
-            let code = server
-                .try_downcast_ref::<MySqlDatabaseError>()
-                .map_or_else(String::new, |mysql| mysql.number().to_string());
-            let kind = dialect.classify(&code, &sqlstate);
+            let (code, sqlstate) = DB::codes(server.as_ref());
+            let kind = DB::DIALECT.classify(&code, &sqlstate);
             let shown = if code.is_empty() { sqlstate } else { format!("{code}, SQLSTATE {sqlstate}") };
             let text = match kind {
                 Kind::Record => without_values(server.message()),
@@ -40,13 +36,13 @@ pub(super) fn classify(dialect: &dyn Dialect, place: &str, error: sqlx::Error) -
 }
 
 /// Whether the connection cannot be used any more after this error.
-pub(super) fn loses_connection(error: &sqlx::Error) -> bool {
+pub(super) fn loses_connection<DB: Backend>(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(server) => match server.try_downcast_ref::<MySqlDatabaseError>() {
-            Some(mysql) => matches!(mysql.number(), 1053 | 1152..=1161 | 1184 | 1927 | 2006 | 2013),
-            None => server.code().is_some_and(|c| c.starts_with("08") || c.starts_with("57P")),
-        },
+        sqlx::Error::Database(server) => {
+            let (code, sqlstate) = DB::codes(server.as_ref());
+            DB::loses_connection(&code, &sqlstate)
+        }
         _ => false,
     }
 }

@@ -6,11 +6,11 @@ mod failure;
 mod mysql;
 mod mysql_catalog;
 mod mysql_describe;
-mod mysql_rows;
 mod postgres;
 mod postgres_catalog;
-mod postgres_rows;
 mod retry;
+mod rows;
+mod session;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,56 +1,81 @@
-//! MariaDB and MySQL through sqlx's own driver.
+//! MariaDB and MySQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
-use connector_api::{Error, Result, Value};
-use futures_util::TryStreamExt;
+use connector_api::{Error, Result, Type as ConnectType, Value};
 use sqlx::encode::{Encode, IsNull};
-use sqlx::error::BoxDynError;
-use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode, MySqlTypeInfo};
+use sqlx::error::{BoxDynError, DatabaseError};
+use sqlx::mysql::{
+    MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow, MySqlSslMode, MySqlTypeInfo,
+};
 use sqlx::types::Type;
-use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Decode, Executor, MySql, Row, TypeInfo};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
-use super::{Layout, Page, Param, Session, failure, mysql_catalog, mysql_describe, mysql_rows};
+use super::session::{Backend, SqlxSession, cut_short, missing};
+use super::{Param, mysql_catalog, mysql_describe};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySql as MySqlDialect;
+use crate::dialect::mysql::decode::{self, Wire};
 use crate::dialect::mysql::wire::{WireDateTime, WireTime};
+use crate::dialect::read::{Read, ReadColumn};
 use crate::ident::TableId;
 use crate::url::Target;
 
-/// How long a goodbye may take.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to utf8mb4.
+pub(super) type MySqlSession = SqlxSession<MySql>;
 
-/// One connection to MariaDB or MySQL.
-pub(super) struct MySqlSession {
-    pub(super) connection: MySqlConnection,
-    place: String,
-    version: String,
-    in_transaction: bool,
-    lost: bool,
-}
+impl Backend for MySql {
+    type Form = Wire;
 
-impl MySqlSession {
-    /// Connects to one host. sqlx sets the session's time zone to +00:00 and its character set to utf8mb4.
-    pub(super) async fn connect(target: &Target, host: &str, port: u16) -> Result<Self> {
-        let place = target.place();
-        let options = options(target, host, port)?;
-        let connection = options.connect().await.map_err(|e| failure::classify(&MySqlDialect, &place, e))?;
-        let mut session = Self { connection, place, version: String::new(), in_transaction: false, lost: false };
-        let version = session.query("SELECT VERSION()", &[]).await?;
-        if let Some(Value::Text(text)) = version.into_iter().flatten().next() {
-            session.version = text.into();
-        }
-        Ok(session)
+    const DIALECT: &'static dyn Dialect = &MySqlDialect;
+    const BEGIN: &'static str = "START TRANSACTION";
+    const VERSION: &'static str = "SELECT VERSION()";
+
+    fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions> {
+        options(target, host, port)
     }
 
-    pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
-        self.lost |= failure::loses_connection(&error);
-        failure::classify(&MySqlDialect, &self.place, error)
+    fn affected(done: &MySqlQueryResult) -> u64 {
+        done.rows_affected()
+    }
+
+    fn codes(error: &dyn DatabaseError) -> (String, String) {
+        let number = error.try_downcast_ref::<MySqlDatabaseError>().map(|e| e.number().to_string());
+        (number.unwrap_or_default(), error.code().unwrap_or_default().into_owned())
+    }
+
+    fn loses_connection(code: &str, _sqlstate: &str) -> bool {
+        matches!(code.parse(), Ok(1053 | 1152..=1161 | 1184 | 1927 | 2006 | 2013))
+    }
+
+    fn form(column: &MySqlColumn, read: &ReadColumn) -> Wire {
+        wire(column.type_info().name(), &read.read)
+    }
+
+    fn value(row: &MySqlRow, index: usize, read: &ReadColumn, form: Wire) -> Result<(Value, usize)> {
+        Ok(match raw(row, index)? {
+            Some(bytes) => (decode::value(read, form, bytes)?, bytes.len()),
+            None => (Value::Null, 0),
+        })
+    }
+
+    fn stamp(row: &MySqlRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
+        Ok(raw(row, index)?.and_then(decode::cursor_micros))
+    }
+
+    fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
+        plain(row, index)
+    }
+
+    async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
+        mysql_catalog::table(session, id).await
+    }
+
+    async fn tables(session: &mut MySqlSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+        mysql_catalog::tables(session, filter).await
+    }
+
+    async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+        mysql_describe::describe(session, sql).await
     }
 }
 
@@ -60,8 +85,7 @@ fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions
         .port(port)
         .pipes_as_concat(false)
         .no_engine_substitution(false)
-        .ssl_mode(ssl_mode(target)?)
-        .disable_statement_logging();
+        .ssl_mode(ssl_mode(target)?);
     if let Some(user) = &target.user {
         options = options.username(user);
     }
@@ -102,114 +126,6 @@ fn ssl_mode(target: &Target) -> Result<MySqlSslMode> {
     })
 }
 
-#[async_trait]
-impl Session for MySqlSession {
-    fn dialect(&self) -> &'static dyn Dialect {
-        &MySqlDialect
-    }
-
-    fn server_version(&self) -> &str {
-        &self.version
-    }
-
-    async fn run(&mut self, sql: &str) -> Result<u64> {
-        let outcome = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-        outcome.map(|done| done.rows_affected()).map_err(|e| self.failed(e))
-    }
-
-    async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments(params)?);
-        let outcome = self.connection.execute(query).await;
-        outcome.map(|done| done.rows_affected()).map_err(|e| self.failed(e))
-    }
-
-    async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
-        let mut out = Vec::new();
-        let mut rows = self.connection.fetch(query);
-        let failure = loop {
-            match rows.try_next().await {
-                Ok(Some(row)) => out.push((0..row.len()).map(|n| plain(&row, n)).collect::<Result<_>>()?),
-                Ok(None) => return Ok(out),
-                Err(error) => break error,
-            }
-        };
-        drop(rows);
-        Err(self.failed(failure))
-    }
-
-    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
-        mysql_rows::read(self, sql, params, layout, max_weight).await
-    }
-
-    async fn stream(
-        &mut self,
-        sql: &Arc<str>,
-        params: &[Param<'_>],
-        layout: &Layout,
-        page_weight: usize,
-        pages: &mpsc::Sender<Page>,
-    ) -> Result<()> {
-        mysql_rows::stream(self, sql, params, layout, page_weight, pages).await
-    }
-
-    async fn begin(&mut self) -> Result<()> {
-        self.run("START TRANSACTION").await?;
-        self.in_transaction = true;
-        Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<()> {
-        self.run("COMMIT").await?;
-        self.in_transaction = false;
-        Ok(())
-    }
-
-    async fn rollback(&mut self) -> Result<()> {
-        if self.in_transaction && !self.lost {
-            self.in_transaction = false;
-            self.run("ROLLBACK").await?;
-        }
-        Ok(())
-    }
-
-    async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
-        mysql_catalog::table(self, id).await
-    }
-
-    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
-        mysql_catalog::tables(self, filter).await
-    }
-
-    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
-        mysql_describe::describe(self, sql).await
-    }
-
-    fn is_lost(&self) -> bool {
-        self.lost
-    }
-
-    async fn close(self: Box<Self>) {
-        // the server notices a cut connection by itself
-        let _ = timeout(CLOSE_WITHIN, self.connection.close()).await;
-    }
-}
-
-/// Encodes all parameters into the one buffer that is sent.
-pub(super) fn arguments(params: &[Param<'_>]) -> Result<MySqlArguments> {
-    let bytes = params.iter().map(|p| match p {
-        Param::Text(text) => text.len() + 5,
-        Param::Bytes(bytes) => bytes.len() + 5,
-        _ => 8,
-    });
-    let mut out = MySqlArguments::default();
-    out.reserve(params.len(), bytes.sum());
-    for param in params {
-        out.add(param).map_err(|e| Error::record("a value cannot be sent to the database").caused_by(e))?;
-    }
-    Ok(out)
-}
-
 impl Type<MySql> for Param<'_> {
     fn type_info() -> MySqlTypeInfo {
         <str as Type<MySql>>::type_info()
@@ -244,17 +160,35 @@ impl Encode<'_, MySql> for Param<'_> {
 }
 
 /// The bytes of a column as they came; `None` for NULL.
-pub(super) fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>> {
-    let value = row.try_get_raw(index).map_err(|e| Error::fatal("a column is missing in the answer").caused_by(e))?;
+fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>> {
+    let value = row.try_get_raw(index).map_err(missing)?;
     // sqlx takes zero dates for NULL, so ask the bytes themselves
     Ok(<&[u8] as Decode<MySql>>::decode(value).ok())
+}
+
+/// In what form a column of that type comes in the binary protocol, by sqlx's type name.
+fn wire(name: &str, read: &Read) -> Wire {
+    match name {
+        "YEAR" => Wire::UnsignedInt,
+        // a TINYINT of display width 1, whose sign sqlx's name does not tell: unsigned ones are read as INT16
+        "BOOLEAN" if *read == Read::Int(ConnectType::Int16) => Wire::UnsignedInt,
+        "BOOLEAN" => Wire::Int,
+        "FLOAT" => Wire::F32,
+        "DOUBLE" => Wire::F64,
+        "DATE" => Wire::Date,
+        "DATETIME" | "TIMESTAMP" => Wire::DateTime,
+        "TIME" => Wire::Time,
+        name if name.ends_with("INT UNSIGNED") => Wire::UnsignedInt,
+        name if name.ends_with("INT") => Wire::Int,
+        _ => Wire::Bytes,
+    }
 }
 
 /// One value of a small result, see [`Session::query`].
 fn plain(row: &MySqlRow, index: usize) -> Result<Value> {
     let Some(bytes) = raw(row, index)? else { return Ok(Value::Null) };
     let info = row.column(index).type_info();
-    let short = || Error::fatal(format!("column {} holds a value that is cut short", row.column(index).name()));
+    let short = || cut_short(row.column(index));
     let text = |text: String| Value::Text(text.into());
     Ok(match info.name() {
         "DATE" => text(WireDateTime::read(bytes).ok_or_else(short)?.date_text()),

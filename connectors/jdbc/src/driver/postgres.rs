@@ -1,68 +1,82 @@
-//! PostgreSQL through sqlx's own driver.
+//! PostgreSQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
-use futures_util::TryStreamExt;
 use sqlx::encode::{Encode, IsNull};
-use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnectOptions, PgConnection, PgRow, PgSslMode, PgTypeInfo};
+use sqlx::error::{BoxDynError, DatabaseError};
+use sqlx::postgres::{PgArgumentBuffer, PgColumn, PgConnectOptions, PgQueryResult, PgRow, PgSslMode, PgTypeInfo};
 use sqlx::types::Type;
-use sqlx::{
-    Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Decode, Executor, Postgres, Row, TypeInfo,
-};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
-use super::{Layout, Page, Param, Session, failure, postgres_catalog, postgres_rows};
+use super::session::{Backend, SqlxSession, cut_short, missing};
+use super::{Param, postgres_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
-use crate::dialect::postgres::Postgres as PostgresDialect;
+use crate::dialect::postgres::{Postgres as PostgresDialect, decode};
+use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
 use crate::url::Target;
 
-/// How long a goodbye may take.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// One connection to PostgreSQL. sqlx sets its time zone to UTC and its character set to UTF-8.
+pub(super) type PostgresSession = SqlxSession<Postgres>;
 
-/// One connection to PostgreSQL.
-pub(super) struct PostgresSession {
-    pub(super) connection: PgConnection,
-    place: String,
-    version: String,
-    in_transaction: bool,
-    lost: bool,
-}
+impl Backend for Postgres {
+    /// A column's form follows from how it is read.
+    type Form = ();
 
-impl PostgresSession {
-    /// Connects to one host. sqlx sets the session's time zone to UTC and its character set to UTF-8.
-    pub(super) async fn connect(target: &Target, host: &str, port: u16) -> Result<Self> {
-        let place = target.place();
-        let options = options(target, host, port)?;
-        let connection = options.connect().await.map_err(|e| failure::classify(&PostgresDialect, &place, e))?;
-        let mut session = Self { connection, place, version: String::new(), in_transaction: false, lost: false };
-        let version = session.query("SELECT version()", &[]).await?;
-        if let Some(Value::Text(text)) = version.into_iter().flatten().next() {
-            session.version = text.into();
-        }
-        Ok(session)
+    const DIALECT: &'static dyn Dialect = &PostgresDialect;
+    const BEGIN: &'static str = "BEGIN";
+    const VERSION: &'static str = "SELECT version()";
+
+    fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
+        options(target, host, port)
     }
 
-    pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
-        self.lost |= failure::loses_connection(&error);
-        failure::classify(&PostgresDialect, &self.place, error)
+    fn affected(done: &PgQueryResult) -> u64 {
+        done.rows_affected()
+    }
+
+    fn codes(error: &dyn DatabaseError) -> (String, String) {
+        (String::new(), error.code().unwrap_or_default().into_owned())
+    }
+
+    fn loses_connection(_code: &str, sqlstate: &str) -> bool {
+        sqlstate.starts_with("08") || sqlstate.starts_with("57P")
+    }
+
+    fn form(_column: &PgColumn, _read: &ReadColumn) {}
+
+    fn value(row: &PgRow, index: usize, read: &ReadColumn, (): ()) -> Result<(Value, usize)> {
+        Ok(match raw(row, index)? {
+            Some(bytes) => (decode::value(read, bytes)?, bytes.len()),
+            None => (Value::Null, 0),
+        })
+    }
+
+    fn stamp(row: &PgRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
+        Ok(raw(row, index)?.and_then(decode::cursor_micros))
+    }
+
+    fn plain(row: &PgRow, index: usize) -> Result<Value> {
+        plain(row, index)
+    }
+
+    async fn table(session: &mut PostgresSession, id: &TableId) -> Result<Option<TableMeta>> {
+        postgres_catalog::table(session, id).await
+    }
+
+    async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+        postgres_catalog::tables(session, filter).await
+    }
+
+    async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+        postgres_catalog::describe(session, sql).await
     }
 }
 
 fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
     let name = target.param("ApplicationName").unwrap_or("rowferry");
-    let mut options = PgConnectOptions::new_without_pgpass()
-        .host(host)
-        .port(port)
-        .application_name(name)
-        .ssl_mode(ssl_mode(target)?)
-        .disable_statement_logging();
+    let mut options =
+        PgConnectOptions::new_without_pgpass().host(host).port(port).application_name(name).ssl_mode(ssl_mode(target)?);
     if let Some(user) = &target.user {
         options = options.username(user);
     }
@@ -92,114 +106,6 @@ fn ssl_mode(target: &Target) -> Result<PgSslMode> {
         None if target.param("ssl").is_some_and(|v| !v.eq_ignore_ascii_case("false")) => Ok(PgSslMode::VerifyFull),
         None => Ok(PgSslMode::Prefer),
     }
-}
-
-#[async_trait]
-impl Session for PostgresSession {
-    fn dialect(&self) -> &'static dyn Dialect {
-        &PostgresDialect
-    }
-
-    fn server_version(&self) -> &str {
-        &self.version
-    }
-
-    async fn run(&mut self, sql: &str) -> Result<u64> {
-        let outcome = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-        outcome.map(|done| done.rows_affected()).map_err(|e| self.failed(e))
-    }
-
-    async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments(params)?);
-        let outcome = self.connection.execute(query).await;
-        outcome.map(|done| done.rows_affected()).map_err(|e| self.failed(e))
-    }
-
-    async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
-        let query = sqlx::query_with(AssertSqlSafe(sql), arguments(params)?);
-        let mut out = Vec::new();
-        let mut rows = self.connection.fetch(query);
-        let failure = loop {
-            match rows.try_next().await {
-                Ok(Some(row)) => out.push((0..row.len()).map(|n| plain(&row, n)).collect::<Result<_>>()?),
-                Ok(None) => return Ok(out),
-                Err(error) => break error,
-            }
-        };
-        drop(rows);
-        Err(self.failed(failure))
-    }
-
-    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
-        postgres_rows::read(self, sql, params, layout, max_weight).await
-    }
-
-    async fn stream(
-        &mut self,
-        sql: &Arc<str>,
-        params: &[Param<'_>],
-        layout: &Layout,
-        page_weight: usize,
-        pages: &mpsc::Sender<Page>,
-    ) -> Result<()> {
-        postgres_rows::stream(self, sql, params, layout, page_weight, pages).await
-    }
-
-    async fn begin(&mut self) -> Result<()> {
-        self.run("BEGIN").await?;
-        self.in_transaction = true;
-        Ok(())
-    }
-
-    async fn commit(&mut self) -> Result<()> {
-        self.run("COMMIT").await?;
-        self.in_transaction = false;
-        Ok(())
-    }
-
-    async fn rollback(&mut self) -> Result<()> {
-        if self.in_transaction && !self.lost {
-            self.in_transaction = false;
-            self.run("ROLLBACK").await?;
-        }
-        Ok(())
-    }
-
-    async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
-        postgres_catalog::table(self, id).await
-    }
-
-    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
-        postgres_catalog::tables(self, filter).await
-    }
-
-    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
-        postgres_catalog::describe(self, sql).await
-    }
-
-    fn is_lost(&self) -> bool {
-        self.lost
-    }
-
-    async fn close(self: Box<Self>) {
-        // the server notices a cut connection by itself
-        let _ = timeout(CLOSE_WITHIN, self.connection.close()).await;
-    }
-}
-
-/// Encodes all parameters into the one buffer that is sent.
-pub(super) fn arguments(params: &[Param<'_>]) -> Result<PgArguments> {
-    let bytes = params.iter().map(|p| match p {
-        Param::Text(text) => text.len() + 4,
-        Param::Bytes(bytes) => bytes.len() + 4,
-        _ => 12,
-    });
-    let mut out = PgArguments::default();
-    out.reserve(params.len(), bytes.sum());
-    for param in params {
-        out.add(param).map_err(|e| Error::record("a value cannot be sent to the database").caused_by(e))?;
-    }
-    Ok(out)
 }
 
 impl Type<Postgres> for Param<'_> {
@@ -236,17 +142,17 @@ impl Encode<'_, Postgres> for Param<'_> {
 }
 
 /// The bytes of a column as they came; `None` for NULL.
-pub(super) fn raw(row: &PgRow, index: usize) -> Result<Option<&[u8]>> {
-    let value = row.try_get_raw(index).map_err(|e| Error::fatal("a column is missing in the answer").caused_by(e))?;
+fn raw(row: &PgRow, index: usize) -> Result<Option<&[u8]>> {
+    let value = row.try_get_raw(index).map_err(missing)?;
     Ok(value.as_bytes().ok())
 }
 
 /// One value of a small result, see [`Session::query`].
 fn plain(row: &PgRow, index: usize) -> Result<Value> {
     let column = row.column(index);
-    let value = row.try_get_raw(index).map_err(|e| Error::fatal("a column is missing in the answer").caused_by(e))?;
+    let value = row.try_get_raw(index).map_err(missing)?;
     let Ok(bytes) = value.as_bytes() else { return Ok(Value::Null) };
-    let short = |e: BoxDynError| Error::fatal(format!("column {} cannot be read", column.name())).caused_by(e);
+    let short = |e: BoxDynError| cut_short(column).caused_by(e);
     Ok(match column.type_info().name() {
         "BOOL" => Value::Bool(<bool as Decode<Postgres>>::decode(value).map_err(short)?),
         "INT2" => Value::I64(i64::from(<i16 as Decode<Postgres>>::decode(value).map_err(short)?)),

@@ -1,0 +1,113 @@
+//! Rows of a result into values, whichever database they come from.
+
+use connector_api::{Error, Result, Value};
+use futures_util::TryStreamExt;
+use sqlx::query::Query;
+use sqlx::{Executor, Row};
+use tokio::sync::mpsc;
+
+use super::session::{Backend, SqlxSession};
+use super::{Layout, Page};
+
+/// What a value costs beside its bytes.
+const VALUE_WEIGHT: usize = size_of::<Value>();
+
+/// See [`super::Session::read`].
+pub(super) async fn read<DB: Backend>(
+    session: &mut SqlxSession<DB>,
+    query: Query<'_, DB, DB::Arguments>,
+    layout: &Layout,
+    max_weight: usize,
+) -> Result<Page>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let mut page = Page::default();
+    let mut decoder = Decoder::<DB> { layout, forms: Vec::new() };
+    let mut rows = session.connection.fetch(query);
+    let failure = loop {
+        match rows.try_next().await {
+            Ok(Some(_)) if page.weight > max_weight => {
+                page.cut = true;
+                return Ok(page);
+            }
+            Ok(Some(row)) => decoder.push(&row, &mut page)?,
+            Ok(None) => return Ok(page),
+            Err(error) => break error,
+        }
+    };
+    drop(rows);
+    Err(session.failed(failure))
+}
+
+/// See [`super::Session::stream`].
+pub(super) async fn stream<DB: Backend>(
+    session: &mut SqlxSession<DB>,
+    query: Query<'_, DB, DB::Arguments>,
+    layout: &Layout,
+    page_weight: usize,
+    pages: &mpsc::Sender<Page>,
+) -> Result<()>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let mut page = Page::default();
+    let mut decoder = Decoder::<DB> { layout, forms: Vec::new() };
+    let mut rows = session.connection.fetch(query);
+    let failure = loop {
+        match rows.try_next().await {
+            Ok(Some(row)) => decoder.push(&row, &mut page)?,
+            Ok(None) => {
+                // a receiver that is gone wants nothing more
+                let _ = pages.send(page).await;
+                return Ok(());
+            }
+            Err(error) => break error,
+        }
+        if page.weight > page_weight && pages.send(std::mem::take(&mut page)).await.is_err() {
+            return Ok(());
+        }
+    };
+    drop(rows);
+    Err(session.failed(failure))
+}
+
+/// Reads rows of one result: in what form each column comes is looked up once.
+struct Decoder<'a, DB: Backend> {
+    layout: &'a Layout,
+    forms: Vec<DB::Form>,
+}
+
+impl<DB: Backend> Decoder<'_, DB> {
+    fn push(&mut self, row: &DB::Row, page: &mut Page) -> Result<()> {
+        if self.forms.is_empty() {
+            if row.len() != self.layout.columns.len() {
+                return Err(Error::retry("the result has other columns than the table had a moment ago"));
+            }
+            let columns = row.columns().iter().zip(&self.layout.columns);
+            self.forms = columns.map(|(column, read)| DB::form(column, read)).collect();
+        }
+        let mut values = Vec::with_capacity(self.forms.len());
+        page.weight += self.forms.len() * VALUE_WEIGHT;
+        for (index, (read, form)) in self.layout.columns.iter().zip(&self.forms).enumerate() {
+            let (value, bytes) = DB::value(row, index, read, *form)?;
+            page.weight += bytes;
+            values.push(value);
+        }
+        if !self.layout.stamps.is_empty() {
+            page.stamps.push(self.stamp(row)?);
+        }
+        page.rows.push(values.into_boxed_slice());
+        Ok(())
+    }
+
+    /// The row's stamp. Rows without one are not selected; were one here, it would be the oldest.
+    fn stamp(&self, row: &DB::Row) -> Result<i64> {
+        for index in &self.layout.stamps {
+            if let Some(micros) = DB::stamp(row, *index, &self.layout.columns[*index])? {
+                return Ok(micros);
+            }
+        }
+        Ok(i64::MIN)
+    }
+}

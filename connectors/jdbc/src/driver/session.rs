@@ -1,0 +1,241 @@
+//! One connection over any of sqlx's drivers: what they have in common. What differs is each driver's [`Backend`].
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use connector_api::{Error, Result, Value};
+use futures_util::TryStreamExt;
+use sqlx::error::DatabaseError;
+use sqlx::{
+    Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Row, Type,
+};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Layout, Page, Param, Session, failure, rows};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::Dialect;
+use crate::dialect::read::ReadColumn;
+use crate::ident::TableId;
+use crate::url::Target;
+
+/// How long a goodbye may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How sqlx's driver of one database is used.
+pub(super) trait Backend: sqlx::Database<Arguments: IntoArguments<Self>> {
+    /// In what form a result's column comes: looked up once for each result.
+    type Form: Copy + Send + Sync;
+
+    /// Its dialect.
+    const DIALECT: &'static dyn Dialect;
+
+    /// The statement that starts a transaction.
+    const BEGIN: &'static str;
+
+    /// A query for the server's name and version.
+    const VERSION: &'static str;
+
+    /// What one connection is opened with.
+    fn options(target: &Target, host: &str, port: u16) -> Result<<Self::Connection as Connection>::Options>;
+
+    /// Rows that a statement changed.
+    fn affected(done: &Self::QueryResult) -> u64;
+
+    /// The server's own error code, where it has one beside the SQLSTATE, and the SQLSTATE; either may be empty.
+    fn codes(error: &dyn DatabaseError) -> (String, String);
+
+    /// Whether the connection is of no use any more after an error with these codes.
+    fn loses_connection(code: &str, sqlstate: &str) -> bool;
+
+    /// In what form a column comes.
+    fn form(column: &Self::Column, read: &ReadColumn) -> Self::Form;
+
+    /// A value of a row, and how many bytes it came in. See [`Session::read`] for the errors.
+    fn value(row: &Self::Row, index: usize, read: &ReadColumn, form: Self::Form) -> Result<(Value, usize)>;
+
+    /// The microseconds of a date-time column on the server's calendar, unless it is NULL.
+    fn stamp(row: &Self::Row, index: usize, read: &ReadColumn) -> Result<Option<i64>>;
+
+    /// A value of a small result, see [`Session::query`].
+    fn plain(row: &Self::Row, index: usize) -> Result<Value>;
+
+    /// See [`Session::table`].
+    fn table(session: &mut SqlxSession<Self>, id: &TableId) -> impl Future<Output = Result<Option<TableMeta>>> + Send;
+
+    /// See [`Session::tables`].
+    fn tables(
+        session: &mut SqlxSession<Self>,
+        filter: &TableFilter,
+    ) -> impl Future<Output = Result<Vec<TableName>>> + Send;
+
+    /// See [`Session::describe`].
+    fn describe(session: &mut SqlxSession<Self>, sql: &str) -> impl Future<Output = Result<Vec<ColumnMeta>>> + Send;
+}
+
+/// One connection to a database of that kind.
+pub(super) struct SqlxSession<DB: Backend> {
+    pub(super) connection: DB::Connection,
+    place: String,
+    version: String,
+    in_transaction: bool,
+    lost: bool,
+}
+
+impl<DB: Backend> SqlxSession<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
+{
+    /// Connects to one host.
+    pub(super) async fn connect(target: &Target, host: &str, port: u16) -> Result<Self> {
+        let place = target.place();
+        let options = DB::options(target, host, port)?;
+        let connection = options.disable_statement_logging().connect().await;
+        let connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
+        let mut session = Self { connection, place, version: String::new(), in_transaction: false, lost: false };
+        let version = session.query(DB::VERSION, &[]).await?;
+        if let Some(Value::Text(text)) = version.into_iter().flatten().next() {
+            session.version = text.into();
+        }
+        Ok(session)
+    }
+}
+
+impl<DB: Backend> SqlxSession<DB> {
+    /// The error with its kind; the connection is given up where it is of no use any more.
+    pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
+        self.lost |= failure::loses_connection::<DB>(&error);
+        failure::classify::<DB>(&self.place, error)
+    }
+}
+
+#[async_trait]
+impl<DB: Backend> Session for SqlxSession<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
+{
+    fn dialect(&self) -> &'static dyn Dialect {
+        DB::DIALECT
+    }
+
+    fn server_version(&self) -> &str {
+        &self.version
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64> {
+        let outcome = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
+    }
+
+    async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
+        let outcome = self.connection.execute(query).await;
+        outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
+    }
+
+    async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
+        let mut out = Vec::new();
+        let mut rows = self.connection.fetch(query);
+        let failure = loop {
+            match rows.try_next().await {
+                Ok(Some(row)) => out.push((0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<_>>()?),
+                Ok(None) => return Ok(out),
+                Err(error) => break error,
+            }
+        };
+        drop(rows);
+        Err(self.failed(failure))
+    }
+
+    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
+        rows::read(self, query, layout, max_weight).await
+    }
+
+    async fn stream(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[Param<'_>],
+        layout: &Layout,
+        page_weight: usize,
+        pages: &mpsc::Sender<Page>,
+    ) -> Result<()> {
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
+        rows::stream(self, query, layout, page_weight, pages).await
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        self.run(DB::BEGIN).await?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.run("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        if self.in_transaction && !self.lost {
+            self.in_transaction = false;
+            self.run("ROLLBACK").await?;
+        }
+        Ok(())
+    }
+
+    async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
+        DB::table(self, id).await
+    }
+
+    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
+        DB::tables(self, filter).await
+    }
+
+    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
+        DB::describe(self, sql).await
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    async fn close(self: Box<Self>) {
+        // the server notices a cut connection by itself
+        let _ = timeout(CLOSE_WITHIN, self.connection.close()).await;
+    }
+}
+
+/// Encodes all parameters into the one buffer that is sent.
+fn arguments<DB: Backend>(params: &[Param<'_>]) -> Result<DB::Arguments>
+where
+    for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
+{
+    // a value's length stands before it, and beside it a NULL flag and a type
+    let bytes = params.iter().map(|p| match p {
+        Param::Text(text) => text.len() + 5,
+        Param::Bytes(bytes) => bytes.len() + 5,
+        _ => 12,
+    });
+    let mut out = DB::Arguments::default();
+    out.reserve(params.len(), bytes.sum());
+    for param in params {
+        out.add(param).map_err(|e| Error::record("a value cannot be sent to the database").caused_by(e))?;
+    }
+    Ok(out)
+}
+
+/// The error of a column that a result does not have.
+pub(super) fn missing(error: sqlx::Error) -> Error {
+    Error::fatal("a column is missing in the answer").caused_by(error)
+}
+
+/// The error of a small result's value that is not of its column's type.
+pub(super) fn cut_short(column: &impl Column) -> Error {
+    Error::fatal(format!("column {} holds a value that is cut short", column.name()))
+}
