@@ -15,6 +15,7 @@ mod secure;
 mod servers;
 mod settings;
 mod sink;
+mod sink_conformance;
 mod sink_recordings;
 mod source;
 mod source_cases;

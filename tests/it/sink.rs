@@ -1,6 +1,6 @@
 //! The JDBC sink alone against MariaDB: records made in memory go in, and SQL tells what became of them.
 
-mod records;
+pub(crate) mod records;
 mod speed;
 
 use connector_api::{Kind, SinkTask, Type, Value};

@@ -4,9 +4,8 @@ use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::mysql::MySqlRow;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Executor, MySqlConnection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, PgConnection};
+use testkit::{mariadb, postgres};
 
 use crate::lab;
 
@@ -113,7 +112,7 @@ impl Database {
                 "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA='{database}' \
                  AND TABLE_NAME<>'{OWN_TABLE}'"
             );
-            for table in read_mysql(&mut sql, &list).await {
+            for table in mariadb::texts(&mut sql, &list).await {
                 let (name, kind) = (text(&table[0]), text(&table[1]));
                 let of = format!("TABLE_SCHEMA='{database}' AND TABLE_NAME='{}'", name.replace('\'', "''"));
                 let list = format!(
@@ -121,7 +120,7 @@ impl Database {
                      FROM information_schema.COLUMNS WHERE {of} ORDER BY ORDINAL_POSITION"
                 );
                 let (mut columns, mut reads) = (Vec::new(), Vec::new());
-                for column in read_mysql(&mut sql, &list).await {
+                for column in mariadb::texts(&mut sql, &list).await {
                     let (name, data_type) = (text(&column[0]), text(&column[5]));
                     reads.push(mysql_read(&name, &data_type));
                     let mut entry = json!({"name": name, "type": column[1], "nullable": text(&column[2]) == "YES",
@@ -135,9 +134,9 @@ impl Database {
                     "SELECT COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE WHERE {of} \
                      AND CONSTRAINT_NAME='PRIMARY' ORDER BY ORDINAL_POSITION"
                 );
-                let key = read_mysql(&mut sql, &list).await.iter().map(|row| text(&row[0])).collect();
+                let key = mariadb::texts(&mut sql, &list).await.iter().map(|row| text(&row[0])).collect();
                 let from = format!("`{database}`.`{}`", name.replace('`', "``"));
-                let rows = read_mysql(&mut sql, &format!("SELECT {} FROM {from}", reads.join(", "))).await;
+                let rows = mariadb::texts(&mut sql, &format!("SELECT {} FROM {from}", reads.join(", "))).await;
                 let kind = Some(kind).filter(|kind| kind != "BASE TABLE");
                 let shown = if *database == self.name { name } else { format!("{database}.{name}") };
                 found.push((shown, Table { columns, key, rows, kind }));
@@ -154,7 +153,7 @@ impl Database {
              JOIN pg_namespace n ON n.oid=c.relnamespace WHERE c.relkind IN ('r','p','v','m') \
              AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname<>'information_schema' AND c.relname<>'{OWN_TABLE}'"
         );
-        for table in read_postgres(&mut sql, &list).await {
+        for table in postgres::texts(&mut sql, &list).await {
             let (oid, schema, name, kind) = (text(&table[0]), text(&table[1]), text(&table[2]), text(&table[3]));
             let list = format!(
                 "SELECT a.attname::text, format_type(a.atttypid,a.atttypmod), (NOT a.attnotnull)::text, \
@@ -163,7 +162,7 @@ impl Database {
                  AND NOT a.attisdropped ORDER BY a.attnum"
             );
             let (mut columns, mut reads) = (Vec::new(), Vec::new());
-            for column in read_postgres(&mut sql, &list).await {
+            for column in postgres::texts(&mut sql, &list).await {
                 let (name, ty) = (text(&column[0]), text(&column[1]));
                 let quoted = format!("\"{}\"", name.replace('"', "\"\""));
                 reads.push(if ty == "bytea" { format!("encode({quoted},'hex')") } else { format!("{quoted}::text") });
@@ -179,9 +178,9 @@ impl Database {
                  u(num,pos) JOIN pg_attribute a ON a.attrelid=k.conrelid AND a.attnum=u.num WHERE k.conrelid={oid} \
                  AND k.contype='p' ORDER BY u.pos"
             );
-            let key = read_postgres(&mut sql, &list).await.iter().map(|row| text(&row[0])).collect();
+            let key = postgres::texts(&mut sql, &list).await.iter().map(|row| text(&row[0])).collect();
             let quoted = [&schema, &name].map(|part| format!("\"{}\"", part.replace('"', "\"\""))).join(".");
-            let rows = read_postgres(&mut sql, &format!("SELECT {} FROM {quoted}", reads.join(", "))).await;
+            let rows = postgres::texts(&mut sql, &format!("SELECT {} FROM {quoted}", reads.join(", "))).await;
             let kind = match kind.as_str() {
                 "p" => Some("PARTITIONED TABLE".to_owned()),
                 "v" => Some("VIEW".to_owned()),
@@ -296,21 +295,4 @@ async fn send_mysql(sql: &mut MySqlConnection, statement: &str) -> sqlx::Result<
 
 async fn send_postgres(sql: &mut PgConnection, statement: &str) -> sqlx::Result<()> {
     sql.execute(sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))).await.map(drop)
-}
-
-async fn read_mysql(sql: &mut MySqlConnection, query: &str) -> Vec<Cells> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(query.to_owned())).fetch_all(sql).await;
-    let rows: Vec<MySqlRow> = rows.unwrap_or_else(|error| panic!("{error} in: {query}"));
-    let cell = |row: &MySqlRow, n: usize| {
-        let bytes: Option<Vec<u8>> = row.try_get_unchecked(n).expect("bytes");
-        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    };
-    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
-}
-
-async fn read_postgres(sql: &mut PgConnection, query: &str) -> Vec<Cells> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(query.to_owned())).fetch_all(sql).await;
-    let rows: Vec<PgRow> = rows.unwrap_or_else(|error| panic!("{error} in: {query}"));
-    let cell = |row: &PgRow, n: usize| row.try_get_unchecked::<Option<String>, _>(n).expect("text");
-    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
 }

@@ -10,7 +10,7 @@ mod compare;
 mod kafka;
 mod lab;
 pub mod mariadb;
-mod postgres;
+pub mod postgres;
 mod process;
 mod random;
 mod rest;

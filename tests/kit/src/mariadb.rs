@@ -114,6 +114,17 @@ pub async fn rows(connection: &mut MySqlConnection, sql: &str) -> Vec<MySqlRow> 
     fetched.unwrap_or_else(|error| panic!("{error} in: {sql}"))
 }
 
+/// The rows of a query that must succeed, every cell as the server's text.
+pub async fn texts(connection: &mut MySqlConnection, sql: &str) -> Vec<Vec<Option<String>>> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let rows: Vec<MySqlRow> = rows.unwrap_or_else(|error| panic!("{error} in: {sql}"));
+    let cell = |row: &MySqlRow, n: usize| {
+        let bytes: Option<Vec<u8>> = row.try_get_unchecked(n).expect("bytes");
+        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
+}
+
 /// The single number a query gives; 0 while a table of it does not exist.
 pub async fn count(connection: &mut MySqlConnection, sql: &str) -> i64 {
     let fetched = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_one(connection).await;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::lab::{Scratch, free_port};
 use crate::process::{Process, Program, find, is_root};
@@ -90,6 +90,14 @@ impl Postgres {
     pub fn restart(&self) {
         *self.process.lock().expect("lock of the server") = start_program(&self.program, self.port);
     }
+}
+
+/// The rows of statements that must succeed, every cell as the server's text.
+pub async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<Vec<Option<String>>> {
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let rows: Vec<PgRow> = rows.unwrap_or_else(|error| panic!("{error} in: {sql}"));
+    let cell = |row: &PgRow, n: usize| row.try_get_unchecked::<Option<String>, _>(n).expect("text");
+    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
 }
 
 fn start_program(program: &Program, port: u16) -> Process {

@@ -119,6 +119,8 @@ pub struct Key {
     pub recommended: &'static [&'static str],
     /// Its place in its form group; `None` counts the keys of its group in this table, from 1.
     pub order: Option<i32>,
+    /// Words that are accepted beside the values of its type (in any letter case; read as lower-case text).
+    pub also: &'static [&'static str],
     /// Not part of forms and documentation (task keys the connector writes itself).
     pub internal: bool,
 }
@@ -140,6 +142,7 @@ impl Key {
             dependents: &[],
             recommended: &[],
             order: None,
+            also: &[],
             internal: false,
         }
     }
@@ -191,6 +194,13 @@ impl Key {
     #[must_use]
     pub const fn order(mut self, order: i32) -> Self {
         self.order = Some(order);
+        self
+    }
+
+    /// Sets words that are accepted beside the values of its type.
+    #[must_use]
+    pub const fn also(mut self, also: &'static [&'static str]) -> Self {
+        self.also = also;
         self
     }
 
@@ -263,6 +273,9 @@ impl Key {
             Ok(n) if (min..=max).contains(&n) => Ok(Parsed::Int(n)),
             _ => Err(format!("Not a number of type {}", self.ty.name())),
         };
+        if let Some(word) = self.also.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+            return Ok(Parsed::Text((*word).to_owned()));
+        }
         match self.ty {
             Type::Boolean if text.eq_ignore_ascii_case("true") => Ok(Parsed::Bool(true)),
             Type::Boolean if text.eq_ignore_ascii_case("false") => Ok(Parsed::Bool(false)),

@@ -1,5 +1,6 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
+pub mod carried;
 pub mod mysql;
 pub mod postgres;
 pub mod read;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use connector_api::{Schema, Type, Value, logical};
 
 use super::Dialect;
+use super::carried::{Carried, Kind, Preset, carried};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::Database;
@@ -65,6 +66,26 @@ pub struct LedgerSql {
     pub end_session: &'static str,
 }
 
+/// How long values of a column can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// That many characters.
+    Characters(u64),
+    /// That many bytes.
+    Bytes(u64),
+}
+
+/// A column that is to hold more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Widening {
+    /// The column as it is.
+    pub column: ColumnMeta,
+    /// Its new type, if that changes.
+    pub ty: Option<String>,
+    /// Whether it is to allow NULL, which it does not.
+    pub nullable: bool,
+}
+
 /// How one database is written to.
 pub trait Writing: Send + Sync {
     /// The kind of database.
@@ -84,6 +105,41 @@ pub trait Writing: Send + Sync {
 
     /// The type of a new column. `None`: there is none for values of that schema.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String>;
+
+    /// The type that the source's column has here, where the records carry it. `None`: what follows from the schema.
+    fn carried_type(&self, _carried: &Carried, _key: bool) -> Option<String> {
+        None
+    }
+
+    /// How long values of a column can be; `None`: as long as any.
+    fn room(&self, _column: &ColumnMeta) -> Option<Room> {
+        None
+    }
+
+    /// A type that holds values of that length (as its [`Room`] counts), too.
+    fn longer(&self, _column: &ColumnMeta, _length: u64) -> Option<String> {
+        None
+    }
+
+    /// A type that holds the values of a schema, where the column's does not.
+    fn wider(&self, _column: &ColumnMeta, _schema: &Schema) -> Option<String> {
+        None
+    }
+
+    /// Whether a column can be made to allow NULL.
+    fn can_loosen(&self) -> bool {
+        false
+    }
+
+    /// A query whose second column is the table's definition, where [`Writing::change_columns`] needs it.
+    fn shown_by(&self, _table: &str) -> Option<String> {
+        None
+    }
+
+    /// The statement that changes columns. `None`: they are not found in what was `shown`.
+    fn change_columns(&self, _table: &str, _changes: &[Widening], _shown: &str) -> Option<String> {
+        None
+    }
 
     /// Appends a schema's default as a literal. `None` where it cannot be one.
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()>;
@@ -121,6 +177,11 @@ pub trait Writing: Send + Sync {
     /// Name, type, default and nullability of a column: a default makes it nullable, as Kafka Connect's sinks do.
     /// Errors: the text, when its schema has no type.
     fn column(&self, column: &ColumnSpec<'_>) -> Result<String, String> {
+        let carried = carried(column.schema).filter(|_| !column.instant);
+        let known = carried.as_ref().and_then(|carried| Some((self.carried_type(carried, column.key)?, carried)));
+        if let Some((ty, carried)) = known {
+            return Ok(self.carried_column(column, &ty, carried));
+        }
         let Some(ty) = self.column_type(column) else {
             return Err(format!(
                 "{} ({}) type doesn't have a mapping to the SQL database column type (column {})",
@@ -136,6 +197,27 @@ pub trait Writing: Send + Sync {
             None => "NOT NULL".to_owned(),
         };
         Ok(format!("{} {ty} {nullability}", self.dialect().quoted(column.name)))
+    }
+
+    /// A column as the source has it: a default does not make it nullable.
+    fn carried_column(&self, column: &ColumnSpec<'_>, ty: &str, carried: &Carried) -> String {
+        let null = if column.schema.optional && !column.key { "NULL" } else { "NOT NULL" };
+        let mut out = format!("{} {ty} {null}", self.dialect().quoted(column.name));
+        let mut literal = String::new();
+        match &carried.default {
+            Some(Preset::Now) if matches!(carried.kind, Kind::DateTime(_)) => {
+                let digits = ty.find('(').map_or("", |at| &ty[at..]);
+                out.push_str(&format!(" DEFAULT CURRENT_TIMESTAMP{digits}"));
+            }
+            Some(Preset::Literal(text)) if !matches!(carried.kind, Kind::Text(_) | Kind::Blob(_) | Kind::Json) => {
+                let spec = ColumnSpec { default_time: None, ..*column };
+                if self.literal(&spec, &Value::Text(text.as_str().into()), &mut literal).is_some() {
+                    out.push_str(&format!(" DEFAULT {literal}"));
+                }
+            }
+            _ => {}
+        }
+        out
     }
 
     /// `CREATE TABLE`; the primary key follows the order of columns. Errors: see [`Writing::column`].
@@ -272,6 +354,9 @@ pub fn hex(bytes: &[u8], out: &mut String) {
         let _ = write!(out, "{byte:02X}");
     }
 }
+
+/// Name of the schema of texts that hold JSON, which the sink makes of nested values.
+pub const JSON: &str = "rowferry.Json";
 
 /// Which of Connect's logical types a schema is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

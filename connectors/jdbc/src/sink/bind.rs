@@ -5,14 +5,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Error, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Error, Header, Result, Schema, SinkRecord, Type, Value};
 
-use super::config::{SinkConfig, TimeRules};
+use super::adapt::json;
+use super::config::{Evolve, SinkConfig, TimeRules};
 use super::group::Identity;
 use super::shape::{Column, Slot};
 use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
-use crate::dialect::writing::{Logical, Place, Writing, hex};
+use crate::dialect::carried::BITS;
+use crate::dialect::writing::{Logical, Place, Room, Writing, hex};
 use crate::driver::Param;
 
 /// One column's values.
@@ -30,6 +32,10 @@ pub struct Binder {
     wide_float: bool,
     as_text: bool,
     time: Arc<TimeRules>,
+    /// How long values may be before the column is made longer.
+    room: Option<Room>,
+    /// Its bytes come lowest first, and the column wants them highest first.
+    reversed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +73,43 @@ impl Binder {
         let replace = column.key || config.replace_null;
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
-            slot: column.slot,
+            slot: column.slot.clone(),
             kind,
             default: column.schema.default.clone().filter(|_| replace),
             cast: meta.map_or_else(String::new, |m| writing.cast(m)),
             as_text: writing.binds_text(),
             wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time: Arc::clone(time),
+            reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
+            room: meta.filter(|_| config.evolve == Evolve::Widen).and_then(|m| writing.room(m)),
         }
+    }
+
+    /// The column has been changed.
+    pub fn refresh(&mut self, writing: &dyn Writing, meta: &ColumnMeta) {
+        self.cast = writing.cast(meta);
+        self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
+        self.room = writing.room(meta);
+    }
+
+    /// The length of a record's value that is too long for the column, as its [`Room`] counts.
+    pub fn excess(&self, record: &SinkRecord) -> Option<u64> {
+        let room = self.room?;
+        let within = |of: &'_ Value, n: usize| match of {
+            Value::Struct(members) => members.get(n).map(|value| length(value, room)),
+            _ => None,
+        };
+        let length = match &self.slot {
+            Slot::Key => length(&record.record.key.value, room),
+            Slot::Value => length(&record.record.value.value, room),
+            Slot::KeyField(n) => within(&record.record.key.value, *n)?,
+            Slot::ValueField(n) => within(&record.record.value.value, *n)?,
+            _ => return None,
+        };
+        let most = match room {
+            Room::Characters(most) | Room::Bytes(most) => most,
+        };
+        (length > most).then_some(length)
     }
 
     /// The column in a statement.
@@ -84,14 +119,19 @@ impl Binder {
 
     /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
     pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
-        let value = match self.slot {
+        let value = match &self.slot {
             Slot::Topic => return Ok(Param::Text(Cow::Borrowed(&record.record.topic))),
             Slot::Partition => return Ok(Param::I64(i64::from(record.at.partition))),
             Slot::Offset => return Ok(Param::I64(record.at.offset)),
             Slot::Key => &record.record.key.value,
             Slot::Value => &record.record.value.value,
-            Slot::KeyField(n) => self.field(&record.record.key.value, n)?,
-            Slot::ValueField(n) => self.field(&record.record.value.value, n)?,
+            Slot::KeyField(n) => self.field(&record.record.key.value, *n)?,
+            Slot::ValueField(n) => self.field(&record.record.value.value, *n)?,
+            Slot::Timestamp => {
+                let text = record.record.timestamp_ms.map(|millis| self.time.timestamp(millis, 1000));
+                return Ok(text.map_or(Param::Null, |text| Param::Text(Cow::Owned(text))));
+            }
+            Slot::Header(name) => return Ok(header(&record.record.headers, name)),
         };
         let value = match (value, &self.default) {
             (Value::Null, Some(default)) => default,
@@ -188,6 +228,9 @@ impl Binder {
             Value::F64(n) => Param::F64(*n),
             Value::Decimal(n) => Param::Text(Cow::Owned(n.to_string())),
             Value::Text(text) => Param::Text(Cow::Borrowed(text)),
+            Value::Bytes(bytes) if self.reversed => {
+                Param::Bytes(bytes.iter().rev().copied().collect::<Vec<_>>().into())
+            }
             Value::Bytes(bytes) => Param::Bytes(Cow::Borrowed(bytes)),
             Value::Array(_) => return Err(self.wrong("Unsupported source data type: ARRAY")),
             Value::Map(_) => return Err(self.wrong("Unsupported source data type: MAP")),
@@ -208,6 +251,35 @@ impl Binder {
 
     fn wrong(&self, why: &str) -> Error {
         Error::record(format!("column {}: {why}", self.name))
+    }
+}
+
+/// Characters are only counted where there may be too many.
+fn length(value: &Value, room: Room) -> u64 {
+    let length = match (value, room) {
+        (Value::Text(text), Room::Characters(most)) if text.len() as u64 > most => text.chars().count(),
+        (Value::Text(text), _) => text.len(),
+        (Value::Bytes(bytes), _) => bytes.len(),
+        _ => 0,
+    };
+    length as u64
+}
+
+/// The last header of that name as text; bytes as their UTF-8, or else as hexadecimal digits.
+fn header<'a>(headers: &'a [Header], name: &str) -> Param<'a> {
+    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else { return Param::Null };
+    match &header.datum.value {
+        Value::Null => Param::Null,
+        Value::Text(text) => Param::Text(Cow::Borrowed(text)),
+        Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Param::Text(Cow::Borrowed(text)),
+            Err(_) => {
+                let mut out = String::with_capacity(bytes.len() * 2);
+                hex(bytes, &mut out);
+                Param::Text(Cow::Owned(out))
+            }
+        },
+        other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref()))),
     }
 }
 

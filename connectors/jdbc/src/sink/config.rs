@@ -1,12 +1,16 @@
 //! The sink's settings as the code uses them, read from [`super::keys::KEYS`], and the checks across keys.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use connector_api::{Config, Reader, Report, Result};
 
-use super::keys::KEYS;
+use super::adapt::{Nested, Rules};
+use super::fields::FieldFilter;
+use super::keys::{KEYS, column_items};
 use super::naming::Naming;
+use super::shape::{Column, header_column, origin_column};
 use crate::driver::ConnectOptions;
 use crate::zone::Zone;
 
@@ -35,6 +39,19 @@ pub enum PkMode {
     RecordKey,
     /// The record's value.
     RecordValue,
+    /// Headers.
+    RecordHeader,
+}
+
+/// How far tables follow their records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evolve {
+    /// Not at all.
+    Off,
+    /// Columns are added.
+    Add,
+    /// And made wider.
+    Widen,
 }
 
 impl PkMode {
@@ -45,6 +62,7 @@ impl PkMode {
             Self::Kafka => "kafka",
             Self::RecordKey => "record_key",
             Self::RecordValue => "record_value",
+            Self::RecordHeader => "record_header",
         }
     }
 }
@@ -76,13 +94,26 @@ pub struct SinkConfig {
     pub pk_mode: PkMode,
     pub pk_fields: Vec<String>,
     pub delete_enabled: bool,
-    pub whitelist: HashSet<String>,
+    pub truncate_enabled: bool,
+    pub ignore_tombstones: bool,
+    pub fields: FieldFilter,
+    /// Columns of headers and of where records come from.
+    pub origins: Vec<Column>,
+    pub unwrap: bool,
+    /// `delete.marker.field`, if any.
+    pub marker: Option<Arc<str>>,
+    pub nested: Nested,
+    pub delimiter: String,
     pub naming: Naming,
     pub string_column: String,
     pub replace_null: bool,
     pub time: TimeRules,
     pub auto_create: bool,
-    pub auto_evolve: bool,
+    pub evolve: Evolve,
+    /// Whether the tables of the topics must be there when a task starts.
+    pub tables_must_exist: bool,
+    /// `topics`.
+    pub topics: Vec<String>,
     /// `TABLE`, `VIEW`, `PARTITIONED TABLE`.
     pub table_types: Vec<String>,
     /// Most rows of one statement.
@@ -123,6 +154,8 @@ impl SinkConfig {
         r.bool("mssql.use.merge.holdlock");
         let own = |name| r.config().get(name).unwrap_or_default().to_owned();
         let (name, task) = (own("name"), own("task.id"));
+        let topics = own("topics").split(',').map(|topic| topic.trim().to_owned()).filter(|t| !t.is_empty()).collect();
+        let (auto_create, evolve, tables_must_exist) = Self::evolution(r);
         Self {
             name,
             task,
@@ -135,11 +168,27 @@ impl SinkConfig {
                 "kafka" => PkMode::Kafka,
                 "record_key" => PkMode::RecordKey,
                 "record_value" => PkMode::RecordValue,
+                "record_header" => PkMode::RecordHeader,
                 _ => PkMode::None,
             },
             pk_fields: r.list("pk.fields"),
             delete_enabled: r.bool("delete.enabled"),
-            whitelist: r.list("fields.whitelist").into_iter().collect(),
+            truncate_enabled: r.bool("truncate.enabled"),
+            ignore_tombstones: r.text("behavior.on.null.values") == "ignore",
+            fields: FieldFilter::new(
+                r.list("fields.whitelist"),
+                &r.list("field.include.list"),
+                &r.list("field.exclude.list"),
+            ),
+            origins: Self::origins(r),
+            unwrap: r.bool("envelope.unwrap"),
+            marker: Some(r.text("delete.marker.field")).filter(|name| !name.is_empty()).map(Arc::from),
+            nested: match r.text("nested.mode").as_str() {
+                "json" => Nested::Json,
+                "flatten" => Nested::Flatten,
+                _ => Nested::Fail,
+            },
+            delimiter: r.text("nested.delimiter"),
             naming: Naming::new(
                 r.text("table.name.format"),
                 r.bool("table.name.normalize"),
@@ -149,8 +198,10 @@ impl SinkConfig {
             string_column: r.text("string.output.value.column.name"),
             replace_null: r.bool("replace.null.with.default"),
             time: Self::time_rules(r),
-            auto_create: r.bool("auto.create"),
-            auto_evolve: r.bool("auto.evolve"),
+            auto_create,
+            evolve,
+            tables_must_exist,
+            topics,
             table_types: r.list("table.types").iter().map(|t| t.to_uppercase()).collect(),
             batch_rows: usize::try_from(r.unsigned("batch.size")).unwrap_or(usize::MAX).max(1),
             max_retries: r.is_set("max.retries").then(|| r.unsigned("max.retries")),
@@ -158,6 +209,48 @@ impl SinkConfig {
             connection_attempts: r.unsigned("connection.attempts"),
             connection_backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
             exactly_once: r.text("delivery.guarantee") == "exactly_once",
+        }
+    }
+
+    /// Whether tables are created, how far they are changed, and whether they must be there from the start.
+    fn evolution(r: &mut Reader<'_>) -> (bool, Evolve, bool) {
+        let given = [r.is_set("auto.create"), r.is_set("auto.evolve")];
+        let (create, add, widen) = (
+            r.bool("auto.create"),
+            r.bool("auto.evolve"),
+            r.text_opt("auto.evolve").is_some_and(|word| word == "widen"),
+        );
+        let evolve = match (add, widen) {
+            (_, true) => Evolve::Widen,
+            (true, _) => Evolve::Add,
+            _ => Evolve::Off,
+        };
+        let Some(evolution) = r.text_opt("schema.evolution") else { return (create, evolve, false) };
+        let both = evolution == "basic";
+        let create = if given[0] { create } else { both };
+        let added = if both { Evolve::Add } else { Evolve::Off };
+        (create, if given[1] { evolve } else { added }, evolution == "validate-only")
+    }
+
+    fn origins(r: &mut Reader<'_>) -> Vec<Column> {
+        let (origins, headers) = (r.list("kafka.columns").join(","), r.list("headers.columns").join(","));
+        let origins = column_items(&origins).filter_map(|(origin, column)| origin_column(origin, column));
+        let headers =
+            column_items(&headers).map(|(header, column)| header_column(header, column.unwrap_or(header), false));
+        origins.chain(headers).collect()
+    }
+
+    /// What is done to records before they are rows. `lists`: the database has columns for them.
+    pub fn adapting(&self, lists: bool) -> Rules {
+        Rules {
+            unwrap: self.unwrap,
+            marker: self.marker.clone().filter(|_| self.delete_enabled),
+            deletes: self.delete_enabled,
+            truncates: self.truncate_enabled,
+            ignore_tombstones: self.ignore_tombstones,
+            nested: self.nested,
+            delimiter: self.delimiter.clone(),
+            lists,
         }
     }
 
@@ -197,6 +290,7 @@ pub fn check(config: &Config, report: &mut Report) {
             report.error(key, "Deletes are only supported for pk.mode record_key");
         }
     }
+    check_lists(config, &sink, report);
     match (sink.insert_mode, sink.pk_mode) {
         (InsertMode::Update, PkMode::None) => report.error(
             "pk.mode",
@@ -221,6 +315,25 @@ pub fn check(config: &Config, report: &mut Report) {
     }
 }
 
+/// Lists that contradict each other, or lack what another key needs.
+fn check_lists(config: &Config, sink: &SinkConfig, report: &mut Report) {
+    let set = |key: &str| config.get(key).is_some_and(|text| !text.trim().is_empty());
+    if set("field.exclude.list") && (set("field.include.list") || set("fields.whitelist")) {
+        for key in ["field.include.list", "field.exclude.list"] {
+            report.error(key, "give the fields to write or the fields to leave out, not both");
+        }
+    }
+    if sink.pk_mode == PkMode::RecordHeader && sink.pk_fields.is_empty() {
+        report.error("pk.fields", "pk.mode record_header needs the names of the headers in pk.fields");
+    }
+    if config.get("schema.evolution").is_some() && sink.tables_must_exist && sink.auto_create {
+        report.error(
+            "schema.evolution",
+            "validate-only and auto.create=true contradict each other: leave one of them out",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -229,7 +342,7 @@ mod tests {
     use connector_api::{Config, Report};
 
     use super::super::keys::KEYS;
-    use super::{InsertMode, PkMode, SinkConfig, check};
+    use super::{Evolve, InsertMode, PkMode, SinkConfig, check};
 
     #[test]
     fn every_declared_key_is_read_and_no_other() {
@@ -260,6 +373,24 @@ mod tests {
     }
 
     #[test]
+    fn tables_follow_their_records_as_either_spelling_says() {
+        for (pairs, want) in [
+            (vec![], (true, Evolve::Off, false)),
+            (vec![("auto.evolve", "TRUE")], (true, Evolve::Add, false)),
+            (vec![("auto.evolve", "Widen")], (true, Evolve::Widen, false)),
+            (vec![("schema.evolution", "none")], (false, Evolve::Off, false)),
+            (vec![("schema.evolution", "basic")], (true, Evolve::Add, false)),
+            (vec![("schema.evolution", "basic"), ("auto.evolve", "widen")], (true, Evolve::Widen, false)),
+            (vec![("schema.evolution", "validate-only")], (false, Evolve::Off, true)),
+        ] {
+            let sink = SinkConfig::read(&config(&pairs)).unwrap();
+            assert_eq!((sink.auto_create, sink.evolve, sink.tables_must_exist), want, "{pairs:?}");
+        }
+        let error = SinkConfig::read(&config(&[("auto.evolve", "wider")])).unwrap_err();
+        assert!(error.message().contains("Expected value to be either true or false"), "{error}");
+    }
+
+    #[test]
     fn wrong_values_and_combinations_are_told() {
         for (pairs, want) in [
             (vec![("insert.mode", "Upsert")], "Invalid value Upsert for configuration insert.mode: Invalid enumerator"),
@@ -279,6 +410,10 @@ mod tests {
         };
         assert_eq!(problems(&[("delete.enabled", "true")]), ["delete.enabled", "pk.mode"]);
         assert_eq!(problems(&[("insert.mode", "update")]), ["pk.mode"]);
+        let both = [("field.include.list", "a"), ("field.exclude.list", "b")];
+        assert_eq!(problems(&both), ["field.include.list", "field.exclude.list"]);
+        assert_eq!(problems(&[("pk.mode", "record_header")]), ["pk.fields"]);
+        assert_eq!(problems(&[("schema.evolution", "validate-only"), ("auto.create", "true")]), ["schema.evolution"]);
         assert!(problems(&[("delete.enabled", "true"), ("pk.mode", "record_key")]).is_empty());
     }
 }

@@ -4,7 +4,7 @@
 
 use connector_api::{Error, Result, Schema, Value};
 
-use super::config::{SinkConfig, TimeRules};
+use super::config::{Evolve, SinkConfig, TimeRules};
 use super::shape::{Column, Shape};
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{ColumnSpec, Logical, Writing};
@@ -62,7 +62,7 @@ fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column
             "View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported"
         )));
     }
-    if !config.auto_evolve {
+    if config.evolve == Evolve::Off {
         return Err(Error::record(format!(
             "Table {table} is missing fields ([{}]) and auto-evolution is disabled",
             fields()
@@ -132,7 +132,7 @@ mod tests {
     fn shape_of(config: &SinkConfig, fields: Vec<Field>) -> Shape {
         let nulls = vec![Value::Null; fields.len()].into();
         let value = Datum::new(Schema::structure(None, fields).into(), Value::Struct(nulls));
-        shape(config, Database::MySql, "t", (&Datum::NONE, &value)).unwrap()
+        shape(config, Database::MySql, ("t", "t"), (&Datum::NONE, &value)).unwrap()
     }
 
     fn table(names: &[&str]) -> TableMeta {

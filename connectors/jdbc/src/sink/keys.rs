@@ -23,7 +23,29 @@ fn insert_mode(text: &str) -> Result<(), String> {
 }
 
 fn pk_mode(text: &str) -> Result<(), String> {
-    enumerator(text, super::config::PK_MODES)
+    if text == "record_header" { Ok(()) } else { enumerator(text, super::config::PK_MODES) }
+}
+
+/// The places that `kafka.columns` knows.
+pub(super) const ORIGINS: &[&str] = &["topic", "partition", "offset", "timestamp"];
+
+/// Items `name` or `name:column`.
+pub(super) fn column_items(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| item.split_once(':').map_or((item, None), |(name, column)| (name.trim(), Some(column.trim()))))
+}
+
+fn origins(text: &str) -> Result<(), String> {
+    column_items(text).try_for_each(|(origin, column)| match column {
+        Some("") => Err(format!("{origin} has no column name behind its colon")),
+        _ if ORIGINS.contains(&origin) => Ok(()),
+        _ => Err(format!("{origin} is none of {}", ORIGINS.join(", "))),
+    })
+}
+
+fn header_columns(text: &str) -> Result<(), String> {
+    let sound = |(header, column): (&str, Option<&str>)| !header.is_empty() && column != Some("");
+    if column_items(text).all(sound) { Ok(()) } else { Err("Expected items header or header:column".to_owned()) }
 }
 
 fn table_types(text: &str) -> Result<(), String> {
@@ -128,6 +150,23 @@ pub const KEYS: &[Key] = &[
     )
     .form(Width::Short, "Enable deletes")
     .recommended(&["true", "false"]),
+    flag(
+        "truncate.enabled",
+        "false",
+        WRITES,
+        "Whether Debezium's truncate events (`op` t) empty the table. Without, they mean nothing.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Enable truncates"),
+    text(
+        "behavior.on.null.values",
+        "fail",
+        WRITES,
+        "What a record without a value does while `delete.enabled` is false: `fail` the task, or `ignore` it.",
+    )
+    .check(Check::OneOf(&["fail", "ignore"]))
+    .importance(Importance::Low)
+    .form(Width::Short, "Behavior on null values"),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
         .check(Check::ByText(table_types))
         .importance(Importance::Low)
@@ -155,7 +194,7 @@ pub const KEYS: &[Key] = &[
         "table.name.format",
         "${topic}",
         MAPPING,
-        "Name of the target table; `${topic}` stands for the topic. Dots separate database (or schema) and table unless \
+        "Name of the target table; `${topic}` stands for the topic, `${topic.suffix}` for what follows its last dot. Dots separate database (or schema) and table unless \
          the part is quoted.",
     )
     .check(Check::NonEmpty)
@@ -165,7 +204,8 @@ pub const KEYS: &[Key] = &[
         "pk.mode",
         "none",
         MAPPING,
-        "Where the key columns come from: `none`, `kafka` (topic, partition and offset), `record_key` or `record_value`.",
+        "Where the key columns come from: `none`, `kafka` (topic, partition and offset), `record_key`, `record_value`, or \
+         `record_header` (the headers that `pk.fields` names, as text).",
     )
     .check(Check::By(pk_mode))
     .importance(Importance::High)
@@ -183,6 +223,71 @@ pub const KEYS: &[Key] = &[
     .aliases(&["primary.key.fields"]),
     list("fields.whitelist", "", MAPPING, "Fields of the value that are written; empty: all. Key columns are always written.")
         .form(Width::Long, "Fields Whitelist"),
+    list(
+        "field.include.list",
+        "",
+        MAPPING,
+        "Like `fields.whitelist`; an item may be `topic:field`, which concerns that topic alone.",
+    )
+    .form(Width::Long, "Include Fields"),
+    list(
+        "field.exclude.list",
+        "",
+        MAPPING,
+        "Fields of the value that are not written, as `field` or `topic:field`. Key columns are always written.",
+    )
+    .form(Width::Long, "Exclude Fields"),
+    list(
+        "kafka.columns",
+        "",
+        MAPPING,
+        "Columns that hold where a record came from: any of `topic`, `partition`, `offset` and `timestamp`, each with \
+         the column's name behind a colon; without one they are `__connect_topic` and so on.",
+    )
+    .check(Check::ByText(origins))
+    .importance(Importance::Low)
+    .form(Width::Long, "Kafka Columns"),
+    list(
+        "headers.columns",
+        "",
+        MAPPING,
+        "Headers that become columns of text: `header`, or `header:column` for another name. A record without the \
+         header has NULL there.",
+    )
+    .check(Check::ByText(header_columns))
+    .importance(Importance::Low)
+    .form(Width::Long, "Header Columns"),
+    flag(
+        "envelope.unwrap",
+        "true",
+        MAPPING,
+        "Whether Debezium's change events (a value whose schema is named `…Envelope`) are taken apart: the row after the \
+         change is written, and a deletion (`op` d) deletes the row of the record's key where `delete.enabled` is true.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Unwrap change events"),
+    text(
+        "delete.marker.field",
+        "__deleted",
+        MAPPING,
+        "With `delete.enabled`: a field of the value that says whether the row is deleted (`true`, or Debezium's `d`). It \
+         is no column then.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Medium, "Delete Marker Field"),
+    text(
+        "nested.mode",
+        "fail",
+        MAPPING,
+        "What becomes of structs, maps and lists: `fail` refuses the record; `json` writes them as JSON text (a JSON or \
+         JSONB column where the table is created); `flatten` makes a column of each member of a struct, and JSON of the \
+         rest. PostgreSQL's array columns take lists of single values in any case.",
+    )
+    .check(Check::OneOf(&["fail", "json", "flatten"]))
+    .form(Width::Short, "Nested Values"),
+    text("nested.delimiter", "_", MAPPING, "With `nested.mode=flatten`: what stands between the names of a struct and its member.")
+        .importance(Importance::Low)
+        .form(Width::Short, "Nested Delimiter"),
     text("db.timezone", "UTC", MAPPING, "Time zone in which Time and Timestamp values are written into columns without a zone.")
         .check(Check::By(crate::zone::check))
         .form(Width::Medium, "DB Time Zone")
@@ -230,8 +335,27 @@ pub const KEYS: &[Key] = &[
     .form(Width::Long, "Topics To Tables Mapping"),
     flag("auto.create", "true", DDL, "Whether a missing table is created from the record's schema.")
         .form(Width::Short, "Auto-Create"),
-    flag("auto.evolve", "false", DDL, "Whether columns that a record's schema has and the table lacks are added.")
-        .form(Width::Short, "Auto-Evolve"),
+    flag(
+        "auto.evolve",
+        "false",
+        DDL,
+        "Whether columns that a record's schema has and the table lacks are added. `widen` does that, and makes columns \
+         hold what they could not: longer texts and bytes, wider integers, floats and decimals, and NULL where the field is \
+         optional. Nothing is ever dropped, renamed or narrowed.",
+    )
+    .also(&["widen"])
+    .form(Width::Short, "Auto-Evolve"),
+    Key::new(
+        "schema.evolution",
+        Type::String,
+        Default::Null,
+        DDL,
+        "Debezium's spelling of the two keys above, where they are not given: `none` neither creates nor changes tables, \
+         `basic` does both, `validate-only` is like none and lets a task start only when its tables are there.",
+    )
+    .check(Check::OneOf(&["none", "basic", "validate-only"]))
+    .importance(Importance::Low)
+    .form(Width::Short, "Schema Evolution"),
     text("quote.sql.identifiers", "ALWAYS", DDL, "Whether names are quoted in SQL: ALWAYS or NEVER.")
         .form(Width::Medium, "Quote Identifiers")
         .recommended(&["always", "never"])

@@ -1,12 +1,14 @@
 //! The JDBC sink: records become rows.
 //!
-//! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `shape` (schemas -> columns), `evolve` (what
-//! DDL a shape needs), `group` (operations -> statements), `bind` and `time` (values -> parameters). With I/O: `target`
+//! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `adapt` (what is no row -> rows), `fields` and
+//! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` (operations -> statements), `bind` and `time` (values -> parameters). With I/O: `target`
 //! (tables and the plans of their shapes), `ledger` (offsets), `write` (statements), `task` (one batch, one transaction).
 
+mod adapt;
 mod bind;
 mod config;
 mod evolve;
+mod fields;
 mod group;
 mod keys;
 mod ledger;
@@ -15,6 +17,7 @@ mod shape;
 mod target;
 mod task;
 mod time;
+mod widen;
 mod write;
 
 use std::time::Duration;

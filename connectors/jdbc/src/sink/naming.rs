@@ -55,7 +55,7 @@ impl Naming {
     fn whole(&self, topic: &str, database: Database) -> Result<TableId> {
         let name = match self.mapping.get(topic) {
             Some(table) => table.clone(),
-            None if self.mapping.is_empty() => self.format.replace("${topic}", topic),
+            None if self.mapping.is_empty() => self.formatted(topic),
             None => {
                 return Err(Error::config(format!(
                     "topic {topic} is not in topics.to.tables.mapping: add {topic}:table to it"
@@ -73,6 +73,11 @@ impl Naming {
             return Ok(TableId::bare(name.chars().map(keep).collect::<String>()));
         }
         self.qualified(&name, topic, database)
+    }
+
+    fn formatted(&self, topic: &str) -> String {
+        let suffix = topic.rsplit('.').next().unwrap_or(topic);
+        self.format.replace("${topic}", topic).replace("${topic.suffix}", suffix)
     }
 
     fn qualified(&self, name: &str, topic: &str, database: Database) -> Result<TableId> {
@@ -110,6 +115,8 @@ mod tests {
             ("${topic}", false, "users", "users"),
             ("kafka_${topic}", false, "users", "kafka_users"),
             ("all", false, "users", "all"),
+            ("${topic.suffix}", false, "server.shop.users", "users"),
+            ("${topic.suffix}", false, "users", "users"),
             ("other.${topic}", false, "users", "other.users"),
             ("`shop.users`", false, "x", "shop.users"),
             ("kafka_topic_${topic}", true, "--some_topic", "kafka_topic___some_topic"),

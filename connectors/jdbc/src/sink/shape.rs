@@ -10,7 +10,7 @@ use super::config::{PkMode, SinkConfig};
 use crate::url::Database;
 
 /// Where a column's value is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// The whole key.
     Key,
@@ -26,6 +26,10 @@ pub enum Slot {
     Partition,
     /// The offset.
     Offset,
+    /// The record's timestamp.
+    Timestamp,
+    /// The last header of that name, as text.
+    Header(Arc<str>),
 }
 
 /// One column that a record fills.
@@ -65,9 +69,14 @@ impl Shape {
 /// Names of the key columns of `pk.mode=kafka`, unless `pk.fields` has three others.
 const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__connect_offset"];
 
-/// The shape of a record that [`check_record`] has accepted. `table` is the bare name, for texts.
+/// The shape of a record of `topic` that [`check_record`] has accepted. `table` is the bare name, for texts.
 /// Errors: `Record`.
-pub fn shape(config: &SinkConfig, database: Database, table: &str, (key, value): (&Datum, &Datum)) -> Result<Shape> {
+pub fn shape(
+    config: &SinkConfig,
+    database: Database,
+    (topic, table): (&str, &str),
+    (key, value): (&Datum, &Datum),
+) -> Result<Shape> {
     let keys = key_columns(config, table, key.schema.as_ref(), value.schema.as_ref())?;
     let mut shape = Shape { columns: Vec::new(), tombstone: value.value.is_null() };
     let is_key = |name: &str| keys.iter().position(|k| &*k.name == name);
@@ -83,15 +92,18 @@ pub fn shape(config: &SinkConfig, database: Database, table: &str, (key, value):
                 shape.columns.push(keys[n].clone());
             }
             Some(_) => {}
-            None if config.whitelist.is_empty() || config.whitelist.contains(&*column.name) => {
-                shape.columns.push(column);
-            }
+            None if config.fields.takes(topic, &column.name) => shape.columns.push(column),
             None => {}
         }
     }
     let mut rest: Vec<_> = keys.into_iter().zip(placed).filter_map(|(k, placed)| (!placed).then_some(k)).collect();
     rest.sort_by(|a, b| a.name.cmp(&b.name));
     shape.columns.extend(rest);
+    if !shape.tombstone {
+        let known = |name: &Arc<str>| shape.columns.iter().any(|column| column.name == *name);
+        let more: Vec<_> = config.origins.iter().filter(|column| !known(&column.name)).cloned().collect();
+        shape.columns.extend(more);
+    }
     for column in &mut shape.columns {
         column.name = config.naming.column(&column.name, database);
     }
@@ -154,6 +166,7 @@ fn key_columns(
             let name = Arc::from(name.as_str());
             Ok(vec![Column { name, schema: Arc::clone(schema), key: true, slot: Slot::Key }])
         }
+        PkMode::RecordHeader => Ok(config.pk_fields.iter().map(|name| header_column(name, name, true)).collect()),
         PkMode::RecordValue => match value {
             Some(schema) if schema.ty == Type::Struct => fields_of(schema, &config.pk_fields, Slot::ValueField)
                 .map_err(|field| absent(config, table, "RECORD_VALUE", "value", &field)),
@@ -179,6 +192,25 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<Column>> {
     let column =
         |(name, (slot, ty))| Column { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
     Ok(names.into_iter().zip(slots).map(column).collect())
+}
+
+/// A column that holds a header.
+pub fn header_column(header: &str, column: &str, key: bool) -> Column {
+    let schema = Arc::new(Schema::of(Type::String).optional(!key));
+    Column { name: Arc::from(column), schema, key, slot: Slot::Header(Arc::from(header)) }
+}
+
+/// A column that holds where a record came from: `topic`, `partition`, `offset` or `timestamp`.
+pub fn origin_column(origin: &str, column: Option<&str>) -> Option<Column> {
+    let (slot, name, schema) = match origin {
+        "topic" => (Slot::Topic, KAFKA_COLUMNS[0], Schema::of(Type::String)),
+        "partition" => (Slot::Partition, KAFKA_COLUMNS[1], Schema::of(Type::Int32)),
+        "offset" => (Slot::Offset, KAFKA_COLUMNS[2], Schema::of(Type::Int64)),
+        "timestamp" => (Slot::Timestamp, "__connect_timestamp", Schema::timestamp()),
+        _ => return None,
+    };
+    let (name, schema) = (Arc::from(column.unwrap_or(name)), Arc::new(schema.optional(true)));
+    Some(Column { name, schema, key: false, slot })
 }
 
 /// The named fields of a struct schema, or all of them. `Err` is the name that is absent.
@@ -219,7 +251,7 @@ pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
     }
     if present && text {
         let mut options = Vec::new();
-        if !config.whitelist.is_empty() {
+        if !config.fields.is_all() {
             options.push("fields.whitelist");
         }
         if !config.time.fields.is_empty() {

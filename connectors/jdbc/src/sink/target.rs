@@ -4,20 +4,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Datum, Error, Result, Schema, Value};
+use connector_api::{Datum, Error, Result, Schema, SinkRecord, Type, Value};
 
 use super::bind::{Binder, identity};
-use super::config::{InsertMode, PkMode, SinkConfig, TimeRules};
+use super::config::{Evolve, InsertMode, PkMode, SinkConfig, TimeRules};
 use super::evolve;
 use super::group::Identity;
 use super::shape::{Column, Shape, shape};
+use super::widen;
 use crate::catalog::TableMeta;
-use crate::dialect::writing::{Columns, Upsert, Writing};
+use crate::dialect::writing::{Columns, Upsert, Widening, Writing};
 use crate::driver::Session;
 use crate::ident::TableId;
 
+/// Plans of a table after which they are forgotten.
+const MOST_PLANS: usize = 256;
+
 /// A shape with everything needed to write it.
 pub struct Plan {
+    /// Where which fields are written depends on it.
+    topic: Option<Arc<str>>,
     key_schema: Option<Arc<Schema>>,
     value_schema: Option<Arc<Schema>>,
     tombstone: bool,
@@ -29,6 +35,17 @@ pub struct Plan {
     pub identity: Identity,
     upsert: Option<Upsert>,
     statements: HashMap<(Verb, usize), Arc<str>>,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The record's topic.
+    pub topic: &'a Arc<str>,
+    /// Its key.
+    pub key: &'a Datum,
+    /// Its value.
+    pub value: &'a Datum,
 }
 
 /// What a statement does.
@@ -44,7 +61,7 @@ pub enum Verb {
 
 impl Plan {
     /// Whether it is of records with these schemas, as `same` compares two.
-    fn is_of(&self, key: &Datum, value: &Datum, same: fn(&Arc<Schema>, &Arc<Schema>) -> bool) -> bool {
+    fn is_of(&self, Source { topic, key, value }: Source<'_>, same: fn(&Arc<Schema>, &Arc<Schema>) -> bool) -> bool {
         let both = |a: &Option<Arc<Schema>>, b: &Option<Arc<Schema>>| match (a, b) {
             (Some(a), Some(b)) => same(a, b),
             (None, None) => true,
@@ -52,6 +69,7 @@ impl Plan {
         };
         let tombstone = value.value.is_null();
         self.tombstone == tombstone
+            && self.topic.as_ref().is_none_or(|own| own == topic)
             && (tombstone || both(&self.value_schema, &value.schema))
             && both(&self.key_schema, &key.schema)
     }
@@ -144,25 +162,32 @@ impl Target {
         session: &mut dyn Session,
         config: &SinkConfig,
         writing: &dyn Writing,
-        (key, value): (&Datum, &Datum),
+        source: Source<'_>,
     ) -> Result<Option<usize>> {
-        if self.plans.get(self.last).is_some_and(|plan| plan.is_of(key, value, Arc::ptr_eq)) {
+        if self.plans.get(self.last).is_some_and(|plan| plan.is_of(source, Arc::ptr_eq)) {
             return Ok(Some(self.last));
         }
-        if let Some(n) = self.plans.iter().position(|plan| plan.is_of(key, value, |a, b| a == b)) {
+        if let Some(n) = self.plans.iter().position(|plan| plan.is_of(source, |a, b| a == b)) {
             self.last = n;
             return Ok(Some(n));
         }
-        let mut shape = shape(config, writing.database(), &self.id.table, (key, value))?;
+        let Source { topic, key, value } = source;
+        let named = |value: &Datum| shape(config, writing.database(), (topic, &self.id.table), (key, value));
+        let mut shape = named(value)?;
         if shape.tombstone && self.meta.is_none() && config.auto_create {
-            self.began_with_delete = true;
-            return Ok(None);
+            let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == Type::Struct) else {
+                self.began_with_delete = true;
+                return Ok(None);
+            };
+            // a deletion that tells what rows look like
+            let row = named(&Datum::new(Arc::clone(schema), Value::Struct(Box::default())))?;
+            self.fit(session, config, writing, &row).await?;
         }
         if self.began_with_delete && self.meta.is_none() {
             shape.columns.sort_by_key(|column| !column.key);
         }
         self.fit(session, config, writing, &shape).await?;
-        let plan = self.compile(config, writing, (key, value), &shape)?;
+        let plan = self.compile(config, writing, source, &shape)?;
         self.plans.push(plan);
         self.last = self.plans.len() - 1;
         Ok(Some(self.last))
@@ -181,7 +206,7 @@ impl Target {
         for _ in 0..3 {
             let changes = evolve::changes(config, writing, &self.id, self.meta.as_ref(), shape)?;
             if changes.is_empty() {
-                return Ok(());
+                return self.widen(session, config, writing, shape).await;
             }
             failure = None;
             for sql in &changes {
@@ -200,11 +225,90 @@ impl Target {
         Err(failure.context(format!("table {} cannot be made to fit its records", self.id)))
     }
 
+    /// Makes columns hold what the shape's schemas ask for.
+    async fn widen(
+        &mut self,
+        session: &mut dyn Session,
+        config: &SinkConfig,
+        writing: &dyn Writing,
+        shape: &Shape,
+    ) -> Result<()> {
+        let Some(meta) = self.meta.as_ref().filter(|meta| config.evolve == Evolve::Widen && !meta.is_view) else {
+            return Ok(());
+        };
+        let changes = widen::by_shape(config, writing, meta, shape);
+        let Err(failure) = self.change(session, writing, changes).await else { return Ok(()) };
+        // another task may have done it
+        let meta = self.meta.as_ref();
+        if meta.is_some_and(|meta| widen::by_shape(config, writing, meta, shape).is_empty()) {
+            return Ok(());
+        }
+        Err(failure)
+    }
+
+    /// Makes columns longer where values of the record do not fit. What cannot be made longer is the database's to
+    /// refuse.
+    pub async fn lengthen(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &dyn Writing,
+        plan: usize,
+        record: &SinkRecord,
+    ) -> Result<()> {
+        let lengths = self.excess(plan, record);
+        let Some(meta) = self.meta.as_ref().filter(|meta| !lengths.is_empty() && !meta.is_view) else { return Ok(()) };
+        let changes = widen::by_length(writing, meta, &lengths);
+        let Err(failure) = self.change(session, writing, changes).await else { return Ok(()) };
+        // another task may have done it
+        if self.excess(plan, record).is_empty() { Ok(()) } else { Err(failure) }
+    }
+
+    /// Columns for which values of the record are too long, and their lengths.
+    fn excess(&self, plan: usize, record: &SinkRecord) -> Vec<(String, u64)> {
+        let binders = self.plans.get(plan).into_iter().flat_map(|plan| plan.keys.iter().chain(&plan.values));
+        binders.filter_map(|binder| Some((binder.name.to_string(), binder.excess(record)?))).collect()
+    }
+
+    async fn change(&mut self, session: &mut dyn Session, writing: &dyn Writing, changes: Vec<Widening>) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let table = writing.dialect().table(&self.id);
+        let shown = match writing.shown_by(&table) {
+            Some(sql) => session.query(&sql, &[]).await?,
+            None => Vec::new(),
+        };
+        let shown = match shown.first().and_then(|row| row.get(1)) {
+            Some(Value::Text(text)) => text.to_string(),
+            Some(Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            _ => String::new(),
+        };
+        let changed = match writing.change_columns(&table, &changes, &shown) {
+            Some(sql) => {
+                tracing::info!(table = %self.id, sql, "widening the target");
+                session.run(&sql).await.map(drop)
+            }
+            None => Err(Error::config("its definition does not show the columns that are to be widened")),
+        };
+        self.meta = session.table(&self.id).await?;
+        if let Some(meta) = &self.meta {
+            for plan in &mut self.plans {
+                for binder in plan.keys.iter_mut().chain(&mut plan.values) {
+                    if let Some(column) = meta.column(&binder.name) {
+                        binder.refresh(writing, column);
+                    }
+                }
+                plan.statements.clear();
+            }
+        }
+        changed.map_err(|error| error.context(format!("table {} cannot be widened for its records", self.id)))
+    }
+
     fn compile(
         &self,
         config: &SinkConfig,
         writing: &dyn Writing,
-        (key, value): (&Datum, &Datum),
+        Source { topic, key, value }: Source<'_>,
         shape: &Shape,
     ) -> Result<Plan> {
         let meta = |c: &Column| self.meta.as_ref().and_then(|m| m.column(&c.name));
@@ -225,6 +329,7 @@ impl Target {
             InsertMode::Insert | InsertMode::Update => None,
         };
         Ok(Plan {
+            topic: config.fields.by_topic().then(|| Arc::clone(topic)),
             key_schema: key.schema.clone(),
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
@@ -234,6 +339,14 @@ impl Target {
             upsert,
             statements: HashMap::new(),
         })
+    }
+
+    /// Forgets the plans when there are many, as records without a schema may make. Not while they are used.
+    pub fn thin_out(&mut self) {
+        if self.plans.len() > MOST_PLANS {
+            self.plans.clear();
+            self.last = 0;
+        }
     }
 
     /// Whether rows can collide on something else than their primary key.
@@ -270,5 +383,5 @@ fn loosest(a: Identity, b: Identity) -> Identity {
 
 /// Whether keys can repeat in a batch: not where there are none, or each record's place is its key.
 pub fn keys_repeat(config: &SinkConfig) -> bool {
-    matches!(config.pk_mode, PkMode::RecordKey | PkMode::RecordValue)
+    matches!(config.pk_mode, PkMode::RecordKey | PkMode::RecordValue | PkMode::RecordHeader)
 }

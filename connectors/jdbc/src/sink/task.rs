@@ -7,20 +7,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::{
-    Error, Kind, PutReport, Rejected, Result, SinkRecord, SinkTask, TopicOffset, TopicPartition, async_trait,
+    Error, Kind, PutReport, Record, Rejected, Result, SinkRecord, SinkTask, TopicOffset, TopicPartition, async_trait,
 };
 
 use tokio::time::Instant;
 
-use super::config::{InsertMode, SinkConfig};
+use super::adapt::{Adapted, Adapter, Plain};
+use super::config::{Evolve, InsertMode, SinkConfig};
 use super::group::{Op, Rows};
 use super::ledger::Ledger;
 use super::shape::check_record;
-use super::target::{Surroundings, Target};
+use super::target::{Source, Surroundings, Target};
 use super::write::{Failure, Writer};
 use crate::dialect::writing::{self, Writing};
 use crate::driver::{self, ConnectOptions, Session};
-use crate::url;
+use crate::url::{self, Database};
 
 /// One connection, with what belongs to it.
 pub(super) struct Link {
@@ -58,6 +59,9 @@ pub struct JdbcSinkTask {
     ledger: Ledger,
     targets: Vec<Target>,
     by_topic: HashMap<Arc<str>, usize>,
+    adapter: Adapter,
+    /// Tables that the present batch empties before it writes.
+    emptied: Vec<usize>,
     /// A commit was sent, and no answer came: what it would have stored, and what it left out.
     unsure: Option<(Vec<TopicOffset>, Vec<Rejected>)>,
     /// Failed tries of the present batch.
@@ -69,7 +73,11 @@ pub struct JdbcSinkTask {
 impl JdbcSinkTask {
     /// A task that is connected.
     pub(super) async fn open(config: SinkConfig, place: url::Target, tolerate: bool) -> Result<Self> {
-        let link = Link::open(&place, config.connect_options()).await?;
+        let mut link = Link::open(&place, config.connect_options()).await?;
+        if config.tables_must_exist {
+            tables_exist(&mut link, &config).await?;
+        }
+        let adapter = Adapter::new(config.adapting(place.database_kind() == Database::Postgres));
         let ledger = Ledger::new(&config.name, &format!("{}-{}", config.name, config.task));
         Ok(Self {
             config,
@@ -79,6 +87,8 @@ impl JdbcSinkTask {
             ledger,
             targets: Vec::new(),
             by_topic: HashMap::new(),
+            adapter,
+            emptied: Vec::new(),
             unsure: None,
             tries: 0,
             retry_at: None,
@@ -137,7 +147,9 @@ impl JdbcSinkTask {
 
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
         let mut rejected: Vec<Rejected> = Vec::new();
-        let ops = self.operations(batch, &mut rejected).await?;
+        let (adapted, fates) = self.adapt(batch).await?;
+        let batch = adapted.as_deref().unwrap_or(batch);
+        let ops = self.operations(batch, fates, &mut rejected).await?;
         let mut careful = false;
         loop {
             let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
@@ -166,15 +178,63 @@ impl JdbcSinkTask {
         Ok(PutReport { rejected })
     }
 
+    /// The batch with its records as rows, where they are not, and what becomes of those that are none.
+    async fn adapt(&mut self, batch: &[SinkRecord]) -> Result<(Option<Vec<SinkRecord>>, HashMap<usize, Fate>)> {
+        let (mut changed, mut fates) = (HashMap::new(), HashMap::new());
+        for (index, record) in batch.iter().enumerate() {
+            let outcome = if self.adapter.is_plain(record) {
+                let target = self.target(&record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                let dialect = self.link.as_ref().map(|link| link.writing.dialect());
+                match (&self.targets[target].meta, dialect) {
+                    (Some(table), Some(dialect)) => {
+                        self.adapter.match_to(Plain { table, dialect, time: &self.config.time }, record)
+                    }
+                    _ => Ok(Adapted::Same),
+                }
+            } else {
+                self.adapter.apply(record)
+            };
+            match outcome {
+                Ok(Adapted::Same) => {}
+                Ok(Adapted::Changed(row)) => drop(changed.insert(index, *row)),
+                Ok(Adapted::Skip) => drop(fates.insert(index, Fate::Skip)),
+                Ok(Adapted::Truncate) => drop(fates.insert(index, Fate::Truncate)),
+                Err(error) => drop(fates.insert(index, Fate::Refused(error))),
+            }
+        }
+        if changed.is_empty() {
+            return Ok((None, fates));
+        }
+        let row = |(index, record): (usize, &SinkRecord)| changed.remove(&index).unwrap_or_else(|| record.clone());
+        Ok((Some(batch.iter().enumerate().map(row).collect()), fates))
+    }
+
     /// Each table's operations, tables in the order first met. Creates and changes tables.
     async fn operations(
         &mut self,
         batch: &[SinkRecord],
+        mut fates: HashMap<usize, Fate>,
         rejected: &mut Vec<Rejected>,
     ) -> Result<Vec<(usize, Vec<Op>)>> {
         let mut out: Vec<(usize, Vec<Op>)> = Vec::new();
+        self.emptied.clear();
+        self.targets.iter_mut().for_each(Target::thin_out);
         for (index, record) in batch.iter().enumerate() {
-            match self.operation(record).await {
+            let outcome = match fates.remove(&index) {
+                None => self.operation(record).await,
+                Some(Fate::Skip) => Ok(None),
+                Some(Fate::Refused(error)) => Err(error),
+                Some(Fate::Truncate) => {
+                    // what came before it in the batch is gone with it
+                    let target = self.target(&record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                    out.iter_mut().filter(|(table, _)| *table == target).for_each(|(_, ops)| ops.clear());
+                    if self.targets[target].meta.is_some() && !self.emptied.contains(&target) {
+                        self.emptied.push(target);
+                    }
+                    Ok(None)
+                }
+            };
+            match outcome {
                 Ok(None) => {}
                 Ok(Some((target, shape))) => {
                     let op = Op { record: index, shape, delete: record.record.value.value.is_null() };
@@ -200,8 +260,16 @@ impl JdbcSinkTask {
             None => self.target(&record.record.topic).await?,
         };
         let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
-        let schemas = (&record.record.key, &record.record.value);
-        let plan = self.targets[target].plan(&mut *link.session, &self.config, &*link.writing, schemas).await?;
+        let Record { topic, key, value, .. } = &record.record;
+        let (session, writing) = (&mut *link.session, &*link.writing);
+        let table = &mut self.targets[target];
+        let plan = table.plan(session, &self.config, writing, Source { topic, key, value }).await?;
+        if let Some(plan) = plan
+            && self.config.evolve == Evolve::Widen
+            && !value.value.is_null()
+        {
+            table.lengthen(session, writing, plan, record).await?;
+        }
         Ok(plan.map(|plan| (target, plan)))
     }
 
@@ -239,6 +307,10 @@ impl JdbcSinkTask {
         let written = async {
             if self.config.exactly_once {
                 self.ledger.advance(session, &**writing, next).await.map_err(plain)?;
+            }
+            for &target in &self.emptied {
+                let sql = format!("DELETE FROM {}", writing.dialect().table(&self.targets[target].id));
+                session.run(&sql).await.map_err(|error| Failure { error, target, records: Vec::new() })?;
             }
             let targets = &mut self.targets;
             let mut writer = Writer { session, config: &self.config, writing: &**writing, here, targets, batch };
@@ -316,6 +388,26 @@ impl JdbcSinkTask {
             _ => error,
         }
     }
+}
+
+/// What becomes of a record that is no row.
+enum Fate {
+    Skip,
+    Truncate,
+    Refused(Error),
+}
+
+/// Errors: `Config`, when a topic's table is not there.
+async fn tables_exist(link: &mut Link, config: &SinkConfig) -> Result<()> {
+    for topic in &config.topics {
+        let id = config.naming.table(topic, link.writing.database())?;
+        if link.session.table(&id).await?.is_none() {
+            return Err(Error::config(format!(
+                "Could not find table: {id}, and schema.evolution=validate-only creates none"
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn write_rows(

@@ -13,7 +13,7 @@ use crate::calendar::Calendar;
 use crate::dialect::read::{BigintUnsigned, Granularity, NumericMapping, ReadOptions};
 use crate::driver::ConnectOptions;
 use crate::ident::TableId;
-use crate::url::Target;
+use crate::url::{Database, Target};
 use crate::zone::Zone;
 
 /// Values of `timestamp.granularity`.
@@ -136,6 +136,8 @@ pub struct SourceConfig {
     pub delay_ms: i64,
     /// How columns become fields.
     pub read: ReadOptions,
+    /// Whether schemas carry the types of their columns, and of which database they are.
+    pub carry_types: Option<Database>,
     /// Whether records have the primary key as their key.
     pub key_from_primary_key: bool,
     /// Where to begin without a stored offset.
@@ -193,6 +195,7 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         topic_prefix: r.text("topic.prefix"),
         delay_ms: r.long("timestamp.delay.interval.ms"),
         read: read_options(r, &target),
+        carry_types: (r.text("column.types") == "carry").then(|| target.database_kind()),
         key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),
         initial: Initial { id: r.long("incrementing.initial"), stamp_ms: r.long_opt("timestamp.initial") },
         qualify: r.bool("table.names.qualify"),

@@ -353,6 +353,18 @@ pub const KEYS: &[Key] = &[
         "nanos_iso_datetime_string",
     ]),
     key(
+        "column.types",
+        Type::String,
+        Text("none"),
+        CONNECTOR,
+        "With carry, each field's schema tells the type of its column (Debezium's parameters `__debezium.source.column.type`, \
+         `.length` and `.scale`, and the character set, default and items beside them), so that a sink makes the same column.",
+    )
+    .check(Check::OneOf(&["none", "carry"]))
+    .importance(Low)
+    .form(Short, "Column types in schemas")
+    .recommended(&["none", "carry"]),
+    key(
         "key.mode",
         Type::String,
         Text("primary_key"),

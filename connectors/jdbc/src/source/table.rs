@@ -9,6 +9,7 @@ use super::mapping::columns_of;
 use super::query::Shape;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
+use crate::dialect::carried::carry;
 use crate::dialect::read::{Read, ReadColumn};
 use crate::driver::Layout;
 
@@ -47,7 +48,7 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     let quoting = Quoting { dialect, on: config.quote };
     let mode = mode_columns(meta, config, &quoting)?;
     let metas: Vec<_> = meta.columns.iter().filter(|c| !c.invisible).collect();
-    let columns: Vec<_> = metas.iter().map(|c| dialect.read_column(c, &config.read)).collect();
+    let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
     let table_sql = quoting.table(meta);
     let select: Vec<_> = metas
@@ -88,6 +89,13 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     })
 }
 
+/// How a column is read; its schema carries the column's type where that is asked for.
+fn read_column(meta: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect) -> ReadColumn {
+    let column = dialect.read_column(meta, &config.read);
+    let Some(database) = config.carry_types else { return column };
+    ReadColumn { schema: Arc::new(carry(meta, database, &column.schema)), ..column }
+}
+
 /// Plans a query.
 /// Errors: `Config` when the mode's columns are not in its result, or two columns have one name.
 pub fn plan_query(
@@ -97,7 +105,7 @@ pub fn plan_query(
     dialect: &dyn Dialect,
 ) -> Result<TablePlan> {
     let quoting = Quoting { dialect, on: config.quote };
-    let columns: Vec<_> = metas.iter().map(|c| dialect.read_column(c, &config.read)).collect();
+    let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     for (n, meta) in metas.iter().enumerate() {
         if metas[..n].iter().any(|other| other.name == meta.name) {
             let text = format!("the query gives two columns named {}: rename one with AS", meta.name);

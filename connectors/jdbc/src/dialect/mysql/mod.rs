@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod read_types;
+pub(crate) mod wider;
 pub mod wire;
 pub mod writing;
 

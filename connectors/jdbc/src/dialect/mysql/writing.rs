@@ -1,10 +1,13 @@
 //! How MariaDB and MySQL are written to: column types, literals, ON DUPLICATE KEY UPDATE, the offsets table.
 
-use connector_api::{Type, Value};
+use connector_api::{Schema, Type, Value};
 
 use super::super::Dialect;
-use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
-use super::MySql;
+use super::super::carried::Carried;
+use super::super::writing::{
+    ColumnSpec, Columns, JSON, LedgerSql, Logical, Room, Widening, Writing, hex, numeric_literal,
+};
+use super::{MySql, wider};
 use crate::catalog::ColumnMeta;
 use crate::url::Database;
 
@@ -82,12 +85,41 @@ impl Writing for MySqlWriting {
                 Type::Float32 => "FLOAT",
                 Type::Float64 => "DOUBLE",
                 Type::String if column.key => KEY_TEXT,
+                Type::String if column.schema.is_named(JSON) => "JSON",
                 Type::String => "TEXT",
                 Type::Bytes => "VARBINARY(1024)",
                 Type::Array | Type::Map | Type::Struct => return None,
             },
         };
         Some(ty.to_owned())
+    }
+
+    fn carried_type(&self, carried: &Carried, key: bool) -> Option<String> {
+        wider::carried_type(carried, key, self.mariadb)
+    }
+
+    fn room(&self, column: &ColumnMeta) -> Option<Room> {
+        wider::room(column)
+    }
+
+    fn longer(&self, column: &ColumnMeta, length: u64) -> Option<String> {
+        wider::longer(column, length)
+    }
+
+    fn wider(&self, column: &ColumnMeta, schema: &Schema) -> Option<String> {
+        wider::wider(column, schema, self.max_scale())
+    }
+
+    fn can_loosen(&self) -> bool {
+        true
+    }
+
+    fn shown_by(&self, table: &str) -> Option<String> {
+        Some(format!("SHOW CREATE TABLE {table}"))
+    }
+
+    fn change_columns(&self, table: &str, changes: &[Widening], shown: &str) -> Option<String> {
+        wider::change_columns(table, changes, shown)
     }
 
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {

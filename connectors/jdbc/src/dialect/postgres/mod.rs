@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod read_types;
+pub(crate) mod wider;
 pub mod writing;
 
 use connector_api::Kind;

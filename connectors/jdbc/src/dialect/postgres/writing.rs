@@ -3,8 +3,11 @@
 use connector_api::{Schema, Type, Value};
 
 use super::super::Dialect;
-use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
-use super::Postgres;
+use super::super::carried::Carried;
+use super::super::writing::{
+    ColumnSpec, Columns, JSON, LedgerSql, Logical, Room, Widening, Writing, hex, numeric_literal,
+};
+use super::{Postgres, wider};
 use crate::catalog::ColumnMeta;
 use crate::url::Database;
 
@@ -26,6 +29,7 @@ fn type_of(schema: &Schema) -> Option<String> {
             Type::Float32 => "REAL",
             Type::Float64 => "DOUBLE PRECISION",
             Type::Boolean => "BOOLEAN",
+            Type::String if schema.is_named(JSON) => "JSONB",
             Type::String => "TEXT",
             Type::Bytes => "BYTEA",
             // PostgreSQL's arrays have any number of dimensions
@@ -70,6 +74,30 @@ impl Writing for PostgresWriting {
             return Some("TIMESTAMP".to_owned());
         }
         type_of(column.schema)
+    }
+
+    fn carried_type(&self, carried: &Carried, _key: bool) -> Option<String> {
+        wider::carried_type(carried)
+    }
+
+    fn room(&self, column: &ColumnMeta) -> Option<Room> {
+        wider::room(column)
+    }
+
+    fn longer(&self, column: &ColumnMeta, _length: u64) -> Option<String> {
+        wider::longer(column)
+    }
+
+    fn wider(&self, column: &ColumnMeta, schema: &Schema) -> Option<String> {
+        wider::wider(column, schema)
+    }
+
+    fn can_loosen(&self) -> bool {
+        true
+    }
+
+    fn change_columns(&self, table: &str, changes: &[Widening], _shown: &str) -> Option<String> {
+        Some(wider::change_columns(table, changes))
     }
 
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {

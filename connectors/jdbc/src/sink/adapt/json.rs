@@ -1,0 +1,100 @@
+//! Values as JSON text, for columns that hold it. Dates and times are ISO 8601, decimals are numbers with all their
+//! digits, bytes are base64.
+
+use std::fmt::Write as _;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use connector_api::{Schema, Value};
+
+use super::super::config::TimeRules;
+use crate::dialect::writing::Logical;
+use crate::zone::Zone;
+
+/// A value as JSON. `schema` tells what its numbers mean and how the members of a struct are called.
+pub fn text(value: &Value, schema: Option<&Schema>) -> String {
+    let mut out = String::new();
+    write(value, schema, &mut out);
+    out
+}
+
+fn write(value: &Value, schema: Option<&Schema>, out: &mut String) {
+    let inner = || schema.and_then(|schema| schema.values.as_deref());
+    if let (Some(schema), Some(number)) = (schema, value.as_i64())
+        && let Some(text) = point_in_time(schema, number)
+    {
+        return quoted(&text, out);
+    }
+    // writing to a String cannot fail
+    let _ = match value {
+        Value::Null => write!(out, "null"),
+        Value::Bool(flag) => write!(out, "{flag}"),
+        Value::I8(n) => write!(out, "{n}"),
+        Value::I16(n) => write!(out, "{n}"),
+        Value::I32(n) => write!(out, "{n}"),
+        Value::I64(n) => write!(out, "{n}"),
+        Value::F32(n) if n.is_finite() => write!(out, "{n:?}"),
+        Value::F64(n) if n.is_finite() => write!(out, "{n:?}"),
+        Value::F32(n) => return quoted(&n.to_string(), out),
+        Value::F64(n) => return quoted(&n.to_string(), out),
+        Value::Decimal(n) => write!(out, "{n}"),
+        Value::Text(text) => return quoted(text, out),
+        Value::Bytes(bytes) => return quoted(&STANDARD.encode(bytes), out),
+        Value::Array(items) => return list('[', ']', items.iter(), out, |item, out| write(item, inner(), out)),
+        Value::Map(entries) => {
+            return list('{', '}', entries.iter(), out, |(key, value), out| {
+                match key {
+                    Value::Text(text) => quoted(text, out),
+                    other => quoted(&text(other, schema.and_then(|schema| schema.keys.as_deref())), out),
+                }
+                out.push(':');
+                write(value, inner(), out);
+            });
+        }
+        Value::Struct(members) => {
+            return list('{', '}', members.iter().enumerate(), out, |(at, member), out| {
+                let field = schema.and_then(|schema| schema.fields.get(at));
+                quoted(field.map_or("", |field| &field.name), out);
+                out.push(':');
+                write(member, field.map(|field| &*field.schema), out);
+            });
+        }
+    };
+}
+
+fn list<T>(
+    open: char,
+    close: char,
+    items: impl Iterator<Item = T>,
+    out: &mut String,
+    mut write: impl FnMut(T, &mut String),
+) {
+    out.push(open);
+    for (n, item) in items.enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        write(item, out);
+    }
+    out.push(close);
+}
+
+fn quoted(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+fn point_in_time(schema: &Schema, number: i64) -> Option<String> {
+    let utc = TimeRules {
+        zone: Zone::default(),
+        date_in_utc: true,
+        julian: false,
+        fields: std::collections::HashSet::new(),
+        units_per_second: 1000,
+    };
+    match Logical::of(schema) {
+        Logical::Date => Some(utc.date(number)),
+        Logical::Time => Some(utc.time(number)),
+        Logical::Timestamp => Some(format!("{}Z", utc.timestamp(number, 1000).replace(' ', "T"))),
+        Logical::Decimal(_) | Logical::None => None,
+    }
+}

@@ -1,0 +1,269 @@
+//! Records that do not look like rows, made to: Debezium's change events, marks of deletion, nested values, plain JSON.
+//!
+//! Pure. What a schema asks for is found out once; records that are rows already pass as they are.
+
+pub mod json;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SinkRecord, Type, Value};
+
+pub use self::plain::Plain;
+use crate::dialect::writing::JSON;
+
+/// How many recipes are kept.
+const RECENT: usize = 16;
+
+/// `nested.mode`: what becomes of structs, maps and lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nested {
+    /// They are refused, as Kafka Connect's JDBC sinks do.
+    Fail,
+    /// They are written as JSON.
+    Json,
+    /// Structs become a column for each member; maps and lists are written as JSON.
+    Flatten,
+}
+
+/// What is done to records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether change events are taken apart.
+    pub unwrap: bool,
+    /// The field that marks deleted rows; it is no column then.
+    pub marker: Option<Arc<str>>,
+    /// Whether rows are deleted.
+    pub deletes: bool,
+    /// Whether tables are emptied.
+    pub truncates: bool,
+    /// Whether records without a value mean nothing where rows are not deleted.
+    pub ignore_tombstones: bool,
+    /// Nested values.
+    pub nested: Nested,
+    /// Between the names of a struct and its member.
+    pub delimiter: String,
+    /// Whether the database has columns that hold lists.
+    pub lists: bool,
+}
+
+/// What becomes of a record.
+#[derive(Debug, PartialEq)]
+pub enum Adapted {
+    /// It is a row, or a deletion, already.
+    Same,
+    /// This instead.
+    Changed(Box<SinkRecord>),
+    /// Nothing.
+    Skip,
+    /// Its table is emptied.
+    Truncate,
+}
+
+/// Adapts records; remembers what the latest schemas ask for.
+#[derive(Debug)]
+pub struct Adapter {
+    rules: Rules,
+    recipes: Vec<(Arc<Schema>, Option<Recipe>)>,
+    /// Schemas made for records without one.
+    plain: Vec<Arc<Schema>>,
+}
+
+/// How records of one schema are changed.
+#[derive(Debug)]
+struct Recipe {
+    event: Option<Event>,
+    /// Position of the mark in the row.
+    mark: Option<usize>,
+    /// The rows' schema.
+    schema: Arc<Schema>,
+    /// How their members are made; `None`: as they are.
+    parts: Option<Vec<Part>>,
+}
+
+/// Where things stand in a change event.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    op: usize,
+    after: usize,
+}
+
+/// One member of a row.
+#[derive(Debug)]
+struct Part {
+    path: Vec<usize>,
+    /// It is written as JSON.
+    json: Option<Arc<Schema>>,
+}
+
+impl Adapter {
+    /// By these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, recipes: Vec::new(), plain: Vec::new() }
+    }
+
+    /// What becomes of a record. Errors: `Record`.
+    pub fn apply(&mut self, record: &SinkRecord) -> Result<Adapted> {
+        let value = &record.record.value;
+        if value.value.is_null() {
+            let ignored = self.rules.ignore_tombstones && !self.rules.deletes;
+            return Ok(if ignored { Adapted::Skip } else { Adapted::Same });
+        }
+        let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == Type::Struct) else {
+            return Ok(Adapted::Same);
+        };
+        let at = match self.recipes.iter().position(|(known, _)| Arc::ptr_eq(known, schema)) {
+            Some(at) => at,
+            None => {
+                if self.recipes.len() == RECENT {
+                    self.recipes.remove(0);
+                }
+                self.recipes.push((Arc::clone(schema), recipe(&self.rules, schema)));
+                self.recipes.len() - 1
+            }
+        };
+        match &self.recipes[at].1 {
+            None => Ok(Adapted::Same),
+            Some(recipe) => recipe.follow(&self.rules, record),
+        }
+    }
+}
+
+impl Recipe {
+    fn follow(&self, rules: &Rules, record: &SinkRecord) -> Result<Adapted> {
+        let whole = &record.record.value.value;
+        let (mut row, mut deleted) = (whole, false);
+        if let Some(event) = self.event {
+            row = member(whole, event.after);
+            match member(whole, event.op).as_str().unwrap_or_default() {
+                "d" => deleted = true,
+                "t" => return Ok(if rules.truncates { Adapted::Truncate } else { Adapted::Skip }),
+                "m" => return Ok(Adapted::Skip),
+                _ if row.is_null() => {
+                    return Err(Error::record(
+                        "the change event has no row after the change (its field after is null)",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        deleted |= self.mark.is_some_and(|at| is_marked(member(row, at)));
+        if deleted && !rules.deletes {
+            return Ok(Adapted::Skip);
+        }
+        let value = match &self.parts {
+            _ if deleted => Value::Null,
+            None => row.clone(),
+            Some(parts) => Value::Struct(parts.iter().map(|part| part.of(row)).collect()),
+        };
+        Ok(Adapted::Changed(Box::new(with_value(record, Datum::new(Arc::clone(&self.schema), value)))))
+    }
+}
+
+impl Part {
+    fn of(&self, row: &Value) -> Value {
+        let value = self.path.iter().fold(row, |value, at| member(value, *at));
+        match (&self.json, value) {
+            (_, Value::Null) => Value::Null,
+            (Some(schema), value) => Value::Text(json::text(value, Some(schema)).into()),
+            (None, value) => value.clone(),
+        }
+    }
+}
+
+/// The same record with another value.
+fn with_value(record: &SinkRecord, value: Datum) -> SinkRecord {
+    let Record { topic, partition, key, timestamp_ms, headers, .. } = &record.record;
+    let (topic, key, headers) = (Arc::clone(topic), key.clone(), headers.clone());
+    let record_of = Record { topic, partition: *partition, key, value, timestamp_ms: *timestamp_ms, headers };
+    SinkRecord { record: record_of, at: record.at.clone() }
+}
+
+fn member(of: &Value, at: usize) -> &Value {
+    match of {
+        Value::Struct(members) => members.get(at).unwrap_or(&Value::Null),
+        _ => &Value::Null,
+    }
+}
+
+/// `true` in any form, and the letter that Debezium has for a deletion.
+fn is_marked(value: &Value) -> bool {
+    match value {
+        Value::Bool(flag) => *flag,
+        Value::Text(text) => text.eq_ignore_ascii_case("true") || &**text == "d",
+        other => other.as_i64().is_some_and(|n| n != 0),
+    }
+}
+
+/// `None`: records of that schema are rows already.
+fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Option<Recipe> {
+    let event = event(schema).filter(|_| rules.unwrap);
+    let row = event.map_or(schema, |event| &schema.fields[event.after].schema);
+    let mark = rules.marker.as_ref().and_then(|name| row.field_index(name));
+    let (mut fields, mut parts) = (Vec::new(), Vec::new());
+    for (at, field) in row.fields.iter().enumerate().filter(|(at, _)| mark != Some(*at)) {
+        let name = Arc::clone(&field.name);
+        place(rules, Place { name, path: vec![at], schema: Arc::clone(&field.schema) }, &mut fields, &mut parts);
+    }
+    let same = mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && part.json.is_none());
+    if same && event.is_none() {
+        return None;
+    }
+    let schema = Schema { optional: false, fields: fields.into(), ..Schema::clone(row) };
+    Some(Recipe { event, mark, schema: Arc::new(schema), parts: (!same).then_some(parts) })
+}
+
+/// Where a change event's schema has its parts; `None` for one that is no change event's.
+fn event(schema: &Schema) -> Option<Event> {
+    let named = schema.name.as_deref().is_some_and(|name| name == "Envelope" || name.ends_with(".Envelope"));
+    let (op, after) = (schema.field_index("op")?, schema.field_index("after")?);
+    let has_row = schema.fields[after].schema.ty == Type::Struct;
+    (named && has_row && schema.fields[op].schema.ty == Type::String).then_some(Event { op, after })
+}
+
+struct Place {
+    name: Arc<str>,
+    path: Vec<usize>,
+    schema: Arc<Schema>,
+}
+
+/// Adds the columns of one member.
+fn place(rules: &Rules, place: Place, fields: &mut Vec<Field>, parts: &mut Vec<Part>) {
+    let Place { name, path, schema } = place;
+    let as_json = match schema.ty {
+        _ if rules.nested == Nested::Fail => false,
+        Type::Struct if rules.nested == Nested::Flatten => {
+            for (at, field) in schema.fields.iter().enumerate() {
+                let name = format!("{name}{}{}", rules.delimiter, field.name).into();
+                let path = path.iter().copied().chain([at]).collect();
+                // a struct that is null has no members
+                let inner = Schema::clone(&field.schema);
+                let optional = inner.optional || schema.optional;
+                self::place(rules, Place { name, path, schema: Arc::new(inner.optional(optional)) }, fields, parts);
+            }
+            return;
+        }
+        Type::Struct | Type::Map => true,
+        Type::Array => !rules.lists || !is_plain_list(&schema),
+        _ => false,
+    };
+    let (schema, json) = if as_json { (Arc::new(json_schema(schema.optional)), Some(schema)) } else { (schema, None) };
+    fields.push(Field { name, schema });
+    parts.push(Part { path, json });
+}
+
+/// The schema of a column that holds JSON.
+fn json_schema(optional: bool) -> Schema {
+    Schema { name: Some(Arc::from(JSON)), ..Schema::of(Type::String).optional(optional) }
+}
+
+/// Whether the innermost items of a list are single values.
+fn is_plain_list(schema: &Schema) -> bool {
+    match (schema.ty, &schema.values) {
+        (Type::Array, Some(items)) => is_plain_list(items),
+        (Type::Array, None) | (Type::Struct | Type::Map, _) => false,
+        _ => true,
+    }
+}

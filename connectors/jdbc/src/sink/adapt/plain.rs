@@ -1,0 +1,240 @@
+//! Records without a schema: their members are matched to the columns of the table, which must be there.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SinkRecord, Type, Value};
+
+use super::super::config::TimeRules;
+use super::super::time::parse_instant;
+use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, with_value};
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::dialect::Dialect;
+use crate::dialect::read::{Read, ReadOptions};
+
+/// What is known of the target.
+#[derive(Clone, Copy)]
+pub struct Plain<'a> {
+    /// The table.
+    pub table: &'a TableMeta,
+    /// How its types are read.
+    pub dialect: &'static dyn Dialect,
+    /// How points in time are written.
+    pub time: &'a TimeRules,
+}
+
+impl Adapter {
+    /// Whether a record has an object without a schema as its value, or deletes by a key without one.
+    pub fn is_plain(&self, record: &SinkRecord) -> bool {
+        let (key, value) = (&record.record.key, &record.record.value);
+        let deletes = self.rules.deletes && value.value.is_null() && key.schema.is_none() && !key.value.is_null();
+        value.schema.is_none() && matches!(value.value, Value::Map(_)) || deletes
+    }
+
+    /// The record with the schema that the table's columns give it. Errors: `Record`.
+    pub fn match_to(&mut self, target: Plain<'_>, record: &SinkRecord) -> Result<Adapted> {
+        let (key, value) = (&record.record.key, &record.record.value);
+        let marked = |(name, value): &(Value, Value)| {
+            name.as_str().is_some_and(|name| self.rules.marker.as_deref() == Some(name)) && super::is_marked(value)
+        };
+        let deleted = matches!(&value.value, Value::Map(members) if members.iter().any(marked));
+        let value = if value.value.is_null() || deleted { Datum::NONE } else { self.matched(target, &value.value)? };
+        let mut changed = with_value(record, value);
+        if key.schema.is_none() && !key.value.is_null() {
+            changed.record.key = self.matched(target, &key.value)?;
+        }
+        Ok(Adapted::Changed(Box::new(changed)))
+    }
+
+    fn matched(&mut self, target: Plain<'_>, value: &Value) -> Result<Datum> {
+        let Value::Map(members) = value else {
+            let schema = self.kept(Schema::of(type_of(value)));
+            return Ok(Datum::new(schema, value.clone()));
+        };
+        let (mut fields, mut values) = (Vec::new(), Vec::new());
+        for (name, value) in members {
+            self.member(target, name.as_str().unwrap_or_default(), value, &mut fields, &mut values)?;
+        }
+        let schema = self.kept(Schema::structure(None, fields));
+        Ok(Datum::new(schema, Value::Struct(values.into())))
+    }
+
+    fn member(
+        &self,
+        target: Plain<'_>,
+        name: &str,
+        value: &Value,
+        fields: &mut Vec<Field>,
+        values: &mut Vec<Value>,
+    ) -> Result<()> {
+        if self.rules.marker.as_deref() == Some(name) {
+            return Ok(());
+        }
+        let column = target.table.column(name);
+        if let (Value::Map(members), Nested::Flatten, None) = (value, self.rules.nested, column) {
+            for (inner, value) in members {
+                let name = format!("{name}{}{}", self.rules.delimiter, inner.as_str().unwrap_or_default());
+                self.member(target, &name, value, fields, values)?;
+            }
+            return Ok(());
+        }
+        let (schema, value) = match (column, value) {
+            // nothing is known of it, and nothing is lost
+            (None, Value::Null) => return Ok(()),
+            (Some(column), value) => self.fitted(target, column, value)?,
+            (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => {
+                (json_schema(true), Value::Text(json::text(value, None).into()))
+            }
+            (None, value) => (Schema::of(type_of(value)), value.clone()),
+        };
+        fields.push(Field::new(name, schema.optional(true)));
+        values.push(value);
+        Ok(())
+    }
+
+    /// The value as the column takes it, with its schema.
+    fn fitted(&self, target: Plain<'_>, column: &ColumnMeta, value: &Value) -> Result<(Schema, Value)> {
+        let read = target.dialect.read_column(column, &ReadOptions::default()).read;
+        let wrong = || {
+            let ty = &column.column_type;
+            Error::record(format!("column {}: a JSON {} does not fit type {ty}", column.name, json_type(value)))
+        };
+        let plain = |value: Value| (Schema::of(type_of(&value)), value);
+        let text = |text: String| (Schema::of(Type::String), Value::Text(text.into()));
+        Ok(match (read, value) {
+            (read, Value::Null) => (self.schema_of(&read, column), Value::Null),
+            (Read::Bool, Value::Bool(_)) => plain(value.clone()),
+            (Read::Bool, value) => plain(Value::Bool(truth(value).ok_or_else(wrong)?)),
+            (Read::Int(_) | Read::BitInt | Read::YearDate(..), value) => match whole(value) {
+                Some(n) => plain(Value::I64(n)),
+                // up to the largest unsigned one
+                None => text(value.as_str().filter(|t| t.parse::<u64>().is_ok()).ok_or_else(wrong)?.to_owned()),
+            },
+            (Read::F32 | Read::F64, value) => plain(Value::F64(float(value).ok_or_else(wrong)?)),
+            (Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64, value) => {
+                text(digits(value).ok_or_else(wrong)?)
+            }
+            (Read::Bytes, Value::Text(base64)) => {
+                plain(Value::Bytes(STANDARD.decode(&**base64).map_err(|_| wrong())?.into()))
+            }
+            (Read::Date(_), Value::I64(days)) => {
+                (Schema::date(), Value::I32(i32::try_from(*days).map_err(|_| wrong())?))
+            }
+            (Read::Time(_), Value::I64(millis)) => {
+                (Schema::time(), Value::I32(i32::try_from(*millis).map_err(|_| wrong())?))
+            }
+            (Read::Stamp(_), Value::I64(millis)) => (Schema::timestamp(), Value::I64(*millis)),
+            (Read::Date(_), Value::Text(iso)) => text(iso.split(['T', ' ']).next().unwrap_or_default().to_owned()),
+            (Read::Time(_), Value::Text(iso)) => text(iso.trim_end_matches('Z').to_owned()),
+            (Read::Stamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
+            (Read::Text, Value::Text(_)) => plain(value.clone()),
+            (Read::Text, Value::Array(_)) if column.data_type.starts_with('_') => {
+                (Schema::array(Schema::of(Type::String)), value.clone())
+            }
+            (Read::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => {
+                (json_schema(true), Value::Text(json::text(value, None).into()))
+            }
+            (Read::Text, Value::Map(_) | Value::Array(_)) => plain(value.clone()),
+            (Read::Text, value) => text(json::text(value, None)),
+            _ => return Err(wrong()),
+        })
+    }
+
+    /// What the column's values have as a rule, so that records with and without a null share their plan.
+    fn schema_of(&self, read: &Read, column: &ColumnMeta) -> Schema {
+        match read {
+            Read::Bool => Schema::of(Type::Boolean),
+            Read::Int(_) | Read::BitInt | Read::YearDate(..) => Schema::of(Type::Int64),
+            Read::F32 | Read::F64 => Schema::of(Type::Float64),
+            Read::Bytes => Schema::of(Type::Bytes),
+            Read::Text if column.data_type.starts_with('_') => Schema::array(Schema::of(Type::String)),
+            _ => Schema::of(Type::String),
+        }
+    }
+
+    fn holds_json(&self, column: &ColumnMeta) -> bool {
+        self.rules.nested != Nested::Fail || matches!(column.data_type.as_str(), "json" | "jsonb")
+    }
+
+    /// The same schema as before where there was one, so that its records share their plan.
+    fn kept(&mut self, schema: Schema) -> Arc<Schema> {
+        if let Some(known) = self.plain.iter().find(|known| ***known == schema) {
+            return Arc::clone(known);
+        }
+        if self.plain.len() == RECENT {
+            self.plain.remove(0);
+        }
+        self.plain.push(Arc::new(schema));
+        self.plain.last().map_or_else(|| Arc::new(Schema::of(Type::String)), Arc::clone)
+    }
+}
+
+fn type_of(value: &Value) -> Type {
+    match value {
+        Value::Bool(_) => Type::Boolean,
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => Type::Int64,
+        Value::F32(_) | Value::F64(_) => Type::Float64,
+        Value::Bytes(_) => Type::Bytes,
+        Value::Array(_) => Type::Array,
+        Value::Map(_) | Value::Struct(_) => Type::Map,
+        Value::Null | Value::Text(_) | Value::Decimal(_) => Type::String,
+    }
+}
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Text(_) | Value::Bytes(_) => "string",
+        Value::Array(_) => "array",
+        Value::Map(_) | Value::Struct(_) => "object",
+        _ => "number",
+    }
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    match (value, value.as_i64()) {
+        (_, Some(0)) => Some(false),
+        (_, Some(1)) => Some(true),
+        (Value::Text(text), _) => text.trim().to_ascii_lowercase().parse().ok(),
+        _ => None,
+    }
+}
+
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Bool(flag) => Some(i64::from(*flag)),
+        Value::Text(text) => text.trim().parse().ok(),
+        // up to 2^53 every whole number has its own float
+        Value::F64(n) if n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0 => Some(*n as i64),
+        other => other.as_i64(),
+    }
+}
+
+fn float(value: &Value) -> Option<f64> {
+    match value {
+        Value::F64(n) => Some(*n),
+        Value::F32(n) => Some(f64::from(*n)),
+        Value::Text(text) => text.trim().parse().ok(),
+        other => other.as_i64().map(|n| n as f64),
+    }
+}
+
+fn digits(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Decimal::parse(text.trim()).map(|n| n.to_string()),
+        Value::Decimal(n) => Some(n.to_string()),
+        Value::F64(n) if n.is_finite() => Some(n.to_string()),
+        other => other.as_i64().map(|n| n.to_string()),
+    }
+}
+
+/// ISO 8601 with a `T` as SQL's text; other texts are the server's to read.
+fn instant(time: &TimeRules, text: &str) -> String {
+    const MICROS: i64 = 1_000_000;
+    match parse_instant(text.trim(), MICROS) {
+        Some(units) if text.contains('T') => time.timestamp(units, MICROS),
+        _ => text.to_owned(),
+    }
+}

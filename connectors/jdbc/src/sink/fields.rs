@@ -1,0 +1,76 @@
+//! Which fields of a value become columns. Pure.
+
+/// The rules of `fields.whitelist`, `field.include.list` and `field.exclude.list`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldFilter {
+    include: Vec<Item>,
+    exclude: Vec<Item>,
+}
+
+/// A field of one topic, or of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Item {
+    topic: Option<String>,
+    field: String,
+}
+
+impl Item {
+    fn is(&self, topic: &str, field: &str) -> bool {
+        self.field == field && self.topic.as_deref().is_none_or(|only| only == topic)
+    }
+}
+
+impl FieldFilter {
+    /// `whitelist` holds names of fields; the items of the others may be `topic:field`.
+    pub fn new(whitelist: Vec<String>, include: &[String], exclude: &[String]) -> Self {
+        let plain = |field| Item { topic: None, field };
+        let item = |text: &String| match text.split_once(':') {
+            Some((topic, field)) => Item { topic: Some(topic.to_owned()), field: field.to_owned() },
+            None => plain(text.clone()),
+        };
+        let include = whitelist.into_iter().map(plain).chain(include.iter().map(item)).collect();
+        Self { include, exclude: exclude.iter().map(item).collect() }
+    }
+
+    /// Whether a field that is no key becomes a column.
+    pub fn takes(&self, topic: &str, field: &str) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|item| item.is(topic, field)))
+            && !self.exclude.iter().any(|item| item.is(topic, field))
+    }
+
+    /// Whether every field does.
+    pub fn is_all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// Whether that depends on the topic.
+    pub fn by_topic(&self) -> bool {
+        self.include.iter().chain(&self.exclude).any(|item| item.topic.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FieldFilter;
+
+    #[test]
+    fn fields_are_taken_or_left_out_by_name_and_topic() {
+        let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
+        let filter = |whitelist: &[&str], include: &[&str], exclude: &[&str]| {
+            FieldFilter::new(list(whitelist), &list(include), &list(exclude))
+        };
+        for (filter, topic, field, want) in [
+            (filter(&[], &[], &[]), "t", "a", true),
+            (filter(&["a"], &[], &[]), "t", "a", true),
+            (filter(&["a"], &[], &[]), "t", "A", false),
+            (filter(&["t:a"], &[], &[]), "t", "a", false),
+            (filter(&[], &["t:a"], &[]), "t", "a", true),
+            (filter(&[], &["t:a"], &[]), "u", "a", false),
+            (filter(&[], &[], &["a"]), "t", "a", false),
+            (filter(&[], &[], &["u:a"]), "t", "a", true),
+        ] {
+            assert_eq!(filter.takes(topic, field), want, "{filter:?} {topic} {field}");
+        }
+        assert!(filter(&[], &[], &[]).is_all() && filter(&[], &["t:a"], &[]).by_topic());
+    }
+}

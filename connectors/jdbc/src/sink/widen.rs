@@ -1,0 +1,60 @@
+//! Which columns have to hold more than they do (`auto.evolve=widen`). Pure; the types are the dialects'.
+
+use connector_api::Schema;
+
+use super::config::{InsertMode, SinkConfig};
+use super::shape::Shape;
+use crate::catalog::{ColumnMeta, TableMeta};
+use crate::dialect::carried::{Kind, carried};
+use crate::dialect::writing::{Room, Widening, Writing};
+
+/// What the schemas of a shape ask of the table's columns.
+pub fn by_shape(config: &SinkConfig, writing: &dyn Writing, meta: &TableMeta, shape: &Shape) -> Vec<Widening> {
+    let mut out = Vec::new();
+    for column in &shape.columns {
+        let Some(known) = meta.column(&column.name) else { continue };
+        let instant = !column.key && config.time.fields.contains(&*column.name);
+        let ty = if instant { None } else { wider(writing, known, &column.schema) };
+        let nullable = !column.key && column.schema.optional && loosens(writing, known);
+        if ty.is_some() || nullable {
+            out.push(Widening { column: known.clone(), ty, nullable });
+        }
+    }
+    // a field that records no longer have is NULL from now on
+    if !shape.tombstone && config.insert_mode != InsertMode::Update {
+        let filled = |known: &ColumnMeta| {
+            shape.columns.iter().any(|column| meta.column(&column.name).is_some_and(|c| c.name == known.name))
+        };
+        let without = meta.columns.iter().filter(|known| known.default.is_none() && !filled(known));
+        let loosened = without.filter(|known| loosens(writing, known));
+        out.extend(loosened.map(|known| Widening { column: known.clone(), ty: None, nullable: true }));
+    }
+    out
+}
+
+fn wider(writing: &dyn Writing, known: &ColumnMeta, schema: &Schema) -> Option<String> {
+    let told = match carried(schema).map(|carried| carried.kind) {
+        Some(Kind::Char(length) | Kind::VarChar(length)) => Some(u64::from(length)),
+        _ => None,
+    };
+    let short = match (writing.room(known), told) {
+        (Some(Room::Characters(most)), Some(told)) if told > most => Some(told),
+        _ => None,
+    };
+    short.and_then(|length| writing.longer(known, length)).or_else(|| writing.wider(known, schema))
+}
+
+fn loosens(writing: &dyn Writing, known: &ColumnMeta) -> bool {
+    let own = known.auto_increment || known.generated || known.key_position.is_some();
+    writing.can_loosen() && !known.nullable && !own
+}
+
+/// What values of these lengths ask of the columns of these names.
+pub fn by_length(writing: &dyn Writing, meta: &TableMeta, lengths: &[(String, u64)]) -> Vec<Widening> {
+    let change = |(name, length): &(String, u64)| {
+        let column = meta.column(name)?;
+        let ty = writing.longer(column, *length)?;
+        Some(Widening { column: column.clone(), ty: Some(ty), nullable: false })
+    };
+    lengths.iter().filter_map(change).collect()
+}

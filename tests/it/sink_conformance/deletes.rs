@@ -1,0 +1,156 @@
+//! UD: rows that are deleted.
+
+use connector_api::{Datum, Kind, Type, Value};
+
+use super::database::ALL;
+use super::{Bench, event, id_key, int, optional, structure, t, text};
+use crate::sink::records::Topic;
+
+const DELETES: [(&str, &str); 3] = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("delete.enabled", "true")];
+
+fn row(topic: &Topic, id: i32, name: &str) -> connector_api::SinkRecord {
+    topic.record(id_key(id), structure(&[text("name")], [t(name)]))
+}
+
+fn gone(topic: &Topic, id: i32) -> connector_api::SinkRecord {
+    topic.record(id_key(id), Datum::NONE)
+}
+
+#[tokio::test]
+async fn ud09_ud13_ud14_a_record_without_value_deletes_its_row_in_whatever_put() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &DELETES).await;
+        let topic = Topic::new("t");
+        bench.write(&topic, &[&[row(&topic, 1, "a")], &[gone(&topic, 1)]]).await;
+        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["0"]);
+        let twice = [row(&topic, 1, "a"), row(&topic, 1, "a"), gone(&topic, 1), gone(&topic, 1)];
+        bench.write(&topic, &[&twice]).await;
+        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["0"]);
+    }
+}
+
+#[tokio::test]
+async fn ud18_ud19_a_row_that_is_written_again_is_there() {
+    for server in ALL {
+        for mode in ["insert", "upsert"] {
+            let keys = [&DELETES[1..], &[("insert.mode", mode), ("auto.evolve", "true")]].concat();
+            let mut bench = Bench::new(*server, &keys).await;
+            let topic = Topic::new("t");
+            let other = topic.record(id_key(1), structure(&[optional("b", Type::String)], [t("B")]));
+            let mut batch = vec![row(&topic, 1, "A1"), gone(&topic, 1), row(&topic, 1, "A2")];
+            if mode == "upsert" {
+                // another schema between two of one
+                let nullable =
+                    |name: &str| topic.record(id_key(1), structure(&[optional("name", Type::String)], [t(name)]));
+                batch = vec![nullable("A1"), nullable("A2"), gone(&topic, 1), other, nullable("A3")];
+            }
+            bench.write(&topic, &[&batch]).await;
+            let want = if mode == "upsert" { "A3" } else { "A2" };
+            assert_eq!(bench.rows("SELECT name FROM t").await, [want], "{server:?} {mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ud20_ud22_several_keys_are_deleted_at_once() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &DELETES).await;
+        let topic = Topic::new("t");
+        let batch: Vec<_> = (0..5).map(|id| row(&topic, id, "x")).chain((0..4).map(|id| gone(&topic, id))).collect();
+        bench.write(&topic, &[&batch]).await;
+        assert_eq!(bench.rows("SELECT id FROM t").await, ["4"]);
+    }
+}
+
+#[tokio::test]
+async fn ud23_ud26_a_deletion_of_what_is_not_there_is_no_error() {
+    for server in ALL {
+        let keys = [&DELETES[1..], &[("insert.mode", "insert")]].concat();
+        let mut bench = Bench::new(*server, &keys).await;
+        let topic = Topic::new("t");
+        bench.write(&topic, &[&[gone(&topic, 1), gone(&topic, 2)]]).await;
+        assert!(!bench.has("t").await);
+        bench.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))").await;
+        bench.write(&topic, &[&[gone(&topic, 1)], &[event(&topic, 2, "d", None, None)]]).await;
+        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["0"]);
+    }
+}
+
+#[tokio::test]
+async fn ud25_deletions_mean_nothing_where_rows_are_not_deleted() {
+    for server in ALL {
+        let keys = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("behavior.on.null.values", "ignore")];
+        let mut bench = Bench::new(*server, &keys).await;
+        let topic = Topic::new("t");
+        let state = || Some(vec![Value::I32(1), t("a")]);
+        let batch = [event(&topic, 1, "c", None, state()), event(&topic, 1, "d", state(), None), gone(&topic, 1)];
+        bench.write(&topic, &[&batch]).await;
+        assert_eq!(bench.rows("SELECT id, name FROM t").await, ["1|a"]);
+        // without that key a record without value fails, as it always did
+        bench.config.set("behavior.on.null.values", "fail");
+        let error = bench.put(&topic, &[&[gone(&topic, 1)]]).await.unwrap_err();
+        assert!(error.kind() == Kind::Record && error.message().contains("non-null Struct"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn ud27_a_part_of_the_key_is_enough_to_delete_by() {
+    let keys = [&DELETES[..], &[("pk.fields", "id2")]].concat();
+    for server in ALL {
+        let mut bench = Bench::new(*server, &keys).await;
+        bench.run("CREATE TABLE t (id2 INT PRIMARY KEY, name VARCHAR(10))").await;
+        bench.run("INSERT INTO t VALUES (7, 'a'), (8, 'b')").await;
+        let topic = Topic::new("t");
+        let key = structure(&[int("id1"), int("id2")], [1, 7].map(Value::I32));
+        bench.write(&topic, &[&[topic.record(key, Datum::NONE)]]).await;
+        assert_eq!(bench.rows("SELECT id2, name FROM t").await, ["8|b"]);
+    }
+}
+
+#[tokio::test]
+async fn ud29_a_truncate_event_empties_the_table() {
+    for server in ALL {
+        for (truncates, want) in [("true", vec!["2|b", "3|c"]), ("false", vec!["0|z", "1|a", "2|b", "3|c"])] {
+            let keys = [&DELETES[..], &[("truncate.enabled", truncates)]].concat();
+            let mut bench = Bench::new(*server, &keys).await;
+            bench.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))").await;
+            bench.run("INSERT INTO t VALUES (0, 'z')").await;
+            let topic = Topic::new("t");
+            let row = |id, name: &str| event(&topic, id, "c", None, Some(vec![Value::I32(id), t(name)]));
+            let batch = [row(1, "a"), event(&topic, 1, "t", None, None), row(2, "b")];
+            bench.write(&topic, &[&batch, &[row(3, "c")]]).await;
+            assert_eq!(bench.rows("SELECT id, name FROM t ORDER BY id").await, want, "{server:?} {truncates}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn change_events_of_every_kind_end_as_the_rows_they_tell_of() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &DELETES).await;
+        let topic = Topic::new("t");
+        let state = |id, name: &str| Some(vec![Value::I32(id), t(name)]);
+        let batch = [
+            event(&topic, 1, "r", None, state(1, "read")),
+            event(&topic, 2, "c", None, state(2, "new")),
+            event(&topic, 2, "u", state(2, "new"), state(2, "changed")),
+            event(&topic, 1, "d", state(1, "read"), None),
+            gone(&topic, 1),
+        ];
+        bench.write(&topic, &[&batch]).await;
+        assert_eq!(bench.rows("SELECT id, name FROM t").await, ["2|changed"]);
+    }
+}
+
+#[tokio::test]
+async fn a_mark_in_the_row_deletes_it() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &DELETES).await;
+        let topic = Topic::new("t");
+        let marked =
+            |id, mark: &str| topic.record(id_key(id), structure(&[text("name"), text("__deleted")], [t("a"), t(mark)]));
+        bench.write(&topic, &[&[marked(1, "false"), marked(2, "false"), marked(1, "true")]]).await;
+        assert_eq!(bench.names("t").await, ["name", "id"]);
+        assert_eq!(bench.rows("SELECT id FROM t").await, ["2"]);
+    }
+}

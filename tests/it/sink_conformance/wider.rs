@@ -1,0 +1,122 @@
+//! Columns that are made wider, types that records carry, and tasks that change one table together.
+
+use connector_api::{Kind, Schema, Type, Value, logical};
+
+use super::database::ALL;
+use super::{Bench, Server, decimal, field, int, optional, t, text};
+use crate::sink::records::{self, Topic};
+
+const WIDEN: [(&str, &str); 1] = [("auto.evolve", "widen")];
+
+#[tokio::test]
+async fn columns_grow_with_the_schemas_of_their_records() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &WIDEN).await;
+        let float = if *server == Server::MariaDb { "FLOAT" } else { "REAL" };
+        bench
+            .run(&format!(
+                "CREATE TABLE t (i INT NOT NULL DEFAULT 5, s SMALLINT, f {float}, d DECIMAL(5,1), n INT NOT NULL, \
+                 old INT NOT NULL)"
+            ))
+            .await;
+        bench.run("INSERT INTO t (s, f, d, n, old) VALUES (1, 0.5, 1.5, 1, 1)").await;
+        let topic = Topic::new("t");
+        let fields = [
+            field("i", Schema::of(Type::Int64)),
+            field("s", Schema::of(Type::Int32)),
+            field("f", Schema::of(Type::Float64)),
+            field("d", Schema::decimal(3).param(logical::PRECISION, "9")),
+            optional("n", Type::Int32),
+        ];
+        let values = [Value::I64(1 << 40), Value::I32(100_000), Value::F64(0.1), decimal("123456.789"), Value::Null];
+        bench.write(&topic, &[&[topic.value(&fields, values)]]).await;
+        let want: &[&str] = match server {
+            Server::MariaDb => &[
+                "i bigint(20) NOT NULL DEFAULT 5",
+                "s int(11) NULL",
+                "f double NULL",
+                "d decimal(9,3) NULL",
+                "n int(11) NULL",
+                "old int(11) NULL",
+            ],
+            Server::Postgres => &[
+                "i bigint NOT NULL DEFAULT 5",
+                "s integer NULL",
+                "f double precision NULL",
+                "d numeric(9,3) NULL",
+                "n integer NULL",
+                "old integer NULL",
+            ],
+        };
+        assert_eq!(bench.columns("t").await, want);
+        let rows = bench.rows("SELECT i, s, f, d, n, old FROM t ORDER BY i").await;
+        assert_eq!(rows, ["5|1|0.5|1.500|1|1", "1099511627776|100000|0.1|123456.789|-|-"]);
+    }
+}
+
+#[tokio::test]
+async fn columns_grow_with_the_length_of_values() {
+    let long = "é".repeat(70_000);
+    for server in ALL {
+        let mut bench = Bench::new(*server, &WIDEN).await;
+        bench.run("CREATE TABLE t (id INT, a VARCHAR(5), b TEXT)").await;
+        let topic = Topic::new("t");
+        let fields = [int("id"), text("a"), text("b"), field("raw", Schema::of(Type::Bytes).optional(true))];
+        let row = |id, a: &str, b: &str, raw: usize| {
+            topic.value(&fields, [Value::I32(id), t(a), t(b), Value::Bytes(vec![7; raw].into())])
+        };
+        bench
+            .write(&topic, &[&[row(1, "fits", "x", 1), row(2, "fits not", &long, 2000)], &[row(3, &long, "", 70_000)]])
+            .await;
+        let octets = if *server == Server::MariaDb { "LENGTH" } else { "octet_length" };
+        let select = format!("SELECT id, CHAR_LENGTH(a), CHAR_LENGTH(b), {octets}(raw) FROM t ORDER BY id");
+        assert_eq!(bench.rows(&select).await, ["1|4|1|1", "2|8|70000|2000", "3|70000|0|70000"]);
+        let columns = bench.columns("t").await;
+        match server {
+            Server::MariaDb => assert_eq!(columns[1..], ["a longtext NULL", "b longtext NULL", "raw longblob NULL"]),
+            Server::Postgres => assert_eq!(columns[1..3], ["a text NULL", "b text NULL"]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_grows_unless_it_is_asked_for() {
+    let mut bench = Bench::new(Server::MariaDb, &[("auto.evolve", "true")]).await;
+    bench.run("CREATE TABLE t (a VARCHAR(5) NOT NULL)").await;
+    let topic = Topic::new("t");
+    let error = bench.put(&topic, &[&[topic.value(&[text("a")], [t("much too long")])]]).await.unwrap_err();
+    assert!(error.kind() == Kind::Record && error.message().contains("'a'"), "{error}");
+    assert_eq!(bench.columns("t").await, ["a varchar(5) NOT NULL"]);
+}
+
+#[tokio::test]
+async fn four_tasks_create_extend_and_widen_one_table_together() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &WIDEN).await;
+        let tasks: Vec<_> = (0..4)
+            .map(|partition| {
+                let config = bench.config.clone();
+                tokio::spawn(async move {
+                    let topic = Topic::part("t", partition);
+                    let mut task = records::open(&config, false).await;
+                    task.assign(&topic.partitions()).await.unwrap();
+                    for round in 0..6 {
+                        let extra = optional(["a", "b", "c"][round % 3], Type::String);
+                        let ty = if round < 3 { Type::Int32 } else { Type::Int64 };
+                        let id = if round < 3 { Value::I32(1) } else { Value::I64(1 << 40) };
+                        let row = [field("id", Schema::of(ty)), extra];
+                        let batch = [topic.value(&row, [id, t(&"x".repeat(20_000 * round))])];
+                        while let Err(error) = task.put(&batch, &topic.next()).await {
+                            assert_eq!(error.kind(), Kind::Retry, "{error}");
+                        }
+                    }
+                    task.close().await;
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(bench.rows("SELECT COUNT(*), MAX(id) FROM t").await, ["24|1099511627776"], "{server:?}");
+    }
+}

@@ -1,0 +1,324 @@
+//! UD: rows that are written.
+
+use std::sync::Arc;
+
+use connector_api::{Datum, Header, Kind, Schema, Type, Value};
+
+use super::database::ALL;
+use super::{Bench, Server, decimal, field, id_key, int, optional, preset, structure, t, text};
+use crate::sink::records::{Topic, array};
+
+/// Upsert by the value's `id`.
+const BY_ID: [(&str, &str); 3] = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "id")];
+
+#[tokio::test]
+async fn ud01_ud02_an_upsert_changes_the_row_of_its_key_and_a_lone_key_changes_nothing() {
+    let keys = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "actor_id")];
+    for server in ALL {
+        let mut bench = Bench::new(*server, &keys).await;
+        let topic = Topic::new("actor");
+        let names = [optional("first_name", Type::String), optional("last_name", Type::String)];
+        let fields = [&[int("actor_id")], &names[..], &[optional("score", Type::Int32)]].concat();
+        let row = |name: &str, score| topic.value(&fields, [Value::I32(1), t(name), t("x"), Value::I32(score)]);
+        // a lone key needs columns that may be absent
+        let lone = topic.value(&[int("actor_id")], [Value::I32(1)]);
+        bench.write(&topic, &[&[row("a", 1)], &[row("b", 2)], &[lone]]).await;
+        assert_eq!(bench.rows("SELECT actor_id, first_name, score FROM actor").await, ["1|b|2"]);
+        let mut bench = Bench::new(*server, &[("insert.mode", "upsert"), ("pk.mode", "record_value")]).await;
+        let pair = || topic.value(&[int("id"), text("name")], [Value::I32(1), t("a")]);
+        bench.write(&topic, &[&[pair()], &[pair()]]).await;
+        assert_eq!(bench.rows("SELECT id, name FROM actor").await, ["1|a"]);
+    }
+}
+
+#[tokio::test]
+async fn ud04_ud05_ud06_insert_upsert_and_update() {
+    let fields = [int("id"), text("name"), int("n")];
+    for server in ALL {
+        for (mode, want) in [
+            ("insert", vec!["1|Alice|100", "2|Bob|200"]),
+            ("upsert", vec!["0|old|0", "1|Alice Updated|150", "2|Bob|200"]),
+            ("update", vec!["0|Zero|5"]),
+        ] {
+            let mut bench = Bench::new(*server, &[&BY_ID[1..], &[("insert.mode", mode)]].concat()).await;
+            bench.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(50), n INT)").await;
+            let topic = Topic::new("t");
+            let row = |id, name: &str, n| topic.value(&fields, [Value::I32(id), t(name), Value::I32(n)]);
+            if mode != "insert" {
+                bench.run("INSERT INTO t VALUES (0, 'old', 0)").await;
+            }
+            let batch = match mode {
+                "insert" => vec![row(1, "Alice", 100), row(2, "Bob", 200)],
+                "upsert" => vec![row(1, "Alice", 100), row(2, "Bob", 200), row(1, "Alice Updated", 150)],
+                _ => vec![row(0, "Zero", 5), row(9, "Nobody", 9)],
+            };
+            bench.write(&topic, &[&batch]).await;
+            assert_eq!(bench.rows("SELECT id, name, n FROM t ORDER BY id").await, want, "{server:?} {mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ud07_the_place_in_kafka_is_written() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[("pk.mode", "kafka")]).await;
+        bench
+            .run(
+                "CREATE TABLE t (__connect_topic VARCHAR(50), __connect_partition INT, __connect_offset BIGINT, id INT, \
+                 PRIMARY KEY (__connect_topic, __connect_partition, __connect_offset))",
+            )
+            .await;
+        let topic = Topic::new("t");
+        bench.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(7)])]]).await;
+        let select = "SELECT __connect_topic, __connect_partition, __connect_offset, id FROM t";
+        assert_eq!(bench.rows(select).await, ["t|0|0|7"]);
+    }
+}
+
+#[tokio::test]
+async fn ud08_ud35_only_the_wanted_fields_are_written() {
+    for server in ALL {
+        for (keys, want) in [
+            ([("fields.whitelist", "id,name")], "1|a|-"),
+            ([("field.include.list", "id,t:name")], "1|a|-"),
+            ([("field.include.list", "id,other:name")], "1|-|-"),
+            ([("field.exclude.list", "email")], "1|a|-"),
+            ([("field.exclude.list", "t:name,other:email")], "1|-|e"),
+        ] {
+            let mut bench = Bench::new(*server, &keys).await;
+            bench.run("CREATE TABLE t (id INT, name VARCHAR(10), email VARCHAR(10))").await;
+            let topic = Topic::new("t");
+            let row = topic.value(&[int("id"), text("name"), text("email")], [Value::I32(1), t("a"), t("e")]);
+            bench.write(&topic, &[&[row]]).await;
+            assert_eq!(bench.rows("SELECT id, name, email FROM t").await, [want], "{keys:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ud11_the_same_record_twice_is_one_row() {
+    for server in ALL {
+        for (mode, fields) in [("record_key", ""), ("record_value", "id"), ("kafka", "")] {
+            let keys = [("insert.mode", "upsert"), ("pk.mode", mode), ("pk.fields", fields)];
+            let mut bench = Bench::new(*server, &keys).await;
+            let topic = Topic::new("t");
+            let one = topic.record(id_key(1), structure(&[int("id"), text("name")], [Value::I32(1), t("a")]));
+            bench.write(&topic, &[&[one.clone(), one]]).await;
+            assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["1"], "{server:?} {mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ud12_an_insert_of_a_key_that_is_there_fails_and_takes_the_batch_back() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[("pk.mode", "record_key")]).await;
+        let topic = Topic::new("t");
+        let row = |name: &str| topic.record(id_key(1), structure(&[text("name")], [t(name)]));
+        let error = bench.put(&topic, &[&[row("a"), row("b")]]).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Record, "{error}");
+        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["0"]);
+    }
+}
+
+#[tokio::test]
+async fn ud16_copies_of_a_record_without_key_are_all_written_exactly() {
+    let fields = [
+        field("i8", Schema::of(Type::Int8)),
+        field("i16", Schema::of(Type::Int16)),
+        int("i32"),
+        field("i64", Schema::of(Type::Int64)),
+        field("f32", Schema::of(Type::Float32)),
+        field("f64", Schema::of(Type::Float64)),
+        field("yes", Schema::of(Type::Boolean)),
+        text("txt"),
+        field("raw", Schema::of(Type::Bytes)),
+        field("amount", Schema::decimal(3)),
+        field("d", Schema::date()),
+        field("tm", Schema::time()),
+        field("ts", Schema::timestamp()),
+    ];
+    let values = [
+        Value::I8(i8::MIN),
+        Value::I16(i16::MAX),
+        Value::I32(i32::MIN),
+        Value::I64(i64::MAX),
+        Value::F32(0.5),
+        Value::F64(-1.0e300),
+        Value::Bool(true),
+        t("é😀"),
+        Value::Bytes([0, 255].into()),
+        decimal("1234.567"),
+        Value::I32(19_000),
+        Value::I32(1),
+        Value::I64(1_700_000_000_123),
+    ];
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[]).await;
+        let topic = Topic::new("t");
+        let batch: Vec<_> = (0..80).map(|_| topic.record(Datum::NONE, structure(&fields, values.clone()))).collect();
+        bench.write(&topic, &[&batch]).await;
+        let (raw, yes) = match server {
+            Server::MariaDb => ("HEX(raw)", "yes"),
+            Server::Postgres => ("upper(encode(raw,'hex'))", "yes::int"),
+        };
+        let select = format!(
+            "SELECT i8,i16,i32,i64,f32,f64,{yes},txt,{raw},amount,d,ts,COUNT(*) FROM t GROUP BY 1,2,3,4,5,6,7,8,9,10,11,12"
+        );
+        let seen = bench.rows(&select).await;
+        let f64_text = if *server == Server::MariaDb { "-1e300" } else { "-1e+300" };
+        let want = format!(
+            "-128|32767|-2147483648|9223372036854775807|0.5|{f64_text}|1|é😀|00FF|1234.567|2022-01-08|2023-11-14 22:13:20.123|80"
+        );
+        assert_eq!(seen, [want]);
+    }
+}
+
+#[tokio::test]
+async fn ud17_records_of_two_schemas_share_a_batch() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[("auto.evolve", "true")]).await;
+        let topic = Topic::new("t");
+        let a = |id| topic.value(&[int("id")], [Value::I32(id)]);
+        let b = |id| topic.value(&[int("id"), optional("extra", Type::String)], [Value::I32(id), t("x")]);
+        bench.write(&topic, &[&[a(1), a(2), a(3), b(4), a(5)]]).await;
+        assert_eq!(bench.rows("SELECT id, extra FROM t ORDER BY id").await, ["1|-", "2|-", "3|-", "4|x", "5|-"]);
+    }
+}
+
+#[tokio::test]
+async fn ud21_absent_values_are_null() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "a,b")]).await;
+        bench.run("CREATE TABLE t (a VARCHAR(10), b VARCHAR(10), n INT, d DOUBLE PRECISION, PRIMARY KEY (a, b))").await;
+        let topic = Topic::new("t");
+        let fields = [text("a"), text("b"), optional("n", Type::Int32), optional("d", Type::Float64)];
+        bench.write(&topic, &[&[topic.value(&fields, [t("x"), t("y"), Value::Null, Value::Null])]]).await;
+        assert_eq!(bench.rows("SELECT a, b, n, d FROM t").await, ["x|y|-|-"]);
+    }
+}
+
+#[tokio::test]
+async fn ud30_ud31_the_last_version_of_a_key_in_a_batch_counts() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &BY_ID).await;
+        let topic = Topic::new("t");
+        let row = |id, name: &str| topic.value(&[int("id"), text("name")], [Value::I32(id), t(name)]);
+        let batch = [row(1, "v1"), row(1, "v2"), row(2, "Charlie"), row(1, "v3")];
+        bench.write(&topic, &[&batch]).await;
+        assert_eq!(bench.rows("SELECT id, name FROM t ORDER BY id").await, ["1|v3", "2|Charlie"]);
+    }
+}
+
+#[tokio::test]
+async fn ud32_records_without_key_are_kept_though_they_are_alike() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[]).await;
+        let topic = Topic::new("t");
+        let row = || topic.value(&[int("id")], [Value::I32(1)]);
+        bench.write(&topic, &[&[row(), row()]]).await;
+        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["2"]);
+    }
+}
+
+#[tokio::test]
+async fn ud33_an_update_of_no_row_makes_the_table_and_no_row() {
+    for server in ALL {
+        let mut bench = Bench::new(*server, &[("insert.mode", "update"), ("pk.mode", "record_key")]).await;
+        let topic = Topic::new("t");
+        bench.write(&topic, &[&[topic.record(id_key(1), structure(&[text("name")], [t("a")]))]]).await;
+        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["0"]);
+    }
+}
+
+#[tokio::test]
+async fn ud34_a_null_stays_null_where_defaults_are_not_to_replace_it() {
+    for (replace, want) in [("false", "1|-"), ("true", "1|x")] {
+        for server in ALL {
+            let mut bench = Bench::new(*server, &[("replace.null.with.default", replace)]).await;
+            let topic = Topic::new("t");
+            let name = field("name", preset(Schema::of(Type::String).optional(true), t("x")));
+            bench.write(&topic, &[&[topic.value(&[int("id"), name], [Value::I32(1), Value::Null])]]).await;
+            assert_eq!(bench.rows("SELECT id, name FROM t").await, [want]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn ud36_ud37_texts_and_lists_go_into_the_types_of_postgres() {
+    let mut bench = Bench::new(Server::Postgres, &[]).await;
+    bench.run("CREATE TABLE t (u uuid, j json, b jsonb, n int[], s text[])").await;
+    let topic = Topic::new("t");
+    let fields = [text("u"), text("j"), text("b"), array("n", Type::Int32), array("s", Type::String)];
+    let values = [
+        t("6f1d6f5e-0f2e-4b53-8d9b-0d3c1a6b7c11"),
+        t("{\"a\": 1}"),
+        t("{\"a\": 1}"),
+        Value::Array([10, 6221].map(Value::I32).into()),
+        Value::Array([t("a,b"), t("c\"d")].into()),
+    ];
+    bench.write(&topic, &[&[topic.value(&fields, values)]]).await;
+    let want = "6f1d6f5e-0f2e-4b53-8d9b-0d3c1a6b7c11|{\"a\": 1}|{\"a\": 1}|{10,6221}|{\"a,b\",\"c\\\"d\"}";
+    assert_eq!(bench.rows("SELECT u, j, b, n, s FROM t").await, [want]);
+}
+
+#[tokio::test]
+async fn ud38_dates_in_utc_stay_the_day_they_are() {
+    for server in ALL {
+        let keys = [("db.timezone", "America/New_York"), ("date.timezone", "UTC")];
+        let mut bench = Bench::new(*server, &keys).await;
+        let topic = Topic::new("t");
+        bench.write(&topic, &[&[topic.value(&[field("d", Schema::date())], [Value::I32(0)])]]).await;
+        assert_eq!(bench.rows("SELECT d FROM t").await, ["1970-01-01"]);
+    }
+}
+
+#[tokio::test]
+async fn ud39_rows_are_written_through_a_view() {
+    let mut bench = Bench::new(Server::Postgres, &[("table.types", "VIEW")]).await;
+    bench.run("CREATE TABLE base (id INT, name TEXT, n INT); CREATE VIEW t AS SELECT id, name, n FROM base").await;
+    let topic = Topic::new("t");
+    let whole = topic.value(&[int("id"), text("name"), int("n")], [Value::I32(1), t("a"), Value::I32(2)]);
+    let part = topic.value(&[int("id")], [Value::I32(2)]);
+    bench.write(&topic, &[&[whole, part]]).await;
+    assert_eq!(bench.rows("SELECT id, name, n FROM base ORDER BY id").await, ["1|a|2", "2|-|-"]);
+}
+
+#[tokio::test]
+async fn headers_and_the_place_in_kafka_are_columns_beside_the_value() {
+    let keys =
+        [("headers.columns", "trace,tenant:tenant_id"), ("kafka.columns", "topic:src,offset,timestamp:written_at")];
+    for server in ALL {
+        let mut bench = Bench::new(*server, &keys).await;
+        let topic = Topic::new("t");
+        let mut record = topic.value(&[int("id")], [Value::I32(1)]);
+        let header = |key: &str, value: &str| Header {
+            key: key.into(),
+            datum: Datum::new(Arc::new(Schema::of(Type::String)), t(value)),
+        };
+        record.record.headers = vec![header("tenant", "a"), header("tenant", "b")];
+        bench.write(&topic, &[&[record]]).await;
+        let names = ["id", "src", "__connect_offset", "written_at", "trace", "tenant_id"];
+        assert_eq!(bench.names("t").await, names);
+        let select = "SELECT id, src, __connect_offset, trace, tenant_id FROM t";
+        assert_eq!(bench.rows(select).await, ["1|t|0|-|b"]);
+    }
+}
+
+#[tokio::test]
+async fn headers_can_be_the_key() {
+    let keys = [("insert.mode", "upsert"), ("pk.mode", "record_header"), ("pk.fields", "id")];
+    for server in ALL {
+        let mut bench = Bench::new(*server, &keys).await;
+        let topic = Topic::new("t");
+        let row = |id: &str, n| {
+            let mut record = topic.value(&[int("n")], [Value::I32(n)]);
+            let datum = Datum::new(Arc::new(Schema::of(Type::String)), t(id));
+            record.record.headers = vec![Header { key: "id".into(), datum }];
+            record
+        };
+        bench.write(&topic, &[&[row("a", 1), row("b", 2), row("a", 3)]]).await;
+        assert_eq!(bench.key("t").await, ["id"]);
+        assert_eq!(bench.rows("SELECT id, n FROM t ORDER BY id").await, ["a|3", "b|2"]);
+    }
+}
