@@ -235,15 +235,49 @@ pub fn ascii_digits(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { Cow::Borrowed(text) } else { text.chars().map(|c| digit(c).unwrap_or(c)).collect() }
 }
 
-/// Reads text as `Double.parseDouble` does, but for hexadecimal forms.
+/// Reads text as `Double.parseDouble` does.
 pub fn parse_double(text: &str) -> Option<f64> {
-    special_float(text).or_else(|| float_digits(text)?.parse().ok())
+    special_float(text).or_else(|| hexadecimal_float(text)).or_else(|| float_digits(text)?.parse().ok())
 }
 
-/// Reads text as `Float.parseFloat` does, but for hexadecimal forms.
+/// Reads text as `Float.parseFloat` does.
 #[allow(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
 pub fn parse_float(text: &str) -> Option<f32> {
-    special_float(text).map(|n| n as f32).or_else(|| float_digits(text)?.parse().ok())
+    let other = special_float(text).or_else(|| hexadecimal_float(text));
+    other.map(|n| n as f32).or_else(|| float_digits(text)?.parse().ok())
+}
+
+/// Java's hexadecimal floats: `0x`, hexadecimal digits with perhaps a point, `p`, a power of two.
+#[allow(clippy::cast_precision_loss, reason = "rounding to the nearest is meant")]
+fn hexadecimal_float(text: &str) -> Option<f64> {
+    let text = trimmed(text);
+    let (negative, rest) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let rest = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X"))?;
+    let (mantissa, power) = rest.split_once(['p', 'P'])?;
+    let power: i64 = power.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(power).parse().ok()?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    // What does not fit 128 bits any more only decides how to round: it is kept as one bit.
+    let (mut number, mut beyond) = (0u128, 0i64);
+    for digit in whole.chars().chain(fraction.chars()) {
+        let digit = u128::from(digit.to_digit(16)?);
+        if number >> 120 == 0 {
+            number = number << 4 | digit;
+        } else {
+            number |= u128::from(digit != 0);
+            beyond += 4;
+        }
+    }
+    let power = power.saturating_add(beyond).saturating_sub(4 * i64::try_from(fraction.len()).ok()?);
+    let power = i32::try_from(power.clamp(-1500, 1500)).ok()?;
+    let float = number as f64 * 2f64.powi(power / 2) * 2f64.powi(power - power / 2);
+    Some(if negative { -float } else { float })
 }
 
 fn trimmed(text: &str) -> &str {

@@ -1,4 +1,4 @@
-//! Converters: bytes to data and back, in Kafka's own way (`strict=false`).
+//! Converters: bytes to data and back, in Kafka's own way (`strict=false`) and by the strict default.
 
 use connector_api::{Config, Converter, Datum, Presence};
 use rowferry::registry::{ConverterRole, Registry};
@@ -9,12 +9,18 @@ use super::{Outcome, judge_all};
 
 #[test]
 fn converters_agree_with_kafka_connect() {
-    judge_all("converters", judge);
+    judge_all("converters", &["differences.json"], 98, |case| judge(case, "false"));
 }
 
-fn judge(case: &Json) -> Outcome {
+/// Every fault of Kafka's that the strict default mends is named; everything else is the same either way.
+#[test]
+fn the_strict_default_differs_only_where_kafka_alters_values() {
+    judge_all("converters", &["differences.json", "strict.json"], 85, |case| judge(case, "true"));
+}
+
+fn judge(case: &Json, strict: &str) -> Outcome {
     let class = case["converter"].as_str().unwrap();
-    let mut config = Config::from([("strict", "false")]);
+    let mut config = Config::from([("strict", strict)]);
     for (name, text) in case["config"].as_object().unwrap() {
         config.set(name, text.as_str().unwrap());
     }

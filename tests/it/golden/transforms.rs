@@ -12,7 +12,7 @@ use super::{Outcome, judge_all};
 
 #[test]
 fn transforms_agree_with_kafka_connect() {
-    judge_all("transforms", judge);
+    judge_all("transforms", &["differences.json"], 98, judge);
 }
 
 const FILTER: &str = "org.apache.kafka.connect.transforms.Filter";
