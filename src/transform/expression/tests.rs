@@ -1,0 +1,163 @@
+//! What expressions see and give, and where they end.
+
+use connector_api::Decimal;
+
+use super::*;
+
+fn record() -> Record {
+    let schema = Schema::structure(
+        None,
+        vec![
+            Field::new("price", Schema::decimal(2)),
+            Field::new("quantity", Schema::of(Type::Int32)),
+            Field::new("name", Schema::of(Type::String).optional(true)),
+        ],
+    );
+    let members = [Value::Decimal(Box::new(Decimal::new(250, 2))), Value::I32(4), Value::Null];
+    Record {
+        topic: "eu.orders".into(),
+        partition: Some(3),
+        key: Datum::NONE,
+        value: Datum::new(Arc::new(schema), Value::Struct(members.into())),
+        timestamp_ms: Some(5),
+        headers: Vec::new(),
+    }
+}
+
+fn apply<const N: usize>(config: [(&str, &str); N]) -> Result<Option<Record>> {
+    Expression::new(&Config::from(config)).unwrap().apply(record(), None)
+}
+
+#[test]
+fn a_filter_keeps_what_it_is_true_for() {
+    for (filter, kept) in [
+        ("value.quantity > 3", true),
+        ("value.quantity > 3 && value.price < 2.0", false),
+        ("topic.starts_with(\"eu.\") && partition == 3", true),
+        ("value.name == ()", true),
+        ("(value.name ?? \"x\").len() == 1", true),
+        ("key == ()", true),
+        ("value.missing == 1", false),
+    ] {
+        assert_eq!(apply([("filter", filter)]).unwrap().is_some(), kept, "{filter}");
+    }
+}
+
+#[test]
+fn fields_are_computed_in_their_types_and_the_rest_stays() {
+    let out = apply([
+        ("fields", "total:float64, quantity:int64, label:string, none:int8"),
+        ("set.total", "value.price * value.quantity"),
+        ("set.quantity", "value.quantity + 1"),
+        ("set.label", "`${topic}-${value.quantity}`"),
+        ("set.none", "value.name"),
+    ]);
+    let Datum { schema, value } = out.unwrap().unwrap().value;
+    let names: Vec<_> = schema.unwrap().fields.iter().map(|f| (f.name.to_string(), f.schema.ty)).collect();
+    let names: Vec<_> = names.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
+    assert_eq!(names[1..3], [("quantity", Type::Int64), ("name", Type::String)]);
+    assert_eq!(names[3..], [("total", Type::Float64), ("label", Type::String), ("none", Type::Int8)]);
+    let Value::Struct(members) = value else { panic!("no struct") };
+    assert_eq!(members[1], Value::I64(5));
+    assert_eq!(members[3..], [Value::F64(10.0), Value::Text("eu.orders-4".into()), Value::Null]);
+}
+
+#[test]
+fn errors_tell_what_is_wrong_but_no_values() {
+    for (expression, want) in [
+        ("value.quantity / 0", "cannot be computed"),
+        ("missing + 1", "names missing"),
+        ("value.name + 1", "needs +"),
+        ("1000", "which is no INT8"),
+        ("\"5\"", "which is no INT8"),
+        ("[1,2,3].map(x => x)", ""),
+    ] {
+        let config = Config::from([("fields", "f:int8"), ("set.f", expression)]);
+        match Expression::new(&config) {
+            Ok(mut made) => {
+                let error = made.apply(record(), None).unwrap_err();
+                assert!(error.message().contains(want), "{error}");
+                assert!(!error.message().contains("4 /"), "{error}");
+            }
+            Err(report) => assert!(!report.is_ok()),
+        }
+    }
+    let bad = |config: Config| Expression::new(&config).is_err();
+    assert!(bad(Config::new()));
+    assert!(bad(Config::from([("filter", "1 +")])));
+    assert!(bad(Config::from([("filter", "while true {}")])));
+    assert!(bad(Config::from([("fields", "f:decimal"), ("set.f", "1")])));
+    assert!(bad(Config::from([("fields", "f:int8")])));
+}
+
+#[test]
+fn an_expression_cannot_run_away() {
+    let config = Config::from([("filter", "\"a\".len() + 1 + 1 + 1 + 1 + 1 + 1 + 1 + 1 > 0"), ("max.operations", "5")]);
+    let error = Expression::new(&config).unwrap().apply(record(), None).unwrap_err();
+    assert!(error.message().contains("max.operations"), "{error}");
+}
+
+/// An expression over one text field `big` of 100,000 characters.
+fn hostile(expression: &str) -> Result<Value, String> {
+    let schema = Schema::structure(None, vec![Field::new("big", Schema::of(Type::String))]);
+    let big = Value::Struct([Value::Text("x".repeat(100_000).into())].into());
+    let record = Record { value: Datum::new(Arc::new(schema), big), ..record() };
+    let config = Config::from([("fields", "f:string"), ("set.f", expression)]);
+    let mut made = Expression::new(&config).map_err(|report| Error::from(report).to_string())?;
+    let out = made.apply(record, None).map_err(|error| error.to_string())?.unwrap();
+    let Value::Struct(members) = out.value.value else { panic!("no struct") };
+    Ok(members[1].clone())
+}
+
+#[test]
+fn hostile_expressions_end_in_a_clear_error_at_once() {
+    let doubled = "(value.big + value.big)".to_owned();
+    let many = vec![doubled.as_str(); 8].join(" + ");
+    let deep = format!("{}value.big{}", "(".repeat(500), ")".repeat(500));
+    let long = vec!["1"; 20_000].join(" + ");
+    let start = std::time::Instant::now();
+    for (expression, want) in [
+        ("while true {}", "Invalid expression"),
+        ("loop {}", "Invalid expression"),
+        ("for i in 0..1000000000 {}", "Invalid expression"),
+        ("let a = 1; a", "Invalid expression"),
+        ("|x| x", "Invalid expression"),
+        ("fn f() { f() } f()", "Invalid expression"),
+        ("eval(\"1\")", "Invalid expression"),
+        (&deep, "Invalid expression"),
+        (&long, ""),
+        (&many, "too large"),
+        ("value.big.pad(2000000000, 'x')", "too large"),
+        ("value.big.replace(\"x\", value.big)", "too large"),
+        ("value.big.replace(\"\", value.big)", "too large"),
+        ("[1].pad(100000, 1)", "too large"),
+        ("value.big.split(\"\")", "too large"),
+        ("value.big.to_chars()", "too large"),
+        ("blob(2000000000)", ""),
+        ("9223372036854775807 * 9223372036854775807", "cannot be computed"),
+        ("call(Fn(\"call\"), Fn(\"call\"))", ""),
+    ] {
+        let error = hostile(expression).unwrap_err();
+        assert!(error.contains(want) && error.len() < 25_000 * 5, "{error}");
+        assert!(!error.contains("xxxx"), "values stay out of errors");
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn text_is_changed_by_value() {
+    for (expression, want) in [
+        ("value.big.sub_string(0, 2).replace(\"x\", \"ab\")", "abab"),
+        ("\" a \".trim()", "a"),
+        ("\"a-b\".replace('-', \"+\")", "a+b"),
+        ("\"ab\".to_upper() + \"CD\".to_lower()", "ABcd"),
+        ("if value.big.len() > 1 { \"many\" } else { \"few\" }", "many"),
+        ("(1.5.round() + 1.5.floor() + 1.2.ceiling() + 4.0.sqrt() + (-1).abs()).to_string()", "8.0"),
+        ("`${parse_int(\"5\") + 5.9.to_int()}-${parse_float(\"1.5\") + 1.to_float()}`", "10-2.5"),
+        ("\"a,b\".split(\",\")[1] + \"abc\".index_of(\"c\").to_string()", "b2"),
+        ("(value.none ?? value.big).sub_string(0, 1) + (7 % 4 + 2 ** 3).to_string()", "x11"),
+        ("(headers.h == () && headers[\"odd name\"] == ()).to_string()", "true"),
+    ] {
+        assert_eq!(hostile(expression), Ok(Value::Text(want.into())), "{expression}");
+    }
+}
