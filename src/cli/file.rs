@@ -22,6 +22,18 @@ pub struct Described {
 
 /// Reads the connectors of a file. Errors: `Config`, with the file's name.
 pub fn read(path: &Path) -> Result<Vec<Described>> {
+    parse(&text(path)?).map_err(|why| Error::config(format!("{}: {why}", path.display())))
+}
+
+/// Reads the config of a file's first connector, which needs no name. Errors: `Config`, with the file's name.
+pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
+    let all = objects(&text(path)?).and_then(|all| all.into_iter().map(parts).collect::<Result<Vec<_>, _>>());
+    let first = all.and_then(|all| all.into_iter().next().ok_or_else(|| "it holds no connector".to_owned()));
+    first.map(|(_, config, _)| config).map_err(|why| Error::config(format!("{}: {why}", path.display())))
+}
+
+/// The text of a file; `-` is standard input. Errors: `Config`, with the file's name.
+pub fn text(path: &Path) -> Result<String> {
     let shown = path.display();
     let text = if path == Path::new("-") {
         let mut text = String::new();
@@ -29,19 +41,22 @@ pub fn read(path: &Path) -> Result<Vec<Described>> {
     } else {
         std::fs::read_to_string(path)
     };
-    let text = text.map_err(|error| Error::config(format!("cannot read {shown}: {error}")))?;
-    parse(&text).map_err(|why| Error::config(format!("{shown}: {why}")))
+    text.map_err(|error| Error::config(format!("cannot read {shown}: {error}")))
 }
 
 fn parse(text: &str) -> Result<Vec<Described>, String> {
+    objects(text)?.into_iter().map(described).collect()
+}
+
+/// What stands in a file for each connector.
+fn objects(text: &str) -> Result<Vec<Map<String, Value>>, String> {
     if !text.trim_start().starts_with(['{', '[']) {
         let pairs = properties::parse(text).map_err(|(line, why)| format!("line {line}: {why}"))?;
-        let config = pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
-        return Ok(vec![described(config)?]);
+        return Ok(vec![pairs.into_iter().map(|(key, value)| (key, Value::String(value))).collect()]);
     }
     match serde_json::from_str(text).map_err(|error| error.to_string())? {
-        Value::Array(items) => items.into_iter().map(|item| described(object(item)?)).collect(),
-        other => Ok(vec![described(object(other)?)?]),
+        Value::Array(items) => items.into_iter().map(object).collect(),
+        other => Ok(vec![object(other)?]),
     }
 }
 
@@ -52,13 +67,22 @@ fn object(value: Value) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn described(mut object: Map<String, Value>) -> Result<Described, String> {
+/// Name, config and initial state.
+type Parts = (Option<Value>, Map<String, Value>, Option<Value>);
+
+fn parts(mut object: Map<String, Value>) -> Result<Parts, String> {
     let initial_state = object.remove("initial_state");
-    let (name, config) = match object.remove("config") {
-        Some(Value::Object(config)) => (object.remove("name").or_else(|| config.get("name").cloned()), config),
-        Some(_) => return Err("the member \"config\" is no object".to_owned()),
-        None => (object.get("name").cloned(), object),
-    };
+    match object.remove("config") {
+        Some(Value::Object(config)) => {
+            Ok((object.remove("name").or_else(|| config.get("name").cloned()), config, initial_state))
+        }
+        Some(_) => Err("the member \"config\" is no object".to_owned()),
+        None => Ok((object.get("name").cloned(), object, initial_state)),
+    }
+}
+
+fn described(object: Map<String, Value>) -> Result<Described, String> {
+    let (name, config, initial_state) = parts(object)?;
     match name {
         Some(Value::String(name)) => Ok(Described { name, config, initial_state }),
         _ => Err("the connector has no \"name\"".to_owned()),

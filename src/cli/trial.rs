@@ -18,23 +18,22 @@ pub enum Transforms {
 
 #[derive(Args)]
 pub struct Try {
-    /// The connector file
-    #[arg(long)]
+    /// The connector file, as for apply; it needs no name
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The records: JSON objects {"topic", "key", "value", "headers", …}, one after the other or in a list
-    #[arg(long)]
+    /// The records: JSON objects {"topic", "key", "value", "headers", …}, one after the other or in a list; - is
+    /// standard input
+    #[arg(long, value_name = "FILE")]
     records: PathBuf,
 }
 
 impl Transforms {
     pub fn run(self, registry: &Registry) -> Result<()> {
         let Self::Try(Try { config, records }) = self;
+        let given = file::read_config(&config)?;
         let shown = records.display();
-        let text = std::fs::read_to_string(&records).map_err(|e| Error::config(format!("cannot read {shown}: {e}")))?;
-        let records = parse(&text).map_err(|why| Error::config(format!("{shown}: {why}")))?;
-        let connector = file::read(&config)?.into_iter().next();
-        let connector = connector.ok_or_else(|| Error::config(format!("{} holds no connector", config.display())))?;
-        let config = serde_json::to_string(&connector.config).and_then(|text| serde_json::from_str::<RawConfig>(&text));
+        let records = parse(&file::text(&records)?).map_err(|why| Error::config(format!("{shown}: {why}")))?;
+        let config = serde_json::to_string(&given).and_then(|text| serde_json::from_str::<RawConfig>(&text));
         let config = config.map_err(|why| Error::config(why.to_string()))?;
         for tried in trial::transforms(registry, &TryTransforms { config, records })? {
             let line = serde_json::to_string(&tried);

@@ -8,6 +8,7 @@ use super::RawConfig;
 
 /// What `POST /v1/transforms/try` takes.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TryTransforms {
     /// A connector's config, of which `transforms` and `predicates` with their settings count.
     pub config: RawConfig,
@@ -17,6 +18,7 @@ pub struct TryTransforms {
 
 /// A record. Key, value and header values are the envelope of schema and payload, or plain JSON without a schema.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TrialRecord {
     /// Topic.
     pub topic: String,
@@ -44,6 +46,7 @@ pub struct TrialRecord {
 
 /// A header of a record.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TrialHeader {
     /// Its name.
     pub name: String,
@@ -80,12 +83,16 @@ pub struct TriedStep {
 
 /// What `POST /v1/converters/try` takes: bytes as text or in base64.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TryConverter {
     /// The converter's class.
     pub class: String,
     /// `key`, `value` (the default) or `header`.
     #[serde(default)]
     pub role: Option<String>,
+    /// The topic, where a schema registry is asked for the schemas of one.
+    #[serde(default)]
+    pub topic: Option<String>,
     /// Its settings, without prefix.
     #[serde(default)]
     pub config: RawConfig,

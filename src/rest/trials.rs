@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use connector_api::{Error, Result};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,14 +23,19 @@ async fn transforms(
     State(app): State<App>,
     JsonBody(given): JsonBody<TryTransforms>,
 ) -> ApiResult<Json<Vec<TriedRecord>>> {
-    let registry = app.validator.registry();
-    trial::transforms(registry, &given).map(Json).map_err(|error| ApiError::bad_trial(&error))
+    tried(move || trial::transforms(app.validator.registry(), &given)).await
 }
 
 /// Reads bytes with a converter, shows what they are, and writes them again.
 #[utoipa::path(post, path = "/v1/converters/try", tag = "plug-ins", request_body = TryConverter,
     responses((status = 200, body = TriedConverter), (status = 400, description = "a wrong config, or bytes that the converter refuses")))]
 async fn converter(State(app): State<App>, JsonBody(given): JsonBody<TryConverter>) -> ApiResult<Json<TriedConverter>> {
-    let registry = app.validator.registry();
-    trial::converter(registry, &given).map(Json).map_err(|error| ApiError::bad_trial(&error))
+    tried(move || trial::converter(app.validator.registry(), &given)).await
+}
+
+/// Runs a try-out where it may take its time: a schema registry may have to be asked.
+async fn tried<T: Send + 'static>(run: impl FnOnce() -> Result<T> + Send + 'static) -> ApiResult<Json<T>> {
+    let outcome = tokio::task::spawn_blocking(run).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(Error::fatal("the try-out has failed")));
+    outcome.map(Json).map_err(|error| ApiError::bad_trial(&error))
 }

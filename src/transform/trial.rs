@@ -83,7 +83,7 @@ impl Forms {
 /// what happens to records within the chain is no error.
 pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<TriedRecord>> {
     let mut forms = Forms::new(registry)?;
-    let mut chain = Chain::open(registry, &given.config.given())?;
+    let mut chain = open(registry, &given.config.given())?;
     let tried = |(at, record): (usize, &TrialRecord)| {
         let read = forms.read_record(record).map_err(|e| e.context(format_args!("record {at}")));
         let (input, place) = read?;
@@ -108,6 +108,22 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
     given.records.iter().enumerate().map(tried).collect()
 }
 
+/// The chain of a config. Its errors tell which transform they are about.
+fn open(registry: &Registry, config: &Config) -> Result<Chain> {
+    let wrong = match Chain::open(registry, config) {
+        Ok(chain) => return Ok(chain),
+        Err(wrong) => wrong,
+    };
+    for alias in config.get("transforms").unwrap_or_default().split(',').map(str::trim) {
+        let mut alone = config.clone();
+        alone.set("transforms", alias);
+        if let Err(error) = Chain::open(registry, &alone) {
+            return Err(error.context(format_args!("transform {alias}")));
+        }
+    }
+    Err(wrong)
+}
+
 fn record_offset(at: Option<&TopicOffset>) -> Option<i64> {
     at.map(|at| at.offset)
 }
@@ -130,8 +146,12 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         (None, None) => None,
         (Some(_), Some(_)) => return Err(Error::config("give either text or base64, not both")),
     };
-    let mut converter = registry.converter(&given.class, role, &given.config.given())?;
-    let datum = converter.decode("", bytes.as_deref())?;
+    // A try-out leaves nothing behind, in a schema registry neither.
+    let mut config = given.config.given();
+    config.set("auto.register.schemas", "false");
+    let mut converter = registry.converter(&given.class, role, &config)?;
+    let topic = given.topic.as_deref().unwrap_or("topic");
+    let datum = converter.decode(topic, bytes.as_deref())?;
     let data = match (&datum.schema, datum.value.is_null()) {
         (None, true) => None,
         _ => {
@@ -142,7 +162,7 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         }
     };
     let mut out = Vec::new();
-    let (again, error) = match converter.encode("", &datum, &mut out) {
+    let (again, error) = match converter.encode(topic, &datum, &mut out) {
         Ok(Presence::Present) => (Some(out), None),
         Ok(Presence::Absent) => (None, None),
         Err(error) => (None, Some(error.to_string())),
@@ -189,6 +209,22 @@ mod tests {
         );
         assert!(out[2]["steps"][0]["error"].as_str().unwrap().starts_with("Only Map objects supported"));
         assert_eq!(out[2]["steps"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let refused = |given: Value| match serde_json::from_str::<TryTransforms>(&given.to_string()) {
+            Ok(given) => transforms(&Registry::built_in(), &given).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
+        let broken = json!({"transforms": "a,b", "transforms.a.type": "Filter", "transforms.b.type": "Expression", "transforms.b.filter": "1 +"});
+        let error = refused(json!({"config": broken, "records": []}));
+        assert!(error.starts_with("transform b: Invalid value 1 + for configuration filter"), "{error}");
+        let error = refused(json!({"config": {}, "records": [{"topic": "t", "vlaue": 1}]}));
+        assert!(error.contains("unknown field `vlaue`, expected one of"), "{error}");
+        let bad = json!({"schema": {"type": "int8"}, "payload": 300});
+        let error = refused(json!({"config": {}, "records": [{"topic": "t"}, {"topic": "t", "value": bad}]}));
+        assert_eq!(error, "record 1: value: Invalid value for INT8: the number does not fit this type");
     }
 
     #[test]
