@@ -14,10 +14,12 @@ pub mod model;
 pub mod observe;
 pub mod registry;
 pub mod rest;
+pub mod schema_registry;
 pub mod settings;
 pub mod store;
 pub mod transform;
 pub mod worker;
 
-#[cfg(test)]
+// The reference is of a program with everything in it.
+#[cfg(all(test, feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod reference;

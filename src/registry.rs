@@ -1,17 +1,29 @@
 //! The one file that names concrete connectors, converters, transforms and predicates.
 
+mod kind;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Sink, Source, Transform, Type};
+use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Transform, Type};
 use connector_jdbc::sink::JdbcSink;
 use connector_jdbc::source::JdbcSource;
 
+pub use kind::{Connector, ConverterRole, Described, PluginKind};
+
 use crate::convert::NO_KEYS;
+#[cfg(feature = "avro")]
+use crate::convert::avro::{self, AvroFormat};
 use crate::convert::header::{self, SimpleHeaderConverter};
+#[cfg(feature = "json-schema")]
+use crate::convert::json::json_schema::{self, JsonSchemaFormat};
 use crate::convert::json::{self, JsonConverter};
 use crate::convert::number::NumberConverter;
 use crate::convert::plain::{self, ByteArrayConverter, StringConverter};
+#[cfg(feature = "protobuf")]
+use crate::convert::protobuf::{self, ProtobufFormat};
+use crate::convert::registered::{Format, RegistryConverter};
+use crate::schema_registry::SchemaRegistry;
 use crate::transform::Part;
 use crate::transform::cast::{self, Cast};
 use crate::transform::envelope::{self, ExtractNewRecordState};
@@ -27,137 +39,9 @@ use crate::transform::replace::{self, ReplaceField};
 use crate::transform::route::{self, RegexRouter, TimestampRouter};
 use crate::transform::schema::{self, SetSchemaMetadata};
 use crate::transform::timestamp::{self, TimestampConverter};
+use crate::transform::tombstone::{self, Drop, TombstoneHandler};
+use crate::transform::topic::{self, ExtractTopic, MessageTimestampRouter, Place};
 use crate::transform::value_to_key::{self, ValueToKey};
-
-/// A connector of either direction.
-#[derive(Clone)]
-pub enum Connector {
-    /// Rows become records.
-    Source(Arc<dyn Source>),
-    /// Records become rows.
-    Sink(Arc<dyn Sink>),
-}
-
-impl Connector {
-    /// What it tells about itself.
-    pub fn plugin(&self) -> &dyn Plugin {
-        match self {
-            Self::Source(source) => &**source as &dyn Plugin,
-            Self::Sink(sink) => &**sink as &dyn Plugin,
-        }
-    }
-
-    /// `source` or `sink`, as REST answers have it.
-    pub fn type_name(&self) -> &'static str {
-        self.kind().name()
-    }
-
-    fn kind(&self) -> PluginKind {
-        match self {
-            Self::Source(_) => PluginKind::Source,
-            Self::Sink(_) => PluginKind::Sink,
-        }
-    }
-}
-
-/// What a converter is for (Connect's `converter.type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConverterRole {
-    /// Record keys.
-    Key,
-    /// Record values.
-    Value,
-    /// Header values.
-    Header,
-}
-
-impl ConverterRole {
-    /// Its name as a setting, such as `key`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Key => "key",
-            Self::Value => "value",
-            Self::Header => "header",
-        }
-    }
-}
-
-/// What kind of plug-in it is, in the order in which they are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "they are Kafka Connect's own names")]
-pub enum PluginKind {
-    Sink,
-    Source,
-    Transformation,
-    Predicate,
-    Converter,
-    HeaderConverter,
-}
-
-impl PluginKind {
-    /// Its name in REST answers, such as `header_converter`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sink => "sink",
-            Self::Source => "source",
-            Self::Transformation => "transformation",
-            Self::Predicate => "predicate",
-            Self::Converter => "converter",
-            Self::HeaderConverter => "header_converter",
-        }
-    }
-
-    /// The end of a simple class name that may be left out (`PluginUtils.prunedName` of Kafka Connect).
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Sink | Self::Source => "Connector",
-            Self::Transformation => "Transformation",
-            Self::Predicate => "Predicate",
-            Self::Converter => "Converter",
-            Self::HeaderConverter => "HeaderConverter",
-        }
-    }
-
-    /// Whether `asked` names `class`: whole, by its simple name, or by its simple name without the suffix.
-    fn names(self, class: &str, asked: &str) -> bool {
-        let simple = class.rsplit('.').next().unwrap_or(class);
-        let pruned = simple.strip_suffix(self.suffix()).filter(|pruned| !pruned.is_empty());
-        asked == class || asked == simple || pruned == Some(asked)
-    }
-
-    fn finds(self, plugin: &dyn Plugin, asked: &str) -> bool {
-        std::iter::once(&plugin.class()).chain(plugin.other_classes()).any(|class| self.names(class, asked))
-    }
-}
-
-/// What a plug-in without a type of its own tells about itself; its version is this program's.
-#[derive(Clone, Copy)]
-pub struct Described {
-    /// Its full class name.
-    pub class: &'static str,
-    /// Its keys.
-    pub keys: &'static [Key],
-    /// Checks across keys.
-    pub check: fn(&Config, &mut Report),
-}
-
-impl Plugin for Described {
-    fn class(&self) -> &'static str {
-        self.class
-    }
-
-    fn version(&self) -> &'static str {
-        env!("CARGO_PKG_VERSION")
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        self.keys
-    }
-
-    fn check(&self, config: &Config, report: &mut Report) {
-        (self.check)(config, report);
-    }
-}
 
 /// A plug-in and how it is made from its own settings (prefix already cut off).
 #[derive(Clone, Copy)]
@@ -206,7 +90,44 @@ const SIMPLE_HEADER: ConverterMaker =
         Ok(Box::new(SimpleHeaderConverter::new(config)?))
     });
 
-const CONVERTERS: &[ConverterMaker] = &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, STRING];
+#[cfg(feature = "avro")]
+const AVRO: ConverterMaker =
+    converter(AVRO_CLASS, avro::KEYS, |role, config| registered(role, config, AvroFormat::new(config)?));
+
+#[cfg(feature = "json-schema")]
+const JSON_SCHEMA: ConverterMaker = converter(JSON_SCHEMA_CLASS, json_schema::KEYS, |role, config| {
+    registered(role, config, JsonSchemaFormat::new(config)?)
+});
+
+#[cfg(feature = "protobuf")]
+const PROTOBUF: ConverterMaker =
+    converter(PROTOBUF_CLASS, protobuf::KEYS, |role, config| registered(role, config, ProtobufFormat::new(config)?));
+
+const AVRO_CLASS: &str = "io.confluent.connect.avro.AvroConverter";
+const PROTOBUF_CLASS: &str = "io.confluent.connect.protobuf.ProtobufConverter";
+const JSON_SCHEMA_CLASS: &str = "io.confluent.connect.json.JsonSchemaConverter";
+
+/// Classes that are known, and the cargo feature that brings each along.
+const FEATURES: [(&str, &str); 3] =
+    [(AVRO_CLASS, "avro"), (PROTOBUF_CLASS, "protobuf"), (JSON_SCHEMA_CLASS, "json-schema")];
+
+const CONVERTERS: &[ConverterMaker] = &[
+    #[cfg(feature = "avro")]
+    AVRO,
+    BOOLEAN,
+    BYTE_ARRAY,
+    DOUBLE,
+    FLOAT,
+    INTEGER,
+    LONG,
+    SHORT,
+    JSON,
+    #[cfg(feature = "json-schema")]
+    JSON_SCHEMA,
+    #[cfg(feature = "protobuf")]
+    PROTOBUF,
+    STRING,
+];
 const HEADER_CONVERTERS: &[ConverterMaker] =
     &[BOOLEAN, BYTE_ARRAY, DOUBLE, FLOAT, INTEGER, LONG, SHORT, JSON, SIMPLE_HEADER, STRING];
 
@@ -299,6 +220,30 @@ const TRANSFORMS: &[TransformMaker] = &[
     transform("org.apache.kafka.connect.transforms.ValueToKey", value_to_key::KEYS, no_check, |config| {
         Ok(Box::new(ValueToKey::new(config)?))
     }),
+    transform("io.confluent.connect.transforms.Drop$Key", tombstone::DROP_KEYS, no_check, |config| {
+        Ok(Box::new(Drop::new(Part::Key, config)?))
+    }),
+    transform("io.confluent.connect.transforms.Drop$Value", tombstone::DROP_KEYS, no_check, |config| {
+        Ok(Box::new(Drop::new(Part::Value, config)?))
+    }),
+    transform(
+        "io.confluent.connect.transforms.ExtractTopic$Header",
+        topic::EXTRACT_KEYS,
+        topic::check_header,
+        |config| Ok(Box::new(ExtractTopic::new(Place::Header, config)?)),
+    ),
+    transform("io.confluent.connect.transforms.ExtractTopic$Key", topic::EXTRACT_KEYS, topic::check_part, |config| {
+        Ok(Box::new(ExtractTopic::new(Place::In(Part::Key), config)?))
+    }),
+    transform("io.confluent.connect.transforms.ExtractTopic$Value", topic::EXTRACT_KEYS, topic::check_part, |config| {
+        Ok(Box::new(ExtractTopic::new(Place::In(Part::Value), config)?))
+    }),
+    transform("io.confluent.connect.transforms.MessageTimestampRouter", topic::TIMESTAMP_KEYS, no_check, |config| {
+        Ok(Box::new(MessageTimestampRouter::new(config, now_ms())?))
+    }),
+    transform("io.confluent.connect.transforms.TombstoneHandler", tombstone::TOMBSTONE_KEYS, no_check, |config| {
+        Ok(Box::new(TombstoneHandler::new(config)?))
+    }),
     transform("io.debezium.transforms.ByLogicalTableRouter", logical_table::KEYS, logical_table::check, |config| {
         Ok(Box::new(ByLogicalTableRouter::new(config)?))
     }),
@@ -349,6 +294,16 @@ fn now_ms() -> i64 {
 
 const fn converter(class: &'static str, keys: &'static [Key], make: MakeConverter) -> ConverterMaker {
     Maker { plugin: Described { class, keys, check: no_check }, make }
+}
+
+/// A converter of a format whose schemas are in a registry.
+fn registered<F: Format + 'static>(
+    role: ConverterRole,
+    config: &Config,
+    format: F,
+) -> Result<Box<dyn Converter>, Error> {
+    let schemas = SchemaRegistry::open(config)?;
+    Ok(Box::new(RegistryConverter::new(role.name(), config, format, Box::new(schemas))?))
 }
 
 fn number(ty: Type) -> Result<Box<dyn Converter>, Error> {
@@ -442,32 +397,22 @@ impl Registry {
     }
 }
 
-fn find<Make>(kind: PluginKind, makers: &'static [Maker<Make>], class: &str) -> Result<&'static Maker<Make>, Error> {
-    makers
-        .iter()
-        .find(|maker| kind.finds(&maker.plugin, class))
-        .ok_or_else(|| Error::config(format!("{} class {class} could not be found", kind.name())))
+/// Why a class that this program knows is not among its plug-ins, as the end of a text that says so: the cargo feature
+/// it was built without.
+pub fn absent(kind: PluginKind, asked: &str) -> Option<String> {
+    let known = FEATURES.iter().find(|(class, _)| kind == PluginKind::Converter && kind.names(class, asked));
+    known.map(|(_, feature)| {
+        format!(": this program was built without it; build it with cargo's feature `{feature}` (--features {feature})")
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::PluginKind;
-
-    #[test]
-    fn a_class_answers_to_its_full_simple_and_pruned_name_only() {
-        let class = "io.confluent.connect.jdbc.JdbcSourceConnector";
-        for (asked, want) in [
-            (class, true),
-            ("JdbcSourceConnector", true),
-            ("JdbcSource", true),
-            ("jdbcsource", false),
-            ("JdbcSourceConnecto", false),
-            ("jdbc.JdbcSourceConnector", false),
-            ("", false),
-        ] {
-            assert_eq!(PluginKind::Source.names(class, asked), want, "{asked}");
-        }
-        assert!(PluginKind::Converter.names("a.b.JsonConverter", "Json"));
-        assert!(PluginKind::Transformation.names("a.b.HoistField$Value", "HoistField$Value"));
-    }
+fn find<Make>(kind: PluginKind, makers: &'static [Maker<Make>], class: &str) -> Result<&'static Maker<Make>, Error> {
+    makers.iter().find(|maker| kind.finds(&maker.plugin, class)).ok_or_else(|| {
+        let known = || {
+            let simple = |maker: &Maker<Make>| maker.plugin.class.rsplit('.').next().unwrap_or_default();
+            format!("; there are {}", makers.iter().map(simple).collect::<Vec<_>>().join(", "))
+        };
+        let missing = absent(kind, class).unwrap_or_else(known);
+        Error::config(format!("{} class {class} could not be found{missing}", kind.name()))
+    })
 }

@@ -74,7 +74,8 @@ fn month_day(month_from_march: i64) -> i64 {
     (153 * month_from_march + 2) / 5
 }
 
-fn gregorian_day(year: i64, month: i64, day: i64) -> i64 {
+/// Days since 1970-01-01 of a Gregorian date, also before 1582.
+pub fn gregorian_day(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = month_day((month + 9) % 12) + day - 1;
@@ -87,7 +88,8 @@ fn julian_day(year: i64, month: i64, day: i64) -> i64 {
     era * 1461 + of_era * 365 + month_day((month + 9) % 12) + day - 1 - 719_470
 }
 
-fn gregorian(days: i64) -> (i64, i64, i64) {
+/// Year, month and day of a day in the Gregorian calendar, also before 1582.
+pub fn gregorian(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

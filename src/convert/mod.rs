@@ -5,13 +5,21 @@
 //! bytes, `number` fixed-width numbers, `header` the inferring converter of header values, `java` the text forms and
 //! class names of Java that other programs see.
 
+#[cfg(feature = "avro")]
+pub mod avro;
 pub mod calendar;
 mod charset;
+mod entries;
 pub mod header;
 pub mod java;
 pub mod json;
 pub mod number;
 pub mod plain;
+#[cfg(feature = "protobuf")]
+pub mod protobuf;
+#[cfg(test)]
+mod random;
+pub mod registered;
 
 use connector_api::config::{Check, Default, Importance, Key, Type, Width};
 

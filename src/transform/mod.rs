@@ -23,6 +23,8 @@ pub mod replace;
 pub mod route;
 pub mod schema;
 pub mod timestamp;
+pub mod tombstone;
+pub mod topic;
 pub mod trial;
 pub mod value_to_key;
 

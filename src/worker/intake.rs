@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::codec::{Codec, Failed};
+use super::deliver::may_pass;
 use super::dlq::{DeadLetters, Raw};
 use super::ledger::Ledger;
 use super::offsets::{Latest, list};
@@ -330,7 +331,8 @@ fn left_out(
     (stage, class, error): Failed,
 ) -> Result<()> {
     let (partition, offset) = (incoming.partition(), incoming.offset());
-    if let Some(letters) = dead_letters {
+    // What may pass (a schema registry out of reach) is no fault of the record.
+    if let Some(letters) = dead_letters.filter(|_| !may_pass(&error)) {
         letters.send(&Raw::of(incoming, Arc::clone(&topic)), stage, &class, &error)?;
     }
     let error = error

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
 
 use super::codec::Codec;
+use super::deliver::may_pass;
 use super::dlq::DeadLetters;
 use super::intake::{Asker, Batch, Common, Intake, Question};
 use super::ledger::Ledger;
@@ -27,11 +28,13 @@ pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut trouble: Option<(u32, Instant)> = None;
     while running.wanted() != Wanted::Stop {
-        let Err(error) = attempt(running, sink, policy).await else { return Ok(()) };
-        if error.kind() != Kind::Fenced || !running.has_run() {
+        let Err(Ended { error, reading }) = attempt(running, sink, policy).await else { return Ok(()) };
+        let again = error.kind() == Kind::Fenced || reading && may_pass(&error);
+        if !again || !running.has_run() {
             return Err(error);
         }
-        // Somebody else took the partitions over. If they are still this task's, its group gives them back.
+        // Somebody else took the partitions over: if they are still this task's, its group gives them back. Or what
+        // reading needs is out of reach, as a schema registry.
         let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
         trouble = Some((tries, since));
         match policy.judge(Kind::Retry, Stage::Put, tries, since.elapsed()) {
@@ -57,8 +60,20 @@ pub fn subscription(config: &Config) -> Result<Subscription> {
     }
 }
 
+/// Why an attempt has ended, and whether that came up in the reading half.
+struct Ended {
+    error: Error,
+    reading: bool,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self { error, reading: false }
+    }
+}
+
 /// Opens everything, works until it is to stop, closes everything.
-async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<()> {
+async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<(), Ended> {
     let what = subscription(&running.start.connector_config)?;
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
     let config = running.start.task_config.clone();
@@ -97,10 +112,10 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         Ok(reader) => {
             running.tell_paused(running.wanted() == Wanted::Pause).await;
             let written = put.work(running, incoming, questions).await;
-            let read = reader.join().await;
-            written.and(read)
+            let read = reader.join().await.map_err(|error| Ended { error, reading: true });
+            written.map_err(Ended::from).and(read)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     put.task.close().await;
     outcome

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod converters;
 mod crash;
 mod dev;
 mod examples;
@@ -12,6 +13,8 @@ mod pipeline;
 mod rest;
 mod rest_conversations;
 mod secure;
+#[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
+mod schema_registry;
 mod servers;
 mod settings;
 mod sink;
@@ -20,6 +23,7 @@ mod sink_recordings;
 mod source;
 mod source_cases;
 mod source_conformance;
+#[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod speed;
 mod store;
 mod tidy;

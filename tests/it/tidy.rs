@@ -12,6 +12,7 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
     (&["clap"], &["src/cli", "src/main.rs"]),
     (&["connector_jdbc"], &["src/registry.rs", "connectors/jdbc/tests", "tests"]),
     (&["reqwest"], &["tests/kit"]),
+    (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
 ];
 
 /// Folders and files of pure code: no clock, no I/O, no tasks.

@@ -3,9 +3,6 @@
 //! Strict (the default) refuses what Kafka Connect alters in silence: a number that does not fit its type, a fraction
 //! for an integer, a value of another JSON type. Otherwise it gives what Connect's JsonConverter gives.
 
-use std::borrow::Cow;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -17,6 +14,7 @@ use super::Options;
 use super::encode::MILLIS_PER_DAY;
 use super::plan::{Kind, Members, Node};
 use super::reader::{Number, Reader, Token};
+use crate::convert::entries::last_of_each;
 
 /// How many struct fields one record may come to hold: a small text could else name a wide schema very often.
 const MAX_FIELDS: usize = 1 << 22;
@@ -163,6 +161,10 @@ impl<'a, 'o> Decoder<'a, 'o> {
         let mut entries = Vec::new();
         while self.reader.next_item(entries.is_empty())? {
             let token = self.reader.token()?;
+            if self.options.entries {
+                entries.push(self.entry(&token, keys, values)?);
+                continue;
+            }
             if !matches!(token, Token::Array) {
                 let found = token.type_name();
                 return Err(Error::record(format!("Found invalid map entry instead of array tuple: {found}")));
@@ -179,6 +181,24 @@ impl<'a, 'o> Decoder<'a, 'o> {
             entries.push((key, value));
         }
         Ok(Value::Map(last_of_each(entries).into()))
+    }
+
+    /// An object with a key and a value, in any order.
+    fn entry(&mut self, token: &Token<'_>, keys: &Node, values: &Node) -> Result<(Value, Value)> {
+        if !matches!(token, Token::Object) {
+            let found = token.type_name();
+            return Err(Error::record(format!("Found invalid map entry instead of an object: {found}")));
+        }
+        let (mut key, mut value, mut first) = (None, None, true);
+        while let Some(name) = self.reader.next_member(first)? {
+            first = false;
+            match &*name {
+                "key" => key = Some(self.value(keys)?),
+                "value" => value = Some(self.value(values)?),
+                _ => self.reader.skip()?,
+            }
+        }
+        Ok((key.map_or_else(|| self.null(keys), Ok)?, value.map_or_else(|| self.null(values), Ok)?))
     }
 
     /// Members mostly come in the schema's order: each next one is expected by its exact text first.
@@ -378,37 +398,6 @@ fn base64_bytes(text: &str) -> Option<Vec<u8>> {
         bytes.extend(BASE64.decode(group).ok()?);
         rest = tail;
     }
-}
-
-/// Of entries with the same key the last one counts, at the place of the first.
-fn last_of_each(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
-    if !has_repeats(&entries) {
-        return entries;
-    }
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let mut kept: Vec<(Value, Value)> = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        match places.entry(format!("{key:?}")) {
-            Entry::Occupied(place) => kept[*place.get()].1 = value,
-            Entry::Vacant(place) => {
-                place.insert(kept.len());
-                kept.push((key, value));
-            }
-        }
-    }
-    kept
-}
-
-fn has_repeats(entries: &[(Value, Value)]) -> bool {
-    const FEW: usize = 16;
-    if entries.len() <= FEW {
-        return entries.iter().enumerate().any(|(at, (key, _))| entries[..at].iter().any(|(other, _)| other == key));
-    }
-    let mut seen = HashSet::with_capacity(entries.len());
-    entries.iter().any(|(key, _)| match key {
-        Value::Text(text) => !seen.insert(Cow::Borrowed(&**text)),
-        other => !seen.insert(Cow::Owned(format!("{other:?}"))),
-    })
 }
 
 /// Reads the default of a schema; `None` where the text is null. Errors: as any value.

@@ -129,12 +129,14 @@ fn write_pairs(
     options: &Options,
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    let (open, middle, close): (&[u8], &[u8], u8) =
+        if options.entries { (b"{\"key\":", b",\"value\":", b'}') } else { (b"[", b",", b']') };
     write_list((b'[', b']'), entries, out, |(key, value), out| {
-        out.push(b'[');
+        out.extend_from_slice(open);
         write(keys, key, options, out)?;
-        out.push(b',');
+        out.extend_from_slice(middle);
         write(values, value, options, out)?;
-        out.push(b']');
+        out.push(close);
         Ok(())
     })
 }

@@ -7,6 +7,8 @@
 mod decode;
 mod encode;
 mod envelope;
+#[cfg(feature = "json-schema")]
+pub mod json_schema;
 mod plan;
 mod reader;
 mod schema;
@@ -76,6 +78,8 @@ struct Options {
     numeric: bool,
     replace_null: bool,
     strict: bool,
+    /// Maps whose keys are no text are lists of objects with key and value, not of pairs.
+    entries: bool,
 }
 
 /// How many of the latest beginnings of records are compared before a record's schema is looked for.
@@ -109,6 +113,7 @@ impl JsonConverter {
             numeric: keys.text("decimal.format").eq_ignore_ascii_case("NUMERIC"),
             replace_null: keys.bool("replace.null.with.default"),
             strict: keys.bool("strict"),
+            entries: false,
         })?;
         Ok(Self { options, written: Vec::new(), last: 0, recent: Vec::new(), known: HashMap::new(), kept: 0 })
     }

@@ -1,146 +1,12 @@
 //! Random schemas and values through the converter and back, and random bytes into it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use connector_api::{Config, Converter, Datum, Decimal, Field, Presence, Schema, Type, Value};
+use connector_api::{Config, Converter, Datum, Presence, Value};
 
 use super::JsonConverter;
-
-/// A small random number generator (splitmix64); its seed is printed, so that a failure can be repeated.
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        let seed = u64::try_from(now.as_nanos() & 0xffff_ffff_ffff).unwrap();
-        println!("seed {seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).unwrap()
-    }
-
-    fn chance(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-
-    /// Small numbers, and those at the limits, as often as any.
-    fn number(&mut self) -> i64 {
-        let any = i64::from_ne_bytes(self.next().to_ne_bytes());
-        any >> self.below(64)
-    }
-
-    fn text(&mut self) -> String {
-        const ODD: [&str; 12] = ["\"", "\\", "\n", "\0", "\u{1f}", "/", "ä", "€", "😀", "\u{2028}", "null", "{}"];
-        let piece = |random: &mut Self| match random.below(3) {
-            0 => ODD[random.below(ODD.len())].to_owned(),
-            1 => char::from_u32(u32::try_from(random.below(0x11_0000)).unwrap()).unwrap_or('x').to_string(),
-            _ => "plain text ".to_owned(),
-        };
-        (0..self.below(6)).map(|_| piece(self)).collect()
-    }
-
-    fn schema(&mut self, depth: usize) -> Schema {
-        let plain = [
-            Type::Int8,
-            Type::Int16,
-            Type::Int32,
-            Type::Int64,
-            Type::Float32,
-            Type::Float64,
-            Type::Boolean,
-            Type::String,
-            Type::Bytes,
-        ];
-        let scale = i32::try_from(self.below(60)).unwrap() - 10;
-        let mut schema = match self.below(if depth == 0 { 13 } else { 18 }) {
-            at @ 0..9 => Schema::of(plain[at]),
-            9 => Schema::decimal(scale),
-            10 => Schema::date(),
-            11 => Schema::time(),
-            12 => Schema::timestamp(),
-            13 => Schema::array(self.schema(depth - 1)),
-            14 => Schema::map(Schema::of(Type::String), self.schema(depth - 1)),
-            15 => Schema::map(self.schema(0), self.schema(depth - 1)),
-            _ => {
-                let fields =
-                    (0..self.below(6)).map(|at| Field::new(format!("{at}{}", self.text()), self.schema(depth - 1)));
-                let fields = fields.collect();
-                Schema::structure(None, fields)
-            }
-        };
-        schema.optional = self.chance(2);
-        if self.chance(6) && schema.name.is_none() {
-            schema.name = Some(self.text().into());
-            schema.version = Some(i32::try_from(self.number() >> 32).unwrap());
-            schema.doc = Some(self.text().into());
-            schema = schema.param(&self.text(), &self.text());
-        }
-        if self.chance(6) && schema.ty != Type::Struct {
-            schema.default = Some(self.value(&schema)).filter(|default| !default.is_null() && !holds_struct(&schema));
-        }
-        schema
-    }
-
-    fn value(&mut self, schema: &Schema) -> Value {
-        if schema.optional && schema.default.is_none() && self.chance(5) {
-            return Value::Null;
-        }
-        let n = self.number();
-        let (n32, bits) = ((n >> 32) as i32, self.next());
-        if schema.is_named(connector_api::logical::DECIMAL) {
-            let scale = schema.get_param("scale").unwrap().parse().unwrap();
-            let big = num_bigint::BigInt::from(n) * num_bigint::BigInt::from(bits).pow(u32::from(n32 as u8) % 9);
-            return Value::Decimal(Box::new(Decimal::from_bigint(big, scale)));
-        }
-        if schema.is_named(connector_api::logical::TIME) {
-            return Value::I32(n32.rem_euclid(86_400_001));
-        }
-        let finite32 = Some(f32::from_bits(bits as u32)).filter(|f| !f.is_nan());
-        let finite64 = Some(f64::from_bits(bits)).filter(|f| !f.is_nan());
-        let len = self.below(4);
-        match schema.ty {
-            Type::Int8 => Value::I8((n >> 56) as i8),
-            Type::Int16 => Value::I16((n >> 48) as i16),
-            Type::Int32 => Value::I32(n32),
-            Type::Int64 => Value::I64(n),
-            Type::Float32 => Value::F32(finite32.unwrap_or(f32::INFINITY)),
-            Type::Float64 => Value::F64(finite64.unwrap_or(f64::NEG_INFINITY)),
-            Type::Boolean => Value::Bool(n & 1 == 0),
-            Type::String => Value::Text(self.text().into()),
-            Type::Bytes => Value::Bytes(bits.to_be_bytes()[..self.below(9)].into()),
-            Type::Array => Value::Array((0..len).map(|_| self.value(schema.values.as_ref().unwrap())).collect()),
-            Type::Map => {
-                let (keys, values) = (schema.keys.clone().unwrap(), schema.values.clone().unwrap());
-                let mut entries: Vec<(Value, Value)> = Vec::new();
-                for _ in 0..len {
-                    let key = self.value(&keys);
-                    // A null key is written as text, and a NULL is its default: neither would come back.
-                    if !key.is_null() && entries.iter().all(|(other, _)| *other != key) {
-                        entries.push((key, self.value(&values)));
-                    }
-                }
-                Value::Map(entries.into())
-            }
-            Type::Struct => Value::Struct(schema.fields.iter().map(|field| self.value(&field.schema)).collect()),
-        }
-    }
-}
-
-fn holds_struct(schema: &Schema) -> bool {
-    let inner = [&schema.keys, &schema.values];
-    schema.ty == Type::Struct || inner.into_iter().flatten().any(|inner| holds_struct(inner))
-}
+use crate::convert::random::{Random, mutated};
 
 fn encoded(converter: &mut JsonConverter, datum: &Datum) -> Vec<u8> {
     let mut out = Vec::new();
@@ -246,27 +112,6 @@ fn no_input_panics() {
         }
     }
     println!("{tried} inputs");
-}
-
-fn mutated(random: &mut Random, valid: &[u8]) -> Vec<u8> {
-    const PIECES: [&[u8]; 10] =
-        [b"{", b"}", b"[", b"]", b"null", b"\"", b"1e999999999", b"\\ud83d", b"\xff", b",\"default\":{}"];
-    let mut bytes = valid.to_vec();
-    for _ in 0..=random.below(3) {
-        let (from, to) = (random.below(bytes.len() + 1), random.below(bytes.len() + 1));
-        let (from, to) = (from.min(to), from.max(to));
-        match random.below(4) {
-            0 => drop(bytes.drain(from..to)),
-            1 => bytes.splice(from..from, PIECES[random.below(PIECES.len())].iter().copied()).for_each(drop),
-            2 if from < bytes.len() => bytes[from] = (random.next() & 0xff) as u8,
-            _ => {
-                let piece = bytes[from..to].to_vec();
-                bytes.splice(from..from, piece).for_each(drop);
-            }
-        }
-        bytes.truncate(20_000);
-    }
-    bytes
 }
 
 /// Deep nesting of every sort ends in an error, not in a stack overflow (threads have 2 MB).

@@ -4,7 +4,7 @@ use connector_api::{Config, Plugin, Report};
 
 use super::form::{Form, Given, Naming};
 use crate::keys;
-use crate::registry::{PluginKind, Registry};
+use crate::registry::{self, PluginKind, Registry};
 
 /// How the keys of a plug-in are shown by themselves.
 pub(super) const OWN: Naming<'static> = Naming { prefix: "", text_prefix: "", group: None };
@@ -23,7 +23,10 @@ fn resolve<'a>(
     let class = class?.trim();
     let Some(plugin) = registry.plugin(kind, class) else {
         value.value = None;
-        value.errors.push(format!("Invalid value {class} for configuration {key}: Class {class} could not be found."));
+        let why = registry::absent(kind, class).unwrap_or_else(|| ".".to_owned());
+        value
+            .errors
+            .push(format!("Invalid value {class} for configuration {key}: Class {class} could not be found{why}"));
         return None;
     };
     value.value = Some(plugin.class().to_owned());

@@ -17,6 +17,7 @@ mod rest;
 mod rowferry;
 pub mod rows_sql;
 mod secure;
+mod schema_registry;
 mod topic;
 mod wait;
 
@@ -30,5 +31,6 @@ pub use random::Random;
 pub use rest::{Answer, Rest};
 pub use rowferry::{Rowferry, Settings};
 pub use secure::{Secure, certificate};
+pub use schema_registry::SchemaRegistry;
 pub use topic::{Entry, Topics};
 pub use wait::{for_condition, wait_until};

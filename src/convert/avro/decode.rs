@@ -1,0 +1,166 @@
+//! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are checked against what is
+//! there, and how many values one record may come to is limited.
+
+use connector_api::{Decimal, Error, Result, Type, Value};
+
+use super::plan::{Kind, Member, Node};
+use crate::convert::entries::last_of_each;
+
+/// How many values a record may come to: items without bytes of their own could else be claimed without end.
+const MAX_VALUES: usize = 1 << 22;
+
+/// Reads from one payload.
+pub(super) struct Reader<'a> {
+    bytes: &'a [u8],
+    left: usize,
+}
+
+fn ends() -> Error {
+    Error::record("the bytes end in the middle of a value")
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, left: MAX_VALUES }
+    }
+
+    /// Errors: `Record` where bytes are left over.
+    pub(super) fn end(&self) -> Result<()> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            left => Err(Error::record(format!("{left} bytes are left over: they are not of this schema"))),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or_else(ends)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn long(&mut self) -> Result<i64> {
+        let mut n = 0u64;
+        for (at, byte) in self.bytes.iter().take(10).enumerate() {
+            n |= u64::from(byte & 0x7f) << (7 * at);
+            if byte & 0x80 == 0 {
+                self.bytes = &self.bytes[at + 1..];
+                return Ok((n >> 1).cast_signed() ^ -(n & 1).cast_signed());
+            }
+        }
+        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") })
+    }
+
+    fn data(&mut self) -> Result<&'a [u8]> {
+        let length = usize::try_from(self.long()?).map_err(|_| Error::record("a length is below zero"))?;
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<&'a str> {
+        std::str::from_utf8(self.data()?).map_err(|_| Error::record("a text is not UTF-8"))
+    }
+
+    /// Reads a value.
+    pub(super) fn value(&mut self, node: &Node) -> Result<Value> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| Error::record("the record holds too many values"))?;
+        if node.branch.is_some() || node.null.is_some() || matches!(node.kind, Kind::Choice(_)) {
+            let branch = self.long()?;
+            if node.null == Some(branch) {
+                return Ok(Value::Null);
+            }
+            if let Kind::Choice(branches) = &node.kind {
+                return self.choice(branch, branches);
+            }
+            if node.branch != Some(branch) {
+                return Err(Error::record("a union's branch that it does not have"));
+            }
+        }
+        Ok(match &node.kind {
+            Kind::Bool => match self.take(1)? {
+                [0] => Value::Bool(false),
+                [1] => Value::Bool(true),
+                _ => return Err(Error::record("a boolean that is neither 0 nor 1")),
+            },
+            Kind::Integer(ty) => {
+                let n = self.long()?;
+                integer(n, *ty).ok_or_else(|| Error::record(format!("a number that does not fit {}", ty.name())))?
+            }
+            Kind::F32 => Value::F32(f32::from_le_bytes(self.take(4)?.try_into().map_err(|_| ends())?)),
+            Kind::F64 => Value::F64(f64::from_le_bytes(self.take(8)?.try_into().map_err(|_| ends())?)),
+            Kind::Text => Value::Text(self.text()?.into()),
+            Kind::Bytes => Value::Bytes(self.data()?.into()),
+            Kind::Fixed(size) => Value::Bytes(self.take(*size)?.into()),
+            Kind::Decimal(scale, size) => {
+                let bytes = match size {
+                    Some(size) => self.take(*size)?,
+                    None => self.data()?,
+                };
+                let decimal = Decimal::from_be_bytes(bytes, *scale);
+                Value::Decimal(Box::new(decimal.ok_or_else(|| Error::record("a decimal without digits"))?))
+            }
+            Kind::Enum(symbols, _) => {
+                let at = usize::try_from(self.long()?).ok();
+                let symbol = at.and_then(|at| symbols.get(at));
+                Value::Text(symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?.clone())
+            }
+            Kind::Array(items) => Value::Array(self.list(|reader| reader.value(items))?.into()),
+            Kind::Map(values) => {
+                let entries = self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.value(values)?)))?;
+                Value::Map(last_of_each(entries).into())
+            }
+            Kind::Entries(pair) => {
+                let entries = self.list(|reader| Ok((reader.value(&pair.0)?, reader.value(&pair.1)?)))?;
+                Value::Map(last_of_each(entries).into())
+            }
+            Kind::Struct(members) => {
+                let mut values = Vec::with_capacity(members.len());
+                for member in members {
+                    let Member::Of(_, name, node) = member else { continue };
+                    values.push(self.value(node).map_err(|e| e.context(format_args!("field {name}")))?);
+                }
+                Value::Struct(values.into())
+            }
+            Kind::Choice(_) => return Err(Error::fatal("a union is read by its branch")),
+        })
+    }
+
+    fn choice(&mut self, branch: i64, branches: &[(i64, Node)]) -> Result<Value> {
+        let at = branches.iter().position(|(at, _)| *at == branch);
+        let at = at.ok_or_else(|| Error::record("a union's branch that it does not have"))?;
+        let mut values: Vec<_> = branches.iter().map(|_| Value::Null).collect();
+        values[at] = self.value(&branches[at].1)?;
+        Ok(Value::Struct(values.into()))
+    }
+
+    /// Blocks of items, up to an empty one. A count below zero is followed by the block's length.
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        let mut items = Vec::new();
+        loop {
+            let count = match self.long()? {
+                0 => return Ok(items),
+                count if count < 0 => {
+                    self.long()?;
+                    count.unsigned_abs()
+                }
+                count => count.unsigned_abs(),
+            };
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            if count > self.left {
+                return Err(Error::record("the record claims more items than it may hold"));
+            }
+            items.reserve(count.min(self.bytes.len()));
+            for _ in 0..count {
+                self.left = self.left.saturating_sub(1);
+                items.push(item(self)?);
+            }
+        }
+    }
+}
+
+fn integer(n: i64, ty: Type) -> Option<Value> {
+    Some(match ty {
+        Type::Int8 => Value::I8(n.try_into().ok()?),
+        Type::Int16 => Value::I16(n.try_into().ok()?),
+        Type::Int32 => Value::I32(n.try_into().ok()?),
+        _ => Value::I64(n),
+    })
+}

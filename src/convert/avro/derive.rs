@@ -1,0 +1,224 @@
+//! Avro schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's AvroData maps them.
+
+use std::sync::Arc;
+
+use connector_api::{Decimal, Error, Field, Result, Schema, Type, Value, logical};
+use num_bigint::BigInt;
+use serde_json::Value as Json;
+
+use super::names::{
+    CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION, ENUM, FIXED_SIZE,
+    INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
+};
+use super::schema::{Avro, Kind};
+
+/// How many types a schema may come to, each use of a named one counted: a small text could else describe a huge one.
+const MAX_TYPES: usize = 100_000;
+
+/// The Connect schema of an Avro schema. Errors: `Record` for what has no counterpart.
+pub(super) fn derive(avro: &Avro) -> Result<Schema> {
+    Deriver { left: MAX_TYPES }.ty(avro)
+}
+
+/// A map whose keys are no text is an array of entries: their two types.
+pub(super) fn entry(items: &Avro) -> Option<(&Arc<Avro>, &Arc<Avro>)> {
+    let Kind::Record(name, fields) = &items.kind else { return None };
+    let is_entry = items.attribute(INTERNAL_TYPE) == Some(MAP_ENTRY)
+        || name.strip_prefix(SPACE).is_some_and(|rest| rest.strip_prefix('.') == Some(MAP_ENTRY));
+    let [key, value] = fields.as_slice() else { return None };
+    (is_entry && key.name == "key" && value.name == "value").then_some((&key.ty, &value.ty))
+}
+
+struct Deriver {
+    left: usize,
+}
+
+impl Deriver {
+    fn ty(&mut self, avro: &Avro) -> Result<Schema> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| Error::record("the Avro schema is too large"))?;
+        let mut schema = match &avro.kind {
+            Kind::Null => return Err(Error::record("an Avro schema of null alone has no counterpart")),
+            Kind::Boolean => Schema::of(Type::Boolean),
+            Kind::Int => match avro.attribute(CONNECT_TYPE) {
+                Some("int8") => Schema::of(Type::Int8),
+                Some("int16") => Schema::of(Type::Int16),
+                _ => Schema::of(Type::Int32),
+            },
+            Kind::Long => Schema::of(Type::Int64),
+            Kind::Float => Schema::of(Type::Float32),
+            Kind::Double => Schema::of(Type::Float64),
+            Kind::Bytes => Schema::of(Type::Bytes),
+            Kind::String => Schema::of(Type::String),
+            Kind::Array(items) => match entry(items) {
+                Some((key, value)) => named_entries(Schema::map(self.ty(key)?, self.ty(value)?), items),
+                None => Schema::array(self.ty(items)?),
+            },
+            Kind::Map(values) => Schema::map(Schema::of(Type::String), self.ty(values)?),
+            Kind::Union(branches) => return self.union(branches),
+            Kind::Record(name, fields) => {
+                let mut list = Vec::with_capacity(fields.len());
+                for field in fields {
+                    let named = |e: Error| e.context(format_args!("field {}", field.name));
+                    let mut schema = self.ty(&field.ty).map_err(named)?;
+                    if let Some(default) = field.default.as_ref().filter(|default| !default.is_null()) {
+                        let of = first_branch(&field.ty);
+                        schema.default = Some(self::default(default, of, &schema).map_err(named)?);
+                    }
+                    if schema.doc.is_none() {
+                        schema.doc = field.doc.as_deref().map(Arc::from);
+                    }
+                    list.push(Field::new(field.name.as_str(), schema));
+                }
+                let mut schema = Schema::structure((!is_default(name)).then_some(name.as_str()), list);
+                schema.doc = avro.attribute("doc").map(Arc::from);
+                schema
+            }
+            Kind::Enum(name, symbols) => {
+                let schema = Schema::of(Type::String).param(ENUM, name);
+                symbols.iter().fold(schema, |schema, symbol| schema.param(&format!("{ENUM}.{symbol}"), symbol))
+            }
+            Kind::Fixed(name, size) => Schema {
+                name: Some(name.as_str().into()),
+                ..Schema::of(Type::Bytes).param(FIXED_SIZE, &size.to_string())
+            },
+        };
+        logical_type(avro, &mut schema);
+        attributes(avro, &mut schema)?;
+        Ok(schema)
+    }
+
+    fn union(&mut self, branches: &[Arc<Avro>]) -> Result<Schema> {
+        let optional = branches.iter().any(|branch| branch.is_null());
+        let mut others = branches.iter().filter(|branch| !branch.is_null());
+        match (others.next(), others.next()) {
+            (Some(only), None) => Ok(self.ty(only)?.optional(optional)),
+            (None, _) => self.ty(&Avro { kind: Kind::Null, attributes: Default::default() }),
+            _ => {
+                let fields = branches.iter().filter(|branch| !branch.is_null());
+                let fields = fields.map(|branch| Ok(Field::new(branch.branch_name(), self.ty(branch)?.optional(true))));
+                Ok(Schema::structure(Some(UNION), fields.collect::<Result<_>>()?).optional(optional))
+            }
+        }
+    }
+}
+
+/// A named map keeps its name in its entries' record.
+fn named_entries(mut map: Schema, entries: &Avro) -> Schema {
+    if let Kind::Record(name, _) = &entries.kind
+        && !name.strip_prefix(SPACE).is_some_and(|rest| rest.starts_with(".MapEntry"))
+    {
+        map.name = Some(name.as_str().into());
+    }
+    map
+}
+
+fn first_branch(avro: &Avro) -> &Avro {
+    match &avro.kind {
+        Kind::Union(branches) => branches.first().map_or(avro, |branch| branch),
+        _ => avro,
+    }
+}
+
+/// Avro's own logical types that Connect has.
+fn logical_type(avro: &Avro, schema: &mut Schema) {
+    *schema = match (avro.attribute("logicalType"), schema.ty) {
+        (Some("decimal"), Type::Bytes) => {
+            let scale = avro.number("scale").and_then(|scale| i32::try_from(scale).ok()).unwrap_or_default();
+            let decimal = Schema::decimal(scale);
+            match avro.number("precision") {
+                Some(precision) if precision != PRECISION => decimal.param(logical::PRECISION, &precision.to_string()),
+                _ => decimal,
+            }
+        }
+        (Some("date"), Type::Int32) => Schema::date(),
+        (Some("time-millis"), Type::Int32) => Schema::time(),
+        (Some("timestamp-millis"), Type::Int64) => Schema::timestamp(),
+        _ => return,
+    };
+}
+
+/// What Connect has left in the schema of itself.
+fn attributes(avro: &Avro, schema: &mut Schema) -> Result<()> {
+    if let Some(name) = avro.attribute(CONNECT_NAME) {
+        schema.name = Some(name.into());
+    }
+    if let Some(version) = avro.number(CONNECT_VERSION) {
+        schema.version = i32::try_from(version).ok();
+    }
+    if let Some(doc) = avro.attribute(CONNECT_DOC) {
+        schema.doc = Some(doc.into());
+    }
+    if let Some(Json::Object(parameters)) = avro.attributes.get(CONNECT_PARAMETERS) {
+        schema.params = parameters.iter().filter_map(|(k, v)| Some((k.as_str().into(), v.as_str()?.into()))).collect();
+    }
+    if let Some(default) = avro.attributes.get(CONNECT_DEFAULT).filter(|default| !default.is_null()) {
+        schema.default = Some(self::default(default, avro, schema)?);
+    }
+    Ok(())
+}
+
+/// A default, written as JSON. Errors: `Record` where it is none of its type.
+pub(super) fn default(json: &Json, avro: &Avro, schema: &Schema) -> Result<Value> {
+    found(json, avro, schema)
+        .ok_or_else(|| Error::record(format!("the default in the Avro schema is no {}", avro.branch_name())))
+}
+
+fn found(json: &Json, avro: &Avro, schema: &Schema) -> Option<Value> {
+    let bytes =
+        |json: &Json| json.as_str()?.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>();
+    Some(match (&avro.kind, schema.ty) {
+        (Kind::Union(branches), _) if json.is_null() => branches.iter().any(|b| b.is_null()).then_some(Value::Null)?,
+        (Kind::Union(branches), _) => {
+            let only = branches.iter().find(|branch| !branch.is_null())?;
+            found(json, only, schema)?
+        }
+        (_, Type::Boolean) => Value::Bool(json.as_bool()?),
+        (_, Type::Int8) => Value::I8(json.as_i64()?.try_into().ok()?),
+        (_, Type::Int16) => Value::I16(json.as_i64()?.try_into().ok()?),
+        (_, Type::Int32) => Value::I32(json.as_i64()?.try_into().ok()?),
+        (_, Type::Int64) => Value::I64(json.as_i64()?),
+        #[allow(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
+        (_, Type::Float32) => Value::F32(float(json)? as f32),
+        (_, Type::Float64) => Value::F64(float(json)?),
+        (_, Type::String) => Value::Text(json.as_str()?.into()),
+        (_, Type::Bytes) if schema.is_named(logical::DECIMAL) => {
+            let scale = schema.get_param(logical::SCALE)?.parse().ok()?;
+            Value::Decimal(Box::new(Decimal::from_bigint(BigInt::from_signed_bytes_be(&bytes(json)?), scale)))
+        }
+        (_, Type::Bytes) => Value::Bytes(bytes(json)?.into()),
+        (Kind::Array(items), Type::Array) => {
+            let of = schema.values.as_ref()?;
+            Value::Array(json.as_array()?.iter().map(|item| found(item, items, of)).collect::<Option<_>>()?)
+        }
+        (Kind::Array(items), Type::Map) => {
+            let ((key, value), keys, values) = (entry(items)?, schema.keys.as_ref()?, schema.values.as_ref()?);
+            let pair =
+                |entry: &Json| Some((found(entry.get("key")?, key, keys)?, found(entry.get("value")?, value, values)?));
+            Value::Map(json.as_array()?.iter().map(pair).collect::<Option<_>>()?)
+        }
+        (Kind::Map(of), Type::Map) => {
+            let values = schema.values.as_ref()?;
+            let pair =
+                |(key, value): (&String, &Json)| Some((Value::Text(key.as_str().into()), found(value, of, values)?));
+            Value::Map(json.as_object()?.iter().map(pair).collect::<Option<_>>()?)
+        }
+        (Kind::Record(_, fields), Type::Struct) => {
+            let member = |(field, of): (&super::schema::Field, &Field)| match json.get(&field.name) {
+                Some(given) => found(given, &field.ty, &of.schema),
+                None => of.schema.default.clone().or_else(|| of.schema.optional.then_some(Value::Null)),
+            };
+            Value::Struct(fields.iter().zip(&schema.fields).map(member).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}
+
+/// A number; Java writes what JSON has no number for as text.
+fn float(json: &Json) -> Option<f64> {
+    match json.as_str() {
+        Some("NaN") => Some(f64::NAN),
+        Some("Infinity") => Some(f64::INFINITY),
+        Some("-Infinity") => Some(f64::NEG_INFINITY),
+        _ => json.as_f64(),
+    }
+}

@@ -1,0 +1,221 @@
+//! Avro schemas, read from their JSON. What Avro itself does not know (`connect.*`) is kept beside each type.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::{Error, Result};
+use serde_json::{Map, Value as Json};
+
+/// A type with its attributes.
+#[derive(Debug)]
+pub(super) struct Avro {
+    pub(super) kind: Kind,
+    /// Every attribute, those of Avro's own included.
+    pub(super) attributes: Map<String, Json>,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Null,
+    Boolean,
+    Int,
+    Long,
+    Float,
+    Double,
+    Bytes,
+    String,
+    Array(Arc<Avro>),
+    Map(Arc<Avro>),
+    Union(Vec<Arc<Avro>>),
+    /// With its full name.
+    Record(String, Vec<Field>),
+    /// With its full name and symbols.
+    Enum(String, Vec<Box<str>>),
+    /// With its full name and size.
+    Fixed(String, usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) ty: Arc<Avro>,
+    pub(super) doc: Option<String>,
+    /// As JSON, if there is one; a null is one.
+    pub(super) default: Option<Json>,
+}
+
+impl Avro {
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).and_then(Json::as_str)
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.attributes.get(name).and_then(Json::as_i64)
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.kind, Kind::Null)
+    }
+
+    /// Its full name, or that of the record in a union with null.
+    pub(super) fn record_name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Record(name, _) | Kind::Enum(name, _) | Kind::Fixed(name, _) => Some(name),
+            Kind::Union(branches) => branches.iter().find_map(|branch| branch.record_name()),
+            _ => None,
+        }
+    }
+
+    /// What a union calls it: the last part of a name, or the type.
+    pub(super) fn branch_name(&self) -> &str {
+        match &self.kind {
+            Kind::Null => "null",
+            Kind::Boolean => "boolean",
+            Kind::Int => "int",
+            Kind::Long => "long",
+            Kind::Float => "float",
+            Kind::Double => "double",
+            Kind::Bytes => "bytes",
+            Kind::String => "string",
+            Kind::Array(_) => "array",
+            Kind::Map(_) => "map",
+            Kind::Union(_) => "union",
+            Kind::Record(name, _) | Kind::Enum(name, _) | Kind::Fixed(name, _) => {
+                name.rsplit_once('.').map_or(name, |(_, name)| name)
+            }
+        }
+    }
+}
+
+fn bad(why: impl std::fmt::Display) -> Error {
+    Error::record(format!("the Avro schema cannot be read: {why}"))
+}
+
+/// Reads a schema; what it refers to stands in `references`, each after those it needs itself.
+/// Errors: `Record`, with what is wrong.
+pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Arc<Avro>> {
+    let mut parser = Parser::default();
+    for (_, text) in references {
+        parser.text(text)?;
+    }
+    parser.text(text)
+}
+
+#[derive(Default)]
+struct Parser {
+    /// Named types; `None` while one is being read.
+    named: HashMap<String, Option<Arc<Avro>>>,
+}
+
+impl Parser {
+    fn text(&mut self, text: &str) -> Result<Arc<Avro>> {
+        // A schema may be just the name of a type, without quotes.
+        let json = serde_json::from_str(text).or_else(|error| match primitive(text.trim()) {
+            Some(_) => Ok(Json::String(text.trim().to_owned())),
+            None => Err(bad(error)),
+        })?;
+        self.ty(&json, "")
+    }
+
+    fn ty(&mut self, json: &Json, space: &str) -> Result<Arc<Avro>> {
+        match json {
+            Json::String(name) => match primitive(name) {
+                Some(kind) => Ok(Arc::new(Avro { kind, attributes: Map::new() })),
+                None => self.find(name, space),
+            },
+            Json::Array(branches) => {
+                let branches = branches.iter().map(|branch| self.ty(branch, space)).collect::<Result<Vec<_>>>()?;
+                if branches.is_empty() {
+                    return Err(bad("a union has no branches"));
+                }
+                Ok(Arc::new(Avro { kind: Kind::Union(branches), attributes: Map::new() }))
+            }
+            Json::Object(members) => self.object(members, space),
+            _ => Err(bad("a type is neither text, object nor list")),
+        }
+    }
+
+    fn find(&self, name: &str, space: &str) -> Result<Arc<Avro>> {
+        let within = format!("{space}.{name}");
+        let found = if name.contains('.') || space.is_empty() { None } else { self.named.get(&within) };
+        match found.or_else(|| self.named.get(name)) {
+            Some(Some(found)) => Ok(Arc::clone(found)),
+            Some(None) => Err(bad(format_args!("{name} holds itself; recursive types are not supported"))),
+            None => Err(bad(format_args!("type {name} is not known"))),
+        }
+    }
+
+    fn object(&mut self, members: &Map<String, Json>, space: &str) -> Result<Arc<Avro>> {
+        let ty = members.get("type").ok_or_else(|| bad("a type has no \"type\""))?;
+        let Json::String(ty) = ty else { return self.ty(ty, space) };
+        let inner = |name: &str| members.get(name).ok_or_else(|| bad(format_args!("{ty} without {name}")));
+        let kind = match ty.as_str() {
+            "array" => Kind::Array(self.ty(inner("items")?, space)?),
+            "map" => Kind::Map(self.ty(inner("values")?, space)?),
+            "record" | "error" | "enum" | "fixed" => return self.named(ty, members, space),
+            other => match primitive(other) {
+                Some(kind) => kind,
+                None => return self.find(other, space),
+            },
+        };
+        Ok(Arc::new(Avro { kind, attributes: members.clone() }))
+    }
+
+    fn named(&mut self, ty: &str, members: &Map<String, Json>, space: &str) -> Result<Arc<Avro>> {
+        let name = members.get("name").and_then(Json::as_str).ok_or_else(|| bad(format_args!("{ty} without name")))?;
+        let space = match (name.rsplit_once('.'), members.get("namespace").and_then(Json::as_str)) {
+            (Some((space, _)), _) => space,
+            (None, Some(space)) => space,
+            (None, None) => space,
+        };
+        let simple = name.rsplit_once('.').map_or(name, |(_, simple)| simple);
+        let full = if space.is_empty() { simple.to_owned() } else { format!("{space}.{simple}") };
+        if self.named.insert(full.clone(), None).is_some() {
+            return Err(bad(format_args!("type {full} is defined twice")));
+        }
+        let list = |name: &str| {
+            members.get(name).and_then(Json::as_array).ok_or_else(|| bad(format_args!("{full} without {name}")))
+        };
+        let kind = match ty {
+            "enum" => {
+                let symbols = list("symbols")?.iter().map(|symbol| symbol.as_str().map(Box::from));
+                let symbols = symbols.collect::<Option<_>>().ok_or_else(|| bad("a symbol is no text"))?;
+                Kind::Enum(full.clone(), symbols)
+            }
+            "fixed" => {
+                let size = members.get("size").and_then(Json::as_u64).and_then(|size| usize::try_from(size).ok());
+                Kind::Fixed(full.clone(), size.ok_or_else(|| bad(format_args!("{full} without size")))?)
+            }
+            _ => {
+                let fields = list("fields")?.iter().map(|field| self.field(field, space));
+                Kind::Record(full.clone(), fields.collect::<Result<_>>()?)
+            }
+        };
+        let attributes = members.iter().filter(|(name, _)| *name != "fields");
+        let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let found = Arc::new(Avro { kind, attributes });
+        self.named.insert(full, Some(Arc::clone(&found)));
+        Ok(found)
+    }
+
+    fn field(&mut self, json: &Json, space: &str) -> Result<Field> {
+        let name = json.get("name").and_then(Json::as_str).ok_or_else(|| bad("a field has no name"))?;
+        let ty = json.get("type").ok_or_else(|| bad(format_args!("field {name} has no type")))?;
+        let doc = json.get("doc").and_then(Json::as_str).map(str::to_owned);
+        Ok(Field { name: name.to_owned(), ty: self.ty(ty, space)?, doc, default: json.get("default").cloned() })
+    }
+}
+
+fn primitive(name: &str) -> Option<Kind> {
+    Some(match name {
+        "null" => Kind::Null,
+        "boolean" => Kind::Boolean,
+        "int" => Kind::Int,
+        "long" => Kind::Long,
+        "float" => Kind::Float,
+        "double" => Kind::Double,
+        "bytes" => Kind::Bytes,
+        "string" => Kind::String,
+        _ => return None,
+    })
+}

@@ -1,0 +1,251 @@
+//! Random schemas and values through the converter and back, the schemas' text, and damaged bytes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use connector_api::{Config, Converter, Datum, Decimal, Field, Presence, Schema, Type, Value};
+use serde_json::{Value as Json, json};
+
+use super::AvroFormat;
+use crate::convert::random::{Random, mutated};
+use crate::convert::registered::testing::InMemory;
+use crate::convert::registered::{Format, Language, RegistryConverter, SchemaText};
+
+fn config(more: &[(&str, &str)]) -> Config {
+    let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
+    more.iter().for_each(|(name, value)| config.set(*name, *value));
+    config
+}
+
+fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
+    let config = config(more);
+    RegistryConverter::new("value", &config, AvroFormat::new(&config).unwrap(), Box::new(known)).unwrap()
+}
+
+fn converter(more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
+    converter_over(InMemory::default(), more)
+}
+
+fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let presence = converter.encode("t", datum, &mut out).unwrap();
+    (presence == Presence::Present).then_some(out)
+}
+
+fn text_of(schema: &Schema, more: &[(&str, &str)]) -> Json {
+    let text = AvroFormat::new(&config(more)).unwrap().schema_of(schema).unwrap().text;
+    serde_json::from_str(&text).unwrap()
+}
+
+fn reads(avro: &Json, payload: &[u8]) -> connector_api::Result<Datum> {
+    let registered = SchemaText { language: Language::Avro, text: avro.to_string(), references: Vec::new() };
+    let known = InMemory(vec![("t-value".to_owned(), registered)]);
+    let bytes = [&[0, 0, 0, 0, 1], payload].concat();
+    converter_over(known, &[]).decode("t", Some(&bytes))
+}
+
+#[test]
+fn what_is_written_reads_back_the_same() {
+    let mut random = Random::seeded();
+    let mut converter = converter(&[("scrub.invalid.names", "false")]);
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let schema = Arc::new(random.plain_schema(3));
+        for _ in 0..4 {
+            let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
+            let Some(bytes) = encoded(&mut converter, &datum) else {
+                assert!(datum.value.is_null());
+                continue;
+            };
+            assert_eq!(converter.decode("t", Some(&bytes)).unwrap(), datum, "{bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    let mut random = Random::seeded();
+    let mut converter = converter(&[]);
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let schema = Arc::new(random.plain_schema(3));
+        let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
+        let Some(valid) = encoded(&mut converter, &datum) else { continue };
+        for _ in 0..20 {
+            let mut bytes = mutated(&mut random, &valid);
+            // The same schema, so that the damage is in the payload.
+            let head = bytes.len().min(5);
+            bytes[..head].copy_from_slice(&valid[..head]);
+            if let Ok(datum) = converter.decode("t", Some(&bytes)) {
+                let _ = converter.encode("t", &datum, &mut Vec::new());
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_have_the_text_that_confluents_converter_registers() {
+    let fields = vec![
+        Field::new("id", Schema::of(Type::Int32)),
+        Field::new("small", Schema::of(Type::Int16).optional(true)),
+        Field::new("price", Schema::decimal(2).param("connect.decimal.precision", "10")),
+        Field::new("at", Schema::timestamp().optional(true)),
+        Field::new("level", Schema { default: Some(Value::I32(5)), ..Schema::of(Type::Int32) }),
+        Field::new("tags", Schema::map(Schema::of(Type::String), Schema::of(Type::Int64))),
+        Field::new("odd", Schema::map(Schema::of(Type::Int32), Schema::of(Type::String))),
+        Field::new("inner", Schema::structure(None, vec![Field::new("x", Schema::of(Type::Bytes))])),
+    ];
+    let expected = json!({"type": "record", "name": "users", "namespace": "shop.eu", "fields": [
+        {"name": "id", "type": "int"},
+        {"name": "small", "type": ["null", {"type": "int", "connect.type": "int16"}], "default": null},
+        {"name": "price", "type": {"type": "bytes", "scale": 2, "precision": 10, "connect.version": 1,
+            "connect.parameters": {"scale": "2", "connect.decimal.precision": "10"},
+            "connect.name": "org.apache.kafka.connect.data.Decimal", "logicalType": "decimal"}},
+        {"name": "at", "type": ["null", {"type": "long", "connect.version": 1,
+            "connect.name": "org.apache.kafka.connect.data.Timestamp", "logicalType": "timestamp-millis"}], "default": null},
+        {"name": "level", "type": {"type": "int", "connect.default": 5}, "default": 5},
+        {"name": "tags", "type": {"type": "map", "values": "long"}},
+        {"name": "odd", "type": {"type": "array", "items": {"type": "record", "name": "MapEntry",
+            "namespace": "io.confluent.connect.avro", "fields": [{"name": "key", "type": "int"}, {"name": "value", "type": "string"}],
+            "connect.internal.type": "MapEntry"}}},
+        {"name": "inner", "type": {"type": "record", "name": "ConnectDefault", "namespace": "io.confluent.connect.avro",
+            "fields": [{"name": "x", "type": "bytes"}]}},
+    ], "connect.name": "shop.eu.users"});
+    let schema = Schema::structure(Some("shop.eu.users"), fields);
+    assert_eq!(text_of(&schema, &[]).to_string(), expected.to_string());
+    let plain = text_of(&schema, &[("connect.meta.data", "false")]).to_string();
+    assert!(!plain.contains("connect.name") && plain.contains("timestamp-millis"), "{plain}");
+}
+
+#[test]
+fn names_that_avro_cannot_have_are_refused_or_scrubbed() {
+    let schema = Schema::structure(Some("my-table"), vec![Field::new("1st col", Schema::of(Type::Int32))]);
+    let error = AvroFormat::new(&config(&[])).unwrap().schema_of(&schema).unwrap_err();
+    assert!(error.message().contains("scrub.invalid.names"), "{error}");
+    let scrub = [("scrub.invalid.names", "true")];
+    let text = text_of(&schema, &scrub);
+    assert_eq!((&text["name"], &text["fields"][0]["name"]), (&json!("my_table"), &json!("_1st_col")));
+    let datum = Datum::new(Arc::new(schema), Value::Struct([Value::I32(7)].into()));
+    let mut converter = converter(&scrub);
+    let bytes = encoded(&mut converter, &datum).unwrap();
+    let back = converter.decode("t", Some(&bytes)).unwrap();
+    assert_eq!((&back.value, back.schema.unwrap().name.as_deref()), (&datum.value, Some("my-table")));
+}
+
+#[test]
+fn schemas_of_other_producers_are_read() {
+    let avro = json!({"type": "record", "name": "Order", "namespace": "shop", "doc": "an order", "fields": [
+        {"name": "state", "type": {"type": "enum", "name": "State", "symbols": ["NEW", "PAID"]}},
+        {"name": "hash", "type": {"type": "fixed", "name": "Hash", "size": 2}},
+        {"name": "total", "type": {"type": "fixed", "name": "Money", "size": 3, "logicalType": "decimal", "precision": 6, "scale": 2}},
+        {"name": "who", "type": ["null", "string", "long"]},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}, "doc": "when"},
+        {"name": "next", "type": ["null", "State"], "default": null},
+        {"name": "lines", "type": {"type": "array", "items": "long"}},
+    ]});
+    // PAID, two bytes, -1.00, the long 5 (third branch), 19000 days, null, one block of [1, -1] with its length.
+    let payload = [2, 0xab, 0xcd, 0xff, 0xff, 0x9c, 4, 10, 0xf0, 0xa8, 0x02, 0, 3, 4, 2, 1, 0];
+    let Datum { schema, value } = reads(&avro, &payload).unwrap();
+    let schema = schema.unwrap();
+    assert_eq!((schema.name.as_deref(), schema.doc.as_deref()), (Some("shop.Order"), Some("an order")));
+    assert_eq!(schema.fields[0].schema.get_param("io.confluent.connect.avro.Enum.PAID"), Some("PAID"));
+    assert_eq!(schema.fields[4].schema.doc.as_deref(), Some("when"));
+    let who = Value::Struct([Value::Null, Value::I64(5)].into());
+    let lines = Value::Array([Value::I64(1), Value::I64(-1)].into());
+    let expected = [
+        Value::Text("PAID".into()),
+        Value::Bytes([0xab, 0xcd].into()),
+        Value::Decimal(Box::new(Decimal::new(-100, 2))),
+        who,
+        Value::I32(19000),
+        Value::Null,
+        lines,
+    ];
+    assert_eq!(value, Value::Struct(expected.into()));
+    assert!(reads(&avro, &payload[..16]).is_err());
+    assert!(reads(&avro, &[&payload[..], &[0]].concat()).unwrap_err().message().contains("left over"));
+}
+
+#[test]
+fn the_newest_schema_is_written_where_it_is_asked_for() {
+    let latest = json!({"type": "record", "name": "r", "fields": [
+        {"name": "added", "type": ["string", "null"], "default": "x"},
+        {"name": "b", "type": ["null", "double"], "default": null}, {"name": "a", "type": "long"}]});
+    let known = |text: &Json| {
+        InMemory(vec![(
+            "t-value".to_owned(),
+            SchemaText { language: Language::Avro, text: text.to_string(), references: Vec::new() },
+        )])
+    };
+    let options = [("auto.register.schemas", "false"), ("use.latest.version", "true")];
+    let schema = Schema::structure(
+        Some("r"),
+        vec![Field::new("a", Schema::of(Type::Int32)), Field::new("b", Schema::of(Type::Float32).optional(true))],
+    );
+    let datum = Datum::new(Arc::new(schema), Value::Struct([Value::I32(3), Value::F32(0.5)].into()));
+    let bytes = encoded(&mut converter_over(known(&latest), &options), &datum).unwrap();
+    let back = converter_over(known(&latest), &[]).decode("t", Some(&bytes)).unwrap();
+    assert_eq!(back.value, Value::Struct([Value::Text("x".into()), Value::F64(0.5), Value::I64(3)].into()));
+    let other = json!({"type": "record", "name": "r", "fields": [{"name": "a", "type": "long"}]});
+    let error = converter_over(known(&other), &options).encode("t", &datum, &mut Vec::new()).unwrap_err();
+    assert!(error.message().contains("has no field b"), "{error}");
+}
+
+#[test]
+fn subjects_follow_their_strategy() {
+    let schema = Schema::structure(Some("shop.users"), vec![]);
+    let datum = Datum::new(Arc::new(schema), Value::Struct([].into()));
+    for (strategy, want) in [
+        ("TopicNameStrategy", "t-value"),
+        ("io.confluent.kafka.serializers.subject.RecordNameStrategy", "shop.users"),
+        ("TopicRecordNameStrategy", "t-shop.users"),
+    ] {
+        // Only a registry that has the schema under that very subject knows its id.
+        let text = AvroFormat::new(&config(&[])).unwrap().schema_of(datum.schema.as_ref().unwrap()).unwrap();
+        let known = InMemory(vec![(want.to_owned(), text)]);
+        let options = [("value.subject.name.strategy", strategy), ("auto.register.schemas", "false")];
+        assert_eq!(encoded(&mut converter_over(known, &options), &datum).unwrap(), [0, 0, 0, 0, 1], "{strategy}");
+    }
+    let plain = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::I32(1));
+    let error =
+        converter(&[("value.subject.name.strategy", "RecordNameStrategy")]).encode("t", &plain, &mut Vec::new());
+    assert!(error.unwrap_err().message().contains("TopicNameStrategy"));
+}
+
+#[test]
+fn bytes_that_claim_too_much_are_refused_at_once() {
+    let of_nothing = json!({"type": "array", "items": {"type": "record", "name": "r", "fields": []}});
+    let mut huge = Vec::new();
+    super::encode::long(i64::MAX, &mut huge);
+    for avro in [&of_nothing, &json!({"type": "array", "items": "int"}), &json!("bytes"), &json!("string")] {
+        assert!(reads(avro, &huge).is_err(), "{avro}");
+    }
+    assert!(
+        reads(&json!({"type": "record", "name": "r", "fields": [{"name": "f", "type": ["null", "r"]}]}), &[0]).is_err()
+    );
+    let levels = |n: usize| (0..n).fold(json!("int"), |inner, _| json!({"type": "array", "items": inner}));
+    assert!(reads(&levels(60), &[0]).is_ok());
+    // Each level names the one below twice: 2^40 types in a few lines.
+    let doubling = (0..40).fold(json!("int"), |inner, at| {
+        let again = if at == 0 { json!("int") } else { json!(format!("r{}", at - 1)) };
+        json!({"type": "record", "name": format!("r{at}"), "fields": [{"name": "a", "type": inner}, {"name": "b", "type": again}]})
+    });
+    assert!(reads(&doubling, &[0]).unwrap_err().message().contains("too large"));
+}
+
+#[test]
+fn damaged_schemas_never_panic() {
+    let mut random = Random::seeded();
+    let format = AvroFormat::new(&config(&[])).unwrap();
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        let Ok(mut schema) = format.schema_of(&random.plain_schema(2)) else { continue };
+        for _ in 0..20 {
+            let damaged = mutated(&mut random, schema.text.as_bytes());
+            schema.text = String::from_utf8_lossy(&damaged).into_owned();
+            if let Ok(mut reader) = format.reader(&schema, &Vec::new()) {
+                let _ = format.decode(&mut reader, &[0; 64]);
+            }
+        }
+    }
+}

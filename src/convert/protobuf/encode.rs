@@ -1,0 +1,241 @@
+//! Values to Protobuf's wire format, straight into the caller's buffer.
+
+use connector_api::{Decimal, Error, Result, Value, logical};
+
+use super::plan::{Field, Kind, Message, Number, Shape};
+use crate::convert::{calendar, java};
+
+const VARINT: u8 = 0;
+const FIXED64: u8 = 1;
+const DELIMITED: u8 = 2;
+const FIXED32: u8 = 5;
+
+/// Appends a message's fields. `strict`: a null that the message cannot hold is an error.
+pub(super) fn write(message: &Message, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<()> {
+    for field in &message.fields {
+        let member = values.get(field.at).unwrap_or(&Value::Null);
+        let value = match (field.branch, member) {
+            (Some(branch), Value::Struct(branches)) => branches.get(branch).unwrap_or(&Value::Null),
+            (Some(_), _) => &Value::Null,
+            (None, member) => member,
+        };
+        write_field(field, value, strict, out).map_err(|e| e.context(format_args!("field {}", field.name)))?;
+    }
+    Ok(())
+}
+
+fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+    let value = match (value, &field.default) {
+        (Value::Null, Some(default)) => default,
+        _ => value,
+    };
+    match (&field.shape, value) {
+        (_, Value::Null) => {
+            if strict && !field.presence && field.branch.is_none() {
+                return Err(Error::record(
+                    "null, which the schema cannot hold: it would be read as 0 or empty; optional.for.nullables=true \
+                     lets single values be null, strict=false writes it all the same",
+                ));
+            }
+            Ok(())
+        }
+        (Shape::One, value) => {
+            if !field.presence && is_zero(&field.kind, value) {
+                return Ok(());
+            }
+            tag(field.number, wire(&field.kind), out);
+            single(&field.kind, value, strict, out)
+        }
+        (Shape::List(_), Value::Array(items)) if items.is_empty() => Ok(()),
+        (Shape::List(true), Value::Array(items)) => {
+            tag(field.number, DELIMITED, out);
+            delimited(out, |out| items.iter().try_for_each(|item| single(&field.kind, item, strict, out)))
+        }
+        (Shape::List(false), Value::Array(items)) => items.iter().try_for_each(|item| {
+            tag(field.number, wire(&field.kind), out);
+            single(&field.kind, item, strict, out)
+        }),
+        (Shape::Map(keys), Value::Map(entries)) => entries.iter().try_for_each(|(key, value)| {
+            tag(field.number, DELIMITED, out);
+            delimited(out, |out| {
+                tag(1, wire(keys), out);
+                single(keys, key, strict, out)?;
+                tag(2, wire(&field.kind), out);
+                single(&field.kind, value, strict, out)
+            })
+        }),
+        (_, value) => Err(mismatch(value)),
+    }
+}
+
+#[cold]
+fn mismatch(value: &Value) -> Error {
+    Error::record(match value {
+        Value::Null => "null within a list or map, which Protobuf cannot hold".to_owned(),
+        value => format!("Invalid type: class {}", java::class_name(value)),
+    })
+}
+
+fn is_zero(kind: &Kind, value: &Value) -> bool {
+    match (kind, value) {
+        (Kind::Enum(symbols), Value::Text(text)) => symbols.iter().any(|(name, number)| name == text && *number == 0),
+        (_, Value::Bool(b)) => !b,
+        (_, Value::F32(n)) => n.to_bits() == 0,
+        (_, Value::F64(n)) => n.to_bits() == 0,
+        (_, Value::Text(text)) => text.is_empty(),
+        (_, Value::Bytes(bytes)) => bytes.is_empty(),
+        (Kind::Number(..), value) => value.as_i64() == Some(0),
+        _ => false,
+    }
+}
+
+fn wire(kind: &Kind) -> u8 {
+    match kind {
+        Kind::Number(Number::Fixed32 { .. }, _) | Kind::Float => FIXED32,
+        Kind::Number(Number::Fixed64 { .. }, _) | Kind::Double => FIXED64,
+        Kind::Number(..) | Kind::Bool | Kind::Enum(_) => VARINT,
+        _ => DELIMITED,
+    }
+}
+
+/// Appends one value, without its tag.
+fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+    match (kind, value) {
+        (Kind::Number(number, _), Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_)) => {
+            return write_number(*number, value.as_i64().unwrap_or_default(), strict, out);
+        }
+        (Kind::Float, Value::F32(n)) => out.extend_from_slice(&n.to_le_bytes()),
+        (Kind::Double, Value::F64(n)) => out.extend_from_slice(&n.to_le_bytes()),
+        (Kind::Double, Value::F32(n)) => out.extend_from_slice(&f64::from(*n).to_le_bytes()),
+        (Kind::Bool, Value::Bool(b)) => out.push(u8::from(*b)),
+        (Kind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),
+        (Kind::Bytes, Value::Bytes(data)) => bytes(data, out),
+        (Kind::Enum(symbols), Value::Text(text)) => {
+            let number = symbols.iter().find(|(name, _)| name == text).map(|(_, number)| *number);
+            let number = number.ok_or_else(|| Error::record("a text that is no symbol of the enum"))?;
+            varint(i64::from(number).cast_unsigned(), out);
+        }
+        (Kind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, out),
+        (Kind::Date, Value::I32(days)) => {
+            let (year, month, day) = calendar::gregorian(i64::from(*days));
+            return numbers(&[year, month, day], out);
+        }
+        (Kind::Time, Value::I32(millis)) => {
+            if !(0..=86_400_000).contains(millis) {
+                return Err(Error::record(format!("{} holds a time outside of the day", logical::TIME)));
+            }
+            let millis = i64::from(*millis);
+            let parts = [millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60, millis % 1000 * 1_000_000];
+            return numbers(&parts, out);
+        }
+        (Kind::Timestamp, Value::I64(millis)) => {
+            return numbers(&[millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000], out);
+        }
+        (Kind::Wrapper(kind), value) => {
+            return delimited(out, |out| {
+                if is_zero(kind, value) {
+                    return Ok(());
+                }
+                tag(1, wire(kind), out);
+                single(kind, value, strict, out)
+            });
+        }
+        (Kind::Message(message), Value::Struct(values)) => {
+            return delimited(out, |out| write(message, values, strict, out));
+        }
+        _ => return Err(mismatch(value)),
+    }
+    Ok(())
+}
+
+fn write_number(number: Number, n: i64, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+    let negative = || Error::record("a number below zero, which the schema cannot hold");
+    let fits = |fits: bool| {
+        if fits || !strict { Ok(()) } else { Err(Error::record("a number that does not fit the schema's type")) }
+    };
+    match number {
+        Number::Plain => varint(n.cast_unsigned(), out),
+        Number::Unsigned | Number::Fixed64 { signed: false } | Number::Fixed32 { signed: false } if strict && n < 0 => {
+            return Err(negative());
+        }
+        Number::Unsigned => varint(n.cast_unsigned(), out),
+        Number::ZigZag => varint(((n << 1) ^ (n >> 63)).cast_unsigned(), out),
+        Number::Fixed64 { .. } => out.extend_from_slice(&n.to_le_bytes()),
+        Number::Fixed32 { signed } => {
+            fits(if signed { i32::try_from(n).is_ok() } else { u32::try_from(n).is_ok() })?;
+            out.extend_from_slice(&n.to_le_bytes()[..4]);
+        }
+    }
+    Ok(())
+}
+
+/// `confluent.type.Decimal`: the unscaled number, its precision, its scale.
+fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
+    if decimal.scale() != scale {
+        return Err(Error::record(format!(
+            "Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, value has scale {}.",
+            decimal.scale()
+        )));
+    }
+    let mut number = Vec::with_capacity(16);
+    decimal.write_be_bytes(&mut number);
+    let unscaled = decimal.unscaled_i128().map_or_else(|| decimal.unscaled().to_string(), |n| n.to_string());
+    let digits = unscaled.trim_start_matches('-').len();
+    delimited(out, |out| {
+        tag(1, DELIMITED, out);
+        bytes(&number, out);
+        tag(2, VARINT, out);
+        varint(digits as u64, out);
+        if scale != 0 {
+            tag(3, VARINT, out);
+            varint(i64::from(scale).cast_unsigned(), out);
+        }
+        Ok(())
+    })
+}
+
+/// A message of whole numbers, counted from 1.
+fn numbers(list: &[i64], out: &mut Vec<u8>) -> Result<()> {
+    delimited(out, |out| {
+        for (number, n) in (1..).zip(list).filter(|(_, n)| **n != 0) {
+            tag(number, VARINT, out);
+            varint(n.cast_unsigned(), out);
+        }
+        Ok(())
+    })
+}
+
+/// Appends what `inner` appends, with its length before it.
+fn delimited(out: &mut Vec<u8>, inner: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    // Mostly the length is one byte; it is made room for where it is longer.
+    let at = out.len();
+    out.push(0);
+    inner(out)?;
+    let length = out.len() - at - 1;
+    let mut head = Vec::new();
+    if length < 0x80 {
+        out[at] = length as u8;
+    } else {
+        varint(length as u64, &mut head);
+        out.splice(at..=at, head).for_each(drop);
+    }
+    Ok(())
+}
+
+fn bytes(data: &[u8], out: &mut Vec<u8>) {
+    varint(data.len() as u64, out);
+    out.extend_from_slice(data);
+}
+
+fn tag(number: u32, wire: u8, out: &mut Vec<u8>) {
+    varint(u64::from(number) << 3 | u64::from(wire), out);
+}
+
+/// Seven bits a byte.
+pub(super) fn varint(mut n: u64, out: &mut Vec<u8>) {
+    while n >= 0x80 {
+        out.push((n & 0x7f) as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}

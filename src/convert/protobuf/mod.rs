@@ -1,0 +1,185 @@
+//! `io.confluent.connect.protobuf.ProtobufConverter`: values in Protobuf's wire format, their schemas in a registry.
+//!
+//! Schemas are mapped as Confluent's ProtobufData does, but that `optional.for.nullables` is true unless set: without it
+//! a null is written as 0 or empty text, and nobody can tell afterwards. protox reads `.proto` text; payloads are written
+//! and read along a plan of message and struct, without a tree between.
+
+mod decode;
+mod derive;
+mod encode;
+mod files;
+mod names;
+mod plan;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Result, Schema, Value};
+use prost_reflect::{FileDescriptor, MessageDescriptor};
+
+use super::registered::keys::{self, key};
+use super::registered::{Format, Language, References, SchemaText};
+use plan::Message;
+
+const OWN: [Key; 6] = [
+    key(
+        "optional.for.nullables",
+        KeyType::Boolean,
+        Default::Text("true"),
+        Importance::Medium,
+        "Whether fields that may be null are optional in Protobuf. Without it a null is read as 0 or as empty text.",
+    ),
+    key(
+        "int.for.enums",
+        KeyType::Boolean,
+        Default::Text("false"),
+        Importance::Medium,
+        "Whether enums are read as numbers, not as text.",
+    ),
+    key(
+        "flatten.unions",
+        KeyType::Boolean,
+        Default::Text("false"),
+        Importance::Medium,
+        "Whether the fields of a oneof are read as fields of the message, not as a struct of their own.",
+    ),
+    key(
+        "enhanced.protobuf.schema.support",
+        KeyType::Boolean,
+        Default::Text("false"),
+        Importance::Medium,
+        "Whether structs are named with their package.",
+    ),
+    key(
+        "scrub.invalid.names",
+        KeyType::Boolean,
+        Default::Text("false"),
+        Importance::Medium,
+        "Whether names that Protobuf cannot have are changed: other characters become _.",
+    ),
+    key(
+        "strict",
+        KeyType::Boolean,
+        Default::Text("true"),
+        Importance::Low,
+        "Whether values are refused that Protobuf would alter: a null that would be read as 0 or empty, an unsigned \
+         number beyond 63 bits. With false they are altered, as Confluent's converter does.",
+    ),
+];
+
+/// The keys of the converter.
+pub const KEYS: &[Key] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
+
+/// How many messages of one schema are kept compiled.
+const KEPT: usize = 100;
+
+/// The settings.
+struct Options {
+    optional: bool,
+    int_enums: bool,
+    flatten: bool,
+    enhanced: bool,
+    scrub: bool,
+    strict: bool,
+}
+
+/// Protobuf.
+pub struct ProtobufFormat {
+    options: Options,
+}
+
+/// What writes one Connect schema: the first message of the schema.
+pub struct Writer(Message);
+
+/// What reads one registered schema: its messages as far as they have been seen, by their place in it.
+pub struct Reader {
+    file: FileDescriptor,
+    known: HashMap<Vec<i32>, (Arc<Schema>, Message)>,
+}
+
+impl ProtobufFormat {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let options = config.read(KEYS, |keys| Options {
+            optional: keys.bool("optional.for.nullables"),
+            int_enums: keys.bool("int.for.enums"),
+            flatten: keys.bool("flatten.unions"),
+            enhanced: keys.bool("enhanced.protobuf.schema.support"),
+            scrub: keys.bool("scrub.invalid.names"),
+            strict: keys.bool("strict"),
+        })?;
+        Ok(Self { options })
+    }
+}
+
+impl Format for ProtobufFormat {
+    type Writer = Writer;
+    type Reader = Reader;
+
+    const LANGUAGE: Language = Language::Protobuf;
+
+    fn schema_of(&self, schema: &Schema) -> Result<SchemaText> {
+        let text = write::write(schema, &self.options)?;
+        Ok(SchemaText { language: Self::LANGUAGE, text, references: Vec::new() })
+    }
+
+    fn record_name(&self, schema: &SchemaText, references: &References) -> Result<Option<String>> {
+        let file = files::read(&schema.text, references)?;
+        Ok(file.messages().next().map(|message| message.full_name().to_owned()))
+    }
+
+    fn writer(&self, schema: &Arc<Schema>, registered: &SchemaText, references: &References) -> Result<Writer> {
+        let message = first_message(&files::read(&registered.text, references)?)?;
+        plan::compile(schema, &message, &self.options).map(Writer)
+    }
+
+    fn reader(&self, registered: &SchemaText, references: &References) -> Result<Reader> {
+        Ok(Reader { file: files::read(&registered.text, references)?, known: HashMap::new() })
+    }
+
+    fn encode(&self, writer: &Writer, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+        let Value::Struct(values) = value else { return Err(Error::record("Protobuf keeps structs only")) };
+        // The place of the message in its schema: the first one.
+        out.push(0);
+        encode::write(&writer.0, values, self.options.strict, out)
+    }
+
+    fn decode(&self, reader: &mut Reader, payload: &[u8]) -> Result<Datum> {
+        let mut bytes = decode::Reader::new(payload, self.options.strict);
+        let path = bytes.message_indexes()?;
+        if !reader.known.contains_key(&path) {
+            if reader.known.len() >= KEPT {
+                reader.known.clear();
+            }
+            let message = message_at(&reader.file, &path)?;
+            let schema = Arc::new(derive::derive(&message, &self.options)?);
+            let plan = plan::compile(&schema, &message, &self.options)?;
+            reader.known.insert(path.clone(), (schema, plan));
+        }
+        let Some((schema, plan)) = reader.known.get(&path) else {
+            return Err(Error::fatal("message lost from the cache"));
+        };
+        Ok(Datum::new(Arc::clone(schema), bytes.message(plan)?))
+    }
+}
+
+fn first_message(file: &FileDescriptor) -> Result<MessageDescriptor> {
+    file.messages().next().ok_or_else(|| Error::record("the Protobuf schema has no message"))
+}
+
+/// The message at a path: among the file's, then among those within it, and so on.
+fn message_at(file: &FileDescriptor, path: &[i32]) -> Result<MessageDescriptor> {
+    let none = || Error::record("the schema has no message at the place that the record names");
+    let mut place = path.iter().map(|at| usize::try_from(*at).unwrap_or(usize::MAX));
+    let mut message = place.next().and_then(|at| file.messages().nth(at)).ok_or_else(none)?;
+    for at in place {
+        let child = message.child_messages().nth(at);
+        message = child.ok_or_else(none)?;
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests;

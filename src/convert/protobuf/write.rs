@@ -1,0 +1,190 @@
+//! Connect schemas as `.proto` text: what is registered. As Confluent's ProtobufData maps them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use connector_api::{Error, Field, Result, Schema, Type, logical};
+
+use super::Options;
+use super::names::{CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_valid, scrubbed};
+
+/// The `.proto` text of a struct. Errors: `Record` for what Protobuf has no counterpart of.
+pub(super) fn write(schema: &Schema, options: &Options) -> Result<String> {
+    if schema.ty != Type::Struct {
+        return Err(Error::record(format!(
+            "Protobuf keeps structs only, not {}: another converter is needed here",
+            schema.ty.name()
+        )));
+    }
+    let mut writer = Writer { options, imports: BTreeSet::new(), unnamed: 0 };
+    let (package, name) = writer.message_name(schema)?;
+    let mut body = String::new();
+    writer.message(schema, &name, 0, &mut body)?;
+    let mut out = "syntax = \"proto3\";\n".to_owned();
+    if let Some(package) = package {
+        let _ = writeln!(out, "package {package};");
+    }
+    out.push('\n');
+    for import in &writer.imports {
+        let _ = writeln!(out, "import \"{import}\";");
+    }
+    if !writer.imports.is_empty() {
+        out.push('\n');
+    }
+    out.push_str(&body);
+    Ok(out)
+}
+
+/// The name of a field in Protobuf. Errors: `Record` where Protobuf cannot have it.
+pub(super) fn field_name<'a>(name: &'a str, options: &Options) -> Result<std::borrow::Cow<'a, str>> {
+    match (is_valid(name), options.scrub) {
+        (true, _) => Ok(name.into()),
+        (false, true) => Ok(scrubbed(name).into()),
+        (false, false) => Err(Error::record(format!(
+            "Protobuf names have letters, digits and _ only, unlike {name}; rename it with ReplaceField, or set \
+             scrub.invalid.names=true"
+        ))),
+    }
+}
+
+struct Writer<'a> {
+    options: &'a Options,
+    imports: BTreeSet<&'static str>,
+    unnamed: usize,
+}
+
+impl Writer<'_> {
+    /// Package and simple name.
+    fn message_name(&mut self, schema: &Schema) -> Result<(Option<String>, String)> {
+        let Some(name) = schema.name.as_deref() else {
+            self.unnamed += 1;
+            return Ok((None, format!("{DEFAULT_NAME}{}", self.unnamed)));
+        };
+        let (package, simple) = name.rsplit_once('.').map_or((None, name), |(package, name)| (Some(package), name));
+        let part = |part: &str| field_name(part, self.options).map(std::borrow::Cow::into_owned);
+        let package = package.map(|package| package.split('.').map(part).collect::<Result<Vec<_>>>()).transpose()?;
+        Ok((package.map(|parts| parts.join(".")), part(simple)?))
+    }
+
+    fn message(&mut self, schema: &Schema, name: &str, level: usize, out: &mut String) -> Result<()> {
+        let indent = "  ".repeat(level);
+        let _ = writeln!(out, "{indent}message {name} {{");
+        let numbers = numbers(schema);
+        let mut numbers = numbers.into_iter();
+        let mut inner = Vec::new();
+        for field in &schema.fields {
+            let named = |e: Error| e.context(format_args!("field {}", field.name));
+            if let Some(union) = field.schema.name.as_deref().and_then(|name| name.strip_prefix(UNION)) {
+                let _ = writeln!(out, "{indent}  oneof {} {{", field_name(union, self.options)?);
+                for (branch, number) in field.schema.fields.iter().zip(&mut numbers) {
+                    let text = self.field(branch, number, "", &mut inner).map_err(named)?;
+                    let _ = writeln!(out, "{indent}    {text}");
+                }
+                let _ = writeln!(out, "{indent}  }}");
+                continue;
+            }
+            let plain = !matches!(field.schema.ty, Type::Array | Type::Map);
+            let label = if plain && field.schema.optional && self.options.optional { "optional " } else { "" };
+            let number = numbers.next().unwrap_or_default();
+            let text = self.field(field, number, label, &mut inner).map_err(named)?;
+            let _ = writeln!(out, "{indent}  {text}");
+        }
+        let mut written: Vec<(String, Schema)> = Vec::new();
+        for (name, schema) in inner {
+            match written.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) if known.fields == schema.fields => {}
+                Some(_) => return Err(Error::record(format!("Protobuf cannot have two messages of the name {name}"))),
+                None => {
+                    out.push('\n');
+                    self.message(&schema, &name, level + 1, out)?;
+                    written.push((name, schema));
+                }
+            }
+        }
+        let _ = writeln!(out, "{indent}}}");
+        Ok(())
+    }
+
+    fn field(&mut self, field: &Field, number: u32, label: &str, inner: &mut Vec<(String, Schema)>) -> Result<String> {
+        let schema = &*field.schema;
+        let no_schema = || Error::record("a list or map has no schema of its items");
+        let (ty, of) = match schema.ty {
+            Type::Array => {
+                let items = schema.values.as_deref().ok_or_else(no_schema)?;
+                (format!("repeated {}", self.single(items, inner)?), items)
+            }
+            Type::Map => {
+                let (keys, values) = schema.keys.as_deref().zip(schema.values.as_deref()).ok_or_else(no_schema)?;
+                if keys.name.is_some() || matches!(keys.ty, Type::Float32 | Type::Float64 | Type::Bytes) {
+                    return Err(Error::record("keys of maps are integers, booleans or text in Protobuf"));
+                }
+                (format!("map<{}, {}>", self.single(keys, inner)?, self.single(values, inner)?), values)
+            }
+            _ => (self.single(schema, inner)?, schema),
+        };
+        let mut params: Vec<(&str, String)> = Vec::new();
+        if matches!(of.ty, Type::Int8 | Type::Int16) {
+            params.push((CONNECT_TYPE, of.ty.name().to_ascii_lowercase()));
+        }
+        if of.is_named(logical::DECIMAL) {
+            let scale = of.get_param(logical::SCALE);
+            let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
+            params.extend(of.get_param(logical::PRECISION).map(|precision| ("precision", precision.to_owned())));
+            params.push((logical::SCALE, scale.to_owned()));
+        }
+        let name = field_name(&field.name, self.options)?;
+        if params.is_empty() {
+            return Ok(format!("{label}{ty} {name} = {number};"));
+        }
+        self.imports.insert("confluent/meta.proto");
+        let params = params.iter().map(|(key, value)| format!("{{key: {key:?}, value: {value:?}}}"));
+        let params = params.collect::<Vec<_>>().join(", ");
+        Ok(format!("{label}{ty} {name} = {number} [(confluent.field_meta) = {{params: [{params}]}}];"))
+    }
+
+    /// The type of one value; messages that it needs are put into `inner`.
+    fn single(&mut self, schema: &Schema, inner: &mut Vec<(String, Schema)>) -> Result<String> {
+        let mut known = |name: &str, import: &'static str| {
+            self.imports.insert(import);
+            Ok(format!(".{name}"))
+        };
+        match schema.name.as_deref() {
+            Some(logical::DECIMAL) => return known(DECIMAL, "confluent/type/decimal.proto"),
+            Some(logical::DATE) => return known(DATE, "google/type/date.proto"),
+            Some(logical::TIME) => return known(TIME, "google/type/timeofday.proto"),
+            Some(logical::TIMESTAMP) => return known(TIMESTAMP, "google/protobuf/timestamp.proto"),
+            _ => {}
+        }
+        Ok(match schema.ty {
+            Type::Int8 | Type::Int16 | Type::Int32 => "int32".to_owned(),
+            Type::Int64 => "int64".to_owned(),
+            Type::Float32 => "float".to_owned(),
+            Type::Float64 => "double".to_owned(),
+            Type::Boolean => "bool".to_owned(),
+            Type::String => "string".to_owned(),
+            Type::Bytes => "bytes".to_owned(),
+            Type::Array | Type::Map => return Err(Error::record("Protobuf has no lists or maps within lists or maps")),
+            Type::Struct => {
+                let (_, name) = self.message_name(schema)?;
+                inner.push((name.clone(), schema.clone()));
+                name
+            }
+        })
+    }
+}
+
+/// The number of each field, those of oneofs in their place: as its parameter says where all do, else counted from 1.
+fn numbers(schema: &Schema) -> Vec<u32> {
+    let is_union = |field: &Field| field.schema.name.as_deref().is_some_and(|name| name.starts_with(UNION));
+    let fields: Vec<&Field> = schema
+        .fields
+        .iter()
+        .flat_map(|field| if is_union(field) { field.schema.fields.iter().collect() } else { vec![field] })
+        .collect();
+    let given = |field: &&Field| field.schema.get_param(TAG)?.parse::<u32>().ok().filter(|number| *number > 0);
+    let given: Option<Vec<u32>> = fields.iter().map(given).collect();
+    match given {
+        Some(numbers) if numbers.iter().collect::<BTreeSet<_>>().len() == numbers.len() => numbers,
+        _ => (1..).take(fields.len()).collect(),
+    }
+}

@@ -1,0 +1,46 @@
+//! Under which subject a schema is registered: Confluent's subject name strategies.
+
+use connector_api::{Error, Result};
+
+/// A strategy, named as Confluent's classes in `io.confluent.kafka.serializers.subject`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strategy {
+    Topic,
+    Record,
+    TopicRecord,
+}
+
+const PACKAGE: &str = "io.confluent.kafka.serializers.subject.";
+
+impl Strategy {
+    /// By its class, in full or by its simple name.
+    pub(super) fn named(class: &str) -> Option<Self> {
+        match class.strip_prefix(PACKAGE).unwrap_or(class) {
+            "TopicNameStrategy" => Some(Self::Topic),
+            "RecordNameStrategy" => Some(Self::Record),
+            "TopicRecordNameStrategy" => Some(Self::TopicRecord),
+            _ => None,
+        }
+    }
+
+    /// The subject. Errors: `Record` where it goes by a name that the schema does not have.
+    pub(super) fn subject(self, topic: &str, role: &str, record: Option<&str>) -> Result<String> {
+        match (self, record) {
+            (Self::Topic, _) => Ok(format!("{topic}-{role}")),
+            (Self::Record, Some(record)) => Ok(record.to_owned()),
+            (Self::TopicRecord, Some(record)) => Ok(format!("{topic}-{record}")),
+            (Self::Record | Self::TopicRecord, None) => Err(Error::record(format!(
+                "{role}.subject.name.strategy goes by the name of a record, but this schema is no record; use \
+                 TopicNameStrategy"
+            ))),
+        }
+    }
+}
+
+/// For a table of keys.
+pub(super) fn check(class: &str) -> std::result::Result<(), String> {
+    match Strategy::named(class) {
+        Some(_) => Ok(()),
+        None => Err("Must be TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy".to_owned()),
+    }
+}

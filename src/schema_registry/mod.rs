@@ -1,0 +1,182 @@
+//! A Confluent-compatible schema registry, asked over its REST API. Its answers about ids never change and are kept.
+//!
+//! Converters are not async: a question is asked from a thread of its own while the caller waits. That is once for each
+//! schema, never for each record.
+
+mod http;
+
+use std::collections::HashMap;
+
+use connector_api::{Config, Error, Kind, Report, Result};
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::convert::registered::{Language, Reference, SchemaText, Schemas, keys};
+use http::Client;
+
+/// How many answers are kept.
+const KEPT: usize = 1000;
+
+/// The registry of one converter.
+pub struct SchemaRegistry {
+    client: Client,
+    by_id: HashMap<i32, SchemaText>,
+}
+
+impl SchemaRegistry {
+    /// Of a converter's settings. Nothing is asked yet. Errors: every key that is wrong.
+    pub fn open(config: &Config) -> Result<Self, Report> {
+        Ok(Self { client: Client::open(config)?, by_id: HashMap::new() })
+    }
+}
+
+/// A schema in a request or an answer.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    schema: String,
+    #[serde(rename = "schemaType", default, skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    references: Vec<Used>,
+    #[serde(default, skip_serializing)]
+    id: Option<i32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Used {
+    name: String,
+    subject: String,
+    version: i32,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: i32,
+}
+
+/// What the registry says when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    error_code: i64,
+    #[serde(default)]
+    message: String,
+}
+
+impl Body {
+    fn of(schema: &SchemaText) -> Self {
+        let used = |r: &Reference| Used { name: r.name.clone(), subject: r.subject.clone(), version: r.version };
+        Self {
+            schema: schema.text.clone(),
+            language: (schema.language != Language::Avro).then(|| schema.language.name().to_owned()),
+            references: schema.references.iter().map(used).collect(),
+            id: None,
+        }
+    }
+
+    fn into_schema(self) -> Result<SchemaText> {
+        let language = match self.language.as_deref() {
+            None | Some("AVRO") => Language::Avro,
+            Some("PROTOBUF") => Language::Protobuf,
+            Some("JSON") => Language::Json,
+            Some(other) => return Err(Error::record(format!("schemas of type {other} are not known here"))),
+        };
+        let reference = |used: Used| Reference { name: used.name, subject: used.subject, version: used.version };
+        Ok(SchemaText { language, text: self.schema, references: self.references.into_iter().map(reference).collect() })
+    }
+}
+
+impl Schemas for SchemaRegistry {
+    fn by_id(&mut self, id: i32) -> Result<SchemaText> {
+        if let Some(known) = self.by_id.get(&id) {
+            return Ok(known.clone());
+        }
+        let what = format!("schema {id}");
+        let body: Body = self.ask(&Method::GET, &format!("/schemas/ids/{id}?fetchMaxId=false"), None, &what)?;
+        let schema = body.into_schema()?;
+        if self.by_id.len() >= KEPT {
+            self.by_id.clear();
+        }
+        self.by_id.insert(id, schema.clone());
+        Ok(schema)
+    }
+
+    fn id_of(&mut self, subject: &str, schema: &SchemaText, register: bool, normalize: bool) -> Result<i32> {
+        let (versions, what) = if register {
+            ("/versions", format!("a schema of subject {subject}"))
+        } else {
+            ("", format!("this schema in subject {subject} (auto.register.schemas is false)"))
+        };
+        let path = format!("/subjects/{}{versions}?normalize={normalize}", encoded(subject));
+        let body = serde_json::to_string(&Body::of(schema)).map_err(|error| Error::fatal(error.to_string()))?;
+        let Id { id } = self.ask(&Method::POST, &path, Some(body), &what)?;
+        Ok(id)
+    }
+
+    fn version(&mut self, subject: &str, version: Option<i32>) -> Result<(i32, SchemaText)> {
+        let version = version.map_or_else(|| "latest".to_owned(), |version| version.to_string());
+        let path = format!("/subjects/{}/versions/{version}", encoded(subject));
+        let what = format!("version {version} of subject {subject}");
+        let body: Body = self.ask(&Method::GET, &path, None, &what)?;
+        let id = body.id.ok_or_else(|| self.strange(&what))?;
+        Ok((id, body.into_schema()?))
+    }
+}
+
+impl SchemaRegistry {
+    /// Asks, and reads the answer; `what` is asked for.
+    fn ask<T: for<'a> Deserialize<'a>>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<String>,
+        what: &str,
+    ) -> Result<T> {
+        let (status, bytes) = self.client.send(method, path, body)?;
+        if !status.is_success() {
+            return Err(self.refused(status, &bytes, what));
+        }
+        serde_json::from_slice(&bytes).map_err(|error| self.strange(what).caused_by(error))
+    }
+
+    fn strange(&self, what: &str) -> Error {
+        let registry = self.client.shown();
+        Error::retry(format!(
+            "the schema registry at {registry} was asked for {what} and gave an answer of another kind"
+        ))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8], what: &str) -> Error {
+        let registry = self.client.shown();
+        let said = serde_json::from_slice::<Json>(body).ok().and_then(|json| Refusal::deserialize(json).ok());
+        let said = said.filter(|said| !said.message.is_empty());
+        let said =
+            said.map_or_else(|| format!("HTTP {status}"), |said| format!("{} ({})", said.message, said.error_code));
+        let text = format!("the schema registry at {registry} was asked for {what} and answered: {said}");
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
+            StatusCode::NOT_FOUND
+            | StatusCode::CONFLICT
+            | StatusCode::UNPROCESSABLE_ENTITY
+            | StatusCode::BAD_REQUEST => Kind::Record,
+            _ => Kind::Retry,
+        };
+        Error::new(kind, text)
+    }
+}
+
+/// A part of a path, percent-encoded.
+fn encoded(part: &str) -> String {
+    let mut out = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// The keys read here, for the tables of converters.
+pub(crate) const KEYS: &[connector_api::Key] = &keys::KEYS;

@@ -1,0 +1,157 @@
+//! Transforms about missing values: Confluent's `Drop`, which takes key or value away, and `TombstoneHandler`.
+//! Behaviour from their public documentation; the texts are our own.
+
+use std::sync::Arc;
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value};
+
+use super::part::{Part, Plans, key};
+
+/// The keys of [`Drop`].
+pub const DROP_KEYS: &[Key] = &[key(
+    "schema.behavior",
+    KeyType::String,
+    Default::Text("nullify"),
+    Importance::Medium,
+    "What becomes of the schema: nullify takes it away too, retain keeps it, validate refuses one that is not optional, \
+     force_optional makes it optional.",
+)
+.check(Check::OneOfIgnoreCase(&["nullify", "retain", "validate", "force_optional"]))];
+
+enum Behavior {
+    Nullify,
+    Retain,
+    Validate,
+    ForceOptional,
+}
+
+/// Takes the key or the value of records away.
+pub struct Drop {
+    part: Part,
+    behavior: Behavior,
+    plans: Plans<Arc<Schema>>,
+}
+
+impl Drop {
+    /// Errors: every key that is wrong.
+    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        let behavior = config.read(DROP_KEYS, |keys| keys.text("schema.behavior"))?;
+        let behavior = match behavior.to_ascii_lowercase().as_str() {
+            "retain" => Behavior::Retain,
+            "validate" => Behavior::Validate,
+            "force_optional" => Behavior::ForceOptional,
+            _ => Behavior::Nullify,
+        };
+        Ok(Self { part, behavior, plans: Plans::new() })
+    }
+}
+
+impl Transform for Drop {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let datum = self.part.of_mut(&mut record);
+        datum.value = Value::Null;
+        let Some(schema) = datum.schema.take() else { return Ok(Some(record)) };
+        datum.schema = match self.behavior {
+            Behavior::Nullify => None,
+            Behavior::Validate if !schema.optional => {
+                return Err(Error::record(
+                    "the schema is not optional, so that nothing but its value can be dropped; schema.behavior says what \
+                     becomes of it",
+                ));
+            }
+            Behavior::Retain | Behavior::Validate => Some(schema),
+            Behavior::ForceOptional if schema.optional => Some(schema),
+            Behavior::ForceOptional => {
+                let optional = self.plans.of(&schema, |schema| Ok(Arc::new(schema.clone().optional(true))))?;
+                Some(Arc::clone(optional))
+            }
+        };
+        Ok(Some(record))
+    }
+}
+
+/// The keys of [`TombstoneHandler`].
+pub const TOMBSTONE_KEYS: &[Key] = &[key(
+    "behavior",
+    KeyType::String,
+    Default::Text("warn"),
+    Importance::Medium,
+    "What becomes of records without a value: ignore leaves them out, warn does and tells it in the log, fail is an error.",
+)
+.check(Check::OneOfIgnoreCase(&["ignore", "warn", "fail"]))];
+
+/// Leaves out records without a value, or refuses them.
+pub struct TombstoneHandler {
+    warn: bool,
+    fail: bool,
+}
+
+impl TombstoneHandler {
+    /// Errors: every key that is wrong.
+    pub fn new(config: &Config) -> Result<Self, Report> {
+        let behavior = config.read(TOMBSTONE_KEYS, |keys| keys.text("behavior"))?;
+        let is = |name: &str| behavior.eq_ignore_ascii_case(name);
+        Ok(Self { warn: is("warn"), fail: is("fail") })
+    }
+}
+
+impl Transform for TombstoneHandler {
+    fn apply(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        if !record.value.value.is_null() {
+            return Ok(Some(record));
+        }
+        let topic = &record.topic;
+        if self.fail {
+            return Err(Error::record(format!("a record of topic {topic} has no value, which behavior=fail refuses")));
+        }
+        let offset = at.map(|at| at.offset);
+        if self.warn {
+            tracing::warn!(%topic, partition = record.partition, offset, "record without a value left out");
+        } else {
+            tracing::debug!(%topic, partition = record.partition, offset, "record without a value left out");
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Datum, Type};
+
+    use super::*;
+
+    fn record(value: Datum) -> Record {
+        let key = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::I32(5));
+        Record { topic: "t".into(), partition: None, key, value, timestamp_ms: None, headers: Vec::new() }
+    }
+
+    #[test]
+    fn drop_treats_the_schema_as_it_is_told() {
+        let dropped = |behavior: &str| {
+            let config = Config::from([("schema.behavior", behavior)]);
+            let record = Drop::new(Part::Key, &config)?.apply(record(Datum::NONE), None)?;
+            Ok::<_, Error>(record.unwrap().key)
+        };
+        assert_eq!(dropped("nullify").unwrap(), Datum::NONE);
+        let required = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::Null);
+        assert_eq!(dropped("retain").unwrap(), required);
+        let optional = Datum::new(Arc::new(Schema::of(Type::Int32).optional(true)), Value::Null);
+        assert_eq!(dropped("FORCE_OPTIONAL").unwrap(), optional);
+        assert!(dropped("validate").unwrap_err().message().contains("not optional"));
+        assert!(dropped("other").is_err());
+    }
+
+    #[test]
+    fn tombstones_are_left_out_or_refused_and_other_records_stay() {
+        let handled = |behavior: &str, value: Datum| {
+            TombstoneHandler::new(&Config::from([("behavior", behavior)]))?.apply(record(value), None)
+        };
+        let empty = Datum::new(Arc::new(Schema::of(Type::Int32).optional(true)), Value::Null);
+        assert_eq!(handled("warn", Datum::NONE).unwrap(), None);
+        assert_eq!(handled("ignore", empty.clone()).unwrap(), None);
+        assert!(handled("fail", empty).is_err());
+        let full = Datum { schema: None, value: Value::Bool(true) };
+        assert!(handled("fail", full).unwrap().is_some());
+    }
+}

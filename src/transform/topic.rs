@@ -1,0 +1,326 @@
+//! Topics named by what is in the record: Confluent's `ExtractTopic` and `MessageTimestampRouter`.
+//! Behaviour from their public documentation; the texts are our own.
+
+use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::{Datum, Error, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical};
+
+use super::date_format::DateFormat;
+use super::part::{Part, key};
+
+/// The keys of [`ExtractTopic`].
+pub const EXTRACT_KEYS: &[Key] = &[
+    key(
+        "field",
+        KeyType::String,
+        Default::Text(""),
+        Importance::Medium,
+        "The field, or the header, that holds the topic's name. Without it the whole key or value is the name.",
+    ),
+    key(
+        "field.format",
+        KeyType::String,
+        Default::Text("PLAIN"),
+        Importance::Medium,
+        "PLAIN: field is the name of a field. JSON_PATH: it is a path to one, such as $.a.b or $[\"a\"][\"b\"].",
+    )
+    .check(Check::OneOfIgnoreCase(&["PLAIN", "JSON_PATH"])),
+    key(
+        "skip.missing.or.null",
+        KeyType::Boolean,
+        Default::Text("false"),
+        Importance::Low,
+        "Whether records in which the name is missing or null keep their topic. Otherwise they are errors.",
+    ),
+];
+
+/// Where [`ExtractTopic`] looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the key or value.
+    In(Part),
+    /// In a header.
+    Header,
+}
+
+/// Names the topic by a field or a header.
+pub struct ExtractTopic {
+    place: Place,
+    field: String,
+    path: Vec<String>,
+    skip: bool,
+}
+
+/// Checks across keys: a header has a name, a path can be read.
+pub fn check_header(config: &Config, report: &mut Report) {
+    if config.get("field").is_none_or(|field| field.trim().is_empty()) {
+        report.error("field", "Missing required configuration \"field\": the header that holds the topic's name");
+    }
+    let plain = config.get("field.format").is_none_or(|format| format.trim().eq_ignore_ascii_case("PLAIN"));
+    if !plain {
+        report.error("field.format", "A header is found by its name alone: field.format must be PLAIN");
+    }
+}
+
+/// Checks across keys: a path can be read.
+pub fn check_part(config: &Config, report: &mut Report) {
+    let is_path = config.get("field.format").is_some_and(|format| format.trim().eq_ignore_ascii_case("JSON_PATH"));
+    let field = config.get("field").unwrap_or_default();
+    if is_path && let Err(why) = members(field) {
+        report.invalid("field", field, &why);
+    }
+}
+
+impl ExtractTopic {
+    /// Errors: every key that is wrong.
+    pub fn new(place: Place, config: &Config) -> Result<Self, Report> {
+        let (field, format, skip) = config.read(EXTRACT_KEYS, |keys| {
+            (keys.text("field"), keys.text("field.format"), keys.bool("skip.missing.or.null"))
+        })?;
+        let mut report = Report::default();
+        match place {
+            Place::Header => check_header(config, &mut report),
+            Place::In(_) => check_part(config, &mut report),
+        }
+        if !report.is_ok() {
+            return Err(report);
+        }
+        let path = match (place, format.eq_ignore_ascii_case("JSON_PATH")) {
+            (Place::In(_), true) => members(&field).unwrap_or_default(),
+            (Place::In(_), false) if !field.is_empty() => vec![field.clone()],
+            _ => Vec::new(),
+        };
+        Ok(Self { place, field, path, skip })
+    }
+
+    fn name<'a>(&self, record: &'a Record) -> Option<&'a Value> {
+        let datum: &Datum = match self.place {
+            Place::Header => &record.headers.iter().rfind(|header| *header.key == *self.field)?.datum,
+            Place::In(Part::Key) => &record.key,
+            Place::In(Part::Value) => &record.value,
+        };
+        let (mut value, mut schema) = (&datum.value, datum.schema.as_deref());
+        for name in &self.path {
+            (value, schema) = member(value, schema, name)?;
+        }
+        Some(value).filter(|value| !value.is_null())
+    }
+}
+
+/// A member of a struct or map, with its schema.
+fn member<'a>(value: &'a Value, schema: Option<&'a Schema>, name: &str) -> Option<(&'a Value, Option<&'a Schema>)> {
+    match (value, schema) {
+        (Value::Struct(members), Some(schema)) => {
+            let at = schema.field_index(name)?;
+            Some((members.get(at)?, schema.fields.get(at).map(|field| &*field.schema)))
+        }
+        (Value::Map(entries), schema) => {
+            let found = super::part::entry(entries, name)?;
+            Some((found, schema.and_then(|schema| schema.values.as_deref())))
+        }
+        _ => None,
+    }
+}
+
+/// The members that a path names: `$` and then `.name`, `["name"]` or `['name']` each. Errors: what else there is.
+fn members(path: &str) -> Result<Vec<String>, String> {
+    const KNOWN: &str = "a path begins with $, and members follow as .name or [\"name\"]";
+    let mut rest = path.trim().strip_prefix('$').ok_or(KNOWN)?;
+    let mut members = Vec::new();
+    while !rest.is_empty() {
+        let (name, after) = if let Some(after) = rest.strip_prefix('.') {
+            after.split_at(after.find(['.', '[']).unwrap_or(after.len()))
+        } else {
+            let quoted = rest.strip_prefix('[').ok_or(KNOWN)?;
+            let quote = quoted.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or(KNOWN)?;
+            let (name, after) = quoted[1..].split_once(quote).ok_or(KNOWN)?;
+            (name, after.strip_prefix(']').ok_or(KNOWN)?)
+        };
+        if name.is_empty() || name == "*" {
+            return Err(KNOWN.to_owned());
+        }
+        members.push(name.to_owned());
+        rest = after;
+    }
+    Ok(members)
+}
+
+impl Transform for ExtractTopic {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let what = if self.field.is_empty() { "the record" } else { &self.field };
+        let name = match self.name(&record) {
+            Some(Value::Text(name)) if !name.is_empty() => name.clone(),
+            Some(Value::Text(_)) | None if self.skip => return Ok(Some(record)),
+            Some(Value::Text(_)) | None => {
+                return Err(Error::record(format!("no topic can be named: {what} is missing, null or empty")));
+            }
+            Some(_) => {
+                return Err(Error::record(format!("no topic can be named: {what} holds something else than text")));
+            }
+        };
+        record.topic = name.into();
+        Ok(Some(record))
+    }
+}
+
+/// The keys of [`MessageTimestampRouter`].
+pub const TIMESTAMP_KEYS: &[Key] = &[
+    key(
+        "topic.format",
+        KeyType::String,
+        Default::Text("${topic}-${timestamp}"),
+        Importance::High,
+        "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the moment in the value.",
+    ),
+    key(
+        "message.timestamp.keys",
+        KeyType::List,
+        Default::Required,
+        Importance::High,
+        "Fields of the value that may hold the moment; the first that is there counts.",
+    )
+    .check(Check::NonEmptyList),
+    key(
+        "message.timestamp.format",
+        KeyType::String,
+        Default::Text("yyyyMMdd"),
+        Importance::High,
+        "The form of a moment that is text, as java.text.SimpleDateFormat has it, in UTC.",
+    ),
+    key(
+        "topic.timestamp.format",
+        KeyType::String,
+        Default::Text("yyyyMMdd"),
+        Importance::High,
+        "The form of the moment in the topic's name, as java.text.SimpleDateFormat has it, in UTC.",
+    ),
+];
+
+/// Names the topic by a moment in the value. Unlike Confluent's it takes structs, and moments that are no text.
+pub struct MessageTimestampRouter {
+    topic: String,
+    fields: Vec<String>,
+    read: DateFormat,
+    write: DateFormat,
+}
+
+impl MessageTimestampRouter {
+    /// `now_ms` is what two-digit years are near to. Errors: every key that is wrong.
+    pub fn new(config: &Config, now_ms: i64) -> Result<Self, Report> {
+        let (topic, fields, read, write) = config.read(TIMESTAMP_KEYS, |keys| {
+            let (read, write) = (keys.text("message.timestamp.format"), keys.text("topic.timestamp.format"));
+            (keys.text("topic.format"), keys.list("message.timestamp.keys"), read, write)
+        })?;
+        let mut report = Report::default();
+        let mut format = |name: &str, pattern: &str| {
+            DateFormat::compile(pattern, now_ms).map_err(|why| report.invalid(name, pattern, &why)).ok()
+        };
+        let formats = (format("message.timestamp.format", &read), format("topic.timestamp.format", &write));
+        match formats {
+            (Some(read), Some(write)) => Ok(Self { topic, fields, read, write }),
+            _ => Err(report),
+        }
+    }
+
+    /// The moment in milliseconds.
+    fn moment(&self, value: &Value, schema: Option<&Schema>) -> Option<i64> {
+        match value {
+            Value::Text(text) => self.read.parse(text),
+            Value::I32(days) if schema.is_some_and(|schema| schema.is_named(logical::DATE)) => {
+                Some(i64::from(*days) * crate::convert::calendar::DAY_MS)
+            }
+            Value::I64(millis) if schema.is_none_or(|s| s.is_named(logical::TIMESTAMP) || s.ty == Type::Int64) => {
+                Some(*millis)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Transform for MessageTimestampRouter {
+    fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
+        let Datum { schema, value } = &record.value;
+        let found = self.fields.iter().find_map(|name| {
+            let found = member(value, schema.as_deref(), name).filter(|(value, _)| !value.is_null());
+            found.map(|(value, schema)| (name, value, schema))
+        });
+        let Some((name, value, schema)) = found else {
+            let fields = self.fields.join(", ");
+            return Err(Error::record(format!("the value has none of the fields {fields}, or they are null")));
+        };
+        let moment = self.moment(value, schema).ok_or_else(|| {
+            Error::record(format!("field {name} holds no moment of the form message.timestamp.format"))
+        })?;
+        let stamp = self.write.format(moment);
+        record.topic = self.topic.replace("${topic}", &record.topic).replace("${timestamp}", &stamp).into();
+        Ok(Some(record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Field, Header};
+
+    use super::*;
+
+    fn record() -> Record {
+        let inner = Schema::structure(None, vec![Field::new("f.3", Schema::of(Type::String))]);
+        let fields = vec![
+            Field::new("f1", inner),
+            Field::new("f2", Schema::of(Type::String).optional(true)),
+            Field::new("day", Schema::date()),
+            Field::new("time", Schema::of(Type::String)),
+        ];
+        let inner = Value::Struct([Value::Text("deep".into())].into());
+        let members = [inner, Value::Null, Value::I32(18_000), Value::Text("2019-08-06".into())];
+        let value = Datum::new(Arc::new(Schema::structure(None, fields)), Value::Struct(members.into()));
+        let key = Datum { schema: None, value: Value::Text("by-key".into()) };
+        let header = Header { key: "h".into(), datum: Datum { schema: None, value: Value::Text("by-header".into()) } };
+        Record { topic: "bar".into(), partition: None, key, value, timestamp_ms: None, headers: vec![header] }
+    }
+
+    fn topic(place: Place, config: &[(&str, &str)]) -> Result<String> {
+        let config: Config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Ok(ExtractTopic::new(place, &config)?.apply(record(), None)?.unwrap().topic.to_string())
+    }
+
+    #[test]
+    fn a_topic_is_named_by_key_value_field_path_or_header() {
+        let (key, value) = (Place::In(Part::Key), Place::In(Part::Value));
+        assert_eq!(topic(key, &[]).unwrap(), "by-key");
+        assert_eq!(topic(value, &[("field", "time")]).unwrap(), "2019-08-06");
+        assert_eq!(topic(Place::Header, &[("field", "h")]).unwrap(), "by-header");
+        let path = ("field.format", "JSON_PATH");
+        assert_eq!(topic(value, &[("field", "$.f1['f.3']"), path]).unwrap(), "deep");
+        assert_eq!(topic(value, &[("field", "$[\"f1\"][\"f.3\"]"), path]).unwrap(), "deep");
+        for missing in ["f2", "none"] {
+            assert!(topic(value, &[("field", missing)]).unwrap_err().message().contains("missing, null or empty"));
+            assert_eq!(topic(value, &[("field", missing), ("skip.missing.or.null", "true")]).unwrap(), "bar");
+        }
+        assert!(topic(value, &[("field", "day")]).unwrap_err().message().contains("something else than text"));
+        assert!(topic(Place::Header, &[]).is_err());
+        for bad in ["f1", "$.", "$..f1", "$[*]", "$.a[?(@.b)]", "$['a"] {
+            assert!(topic(value, &[("field", bad), path]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_topic_is_named_by_a_moment_in_the_value() {
+        let routed = |keys: &str, topic: &str| {
+            let config = Config::from([
+                ("topic.format", topic),
+                ("message.timestamp.keys", keys),
+                ("message.timestamp.format", "yyyy-MM-dd"),
+                ("topic.timestamp.format", "yyyy.MM.dd"),
+            ]);
+            let routed = MessageTimestampRouter::new(&config, 0)?.apply(record(), None)?;
+            Ok::<_, Error>(routed.unwrap().topic.to_string())
+        };
+        assert_eq!(routed("timestamp,time,ts", "foo-${topic}-${timestamp}").unwrap(), "foo-bar-2019.08.06");
+        assert_eq!(routed("day", "${timestamp}").unwrap(), "2019.04.14");
+        assert!(routed("f2,none", "x").unwrap_err().message().contains("none of the fields f2, none"));
+        assert!(routed("f1", "x").unwrap_err().message().contains("no moment"));
+        assert!(routed("", "x").is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! Converters with a schema registry, end to end: both connectors, real Kafka and MariaDB, the kit's registry.
+
+use serde_json::{Value, json};
+use testkit::mariadb::run;
+use testkit::{SchemaRegistry, for_condition, unique};
+
+use crate::pipeline::Pipeline;
+use crate::{SOON, lab};
+
+const AVRO: &str = "io.confluent.connect.avro.AvroConverter";
+const PROTOBUF: &str = "io.confluent.connect.protobuf.ProtobufConverter";
+const JSON_SCHEMA: &str = "io.confluent.connect.json.JsonSchemaConverter";
+
+const TABLE: &str = "CREATE TABLE people (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(50) NULL, small TINYINT NOT NULL, \
+    big BIGINT NULL, ratio DOUBLE NULL, price DECIMAL(12,2) NOT NULL, born DATE NULL, seen TIMESTAMP(3) NULL, blob1 BLOB NULL)";
+const ROWS: &str = "INSERT INTO people (name, small, big, ratio, price, born, seen, blob1) VALUES \
+    ('Ann', 1, 9223372036854775807, 0.1, 12.34, '1999-12-31', '2020-02-29 12:34:56.789', x'00ff'), \
+    (NULL, -128, NULL, NULL, -0.01, NULL, NULL, NULL), ('Zoë 😀', 127, 0, -1e300, 9999999999.99, '1970-01-01', '2038-01-01 00:00:00.000', x'')";
+
+/// Settings of both converters, or of the value's alone where keys are no structs.
+fn converters(class: &str, registry: &SchemaRegistry, more: &[(&str, &str)]) -> Value {
+    let mut config = json!({});
+    let sides: &[&str] = if class == PROTOBUF { &["value"] } else { &["key", "value"] };
+    for side in sides {
+        config[format!("{side}.converter")] = json!(class);
+        config[format!("{side}.converter.schema.registry.url")] = json!(registry.url());
+        for (name, value) in more {
+            config[format!("{side}.converter.{name}")] = json!(value);
+        }
+    }
+    config
+}
+
+async fn rows_arrive_the_same(class: &str, schema_type: Option<&str>) {
+    let (server, worker, registry) = (lab().mariadb(), lab().worker(), SchemaRegistry::start());
+    let (pipeline, mut connection) = Pipeline::new(server, "registry", "people").await;
+    run(&mut connection, TABLE).await;
+    run(&mut connection, ROWS).await;
+    let settings = converters(class, &registry, &[]);
+    pipeline.create(worker.rest(), server, settings.clone(), settings).await;
+    pipeline.wait_arrived(&mut connection, 3, SOON).await;
+    run(&mut connection, ROWS).await;
+    pipeline.wait_arrived(&mut connection, 6, SOON).await;
+    pipeline.assert_same(&mut connection).await;
+    let topic = pipeline.topic();
+    let subject = format!("{topic}-value");
+    let registered = registry.latest(&subject).expect("a schema of the values");
+    assert_eq!(registered["schemaType"].as_str(), schema_type);
+    for entry in lab().kafka().topics().read(&topic) {
+        assert_eq!(entry.value.expect("a value").first_chunk::<4>(), Some(&[0, 0, 0, 0]), "magic byte and the id");
+    }
+    let asked = registry.requests().iter().filter(|request| request.contains(&subject)).count();
+    assert_eq!(asked, 1, "each schema is registered once: {:?}", registry.requests());
+    pipeline.remove(worker.rest()).await;
+}
+
+#[tokio::test]
+async fn rows_arrive_the_same_as_avro() {
+    rows_arrive_the_same(AVRO, None).await;
+}
+
+#[tokio::test]
+async fn rows_arrive_the_same_as_protobuf() {
+    rows_arrive_the_same(PROTOBUF, Some("PROTOBUF")).await;
+}
+
+#[tokio::test]
+async fn rows_arrive_the_same_as_json_with_json_schema() {
+    rows_arrive_the_same(JSON_SCHEMA, Some("JSON")).await;
+}
+
+#[tokio::test]
+async fn an_unreachable_registry_is_waited_for_and_no_record_is_left_out() {
+    let (server, worker, registry) = (lab().mariadb(), lab().worker(), SchemaRegistry::start());
+    let (pipeline, mut connection) = Pipeline::new(server, "registry_down", "people").await;
+    run(&mut connection, TABLE).await;
+    run(&mut connection, ROWS).await;
+    registry.stop();
+    let mut sink = converters(AVRO, &registry, &[]);
+    let dead = unique("registry_dead");
+    sink["errors.tolerance"] = json!("all");
+    sink["errors.deadletterqueue.topic.name"] = json!(dead);
+    sink["errors.deadletterqueue.topic.replication.factor"] = json!("1");
+    let source = converters(AVRO, &registry, &[]);
+    worker.rest().create(&pipeline.source_name(), &pipeline.source(server, source)).await;
+    let what = "the log to tell that the source waits for the registry";
+    let waits = |name: &str| {
+        let text = worker.log();
+        text.lines().any(|line| line.contains(name) && line.contains("the schema registry cannot be reached"))
+    };
+    for_condition(what, SOON, async || waits(&pipeline.source_name())).await;
+    let status = worker.rest().get(&format!("/connectors/{}/status", pipeline.source_name())).await.body;
+    assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
+    registry.start_again();
+    lab().kafka().topics().wait_for(&pipeline.topic(), 3, SOON).await;
+    registry.stop();
+    worker.rest().create(&pipeline.sink_name(), &pipeline.sink(server, sink)).await;
+    for_condition("the sink to wait for the registry", SOON, async || waits(&pipeline.sink_name())).await;
+    registry.start_again();
+    pipeline.wait_arrived(&mut connection, 3, SOON).await;
+    pipeline.assert_same(&mut connection).await;
+    assert!(lab().kafka().topics().read(&dead).is_empty(), "a registry's outage is no fault of the records");
+    pipeline.remove(worker.rest()).await;
+}
+
+#[tokio::test]
+async fn refusals_of_the_registry_fail_the_task_with_its_words() {
+    let (server, worker, registry) = (lab().mariadb(), lab().worker(), SchemaRegistry::start());
+    registry.require("Basic bWU6c2VjcmV0");
+    let (pipeline, mut connection) = Pipeline::new(server, "registry_no", "people").await;
+    run(&mut connection, TABLE).await;
+    run(&mut connection, ROWS).await;
+    let (rest, name) = (worker.rest(), pipeline.source_name());
+    let failed = async |more: &[(&str, &str)]| {
+        rest.create(&name, &pipeline.source(server, converters(AVRO, &registry, more))).await;
+        let status = rest.wait_state(&name, "FAILED", SOON).await;
+        rest.remove(&name).await;
+        status["tasks"][0]["trace"].as_str().unwrap_or_default().to_owned()
+    };
+    let trace = failed(&[]).await;
+    assert!(trace.contains("Unauthorized (401)"), "{trace}");
+    let user = [("basic.auth.credentials.source", "USER_INFO"), ("basic.auth.user.info", "me:secret")];
+    let trace = failed(&[&user[..], &[("auto.register.schemas", "false")]].concat()).await;
+    assert!(trace.contains("Subject not found (40401)") && trace.contains("auto.register.schemas"), "{trace}");
+    registry.close(&format!("{}-value", pipeline.topic()));
+    let trace = failed(&user).await;
+    assert!(trace.contains("incompatible with an earlier schema (409)") && !trace.contains("secret"), "{trace}");
+}
+
+#[tokio::test]
+async fn subjects_are_named_as_the_strategies_say() {
+    let (server, worker, registry) = (lab().mariadb(), lab().worker(), SchemaRegistry::start());
+    let (pipeline, mut connection) = Pipeline::new(server, "registry_names", "people").await;
+    run(&mut connection, TABLE).await;
+    run(&mut connection, ROWS).await;
+    let names = [
+        ("value.subject.name.strategy", "RecordNameStrategy"),
+        ("key.subject.name.strategy", "TopicRecordNameStrategy"),
+    ];
+    let settings = converters(AVRO, &registry, &names);
+    pipeline.create(worker.rest(), server, settings.clone(), settings).await;
+    pipeline.wait_arrived(&mut connection, 3, SOON).await;
+    let (topic, subjects) = (pipeline.topic(), registry.subjects());
+    let of_key = format!("{topic}-io.confluent.connect.avro.ConnectDefault");
+    assert_eq!(subjects, ["people".to_owned(), of_key]);
+    pipeline.remove(worker.rest()).await;
+}
