@@ -12,9 +12,9 @@ mod lifecycle;
 mod pipeline;
 mod rest;
 mod rest_conversations;
-mod secure;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod schema_registry;
+mod secure;
 mod servers;
 mod settings;
 mod sink;

@@ -112,7 +112,7 @@ fn hostile(expression: &str) -> Result<Value, String> {
 #[test]
 fn hostile_expressions_end_in_a_clear_error_at_once() {
     let doubled = "(value.big + value.big)".to_owned();
-    let many = vec![doubled.as_str(); 8].join(" + ");
+    let many = [doubled.as_str(); 8].join(" + ");
     let deep = format!("{}value.big{}", "(".repeat(500), ")".repeat(500));
     let long = vec!["1"; 20_000].join(" + ");
     let start = std::time::Instant::now();

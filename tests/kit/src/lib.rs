@@ -16,8 +16,8 @@ mod random;
 mod rest;
 mod rowferry;
 pub mod rows_sql;
-mod secure;
 mod schema_registry;
+mod secure;
 mod topic;
 mod wait;
 
@@ -30,7 +30,7 @@ pub use process::{Process, Program, Usage, project_folder, target_folder};
 pub use random::Random;
 pub use rest::{Answer, Rest};
 pub use rowferry::{Rowferry, Settings};
-pub use secure::{Secure, certificate};
 pub use schema_registry::SchemaRegistry;
+pub use secure::{Secure, certificate};
 pub use topic::{Entry, Topics};
 pub use wait::{for_condition, wait_until};

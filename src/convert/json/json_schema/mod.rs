@@ -105,9 +105,6 @@ impl Format for JsonSchemaFormat {
         let text = unicode::text(payload, self.settings.json.strict)?;
         let mut decoder = Decoder::new(&text, &self.settings.json);
         let value = decoder.value(&reader.0)?;
-        if self.settings.json.strict {
-            decoder.reader.end()?;
-        }
         Ok(Datum::new(Arc::clone(&reader.0.schema), value))
     }
 }
