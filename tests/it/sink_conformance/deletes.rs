@@ -1,9 +1,11 @@
 //! UD: rows that are deleted.
 
-use connector_api::{Datum, Kind, Type, Value};
+use std::sync::Arc;
+
+use connector_api::{Datum, Kind, Schema, Type, Value};
 
 use super::database::ALL;
-use super::{Bench, event, id_key, int, optional, structure, t, text};
+use super::{Bench, Server, event, field, id_key, int, optional, structure, t, text};
 use crate::sink::records::Topic;
 
 const DELETES: [(&str, &str); 3] = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("delete.enabled", "true")];
@@ -152,5 +154,43 @@ async fn a_mark_in_the_row_deletes_it() {
         bench.write(&topic, &[&[marked(1, "false"), marked(2, "false"), marked(1, "true")]]).await;
         assert_eq!(bench.names("t").await, ["name", "id"]);
         assert_eq!(bench.rows("SELECT id FROM t").await, ["2"]);
+    }
+}
+
+#[tokio::test]
+async fn change_events_bring_dates_and_times_of_debezium() {
+    let named = |name: &str, ty| Schema { name: Some(format!("io.debezium.{name}").into()), ..Schema::of(ty) };
+    let row = Schema::structure(
+        None,
+        vec![
+            int("id"),
+            field("day", named("time.Date", Type::Int32)),
+            field("at", named("time.MicroTimestamp", Type::Int64)),
+            field("zoned", named("time.ZonedTimestamp", Type::String).optional(true)),
+            field("doc", named("data.Json", Type::String)),
+        ],
+    );
+    let fields = [field("after", row.optional(true)), field("op", Schema::of(Type::String))];
+    let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields.to_vec()));
+    let after =
+        [Value::I32(1), Value::I32(19_782), Value::I64(1_700_000_000_123_456), t("2023-11-14T22:13:20Z"), t("{}")];
+    for server in ALL {
+        let mut bench = Bench::new(*server, &DELETES).await;
+        let topic = Topic::new("t");
+        let value = Value::Struct([Value::Struct(after.clone().into()), t("c")].into());
+        bench.write(&topic, &[&[topic.record(id_key(1), Datum::new(Arc::clone(&schema), value))]]).await;
+        let types: &[&str] = match server {
+            Server::MariaDb => &["int(11)", "date", "datetime(6)", "datetime(6)", "longtext"],
+            Server::Postgres => {
+                &["integer", "date", "timestamp without time zone", "timestamp without time zone", "jsonb"]
+            }
+        };
+        let columns = bench.columns("t").await;
+        for (column, ty) in columns.iter().zip(types) {
+            assert!(column.contains(ty), "{column} is no {ty}");
+        }
+        let zoned = if *server == Server::MariaDb { "2023-11-14 22:13:20.000000" } else { "2023-11-14 22:13:20" };
+        let want = format!("1|2024-02-29|2023-11-14 22:13:20.123456|{zoned}|{{}}");
+        assert_eq!(bench.rows("SELECT id, day, at, zoned, doc FROM t").await, [want]);
     }
 }

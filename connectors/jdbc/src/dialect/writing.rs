@@ -357,6 +357,12 @@ pub fn hex(bytes: &[u8], out: &mut String) {
 
 /// Name of the schema of texts that hold JSON, which the sink makes of nested values.
 pub const JSON: &str = "rowferry.Json";
+/// Name of the schema of texts that are SQL dates.
+pub const DATE: &str = "rowferry.Date";
+/// Name of the schema of texts that are SQL times, with microseconds.
+pub const TIME: &str = "rowferry.Time";
+/// Name of the schema of texts that are SQL date-times, with microseconds.
+pub const DATE_TIME: &str = "rowferry.DateTime";
 
 /// Which of Connect's logical types a schema is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -104,6 +104,8 @@ pub struct SinkConfig {
     pub marker: Option<Arc<str>>,
     pub nested: Nested,
     pub delimiter: String,
+    /// Whether Debezium's types count outside of change events, too.
+    pub debezium_types: bool,
     pub naming: Naming,
     pub string_column: String,
     pub replace_null: bool,
@@ -189,6 +191,7 @@ impl SinkConfig {
                 _ => Nested::Fail,
             },
             delimiter: r.text("nested.delimiter"),
+            debezium_types: r.bool("debezium.types"),
             naming: Naming::new(
                 r.text("table.name.format"),
                 r.bool("table.name.normalize"),
@@ -251,6 +254,8 @@ impl SinkConfig {
             nested: self.nested,
             delimiter: self.delimiter.clone(),
             lists,
+            debezium: self.debezium_types,
+            time: self.time.clone(),
         }
     }
 

@@ -150,23 +150,6 @@ pub const KEYS: &[Key] = &[
     )
     .form(Width::Short, "Enable deletes")
     .recommended(&["true", "false"]),
-    flag(
-        "truncate.enabled",
-        "false",
-        WRITES,
-        "Whether Debezium's truncate events (`op` t) empty the table. Without, they mean nothing.",
-    )
-    .importance(Importance::Low)
-    .form(Width::Short, "Enable truncates"),
-    text(
-        "behavior.on.null.values",
-        "fail",
-        WRITES,
-        "What a record without a value does while `delete.enabled` is false: `fail` the task, or `ignore` it.",
-    )
-    .check(Check::OneOf(&["fail", "ignore"]))
-    .importance(Importance::Low)
-    .form(Width::Short, "Behavior on null values"),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
         .check(Check::ByText(table_types))
         .importance(Importance::Low)
@@ -190,6 +173,23 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::OneOf(&["exactly_once", "at_least_once"]))
     .form(Width::Medium, "Delivery Guarantee"),
+    flag(
+        "truncate.enabled",
+        "false",
+        WRITES,
+        "Whether Debezium's truncate events (`op` t) empty the table. Without, they mean nothing.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Enable truncates"),
+    text(
+        "behavior.on.null.values",
+        "fail",
+        WRITES,
+        "What a record without a value does while `delete.enabled` is false: `fail` the task, or `ignore` it.",
+    )
+    .check(Check::OneOf(&["fail", "ignore"]))
+    .importance(Importance::Low)
+    .form(Width::Short, "Behavior on null values"),
     text(
         "table.name.format",
         "${topic}",
@@ -223,71 +223,6 @@ pub const KEYS: &[Key] = &[
     .aliases(&["primary.key.fields"]),
     list("fields.whitelist", "", MAPPING, "Fields of the value that are written; empty: all. Key columns are always written.")
         .form(Width::Long, "Fields Whitelist"),
-    list(
-        "field.include.list",
-        "",
-        MAPPING,
-        "Like `fields.whitelist`; an item may be `topic:field`, which concerns that topic alone.",
-    )
-    .form(Width::Long, "Include Fields"),
-    list(
-        "field.exclude.list",
-        "",
-        MAPPING,
-        "Fields of the value that are not written, as `field` or `topic:field`. Key columns are always written.",
-    )
-    .form(Width::Long, "Exclude Fields"),
-    list(
-        "kafka.columns",
-        "",
-        MAPPING,
-        "Columns that hold where a record came from: any of `topic`, `partition`, `offset` and `timestamp`, each with \
-         the column's name behind a colon; without one they are `__connect_topic` and so on.",
-    )
-    .check(Check::ByText(origins))
-    .importance(Importance::Low)
-    .form(Width::Long, "Kafka Columns"),
-    list(
-        "headers.columns",
-        "",
-        MAPPING,
-        "Headers that become columns of text: `header`, or `header:column` for another name. A record without the \
-         header has NULL there.",
-    )
-    .check(Check::ByText(header_columns))
-    .importance(Importance::Low)
-    .form(Width::Long, "Header Columns"),
-    flag(
-        "envelope.unwrap",
-        "true",
-        MAPPING,
-        "Whether Debezium's change events (a value whose schema is named `…Envelope`) are taken apart: the row after the \
-         change is written, and a deletion (`op` d) deletes the row of the record's key where `delete.enabled` is true.",
-    )
-    .importance(Importance::Low)
-    .form(Width::Short, "Unwrap change events"),
-    text(
-        "delete.marker.field",
-        "__deleted",
-        MAPPING,
-        "With `delete.enabled`: a field of the value that says whether the row is deleted (`true`, or Debezium's `d`). It \
-         is no column then.",
-    )
-    .importance(Importance::Low)
-    .form(Width::Medium, "Delete Marker Field"),
-    text(
-        "nested.mode",
-        "fail",
-        MAPPING,
-        "What becomes of structs, maps and lists: `fail` refuses the record; `json` writes them as JSON text (a JSON or \
-         JSONB column where the table is created); `flatten` makes a column of each member of a struct, and JSON of the \
-         rest. PostgreSQL's array columns take lists of single values in any case.",
-    )
-    .check(Check::OneOf(&["fail", "json", "flatten"]))
-    .form(Width::Short, "Nested Values"),
-    text("nested.delimiter", "_", MAPPING, "With `nested.mode=flatten`: what stands between the names of a struct and its member.")
-        .importance(Importance::Low)
-        .form(Width::Short, "Nested Delimiter"),
     text("db.timezone", "UTC", MAPPING, "Time zone in which Time and Timestamp values are written into columns without a zone.")
         .check(Check::By(crate::zone::check))
         .form(Width::Medium, "DB Time Zone")
@@ -333,6 +268,80 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::ByText(topic_table_pairs))
     .form(Width::Long, "Topics To Tables Mapping"),
+    list(
+        "field.include.list",
+        "",
+        MAPPING,
+        "Like `fields.whitelist`; an item may be `topic:field`, which concerns that topic alone.",
+    )
+    .form(Width::Long, "Include Fields"),
+    list(
+        "field.exclude.list",
+        "",
+        MAPPING,
+        "Fields of the value that are not written, as `field` or `topic:field`. Key columns are always written.",
+    )
+    .form(Width::Long, "Exclude Fields"),
+    list(
+        "kafka.columns",
+        "",
+        MAPPING,
+        "Columns that hold where a record came from: any of `topic`, `partition`, `offset` and `timestamp`, each with \
+         the column's name behind a colon; without one they are `__connect_topic` and so on.",
+    )
+    .check(Check::ByText(origins))
+    .importance(Importance::Low)
+    .form(Width::Long, "Kafka Columns"),
+    list(
+        "headers.columns",
+        "",
+        MAPPING,
+        "Headers that become columns of text: `header`, or `header:column` for another name. A record without the \
+         header has NULL there.",
+    )
+    .check(Check::ByText(header_columns))
+    .importance(Importance::Low)
+    .form(Width::Long, "Header Columns"),
+    flag(
+        "envelope.unwrap",
+        "true",
+        MAPPING,
+        "Whether Debezium's change events (a value whose schema is named `…Envelope`) are taken apart: the row after the \
+         change is written, and a deletion (`op` d) deletes the row of the record's key where `delete.enabled` is true.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Unwrap change events"),
+    flag(
+        "debezium.types",
+        "false",
+        MAPPING,
+        "Whether Debezium's types (`io.debezium.time.MicroTimestamp`, `io.debezium.data.Json` and their like) are \
+         understood in every record. In change events they are in any case.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Short, "Debezium types"),
+    text(
+        "delete.marker.field",
+        "__deleted",
+        MAPPING,
+        "With `delete.enabled`: a field of the value that says whether the row is deleted (`true`, or Debezium's `d`). It \
+         is no column then.",
+    )
+    .importance(Importance::Low)
+    .form(Width::Medium, "Delete Marker Field"),
+    text(
+        "nested.mode",
+        "fail",
+        MAPPING,
+        "What becomes of structs, maps and lists: `fail` refuses the record; `json` writes them as JSON text (a JSON or \
+         JSONB column where the table is created); `flatten` makes a column of each member of a struct, and JSON of the \
+         rest. PostgreSQL's array columns take lists of single values in any case.",
+    )
+    .check(Check::OneOf(&["fail", "json", "flatten"]))
+    .form(Width::Short, "Nested Values"),
+    text("nested.delimiter", "_", MAPPING, "With `nested.mode=flatten`: what stands between the names of a struct and its member.")
+        .importance(Importance::Low)
+        .form(Width::Short, "Nested Delimiter"),
     flag("auto.create", "true", DDL, "Whether a missing table is created from the record's schema.")
         .form(Width::Short, "Auto-Create"),
     flag(
@@ -345,6 +354,10 @@ pub const KEYS: &[Key] = &[
     )
     .also(&["widen"])
     .form(Width::Short, "Auto-Evolve"),
+    text("quote.sql.identifiers", "ALWAYS", DDL, "Whether names are quoted in SQL: ALWAYS or NEVER.")
+        .form(Width::Medium, "Quote Identifiers")
+        .recommended(&["always", "never"])
+        .aliases(&["sql.quote.identifiers", "quote.identifiers"]),
     Key::new(
         "schema.evolution",
         Type::String,
@@ -356,10 +369,6 @@ pub const KEYS: &[Key] = &[
     .check(Check::OneOf(&["none", "basic", "validate-only"]))
     .importance(Importance::Low)
     .form(Width::Short, "Schema Evolution"),
-    text("quote.sql.identifiers", "ALWAYS", DDL, "Whether names are quoted in SQL: ALWAYS or NEVER.")
-        .form(Width::Medium, "Quote Identifiers")
-        .recommended(&["always", "never"])
-        .aliases(&["sql.quote.identifiers", "quote.identifiers"]),
     flag("mssql.use.merge.holdlock", "true", DML, "Accepted so that existing configurations load; SQL Server is no target.")
         .importance(Importance::Low)
         .form(Width::Medium, "SQL Server - Use HOLDLOCK in MERGE"),

@@ -5,7 +5,7 @@ use connector_api::{Schema, Type, Value};
 use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
-    ColumnSpec, Columns, JSON, LedgerSql, Logical, Room, Widening, Writing, hex, numeric_literal,
+    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, TIME, Widening, Writing, hex, numeric_literal,
 };
 use super::{MySql, wider};
 use crate::catalog::ColumnMeta;
@@ -84,6 +84,9 @@ impl Writing for MySqlWriting {
                 Type::Int64 => "BIGINT",
                 Type::Float32 => "FLOAT",
                 Type::Float64 => "DOUBLE",
+                Type::String if column.schema.is_named(DATE) => "DATE",
+                Type::String if column.schema.is_named(TIME) => "TIME(6)",
+                Type::String if column.schema.is_named(DATE_TIME) => "DATETIME(6)",
                 Type::String if column.key => KEY_TEXT,
                 Type::String if column.schema.is_named(JSON) => "JSON",
                 Type::String => "TEXT",

@@ -5,7 +5,7 @@ use connector_api::{Schema, Type, Value};
 use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
-    ColumnSpec, Columns, JSON, LedgerSql, Logical, Room, Widening, Writing, hex, numeric_literal,
+    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, TIME, Widening, Writing, hex, numeric_literal,
 };
 use super::{Postgres, wider};
 use crate::catalog::ColumnMeta;
@@ -30,6 +30,9 @@ fn type_of(schema: &Schema) -> Option<String> {
             Type::Float64 => "DOUBLE PRECISION",
             Type::Boolean => "BOOLEAN",
             Type::String if schema.is_named(JSON) => "JSONB",
+            Type::String if schema.is_named(DATE) => "DATE",
+            Type::String if schema.is_named(TIME) => "TIME",
+            Type::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
             Type::String => "TEXT",
             Type::Bytes => "BYTEA",
             // PostgreSQL's arrays have any number of dimensions

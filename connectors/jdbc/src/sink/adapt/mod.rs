@@ -2,6 +2,7 @@
 //!
 //! Pure. What a schema asks for is found out once; records that are rows already pass as they are.
 
+mod debezium;
 pub mod json;
 mod plain;
 #[cfg(test)]
@@ -11,7 +12,9 @@ use std::sync::Arc;
 
 use connector_api::{Datum, Error, Field, Record, Result, Schema, SinkRecord, Type, Value};
 
+use self::debezium::Meaning;
 pub use self::plain::Plain;
+use super::config::TimeRules;
 use crate::dialect::writing::JSON;
 
 /// How many recipes are kept.
@@ -47,6 +50,10 @@ pub struct Rules {
     pub delimiter: String,
     /// Whether the database has columns that hold lists.
     pub lists: bool,
+    /// Whether Debezium's types count in records that are no change events, too.
+    pub debezium: bool,
+    /// How points in time are written.
+    pub time: TimeRules,
 }
 
 /// What becomes of a record.
@@ -94,8 +101,17 @@ struct Event {
 #[derive(Debug)]
 struct Part {
     path: Vec<usize>,
+    change: Change,
+}
+
+/// What is done to a member.
+#[derive(Debug)]
+enum Change {
+    Nothing,
     /// It is written as JSON.
-    json: Option<Arc<Schema>>,
+    Json(Arc<Schema>),
+    /// It is written as what it stands for.
+    Meaning(Meaning),
 }
 
 impl Adapter {
@@ -156,19 +172,23 @@ impl Recipe {
         let value = match &self.parts {
             _ if deleted => Value::Null,
             None => row.clone(),
-            Some(parts) => Value::Struct(parts.iter().map(|part| part.of(row)).collect()),
+            Some(parts) => {
+                Value::Struct(parts.iter().map(|part| part.of(row, rules)).collect::<Result<Vec<_>>>()?.into())
+            }
         };
         Ok(Adapted::Changed(Box::new(with_value(record, Datum::new(Arc::clone(&self.schema), value)))))
     }
 }
 
 impl Part {
-    fn of(&self, row: &Value) -> Value {
+    fn of(&self, row: &Value, rules: &Rules) -> Result<Value> {
         let value = self.path.iter().fold(row, |value, at| member(value, *at));
-        match (&self.json, value) {
-            (_, Value::Null) => Value::Null,
-            (Some(schema), value) => Value::Text(json::text(value, Some(schema)).into()),
-            (None, value) => value.clone(),
+        match (&self.change, value) {
+            (_, Value::Null) => Ok(Value::Null),
+            (Change::Nothing, value) => Ok(value.clone()),
+            (Change::Json(schema), value) => Ok(Value::Text(json::text(value, Some(schema)).into())),
+            (Change::Meaning(meaning), value) => debezium::text(*meaning, value, &rules.time)
+                .ok_or_else(|| Error::record("a value is not what its schema's name (io.debezium…) says")),
         }
     }
 }
@@ -202,12 +222,14 @@ fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Option<Recipe> {
     let event = event(schema).filter(|_| rules.unwrap);
     let row = event.map_or(schema, |event| &schema.fields[event.after].schema);
     let mark = rules.marker.as_ref().and_then(|name| row.field_index(name));
-    let (mut fields, mut parts) = (Vec::new(), Vec::new());
+    let understood = rules.debezium || event.is_some();
+    let mut columns = Columns { rules, understood, fields: Vec::new(), parts: Vec::new() };
     for (at, field) in row.fields.iter().enumerate().filter(|(at, _)| mark != Some(*at)) {
-        let name = Arc::clone(&field.name);
-        place(rules, Place { name, path: vec![at], schema: Arc::clone(&field.schema) }, &mut fields, &mut parts);
+        columns.add(Arc::clone(&field.name), vec![at], Arc::clone(&field.schema));
     }
-    let same = mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && part.json.is_none());
+    let Columns { fields, parts, .. } = columns;
+    let same =
+        mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
     if same && event.is_none() {
         return None;
     }
@@ -223,35 +245,51 @@ fn event(schema: &Schema) -> Option<Event> {
     (named && has_row && schema.fields[op].schema.ty == Type::String).then_some(Event { op, after })
 }
 
-struct Place {
-    name: Arc<str>,
-    path: Vec<usize>,
-    schema: Arc<Schema>,
+/// Columns as they are found.
+struct Columns<'a> {
+    rules: &'a Rules,
+    /// Debezium's types count.
+    understood: bool,
+    fields: Vec<Field>,
+    parts: Vec<Part>,
 }
 
-/// Adds the columns of one member.
-fn place(rules: &Rules, place: Place, fields: &mut Vec<Field>, parts: &mut Vec<Part>) {
-    let Place { name, path, schema } = place;
-    let as_json = match schema.ty {
-        _ if rules.nested == Nested::Fail => false,
-        Type::Struct if rules.nested == Nested::Flatten => {
-            for (at, field) in schema.fields.iter().enumerate() {
-                let name = format!("{name}{}{}", rules.delimiter, field.name).into();
-                let path = path.iter().copied().chain([at]).collect();
-                // a struct that is null has no members
-                let inner = Schema::clone(&field.schema);
-                let optional = inner.optional || schema.optional;
-                self::place(rules, Place { name, path, schema: Arc::new(inner.optional(optional)) }, fields, parts);
-            }
-            return;
+impl Columns<'_> {
+    /// Adds the columns of one member.
+    fn add(&mut self, name: Arc<str>, path: Vec<usize>, schema: Arc<Schema>) {
+        if let Some((meaning, to)) =
+            Some(&schema).filter(|_| self.understood).and_then(|schema| debezium::meaning(schema))
+        {
+            self.fields.push(Field { name, schema: Arc::new(to) });
+            return self.parts.push(Part { path, change: Change::Meaning(meaning) });
         }
-        Type::Struct | Type::Map => true,
-        Type::Array => !rules.lists || !is_plain_list(&schema),
-        _ => false,
-    };
-    let (schema, json) = if as_json { (Arc::new(json_schema(schema.optional)), Some(schema)) } else { (schema, None) };
-    fields.push(Field { name, schema });
-    parts.push(Part { path, json });
+        let nested = self.rules.nested;
+        let as_json = match schema.ty {
+            _ if nested == Nested::Fail => false,
+            Type::Struct if nested == Nested::Flatten => return self.flatten(&name, &path, &schema),
+            Type::Struct | Type::Map => true,
+            Type::Array => !self.rules.lists || !is_plain_list(&schema),
+            _ => false,
+        };
+        let (schema, change) = if as_json {
+            (Arc::new(json_schema(schema.optional)), Change::Json(schema))
+        } else {
+            (schema, Change::Nothing)
+        };
+        self.fields.push(Field { name, schema });
+        self.parts.push(Part { path, change });
+    }
+
+    fn flatten(&mut self, name: &str, path: &[usize], schema: &Schema) {
+        for (at, field) in schema.fields.iter().enumerate() {
+            let name = format!("{name}{}{}", self.rules.delimiter, field.name).into();
+            let path = path.iter().copied().chain([at]).collect();
+            // a struct that is null has no members
+            let inner = Schema::clone(&field.schema);
+            let optional = inner.optional || schema.optional;
+            self.add(name, path, Arc::new(inner.optional(optional)));
+        }
+    }
 }
 
 /// The schema of a column that holds JSON.

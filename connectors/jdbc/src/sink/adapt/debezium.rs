@@ -1,0 +1,133 @@
+//! Debezium's own types: times without a zone, and what else is more than its number or text. Names and units are those
+//! of Debezium's documentation.
+
+use std::sync::Arc;
+
+use connector_api::{Decimal, Schema, Type, Value};
+
+use super::super::config::TimeRules;
+use super::super::time::parse_instant;
+use super::json_schema;
+use crate::dialect::writing::{DATE, DATE_TIME, TIME};
+
+/// What a number or text stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Days since 1970-01-01.
+    Day,
+    /// A time of day, in so many units a second.
+    OfDay(i64),
+    /// A date and time without a zone, in so many units a second since 1970-01-01.
+    Local(i64),
+    /// An instant as ISO 8601.
+    Zoned,
+    /// A time of day as ISO 8601 with a zone, which is left out.
+    ZonedOfDay,
+    /// A decimal with its scale: a struct of both.
+    Number,
+    /// What it is, in a column of another type.
+    Same,
+}
+
+const MILLIS: i64 = 1_000;
+const MICROS: i64 = 1_000_000;
+const NANOS: i64 = 1_000_000_000;
+
+/// What a schema's values stand for, and the schema of what they become.
+pub fn meaning(schema: &Schema) -> Option<(Meaning, Schema)> {
+    let name = schema.name.as_deref()?.strip_prefix("io.debezium.")?;
+    let (meaning, to) = match (name, schema.ty) {
+        ("time.Date", Type::Int32) => (Meaning::Day, DATE),
+        ("time.Time", Type::Int32) => (Meaning::OfDay(MILLIS), TIME),
+        ("time.MicroTime", Type::Int64) => (Meaning::OfDay(MICROS), TIME),
+        ("time.NanoTime", Type::Int64) => (Meaning::OfDay(NANOS), TIME),
+        ("time.ZonedTime", Type::String) => (Meaning::ZonedOfDay, TIME),
+        ("time.Timestamp", Type::Int64) => (Meaning::Local(MILLIS), DATE_TIME),
+        ("time.MicroTimestamp", Type::Int64) => (Meaning::Local(MICROS), DATE_TIME),
+        ("time.NanoTimestamp", Type::Int64) => (Meaning::Local(NANOS), DATE_TIME),
+        ("time.ZonedTimestamp", Type::String) => (Meaning::Zoned, DATE_TIME),
+        ("data.Json", Type::String) => return Some((Meaning::Same, json_schema(nullable(schema)))),
+        ("data.VariableScaleDecimal", Type::Struct) => {
+            return Some((Meaning::Number, Schema::of(Type::String).optional(nullable(schema))));
+        }
+        _ => return None,
+    };
+    let text = Schema { name: Some(Arc::from(to)), ..Schema::of(Type::String) };
+    Some((meaning, text.optional(nullable(schema))))
+}
+
+fn nullable(schema: &Schema) -> bool {
+    schema.optional || schema.default.is_some()
+}
+
+/// SQL's text of a value. `None`: it is not what its schema says.
+pub fn text(meaning: Meaning, value: &Value, time: &TimeRules) -> Option<Value> {
+    let as_is = TimeRules { date_in_utc: true, zone: crate::zone::Zone::default(), julian: false, ..time.clone() };
+    let micros = |units: i64, per_second: i64| {
+        if per_second > MICROS {
+            units.div_euclid(per_second / MICROS)
+        } else {
+            units.saturating_mul(MICROS / per_second)
+        }
+    };
+    let text = match (meaning, value, value.as_i64()) {
+        (Meaning::Day, _, Some(days)) => as_is.date(days),
+        (Meaning::OfDay(per_second), _, Some(units)) => {
+            let text = as_is.timestamp(micros(units, per_second), MICROS);
+            text.split(' ').nth(1)?.to_owned()
+        }
+        (Meaning::Local(per_second), _, Some(units)) => as_is.timestamp(micros(units, per_second), MICROS),
+        (Meaning::Zoned, Value::Text(iso), _) => match parse_instant(iso, MICROS) {
+            Some(instant) => time.timestamp(instant, MICROS),
+            None => iso.to_string(),
+        },
+        (Meaning::ZonedOfDay, Value::Text(iso), _) => iso.split(['Z', '+', '-']).next()?.to_owned(),
+        (Meaning::Number, Value::Struct(members), _) => match members.as_ref() {
+            [scale, Value::Bytes(unscaled)] => {
+                Decimal::from_be_bytes(unscaled, i32::try_from(scale.as_i64()?).ok()?)?.to_string()
+            }
+            _ => return None,
+        },
+        (Meaning::Same, value, _) => return Some(value.clone()),
+        _ => return None,
+    };
+    Some(Value::Text(text.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Config, Schema, Type, Value};
+
+    use super::{meaning, text};
+    use crate::sink::config::SinkConfig;
+
+    #[test]
+    fn debeziums_numbers_are_dates_and_times() {
+        let config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("db.timezone", "Asia/Kolkata")]);
+        let time = SinkConfig::read(&config).unwrap().time;
+        for (name, ty, value, want) in [
+            ("time.Date", Type::Int32, Value::I32(1), "1970-01-02"),
+            ("time.Time", Type::Int32, Value::I32(1), "00:00:00.001000"),
+            ("time.MicroTime", Type::Int64, Value::I64(3_600_000_001), "01:00:00.000001"),
+            ("time.Timestamp", Type::Int64, Value::I64(1_700_000_000_123), "2023-11-14 22:13:20.123000"),
+            ("time.MicroTimestamp", Type::Int64, Value::I64(-1), "1969-12-31 23:59:59.999999"),
+            ("time.NanoTimestamp", Type::Int64, Value::I64(1_999), "1970-01-01 00:00:00.000001"),
+            // an instant, in the zone that date-times are written in
+            (
+                "time.ZonedTimestamp",
+                Type::String,
+                Value::Text("2023-11-14T22:13:20Z".into()),
+                "2023-11-15 03:43:20.000000",
+            ),
+            ("time.ZonedTime", Type::String, Value::Text("10:00:00.5Z".into()), "10:00:00.5"),
+        ] {
+            let schema = Schema { name: Some(Arc::from(format!("io.debezium.{name}"))), ..Schema::of(ty) };
+            let (meaning, to) = meaning(&schema).unwrap();
+            assert_eq!(text(meaning, &value, &time), Some(Value::Text(want.into())), "{name}");
+            assert_eq!(to.ty, Type::String);
+        }
+        assert!(meaning(&Schema::of(Type::Int64)).is_none());
+    }
+}
