@@ -9,6 +9,7 @@ mod ddl;
 mod deletes;
 mod evolve;
 mod plain;
+mod through_kafka;
 mod wider;
 mod writes;
 
