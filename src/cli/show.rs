@@ -172,12 +172,12 @@ fn connectors(all: &std::collections::BTreeMap<String, Expanded>) -> String {
 }
 
 fn states(status: &ConnectorStatus) -> String {
-    let tasks = status.tasks.iter().map(|task| (format!("task {}", task.id), &task.status));
-    let parts = std::iter::once(("connector".to_owned(), &status.connector)).chain(tasks);
+    let tasks = status.tasks.iter().map(|task| (format!("task {}", task.id), &task.status, task.warning.as_ref()));
+    let parts = std::iter::once(("connector".to_owned(), &status.connector, None)).chain(tasks);
     let mut out = String::new();
-    for (what, part) in parts {
+    for (what, part, warning) in parts {
         out.push_str(&format!("  {what:10} {:10} {}\n", part.state, part.worker_id));
-        for line in part.trace.iter().flat_map(|trace| trace.lines()) {
+        for line in part.trace.iter().chain(warning).flat_map(|text| text.lines()) {
             out.push_str(&format!("             {line}\n"));
         }
     }

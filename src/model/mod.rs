@@ -16,6 +16,6 @@ pub use history::{ConfigChange, ConfigVersion};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;
 pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, PluginInfo};
-pub use status::{ConnectorStatus, Expanded, PartStatus, TaskStatus};
+pub use status::{ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress, TaskStatus};
 pub use trial::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
 pub use worker::{ErrorBody, Health, LoggerLevel, Message, ServerInfo};

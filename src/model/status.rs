@@ -42,6 +42,44 @@ pub struct TaskStatus {
     /// Its state.
     #[serde(flatten)]
     pub status: PartStatus,
+    /// What a person should know though it runs, a line each: a table that is not read any more, what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+/// `GET /v1/connectors/{c}/progress`: how far its tasks have come since they were started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ConnectorProgress {
+    /// Its name.
+    pub name: String,
+    /// Its tasks that run on this worker.
+    pub tasks: Vec<TaskProgress>,
+}
+
+/// How far a task has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskProgress {
+    /// Its number.
+    pub id: u32,
+    /// Its tables; a sink's topics.
+    pub tables: Vec<TableProgress>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// How far a table has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TableProgress {
+    /// The table; a sink's topic.
+    pub table: String,
+    /// Rows handed on since the task was started.
+    pub rows: u64,
+    /// Rows that the table has in all, as the database estimates; null where it does not.
+    pub rows_estimated: Option<u64>,
+    /// Rows still to be read, as estimated; 0 once everything there is has been read.
+    pub rows_left: Option<u64>,
+    /// Milliseconds that they will take at the pace so far.
+    pub eta_ms: Option<u64>,
 }
 
 /// One member of `GET /connectors?expand=…`.

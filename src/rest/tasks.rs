@@ -12,10 +12,14 @@ use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::{App, view};
 use crate::herder::Refusal;
-use crate::model::{TaskInfo, TaskStatus};
+use crate::model::{ConnectorProgress, TaskInfo, TaskStatus};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(status)).routes(routes!(restart))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(status))
+        .routes(routes!(restart))
+        .routes(routes!(progress))
 }
 
 /// A path with a task number that is none leads nowhere.
@@ -39,6 +43,12 @@ async fn status(State(app): State<App>, Path((name, task)): Path<(String, String
     };
     let found = view::status(&view, app.validator.registry()).tasks.into_iter().find(|t| i64::from(t.id) == task);
     found.map(Json).ok_or_else(|| ApiError::no_task_status(&name, task))
+}
+
+/// How far the tasks of a connector have come, with what a person should know. Kafka Connect has no such thing.
+#[utoipa::path(get, path = "/v1/connectors/{connector}/progress", tag = "tasks", responses((status = 200, body = ConnectorProgress)))]
+async fn progress(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorProgress>> {
+    Ok(Json(view::progress(&app.herder.get(&name).await?)))
 }
 
 /// Restarts one task.

@@ -1,11 +1,15 @@
 //! From the herder's views to the bodies on the wire.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use connector_api::Config;
 
-use crate::herder::{ConnectorView, Direction, State, Status};
-use crate::model::{ConnectorInfo, ConnectorStatus, PartStatus, TaskInfo, TaskName, TaskStatus};
+use crate::herder::{ConnectorView, Direction, State, Status, TaskView};
+use crate::model::{
+    ConnectorInfo, ConnectorProgress, ConnectorStatus, PartStatus, TableProgress, TaskInfo, TaskName, TaskProgress,
+    TaskStatus,
+};
 use crate::registry::Registry;
 
 pub(super) fn pairs(config: &Config) -> BTreeMap<String, String> {
@@ -44,9 +48,31 @@ pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStat
     ConnectorStatus {
         name: view.name.to_string(),
         connector: part(view.status.as_ref().unwrap_or(&unassigned), version),
-        tasks: view.tasks.iter().map(|t| TaskStatus { id: t.id, status: part(&t.status, version) }).collect(),
+        tasks: view.tasks.iter().map(|t| task_status(t, version)).collect(),
         kind: view.direction.name().to_owned(),
     }
+}
+
+fn task_status(task: &TaskView, version: Option<&str>) -> TaskStatus {
+    let warnings = task.progress.as_ref().map(|p| p.warnings.join("\n")).filter(|text| !text.is_empty());
+    TaskStatus { id: task.id, status: part(&task.status, version), warning: warnings }
+}
+
+pub(super) fn progress(view: &ConnectorView) -> ConnectorProgress {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let table = |t: &connector_api::TableProgress| TableProgress {
+        table: t.table.clone(),
+        rows: t.rows,
+        rows_estimated: t.rows_estimated,
+        rows_left: t.rows_left,
+        eta_ms: t.time_left.map(millis),
+    };
+    let task = |t: &TaskView| {
+        let progress = t.progress.as_ref()?;
+        let tables = progress.tables.iter().map(table).collect();
+        Some(TaskProgress { id: t.id, tables, warnings: progress.warnings.clone() })
+    };
+    ConnectorProgress { name: view.name.to_string(), tasks: view.tasks.iter().filter_map(task).collect() }
 }
 
 fn version<'a>(view: &ConnectorView, registry: &'a Registry) -> Option<&'a str> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use connector_api::{Config, Error, Kind, Progress, Result, Sink, SinkTask, TopicOffset, TopicPartition};
+use connector_api::{
+    Config, Error, Kind, Progress, Result, Sink, SinkTask, TableProgress, TopicOffset, TopicPartition,
+};
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
 
@@ -315,8 +317,12 @@ impl Put {
 
     /// Records of each topic that were processed since the task began.
     fn progress(&self) -> Progress {
-        let tables = self.written.iter().map(|(topic, rows)| (topic.to_string(), *rows, None)).collect();
-        Progress { tables, warnings: Vec::new() }
+        let table = |(topic, rows): &(Arc<str>, u64)| TableProgress {
+            table: topic.to_string(),
+            rows: *rows,
+            ..TableProgress::default()
+        };
+        Progress { tables: self.written.iter().map(table).collect(), warnings: Vec::new() }
     }
 
     /// Records that the sink would not take.

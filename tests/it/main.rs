@@ -9,6 +9,7 @@ mod examples;
 mod formats;
 mod golden;
 mod lifecycle;
+mod missed_rows;
 mod pipeline;
 mod rest;
 mod rest_conversations;
@@ -23,6 +24,7 @@ mod sink_recordings;
 mod source;
 mod source_cases;
 mod source_conformance;
+mod source_tables;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod speed;
 mod store;

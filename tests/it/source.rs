@@ -16,7 +16,7 @@ use crate::lab;
 
 /// Stored offsets: the last position of the batches seen.
 #[derive(Default)]
-struct Stored(Vec<(SourcePartition, Option<SourceOffset>)>);
+pub struct Stored(pub Vec<(SourcePartition, Option<SourceOffset>)>);
 
 #[async_trait]
 impl Positions for Stored {
@@ -27,12 +27,12 @@ impl Positions for Stored {
 }
 
 impl Stored {
-    fn note(&mut self, batch: &Batch) {
+    pub fn note(&mut self, batch: &Batch) {
         self.0.extend(batch.positions.iter().map(|p| (p.partition.clone(), p.offset.clone())));
     }
 }
 
-fn config(url: &str, user: &str, password: &str, keys: &[(&str, &str)]) -> Config {
+pub fn config(url: &str, user: &str, password: &str, keys: &[(&str, &str)]) -> Config {
     let own = [
         ("connection.url", url),
         ("connection.user", user),
@@ -44,7 +44,7 @@ fn config(url: &str, user: &str, password: &str, keys: &[(&str, &str)]) -> Confi
     own.iter().chain(keys).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
-async fn open(config: &Config, stored: &Stored) -> Box<dyn SourceTask> {
+pub async fn open(config: &Config, stored: &Stored) -> Box<dyn SourceTask> {
     let plan = JdbcSource.plan(config, 1).await.unwrap();
     JdbcSource.open(&plan.tasks[0], stored).await.unwrap()
 }
@@ -59,7 +59,7 @@ fn ids(batch: &Batch) -> Vec<i64> {
 }
 
 /// Polls until `enough` says so or the time is over; the ids in the order they came.
-async fn poll(
+pub async fn poll(
     task: &mut dyn SourceTask,
     stored: &mut Stored,
     within: Duration,
@@ -84,8 +84,8 @@ async fn poll(
     seen
 }
 
-const QUIET: Duration = Duration::from_millis(700);
-const PLENTY: Duration = Duration::from_secs(20);
+pub const QUIET: Duration = Duration::from_millis(700);
+pub const PLENTY: Duration = Duration::from_secs(20);
 
 /// Rows 2 to 4 are committed while row 1 is still open; then it is committed, or rolled back.
 async fn overtaking<C>(config: &Config, slow: &mut C, fast: &mut C, first: &str, rest: &str, commit: bool)
@@ -107,7 +107,7 @@ where
     task.close().await;
 }
 
-async fn run<C>(connection: &mut C, sql: &str)
+pub async fn run<C>(connection: &mut C, sql: &str)
 where
     C: Connection,
     for<'c> &'c mut C: Executor<'c>,

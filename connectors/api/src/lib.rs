@@ -35,6 +35,7 @@ pub use schema::{Field, Schema, Type, logical};
 pub use sink::{PutReport, Rejected, Sink, SinkTask};
 pub use source::{
     Batch, OffsetValue, Plan, Position, Positions, Progress, Source, SourceOffset, SourcePartition, SourceTask,
+    TableProgress,
 };
 pub use transform::{Predicate, Transform};
 pub use value::Value;

@@ -85,11 +85,26 @@ pub struct Batch {
     pub idle_for: Option<Duration>,
 }
 
+/// How far one table (of a sink: one topic) has come since its task was opened.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableProgress {
+    /// Its name.
+    pub table: String,
+    /// Rows handed out.
+    pub rows: u64,
+    /// Rows that it has in all, as estimated.
+    pub rows_estimated: Option<u64>,
+    /// Rows still to be read, as estimated; 0 once everything there is has been read.
+    pub rows_left: Option<u64>,
+    /// How long they will take at the pace so far.
+    pub time_left: Option<Duration>,
+}
+
 /// How far a task has come, for progress displays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Per table: name, rows read, rows estimated in all where known.
-    pub tables: Vec<(String, u64, Option<u64>)>,
+    /// Its tables.
+    pub tables: Vec<TableProgress>,
     /// Things a person should know (a column carried as text, a privilege that is missing).
     pub warnings: Vec<String>,
 }

@@ -19,6 +19,11 @@ impl Random {
         Self { state: seed }
     }
 
+    /// From that seed.
+    pub fn from_seed(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -27,7 +27,10 @@ pub struct Limits {
 /// Statements that tell when the oldest open transaction began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OldestTransaction {
-    /// Sent before.
+    /// Gives microseconds since the oldest statement that may write began (NULL: there is none); empty where `sql` tells
+    /// that as well. Sent first.
+    pub running: &'static str,
+    /// Sent before `sql`.
     pub before: &'static str,
     /// Gives one row: anything, microseconds since it began (NULL: there is none), whether the answer can be relied on.
     pub sql: &'static str,
@@ -68,6 +71,11 @@ pub trait Dialect: Send + Sync {
 
     /// How to learn when the oldest open transaction began; `None` where no transaction can be overtaken.
     fn oldest_transaction(&self) -> Option<OldestTransaction>;
+
+    /// SQL that gives the usual distance of two ids that the server numbers; `None` where it is 1.
+    fn id_step(&self) -> Option<&'static str> {
+        None
+    }
 
     /// Whether a snapshot of the server tells which transactions have ended (PostgreSQL's `pg_current_snapshot`).
     fn has_snapshots(&self) -> bool;

@@ -7,19 +7,22 @@ use connector_api::{Datum, Position, Record, Result, Value};
 use super::beyond::Beyond;
 
 use super::config::{Mode, SourceConfig};
+use super::gaps::Gaps;
 use super::position;
 use super::query::From;
-use super::reader::{Chunk, id_of, reached, zone_of};
+use super::reader::{Chunk, Ids, id_of, reached, zone_of};
 use super::table::TablePlan;
 use crate::ident::TableId;
 
 /// How far a table's records have been handed out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Done {
     /// Rows up to here are out; `stamp` is the last one whose rows are all out.
     pub from: From,
     /// The stamp of rows of which more may come.
     pub open: Option<i64>,
+    /// Ids up to `from` that are missing and asked for again.
+    pub gaps: Gaps,
 }
 
 /// Rows of a table that are not handed out yet.
@@ -30,6 +33,7 @@ pub struct Buffered {
     plan: Arc<TablePlan>,
     ends: bool,
     beyond: Beyond,
+    ids: Option<Ids>,
 }
 
 impl Buffered {
@@ -41,6 +45,7 @@ impl Buffered {
             beyond: Beyond::of(&chunk.plan),
             plan: chunk.plan,
             ends: chunk.ends,
+            ids: chunk.ids,
         }
     }
 
@@ -59,8 +64,16 @@ impl Buffered {
     pub fn take(&mut self, max: usize, topic: &Arc<str>, done: &mut Done, mode: Mode) -> Result<(Vec<Record>, bool)> {
         let count = self.rows.len().min(max);
         let ends = self.ends && count == self.rows.len();
-        let moved = match self.rows.as_slice()[..count].last() {
-            Some(last) => {
+        let rows = &self.rows.as_slice()[..count];
+        let mut moved = match (rows.last(), self.ids) {
+            (Some(_), Some(Ids { late: true, .. })) => {
+                done.fill(rows, &self.plan)?;
+                true
+            }
+            (Some(last), ids) => {
+                if let Some(ids) = ids {
+                    done.note(rows, ids, &self.plan)?;
+                }
                 let stamps = self.stamps.as_slice();
                 done.advance(
                     last,
@@ -72,8 +85,11 @@ impl Buffered {
                 )?;
                 true
             }
-            None => ends && done.close(),
+            (None, _) => ends && done.close(),
         };
+        if let Some(ids) = self.ids.filter(|_| count == self.rows.len()) {
+            moved |= done.gaps.settle(ids.settled);
+        }
         let (plan, beyond) = (&self.plan, &mut self.beyond);
         let records = self.rows.by_ref().take(count).map(|row| record(row, plan, beyond, topic)).collect();
         self.stamps.by_ref().take(count).for_each(drop);
@@ -85,7 +101,8 @@ impl Buffered {
         if config.mode == Mode::Bulk {
             return Position { partition: id.map_or_else(position::query, position::bare_table), offset: None };
         }
-        let reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
+        let mut reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
+        reached.gaps.clone_from(&done.gaps);
         Position {
             partition: id.map_or_else(position::query, |id| position::table(id, config.qualify)),
             offset: Some(reached.write()),
@@ -120,6 +137,25 @@ impl Done {
             self.open = Some(stamp);
             let key = || plan.order.iter().map(|i| last[*i].clone()).collect();
             self.from.at = plan.shape.paged.then(|| (stamp, key()));
+        }
+        Ok(())
+    }
+
+    /// Notes the ids that are missing before and among those of rows.
+    fn note(&mut self, rows: &[Box<[Value]>], ids: Ids, plan: &TablePlan) -> Result<()> {
+        let mut before = self.from.id.unwrap_or(-1);
+        for row in rows {
+            let id = id_of(&row[plan.id.unwrap_or_default()])?;
+            self.gaps.note(before, id, ids.settled, ids.step);
+            before = id;
+        }
+        Ok(())
+    }
+
+    /// Rows have come that were missing.
+    fn fill(&mut self, rows: &[Box<[Value]>], plan: &TablePlan) -> Result<()> {
+        for row in rows {
+            self.gaps.fill(id_of(&row[plan.id.unwrap_or_default()])?);
         }
         Ok(())
     }
@@ -195,12 +231,12 @@ mod tests {
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..Page::default()
         };
-        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends })
+        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends, ids: None })
     }
 
     /// Takes everything in batches of two; the place after each batch.
     fn places(chunks: Vec<Buffered>, mode: Mode) -> Vec<(Option<i64>, Option<i64>)> {
-        let mut done = Done { from: From { stamp: Some(0), ..From::default() }, open: None };
+        let mut done = Done { from: From { stamp: Some(0), ..From::default() }, ..Done::default() };
         let topic: Arc<str> = "t".into();
         let mut out = Vec::new();
         for mut chunk in chunks {
@@ -242,7 +278,7 @@ mod tests {
     #[test]
     fn ids_move_with_every_row() {
         let plan = plan(Mode::TimestampIncrementing, true);
-        let mut done = Done { from: From::default(), open: None };
+        let mut done = Done { from: From::default(), ..Done::default() };
         let mut rows = chunk(&plan, &[(1, 5), (2, 5), (3, 5)], true);
         let (records, moved) = rows.take(2, &"t".into(), &mut done, Mode::TimestampIncrementing).unwrap();
         assert_eq!((records.len(), moved, done.from.stamp, done.from.id), (2, true, Some(5), Some(2)));

@@ -146,6 +146,8 @@ pub struct SourceConfig {
     pub qualify: bool,
     /// Never read past an id that an open transaction may yet commit.
     pub gap_tracking: bool,
+    /// `gap.max.age.ms`
+    pub gap_max_age: Duration,
     /// The tables of this task.
     pub tables: Vec<TableId>,
 }
@@ -200,6 +202,7 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         initial: Initial { id: r.long("incrementing.initial"), stamp_ms: r.long_opt("timestamp.initial") },
         qualify: r.bool("table.names.qualify"),
         gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
+        gap_max_age: Duration::from_millis(r.unsigned("gap.max.age.ms")),
         target,
     }
 }

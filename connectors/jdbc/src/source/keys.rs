@@ -409,12 +409,26 @@ pub const KEYS: &[Key] = &[
         Type::String,
         Text("auto"),
         OWN,
-        "auto: never read past an id that a transaction still open may yet commit; off: read whatever is committed.",
+        "auto: miss no row of a transaction that commits late. MariaDB and MySQL: rows wait for uncommitted ones before \
+         them, missing ids are asked for again until the transactions of their time have ended, and rows with stamps \
+         wait for the oldest open transaction; the last two need the privilege PROCESS. PostgreSQL: likewise, without \
+         a privilege for ids, with pg_read_all_stats for stamps. off: read whatever is committed.",
     )
     .check(Check::OneOfIgnoreCase(&["auto", "off"]))
     .importance(Low)
     .form(Short, "Wait for open transactions")
     .recommended(&["auto", "off"]),
+    key(
+        "gap.max.age.ms",
+        Type::Long,
+        Text("600000"),
+        OWN,
+        "How long a missing id is asked for again at most, in milliseconds, where transactions of its time do not end or \
+         cannot be seen. A row that takes longer to be committed is missed, and the task's status tells so.",
+    )
+    .check(Check::AtLeast(0))
+    .importance(Low)
+    .form(Short, "Longest wait for a missing id (ms)"),
     key("tables", Type::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];
 

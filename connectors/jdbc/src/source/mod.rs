@@ -2,13 +2,17 @@
 //!
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
 //! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
-//! of those with odd values) and `position` the offsets; `task` lets the tables of one task take turns.
+//! of those with odd values) and `position` the offsets; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
+//! see to it that no row is missed that commits late; `turns` lets the tables of one task take turns, and `task` is that
+//! task.
 
 mod batch;
 mod beyond;
 mod check;
 mod config;
-mod gap;
+mod fence;
+mod gaps;
+mod horizon;
 mod keys;
 mod mapping;
 mod position;
@@ -20,6 +24,9 @@ mod snapshots;
 mod table;
 mod tables;
 mod task;
+mod tracking;
+mod turns;
+mod uncommitted;
 
 use std::time::Duration;
 

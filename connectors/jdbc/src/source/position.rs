@@ -1,11 +1,14 @@
 //! Source partitions and offsets, byte for byte as Confluent's JDBC source stores them. Pure.
 //!
 //! A batch that ends between rows of one timestamp needs more than those: `at_…` members say where it stopped, while
-//! `timestamp` stays before the group, so that a Java connector that takes over reads the group again and loses none.
+//! `timestamp` stays before the group, so that a Java connector that takes over reads the group again and loses none. In
+//! incrementing mode `gaps` holds the ids below `incrementing` whose rows may yet come. The peers leave members they do
+//! not know alone.
 
 use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
 use serde_json::Value as Json;
 
+use super::gaps::Gaps;
 use crate::ident::TableId;
 
 const INCREMENTING: &str = "incrementing";
@@ -14,6 +17,7 @@ const NANOS: &str = "timestamp_nanos";
 const AT_TIMESTAMP: &str = "at_timestamp";
 const AT_NANOS: &str = "at_timestamp_nanos";
 const AT_KEY: &str = "at_key";
+const GAPS: &str = "gaps";
 
 /// How far a table has been read. Stamps are instants in microseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +28,8 @@ pub struct Reached {
     pub id: Option<i64>,
     /// In timestamp mode: a group of equal stamps of which a part is done.
     pub within: Option<Within>,
+    /// Ids below `id` that are missing, and whose rows may yet come.
+    pub gaps: Gaps,
 }
 
 /// A place between rows of one stamp.
@@ -70,7 +76,12 @@ impl Reached {
             (None, None) => None,
             _ => return Err(wrong(AT_KEY)),
         };
-        Ok(Self { stamp, id: long(offset, INCREMENTING)?, within })
+        let gaps = match offset.get(GAPS) {
+            None | Some(OffsetValue::Null) => Some(Gaps::default()),
+            Some(OffsetValue::Text(text)) => Gaps::read(text),
+            Some(_) => None,
+        };
+        Ok(Self { stamp, id: long(offset, INCREMENTING)?, within, gaps: gaps.ok_or_else(|| wrong(GAPS))? })
     }
 
     /// The offset to store, members in the order the peers write them.
@@ -89,6 +100,9 @@ impl Reached {
             members.push((AT_NANOS.to_owned(), OffsetValue::Long(within.stamp.rem_euclid(1_000_000) * 1000)));
             members.push((AT_TIMESTAMP.to_owned(), OffsetValue::Long(within.stamp.div_euclid(1000))));
             members.push((AT_KEY.to_owned(), OffsetValue::Text(write_key(&within.key))));
+        }
+        if !self.gaps.is_empty() {
+            members.push((GAPS.to_owned(), OffsetValue::Text(self.gaps.write())));
         }
         SourceOffset(members)
     }
@@ -116,7 +130,11 @@ fn wrong(name: &str) -> Error {
     Error::config(format!(
         "the offset's member {name} is not what it should be ({}); set it with PATCH /connectors/NAME/offsets, or delete \
          the offsets to read everything again",
-        if name == AT_KEY { "a JSON array of the key's values, in a text" } else { "a whole number" }
+        match name {
+            AT_KEY => "a JSON array of the key's values, in a text",
+            GAPS => "ranges of missing ids such as 17*2,5, in a text",
+            _ => "a whole number",
+        }
     ))
 }
 
@@ -165,7 +183,7 @@ mod tests {
                 offset(&[("timestamp_nanos", 3000), ("timestamp", 1_704_067_200_000)]),
             ),
             (
-                Reached { stamp: Some(-18_489_599_750_000), id: Some(1), within: None },
+                Reached { stamp: Some(-18_489_599_750_000), id: Some(1), ..Reached::default() },
                 offset(&[("timestamp_nanos", 250_000_000), ("incrementing", 1), ("timestamp", -18_489_599_750)]),
             ),
         ] {
@@ -181,8 +199,20 @@ mod tests {
     #[test]
     fn a_place_within_equal_stamps_survives() {
         let key = vec![OffsetValue::Long(-7), OffsetValue::Text("a\0\"b".into()), OffsetValue::Text(String::new())];
-        let reached = Reached { stamp: Some(1), id: None, within: Some(Within { stamp: 2, key }) };
+        let reached = Reached { stamp: Some(1), within: Some(Within { stamp: 2, key }), ..Reached::default() };
         assert_eq!(Reached::read(&reached.write()).unwrap(), reached);
+    }
+
+    #[test]
+    fn missing_ids_are_kept() {
+        let stored = SourceOffset(vec![
+            ("incrementing".into(), OffsetValue::Long(9)),
+            ("gaps".into(), OffsetValue::Text("3*2,3".into())),
+        ]);
+        let reached = Reached::read(&stored).unwrap();
+        assert_eq!(reached.gaps.ranges().collect::<Vec<_>>(), [(3, 4), (7, 7)]);
+        assert_eq!(reached.write(), stored);
+        assert!(Reached::read(&SourceOffset(vec![("gaps".into(), OffsetValue::Text("x".into()))])).is_err());
     }
 
     #[test]

@@ -164,6 +164,19 @@ fn timestamp(b: &mut Builder<'_>, shape: &Shape, stamp: &str, from: &From) {
     b.text(" ASC");
 }
 
+/// The statement that reads the rows whose ids are in those ranges. Its text is the same for up to twice as many.
+pub fn within(shape: &Shape, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> Statement {
+    let id = shape.id.as_deref().unwrap_or("NULL");
+    let mut b = Builder { dialect, stamp_type: "", sql: shape.select.clone(), params: Vec::new() };
+    let rest = ranges.last().into_iter().cycle().take(ranges.len().next_power_of_two() - ranges.len());
+    for (n, (first, last)) in ranges.iter().chain(rest).enumerate() {
+        b.text(if n == 0 { " WHERE (" } else { " OR " }).text(id).text(" BETWEEN ").long(*first);
+        b.text(" AND ").long(*last);
+    }
+    b.text(") ORDER BY ").text(id).text(" ASC");
+    Statement { sql: b.sql.into(), params: b.params }
+}
+
 /// Counts the ids of a range, with sums that tell two sets of ids apart: rows, sum, sum of their texts' CRC-32. (Adding
 /// 0 takes ZEROFILL's zeros out of the text.)
 pub fn fingerprint(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> Statement {
@@ -199,7 +212,7 @@ pub fn param(value: &Value) -> Param<'static> {
 mod tests {
     use connector_api::Value;
 
-    use super::{From, Shape, statement};
+    use super::{From, Shape, statement, within};
     use crate::dialect::mysql::MySql;
     use crate::driver::Param;
     use crate::source::config::Mode;
@@ -215,6 +228,16 @@ mod tests {
             paged: true,
             suffix: None,
         }
+    }
+
+    #[test]
+    fn missing_ids_are_asked_for_by_range() {
+        let made = within(&shape(Mode::Incrementing, &[]), &[(1, 2), (5, 5), (7, 9)], &MySql);
+        let or = " OR `id` BETWEEN ? AND ?";
+        let want = format!("SELECT * FROM `t` WHERE (`id` BETWEEN ? AND ?{or}{or}{or}) ORDER BY `id` ASC");
+        assert_eq!(&*made.sql, want);
+        let params: Vec<_> = [1, 2, 5, 5, 7, 9, 7, 9].into_iter().map(Param::I64).collect();
+        assert_eq!(made.params, params);
     }
 
     #[test]

@@ -1,19 +1,21 @@
 //! Reads one table on from where it stands, page by page, in a task of its own: the next page is fetched while the
-//! last one is on its way to the topic.
+//! last one is on its way to the topic. `ids` says which ids may be handed out, `stamps` up to which stamp.
+
+mod ids;
+mod stamps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connector_api::{Error, Kind, Result, Value};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
 use super::config::{Mode, SourceConfig};
-use super::gap::{self, Fence, Oldest};
+use super::gaps::Gaps;
 use super::position::{Reached, Within};
 use super::query::{self, From};
 use super::table::{self, TablePlan};
-use crate::calendar::{SECOND, parse_wall};
+use super::tracking::Tracking;
 use crate::catalog::TableMeta;
 use crate::driver::{Page, Session};
 use crate::ident::TableId;
@@ -25,12 +27,8 @@ const PAGE_WEIGHT: usize = 4 << 20;
 const FIRST_PAGE: u64 = 500;
 /// Most rows of a page.
 const LARGEST_PAGE: u64 = 10_000;
-/// How long rows rest where open transactions cannot be seen, in microseconds.
-const BLIND_DELAY: i64 = 2 * SECOND;
-/// How often the server is asked for its open transactions until its answer can be relied on.
-const SAMPLES: u32 = 5;
-/// Longer than the server keeps an answer.
-const SAMPLE_AGAIN: Duration = Duration::from_millis(120);
+/// Rows that have waited for longer are told of.
+const WAITS_LONG: Duration = Duration::from_secs(60);
 /// After so long other tables of the task have their turn.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -43,6 +41,34 @@ pub struct Chunk {
     pub plan: Arc<TablePlan>,
     /// There is nothing after them for now.
     pub ends: bool,
+    /// Incrementing mode: how missing ids are to be counted.
+    pub ids: Option<Ids>,
+}
+
+/// What is known of the ids of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// They were missing before; the others follow those of the chunk before.
+    pub late: bool,
+    /// Up to here no other row comes any more.
+    pub settled: i64,
+    /// The usual distance of two ids.
+    pub step: i64,
+}
+
+/// Where a reader sends its rows: the channel that all tables share, and the table's number.
+pub struct Pages<'a> {
+    /// The table's number.
+    pub table: usize,
+    /// The channel.
+    pub sender: &'a mpsc::Sender<(usize, Chunk)>,
+}
+
+impl Pages<'_> {
+    /// Sends rows, waiting for room. `false`: nobody wants them.
+    async fn send(&self, chunk: Chunk) -> bool {
+        self.sender.send((self.table, chunk)).await.is_ok()
+    }
 }
 
 /// How a turn ended.
@@ -64,41 +90,44 @@ pub struct TableReader {
     config: Arc<SourceConfig>,
     meta: Option<TableMeta>,
     plan: Option<Arc<TablePlan>>,
+    /// Where the stored offset says that it begins.
+    reached: Option<Reached>,
+    /// It stands somewhere.
+    standing: bool,
     /// Where the reading stands, ahead of what the task has handed out.
     from: From,
     /// In the middle of a cycle: the upper bound stays, and so does the definition.
     in_cycle: bool,
     /// An error came in between: the definition is looked up again.
     stale: bool,
-    /// Rows up to it are read once its transactions have ended (PostgreSQL).
-    fence: Option<Fence>,
-    /// The transactions of `fence` are still open: only rows without a gap before them are handed out.
-    fenced: bool,
-    /// The server does not tell its open transactions: rows rest for a while instead.
+    /// Incrementing mode: ids that are missing.
+    tracking: Option<Tracking>,
+    /// Timestamp modes: the server does not tell its open transactions, so rows rest for a while instead.
     blind: bool,
-    /// It never will, to this user.
-    denied: bool,
-    /// How often it was asked.
-    samples: u64,
+    /// Timestamp modes: the age of the oldest open transaction, in microseconds.
+    oldest: Option<i64>,
+    /// Since when rows have been waiting.
+    waiting_since: Option<Instant>,
     page_rows: u64,
 }
 
 impl TableReader {
-    /// A reader that stands at the beginning.
-    pub fn new(id: Option<TableId>, config: Arc<SourceConfig>) -> Self {
+    /// A reader that will stand where the offset says, or at the configured beginning.
+    pub fn new(id: Option<TableId>, reached: Option<Reached>, config: Arc<SourceConfig>) -> Self {
         Self {
             id,
             config,
             meta: None,
             plan: None,
+            reached,
+            standing: false,
             from: From::default(),
             in_cycle: false,
             stale: false,
-            fence: None,
-            fenced: false,
+            tracking: None,
             blind: false,
-            denied: false,
-            samples: 0,
+            oldest: None,
+            waiting_since: None,
             page_rows: FIRST_PAGE,
         }
     }
@@ -108,12 +137,21 @@ impl TableReader {
         self.meta.as_ref()?.rows_estimated
     }
 
+    /// Looks the table up and takes its place.
+    /// Errors: `Config` when it is gone or does not fit the mode.
+    pub async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
+        self.look_up(session).await?;
+        self.stand(session).await
+    }
+
     /// Looks the table up and plans it anew if its definition has changed.
     /// Errors: `Config` when it is gone or does not fit the mode.
-    pub async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
+    async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let Some(id) = &self.id else { return self.look_up_query(session).await };
         let meta = session.table(id).await?.ok_or_else(|| {
-            Error::config(format!("table {id} is not there any more; remove it from the connector, or create it"))
+            Error::config(format!(
+                "table {id} is not there any more: create it again, or take it out of the connector's tables"
+            ))
         })?;
         let known = self.meta.as_ref().is_some_and(|m| m.columns == meta.columns && m.primary_key == meta.primary_key);
         let plan = match &self.plan {
@@ -140,9 +178,11 @@ impl TableReader {
         Ok(plan)
     }
 
-    /// Stands where a stored offset says, or at the configured beginning. The table must have been looked up.
-    pub async fn stand_at(&mut self, reached: Option<&Reached>, session: &mut dyn Session) -> Result<()> {
+    /// Stands where the stored offset says, or at the configured beginning. The table must have been looked up.
+    async fn stand(&mut self, session: &mut dyn Session) -> Result<()> {
         let initial = self.config.initial;
+        let reached = self.reached.clone();
+        let reached = reached.as_ref();
         let stamp = match (reached.and_then(|r| r.stamp), initial.stamp_ms) {
             (Some(stamp), _) => Some(self.to_server(stamp)),
             (None, Some(-1)) if self.config.mode.has_stamp() => Some(self.clock(session).await?),
@@ -157,7 +197,19 @@ impl TableReader {
             ..From::default()
         };
         self.in_cycle = false;
+        self.track(reached, session).await?;
+        self.standing = true;
         Ok(())
+    }
+
+    /// Whether it stands somewhere: it has been opened.
+    pub fn is_standing(&self) -> bool {
+        self.standing
+    }
+
+    /// The ids before that place that are missing and asked for again.
+    pub fn gaps(&self) -> Gaps {
+        self.tracking.as_ref().map(|tracking| tracking.gaps().clone()).unwrap_or_default()
     }
 
     /// Where it stands.
@@ -166,13 +218,18 @@ impl TableReader {
     }
 
     /// Reads until there is nothing more or the turn is over. Pages are sent in order; a receiver that is gone ends it.
-    pub async fn turn(&mut self, session: &mut dyn Session, pages: &mpsc::Sender<Chunk>) -> Result<Outcome> {
+    /// One that was not opened yet is opened, no more.
+    pub async fn turn(&mut self, session: &mut dyn Session, pages: &Pages<'_>) -> Result<Outcome> {
+        if !self.standing {
+            self.open(session).await?;
+            return Ok(Outcome::More);
+        }
         let plan = match &self.plan {
             Some(plan) if self.in_cycle && !self.stale => Arc::clone(plan),
             _ => self.prepare(session).await?,
         };
         let outcome = if plan.shape.paged {
-            self.read_pages(session, &plan, pages).await
+            self.read_on(session, &plan, pages).await
         } else {
             self.read_stream(session, &plan, pages).await
         };
@@ -182,7 +239,26 @@ impl TableReader {
             Err(_) if plan.shape.paged => self.stale = true,
             _ => self.in_cycle = false,
         }
+        match outcome {
+            Ok(Outcome::Waiting) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
+            _ => self.waiting_since = None,
+        }
         outcome
+    }
+
+    /// What was missing before, and then the next pages.
+    async fn read_on(
+        &mut self,
+        session: &mut dyn Session,
+        plan: &Arc<TablePlan>,
+        pages: &Pages<'_>,
+    ) -> Result<Outcome> {
+        self.ask_again(session, plan, pages).await?;
+        let outcome = self.read_pages(session, plan, pages).await?;
+        if let Some(tracking) = &mut self.tracking {
+            tracking.end(outcome == Outcome::More);
+        }
+        Ok(outcome)
     }
 
     /// Looks the table up, and at the beginning of a cycle sets its bounds.
@@ -192,87 +268,30 @@ impl TableReader {
         if !self.in_cycle {
             self.from.before = if self.config.mode.has_stamp() { Some(self.bound(session).await?) } else { None };
             self.from.key = None;
-            self.set_fence(session, &plan).await?;
             self.in_cycle = true;
         }
         Ok(plan)
     }
 
-    /// Stamps from here on are left for later: the server's clock, less the delay, and before the oldest transaction
-    /// that may yet commit rows with stamps of its own.
-    async fn bound(&mut self, session: &mut dyn Session) -> Result<i64> {
-        let now = self.clock(session).await?;
-        let mut delay = self.config.delay_ms.saturating_mul(1000);
-        let mut oldest = None;
-        if self.config.gap_tracking && !self.denied {
-            oldest = self.oldest_transaction(session).await?;
-        }
-        if self.blind && self.config.delay_ms == 0 && self.config.gap_tracking {
-            delay = BLIND_DELAY;
-        }
-        let bound = now.saturating_sub(delay);
-        Ok(oldest.map_or(bound, |age| bound.min(now.saturating_sub(age).saturating_sub(SECOND))))
+    /// What a person should know of this table.
+    pub fn warnings(&self) -> Vec<String> {
+        let columns = self.plan.iter().flat_map(|plan| plan.warnings.iter().cloned());
+        columns.chain(self.stamp_warning()).chain(self.id_warnings()).chain(self.waiting_warning()).collect()
     }
 
-    /// Microseconds since the oldest open transaction began, if there is one.
-    async fn oldest_transaction(&mut self, session: &mut dyn Session) -> Result<Option<i64>> {
-        self.blind = false;
-        for _ in 0..SAMPLES {
-            self.samples += 1;
-            let mark = format!("sample {:p} {}", self, self.samples);
-            match gap::oldest_transaction(session, &mark).await? {
-                Oldest::None => return Ok(None),
-                Oldest::Micros(age) => return Ok(Some(age)),
-                Oldest::Stale => sleep(SAMPLE_AGAIN).await,
-                Oldest::Denied => {
-                    self.denied = true;
-                    break;
-                }
-            }
-        }
-        self.blind = true;
-        Ok(None)
-    }
-
-    /// What a person should know of this table beside its columns.
-    pub fn warning(&self) -> Option<String> {
-        let grant = self.blind.then(|| crate::dialect::of(self.config.target.database_kind())?.oldest_transaction());
-        grant.flatten().map(|statements| {
-            format!(
-                "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
-                 transaction stays open for longer is missed; grant it, or set timestamp.delay.interval.ms",
-                statements.grant,
-                if self.config.delay_ms == 0 { BLIND_DELAY / 1000 } else { self.config.delay_ms },
-            )
+    fn waiting_warning(&self) -> Option<String> {
+        let since = self.waiting_since?.elapsed();
+        let name = self.id.as_ref().map_or_else(|| "the query".to_owned(), TableId::to_string);
+        (since > WAITS_LONG).then(|| {
+            format!("rows of {name} wait for a transaction that has not ended for {} s: end it", since.as_secs())
         })
-    }
-
-    /// Sets the fence of a cycle, or looks whether the one that is set has been passed.
-    async fn set_fence(&mut self, session: &mut dyn Session, plan: &TablePlan) -> Result<()> {
-        self.fenced = false;
-        self.from.up_to = None;
-        let wanted = self.config.gap_tracking && self.config.mode == Mode::Incrementing && plan.shape.paged;
-        if !wanted || !session.dialect().has_snapshots() {
-            return Ok(());
-        }
-        let fence = match self.fence {
-            Some(fence) => fence,
-            None => match Fence::set(session, plan).await? {
-                Some(fence) => fence,
-                None => return Ok(()),
-            },
-        };
-        self.fenced = !fence.is_passed(session).await?;
-        self.fence = Some(fence).filter(|_| self.fenced);
-        self.from.up_to = Some(fence.up_to);
-        Ok(())
     }
 
     async fn read_pages(
         &mut self,
         session: &mut dyn Session,
         plan: &Arc<TablePlan>,
-        pages: &mpsc::Sender<Chunk>,
+        pages: &Pages<'_>,
     ) -> Result<Outcome> {
         let started = Instant::now();
         loop {
@@ -288,7 +307,7 @@ impl TableReader {
                 // from here on only later stamps count, as the peers have it
                 self.from.at = None;
             }
-            if pages.send(Chunk { page, plan: Arc::clone(plan), ends }).await.is_err() || waiting {
+            if !pages.send(self.chunk(page, plan, ends)).await || waiting {
                 return Ok(Outcome::Waiting);
             }
             if ends {
@@ -300,28 +319,12 @@ impl TableReader {
         }
     }
 
-    /// Cuts the page before the first id that an open transaction may yet commit. Returns whether it did.
-    async fn hold_back(&self, session: &mut dyn Session, plan: &TablePlan, page: &mut Page) -> Result<bool> {
-        let (Mode::Incrementing, true, Some(id)) = (self.config.mode, self.config.gap_tracking, plan.id) else {
-            return Ok(false);
-        };
-        if self.fenced {
-            page.rows.truncate(gap::without_gap(&page.rows, id, self.from.id.unwrap_or(-1))?);
-            return Ok(true);
-        }
-        let Some(keep) = gap::safe_rows(session, plan, id, self.from.id.unwrap_or(-1), &page.rows).await? else {
-            return Ok(false);
-        };
-        page.rows.truncate(keep);
-        Ok(true)
-    }
-
     /// One statement for all there is, its rows sent as they come.
     async fn read_stream(
         &mut self,
         session: &mut dyn Session,
         plan: &Arc<TablePlan>,
-        pages: &mpsc::Sender<Chunk>,
+        pages: &Pages<'_>,
     ) -> Result<Outcome> {
         let statement = query::statement(&plan.shape, &self.from, 0, session.dialect());
         let (sender, receiver) = mpsc::channel::<Page>(1);
@@ -335,7 +338,7 @@ impl TableReader {
                 }
                 if let Some(page) = held.replace(page) {
                     self.advance(&plan, &page)?;
-                    if pages.send(Chunk { page, plan: Arc::clone(&plan), ends: false }).await.is_err() {
+                    if !pages.send(self.chunk(page, &plan, false)).await {
                         return Ok(None);
                     }
                 }
@@ -351,9 +354,15 @@ impl TableReader {
         let failed = read.err();
         if let Some((page, plan)) = last {
             self.advance(&plan, &page)?;
-            let _ = pages.send(Chunk { page, plan, ends: failed.is_none() }).await;
+            let _ = pages.send(self.chunk(page, &plan, failed.is_none())).await;
         }
         failed.map_or(Ok(Outcome::CaughtUp), Err)
+    }
+
+    /// Rows in their order.
+    fn chunk(&self, page: Page, plan: &Arc<TablePlan>, ends: bool) -> Chunk {
+        let ids = self.tracking.as_ref().map(|t| Ids { late: false, settled: t.settled(), step: t.step() });
+        Chunk { page, plan: Arc::clone(plan), ends, ids }
     }
 
     /// Moves behind the page's last row.
@@ -373,21 +382,6 @@ impl TableReader {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The server's clock on the calendar of the stamps.
-    async fn clock(&self, session: &mut dyn Session) -> Result<i64> {
-        let sql = session.dialect().clock();
-        let row = session.query(sql, &[]).await?.into_iter().next().unwrap_or_default();
-        let read = |n: usize| row.get(n).and_then(Value::as_str).and_then(parse_wall);
-        let (Some(utc), Some(local)) = (read(0), read(1)) else {
-            return Err(Error::fatal("the server's clock cannot be read"));
-        };
-        if self.stamps_are_instants() {
-            return Ok(utc);
-        }
-        // date-times without zone were written by some clock: the server's, or one in db.timezone
-        Ok(local.max(self.config.read.zone.wall(utc)))
     }
 
     fn stamps_are_instants(&self) -> bool {
@@ -413,6 +407,7 @@ pub fn reached(from: &From, mode: Mode, zone: Option<&Zone>) -> Reached {
             .at
             .as_ref()
             .map(|(stamp, key)| Within { stamp: instant(*stamp), key: key.iter().map(offset_value).collect() }),
+        gaps: Gaps::default(),
     }
 }
 

@@ -1,23 +1,25 @@
-//! One running task: its tables take turns on one connection, their rows become batches of records.
+//! One running task: its tables take turns, their rows become batches of records. A table in trouble stands back alone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use connector_api::{Batch, Error, Kind, Positions, Progress, Result, SourceTask};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use connector_api::{Batch, Error, Kind, Positions, Progress, Result, SourceTask, TableProgress};
+use tokio::time::timeout;
 
 use super::batch::{Buffered, Done};
 use super::config::SourceConfig;
 use super::position::{self, Reached};
-use super::reader::{Chunk, Outcome, TableReader};
-use crate::driver::{Session, connect};
+use super::reader::{Outcome, TableReader};
+use super::turns::{News, Turn, Turns, reading_session};
 use crate::ident::TableId;
 
 /// How soon rows that wait for an open transaction are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// First wait of a table whose reading failed for a passing reason; doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(300);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A table, or the query, and what has been handed out of it.
 struct Table {
@@ -26,43 +28,36 @@ struct Table {
     /// With the turn while one runs.
     reader: Option<TableReader>,
     done: Done,
+    /// Whether `done` says where it stands.
+    standing: bool,
     due: Instant,
     rows: u64,
+    /// Since when it has been read.
+    since: Instant,
     rows_estimated: Option<u64>,
-    failures: u64,
-    warning: Option<String>,
+    rows_left: Option<u64>,
+    /// Reading has failed so often one time after another.
+    failures: u32,
+    /// It is not read any more, but for looking whether that is still so.
+    stopped: bool,
+    trouble: Option<String>,
+    warnings: Vec<String>,
     /// Values that their columns' types could not hold.
     beyond: BTreeSet<String>,
-}
-
-/// What a turn gives back when it is over.
-struct Turn {
-    session: Option<Box<dyn Session>>,
-    reader: TableReader,
-    outcome: Result<Outcome>,
-}
-
-/// A turn that runs on its own, at most two pages ahead.
-struct Running {
-    table: usize,
-    chunks: mpsc::Receiver<Chunk>,
-    turn: JoinHandle<Turn>,
 }
 
 /// See the module.
 pub struct JdbcSourceTask {
     config: Arc<SourceConfig>,
-    session: Option<Box<dyn Session>>,
     tables: Vec<Table>,
-    running: Option<Running>,
+    turns: Turns,
     /// Rows that came and are not handed out yet, and whose they are.
     buffer: Option<(usize, Buffered)>,
-    warnings: Vec<String>,
 }
 
 impl JdbcSourceTask {
     /// Connects, looks all tables up and stands where the stored offsets say.
-    /// Errors: `Config` when there is nothing to read or a table does not fit the mode.
+    /// Errors: `Config` when there is nothing to read, or no table fits the mode.
     pub async fn open(config: SourceConfig, stored: &dyn Positions) -> Result<Self> {
         let config = Arc::new(config);
         let ids: Vec<_> = match &config.query {
@@ -78,28 +73,32 @@ impl JdbcSourceTask {
         }
         let mut session = reading_session(&config).await?;
         let mut tables = Vec::with_capacity(ids.len());
-        let mut warnings = Vec::new();
         for id in ids {
             let reached = stored_place(&config, id.as_ref(), stored).await?;
-            let topic = config.topic_prefix.clone() + id.as_ref().map_or("", |id| id.table.as_str());
-            let mut reader = TableReader::new(id.clone(), Arc::clone(&config));
-            let plan = reader.look_up(&mut *session).await?;
-            reader.stand_at(reached.as_ref(), &mut *session).await?;
-            warnings.extend(plan.warnings.iter().cloned());
-            tables.push(Table {
-                id,
-                topic: topic.into(),
-                done: Done { from: reader.from().clone(), open: None },
-                rows_estimated: reader.rows_estimated(),
-                reader: Some(reader),
-                due: Instant::now() + until_scheduled(&config).unwrap_or_default(),
-                rows: 0,
-                failures: 0,
-                warning: None,
-                beyond: BTreeSet::new(),
-            });
+            let mut table = Table::new(id, reached, &config);
+            let mut reader = table.reader.take().ok_or_else(|| Error::fatal("a table has no reader"))?;
+            let opened = reader.open(&mut *session).await;
+            table.reader = Some(reader);
+            let error = match opened {
+                Ok(()) => {
+                    table.look();
+                    None
+                }
+                Err(error) if stops(error.kind()) => {
+                    table.stop(&error, &config);
+                    Some(error)
+                }
+                Err(error) => return Err(error),
+            };
+            tables.push((table, error));
         }
-        Ok(Self { config, session: Some(session), tables, running: None, buffer: None, warnings })
+        if tables.iter().all(|(table, _)| table.stopped)
+            && let Some(error) = tables.iter_mut().find_map(|(_, error)| error.take())
+        {
+            return Err(error);
+        }
+        let tables = tables.into_iter().map(|(table, _)| table).collect();
+        Ok(Self { turns: Turns::new(Arc::clone(&config), session), config, tables, buffer: None })
     }
 
     /// A batch of the buffered rows. `None` when there are none, or nothing to tell.
@@ -120,57 +119,146 @@ impl JdbcSourceTask {
         Ok(Some(Batch { records, positions: position.into_iter().collect(), idle_for: None }))
     }
 
-    /// Starts a turn of the table that has waited longest. `Err` holds how long none is due.
-    fn start(&mut self) -> Result<(), Duration> {
-        let now = Instant::now();
-        let next = (0..self.tables.len()).min_by_key(|i| self.tables[*i].due);
-        let Some((index, table)) = next.map(|i| (i, &mut self.tables[i])) else { return Err(Duration::MAX) };
-        if table.due > now {
-            return Err(table.due - now);
-        }
-        let Some(mut reader) = table.reader.take() else { return Err(LOOK_AGAIN) };
-        let (sender, chunks) = mpsc::channel(1);
-        let mut session = self.session.take();
-        let config = Arc::clone(&self.config);
-        let turn = tokio::spawn(async move {
-            let outcome = async {
-                let session = match &mut session {
-                    Some(session) => session,
-                    None => session.insert(reading_session(&config).await?),
-                };
-                reader.turn(&mut **session, &sender).await
+    /// Begins the turn of the table that has waited longest, if another may begin. Returns how long to wait until then;
+    /// `None`: until a turn is over.
+    fn begin_next(&mut self) -> Option<Duration> {
+        loop {
+            let closed_for = self.turns.closed_for()?;
+            let waiting = self.tables.iter_mut().enumerate().filter(|(_, table)| table.reader.is_some());
+            let (index, table) = waiting.min_by_key(|(_, table)| table.due)?;
+            let wait = closed_for.max(table.due.saturating_duration_since(Instant::now()));
+            if wait > Duration::ZERO {
+                return Some(wait);
             }
-            .await;
-            Turn { session: session.filter(|s| !s.is_lost()), reader, outcome }
-        });
-        self.running = Some(Running { table: index, chunks, turn });
-        Ok(())
+            let reader = table.reader.take()?;
+            self.turns.begin(index, reader);
+        }
     }
 
     /// Takes back what a turn that is over gives.
-    fn finish(&mut self, index: usize, turn: Turn) -> Result<()> {
-        self.session = turn.session;
-        let table = &mut self.tables[index];
-        table.rows_estimated = turn.reader.rows_estimated();
-        table.warning = turn.reader.warning();
+    /// Errors: what concerns the whole task: the connection, and the last table that was read.
+    fn take_back(&mut self, turn: Turn) -> Result<()> {
+        let others = self.tables.iter().enumerate().any(|(n, table)| n != turn.table && !table.stopped);
+        let table = &mut self.tables[turn.table];
         table.reader = Some(turn.reader);
-        let wait = match turn.outcome {
-            Ok(Outcome::More) => Duration::ZERO,
-            Ok(Outcome::CaughtUp) => until_scheduled(&self.config).unwrap_or(self.config.poll_interval),
-            Ok(Outcome::Waiting) => self.config.poll_interval.min(LOOK_AGAIN),
-            Err(error) => {
-                table.failures += 1;
-                let given_up = self.config.retry_attempts.is_some_and(|max| table.failures > max);
-                let text =
-                    format!("reading {}", table.id.as_ref().map_or_else(|| "the query".into(), TableId::to_string));
-                let error = error.context(text);
-                let gone = given_up && error.kind() == Kind::Retry;
-                return Err(if gone { Error::fatal(error.message().to_owned()).caused_by(error) } else { error });
+        table.look();
+        let error = match turn.outcome {
+            Ok(outcome) => {
+                table.went_well(outcome, &self.config);
+                return Ok(());
             }
+            Err(error) => error,
         };
-        table.failures = 0;
-        table.due = Instant::now() + wait;
-        Ok(())
+        table.failures = table.failures.saturating_add(1);
+        let given_up = self.config.retry_attempts.is_some_and(|max| u64::from(table.failures) > max);
+        let error =
+            error.context(format_args!("reading {}", table.id.as_ref().map_or("the query".into(), TableId::to_string)));
+        let error = match error.kind() {
+            Kind::Retry if given_up => Error::fatal(error.message().to_owned()).caused_by(error),
+            // its definition may have changed in the middle of the reading: it is looked up before the next try
+            Kind::Config if table.failures == 1 && !table.stopped && turn.connected => {
+                table.due = Instant::now();
+                return Ok(());
+            }
+            _ => error,
+        };
+        table.due = Instant::now() + backoff(table.failures);
+        match error.kind() {
+            _ if !others => Err(error),
+            Kind::Retry if turn.connected => {
+                table.trouble = Some(format!("trying again: {error}"));
+                Ok(())
+            }
+            kind if (stops(kind) && turn.connected) || given_up => {
+                table.stop(&error, &self.config);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// Errors that one table has by itself, and that time alone does not mend.
+fn stops(kind: Kind) -> bool {
+    matches!(kind, Kind::Config | Kind::Denied)
+}
+
+fn backoff(failures: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT)
+}
+
+impl Table {
+    fn new(id: Option<TableId>, reached: Option<Reached>, config: &Arc<SourceConfig>) -> Self {
+        let topic = config.topic_prefix.clone() + id.as_ref().map_or("", |id| id.table.as_str());
+        Self {
+            topic: topic.into(),
+            reader: Some(TableReader::new(id.clone(), reached, Arc::clone(config))),
+            id,
+            done: Done::default(),
+            standing: false,
+            due: Instant::now() + until_scheduled(config).unwrap_or_default(),
+            rows: 0,
+            since: Instant::now(),
+            rows_estimated: None,
+            rows_left: None,
+            failures: 0,
+            stopped: false,
+            trouble: None,
+            warnings: Vec::new(),
+            beyond: BTreeSet::new(),
+        }
+    }
+
+    /// Notes what its reader knows. The first time it stands somewhere, that is what has been done.
+    fn look(&mut self) {
+        let Some(reader) = &self.reader else { return };
+        self.rows_estimated = reader.rows_estimated();
+        self.warnings = reader.warnings();
+        if !self.standing && reader.is_standing() {
+            self.standing = true;
+            self.done = Done { from: reader.from().clone(), open: None, gaps: reader.gaps() };
+        }
+    }
+
+    fn went_well(&mut self, outcome: Outcome, config: &SourceConfig) {
+        let wait = match outcome {
+            Outcome::More => Duration::ZERO,
+            Outcome::CaughtUp => until_scheduled(config).unwrap_or(config.poll_interval),
+            Outcome::Waiting => config.poll_interval.min(LOOK_AGAIN),
+        };
+        self.rows_left = match outcome {
+            Outcome::More => self.rows_estimated.map(|all| all.saturating_sub(self.rows)),
+            Outcome::CaughtUp => Some(0),
+            Outcome::Waiting => self.rows_left,
+        };
+        self.due = Instant::now() + wait;
+        (self.failures, self.stopped, self.trouble) = (0, false, None);
+    }
+
+    /// It is left alone, but looked at again as often as the list of tables is.
+    fn stop(&mut self, error: &Error, config: &SourceConfig) {
+        let every = config.table_poll_interval;
+        self.stopped = true;
+        self.due = Instant::now() + every;
+        tracing::warn!(table = self.name(), %error, "the table is not read any more");
+        self.trouble = Some(format!(
+            "{} is not read any more, the other tables are: {error} (looked at again every {} s)",
+            self.name(),
+            every.as_secs_f32()
+        ));
+    }
+
+    fn name(&self) -> String {
+        self.id.as_ref().map_or_else(|| "query".to_owned(), TableId::to_string)
+    }
+
+    fn progress(&self) -> TableProgress {
+        let rows_left = self.rows_left.filter(|_| !self.stopped);
+        let pace = self.rows as f64 / self.since.elapsed().as_secs_f64().max(0.001);
+        let time_left = rows_left.filter(|left| *left == 0 || self.rows > 0).map(|left| {
+            Duration::try_from_secs_f64(if left == 0 { 0.0 } else { left as f64 / pace }).unwrap_or(Duration::MAX)
+        });
+        TableProgress { table: self.name(), rows: self.rows, rows_estimated: self.rows_estimated, rows_left, time_left }
     }
 }
 
@@ -181,43 +269,35 @@ impl SourceTask for JdbcSourceTask {
             if let Some(batch) = self.cut()? {
                 return Ok(batch);
             }
-            let Some(running) = &mut self.running else {
-                match self.start() {
-                    Ok(()) => continue,
-                    Err(wait) => return Ok(Batch { idle_for: Some(wait), ..Batch::default() }),
-                }
-            };
-            // both waits may be given up and taken up again: nothing is lost in between
-            if let Some(chunk) = running.chunks.recv().await {
-                self.buffer = Some((running.table, Buffered::new(chunk)));
-                continue;
+            let wait = self.begin_next();
+            if self.turns.is_idle() {
+                return Ok(Batch { idle_for: Some(wait.unwrap_or(LOOK_AGAIN)), ..Batch::default() });
             }
-            let turn = (&mut running.turn).await;
-            let index = running.table;
-            self.running = None;
-            match turn {
-                Ok(turn) => self.finish(index, turn)?,
-                Err(error) => return Err(Error::fatal("the reading of a table broke off").caused_by(error)),
+            // all waits may be given up and taken up again: nothing is lost in between
+            let news = match wait {
+                Some(wait) => timeout(wait, self.turns.news()).await.ok().transpose()?,
+                None => Some(self.turns.news().await?),
+            };
+            match news {
+                Some(News::Rows(table, chunk)) => self.buffer = Some((table, Buffered::new(chunk))),
+                Some(News::Over(turn)) => self.take_back(*turn)?,
+                None => {}
             }
         }
     }
 
     fn progress(&self) -> Progress {
-        let name = |t: &Table| t.id.as_ref().map_or_else(|| "query".to_owned(), TableId::to_string);
-        let mut warnings = self.warnings.clone();
-        warnings.extend(self.tables.iter().filter_map(|t| t.warning.clone()));
-        warnings.extend(self.tables.iter().flat_map(|t| &t.beyond).cloned());
-        warnings.dedup();
-        Progress { tables: self.tables.iter().map(|t| (name(t), t.rows, t.rows_estimated)).collect(), warnings }
+        let mut warnings: Vec<_> = self.tables.iter().filter_map(|t| t.trouble.clone()).collect();
+        for warning in self.tables.iter().flat_map(|t| t.warnings.iter().chain(&t.beyond)) {
+            if !warnings.contains(warning) {
+                warnings.push(warning.clone());
+            }
+        }
+        Progress { tables: self.tables.iter().map(Table::progress).collect(), warnings }
     }
 
-    async fn close(mut self: Box<Self>) {
-        if let Some(running) = self.running.take() {
-            running.turn.abort();
-        }
-        if let Some(session) = self.session.take() {
-            session.close().await;
-        }
+    async fn close(self: Box<Self>) {
+        self.turns.close().await;
     }
 }
 
@@ -226,18 +306,6 @@ fn until_scheduled(config: &SourceConfig) -> Option<Duration> {
     let schedule = config.schedule.as_ref()?;
     // one that names no time any more is asked again in a year
     Some(schedule.next(jiff::Timestamp::now()).unwrap_or(Duration::from_secs(365 * 86_400)))
-}
-
-/// A connection set up for reading.
-async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
-    let mut session = connect(&config.target, config.connect).await?;
-    for statement in session.dialect().reading_setup() {
-        session.run(statement).await?;
-    }
-    if let Some(level) = &config.isolation {
-        session.run(&format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}")).await?;
-    }
-    Ok(session)
 }
 
 /// The stored offset: by the current protocol, else by the older one.

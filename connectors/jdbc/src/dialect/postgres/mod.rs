@@ -64,6 +64,7 @@ impl Dialect for Postgres {
     /// `now()` is when the transaction began, so any that is open may yet write an old stamp.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         Some(OldestTransaction {
+            running: "",
             before: "",
             sql: "SELECT NULL::text, (EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) * 1000000)::int8, \
                  pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')::int4 \

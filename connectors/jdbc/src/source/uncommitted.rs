@@ -1,4 +1,4 @@
-//! Rows that a transaction still open may yet commit: how far a page of ids may be handed out.
+//! Rows that are not committed yet (MariaDB, MySQL): how far a page of ids may be handed out.
 //!
 //! An id is given out when a row is inserted, the row is seen when its transaction commits. A reader that passes an id
 //! not yet committed never sees it. So after reading a page, the ids of its range are read again with uncommitted ones:
@@ -7,98 +7,12 @@
 
 use std::collections::HashSet;
 
-use connector_api::{Kind, Result, Value};
+use connector_api::{Result, Value};
 
 use super::query;
 use super::reader::id_of;
 use super::table::TablePlan;
-use crate::driver::{Param, Session};
-
-/// An id up to which every row is committed or gone once all transactions of a snapshot have ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fence {
-    /// The greatest id seen.
-    pub up_to: i64,
-    /// Transactions from this number on came after it was seen.
-    before: u64,
-}
-
-impl Fence {
-    /// Sets a fence at the greatest id. `None` for an empty table.
-    ///
-    /// An id below the greatest was given out before it, so whoever holds it had its transaction open by then.
-    pub async fn set(session: &mut dyn Session, plan: &TablePlan) -> Result<Option<Self>> {
-        let Some(id) = &plan.shape.id else { return Ok(None) };
-        let sql = format!(
-            "SELECT MAX({id})::int8, pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text FROM {}",
-            plan.table_sql
-        );
-        let found = session.query(&sql, &[]).await?;
-        let Some([greatest, before]) = found.first().map(Vec::as_slice) else { return Ok(None) };
-        Ok(number(greatest).zip(unsigned(before)).map(|(up_to, before)| Self { up_to, before }))
-    }
-
-    /// Whether all transactions have ended that were open when the fence was set.
-    pub async fn is_passed(&self, session: &mut dyn Session) -> Result<bool> {
-        let sql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text";
-        let found = session.query(sql, &[]).await?;
-        let oldest = found.first().and_then(|row| row.first()).and_then(unsigned);
-        Ok(oldest.is_some_and(|oldest| oldest >= self.before))
-    }
-}
-
-/// How many rows follow each other without a gap, the first one following `above`: nothing can be missing in front of
-/// them.
-pub fn without_gap(rows: &[Box<[Value]>], id: usize, above: i64) -> Result<usize> {
-    let mut expected = above;
-    for (n, row) in rows.iter().enumerate() {
-        expected = expected.saturating_add(1);
-        if id_of(&row[id])? != expected {
-            return Ok(n);
-        }
-    }
-    Ok(rows.len())
-}
-
-/// How long ago the oldest open transaction began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Oldest {
-    /// No transaction is open.
-    None,
-    /// It began so many microseconds ago.
-    Micros(i64),
-    /// The answer was an old one: ask again.
-    Stale,
-    /// This user is not told.
-    Denied,
-}
-
-/// Asks the server for its oldest open transaction; `mark` is a text never used before.
-pub async fn oldest_transaction(session: &mut dyn Session, mark: &str) -> Result<Oldest> {
-    let Some(statements) = session.dialect().oldest_transaction() else { return Ok(Oldest::None) };
-    if !statements.before.is_empty() {
-        session.run(statements.before).await?;
-    }
-    let found = session.query(statements.sql, &vec![Param::Text(mark.into()); statements.marks]).await;
-    if !statements.after.is_empty() {
-        session.run(statements.after).await?;
-    }
-    let found = match found {
-        Err(error) if error.kind() == Kind::Denied => return Ok(Oldest::Denied),
-        found => found?,
-    };
-    let Some([_, age, reliable]) = found.first().map(Vec::as_slice) else { return Ok(Oldest::Stale) };
-    Ok(match (number(age), number(reliable)) {
-        (_, None | Some(0)) if statements.marks == 0 => Oldest::Denied,
-        (_, None | Some(0)) => Oldest::Stale,
-        (None, _) => Oldest::None,
-        (Some(micros), _) => Oldest::Micros(micros.max(0)),
-    })
-}
-
-fn unsigned(value: &Value) -> Option<u64> {
-    whole(value).and_then(|n| n.try_into().ok())
-}
+use crate::driver::Session;
 
 /// How many of the page's rows may be handed out; `None`: all.
 pub async fn safe_rows(
@@ -181,20 +95,12 @@ fn number(value: &Value) -> Option<i64> {
 mod tests {
     use connector_api::Value;
 
-    use super::{crc32, first_missing, is_fingerprint_of, without_gap};
+    use super::{crc32, first_missing, is_fingerprint_of};
 
     #[test]
     fn the_page_ends_before_the_first_id_not_committed() {
         assert_eq!(first_missing(&[1, 2, 5], [1, 2, 3, 4, 5].into_iter()), Some(3));
         assert_eq!(first_missing(&[1, 2, 5], [1, 2].into_iter()), None);
-    }
-
-    #[test]
-    fn rows_count_up_to_the_first_gap() {
-        let rows: Vec<Box<[Value]>> = [4, 5, 7].iter().map(|n| vec![Value::I32(*n)].into_boxed_slice()).collect();
-        assert_eq!(without_gap(&rows, 0, 3).unwrap(), 2);
-        assert_eq!(without_gap(&rows, 0, 2).unwrap(), 0);
-        assert_eq!(without_gap(&[], 0, 2).unwrap(), 0);
     }
 
     #[test]

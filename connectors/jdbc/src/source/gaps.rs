@@ -1,0 +1,164 @@
+//! Ids that are missing among those read: a row may yet come with each of them. Pure.
+//!
+//! Stored offsets carry them as a text, so that a task that starts again goes on asking for them: `1021*3,9` are the ids
+//! 1021 to 1023, and the one that comes 9 after 1023.
+
+use std::collections::BTreeMap;
+
+/// Ranges of missing ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Last id by first id; ranges neither touch nor overlap.
+    ranges: BTreeMap<i64, i64>,
+}
+
+impl Gaps {
+    /// Whether nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The number of ranges.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// First and last id of each range, in their order.
+    pub fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.ranges.iter().map(|(first, last)| (*first, *last))
+    }
+
+    /// The number of ids.
+    pub fn ids(&self) -> u64 {
+        self.ranges().fold(0, |sum, (first, last)| sum.saturating_add(last.abs_diff(first)).saturating_add(1))
+    }
+
+    /// Adds what is missing between `before` and `id` beyond `settled`; `step` is the usual distance of two ids.
+    pub fn note(&mut self, before: i64, id: i64, settled: i64, step: i64) {
+        if let Some((first, last)) = between(before, id, settled, step) {
+            self.ranges.insert(first, last);
+        }
+    }
+
+    /// The row of that id has come. Returns whether it was missing.
+    pub fn fill(&mut self, id: i64) -> bool {
+        let Some((first, last)) = self.ranges.range(..=id).next_back().map(|(f, l)| (*f, *l)) else { return false };
+        if id > last {
+            return false;
+        }
+        self.ranges.remove(&first);
+        if first < id {
+            self.ranges.insert(first, id - 1);
+        }
+        if id < last {
+            self.ranges.insert(id + 1, last);
+        }
+        true
+    }
+
+    /// No row comes any more with an id up to that one. Returns whether that is news.
+    pub fn settle(&mut self, up_to: i64) -> bool {
+        let mut news = false;
+        while let Some((first, last)) = self.ranges.first_key_value().map(|(f, l)| (*f, *l))
+            && first <= up_to
+        {
+            news = true;
+            self.ranges.remove(&first);
+            if last > up_to {
+                self.ranges.insert(up_to + 1, last);
+            }
+        }
+        news
+    }
+
+    /// As a text.
+    pub fn write(&self) -> String {
+        let (mut text, mut before) = (String::new(), 0i64);
+        for (first, last) in self.ranges() {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(itoa::Buffer::new().format(first.wrapping_sub(before)));
+            if last > first {
+                text.push('*');
+                text.push_str(itoa::Buffer::new().format(last.abs_diff(first).saturating_add(1)));
+            }
+            before = last;
+        }
+        text
+    }
+
+    /// Reads the text. `None` when it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        let (mut ranges, mut before) = (BTreeMap::new(), 0i64);
+        for item in text.split(',').filter(|item| !item.is_empty()) {
+            let (skip, length) = item.split_once('*').unwrap_or((item, "1"));
+            let (skip, length): (i64, u64) = (skip.parse().ok()?, length.parse().ok()?);
+            let first = before.wrapping_add(skip);
+            let last = first.checked_add_unsigned(length.checked_sub(1)?)?;
+            if !ranges.is_empty() && first <= before {
+                return None;
+            }
+            ranges.insert(first, last);
+            before = last;
+        }
+        Some(Self { ranges })
+    }
+}
+
+/// The ids between two that follow each other in a result, beyond `settled`. Servers number rows from 1.
+pub fn between(before: i64, id: i64, settled: i64, step: i64) -> Option<(i64, i64)> {
+    let before = before.max(0);
+    let first = before.saturating_add(1).max(settled.saturating_add(1));
+    (id > before && id - before > step && first < id).then(|| (first, id - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gaps;
+
+    fn gaps(ids: &[i64], settled: i64, step: i64) -> Gaps {
+        let mut gaps = Gaps::default();
+        let mut before = -1;
+        for id in ids {
+            gaps.note(before, *id, settled, step);
+            before = *id;
+        }
+        gaps
+    }
+
+    #[test]
+    fn what_is_missing_is_kept_beyond_what_is_settled() {
+        assert_eq!(gaps(&[1, 2, 5, 9], -1, 1).ranges().collect::<Vec<_>>(), [(3, 4), (6, 8)]);
+        assert_eq!(gaps(&[1, 2, 5, 9], 6, 1).ranges().collect::<Vec<_>>(), [(7, 8)]);
+        assert_eq!(gaps(&[4], -1, 1).ranges().collect::<Vec<_>>(), [(1, 3)]);
+        assert!(gaps(&[3, 6, 9], -1, 3).is_empty());
+        assert!(gaps(&[-5, -1, 0, 1], -1, 1).is_empty());
+        assert_eq!(gaps(&[i64::MAX], i64::MAX - 2, 1).ranges().collect::<Vec<_>>(), [(i64::MAX - 1, i64::MAX - 1)]);
+    }
+
+    #[test]
+    fn rows_that_come_late_fill_their_gap_once() {
+        let mut gaps = gaps(&[1, 7], -1, 1);
+        assert!(gaps.fill(4) && !gaps.fill(4) && !gaps.fill(1) && !gaps.fill(8));
+        assert_eq!(gaps.ranges().collect::<Vec<_>>(), [(2, 3), (5, 6)]);
+        assert!(gaps.fill(2) && gaps.fill(6));
+        assert_eq!((gaps.len(), gaps.ids()), (2, 2));
+        assert!(gaps.settle(3) && !gaps.settle(4));
+        assert_eq!(gaps.ranges().collect::<Vec<_>>(), [(5, 5)]);
+    }
+
+    #[test]
+    fn gaps_are_read_as_they_were_written() {
+        for (ids, text) in [(&[1i64, 2][..], ""), (&[1020, 1024, 1033], "1*1019,1020*3,2*8"), (&[1, 3], "2")] {
+            let gaps = gaps(ids, -1, 1);
+            assert_eq!(Gaps::read(&gaps.write()), Some(gaps.clone()));
+            if ids[0] == 1 {
+                assert_eq!(gaps.write(), text);
+            }
+        }
+        for wrong in ["x", "1*", "*3", "5,0", "5,-1", "9223372036854775807*2", "1*0", "1 2"] {
+            assert_eq!(Gaps::read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! When the oldest open transaction of a server began. Asked for on behalf of all tasks of this process, not too often.
+//!
+//! InnoDB's list of transactions is a copy that is never renewed while something reads it more than ten times a second:
+//! whoever asks too fast is told for ever what was true long ago. So the last answer is shared for a while, and an answer
+//! counts only if it shows the asking statement itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use connector_api::{Kind, Result, Value};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::sleep;
+
+use crate::driver::{Param, Session};
+use crate::url::{Database, Target};
+
+/// The least time between two looks at one server.
+const EVERY: Duration = Duration::from_millis(250);
+/// How often it is asked until its answer can be relied on.
+const TRIES: u32 = 4;
+
+/// What was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Before the server was asked.
+    pub at: Instant,
+    /// Microseconds since the oldest transaction or running statement began, up to a second more or less.
+    pub oldest: Option<i64>,
+}
+
+/// What there is to know.
+#[derive(Clone, Copy, Debug)]
+pub enum Horizon {
+    /// This was seen.
+    Seen(Sample),
+    /// The server has just been asked, or does not give an answer to rely on: try again later.
+    NotNow,
+    /// This user is not told.
+    Denied,
+}
+
+#[derive(Default)]
+struct Server {
+    last: Option<Sample>,
+    asked: u64,
+}
+
+/// The servers of this process, by place.
+static SERVERS: Mutex<BTreeMap<String, Arc<AsyncMutex<Server>>>> = Mutex::new(BTreeMap::new());
+
+fn server(target: &Target) -> Arc<AsyncMutex<Server>> {
+    // PostgreSQL's answer is about one database, MariaDB's about all of them
+    let database = match target.database_kind() {
+        Database::Postgres => target.database.as_deref().unwrap_or_default(),
+        Database::MySql | Database::Sqlite => "",
+    };
+    let place = format!("{:?} {database}", target.hosts);
+    let mut servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(servers.entry(place).or_default())
+}
+
+/// The newest sample; `after` says how new it must be. Waits for the server's answer, but not for the next time that it
+/// may be asked.
+pub async fn sample(session: &mut dyn Session, target: &Target, after: Option<Instant>) -> Result<Horizon> {
+    let server = server(target);
+    let mut server = server.lock().await;
+    if let Some(last) = server.last.filter(|last| last.at.elapsed() < EVERY) {
+        let is_new = after.is_none_or(|after| last.at >= after);
+        return Ok(if is_new { Horizon::Seen(last) } else { Horizon::NotNow });
+    }
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            sleep(EVERY).await;
+        }
+        server.asked += 1;
+        let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
+        let at = Instant::now();
+        match ask(session, &mark).await? {
+            Answer::Oldest(oldest) => {
+                let sample = Sample { at, oldest };
+                server.last = Some(sample);
+                return Ok(Horizon::Seen(sample));
+            }
+            Answer::Stale => {}
+            Answer::Denied => return Ok(Horizon::Denied),
+        }
+    }
+    Ok(Horizon::NotNow)
+}
+
+/// Its address tells this process from others.
+static SERVER_MARK: std::sync::LazyLock<Arc<()>> = std::sync::LazyLock::new(|| Arc::new(()));
+
+enum Answer {
+    Oldest(Option<i64>),
+    Stale,
+    Denied,
+}
+
+/// Asks the server; `mark` is a text never used before.
+async fn ask(session: &mut dyn Session, mark: &str) -> Result<Answer> {
+    let Some(statements) = session.dialect().oldest_transaction() else { return Ok(Answer::Oldest(None)) };
+    let mut running = None;
+    if !statements.running.is_empty() {
+        // first the statements, then the transactions: what passes from the one to the other is seen at least once
+        let found = session.query(statements.running, &[]).await?;
+        running = found.first().and_then(|row| row.first()).and_then(Value::as_i64);
+    }
+    if !statements.before.is_empty() {
+        session.run(statements.before).await?;
+    }
+    let found = session.query(statements.sql, &vec![Param::Text(mark.into()); statements.marks]).await;
+    if !statements.after.is_empty() {
+        session.run(statements.after).await?;
+    }
+    let found = match found {
+        Err(error) if error.kind() == Kind::Denied => return Ok(Answer::Denied),
+        found => found?,
+    };
+    let Some([_, age, reliable]) = found.first().map(Vec::as_slice) else { return Ok(Answer::Stale) };
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    Ok(match (number(age), number(reliable)) {
+        (_, None | Some(0)) if statements.marks == 0 => Answer::Denied,
+        (_, None | Some(0)) => Answer::Stale,
+        (age, _) => Answer::Oldest(age.map(|micros| micros.max(0)).max(running)),
+    })
+}

@@ -1,0 +1,145 @@
+//! The turns of a task's tables: who reads when, and on which connection.
+//!
+//! One table at a time as long as that goes quickly; beside one that is slow (a long statement, a table without a key
+//! that is read as one) others have their turn on a second and third connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Result};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::config::SourceConfig;
+use super::reader::{Chunk, Outcome, Pages, TableReader};
+use crate::driver::{Session, connect};
+
+/// Most turns at the same time; each has a connection and at most two pages in memory.
+const MOST: usize = 3;
+/// A turn that has lasted this long is slow.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// A turn that is over.
+pub struct Turn {
+    /// The table's number.
+    pub table: usize,
+    /// Its reader.
+    pub reader: TableReader,
+    /// How it went.
+    pub outcome: Result<Outcome>,
+    /// Whether there was a connection, and it still works.
+    pub connected: bool,
+    session: Option<Box<dyn Session>>,
+}
+
+/// What turns bring.
+pub enum News {
+    /// Rows of that table.
+    Rows(usize, Chunk),
+    /// A turn is over; its rows came before.
+    Over(Box<Turn>),
+}
+
+/// The turns that run, and the connections for the next ones.
+pub struct Turns {
+    config: Arc<SourceConfig>,
+    spare: Option<Box<dyn Session>>,
+    running: JoinSet<Turn>,
+    began: Instant,
+    /// One for all: whatever the number of turns, one page waits here and each of them holds one.
+    sender: mpsc::Sender<(usize, Chunk)>,
+    chunks: mpsc::Receiver<(usize, Chunk)>,
+    over: Vec<Turn>,
+}
+
+impl Turns {
+    /// None yet; the first one will use that connection.
+    pub fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
+        let (sender, chunks) = mpsc::channel(1);
+        let running = JoinSet::new();
+        Self { config, spare: Some(session), running, began: Instant::now(), sender, chunks, over: Vec::new() }
+    }
+
+    /// Whether none runs.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.over.is_empty()
+    }
+
+    /// How long no other turn may begin; `None`: before one is over.
+    pub fn closed_for(&self) -> Option<Duration> {
+        match self.running.len() {
+            0 => Some(Duration::ZERO),
+            MOST.. => None,
+            _ => Some(SLOW.saturating_sub(self.began.elapsed())),
+        }
+    }
+
+    /// Begins the turn of a table.
+    pub fn begin(&mut self, table: usize, mut reader: TableReader) {
+        let mut session = self.spare.take();
+        let (config, sender) = (Arc::clone(&self.config), self.sender.clone());
+        self.began = Instant::now();
+        self.running.spawn(async move {
+            let mut outcome = Ok(Outcome::More);
+            if session.is_none() {
+                match reading_session(&config).await {
+                    Ok(fresh) => session = Some(fresh),
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            if let Some(session) = &mut session {
+                outcome = reader.turn(&mut **session, &Pages { table, sender: &sender }).await;
+            }
+            let session = session.filter(|session| !session.is_lost());
+            Turn { table, reader, outcome, connected: session.is_some(), session }
+        });
+    }
+
+    /// Waits for the next thing. Cancel safe. Must not be called while none runs.
+    /// Errors: `Fatal` when a turn broke off.
+    pub async fn news(&mut self) -> Result<News> {
+        loop {
+            // what a turn has sent comes before its end
+            if let Ok((table, chunk)) = self.chunks.try_recv() {
+                return Ok(News::Rows(table, chunk));
+            }
+            if let Some(mut turn) = self.over.pop() {
+                let session = turn.session.take();
+                match (&self.spare, session) {
+                    (None, session) => self.spare = session,
+                    (Some(_), Some(session)) => drop(tokio::spawn(session.close())),
+                    (Some(_), None) => {}
+                }
+                return Ok(News::Over(Box::new(turn)));
+            }
+            tokio::select! {
+                biased;
+                Some((table, chunk)) = self.chunks.recv() => return Ok(News::Rows(table, chunk)),
+                Some(done) = self.running.join_next() => {
+                    let broke = |error| Error::fatal("the reading of a table broke off").caused_by(error);
+                    self.over.push(done.map_err(broke)?);
+                }
+            }
+        }
+    }
+
+    /// Ends them all.
+    pub async fn close(mut self) {
+        self.running.shutdown().await;
+        if let Some(session) = self.spare.take() {
+            session.close().await;
+        }
+    }
+}
+
+/// A connection set up for reading.
+pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
+    let mut session = connect(&config.target, config.connect).await?;
+    for statement in session.dialect().reading_setup() {
+        session.run(statement).await?;
+    }
+    if let Some(level) = &config.isolation {
+        session.run(&format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}")).await?;
+    }
+    Ok(session)
+}

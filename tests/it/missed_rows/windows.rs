@@ -1,0 +1,209 @@
+//! The windows in which a row can be overtaken, each opened by hand with two or three sessions.
+
+use std::time::Duration;
+
+use connector_api::{Config, SourceTask};
+use sqlx::mysql::MySqlConnection;
+use testkit::mariadb::{count, run};
+use testkit::{MariaDb, Postgres, unique, wait_until};
+
+use super::writers::{Server, Sql};
+use crate::lab;
+use crate::source::{PLENTY, QUIET, Stored, config, open, poll, run as run_any};
+
+const INCREMENTING: (&str, &str) = ("mode", "incrementing");
+
+fn mariadb_config(database: &str, keys: &[(&str, &str)]) -> Config {
+    config(&lab().mariadb().jdbc_url(database), MariaDb::USER, MariaDb::PASSWORD, keys)
+}
+
+/// An id that was taken and is in no row yet, not even an uncommitted one: an INSERT that waits for the row its foreign
+/// key names. Gives the sessions that hold the lock and that wait.
+async fn taken_id(database: &str) -> (MySqlConnection, tokio::task::JoinHandle<()>) {
+    let mut locker = lab().mariadb().create_database(database).await;
+    run(&mut locker, "CREATE TABLE parent (id INT PRIMARY KEY); INSERT INTO parent VALUES (1), (2), (3), (4)").await;
+    let child = "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, FOREIGN KEY (id) REFERENCES parent (id))";
+    run(&mut locker, child).await;
+    run(&mut locker, "BEGIN; SELECT * FROM parent WHERE id = 1 FOR UPDATE").await;
+    let mut waiting = lab().mariadb().connect(database).await;
+    let insert = tokio::spawn(async move { run(&mut waiting, "INSERT INTO t VALUES ()").await });
+    let mut fast = lab().mariadb().connect(database).await;
+    let waits = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}' AND info = 'INSERT INTO t VALUES ()'"
+    );
+    wait_until("the INSERT waits", PLENTY, async || Some(count(&mut fast, &waits).await).filter(|n| *n > 0)).await;
+    // until the first id is taken for certain
+    wait_until("an id is taken", PLENTY, async || {
+        run(&mut fast, "INSERT INTO t VALUES ()").await;
+        Some(count(&mut fast, "SELECT CAST(MAX(id) AS SIGNED) FROM t").await).filter(|id| *id > 1)
+    })
+    .await;
+    (locker, insert)
+}
+
+#[tokio::test]
+async fn x10_an_id_taken_by_a_row_that_is_nowhere_yet_is_waited_for() {
+    let database = unique("x10");
+    let (mut locker, insert) = taken_id(&database).await;
+    let mut stored = Stored::default();
+    let config = mariadb_config(&database, &[INCREMENTING]);
+    let mut task = open(&config, &stored).await;
+    let seen = poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await;
+    assert_eq!(seen, [2], "the row behind is not held up");
+    assert!(poll(&mut *task, &mut stored, Duration::from_secs(4), |seen| !seen.is_empty()).await.is_empty());
+    run(&mut locker, "COMMIT").await;
+    insert.await.unwrap();
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
+    assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+    task.close().await;
+}
+
+/// The stored offset carries what is missing, beside the member that Kafka Connect's connector reads.
+#[tokio::test]
+async fn x10_a_missing_id_survives_a_restart() {
+    let database = unique("x10_restart");
+    let (mut locker, insert) = taken_id(&database).await;
+    let mut stored = Stored::default();
+    let config = mariadb_config(&database, &[INCREMENTING]);
+    let mut task = open(&config, &stored).await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
+    task.close().await;
+    let offset = stored.0.last().unwrap().1.clone().unwrap();
+    assert_eq!(offset.get("incrementing"), Some(&connector_api::OffsetValue::Long(2)));
+    assert_eq!(offset.get("gaps"), Some(&connector_api::OffsetValue::Text("1".into())));
+    let mut task = open(&config, &stored).await;
+    assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+    run(&mut locker, "COMMIT").await;
+    insert.await.unwrap();
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
+    let settled = |stored: &Stored| stored.0.last().is_some_and(|(_, o)| o.as_ref().is_some_and(|o| o.0.len() == 1));
+    poll_until_stored(&mut *task, &mut stored, settled).await;
+    task.close().await;
+}
+
+/// Polls until what is stored is as wanted; no row may come.
+async fn poll_until_stored(task: &mut dyn SourceTask, stored: &mut Stored, wanted: impl Fn(&Stored) -> bool) {
+    let end = tokio::time::Instant::now() + PLENTY;
+    while !wanted(stored) {
+        assert!(tokio::time::Instant::now() < end, "stored: {:?}", stored.0.last());
+        assert!(poll(task, stored, Duration::from_millis(100), |_| false).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn x10_without_the_privilege_an_id_is_asked_for_until_it_is_too_old() {
+    let database = unique("x10_poor");
+    let (mut locker, insert) = taken_id(&database).await;
+    let mut root = lab().mariadb().connect(&database).await;
+    let user = format!("u_{database}");
+    run(&mut root, &format!("CREATE USER '{user}'@'127.0.0.1' IDENTIFIED BY 'pw'")).await;
+    run(&mut root, &format!("GRANT SELECT ON `{database}`.* TO '{user}'@'127.0.0.1'")).await;
+    let mut stored = Stored::default();
+    let config = config(&lab().mariadb().jdbc_url(&database), &user, "pw", &[INCREMENTING]);
+    let mut task = open(&config, &stored).await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
+    assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+    let warnings = task.progress().warnings;
+    assert!(warnings.iter().any(|w| w.contains("PROCESS") && w.contains("gap.max.age.ms")), "{warnings:?}");
+    run(&mut locker, "COMMIT").await;
+    insert.await.unwrap();
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [1]);
+    task.close().await;
+
+    let mut hasty = config.clone();
+    hasty.set("gap.max.age.ms", "100".to_owned());
+    run(&mut root, "DELETE FROM t WHERE id = 1").await;
+    let mut stored = Stored::default();
+    let mut task = open(&hasty, &stored).await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
+    poll_until_stored(&mut *task, &mut stored, |stored| {
+        stored.0.last().is_some_and(|(_, offset)| offset.as_ref().is_some_and(|offset| offset.0.len() == 1))
+    })
+    .await;
+    task.close().await;
+}
+
+/// W2 on PostgreSQL: a statement takes an id of the sequence, and writes its row, and only then gets a transaction
+/// number, a while later.
+#[tokio::test]
+async fn w2_an_id_taken_before_its_transaction_has_a_number_is_waited_for() {
+    let database = unique("w2");
+    let mut slow = Sql::create_database(Server::Postgres, &database).await;
+    let mut fast = lab().postgres().connect(&database).await;
+    run_any(&mut fast, "CREATE TABLE t (id SERIAL PRIMARY KEY, n INT)").await;
+    let insert = "DO $$ DECLARE taken INT := nextval('t_id_seq'); BEGIN PERFORM pg_sleep(5); \
+                  INSERT INTO t VALUES (taken); END $$";
+    let insert = tokio::spawn(async move { slow.run(insert).await });
+    wait_until("an id is taken", PLENTY, async || {
+        let last: (i64,) =
+            sqlx::query_as("SELECT last_value + is_called::int FROM t_id_seq").fetch_one(&mut fast).await.unwrap();
+        Some(()).filter(|()| last.0 > 1)
+    })
+    .await;
+    run_any(&mut fast, "INSERT INTO t (n) VALUES (2)").await;
+    let mut stored = Stored::default();
+    let url = lab().postgres().jdbc_url(&database);
+    let config = config(&url, Postgres::USER, Postgres::PASSWORD, &[INCREMENTING]);
+    let mut task = open(&config, &stored).await;
+    let mut seen = poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await;
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2]);
+    insert.await.unwrap();
+    task.close().await;
+}
+
+/// W3, X4: the stamp of a statement that waits for a table lock is from before the wait; the row that comes with it is
+/// in no list of transactions meanwhile.
+#[tokio::test]
+async fn x4_a_stamp_of_a_statement_that_waits_for_a_table_is_waited_for() {
+    let database = unique("x4");
+    let mut locker = lab().mariadb().create_database(&database).await;
+    run(&mut locker, "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))").await;
+    run(&mut locker, "INSERT INTO t VALUES (2, CURRENT_TIMESTAMP(6) + INTERVAL 2 SECOND)").await;
+    run(&mut locker, "LOCK TABLES t READ").await;
+    let mut waiting = lab().mariadb().connect(&database).await;
+    let insert = tokio::spawn(async move { run(&mut waiting, "INSERT INTO t (id) VALUES (1)").await });
+    let mut stored = Stored::default();
+    let config = mariadb_config(&database, &[("mode", "timestamp"), ("timestamp.column.name", "ts")]);
+    let mut task = open(&config, &stored).await;
+    let early = poll(&mut *task, &mut stored, Duration::from_secs(5), |seen| !seen.is_empty()).await;
+    assert!(early.is_empty(), "row 2 overtook row 1: {early:?}");
+    let mut sql = lab().mariadb().connect(&database).await;
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t WHERE ts < CURRENT_TIMESTAMP(6)").await, 1, "row 2 is due");
+    run(&mut locker, "UNLOCK TABLES").await;
+    insert.await.unwrap();
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
+    task.close().await;
+}
+
+/// A row that was rolled back leaves its id missing; what comes after it is not held up by whoever else has a
+/// transaction open.
+#[tokio::test]
+async fn a_rollback_holds_up_nothing_for_long() {
+    let database = unique("rollback");
+    let mut sql = lab().mariadb().create_database(&database).await;
+    let mut other = lab().mariadb().connect(&database).await;
+    run(&mut sql, "CREATE TABLE t (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT); CREATE TABLE o (n INT)").await;
+    run(&mut other, "BEGIN; INSERT INTO o VALUES (1)").await;
+    run(&mut sql, "BEGIN; INSERT INTO t (n) VALUES (1); ROLLBACK; INSERT INTO t (n) VALUES (2), (3)").await;
+    let mut stored = Stored::default();
+    let mut task = open(&mariadb_config(&database, &[INCREMENTING]), &stored).await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [2, 3]);
+    run(&mut other, "COMMIT").await;
+    task.close().await;
+
+    let mut sql = lab().postgres().create_database(&database).await;
+    let mut other = lab().postgres().connect(&database).await;
+    run_any(&mut sql, "CREATE TABLE t (id SERIAL PRIMARY KEY, n INT); CREATE TABLE o (n INT)").await;
+    run_any(&mut other, "BEGIN; INSERT INTO o VALUES (1)").await;
+    for part in ["BEGIN", "INSERT INTO t (n) VALUES (1)", "ROLLBACK", "INSERT INTO t (n) VALUES (2), (3)"] {
+        run_any(&mut sql, part).await;
+    }
+    let mut stored = Stored::default();
+    let url = lab().postgres().jdbc_url(&database);
+    let config = config(&url, Postgres::USER, Postgres::PASSWORD, &[INCREMENTING]);
+    let mut task = open(&config, &stored).await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [2, 3]);
+    run_any(&mut other, "COMMIT").await;
+    task.close().await;
+}

@@ -1,0 +1,115 @@
+//! Writers whose transactions overlap, on either database.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Executor, Row};
+use testkit::Random;
+
+use crate::lab;
+
+/// The database of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    MariaDb,
+    Postgres,
+}
+
+/// A connection to either.
+pub enum Sql {
+    MariaDb(MySqlConnection),
+    Postgres(PgConnection),
+}
+
+impl Sql {
+    pub async fn connect(server: Server, database: &str) -> Self {
+        match server {
+            Server::MariaDb => Self::MariaDb(lab().mariadb().connect(database).await),
+            Server::Postgres => Self::Postgres(lab().postgres().connect(database).await),
+        }
+    }
+
+    pub async fn create_database(server: Server, database: &str) -> Self {
+        match server {
+            Server::MariaDb => Self::MariaDb(lab().mariadb().create_database(database).await),
+            Server::Postgres => Self::Postgres(lab().postgres().create_database(database).await),
+        }
+    }
+
+    /// Sends a statement that must succeed.
+    pub async fn run(&mut self, sql: &str) {
+        let text = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let sent = match self {
+            Self::MariaDb(connection) => connection.execute(text).await.map(drop),
+            Self::Postgres(connection) => connection.execute(text).await.map(drop),
+        };
+        sent.unwrap_or_else(|error| panic!("{error} in: {sql}"));
+    }
+
+    /// Rows of two numbers and a text.
+    pub async fn rows(&mut self, sql: &str) -> Vec<(i64, i64, String)> {
+        let text = AssertSqlSafe(sql.to_owned());
+        let rows = match self {
+            Self::MariaDb(connection) => {
+                let rows = sqlx::query(text).fetch_all(connection).await;
+                rows.map(|rows| rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+            }
+            Self::Postgres(connection) => {
+                let rows = sqlx::query(text).fetch_all(connection).await;
+                rows.map(|rows| rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect())
+            }
+        };
+        rows.unwrap_or_else(|error| panic!("{error} in: {sql}"))
+    }
+}
+
+/// How a writer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// Transactions of 1 to 5 inserts, some of them slow, a tenth rolled back.
+    Transactions,
+    /// Single inserts, as fast as they go.
+    Autocommit,
+    /// Transactions of 1 to 3 updates of own rows, some of them slow, a tenth rolled back.
+    Updates,
+}
+
+/// One writer, until it has written that many rows.
+pub async fn write(server: Server, database: String, writing: Writing, writer: u64, of: u64, rows: u64, seed: u64) {
+    let mut sql = Sql::connect(server, &database).await;
+    let mut random = Random::from_seed(seed.wrapping_add(writer.wrapping_mul(0x9e37)));
+    let mut written = 0;
+    while written < rows {
+        if writing == Writing::Autocommit {
+            sql.run("INSERT INTO t (n) VALUES (1)").await;
+            written += 1;
+            continue;
+        }
+        sql.run("BEGIN").await;
+        let statements = 1 + random.below(if writing == Writing::Updates { 3 } else { 5 });
+        for _ in 0..statements {
+            match writing {
+                Writing::Updates => {
+                    // rows of its own, so that writers never wait for each other
+                    let id = random.below(ROWS / of) * of + writer + 1;
+                    sql.run(&format!("UPDATE t SET v = v + 1, ts = CURRENT_TIMESTAMP(6) WHERE id = {id}")).await;
+                }
+                _ => sql.run("INSERT INTO t (n) VALUES (1)").await,
+            }
+            let pause = match random.below(100) {
+                0..2 => 300 + random.below(500),
+                2..20 => random.below(50),
+                _ => 0,
+            };
+            if pause > 0 {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        }
+        sql.run(if random.below(10) == 0 { "ROLLBACK" } else { "COMMIT" }).await;
+        written += statements;
+    }
+}
+
+/// Rows of the table that is updated.
+pub const ROWS: u64 = 600;

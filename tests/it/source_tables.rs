@@ -1,0 +1,195 @@
+//! Several tables of one source task: trouble with one of them is its own.
+
+use std::time::Duration;
+
+use connector_api::{Kind, SourceTask, Value};
+use serde_json::json;
+use sqlx::mysql::MySqlConnection;
+use testkit::mariadb::{count, rows, run};
+use testkit::{MariaDb, for_condition, unique, wait_until};
+
+use crate::pipeline::Pipeline;
+use crate::source::{PLENTY, Stored, config, open};
+use crate::{SOON, lab};
+
+/// A task over the tables `a` and `b`, and a connection to their database.
+async fn two_tables(keys: &[(&str, &str)]) -> (Box<dyn SourceTask>, MySqlConnection, String) {
+    let database = unique("tables");
+    let mut sql = lab().mariadb().create_database(&database).await;
+    for table in ["a", "b"] {
+        run(&mut sql, &format!("CREATE TABLE {table} (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT)")).await;
+        run(&mut sql, &format!("INSERT INTO {table} (n) VALUES (1)")).await;
+    }
+    let url = lab().mariadb().jdbc_url(&database);
+    let own = [("table.whitelist", "a,b"), ("mode", "incrementing"), ("table.poll.interval.ms", "500")];
+    let keys: Vec<_> = own.iter().chain(keys).copied().collect();
+    let config = config(&url, MariaDb::USER, MariaDb::PASSWORD, &keys);
+    (open(&config, &Stored::default()).await, sql, database)
+}
+
+/// Polls until that row of that table comes; every row that came until then, as `topic id`.
+async fn poll_until(task: &mut dyn SourceTask, wanted: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    let end = tokio::time::Instant::now() + PLENTY;
+    while !seen.iter().any(|row| row == wanted) {
+        let batch = tokio::time::timeout_at(end, task.poll()).await;
+        let batch = batch.unwrap_or_else(|_| panic!("{wanted} did not come: {seen:?}, {:?}", task.progress())).unwrap();
+        for record in &batch.records {
+            let Value::Struct(row) = &record.value.value else { panic!("no struct") };
+            seen.push(format!("{} {}", record.topic, row[0].as_i64().unwrap()));
+        }
+        assert!(tokio::time::Instant::now() < end, "{wanted} did not come: {seen:?}, {:?}", task.progress());
+        tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(50))).await;
+    }
+    seen
+}
+
+/// Polls until a warning has all these parts.
+async fn poll_until_warned(task: &mut dyn SourceTask, parts: &[&str]) {
+    let end = tokio::time::Instant::now() + PLENTY;
+    while !task.progress().warnings.iter().any(|warning| parts.iter().all(|part| warning.contains(part))) {
+        assert!(tokio::time::Instant::now() < end, "no warning of {parts:?}: {:?}", task.progress());
+        let batch = tokio::time::timeout_at(end, task.poll()).await.unwrap().unwrap();
+        tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(50))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_table_stops_alone_and_is_read_again_when_it_is_back() {
+    let (mut task, mut sql, database) = two_tables(&[]).await;
+    poll_until(&mut *task, "p-a 1").await;
+    run(&mut sql, "DROP TABLE b").await;
+    poll_until_warned(&mut *task, &[&format!("{database}.b"), "not there any more", "create it again"]).await;
+    run(&mut sql, "INSERT INTO a (n) VALUES (2)").await;
+    poll_until(&mut *task, "p-a 2").await;
+    run(&mut sql, "CREATE TABLE b (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY); INSERT INTO b VALUES (7)").await;
+    poll_until(&mut *task, "p-b 7").await;
+    run(&mut sql, "INSERT INTO a (n) VALUES (3)").await;
+    poll_until(&mut *task, "p-a 3").await;
+    assert_eq!(task.progress().warnings, [""; 0]);
+    task.close().await;
+}
+
+#[tokio::test]
+async fn a_dropped_column_of_the_mode_stops_its_table_alone_and_another_one_none() {
+    let (mut task, mut sql, database) = two_tables(&[("incrementing.column.name", "id")]).await;
+    poll_until(&mut *task, "p-b 1").await;
+    run(&mut sql, "ALTER TABLE a DROP COLUMN n; INSERT INTO a VALUES (2)").await;
+    run(&mut sql, "ALTER TABLE b RENAME COLUMN id TO number").await;
+    poll_until(&mut *task, "p-a 2").await;
+    poll_until_warned(&mut *task, &[&format!("{database}.b"), "Incrementing column: id does not exist"]).await;
+    run(&mut sql, "INSERT INTO a VALUES (3)").await;
+    poll_until(&mut *task, "p-a 3").await;
+    task.close().await;
+}
+
+#[tokio::test]
+async fn a_task_fails_with_its_last_table() {
+    let (mut task, mut sql, database) = two_tables(&[]).await;
+    run(&mut sql, "DROP TABLE a, b").await;
+    let failed = wait_until("the task fails", PLENTY, async || task.poll().await.err()).await;
+    assert_eq!(failed.kind(), Kind::Config);
+    assert!(failed.message().contains(&format!("table {database}.")), "{failed}");
+    task.close().await;
+}
+
+/// Another session holds `a` locked, so that reading it takes for ever; then the statement is killed.
+#[tokio::test]
+async fn a_table_that_cannot_be_read_for_now_starves_no_other() {
+    let (mut task, mut sql, database) = two_tables(&[]).await;
+    poll_until(&mut *task, "p-a 1").await;
+    let mut locker = lab().mariadb().connect(&database).await;
+    run(&mut locker, "LOCK TABLES a WRITE; INSERT INTO a (n) VALUES (2)").await;
+    for n in 2..5 {
+        run(&mut sql, "INSERT INTO b (n) VALUES (2)").await;
+        let seen = poll_until(&mut *task, &format!("p-b {n}")).await;
+        assert!(!seen.contains(&"p-a 2".to_owned()));
+    }
+    let waiting = format!(
+        "SELECT id FROM information_schema.processlist WHERE db = '{database}' AND state LIKE '%metadata lock%'"
+    );
+    let found: i64 = wait_until("a read that waits", SOON, async || {
+        Some(count(&mut sql, &format!("SELECT COALESCE(MIN(id), 0) FROM ({waiting}) w")).await).filter(|id| *id > 0)
+    })
+    .await;
+    run(&mut sql, &format!("KILL QUERY {found}")).await;
+    poll_until_warned(&mut *task, &[&format!("{database}.a"), "trying again"]).await;
+    run(&mut sql, "INSERT INTO b (n) VALUES (2)").await;
+    poll_until(&mut *task, "p-b 5").await;
+    run(&mut locker, "UNLOCK TABLES").await;
+    poll_until(&mut *task, "p-a 2").await;
+    task.close().await;
+}
+
+/// The task's connections are cut again and again while it reads.
+#[tokio::test]
+async fn cut_connections_lose_and_double_no_row() {
+    let (mut task, mut sql, database) = two_tables(&[("batch.max.rows", "100"), ("connection.backoff.ms", "50")]).await;
+    run(&mut sql, "INSERT INTO a (n) SELECT seq FROM seq_2_to_50000").await;
+    let mut killer = lab().mariadb().connect(&database).await;
+    let own = count(&mut killer, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await;
+    let other = count(&mut sql, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await;
+    let (mut seen, mut cuts) = (Vec::new(), 0);
+    let end = tokio::time::Instant::now() + SOON;
+    while seen.len() < 50_000 {
+        assert!(tokio::time::Instant::now() < end, "{} rows and {cuts} cuts", seen.len());
+        match task.poll().await {
+            Ok(batch) => {
+                let rows = batch.records.iter().filter(|record| &*record.topic == "p-a");
+                seen.extend(rows.map(|record| match &record.value.value {
+                    Value::Struct(row) => row[0].as_i64().unwrap(),
+                    other => panic!("no struct: {other:?}"),
+                }));
+            }
+            Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+        }
+        if seen.len() / 5_000 > cuts {
+            cuts += 1;
+            let sessions = format!(
+                "SELECT id FROM information_schema.processlist WHERE db = '{database}' AND id NOT IN ({own}, {other})"
+            );
+            for row in rows(&mut killer, &sessions).await {
+                let id: i64 = sqlx::Row::get(&row, 0);
+                let _gone_already = sqlx::query(sqlx::AssertSqlSafe(format!("KILL {id}"))).execute(&mut killer).await;
+            }
+        }
+    }
+    assert!(cuts >= 9);
+    assert_eq!(seen, (1..=50_000).collect::<Vec<i64>>());
+    task.close().await;
+}
+
+/// Over REST: the status tells of the table that is gone, and the table monitor of one that is new.
+#[tokio::test]
+async fn tables_come_and_go_while_the_others_are_read() {
+    let server = lab().mariadb();
+    let rest = lab().worker().rest();
+    let (pipeline, mut sql) = Pipeline::new(server, "monitor", "a").await;
+    run(&mut sql, "CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1)").await;
+    run(&mut sql, "CREATE TABLE b (id INT PRIMARY KEY); INSERT INTO b VALUES (1)").await;
+    let keys = json!({"table.whitelist": "a,b,c", "table.poll.interval.ms": "3000", "tasks.max": "1"});
+    let name = pipeline.source_name();
+    rest.create(&name, &pipeline.source(server, keys)).await;
+    let topics = lab().kafka().topics();
+    let topic = |table: &str| format!("{}-{table}", pipeline.name);
+    topics.wait_for(&topic("b"), 1, SOON).await;
+    run(&mut sql, "DROP TABLE b").await;
+    let status = format!("/connectors/{name}/status");
+    for_condition("a warning or a new plan", SOON, async || {
+        let task = &rest.get(&status).await.body["tasks"][0];
+        let warned = task["warning"].as_str().is_some_and(|text| text.contains(".b is not read any more"));
+        let tasks = rest.get(&format!("/connectors/{name}/tasks")).await.text;
+        assert_eq!(task["state"], "RUNNING");
+        warned || !tasks.contains("`b`")
+    })
+    .await;
+    run(&mut sql, "CREATE TABLE c (id INT PRIMARY KEY); INSERT INTO c VALUES (1), (2)").await;
+    topics.wait_for(&topic("c"), 2, SOON).await;
+    run(&mut sql, "INSERT INTO a VALUES (2)").await;
+    assert_eq!(topics.wait_for(&topic("a"), 2, SOON).await.len(), 2);
+    let progress = rest.get(&format!("/v1/connectors/{name}/progress")).await.expect(200).body;
+    let tables = progress["tasks"][0]["tables"].as_array().cloned().unwrap_or_default();
+    let tables: Vec<_> = tables.iter().map(|t| t["table"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(tables, [format!("{}.a", pipeline.name), format!("{}.c", pipeline.name)]);
+    rest.remove(&name).await;
+}
