@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use testkit::mariadb::run;
-use testkit::{MariaDb, project_folder};
+use testkit::{MariaDb, SqliteFile, project_folder};
 
 use crate::lab;
 
@@ -16,15 +16,21 @@ async fn every_example_config_passes_validation() {
     let mut connection = server.connect("mysql").await;
     run(&mut connection, &example("db-to-db/schema.sql")).await;
     run(&mut connection, "CREATE DATABASE IF NOT EXISTS mydb").await;
+    let shop = SqliteFile::new(lab().scratch(), "shop");
+    shop.connect().await;
     let mut checked = 0;
     for entry in std::fs::read_dir(project_folder().join("examples")).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();
         if !name.ends_with(".json") || name.ends_with("collection.json") {
             continue;
         }
-        let text = example(&name).replace("localhost:3306", &format!("127.0.0.1:{}", server.port()));
+        let text = example(&name)
+            .replace("localhost:3306", &format!("127.0.0.1:{}", server.port()))
+            .replace("jdbc:sqlite:", &format!("jdbc:sqlite:{}/", shop.path().parent().unwrap().display()));
         let mut body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(body["config"]["connection.password"], MariaDb::PASSWORD, "{name}");
+        if !name.contains("sqlite") {
+            assert_eq!(body["config"]["connection.password"], MariaDb::PASSWORD, "{name}");
+        }
         body["config"]["name"] = body["name"].clone();
         let class = body["config"]["connector.class"].as_str().unwrap();
         let simple = class.rsplit('.').next().unwrap();
@@ -39,7 +45,7 @@ async fn every_example_config_passes_validation() {
         assert_eq!((answer["error_count"].as_i64(), errors.as_slice()), (Some(0), &[][..]), "{name}");
         checked += 1;
     }
-    assert!(checked >= 6, "only {checked} examples found");
+    assert!(checked >= 8, "only {checked} examples found");
 }
 
 #[test]

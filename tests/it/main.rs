@@ -5,6 +5,7 @@
 mod converters;
 mod crash;
 mod dev;
+mod differential;
 mod examples;
 mod formats;
 mod golden;
@@ -27,6 +28,7 @@ mod source_conformance;
 mod source_tables;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod speed;
+mod sqlite;
 mod store;
 mod tidy;
 mod transfer;

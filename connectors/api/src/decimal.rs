@@ -93,6 +93,36 @@ impl Decimal {
         }
     }
 
+    /// The same number with another scale. `None` if digits would be lost, or by more than 10,000 places.
+    pub fn rescaled(&self, scale: i32) -> Option<Self> {
+        let difference = scale.checked_sub(self.scale).filter(|places| places.unsigned_abs() <= 10_000)?;
+        let power = BigInt::from(10).pow(difference.unsigned_abs());
+        let unscaled = self.unscaled();
+        if difference >= 0 {
+            return Some(Self::from_bigint(unscaled * power, scale));
+        }
+        let whole = &unscaled / &power;
+        (&whole * &power == unscaled).then(|| Self::from_bigint(whole, scale))
+    }
+
+    /// The same number without zeros at its end (`BigDecimal.stripTrailingZeros`).
+    #[must_use]
+    pub fn stripped(&self) -> Self {
+        let (mut unscaled, mut scale) = (self.unscaled(), self.scale);
+        let ten = BigInt::from(10);
+        while unscaled.sign() != Sign::NoSign && (&unscaled % &ten).sign() == Sign::NoSign {
+            unscaled /= &ten;
+            scale = scale.saturating_sub(1);
+        }
+        Self::from_bigint(unscaled, scale)
+    }
+
+    /// How many digits the number has, zeros at both ends left out; 0 of zero.
+    pub fn significant_digits(&self) -> usize {
+        let magnitude = self.stripped().unscaled().magnitude().to_string();
+        if magnitude == "0" { 0 } else { magnitude.len() }
+    }
+
     /// Appends the shortest big-endian two's complement form of the unscaled value (`BigInteger.toByteArray`).
     pub fn write_be_bytes(&self, out: &mut Vec<u8>) {
         match &self.unscaled {
@@ -152,6 +182,18 @@ impl fmt::Display for Decimal {
 #[cfg(test)]
 mod tests {
     use super::Decimal;
+
+    #[test]
+    fn rescaling_loses_no_digit() {
+        assert_eq!(Decimal::new(15, 1).rescaled(0), None);
+        assert_eq!(Decimal::new(150, 2).rescaled(1), Some(Decimal::new(15, 1)));
+        assert_eq!(Decimal::new(0, 0).rescaled(2), Some(Decimal::new(0, 2)));
+        assert_eq!(Decimal::parse("1e2000000000").unwrap().rescaled(0), None);
+        for (text, stripped, digits) in [("-1200.50", "-1200.5", 5), ("1200", "1200", 2), ("0.00", "0.00", 0)] {
+            let decimal = Decimal::parse(text).unwrap();
+            assert_eq!((decimal.stripped().to_string().as_str(), decimal.significant_digits()), (stripped, digits));
+        }
+    }
 
     #[test]
     fn text_comes_back_as_it_was() {

@@ -2,6 +2,8 @@
 //!
 //! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
 
+mod sqlite;
+
 use std::fmt;
 
 use connector_api::{Config, Error, Result};
@@ -52,7 +54,7 @@ pub struct Target {
     pub user: Option<String>,
     /// Password, from `connection.password` or the URL.
     pub password: Option<String>,
-    /// Database; for SQLite the file, or `:memory:`.
+    /// Database; for SQLite the file.
     pub database: Option<String>,
     /// Parameters of the URL, then `connection.*` keys that are not ours, which win.
     pub params: Vec<(String, String)>,
@@ -83,7 +85,6 @@ const DANGEROUS: &[&str] = &[
     "authenticationpluginclassname",
     "loggerfile",
     "loggerlevel",
-    "enable_load_extension",
 ];
 
 /// `connection.*` keys that are ours and no driver's.
@@ -125,12 +126,12 @@ impl Target {
             "sqlite" => Scheme::Sqlite,
             _ => return Err(Error::config(format!("No suitable driver found for {}", masked(url)))),
         };
-        if scheme == Scheme::Sqlite { Ok(Self::sqlite(rest)) } else { Self::server(scheme, rest, url) }
+        if scheme == Scheme::Sqlite { sqlite::parse(rest) } else { Self::server(scheme, rest, url) }
     }
 
-    /// An SQLite database of this process alone.
-    pub fn in_memory() -> Self {
-        Self { database: Some(":memory:".to_owned()), ..Self::empty(Scheme::Sqlite) }
+    /// A target that names nothing, in place of one that is not understood.
+    pub fn nowhere() -> Self {
+        Self::empty(Scheme::MySql)
     }
 
     fn empty(scheme: Scheme) -> Self {
@@ -143,17 +144,6 @@ impl Target {
             params: Vec::new(),
             ignored: Vec::new(),
         }
-    }
-
-    fn sqlite(rest: &str) -> Self {
-        let mut target = Self::empty(Scheme::Sqlite);
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = path.strip_prefix("file:").unwrap_or(path);
-        let path = if let Some(rooted) = path.strip_prefix("///") { format!("/{rooted}") } else { path.to_owned() };
-        let path = path.strip_prefix("//").map_or(path.clone(), str::to_owned);
-        target.database = Some(if path.is_empty() { ":memory:".to_owned() } else { path });
-        target.set_query(query);
-        target
     }
 
     fn server(scheme: Scheme, rest: &str, url: &str) -> Result<Self> {
@@ -328,8 +318,6 @@ mod tests {
             ("postgres://[::1]:5433/d", Scheme::Postgres, "::1:5433/d"),
             ("jdbc:sqlite:/var/x.db", Scheme::Sqlite, "/var/x.db"),
             ("sqlite:///var/x.db", Scheme::Sqlite, "/var/x.db"),
-            ("sqlite://x.db", Scheme::Sqlite, "x.db"),
-            ("jdbc:sqlite::memory:", Scheme::Sqlite, ":memory:"),
             ("jdbc:mysql://", Scheme::MySql, "localhost:3306"),
         ] {
             let target = Target::parse(url).unwrap();

@@ -18,6 +18,7 @@ mod rowferry;
 pub mod rows_sql;
 mod schema_registry;
 mod secure;
+pub mod sqlite;
 mod topic;
 mod wait;
 
@@ -32,5 +33,6 @@ pub use rest::{Answer, Rest};
 pub use rowferry::{Rowferry, Settings};
 pub use schema_registry::SchemaRegistry;
 pub use secure::{Secure, certificate};
+pub use sqlite::SqliteFile;
 pub use topic::{Entry, Topics};
 pub use wait::{for_condition, wait_until};

@@ -4,6 +4,7 @@ pub mod carried;
 pub mod mysql;
 pub mod postgres;
 pub mod read;
+pub mod sqlite;
 pub mod writing;
 
 use connector_api::Kind;
@@ -66,6 +67,11 @@ pub trait Dialect: Send + Sync {
     /// Statements to send when a reading session begins.
     fn reading_setup(&self) -> &'static [&'static str];
 
+    /// The statement that sets a session's transaction isolation level; `None` where there is but one.
+    fn isolation(&self, level: &str) -> Option<String> {
+        Some(format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}"))
+    }
+
     /// The statement before one that shall see uncommitted rows too; `None` where no statement can.
     fn read_uncommitted(&self) -> Option<&'static str>;
 
@@ -82,6 +88,11 @@ pub trait Dialect: Send + Sync {
 
     /// How a column is read into records.
     fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn;
+
+    /// A date-time column in the form in which it is compared with a bound stamp.
+    fn stamp(&self, column: &str) -> String {
+        column.to_owned()
+    }
 
     /// Whether rows can be told apart and put in order by a column of that kind, bound as a parameter.
     fn orders(&self, meta: &ColumnMeta) -> bool;
@@ -123,11 +134,11 @@ pub trait Dialect: Send + Sync {
     }
 }
 
-/// The dialect of a database. `None` for one that has none yet.
-pub fn of(database: Database) -> Option<&'static dyn Dialect> {
+/// The dialect of a database.
+pub fn of(database: Database) -> &'static dyn Dialect {
     match database {
-        Database::MySql => Some(&mysql::MySql),
-        Database::Postgres => Some(&postgres::Postgres),
-        Database::Sqlite => None,
+        Database::MySql => &mysql::MySql,
+        Database::Postgres => &postgres::Postgres,
+        Database::Sqlite => &sqlite::Sqlite,
     }
 }

@@ -249,7 +249,11 @@ pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: 
 impl Stamp {
     /// The value of a date-time given as microseconds: an instant or a wall time, as `is_instant` says.
     pub fn value(&self, micros: i64) -> Value {
-        let instant = if self.is_instant { micros } else { self.zone.instant(micros) };
+        self.of_instant(if self.is_instant { micros } else { self.zone.instant(micros) })
+    }
+
+    /// The value of an instant in microseconds.
+    pub fn of_instant(&self, instant: i64) -> Value {
         let text = |text: String| Value::Text(text.into());
         match self.granularity {
             Granularity::Logical => Value::I64(instant.div_euclid(1000)),

@@ -161,6 +161,11 @@ pub trait Writing: Send + Sync {
     /// Appends the placeholder of a value.
     fn value(&self, number: usize, cast: &str, out: &mut String);
 
+    /// How many digits of a decimal a column keeps, where it is no column of decimals; `None`: all that fit its type.
+    fn decimal_digits(&self, _column: &ColumnMeta) -> Option<usize> {
+        None
+    }
+
     /// What the text of an error holds when a guarded upsert may have met a collision.
     fn guard_sign(&self) -> Option<&'static str>;
 
@@ -326,12 +331,12 @@ pub enum Upsert {
     Guarded,
 }
 
-/// The writing half for a server. `None` for a database that has none yet.
-pub fn of(database: Database, server_version: &str) -> Option<Box<dyn Writing>> {
+/// The writing half for a server.
+pub fn of(database: Database, server_version: &str) -> Box<dyn Writing> {
     match database {
-        Database::MySql => Some(Box::new(super::mysql::writing::MySqlWriting::new(server_version))),
-        Database::Postgres => Some(Box::new(super::postgres::writing::PostgresWriting)),
-        Database::Sqlite => None,
+        Database::MySql => Box::new(super::mysql::writing::MySqlWriting::new(server_version)),
+        Database::Postgres => Box::new(super::postgres::writing::PostgresWriting),
+        Database::Sqlite => Box::new(super::sqlite::writing::SqliteWriting),
     }
 }
 

@@ -13,7 +13,11 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
         sqlx::Error::Database(server) => {
             let (code, sqlstate) = DB::codes(server.as_ref());
             let kind = DB::DIALECT.classify(&code, &sqlstate);
-            let shown = if code.is_empty() { sqlstate } else { format!("{code}, SQLSTATE {sqlstate}") };
+            let shown = match (code.is_empty(), sqlstate.is_empty()) {
+                (true, _) => sqlstate,
+                (false, true) => format!("code {code}"),
+                (false, false) => format!("{code}, SQLSTATE {sqlstate}"),
+            };
             let text = match kind {
                 Kind::Record => without_values(server.message()),
                 _ => server.message().to_owned(),

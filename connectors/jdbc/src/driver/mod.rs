@@ -11,13 +11,15 @@ mod postgres_catalog;
 mod retry;
 mod rows;
 mod session;
+mod sqlite;
+mod sqlite_catalog;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Error, Result, Value};
+use connector_api::{Result, Value};
 use tokio::sync::mpsc;
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
@@ -47,6 +49,16 @@ pub enum Param<'a> {
     Bytes(Cow<'a, [u8]>),
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// The database must be there.
+    #[default]
+    Existing,
+    /// An SQLite file that is not there is made.
+    Create,
+}
+
 /// How often and how long connecting is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
@@ -56,12 +68,19 @@ pub struct ConnectOptions {
     pub backoff: Duration,
     /// Limit of one attempt.
     pub timeout: Duration,
+    /// What it is for.
+    pub access: Access,
 }
 
 impl Default for ConnectOptions {
     /// Confluent's defaults: three attempts, ten seconds apart, 40 seconds each.
     fn default() -> Self {
-        Self { attempts: 3, backoff: Duration::from_secs(10), timeout: Duration::from_secs(40) }
+        Self {
+            attempts: 3,
+            backoff: Duration::from_secs(10),
+            timeout: Duration::from_secs(40),
+            access: Access::Existing,
+        }
     }
 }
 
@@ -159,6 +178,11 @@ pub async fn connect(target: &Target, options: ConnectOptions) -> Result<Box<dyn
     match target.database_kind() {
         Database::MySql => Ok(Box::new(retry::attempts(target, options, mysql::MySqlSession::connect).await?)),
         Database::Postgres => Ok(Box::new(retry::attempts(target, options, postgres::PostgresSession::connect).await?)),
-        Database::Sqlite => Err(Error::config("SQLite is not supported yet")),
+        Database::Sqlite => Ok(Box::new(retry::attempts(target, options, sqlite::SqliteSession::connect).await?)),
     }
+}
+
+/// Whether [`connect`] would make the database's file. Errors: `Config`, when its folder is missing.
+pub fn would_create(target: &Target) -> Result<bool> {
+    if target.database_kind() == Database::Sqlite { sqlite::would_create(target) } else { Ok(false) }
 }

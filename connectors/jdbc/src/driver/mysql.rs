@@ -10,7 +10,7 @@ use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
 use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{Param, mysql_catalog, mysql_describe};
+use super::{Access, Param, mysql_catalog, mysql_describe};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySql as MySqlDialect;
@@ -25,13 +25,20 @@ pub(super) type MySqlSession = SqlxSession<MySql>;
 
 impl Backend for MySql {
     type Form = Wire;
+    type Opened = ();
 
     const DIALECT: &'static dyn Dialect = &MySqlDialect;
     const BEGIN: &'static str = "START TRANSACTION";
     const VERSION: &'static str = "SELECT VERSION()";
 
-    fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions> {
+    fn options(target: &Target, host: &str, port: u16, _access: Access) -> Result<MySqlConnectOptions> {
         options(target, host, port)
+    }
+
+    fn opened(_target: &Target) {}
+
+    fn check((): &()) -> Result<()> {
+        Ok(())
     }
 
     fn affected(done: &MySqlQueryResult) -> u64 {

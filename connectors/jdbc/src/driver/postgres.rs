@@ -8,7 +8,7 @@ use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
 use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{Param, postgres_catalog};
+use super::{Access, Param, postgres_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::{Postgres as PostgresDialect, decode};
@@ -22,13 +22,20 @@ pub(super) type PostgresSession = SqlxSession<Postgres>;
 impl Backend for Postgres {
     /// A column's form follows from how it is read.
     type Form = ();
+    type Opened = ();
 
     const DIALECT: &'static dyn Dialect = &PostgresDialect;
     const BEGIN: &'static str = "BEGIN";
     const VERSION: &'static str = "SELECT version()";
 
-    fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
+    fn options(target: &Target, host: &str, port: u16, _access: Access) -> Result<PgConnectOptions> {
         options(target, host, port)
+    }
+
+    fn opened(_target: &Target) {}
+
+    fn check((): &()) -> Result<()> {
+        Ok(())
     }
 
     fn affected(done: &PgQueryResult) -> u64 {

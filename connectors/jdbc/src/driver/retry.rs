@@ -5,25 +5,31 @@ use std::future::Future;
 use connector_api::{Error, Kind, Result};
 use tokio::time::{sleep, timeout};
 
-use super::ConnectOptions;
+use super::{Access, ConnectOptions};
 use crate::url::Target;
 
 /// Tries each host in order, then waits and tries again. Only errors of kind `Retry` are tried again.
 pub(super) async fn attempts<'a, T, F>(
     target: &'a Target,
     options: ConnectOptions,
-    connect: impl Fn(&'a Target, &'a str, u16) -> F,
+    connect: impl Fn(&'a Target, &'a str, u16, Access) -> F,
 ) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
+    // a file has no host
+    let hosts = || {
+        let file = target.hosts.is_empty().then_some(("", 0));
+        target.hosts.iter().map(|(host, port)| (host.as_str(), *port)).chain(file)
+    };
     let mut last = Error::config(format!("connection.url names no host: {}", target.place()));
     for attempt in 1..=options.attempts.max(1) {
-        for (host, port) in &target.hosts {
-            let outcome = match timeout(options.timeout, connect(target, host, *port)).await {
+        for (host, port) in hosts() {
+            let outcome = match timeout(options.timeout, connect(target, host, port, options.access)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Error::retry(format!(
-                    "no answer from {host}:{port} within {} s; check connection.url and the network",
+                    "no answer from {} within {} s; check connection.url and the network",
+                    if host.is_empty() { target.place() } else { format!("{host}:{port}") },
                     options.timeout.as_secs()
                 ))),
             };

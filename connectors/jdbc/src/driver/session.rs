@@ -14,7 +14,7 @@ use sqlx::{
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Layout, Page, Param, Session, failure, rows};
+use super::{Access, Layout, Page, Param, Session, failure, rows};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -29,6 +29,9 @@ pub(super) trait Backend: sqlx::Database<Arguments: IntoArguments<Self>> {
     /// In what form a result's column comes: looked up once for each result.
     type Form: Copy + Send + Sync;
 
+    /// What is remembered of what was opened.
+    type Opened: Send + Sync;
+
     /// Its dialect.
     const DIALECT: &'static dyn Dialect;
 
@@ -39,7 +42,23 @@ pub(super) trait Backend: sqlx::Database<Arguments: IntoArguments<Self>> {
     const VERSION: &'static str;
 
     /// What one connection is opened with.
-    fn options(target: &Target, host: &str, port: u16) -> Result<<Self::Connection as Connection>::Options>;
+    fn options(
+        target: &Target,
+        host: &str,
+        port: u16,
+        access: Access,
+    ) -> Result<<Self::Connection as Connection>::Options>;
+
+    /// What has just been opened.
+    fn opened(target: &Target) -> Self::Opened;
+
+    /// Whether that is still what it was. Errors: `Retry`, when the connection is to be given up.
+    fn check(opened: &Self::Opened) -> Result<()>;
+
+    /// Whether a text that users had a part in may be sent. Errors: `Config`.
+    fn admit(_sql: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Rows that a statement changed.
     fn affected(done: &Self::QueryResult) -> u64;
@@ -78,6 +97,7 @@ pub(super) trait Backend: sqlx::Database<Arguments: IntoArguments<Self>> {
 /// One connection to a database of that kind.
 pub(super) struct SqlxSession<DB: Backend> {
     pub(super) connection: DB::Connection,
+    opened: DB::Opened,
     place: String,
     version: String,
     in_transaction: bool,
@@ -90,12 +110,14 @@ where
     for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
 {
     /// Connects to one host.
-    pub(super) async fn connect(target: &Target, host: &str, port: u16) -> Result<Self> {
+    pub(super) async fn connect(target: &Target, host: &str, port: u16, access: Access) -> Result<Self> {
         let place = target.place();
-        let options = DB::options(target, host, port)?;
+        let options = DB::options(target, host, port, access)?;
         let connection = options.disable_statement_logging().connect().await;
         let connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
-        let mut session = Self { connection, place, version: String::new(), in_transaction: false, lost: false };
+        let opened = DB::opened(target);
+        let mut session =
+            Self { connection, opened, place, version: String::new(), in_transaction: false, lost: false };
         let version = session.query(DB::VERSION, &[]).await?;
         if let Some(Value::Text(text)) = version.into_iter().flatten().next() {
             session.version = text.into();
@@ -105,6 +127,11 @@ where
 }
 
 impl<DB: Backend> SqlxSession<DB> {
+    /// Gives the connection up where it leads to something else than when it was opened.
+    pub(super) fn check(&mut self) -> Result<()> {
+        DB::check(&self.opened).inspect_err(|_| self.lost = true)
+    }
+
     /// The error with its kind; the connection is given up where it is of no use any more.
     pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection::<DB>(&error);
@@ -153,6 +180,7 @@ where
     }
 
     async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
+        DB::admit(sql)?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::read(self, query, layout, max_weight).await
     }
@@ -165,11 +193,13 @@ where
         page_weight: usize,
         pages: &mpsc::Sender<Page>,
     ) -> Result<()> {
+        DB::admit(sql)?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::stream(self, query, layout, page_weight, pages).await
     }
 
     async fn begin(&mut self) -> Result<()> {
+        self.check()?;
         self.run(DB::BEGIN).await?;
         self.in_transaction = true;
         Ok(())
@@ -184,7 +214,8 @@ where
     async fn rollback(&mut self) -> Result<()> {
         if self.in_transaction && !self.lost {
             self.in_transaction = false;
-            self.run("ROLLBACK").await?;
+            // one that cannot be rolled back ends with its connection
+            self.run("ROLLBACK").await.inspect_err(|_| self.lost = true)?;
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct Binder {
     /// Whether the column holds more digits than a 32-bit float.
     wide_float: bool,
     as_text: bool,
+    /// Most digits of a decimal.
+    decimal_digits: Option<usize>,
     time: Arc<TimeRules>,
     /// How long values may be before the column is made longer.
     room: Option<Room>,
@@ -78,6 +80,7 @@ impl Binder {
             default: column.schema.default.clone().filter(|_| replace),
             cast: meta.map_or_else(String::new, |m| writing.cast(m)),
             as_text: writing.binds_text(),
+            decimal_digits: meta.and_then(|m| writing.decimal_digits(m)),
             wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time: Arc::clone(time),
             reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
@@ -226,6 +229,11 @@ impl Binder {
             Value::F32(n) if self.wide_float && !self.as_text => Param::F64(widened(*n)),
             Value::F32(n) => Param::F32(*n),
             Value::F64(n) => Param::F64(*n),
+            Value::Decimal(n) if self.decimal_digits.is_some_and(|most| n.significant_digits() > most) => {
+                return Err(
+                    self.wrong("its decimal has more digits than a number of the database; make it a TEXT column")
+                );
+            }
             Value::Decimal(n) => Param::Text(Cow::Owned(n.to_string())),
             Value::Text(text) => Param::Text(Cow::Borrowed(text)),
             Value::Bytes(bytes) if self.reversed => {
@@ -371,7 +379,7 @@ mod tests {
         ]);
         let config = SinkConfig::read(&config).unwrap();
         let time = Arc::new(config.time.clone());
-        let mysql = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
+        let mysql = writing::of(Database::MySql, "10.11-MariaDB");
         let text = |t: &'static str| Param::Text(t.into());
         let decimal = Value::Decimal(Box::new(Decimal::parse("-12.50").unwrap()));
         let with_default = Schema { default: Some(Value::I32(7)), ..Schema::of(Type::Int32).optional(true) };

@@ -11,7 +11,7 @@ use super::fields::FieldFilter;
 use super::keys::{KEYS, column_items};
 use super::naming::Naming;
 use super::shape::{Column, header_column, origin_column};
-use crate::driver::ConnectOptions;
+use crate::driver::{Access, ConnectOptions};
 use crate::zone::Zone;
 
 /// The values of `pk.mode`.
@@ -138,7 +138,12 @@ impl SinkConfig {
     /// How connecting is tried.
     pub fn connect_options(&self) -> ConnectOptions {
         let attempts = u32::try_from(self.connection_attempts).unwrap_or(u32::MAX);
-        ConnectOptions { attempts, backoff: self.connection_backoff, ..ConnectOptions::default() }
+        ConnectOptions {
+            attempts,
+            backoff: self.connection_backoff,
+            access: Access::Create,
+            ..ConnectOptions::default()
+        }
     }
 
     pub(super) fn fill(r: &mut Reader<'_>) -> Self {

@@ -187,7 +187,7 @@ mod tests {
             ),
         ] {
             let config = config(keys);
-            let writing = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
+            let writing = writing::of(Database::MySql, "10.11-MariaDB");
             let shape = shape_of(&config, fields.into_iter().cloned().collect());
             let seen = changes(&config, &*writing, &TableId::in_catalog("d", "t"), meta, &shape);
             let seen = seen.map(|sql| sql.join(";")).map_err(|e| e.message().to_owned());
@@ -199,7 +199,7 @@ mod tests {
     fn a_view_is_a_target_only_where_it_is_allowed() {
         let mut view = table(&["id"]);
         view.is_view = true;
-        let writing = writing::of(Database::MySql, "10.11-MariaDB").unwrap();
+        let writing = writing::of(Database::MySql, "10.11-MariaDB");
         let id = TableId::in_catalog("d", "t");
         for (types, want) in
             [("TABLE", "is missing and auto-creation is disabled"), ("VIEW", "ALTER VIEW is unsupported")]

@@ -27,7 +27,7 @@ use connector_api::{Config, Error, Key, Plugin, Report, Result, Sink, SinkTask, 
 use self::config::SinkConfig;
 use self::ledger::Ledger;
 use self::task::{JdbcSinkTask, Link};
-use crate::driver::{self, ConnectOptions};
+use crate::driver::{self, Access, ConnectOptions};
 use crate::url::Target;
 
 /// How long a probe may try to connect.
@@ -101,14 +101,18 @@ impl Sink for JdbcSink {
         if config::given(config, "connection.url").is_none() {
             return;
         }
-        let options = ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: PROBE_WITHIN };
-        let connected = match Target::from_config(config) {
-            Ok(place) => driver::connect(&place, options).await,
-            Err(error) => Err(error),
+        let options =
+            ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: PROBE_WITHIN, access: Access::Create };
+        let connected = async {
+            let place = Target::from_config(config)?;
+            // looking makes no file; the connector will
+            if !driver::would_create(&place)? {
+                driver::connect(&place, options).await?.close().await;
+            }
+            Ok(())
         };
-        match connected {
-            Ok(session) => session.close().await,
-            Err(error) => report.error("connection.url", could_not_connect(&error)),
+        if let Err(error) = connected.await {
+            report.error("connection.url", could_not_connect(&error));
         }
     }
 }

@@ -34,9 +34,7 @@ impl Link {
     /// Connects and sets the session up for writing.
     pub(super) async fn open(place: &url::Target, options: ConnectOptions) -> Result<Self> {
         let mut session = driver::connect(place, options).await?;
-        let database = place.database_kind();
-        let writing = writing::of(database, session.server_version())
-            .ok_or_else(|| Error::config(format!("{database:?} cannot be written to yet")))?;
+        let writing = writing::of(place.database_kind(), session.server_version());
         for sql in writing.session() {
             if let Err(error) = session.run(sql).await {
                 if session.is_lost() {

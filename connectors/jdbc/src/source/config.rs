@@ -223,7 +223,7 @@ fn target(r: &mut Reader<'_>) -> Target {
     }
     Target::from_config(r.config()).unwrap_or_else(|error| {
         r.report().error("connection.url", format!("Could not connect to database. {error}"));
-        Target::in_memory()
+        Target::nowhere()
     })
 }
 

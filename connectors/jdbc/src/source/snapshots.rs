@@ -91,7 +91,7 @@ impl Written<'_> {
 fn all() -> String {
     let mut out = String::new();
     for (database, url, id, types) in cases() {
-        let dialect = dialect::of(database).expect("a dialect");
+        let dialect = dialect::of(database);
         let mut written = Written { out, dialect, url, table: orders(&id, types, &["id"]) };
         modes(&mut written);
         queries(&mut written);

@@ -133,7 +133,7 @@ pub fn plan_query(
     // since the query may end in a comment); read as it is, it keeps its own order
     let text = query.trim().trim_end_matches(';');
     let as_it_is = config.mode == Mode::Bulk && columns.iter().all(|c| c.select == ("", ""));
-    let stamp_names: Vec<_> = stamps.iter().map(|i| quoting.name(&metas[*i].name)).collect();
+    let stamp_names: Vec<_> = stamps.iter().map(|i| dialect.stamp(&quoting.name(&metas[*i].name))).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
     let stamp_type = stamps.first().map(|i| metas[*i].data_type.clone()).unwrap_or_default();
     let layout = Layout { stamps, columns };
@@ -212,7 +212,7 @@ impl Quoting<'_> {
 }
 
 fn stamp_sql(mode: &ModeColumns<'_>, meta: &TableMeta, quoting: &Quoting<'_>) -> Option<String> {
-    let columns: Vec<_> = mode.stamps.iter().map(|c| quoting.column(meta, &c.name)).collect();
+    let columns: Vec<_> = mode.stamps.iter().map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name))).collect();
     match columns.as_slice() {
         [] => None,
         [one] => Some(one.clone()),

@@ -1,7 +1,6 @@
 //! PostgreSQL's binary format of a column as a value. Pure.
 
 use connector_api::{Decimal, Error, Result, Value};
-use num_bigint::BigInt;
 
 use crate::calendar::{Calendar, DAY, civil};
 use crate::dialect::read::{Granularity, Read, ReadColumn, Stamp, int_value, time_value};
@@ -83,18 +82,6 @@ fn on(calendar: Calendar, days: i64) -> i64 {
     }
 }
 
-/// A decimal of another scale, if no digit is lost.
-fn rescale(decimal: &Decimal, scale: i32) -> Option<Decimal> {
-    let difference = scale - decimal.scale();
-    let power = BigInt::from(10).pow(difference.unsigned_abs());
-    let unscaled = decimal.unscaled();
-    if difference >= 0 {
-        return Some(Decimal::from_bigint(unscaled * power, scale));
-    }
-    let whole = &unscaled / &power;
-    (&whole * &power == unscaled).then(|| Decimal::from_bigint(whole, scale))
-}
-
 /// Whether it is a bit string: its length in bits stands before its bytes.
 fn is_bits(column: &ReadColumn, bytes: &[u8]) -> bool {
     let length = bytes.first_chunk().map(|b| u32::from_be_bytes(*b) as usize);
@@ -125,9 +112,9 @@ fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     let decimal = Decimal::parse(text).ok_or_else(|| altered(column))?;
     let boxed = |d| Value::Decimal(Box::new(d));
     Ok(match &column.read {
-        Read::Scaled(scale) => rescale(&decimal, *scale).map_or_else(as_text, boxed),
+        Read::Scaled(scale) => decimal.rescaled(*scale).map_or_else(as_text, boxed),
         Read::DecimalInt(ty) => {
-            let whole = rescale(&decimal, 0).and_then(|d| d.unscaled_i128());
+            let whole = decimal.rescaled(0).and_then(|d| d.unscaled_i128());
             let n = whole.and_then(|n| i64::try_from(n).ok());
             n.and_then(|n| int_value(n, *ty)).unwrap_or_else(as_text)
         }
@@ -160,7 +147,7 @@ fn altered(column: &ReadColumn) -> Error {
 mod tests {
     use connector_api::{Decimal, Type, Value};
 
-    use super::{bits, cursor_micros, rescale, value};
+    use super::{bits, cursor_micros, value};
     use crate::calendar::Calendar;
     use crate::dialect::read::{Read, ReadColumn};
 
@@ -189,11 +176,5 @@ mod tests {
     fn bit_strings_are_big_endian_numbers() {
         assert_eq!(bits(&[0, 0, 0, 12, 0b1010_1010, 0b1010_0000]), [0b0000_1010, 0b1010_1010]);
         assert_eq!(bits(&[0, 0, 0, 8, 0x81]), [0x81]);
-    }
-
-    #[test]
-    fn rescaling_loses_no_digit() {
-        assert_eq!(rescale(&Decimal::new(15, 1), 0), None);
-        assert_eq!(rescale(&Decimal::new(150, 2), 1), Some(Decimal::new(15, 1)));
     }
 }

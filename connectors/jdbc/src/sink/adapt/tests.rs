@@ -150,7 +150,7 @@ fn plain_json_is_matched_to_the_tables_columns() {
         ("gone", "int"),
     ]);
     let config = config(&[]);
-    let target = Plain { table: &table, dialect: dialect::of(Database::MySql).unwrap(), time: &config.time };
+    let target = Plain { table: &table, dialect: dialect::of(Database::MySql), time: &config.time };
     let matched = |members: &[(&str, Value)]| {
         let members: Vec<_> = members.iter().map(|(name, value)| (text(name), value.clone())).collect();
         let record = record(Datum { schema: None, value: Value::Map(members.into()) });

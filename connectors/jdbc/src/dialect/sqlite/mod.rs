@@ -1,0 +1,162 @@
+//! SQLite: quoting, limits, result codes.
+//!
+//! A column's declared type is a hint there: each value has a storage class of its own. What a declared type promises is
+//! what records carry, and a value that breaks the promise is refused.
+
+pub mod decode;
+pub mod read_types;
+pub mod writing;
+
+use connector_api::Kind;
+
+use super::read::{ReadColumn, ReadOptions};
+use super::{Dialect, Limits, OldestTransaction};
+use crate::catalog::ColumnMeta;
+
+/// The dialect of SQLite 3.
+#[derive(Clone, Copy, Debug)]
+pub struct Sqlite;
+
+impl Dialect for Sqlite {
+    fn name(&self) -> &'static str {
+        "SQLite"
+    }
+
+    /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has 1,000,000,000 bytes at most.
+    fn limits(&self) -> Limits {
+        Limits { params: 32_766, identifier: usize::MAX, packet: 128 * 1024 * 1024 }
+    }
+
+    /// As the peers: between `"` SQLite takes the name of a column that does not exist for a text.
+    fn quote_char(&self) -> char {
+        '`'
+    }
+
+    fn placeholder(&self, _number: usize, out: &mut String) {
+        out.push('?');
+    }
+
+    fn typed_placeholder(&self, _number: usize, _sql_type: &str, out: &mut String) {
+        out.push('?');
+    }
+
+    /// Whole seconds, as CURRENT_TIMESTAMP has them: the running second is not read before it is over.
+    fn clock(&self) -> &'static str {
+        "SELECT strftime('%Y-%m-%d %H:%M:%S', 'now'), strftime('%Y-%m-%d %H:%M:%S', 'now')"
+    }
+
+    fn reading_setup(&self) -> &'static [&'static str] {
+        &["PRAGMA query_only = ON"]
+    }
+
+    /// Transactions are serializable, whatever is asked for.
+    fn isolation(&self, _level: &str) -> Option<String> {
+        None
+    }
+
+    fn read_uncommitted(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// There is one writer at a time, which has the file's lock when it gives out ids and stamps.
+    fn oldest_transaction(&self) -> Option<OldestTransaction> {
+        None
+    }
+
+    fn has_snapshots(&self) -> bool {
+        false
+    }
+
+    fn read_column(&self, meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
+        read_types::column(meta, options)
+    }
+
+    fn stamp(&self, column: &str) -> String {
+        read_types::stamp(column)
+    }
+
+    /// Numbers of 64 bits and text are bound as they are stored; BLOBs have no place in offsets, floats lose digits there.
+    fn orders(&self, meta: &ColumnMeta) -> bool {
+        matches!(read_types::affinity(&meta.data_type), "integer" | "text")
+    }
+
+    /// `code` is the extended result code. Source: "Result and Error Codes" of the SQLite manual.
+    fn classify(&self, code: &str, _sqlstate: &str) -> Kind {
+        match code.parse::<u32>().unwrap_or_default() & 0xff {
+            // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL, SCHEMA
+            5 | 6 | 7 | 9 | 10 | 13 | 15 | 17 => Kind::Retry,
+            // PERM, READONLY, AUTH
+            3 | 8 | 23 => Kind::Denied,
+            // TOOBIG, CONSTRAINT, MISMATCH
+            18..=20 => Kind::Record,
+            _ => Kind::Config,
+        }
+    }
+}
+
+/// Whether the text is one statement: nothing but blanks and comments after its first semicolon. SQLite's drivers run all
+/// that a text holds, so that a query could hide an ATTACH.
+pub fn is_one_statement(sql: &str) -> bool {
+    let mut rest = sql;
+    let mut ended = false;
+    while let Some(c) = rest.chars().next() {
+        let past = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
+        let length = match c {
+            _ if rest.starts_with("--") => past("\n", 2),
+            _ if rest.starts_with("/*") => past("*/", 2),
+            // a doubled quote ends one name and begins the next
+            '\'' | '"' | '`' => past(&c.to_string(), 1),
+            '[' => past("]", 1),
+            _ => c.len_utf8(),
+        };
+        let is_nothing = c.is_whitespace() || c == ';' || rest.starts_with("--") || rest.starts_with("/*");
+        if ended && !is_nothing {
+            return false;
+        }
+        ended |= c == ';';
+        rest = &rest[length..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Kind;
+
+    use super::{Sqlite, is_one_statement};
+    use crate::dialect::Dialect;
+
+    #[test]
+    fn result_codes_have_kinds() {
+        for (code, kind) in [
+            ("5", Kind::Retry),
+            ("517", Kind::Retry),
+            ("262", Kind::Retry),
+            ("2067", Kind::Record),
+            ("1555", Kind::Record),
+            ("3091", Kind::Record),
+            ("8", Kind::Denied),
+            ("14", Kind::Config),
+            ("26", Kind::Config),
+            ("1", Kind::Config),
+        ] {
+            assert_eq!(Sqlite.classify(code, ""), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_second_statement_is_seen_and_a_semicolon_in_text_is_not() {
+        for (sql, want) in [
+            ("SELECT 1", true),
+            ("SELECT 1; -- end\n ; /* ; */", true),
+            ("SELECT ';', \"a;b\", `c;`, [d;] FROM t", true),
+            ("SELECT 'it''s; fine'", true),
+            ("SELECT 1; ATTACH 'x' AS y", false),
+            ("SELECT 1 /* ; */; SELECT 2", false),
+            ("SELECT ' -- ' ; x", false),
+            ("SELECT 'never ends; x", true),
+        ] {
+            assert_eq!(is_one_statement(sql), want, "{sql}");
+        }
+    }
+}

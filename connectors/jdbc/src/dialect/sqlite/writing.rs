@@ -1,0 +1,225 @@
+//! How SQLite is written to: column types, literals, ON CONFLICT, the offsets table.
+
+use connector_api::{Type, Value, logical};
+
+use super::super::Dialect;
+use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
+use super::{Sqlite, read_types};
+use crate::catalog::ColumnMeta;
+use crate::url::Database;
+
+/// Digits of a decimal that survive in a column whose affinity makes numbers of texts: a 64-bit float keeps so many.
+const DIGITS: usize = 15;
+
+/// The writing half.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteWriting;
+
+impl Writing for SqliteWriting {
+    fn database(&self) -> Database {
+        Database::Sqlite
+    }
+
+    fn dialect(&self) -> &'static dyn Dialect {
+        &Sqlite
+    }
+
+    fn session(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn surroundings(&self) -> &'static str {
+        "SELECT NULL, NULL, NULL"
+    }
+
+    /// A column may be declared with the collation NOCASE, which the catalog does not tell.
+    fn text_keys_are_exact(&self) -> bool {
+        false
+    }
+
+    /// The peers' types, but for points in time: they make those NUMERIC, which nobody can read back as what they are.
+    /// SQLite gives DATE, TIME and TIMESTAMP the same affinity. A decimal of more digits than its numbers have is text.
+    fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
+        let schema = column.schema;
+        if column.instant && matches!(schema.ty, Type::Int64 | Type::String) {
+            return Some("TIMESTAMP".to_owned());
+        }
+        let ty = match Logical::of(schema) {
+            Logical::Decimal(scale) => {
+                let precision = schema.get_param(logical::PRECISION).and_then(|p| p.parse::<usize>().ok());
+                return Some(match precision.filter(|p| *p > 0) {
+                    Some(precision) if precision > DIGITS => "TEXT".to_owned(),
+                    Some(precision) if scale >= 0 => format!("NUMERIC({precision},{scale})"),
+                    _ => "NUMERIC".to_owned(),
+                });
+            }
+            Logical::Date => "DATE",
+            Logical::Time => "TIME",
+            Logical::Timestamp => "TIMESTAMP",
+            Logical::None => match schema.ty {
+                Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::Boolean => "INTEGER",
+                Type::Float32 | Type::Float64 => "REAL",
+                Type::String => "TEXT",
+                Type::Bytes => "BLOB",
+                Type::Array | Type::Map | Type::Struct => return None,
+            },
+        };
+        Some(ty.to_owned())
+    }
+
+    fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
+        let mut quoted = |text: &str| {
+            out.push('\'');
+            out.push_str(&text.replace('\'', "''"));
+            out.push('\'');
+        };
+        match (column.default_time, value) {
+            (Some(text), _) => quoted(text),
+            (None, Value::Text(text)) => quoted(text),
+            (None, Value::Decimal(n)) if self.column_type(column).is_some_and(|ty| ty == "TEXT") => {
+                quoted(&n.to_string());
+            }
+            (None, Value::Bool(flag)) => out.push(if *flag { '1' } else { '0' }),
+            (None, Value::Bytes(bytes)) => {
+                out.push_str("X'");
+                hex(bytes, out);
+                out.push('\'');
+            }
+            (None, other) => numeric_literal(other, out)?,
+        }
+        Some(())
+    }
+
+    /// `ALTER TABLE` takes one column at a time.
+    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
+        definitions.iter().map(|d| format!("ALTER TABLE {table} ADD {d}")).collect()
+    }
+
+    /// The conflict is on the key alone; a collision on another unique index is an error by itself.
+    fn on_conflict(&self, columns: Columns<'_>, _guard: bool, out: &mut String) {
+        out.push_str(" ON CONFLICT(");
+        self.names(columns.keys, out);
+        let values = columns.all.iter().filter(|c| !columns.keys.contains(c)).map(|c| Sqlite.quoted(c.name));
+        let set: Vec<_> = values.map(|c| format!("{c}=excluded.{c}")).collect();
+        if set.is_empty() {
+            out.push_str(") DO NOTHING");
+            return;
+        }
+        out.push_str(") DO UPDATE SET ");
+        out.push_str(&set.join(","));
+    }
+
+    fn binds_text(&self) -> bool {
+        false
+    }
+
+    fn cast(&self, _column: &ColumnMeta) -> String {
+        String::new()
+    }
+
+    fn value(&self, number: usize, _cast: &str, out: &mut String) {
+        Sqlite.placeholder(number, out);
+    }
+
+    fn decimal_digits(&self, column: &ColumnMeta) -> Option<usize> {
+        (!matches!(read_types::affinity(&column.data_type), "text" | "blob")).then_some(DIGITS)
+    }
+
+    fn guard_sign(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn ledger(&self) -> &'static LedgerSql {
+        &LEDGER
+    }
+}
+
+/// A file has no sessions that could be ended: whoever holds its lock is waited for.
+const LEDGER: LedgerSql = LedgerSql {
+    create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+             sink TEXT NOT NULL,\n\
+             topic TEXT NOT NULL,\n\
+             partition_id INTEGER NOT NULL,\n\
+             next_offset INTEGER NOT NULL,\n\
+             epoch INTEGER NOT NULL,\n\
+             owner TEXT NOT NULL,\n\
+             session_id INTEGER NULL,\n\
+             updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
+             PRIMARY KEY (sink, topic, partition_id))",
+    seed: "INSERT INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
+           VALUES (?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
+    session: "NULL",
+    lock: "",
+    short_wait: &[],
+    usual_wait: &[],
+    own_session: "SELECT 1 WHERE ? IS NULL",
+    end_session: "SELECT {}",
+};
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Schema, Type, Value, logical};
+
+    use super::{ColumnSpec, Columns, SqliteWriting, Writing};
+    use crate::catalog::ColumnMeta;
+    use crate::dialect::writing::{Place, Upsert};
+    use crate::ident::TableId;
+
+    #[test]
+    fn a_table_is_created_with_affinities_that_keep_values() {
+        let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
+        let precise = |precision: &str, scale| Schema::decimal(scale).param(logical::PRECISION, precision);
+        let schemas = [
+            Schema::of(Type::Int32),
+            Schema::of(Type::Float32).optional(true),
+            with(Schema::of(Type::Boolean), Value::Bool(true)),
+            with(Schema::of(Type::String), Value::Text("it's \\ 50%".into())),
+            with(Schema::of(Type::Bytes), Value::Bytes([1, 255].into())),
+            Schema::decimal(4).optional(true),
+            precise("10", 2),
+            precise("16", 2),
+            Schema::date(),
+            Schema::timestamp(),
+        ];
+        let spec = |(name, schema)| ColumnSpec { name, schema, key: name == "a", instant: false, default_time: None };
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j`"];
+        let columns: Vec<_> = names.into_iter().zip(&schemas).map(spec).collect();
+        assert_eq!(
+            SqliteWriting.create_table(&TableId::bare("t"), &columns).unwrap(),
+            "CREATE TABLE IF NOT EXISTS `t` (\n`a` INTEGER NOT NULL,\n`b` REAL NULL,\n`c` INTEGER DEFAULT 1,\n\
+             `d` TEXT DEFAULT 'it''s \\ 50%',\n`e` BLOB DEFAULT X'01FF',\n`f` NUMERIC NULL,\n`g` NUMERIC(10,2) NOT NULL,\n\
+             `h` TEXT NOT NULL,\n`i` DATE NOT NULL,\n`j``` TIMESTAMP NOT NULL,\nPRIMARY KEY(`a`))"
+        );
+        let added = SqliteWriting.add_columns("`t`", &["`x` INTEGER NULL".into(), "`y` TEXT NULL".into()]);
+        assert_eq!(added, ["ALTER TABLE `t` ADD `x` INTEGER NULL", "ALTER TABLE `t` ADD `y` TEXT NULL"]);
+    }
+
+    #[test]
+    fn statements_of_every_mode() {
+        let table = TableId::bare("t");
+        let [k, a] = ["k", "a"].map(|name| Place { name, cast: "" });
+        let both = Columns { keys: &[k], all: &[k, a] };
+        for (seen, want) in [
+            (
+                SqliteWriting.insert(&table, both, 2, Some(Upsert::Guarded)),
+                "INSERT INTO `t`(`k`,`a`) VALUES(?,?),(?,?) ON CONFLICT(`k`) DO UPDATE SET `a`=excluded.`a`",
+            ),
+            (
+                SqliteWriting.insert(&table, Columns { keys: &[a], all: &[a] }, 1, Some(Upsert::Plain)),
+                "INSERT INTO `t`(`a`) VALUES(?) ON CONFLICT(`a`) DO NOTHING",
+            ),
+            (SqliteWriting.update(&table, both), "UPDATE `t` SET `a`=? WHERE `k`=?"),
+            (SqliteWriting.delete(&table, &[k], 2), "DELETE FROM `t` WHERE `k` IN (?,?)"),
+        ] {
+            assert_eq!(seen, want);
+        }
+    }
+
+    #[test]
+    fn only_columns_of_text_keep_every_digit() {
+        let digits = |data_type: &str| {
+            SqliteWriting.decimal_digits(&ColumnMeta { data_type: data_type.into(), ..ColumnMeta::default() })
+        };
+        assert_eq!((digits("numeric"), digits("double"), digits("text"), digits("")), (Some(15), Some(15), None, None));
+    }
+}

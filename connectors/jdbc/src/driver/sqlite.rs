@@ -1,0 +1,248 @@
+//! SQLite through sqlx's own driver, which gives each connection a thread.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use connector_api::{Error, Result, Value};
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::{BoxDynError, DatabaseError};
+use sqlx::sqlite::{
+    SqliteArgumentsBuffer, SqliteColumn, SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteRow,
+    SqliteSynchronous, SqliteTypeInfo,
+};
+use sqlx::types::Type;
+use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
+
+use super::session::{Backend, SqlxSession, cut_short, missing};
+use super::{Access, Param, sqlite_catalog};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::Dialect;
+use crate::dialect::read::ReadColumn;
+use crate::dialect::sqlite::decode::{self, Stored};
+use crate::dialect::sqlite::{Sqlite as SqliteDialect, is_one_statement};
+use crate::ident::TableId;
+use crate::url::Target;
+
+/// How long a statement waits for another connection's lock, unless the URL says otherwise.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One connection to an SQLite file.
+pub(super) type SqliteSession = SqlxSession<Sqlite>;
+
+impl Backend for Sqlite {
+    /// Each value tells its own form.
+    type Form = ();
+    /// The file that was opened: another may come to stand under its name.
+    type Opened = Option<FileId>;
+
+    const DIALECT: &'static dyn Dialect = &SqliteDialect;
+    /// Takes the write lock at once: a transaction that reads first and writes then may find that it cannot get it.
+    const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const VERSION: &'static str = "SELECT sqlite_version()";
+
+    fn options(target: &Target, _host: &str, _port: u16, access: Access) -> Result<SqliteConnectOptions> {
+        options(target, access)
+    }
+
+    fn opened(target: &Target) -> Option<FileId> {
+        FileId::of(&path(target))
+    }
+
+    /// A file that was replaced or removed would be read and written on where nobody sees it.
+    fn check(opened: &Option<FileId>) -> Result<()> {
+        match opened {
+            Some(file) if FileId::of(&file.path).as_ref() != Some(file) => Err(Error::retry(format!(
+                "{} was replaced or removed while it was open; it is opened anew",
+                file.path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// sqlx runs every statement of a text, so that a query could hide an ATTACH behind a semicolon.
+    fn admit(sql: &str) -> Result<()> {
+        if is_one_statement(sql) {
+            return Ok(());
+        }
+        Err(Error::config("query and query.suffix make more than one statement: keep the SELECT alone"))
+    }
+
+    fn affected(done: &SqliteQueryResult) -> u64 {
+        done.rows_affected()
+    }
+
+    fn codes(error: &dyn DatabaseError) -> (String, String) {
+        (error.code().unwrap_or_default().into_owned(), String::new())
+    }
+
+    /// An I/O error; the connection's own view of the file is of no use after it.
+    fn loses_connection(code: &str, _sqlstate: &str) -> bool {
+        code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
+    }
+
+    fn form(_column: &SqliteColumn, _read: &ReadColumn) {}
+
+    fn value(row: &SqliteRow, index: usize, read: &ReadColumn, (): ()) -> Result<(Value, usize)> {
+        let stored = stored(row, index)?;
+        let weight = match stored {
+            Stored::Text(bytes) | Stored::Blob(bytes) => bytes.len(),
+            Stored::Null => 0,
+            Stored::Integer(_) | Stored::Real(_) => 8,
+        };
+        Ok((decode::value(read, stored)?, weight))
+    }
+
+    fn stamp(row: &SqliteRow, index: usize, _read: &ReadColumn) -> Result<Option<i64>> {
+        Ok(decode::cursor_micros(stored(row, index)?))
+    }
+
+    fn plain(row: &SqliteRow, index: usize) -> Result<Value> {
+        Ok(match stored(row, index)? {
+            Stored::Null => Value::Null,
+            Stored::Integer(n) => Value::I64(n),
+            Stored::Real(n) => Value::F64(n),
+            Stored::Text(text) => Value::Text(String::from_utf8_lossy(text).into()),
+            Stored::Blob(bytes) => Value::Bytes(bytes.into()),
+        })
+    }
+
+    async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
+        sqlite_catalog::table(session, id).await
+    }
+
+    async fn tables(session: &mut SqliteSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+        sqlite_catalog::tables(session, filter).await
+    }
+
+    async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+        sqlite_catalog::describe(session, sql).await
+    }
+}
+
+/// What tells one file from another of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Elsewhere a file that is open can neither be removed nor replaced.
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Option<Self> {
+        path.exists().then(|| Self { path: path.to_owned(), device: 0, inode: 0 })
+    }
+}
+
+/// The file. A name beginning with `file:` would be taken for a URI, whose options reach further.
+fn path(target: &Target) -> PathBuf {
+    let path = target.database.as_deref().unwrap_or_default();
+    if path.starts_with("file:") { Path::new(".").join(path) } else { path.into() }
+}
+
+/// Whether connecting would make the file. Errors: `Config`, when its folder is missing.
+pub(super) fn would_create(target: &Target) -> Result<bool> {
+    let path = path(target);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (path.exists(), folder.is_dir()) {
+        (true, _) => Ok(false),
+        (false, true) => Ok(true),
+        (false, false) => Err(Error::config(format!(
+            "the folder of the SQLite file {} does not exist; correct the path in connection.url, or make the folder",
+            path.display()
+        ))),
+    }
+}
+
+fn options(target: &Target, access: Access) -> Result<SqliteConnectOptions> {
+    let path = path(target);
+    let mode = target.param("mode").unwrap_or("rwc");
+    let create = access == Access::Create && mode == "rwc";
+    if !path.exists() && !create {
+        return Err(Error::config(format!(
+            "the SQLite file {} does not exist; correct the path in connection.url (a relative one counts from the folder \
+             the worker was started in), or create the database",
+            path.display()
+        )));
+    }
+    would_create(target)?;
+    let wrong = |name: &str, value: &str| Error::config(format!("connection.url: {name}={value} is not understood"));
+    let mut options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(create)
+        .read_only(mode == "ro")
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(false);
+    for (name, value) in &target.params {
+        options = match name.to_ascii_lowercase().as_str() {
+            "busy_timeout" => {
+                let millis = value.parse::<u32>().ok().filter(|n| i32::try_from(*n).is_ok());
+                options.busy_timeout(Duration::from_millis(u64::from(millis.ok_or_else(|| wrong(name, value))?)))
+            }
+            "foreign_keys" => options.foreign_keys(flag(value).ok_or_else(|| wrong(name, value))?),
+            "journal_mode" => options.journal_mode(value.parse::<SqliteJournalMode>().map_err(|_| wrong(name, value))?),
+            "synchronous" => options.synchronous(value.parse::<SqliteSynchronous>().map_err(|_| wrong(name, value))?),
+            "mode" if !matches!(value.as_str(), "ro" | "rw" | "rwc") => return Err(wrong(name, value)),
+            _ => options,
+        };
+    }
+    Ok(options)
+}
+
+fn flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "on" | "1" | "yes" => Some(true),
+        "false" | "off" | "0" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// A value in its storage class.
+fn stored(row: &SqliteRow, index: usize) -> Result<Stored<'_>> {
+    let value = row.try_get_raw(index).map_err(missing)?;
+    if value.is_null() {
+        return Ok(Stored::Null);
+    }
+    let short = |e: BoxDynError| cut_short(row.column(index)).caused_by(e);
+    let class = value.type_info().into_owned();
+    Ok(match class.name() {
+        "INTEGER" => Stored::Integer(<i64 as Decode<Sqlite>>::decode(value).map_err(short)?),
+        "REAL" => Stored::Real(<f64 as Decode<Sqlite>>::decode(value).map_err(short)?),
+        "TEXT" => Stored::Text(<&[u8] as Decode<Sqlite>>::decode(value).map_err(short)?),
+        _ => Stored::Blob(<&[u8] as Decode<Sqlite>>::decode(value).map_err(short)?),
+    })
+}
+
+impl Type<Sqlite> for Param<'_> {
+    fn type_info() -> SqliteTypeInfo {
+        <str as Type<Sqlite>>::type_info()
+    }
+}
+
+impl Encode<'_, Sqlite> for Param<'_> {
+    fn encode_by_ref(&self, buf: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Bool(v) => <i64 as Encode<Sqlite>>::encode(i64::from(*v), buf),
+            Self::I64(v) => <i64 as Encode<Sqlite>>::encode(*v, buf),
+            Self::U64(v) => match i64::try_from(*v) {
+                Ok(v) => <i64 as Encode<Sqlite>>::encode(v, buf),
+                Err(_) => Err("SQLite has no integers beyond 9223372036854775807".into()),
+            },
+            // a column has 64 bits: the float with the same shortest text, so that 0.1 stays 0.1
+            Self::F32(v) => <Self as Encode<Sqlite>>::encode(Self::F64(v.to_string().parse()?), buf),
+            Self::F64(v) if v.is_nan() => Err("SQLite would store NaN as NULL".into()),
+            Self::F64(v) => <f64 as Encode<Sqlite>>::encode(*v, buf),
+            Self::Text(v) => <&str as Encode<Sqlite>>::encode(v, buf),
+            Self::Bytes(v) => <&[u8] as Encode<Sqlite>>::encode(v, buf),
+        }
+    }
+}

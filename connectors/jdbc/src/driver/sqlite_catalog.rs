@@ -1,0 +1,224 @@
+//! What SQLite's catalog tells about tables.
+
+use std::collections::HashMap;
+
+use connector_api::{Result, Value};
+use sqlx::{AssertSqlSafe, Column, ColumnOrigin, Executor, SqlSafeStr, Sqlite, Statement};
+
+use super::session::Backend;
+use super::sqlite::SqliteSession;
+use super::{Param, Session};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::{Dialect, sqlite};
+use crate::ident::TableId;
+
+const TABLE: &str = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE \
+     AND type <> 'shadow'";
+
+const COLUMNS: &str = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid";
+
+/// Unique indexes over plain columns of all rows, that of a primary key left out.
+const INDEXES: &str = "SELECT i.seq, c.name FROM pragma_index_list(?) i JOIN pragma_index_info(i.name) c \
+     WHERE i.\"unique\" AND i.origin <> 'pk' AND NOT i.partial ORDER BY i.seq, c.seqno";
+
+/// How many rows are looked at where only values tell what a column is.
+const LOOKED_AT: usize = 1000;
+
+/// A table with its columns and keys, see [`Session::table`].
+pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<Option<TableMeta>> {
+    session.check()?;
+    if id.catalog.as_deref().or(id.schema.as_deref()).is_some_and(|schema| schema != "main") {
+        return Ok(None);
+    }
+    let name = [Param::Text(id.table.as_str().into())];
+    let Some(found) = session.query(TABLE, &name).await?.into_iter().next() else { return Ok(None) };
+    let (table, is_view) = (text(&found[0]), text(&found[1]) == "view");
+    let name = [Param::Text(table.as_str().into())];
+    let rows = session.query(COLUMNS, &name).await?;
+    let mut key: Vec<_> =
+        rows.iter().filter_map(|row| Some((number(&row[4]).filter(|n| *n > 0)?, text(&row[0])))).collect();
+    key.sort_unstable();
+    let primary_key: Vec<_> = key.into_iter().map(|(_, name)| name).collect();
+    let mut columns: Vec<_> = rows.iter().map(|row| column(row)).collect();
+    // one column declared INTEGER, of a table with row ids, is the row id
+    let numbered = primary_key.len() == 1 && number(&found[2]) == Some(0);
+    for column in columns.iter_mut().filter(|c| c.key_position.is_some()) {
+        column.auto_increment = numbered && column.column_type.eq_ignore_ascii_case("integer");
+    }
+    let select = format!("SELECT * FROM {}", sqlite::Sqlite.quoted(&table));
+    settle(session, &select, &mut columns).await?;
+    let mut unique: Vec<(i64, Vec<String>)> = Vec::new();
+    for row in session.query(INDEXES, &name).await? {
+        let (index, column) = (number(&row[0]).unwrap_or_default(), text(&row[1]));
+        match unique.last_mut().filter(|(last, _)| *last == index) {
+            Some((_, columns)) => columns.push(column),
+            None => unique.push((index, vec![column])),
+        }
+    }
+    // an index over an expression has a column without name
+    let unique = unique.into_iter().map(|(_, columns)| columns).filter(|c| c.iter().all(|name| !name.is_empty()));
+    Ok(Some(TableMeta {
+        id: TableId::bare(table),
+        columns,
+        primary_key,
+        unique: unique.collect(),
+        is_view,
+        rows_estimated: None,
+    }))
+}
+
+fn column(row: &[Value]) -> ColumnMeta {
+    let declared = text(&row[1]);
+    let (name, bounds) = declared.split_once('(').unwrap_or((&declared, ""));
+    let mut bounds = bounds.trim_end_matches(')').split(',').map(|n| n.trim().parse::<i32>().ok());
+    let (first, second) = (bounds.next().flatten(), bounds.next().flatten());
+    let data_type = name.trim().to_ascii_lowercase();
+    let is_number = sqlite::read_types::affinity(&data_type) == "numeric";
+    let hidden = number(&row[5]).unwrap_or_default();
+    ColumnMeta {
+        name: text(&row[0]),
+        nullable: number(&row[2]) == Some(0),
+        key_position: number(&row[4]).and_then(|n| usize::try_from(n - 1).ok()),
+        auto_increment: false,
+        generated: matches!(hidden, 2 | 3),
+        invisible: hidden == 1,
+        default: row[3].as_str().map(str::to_owned),
+        length: first.and_then(|n| u64::try_from(n).ok()).filter(|_| !is_number),
+        precision: first.filter(|_| is_number),
+        scale: second.filter(|_| is_number),
+        fraction: None,
+        charset: None,
+        column_type: declared.clone(),
+        data_type,
+    }
+}
+
+/// Columns without a declared type become what the first rows of `select` hold.
+async fn settle(session: &mut SqliteSession, select: &str, columns: &mut [ColumnMeta]) -> Result<()> {
+    let open: Vec<_> = columns.iter_mut().filter(|c| c.data_type.is_empty() && !c.invisible).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let types: Vec<_> = open.iter().map(|c| format!("typeof({})", sqlite::Sqlite.quoted(&c.name))).collect();
+    let rows = session.query(&format!("SELECT {} FROM ({select}) LIMIT {LOOKED_AT}", types.join(",")), &[]).await?;
+    for (n, column) in open.into_iter().enumerate() {
+        column.data_type = told(rows.iter().filter_map(|row| row[n].as_str())).to_owned();
+    }
+    Ok(())
+}
+
+/// The type that holds values of these storage classes.
+fn told<'a>(classes: impl Iterator<Item = &'a str>) -> &'static str {
+    let mut told = "";
+    for class in classes {
+        told = match (told, class) {
+            (_, "null") => told,
+            ("", "integer") => "integer",
+            ("" | "integer" | "real", "real") | ("real", "integer") => "real",
+            ("integer", "integer") => "integer",
+            ("" | "blob", "blob") => "blob",
+            _ => "text",
+        };
+    }
+    if told.is_empty() { "text" } else { told }
+}
+
+/// Tables and views, see [`Session::tables`]. Virtual tables are tables; those behind them are not shown.
+pub(super) async fn tables(session: &mut SqliteSession, filter: &TableFilter) -> Result<Vec<TableName>> {
+    let sql = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' \
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    let rows = session.query(sql, &[]).await?;
+    let tables = rows.iter().map(|row| TableName {
+        id: TableId::bare(text(&row[0])),
+        table_type: if text(&row[1]) == "view" { "VIEW".to_owned() } else { "TABLE".to_owned() },
+    });
+    let wanted = |t: &TableName| match filter.types.as_slice() {
+        [] => t.table_type == "TABLE",
+        types => types.iter().any(|w| w.eq_ignore_ascii_case(&t.table_type)),
+    };
+    Ok(tables.filter(wanted).collect())
+}
+
+/// The columns of a SELECT, see [`Session::describe`]: those of tables as their table has them, of expressions what the
+/// first rows hold.
+pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
+    session.check()?;
+    Sqlite::admit(sql)?;
+    let sql = sql.trim().trim_end_matches(';');
+    let prepared = session.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
+    let prepared = prepared.map_err(|e| session.failed(e))?;
+    let columns = prepared.columns().to_vec();
+    let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
+    let mut out = Vec::with_capacity(columns.len());
+    for column in &columns {
+        let name = column.name().to_owned();
+        let known = match column.origin() {
+            ColumnOrigin::Table(origin) => {
+                if !tables.contains_key(&*origin.table) {
+                    let found = session.table(&TableId::bare(&*origin.table)).await?;
+                    tables.insert(origin.table.to_string(), found);
+                }
+                tables.get(&*origin.table).and_then(Option::as_ref).and_then(|t| t.column(&origin.name)).cloned()
+            }
+            _ => None,
+        };
+        // an outer join may make a column NULL, and SQLite does not tell
+        out.push(match known {
+            Some(known) => ColumnMeta { name, nullable: true, key_position: None, ..known },
+            None => ColumnMeta { name, nullable: true, ..ColumnMeta::default() },
+        });
+    }
+    settle(session, sql, &mut out).await?;
+    Ok(out)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64()
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::{column, told};
+
+    #[test]
+    fn declared_types_come_apart() {
+        let row = |declared: &str| {
+            let text = |t: &str| Value::Text(t.into());
+            [text("c"), text(declared), Value::I64(0), Value::Null, Value::I64(2), Value::I64(0)]
+        };
+        for (declared, data_type, length, precision, scale) in [
+            ("DECIMAL(10, 2)", "decimal", None, Some(10), Some(2)),
+            ("Numeric(8)", "numeric", None, Some(8), None),
+            ("VARCHAR(20)", "varchar", Some(20), None, None),
+            ("UNSIGNED BIG INT", "unsigned big int", None, None, None),
+            ("", "", None, None, None),
+        ] {
+            let meta = column(&row(declared));
+            assert_eq!(
+                (meta.data_type.as_str(), meta.length, meta.precision, meta.scale),
+                (data_type, length, precision, scale)
+            );
+            assert_eq!((meta.key_position, meta.nullable), (Some(1), true));
+        }
+    }
+
+    #[test]
+    fn values_tell_what_a_column_without_type_is() {
+        for (classes, want) in [
+            (&["null", "integer"][..], "integer"),
+            (&["integer", "real", "null"], "real"),
+            (&["real", "integer"], "real"),
+            (&["integer", "text"], "text"),
+            (&["blob", "null"], "blob"),
+            (&["null"], "text"),
+        ] {
+            assert_eq!(told(classes.iter().copied()), want, "{classes:?}");
+        }
+    }
+}
