@@ -129,7 +129,7 @@ impl TableReader {
     /// What a person should know of missing ids.
     pub(super) fn id_warnings(&self) -> Vec<String> {
         let Some(tracking) = &self.tracking else { return Vec::new() };
-        let grant = crate::dialect::of(self.config.target.database_kind()).and_then(|d| d.oldest_transaction());
+        let grant = crate::dialect::of(self.config.target.database_kind()).oldest_transaction();
         let seconds = self.config.gap_max_age.as_secs_f32();
         let mut warnings = Vec::new();
         if let (true, Some(grant)) = (tracking.is_denied(), grant) {

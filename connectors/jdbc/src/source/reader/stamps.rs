@@ -60,7 +60,7 @@ impl TableReader {
                 age / SECOND
             ));
         }
-        let grant = self.blind.then(|| crate::dialect::of(self.config.target.database_kind())?.oldest_transaction());
+        let grant = self.blind.then(|| crate::dialect::of(self.config.target.database_kind()).oldest_transaction());
         grant.flatten().map(|statements| {
             format!(
                 "open transactions cannot be seen without the privilege {}: rows rest for {} ms instead, and one whose \
