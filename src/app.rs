@@ -61,6 +61,7 @@ impl App {
             flush_interval: settings.flush_interval,
             exactly_once_source: settings.exactly_once_source,
             dev_broker: broker,
+            providers: settings.providers.clone(),
         };
         let worker = Worker::new(options, registry.clone(), events);
         let (commands, commands_received) = mpsc::channel(COMMANDS);
@@ -79,11 +80,13 @@ impl App {
             config: settings.config.clone(),
             group_id: settings.group_id.clone(),
             exactly_once_source: settings.exactly_once_source,
+            providers: settings.providers.clone(),
         };
         let rest = rest::App {
             herder: Herder::new(commands),
             validator: Validator::new(registry, facts),
             levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
+            turns: rest::Turns::default(),
         };
         Ok(Self { settings, listeners, main_loop, rest, doors })
     }
@@ -95,6 +98,17 @@ impl App {
             listener.local_addr().ok().map(|address| format!("{scheme}://{address}"))
         };
         self.settings.rest.listeners.iter().zip(&self.listeners).filter_map(url).collect()
+    }
+
+    /// Reads the worker's certificate again, for SIGHUP. (The file of users is read again by itself.)
+    pub fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
+        // All https listeners share one.
+        let tls = self.doors.iter().find_map(|door| door.tls.clone());
+        move || match tls.as_ref().map(rest::Tls::reload) {
+            Some(Ok(())) => info!("the certificate was read again"),
+            Some(Err(error)) => warn!(%error, "the certificate stays as it was read before"),
+            None => info!("there is no https listener whose certificate could be read again"),
+        }
     }
 
     /// Serves until `shutdown` is cancelled, then ends: no more requests, tasks flush, commit and close, statuses are
@@ -125,10 +139,10 @@ fn doors(settings: &settings::Rest) -> Result<Vec<rest::Door>> {
         let files = settings.tls.as_ref().ok_or_else(|| {
             Error::config("an https listener needs rowferry.tls.certificate and rowferry.tls.key, both PEM files")
         })?;
-        tls = Some(rest::Tls::open(&rest::Files {
-            certificates: &files.certificates,
-            key: &files.key,
-            client_authorities: files.client_authorities.as_deref(),
+        tls = Some(rest::Tls::open(rest::Files {
+            certificates: files.certificates.clone(),
+            key: files.key.clone(),
+            client_authorities: files.client_authorities.clone(),
         })?);
     }
     let auth = settings.auth_file.as_deref().map(rest::auth::Auth::open).transpose()?;

@@ -105,6 +105,7 @@ async fn check(client: &Client, connector: &file::Described) -> Result<()> {
     let infos: ConfigInfos = client.send(Method::PUT, &path, Some(&Value::Object(config))).await?.json()?;
     if infos.error_count == 0 {
         println!("{} is valid", connector.name);
+        infos.warnings.iter().for_each(|warning| println!("  {}: {}", warning.key, warning.message));
         return Ok(());
     }
     let errors: Vec<_> = infos.configs.iter().flat_map(|c| c.value.errors.iter().map(|e| format!("  {e}"))).collect();

@@ -1,5 +1,6 @@
 //! A small HTTP client for a worker's REST API: one connection per request, JSON both ways.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
@@ -12,8 +13,10 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::tls::Tls;
 use crate::model::ErrorBody;
 
 /// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
@@ -26,6 +29,9 @@ pub struct Server {
     /// Address of the worker
     #[arg(long, env = "ROWFERRY_SERVER", default_value = "http://127.0.0.1:8083", value_name = "URL", global = true)]
     server: String,
+    /// PEM file with the authorities whose certificates an https worker may show; the system's otherwise
+    #[arg(long, env = "ROWFERRY_CACERT", value_name = "FILE", global = true)]
+    cacert: Option<PathBuf>,
     /// Bearer token, where the worker asks for one
     #[arg(long, env = "ROWFERRY_TOKEN", value_name = "TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
@@ -39,6 +45,8 @@ pub struct Client {
     /// `host:port`.
     authority: String,
     authorization: Option<String>,
+    /// For https.
+    tls: Option<Tls>,
 }
 
 /// What the worker answered: below 400, or an error that says what.
@@ -58,11 +66,13 @@ impl Server {
     /// Errors: `Config` for an address that is none.
     pub fn client(&self) -> Result<Client> {
         let address = self.server.as_str();
-        let bad = |why: &str| Error::config(format!("--server {address} {why}: write http://HOST:PORT"));
-        let authority = match address.split_once("://") {
-            Some(("http", authority)) => authority,
+        let bad =
+            |why: &str| Error::config(format!("--server {address} {why}: write http://HOST:PORT or https://HOST:PORT"));
+        let (secure, authority) = match address.split_once("://") {
+            Some(("http", authority)) => (false, authority),
+            Some(("https", authority)) => (true, authority),
             Some(_) => return Err(bad("is not reached over http")),
-            None => address,
+            None => (false, address),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.is_empty() || authority.contains('/') {
@@ -75,7 +85,8 @@ impl Server {
             (None, Some(user)) => Some(format!("Basic {}", STANDARD.encode(user))),
             (None, None) => None,
         };
-        Ok(Client { authority, authorization })
+        let tls = if secure { Some(Tls::open(self.cacert.as_deref(), &authority)?) } else { None };
+        Ok(Client { authority, authorization, tls })
     }
 }
 
@@ -117,15 +128,15 @@ impl Client {
             Ok(connected) => connected.map_err(|error| out_of_reach(error.to_string()))?,
             Err(_) => return Err(out_of_reach(format!("no connection within {} s", CONNECT_LIMIT.as_secs()))),
         };
-        let broken = |error: hyper::Error| out_of_reach(error.to_string());
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let driver = tokio::spawn(connection);
-        let response = sender.send_request(self.request(method, path, body)?).await.map_err(broken)?;
-        let status = response.status();
-        let bytes = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        driver.abort();
-        Ok((status, bytes))
+        let request = self.request(method, path, body)?;
+        let done = match &self.tls {
+            None => over(stream, request).await,
+            Some(tls) => match tls.shake_hands(stream).await {
+                Ok(stream) => over(stream, request).await,
+                Err(error) => return Err(out_of_reach(format!("the TLS handshake has failed: {error}"))),
+            },
+        };
+        done.map_err(|error| out_of_reach(error.to_string()))
     }
 
     fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request<Full<Bytes>>> {
@@ -142,12 +153,26 @@ impl Client {
     }
 }
 
+/// Sends a request over a connection and reads the answer.
+async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> hyper::Result<(StatusCode, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let bytes = response.into_body().collect().await?.to_bytes();
+    driver.abort();
+    Ok((status, bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Server;
 
     fn authority(server: &str) -> Option<String> {
-        let server = Server { server: server.to_owned(), token: None, user: None };
+        let server = Server { server: server.to_owned(), cacert: None, token: None, user: None };
         server.client().ok().map(|client| client.authority)
     }
 

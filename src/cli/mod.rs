@@ -8,6 +8,7 @@ mod file;
 mod print;
 mod serve;
 mod show;
+mod tls;
 mod trial;
 
 use std::process::ExitCode;

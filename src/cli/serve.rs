@@ -144,6 +144,7 @@ async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[St
     let shutdown = on_signals()?;
     let app = App::open(settings, registry, broker, log).await?;
     ready(&app.addresses());
+    on_hangup(app.reloader())?;
     app.run(shutdown).await;
     Ok(())
 }
@@ -170,6 +171,18 @@ fn on_signals() -> Result<CancellationToken> {
         std::process::exit(128 + number);
     });
     Ok(shutdown)
+}
+
+/// SIGHUP has files read again.
+fn on_hangup(reload: impl Fn() + Send + 'static) -> Result<()> {
+    let failed = |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload();
+        }
+    });
+    Ok(())
 }
 
 fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {

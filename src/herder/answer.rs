@@ -26,5 +26,6 @@ pub(super) fn refuse(command: Command, refusal: Refusal) {
         Command::Topics { reply, .. } => send(reply, Err(refusal)),
         Command::History { reply, .. } => send(reply, Err(refusal)),
         Command::Info { reply } => send(reply, Err(refusal)),
+        Command::Health { reply } => send(reply, Err(refusal)),
     }
 }

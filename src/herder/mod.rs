@@ -6,7 +6,9 @@ mod answer;
 mod clock;
 pub mod core;
 mod journal;
+mod kafka;
 mod offsets;
+mod planning;
 mod run;
 pub mod validate;
 
@@ -189,6 +191,17 @@ pub struct WorkerInfo {
     pub kafka_cluster_id: Option<String>,
 }
 
+/// How the worker is, for `GET /health`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Kafka has not been reached yet.
+    Starting,
+    /// All is well.
+    Healthy,
+    /// Kafka has been reached before and does not answer: why.
+    WithoutKafka(String),
+}
+
 /// Answer channel of a command.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
@@ -209,6 +222,7 @@ pub enum Command {
     ResetTopics { name: String, reply: Reply<()> },
     History { name: String, reply: Reply<Vec<Version>> },
     Info { reply: Reply<WorkerInfo> },
+    Health { reply: Reply<Health> },
 }
 
 /// The handle. Cheap to clone.
@@ -316,5 +330,10 @@ impl Herder {
     /// Worker facts.
     pub async fn info(&self) -> Result<WorkerInfo, Refusal> {
         self.call(|reply| Command::Info { reply }).await
+    }
+
+    /// How the worker is.
+    pub async fn health(&self) -> Result<Health, Refusal> {
+        self.call(|reply| Command::Health { reply }).await
     }
 }

@@ -15,6 +15,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The stored offsets. Errors: `Unavailable`.
 pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &Config) -> Result<Offsets, Refusal> {
     within(async {
+        let config = &worker.resolved(config).await?;
         Ok(match connector {
             Connector::Source(_) => Offsets::Source(worker.source_offsets(name, config).await?),
             Connector::Sink(_) => Offsets::Sink(worker.sink_offsets(name, config).await?),
@@ -36,6 +37,7 @@ pub async fn change(
         source.check_positions(positions).map_err(|error| Refusal::BadOffsets(error.to_string()))?;
     }
     within(async {
+        let config = &worker.resolved(config).await?;
         match connector {
             Connector::Source(_) => change_source(worker, name, config, change).await,
             Connector::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Plan, Result};
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,17 +20,12 @@ use super::answer::{refuse, send};
 use super::clock::{sleep_until, wall_ms};
 use super::core::{self, Action, Event, Millis, Ticket};
 use super::journal::log_status;
-use super::{Command, ConnectorView, Direction, Refusal, Reply, WorkerInfo, offsets};
+use super::kafka::{self, Cluster};
+use super::{Command, ConnectorView, Direction, Health, Refusal, Reply, WorkerInfo, offsets, planning};
 use crate::registry::{Connector, Registry};
 use crate::store::{Store, Version, Write};
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
 
-/// A source that has not planned its tasks within this time is taken for hung.
-const PLAN_LIMIT: Duration = Duration::from_secs(30);
-/// How long after the start `GET /` waits for Kafka's answer about its cluster id.
-const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(2);
-/// How often Kafka is tried until it has been reached for the first time.
-const CLUSTER_ID_RETRY: Duration = Duration::from_secs(3);
 /// Statuses that may wait for a store that is out of reach; beyond that the oldest are dropped.
 const PENDING_MAX: usize = 10_000;
 /// Events taken in one go before statuses are stored.
@@ -67,8 +62,7 @@ pub struct Loop {
     /// Statuses, task configs and topics that the store does not hold yet.
     pending: Vec<Write>,
     store_fails: bool,
-    /// The Kafka cluster's id once it has been reached.
-    cluster_id: watch::Receiver<Option<String>>,
+    cluster: Cluster,
 }
 
 /// A job that has ended.
@@ -85,9 +79,13 @@ impl Loop {
     pub async fn load(parts: Parts, commands: mpsc::Receiver<Command>) -> Result<Self> {
         let stored = parts.store.load().await?;
         let state = core::State::new(Arc::clone(&parts.worker_id), parts.track_topics);
-        let (cluster_id_known, cluster_id) = watch::channel(None);
+        let (known, cluster) = Cluster::unknown();
         let mut jobs = JoinSet::new();
-        jobs.spawn(reach_kafka(parts.worker.clone(), cluster_id_known));
+        let reaching = kafka::reach(parts.worker.clone(), known);
+        jobs.spawn(async move {
+            reaching.await;
+            Done::Answered
+        });
         let mut this = Self {
             parts,
             commands,
@@ -99,7 +97,7 @@ impl Loop {
             last_ticket: 0,
             pending: Vec::new(),
             store_fails: false,
-            cluster_id,
+            cluster,
         };
         if !stored.is_empty() {
             info!(connectors = stored.len(), "taking up stored connectors");
@@ -202,20 +200,9 @@ impl Loop {
 
     fn plan(&mut self, name: Arc<str>, plan: u64, config: Config, max_tasks: usize) {
         let Some(Connector::Source(source)) = self.connector(&config).cloned() else { return };
-        let job_name = Arc::clone(&name);
+        let (job_name, worker) = (Arc::clone(&name), self.parts.worker.clone());
         let job = self.jobs.spawn(async move {
-            let planning = AssertUnwindSafe(source.plan(&config, max_tasks)).catch_unwind();
-            let result = match tokio::time::timeout(PLAN_LIMIT, planning).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => {
-                    Err(Error::fatal("the connector panicked while it planned its tasks: this is a bug in it"))
-                }
-                Err(_) => Err(Error::retry(format!(
-                    "the source did not answer within {} s while its tasks were planned: see that it is up and that \
-                     nothing between drops packets",
-                    PLAN_LIMIT.as_secs()
-                ))),
-            };
+            let result = planning::plan(&worker, &*source, &config, max_tasks).await;
             Done::Planned { name: job_name, plan, result }
         });
         if let Some(overtaken) = self.plans.insert(name, job) {
@@ -330,6 +317,7 @@ impl Loop {
             Command::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
             Command::History { name, reply } => self.history(name, reply),
             Command::Info { reply } => self.info(reply),
+            Command::Health { reply } => self.health(reply),
         }
         self.save().await;
     }
@@ -423,15 +411,18 @@ impl Loop {
         });
     }
 
-    /// Answers with the cluster's id. A worker that has just started gives Kafka a moment to tell it.
     fn info(&mut self, reply: Reply<WorkerInfo>) {
-        let mut cluster_id = self.cluster_id.clone();
-        let until = self.started + CLUSTER_ID_LIMIT;
+        let cluster = self.cluster.clone();
         self.jobs.spawn(async move {
-            let known = tokio::time::timeout_at(until, cluster_id.wait_for(Option::is_some)).await;
-            drop(known);
-            let kafka_cluster_id = cluster_id.borrow().clone();
-            send(reply, Ok(WorkerInfo { kafka_cluster_id }));
+            send(reply, Ok(WorkerInfo { kafka_cluster_id: cluster.id().await }));
+            Done::Answered
+        });
+    }
+
+    fn health(&mut self, reply: Reply<Health>) {
+        let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
+        self.jobs.spawn(async move {
+            send(reply, Ok(cluster.health(worker).await));
             Done::Answered
         });
     }
@@ -468,24 +459,5 @@ impl Loop {
             Some(Connector::Sink(_)) => Direction::Sink,
             None => Direction::Unknown,
         }
-    }
-}
-
-/// Asks Kafka for its cluster id until it answers.
-async fn reach_kafka(worker: Worker, known: watch::Sender<Option<String>>) -> Done {
-    let mut told = false;
-    loop {
-        match worker.cluster_id().await {
-            Ok(id) => {
-                info!(kafka_cluster_id = id, "Kafka has been reached");
-                known.send_replace(Some(id));
-                return Done::Answered;
-            }
-            Err(error) if !std::mem::replace(&mut told, true) => {
-                warn!(%error, "Kafka does not answer; it is tried again and again");
-            }
-            Err(_) => {}
-        }
-        tokio::time::sleep(CLUSTER_ID_RETRY).await;
     }
 }

@@ -65,6 +65,12 @@ impl Admin {
         Ok(None)
     }
 
+    /// Whether a broker answers within `limit`. Errors: `Retry`, `Denied`.
+    pub fn answers(&self, limit: Duration) -> Result<()> {
+        let what = || format!("asking Kafka at {}", self.brokers);
+        self.client.inner().fetch_metadata(None, limit).map(drop).map_err(|e| error::of(what(), e))
+    }
+
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
         partitions(self.asker.client(), &self.brokers, topic).map_err(|e| self.explained(e))

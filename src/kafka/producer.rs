@@ -131,12 +131,16 @@ impl Producer {
         admin::partitions(self.inner.client(), &self.context().brokers, topic)
     }
 
-    /// Takes over the transactional id: fences earlier producers of it and aborts what they left open.
-    pub fn init(&self, within: Duration) -> Result<()> {
+    /// Takes over the transactional id: fences earlier producers of it and aborts what they left open. Tries as long as
+    /// it is `wanted`, at most for `within`. Errors: `Retry` when Kafka is out of reach.
+    pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         let began = Instant::now();
         loop {
+            if !wanted() {
+                return Err(Error::retry("starting transactions was given up"));
+            }
             let left = within.saturating_sub(began.elapsed());
-            match self.inner.init_transactions(left.min(Duration::from_secs(5))) {
+            match self.inner.init_transactions(left.min(Duration::from_secs(1))) {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(e)) if e.is_retriable() && began.elapsed() < within => {
                     self.inner.poll(Duration::from_millis(50));

@@ -76,7 +76,8 @@ fn scalar_text(raw: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
-fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+/// A scalar of any kind as text, for members of a body.
+pub(super) fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let raw = <&RawValue>::deserialize(deserializer)?;
     scalar_text(raw.get()).map_err(|kind| de::Error::custom(format!("expected text, not {kind}")))
 }
@@ -86,9 +87,11 @@ fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 #[serde(deny_unknown_fields, expecting = "an object with \"name\" and \"config\"")]
 pub struct CreateConnector {
     /// Its name; blanks around it do not count.
+    #[schema(required, nullable = false)]
     #[serde(default, deserialize_with = "scalar")]
     pub name: Option<String>,
     /// Its config.
+    #[schema(required, nullable = false)]
     #[serde(default)]
     pub config: Option<RawConfig>,
     /// `RUNNING`, `PAUSED` or `STOPPED` (KIP-980).

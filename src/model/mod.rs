@@ -15,7 +15,7 @@ pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, Tas
 pub use history::{ConfigChange, ConfigVersion};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;
-pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, PluginInfo};
+pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo};
 pub use status::{ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress, TaskStatus};
 pub use trial::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
-pub use worker::{ErrorBody, Health, LoggerLevel, Message, ServerInfo};
+pub use worker::{ErrorBody, Health, LoggerLevel, Message, NewLevel, ServerInfo};

@@ -78,6 +78,18 @@ pub struct ConfigInfos {
     pub groups: Vec<String>,
     /// All keys.
     pub configs: Vec<ConfigInfo>,
+    /// What works, and should be known all the same; absent when there is nothing. Kafka Connect has no such member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ConfigWarning>,
+}
+
+/// What should be known about a key of a config that is valid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConfigWarning {
+    /// The key.
+    pub key: String,
+    /// What, and how to mend it.
+    pub message: String,
 }
 
 impl ConfigInfos {

@@ -33,11 +33,11 @@ pub struct TrialRecord {
     pub timestamp: Option<i64>,
     /// Key.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub key: Option<Box<RawValue>>,
     /// Value.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub value: Option<Box<RawValue>>,
     /// Headers.
     #[serde(default)]
@@ -52,7 +52,7 @@ pub struct TrialHeader {
     pub name: String,
     /// Its value.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub value: Option<Box<RawValue>>,
 }
 
@@ -108,7 +108,7 @@ pub struct TryConverter {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TriedConverter {
     /// The data as the envelope of schema and payload; null for neither schema nor value.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub data: Option<Box<RawValue>>,
     /// The bytes that the converter writes for it, where they are UTF-8 text.
     pub text: Option<String>,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::connector::scalar;
+
 /// `GET /`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ServerInfo {
@@ -48,4 +50,14 @@ pub struct LoggerLevel {
     pub level: String,
     /// When it was changed, in milliseconds since 1970-01-01 UTC; null since the start.
     pub last_modified: Option<i64>,
+}
+
+/// `PUT /admin/loggers/{logger}`. Other members are ignored.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object with \"level\"")]
+pub struct NewLevel {
+    /// `OFF`, `FATAL`, `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE` or `ALL`, in any case.
+    #[schema(required, nullable = false)]
+    #[serde(default, deserialize_with = "scalar")]
+    pub level: Option<String>,
 }

@@ -41,7 +41,7 @@ async fn replace(
     Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
 }
 
-/// How often a patch starts over when other requests change the same config meanwhile.
+/// How often a patch starts over when something else than a patch changes the same config meanwhile.
 const PATCH_TRIES: usize = 20;
 
 /// KIP-477: given keys are set, null removes a key; the result is validated as a whole. Two patches at once both count.
@@ -51,6 +51,7 @@ async fn patch(
     Path(name): Path<String>,
     JsonBody(changes): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConnectorInfo>> {
+    let _turn = app.turns.of(&name).await;
     let mut tries = 0;
     loop {
         tries += 1;
@@ -88,5 +89,12 @@ pub(super) async fn checked(app: &App, name: &str, mut raw: RawConfig) -> ApiRes
 
 async fn valid(app: &App, raw: &RawConfig) -> ApiResult<Config> {
     let infos = app.validator.validate(&raw.0).await.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0))?;
-    if infos.error_count > 0 { Err(ApiError::invalid_config(&infos)) } else { Ok(raw.given()) }
+    if infos.error_count > 0 {
+        return Err(ApiError::invalid_config(&infos));
+    }
+    let connector = raw.0.get("name").and_then(Option::as_deref).unwrap_or_default();
+    for warning in &infos.warnings {
+        tracing::warn!(connector, key = warning.key, "{}", warning.message);
+    }
+    Ok(raw.given())
 }

@@ -18,7 +18,7 @@ use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::query::{Params, first};
-use crate::model::{LoggerLevel, RawConfig};
+use crate::model::{LoggerLevel, NewLevel};
 
 const ROOT: &str = "root";
 const LEVELS: &[&str] = &["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL"];
@@ -110,14 +110,14 @@ async fn read(State(app): State<App>, Path(logger): Path<String>) -> ApiResult<J
 }
 
 /// Sets the level, `{"level":"DEBUG"}`, of a logger and of those below it, until the worker ends.
-#[utoipa::path(put, path = "/admin/loggers/{logger}", tag = "log levels", params(("logger" = String, Path), ("scope" = Option<String>, Query, description = "`worker` or `cluster`")), request_body = BTreeMap<String, String>, responses((status = 200, description = "the loggers that were changed", body = Vec<String>), (status = 204, description = "with `scope=cluster`")))]
+#[utoipa::path(put, path = "/admin/loggers/{logger}", tag = "log levels", params(("logger" = String, Path), ("scope" = Option<String>, Query, description = "`worker` or `cluster`")), request_body = NewLevel, responses((status = 200, description = "the loggers that were changed", body = Vec<String>), (status = 204, description = "with `scope=cluster`")))]
 async fn set(
     State(app): State<App>,
     Path(logger): Path<String>,
     params: Params,
-    JsonBody(body): JsonBody<RawConfig>,
+    JsonBody(body): JsonBody<NewLevel>,
 ) -> ApiResult<Response> {
-    let given = body.0.get("level").and_then(Option::as_deref).ok_or_else(ApiError::no_level)?;
+    let given = body.level.as_deref().ok_or_else(ApiError::no_level)?;
     let level = LEVELS.iter().find(|level| level.eq_ignore_ascii_case(given.trim()));
     let level = level.ok_or_else(|| ApiError::unknown_level(given))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

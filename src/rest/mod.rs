@@ -19,10 +19,12 @@ mod path;
 mod plugins;
 mod query;
 mod root;
+mod serve;
 mod tasks;
 mod tls;
 mod topics;
 mod trials;
+mod turns;
 mod view;
 
 use std::future::Future;
@@ -44,6 +46,7 @@ pub use access::Access;
 pub use loggers::LogLevels;
 pub use origin::Rules;
 pub use tls::{Files, Tls};
+pub use turns::Turns;
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ pub struct App {
     pub validator: Validator,
     /// Log levels, changed while the worker runs.
     pub levels: LogLevels,
+    /// Whose config is being patched.
+    pub turns: Turns,
 }
 
 /// Kafka Connect's routes and our own.
@@ -109,8 +114,8 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let router = door.access.before(router(app));
     match door.tls {
-        None => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
-        Some(tls) => axum::serve(tls.listen(listener)?, router).with_graceful_shutdown(shutdown).await,
+        None => serve::serve(listener, router, shutdown).await,
+        Some(tls) => serve::serve(tls.listen(listener)?, router, shutdown).await,
     }
 }
 

@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::error::ApiResult;
+use crate::herder;
 use crate::model::{Health, ServerInfo};
 
 /// The level of Kafka Connect's API that is spoken. Clients such as kcctl compare it to know what they may ask.
@@ -38,22 +39,28 @@ async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
 /// Tells whether the worker takes requests (KIP-1017).
 #[utoipa::path(get, path = "/health", tag = "worker", responses((status = 200, body = Health), (status = 500, body = Health), (status = 503, body = Health)))]
 async fn health(State(app): State<App>) -> Response {
-    let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.info()).await {
-        Ok(Ok(info)) if info.kafka_cluster_id.is_none() => (
+    let unable = |why: &str| {
+        let text = "Worker was unable to handle this request and may be unable to handle other requests.";
+        (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("{text}{why}"))
+    };
+    let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.health()).await {
+        Ok(Ok(herder::Health::Starting)) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "starting",
             "Worker is still starting up. Kafka has not been reached yet: check bootstrap.servers and that the brokers \
-             are up.",
+             are up."
+                .to_owned(),
         ),
-        Ok(Ok(_)) => (StatusCode::OK, "healthy", "Worker has completed startup and is ready to handle requests."),
-        Ok(Err(_)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "Worker is shutting down and takes no more requests.")
+        Ok(Ok(herder::Health::Healthy)) => {
+            let text = "Worker has completed startup and is ready to handle requests.";
+            (StatusCode::OK, "healthy", text.to_owned())
         }
-        Err(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "unhealthy",
-            "Worker was unable to handle this request and may be unable to handle other requests.",
-        ),
+        Ok(Ok(herder::Health::WithoutKafka(why))) => unable(&format!(" Kafka does not answer: {why}")),
+        Ok(Err(_)) => {
+            let text = "Worker is shutting down and takes no more requests.";
+            (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", text.to_owned())
+        }
+        Err(_) => unable(""),
     };
-    (status, Json(Health { status: word.to_owned(), message: message.to_owned() })).into_response()
+    (status, Json(Health { status: word.to_owned(), message })).into_response()
 }

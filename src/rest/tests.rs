@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use super::{App, LogLevels, router};
+use super::{App, LogLevels, Turns, router};
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{
-    Command, ConnectorView, Direction, Herder, Offsets, Refusal, State, Status, Target, TaskView, WorkerInfo,
+    Command, ConnectorView, Direction, Health, Herder, Offsets, Refusal, State, Status, Target, TaskView, WorkerInfo,
 };
 use crate::registry::Registry;
 
@@ -27,7 +27,12 @@ fn app() -> axum::Router {
         }
     });
     let validator = Validator::new(Registry::default().and(fixture::source()), WorkerFacts::default());
-    router(App { herder: Herder::new(commands), validator, levels: LogLevels::new("INFO", |_| ()) })
+    router(App {
+        herder: Herder::new(commands),
+        validator,
+        levels: LogLevels::new("INFO", |_| ()),
+        turns: Turns::default(),
+    })
 }
 
 fn view(name: &str, config: Config, target: Target) -> ConnectorView {
@@ -64,6 +69,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
         Command::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
         Command::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         Command::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
+        Command::Health { reply } => drop(reply.send(Ok(Health::Starting))),
         Command::PutConfig { name, config, reply, .. } => {
             let new = !connectors.contains_key(&name);
             let stored = connectors.entry(name.clone()).or_insert(view(&name, config, Target::Started)).clone();

@@ -1,8 +1,8 @@
 //! HTTPS: a listener whose connections have shaken hands. Slow or broken handshakes hold up nobody else.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use connector_api::{Error, Result};
@@ -21,28 +21,58 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Handshakes under way at once; more wait to be accepted.
 const HANDSHAKES: usize = 256;
 
-/// The worker's certificate.
+/// The worker's certificate, as its files were when they were last read. All clones share it.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls {
+    files: Arc<Files>,
+    acceptor: Arc<RwLock<TlsAcceptor>>,
+}
 
 /// Where certificate and key are, in PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files<'a> {
+pub struct Files {
     /// The worker's certificate and those between it and its authority, its own first.
-    pub certificates: &'a Path,
+    pub certificates: PathBuf,
     /// Its private key.
-    pub key: &'a Path,
+    pub key: PathBuf,
     /// Authorities of clients' certificates; with them, a client has to show one.
-    pub client_authorities: Option<&'a Path>,
+    pub client_authorities: Option<PathBuf>,
 }
 
 impl Tls {
     /// Reads the files. Errors: `Config`, with the file's name.
-    pub fn open(files: &Files<'_>) -> Result<Self> {
-        let chain = certificates(files.certificates)?;
-        let key = PrivateKeyDer::from_pem_file(files.key).map_err(|e| unreadable("private key", files.key, e))?;
+    pub fn open(files: Files) -> Result<Self> {
+        let acceptor = Arc::new(RwLock::new(files.read()?));
+        Ok(Self { files: Arc::new(files), acceptor })
+    }
+
+    /// Reads the files again; connections that are there go on. Errors: as [`Tls::open`], and the old certificate
+    /// stays.
+    pub fn reload(&self) -> Result<()> {
+        let fresh = self.files.read()?;
+        *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A listener that shakes hands.
+    pub(super) fn listen(self, tcp: TcpListener) -> std::io::Result<Listener> {
+        let address = tcp.local_addr()?;
+        let (shaken, ready) = mpsc::channel(16);
+        tokio::spawn(accept(self, tcp, shaken));
+        Ok(Listener { ready, address })
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<TlsAcceptor> {
+        let chain = certificates(&self.certificates)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unreadable("private key", &self.key, e))?;
         let provider = Arc::new(default_provider());
-        let verifier = match files.client_authorities {
+        let verifier = match &self.client_authorities {
             None => Arc::new(NoClientAuth) as _,
             Some(path) => {
                 let mut roots = RootCertStore::empty();
@@ -55,22 +85,15 @@ impl Tls {
         };
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|e| unreadable("certificate", files.certificates, e))?
+            .map_err(|e| unreadable("certificate", &self.certificates, e))?
             .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
-            .map_err(|e| unreadable("certificate", files.certificates, e))?;
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
-    }
-
-    /// A listener that shakes hands.
-    pub(super) fn listen(self, tcp: TcpListener) -> std::io::Result<Listener> {
-        let address = tcp.local_addr()?;
-        let (shaken, ready) = mpsc::channel(16);
-        tokio::spawn(accept(self, tcp, shaken));
-        Ok(Listener { ready, address })
+            .map_err(|e| unreadable("certificate", &self.certificates, e))?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
 
+/// The certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
@@ -96,7 +119,7 @@ async fn accept(tls: Tls, mut tcp: TcpListener, shaken: mpsc::Sender<Shaken>) {
             accepted = axum::serve::Listener::accept(&mut tcp) => accepted,
             () = shaken.closed() => return,
         };
-        let (acceptor, shaken) = (tls.0.clone(), shaken.clone());
+        let (acceptor, shaken) = (tls.acceptor(), shaken.clone());
         tokio::spawn(async move {
             let (stream, address) = accepted;
             match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {

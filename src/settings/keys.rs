@@ -84,7 +84,16 @@ pub const KEYS: &[Key] = &[
     flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
     flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
     flag("topic.creation.enable", "true", WORKER, "Whether sources may create topics."),
-    list("config.providers", "", WORKER, "Names of the providers that fill in `${provider:path:key}` references."),
+    list(
+        "config.providers",
+        "",
+        WORKER,
+        "Names of the providers of `${NAME:key}` and `${NAME:path:key}` in values of the worker and of connectors; none \
+         unless named here. `config.providers.NAME.class` is Kafka's EnvVarConfigProvider, FileConfigProvider or \
+         DirectoryConfigProvider (not needed when NAME is env, file or directory). What one may give out has to be said: \
+         `config.providers.NAME.param.allowlist.pattern`, a regular expression of names of variables, or \
+         `config.providers.NAME.param.allowed.paths`, files and folders with commas between.",
+    ),
     text("offset.storage.topic", "connect-offsets", TOPICS, "Compacted topic that holds the offsets of sources."),
     Key::new(
         "offset.storage.partitions",

@@ -7,6 +7,8 @@ mod keys;
 mod layers;
 mod listener;
 pub mod properties;
+mod providers;
+mod references;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use connector_api::{Config, Error, Reader, Result};
 pub use keys::{KEYS, is_secret};
 pub use layers::{Layer, Setting};
 pub use listener::Listener;
+pub use providers::{Providers, Resolved};
 
 /// What a worker is told.
 #[derive(Clone, Debug)]
@@ -49,6 +52,8 @@ pub struct Settings {
     pub log_level: String,
     /// `rowferry.log.format`: auto, text or json.
     pub log_format: String,
+    /// What `${…}` in values stands for.
+    pub providers: Providers,
 }
 
 /// `topic.tracking.*` (KIP-558).
@@ -128,7 +133,9 @@ impl Settings {
     /// Errors: `Config` with every problem at once.
     pub fn load(layers: Vec<Layer>) -> Result<Self> {
         let given = layers::merge(layers)?;
-        let mut config: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
+        let written: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
+        let providers = Providers::new(&written)?;
+        let mut config = providers.resolve(&written)?.config;
         let settings = config.read(KEYS, |r| Self::read(r, &given)).map_err(Error::from)??;
         for name in ["key.converter", "value.converter", "header.converter"] {
             if let (None, Some(key)) = (config.get(name), KEYS.iter().find(|key| key.name == name))
@@ -137,7 +144,7 @@ impl Settings {
                 config.set(name, class);
             }
         }
-        Ok(Self { config, ..settings })
+        Ok(Self { config, providers, ..settings })
     }
 
     fn read(r: &mut Reader<'_>, given: &BTreeMap<String, Setting>) -> Result<Self> {
@@ -161,6 +168,7 @@ impl Settings {
             store_url: store_url.unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db")),
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
+            providers: Providers::default(),
         })
     }
 

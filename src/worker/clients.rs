@@ -88,6 +88,7 @@ mod tests {
             flush_interval: Duration::from_secs(60),
             exactly_once_source: true,
             dev_broker: None,
+            providers: crate::settings::Providers::default(),
         };
         let id = TaskId { connector: "c".into(), task: 2 };
         let config = Config::from([

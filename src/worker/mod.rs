@@ -11,6 +11,7 @@ mod ledger;
 mod offsets;
 mod policy;
 mod positions;
+mod pulse;
 mod sink;
 mod source;
 mod task;
@@ -27,12 +28,14 @@ use tokio::sync::mpsc;
 
 use ledger::Ledger;
 use offsets::Memory;
+use pulse::Pulse;
 use task::{Handle, Wanted, blocking};
 use told::Forgotten;
 
 use crate::kafka::admin::Admin;
 use crate::kafka::dev::Broker;
 use crate::registry::{Connector, Registry};
+use crate::settings::Providers;
 
 /// One task of one connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +67,8 @@ pub struct Options {
     /// The broker of `rowferry dev`, if that is the one in use. It keeps only the last megabytes of a partition:
     /// sources wait for this worker's own sinks.
     pub dev_broker: Option<Broker>,
+    /// What `${…}` in the configs of connectors stands for.
+    pub providers: Providers,
 }
 
 /// What to start.
@@ -75,9 +80,9 @@ pub struct StartTask {
     pub tasks: usize,
     /// The connector.
     pub connector: Connector,
-    /// The connector's whole config.
+    /// The connector's whole config, with references as they are written.
     pub connector_config: Config,
-    /// The task's own config, as planned.
+    /// The task's own config, as planned, likewise.
     pub task_config: Config,
     /// Start idle.
     pub paused: bool,
@@ -107,6 +112,7 @@ pub struct Shared {
     ledger: Arc<Ledger>,
     cluster: tokio::sync::OnceCell<String>,
     forgotten: Forgotten,
+    pulse: Pulse,
 }
 
 /// The worker. Cheap to clone.
@@ -128,6 +134,7 @@ impl Worker {
             ledger: Arc::default(),
             cluster: tokio::sync::OnceCell::new(),
             forgotten: Forgotten::default(),
+            pulse: Pulse::default(),
         };
         Self { shared: Arc::new(shared), events, tasks: Arc::default() }
     }
@@ -179,6 +186,11 @@ impl Worker {
         self.tasks().get(id).map(Handle::progress)
     }
 
+    /// A connector's config with its references resolved: what the calls below take. Errors: as [`Providers::resolve`].
+    pub async fn resolved(&self, config: &Config) -> Result<Config, Error> {
+        self.shared.resolved(config).await
+    }
+
     /// The stored offsets of a source connector, from its offsets topic.
     pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<Vec<Position>, Error> {
         let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
@@ -217,6 +229,11 @@ impl Worker {
         blocking(move || offsets::set_committed(&shared, &connector, &config, to.as_deref())).await
     }
 
+    /// Whether Kafka answers now, or did some seconds ago. Errors: `Retry`, naming the brokers.
+    pub async fn kafka_answers(&self) -> Result<(), Error> {
+        self.shared.pulse.feel(&self.shared).await
+    }
+
     /// The Kafka cluster's id. Errors: `Retry` when no broker answers, `Denied` when one refuses us.
     pub async fn cluster_id(&self) -> Result<String, Error> {
         self.shared.reach_kafka().await
@@ -224,6 +241,14 @@ impl Worker {
 }
 
 impl Shared {
+    async fn resolved(&self, config: &Config) -> Result<Config, Error> {
+        let (providers, config) = (self.options.providers.clone(), config.clone());
+        if providers.is_empty() {
+            return Ok(config);
+        }
+        blocking(move || Ok(providers.resolve(&config)?.config)).await
+    }
+
     /// The Kafka cluster's id; asks until it has been told once.
     /// Errors: `Retry` when no broker answers, `Denied` when one refuses us, `Config` for client settings that cannot be.
     async fn reach_kafka(self: &Arc<Self>) -> Result<String, Error> {

@@ -69,7 +69,7 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
         let id = TaskId { connector: connector.into(), task };
         let producer = Producer::open(&clients::producer(options, &id, config, transactional)?, None)?;
         if transactional {
-            producer.init(Duration::from_secs(30))?;
+            producer.init(Duration::from_secs(30), || true)?;
         }
         Ok::<_, Error>(producer)
     };

@@ -4,6 +4,7 @@
 //! After trouble with Kafka nothing in memory is trusted: the task is opened anew at the positions that are stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,10 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let (told, mut news) = mpsc::unbounded_channel();
     let (spare, spares) = sync_channel(4);
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
-    let cut = Arc::clone(&running.cut);
-    let opening = blocking(move || {
-        let (producer, stored, transactional) = open(&shared, &start)?;
+    let (cut, given_up) = (Arc::clone(&running.cut), Arc::new(AtomicBool::new(false)));
+    let not_wanted = Arc::clone(&given_up);
+    let mut opening = Box::pin(blocking(move || {
+        let (producer, stored, transactional) = open(&shared, &start, &not_wanted)?;
         let config = &start.connector_config;
         Ok(Delivery {
             producer,
@@ -88,8 +90,13 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
             spare,
             cut,
         })
-    });
-    let Some(delivery) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
+    }));
+    let Some(delivery) = running.unless_stopped(&mut opening).await.transpose()? else {
+        // It may be about to take over the transactional id, which must not happen after a successor has.
+        given_up.store(true, Ordering::Relaxed);
+        drop(opening.await);
+        return Ok(());
+    };
     let options = &running.shared.options;
     let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
     let known = Known(delivery.stored.clone());
@@ -115,7 +122,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
 }
 
 /// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
-fn open(shared: &Shared, start: &StartTask) -> Result<(Producer, Stored, bool)> {
+fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Producer, Stored, bool)> {
     let (options, config) = (&shared.options, &start.connector_config);
     let transactional = options.exactly_once_source && options.dev_broker.is_none();
     if config.get("exactly.once.support").is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
@@ -129,7 +136,7 @@ fn open(shared: &Shared, start: &StartTask) -> Result<(Producer, Stored, bool)> 
     let acknowledged = options.dev_broker.as_ref().map(|_| Arc::clone(&shared.ledger) as Arc<dyn Acknowledged>);
     let producer = Producer::open(&settings, acknowledged)?;
     if transactional {
-        producer.init(INIT_WITHIN)?;
+        producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
     }
     let topic = clients::offsets_topic(options, config);
     if producer.partitions(&topic)?.is_none() {

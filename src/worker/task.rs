@@ -105,6 +105,7 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let cut = Arc::clone(&running.cut);
     let inner = AbortOnDrop(tokio::spawn(async move {
         let mut running = running;
+        running.resolve().await?;
         if !running.reach_kafka().await? {
             return Ok(());
         }
@@ -183,6 +184,13 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
 }
 
 impl Running {
+    /// Puts what they stand for in the place of the references in its configs, which nobody else sees.
+    async fn resolve(&mut self) -> Result<()> {
+        self.start.connector_config = self.shared.resolved(&self.start.connector_config).await?;
+        self.start.task_config = self.shared.resolved(&self.start.task_config).await?;
+        Ok(())
+    }
+
     /// Its id.
     pub fn id(&self) -> &TaskId {
         &self.start.id

@@ -1,6 +1,5 @@
-//! What a worker keeps, takes up again and reports: restarts, outages, history, users.
+//! What a worker keeps, takes up again and reports: restarts, outages, history.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use crate::lab;
 
 const SOON: Duration = Duration::from_secs(60);
 
-async fn table(server: &MariaDb, database: &str) -> Value {
+pub(crate) async fn table(server: &MariaDb, database: &str) -> Value {
     let mut connection = server.create_database(database).await;
     run(&mut connection, "CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO t VALUES (1), (2)").await;
     source(server, database)
@@ -101,6 +100,17 @@ async fn a_worker_without_its_broker_answers_says_so_and_recovers() {
     rest.wait_state("s", "RUNNING", SOON).await;
     for_condition("it is healthy", SOON, async || rest.get("/health").await.status == 200).await;
     kafka.topics().wait_for(&format!("{database}-t"), 2, SOON).await;
+
+    kafka.kill();
+    for_condition("it is no longer healthy", SOON, async || {
+        let health = rest.get("/health").await;
+        let why = health.body["message"].as_str().unwrap_or_default().to_owned();
+        health.status == 500 && health.body["status"] == "unhealthy" && why.contains(&port.to_string())
+    })
+    .await;
+    rest.get("/connectors").await.expect(200);
+    kafka.restart();
+    for_condition("it is healthy again", SOON, async || rest.get("/health").await.status == 200).await;
 }
 
 #[tokio::test]
@@ -129,28 +139,29 @@ async fn configs_are_kept_with_what_changed_and_can_be_restored() {
     rest.remove(&name).await;
 }
 
-/// Creates, changes, pauses and deletes connectors from many sides at once.
-#[tokio::test]
+/// 208 connectors are created, changed, paused and deleted from 16 sides at once, while all sides patch one more and
+/// fight over another.
+#[tokio::test(flavor = "multi_thread")]
 async fn many_clients_at_once_leave_the_store_consistent() {
     let database = unique("many");
     let config = table(lab().mariadb(), &database).await;
     let worker = lab().own_worker(&unique("many"));
-    let clients: Vec<_> = (0..16)
+    let shared = json!({"name": "shared", "config": config, "initial_state": "STOPPED"});
+    worker.rest().post("/connectors", &shared).await.expect(201);
+    let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (rest, config) = (Rest::new(worker.rest().base()), config.clone());
             tokio::spawn(async move {
                 for number in 0..13 {
-                    let name = format!("c{client}-{number}");
-                    let body = json!({"name": name, "config": config, "initial_state": "STOPPED"});
-                    rest.post("/connectors", &body).await.expect(201);
-                    let mut other = config.clone();
-                    other["poll.interval.ms"] = json!(number.to_string());
-                    rest.put(&format!("/connectors/{name}/config"), &other).await.expect(200);
-                    if number % 2 == 0 {
-                        rest.remove(&name).await;
-                    } else {
-                        rest.put_empty(&format!("/connectors/{name}/pause")).await.expect(202);
-                    }
+                    one_of_many(&rest, &config, &format!("c{client}-{number}"), number).await;
+                    let patch = json!({format!("key.{client}.{number}"): "x"}).to_string();
+                    let patch = Some(("application/json", patch));
+                    rest.send("PATCH", "/connectors/shared/config", patch).await.expect(200);
+                    let fought = match number % 2 {
+                        0 => rest.put("/connectors/fought/config", &config).await,
+                        _ => rest.delete("/connectors/fought").await,
+                    };
+                    assert!([200, 201, 204, 404].contains(&fought.status), "{}", fought.text);
                 }
             })
         })
@@ -158,8 +169,13 @@ async fn many_clients_at_once_leave_the_store_consistent() {
     for client in clients {
         client.await.unwrap();
     }
+    let _ = worker.rest().delete("/connectors/fought").await;
     let before = listing(worker.rest()).await;
-    assert_eq!(before.as_object().unwrap().len(), 16 * 6);
+    assert_eq!(before.as_object().unwrap().len(), CLIENTS * 6 + 1);
+    let patched = before["shared"]["info"]["config"].as_object().unwrap().keys().filter(|key| key.starts_with("key."));
+    assert_eq!(patched.count(), CLIENTS * 13, "two patches at once both count");
+    let history = worker.rest().get("/v1/connectors/shared/history").await.expect(200).body;
+    assert_eq!(history.as_array().unwrap().len(), 1 + CLIENTS * 13, "one version for each change");
     worker.kill();
     worker.restart();
     // A client of its own: the other's connections ended with the worker.
@@ -167,107 +183,22 @@ async fn many_clients_at_once_leave_the_store_consistent() {
     for_condition("all are back as they were", SOON, async || listing(&rest).await == before).await;
 }
 
+const CLIENTS: usize = 16;
+
+/// The life of a connector: created, changed, and deleted or paused.
+async fn one_of_many(rest: &Rest, config: &Value, name: &str, number: usize) {
+    let body = json!({"name": name, "config": config, "initial_state": "STOPPED"});
+    rest.post("/connectors", &body).await.expect(201);
+    let mut other = config.clone();
+    other["poll.interval.ms"] = json!(number.to_string());
+    rest.put(&format!("/connectors/{name}/config"), &other).await.expect(200);
+    if number % 2 == 0 {
+        rest.remove(name).await;
+    } else {
+        rest.put_empty(&format!("/connectors/{name}/pause")).await.expect(202);
+    }
+}
+
 async fn listing(rest: &Rest) -> Value {
     rest.get("/connectors?expand=info&expand=status").await.expect(200).body
-}
-
-fn rowferry(args: &[&str], input: &str) -> (String, String) {
-    use std::io::Write;
-    use std::process::Stdio;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowferry"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
-}
-
-/// curl's status and answer.
-fn curl(args: &[&str]) -> (String, String) {
-    let output = Command::new("curl").args(["-sS", "-w", "\n%{http_code}"]).args(args).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.to_owned(), format!("{body}{}", String::from_utf8_lossy(&output.stderr)))
-}
-
-#[tokio::test]
-async fn users_and_tokens_over_https_have_their_roles() {
-    let name = unique("users");
-    let folder = lab().scratch().path().join(format!("{name}-files"));
-    std::fs::create_dir_all(&folder).unwrap();
-    testkit::certificate(&folder);
-    let (admin, _) = rowferry(&["passwd", "ann", "--role", "admin"], "s3cret word\n");
-    let (viewer, shown) = rowferry(&["token", "ci", "--role", "viewer"], "");
-    let token = shown.trim().rsplit(' ').next().unwrap();
-    assert!(!viewer.contains(token) && !admin.contains("s3cret"));
-    std::fs::write(folder.join("users"), format!("{admin}{viewer}")).unwrap();
-    let file = |name: &str| folder.join(name).display().to_string();
-    let https = testkit::free_port();
-    // The kit's own listener is plain, so that it can see when the worker is up.
-    let mut settings = Settings::dev(&name).with("rowferry.auth.file", &file("users"));
-    settings = settings.with("rowferry.tls.certificate", &file("cert.pem")).with("rowferry.tls.key", &file("key.pem"));
-    settings.port = testkit::free_port();
-    let listeners = format!("listeners=http://127.0.0.1:{},https://127.0.0.1:{https}", settings.port);
-    settings.args.extend(["--set".to_owned(), listeners]);
-    let worker = Rowferry::start(lab().scratch(), settings);
-
-    let (base, cacert) = (format!("https://127.0.0.1:{https}"), file("cert.pem"));
-    let call = |args: &[&str]| curl(&[&["--cacert", cacert.as_str()], args].concat());
-    let connectors = format!("{base}/connectors");
-    assert_eq!(call(&[&connectors]).0, "401");
-    assert_eq!(call(&["-u", "ann:wrong", &connectors]).0, "401");
-    assert_eq!(call(&["-u", "ann:s3cret word", &connectors]), ("200".to_owned(), "[]".to_owned()));
-    let bearer = format!("Authorization: Bearer {token}");
-    assert_eq!(call(&["-H", &bearer, &connectors]).0, "200");
-    let refused = call(&["-H", &bearer, "-X", "DELETE", &format!("{connectors}/x")]);
-    assert!(refused.0 == "403" && refused.1.contains("admin"), "{refused:?}");
-    assert_eq!(call(&["-u", "ann:s3cret word", "-X", "DELETE", &format!("{connectors}/x")]).0, "404");
-    let (status, why) = curl(&[&connectors]);
-    assert!(status == "000" && why.contains("certificate"), "a certificate that nobody knows is not trusted: {why}");
-    assert!(!worker.log().contains(token), "the log shows no token");
-}
-
-#[tokio::test]
-async fn pages_of_other_sites_change_nothing() {
-    let worker = lab().worker();
-    let base = worker.rest().base();
-    let url = format!("{base}/connectors/x/pause");
-    assert_eq!(curl(&["-X", "PUT", "-H", "Origin: https://evil.test", &url]).0, "403");
-    assert_eq!(curl(&["-X", "PUT", &url]).0, "404");
-    assert_eq!(curl(&["-H", "Host: evil.test", &format!("{base}/connectors")]).0, "421");
-}
-
-#[tokio::test]
-async fn the_command_line_drives_a_worker() {
-    let database = unique("cli");
-    let config = table(lab().mariadb(), &database).await;
-    let worker = lab().worker();
-    let name = unique("cli");
-    let file = lab().scratch().path().join(format!("{name}.json"));
-    std::fs::write(&file, json!({"name": name, "config": config}).to_string()).unwrap();
-    let file = file.display().to_string();
-    let base = worker.rest().base();
-    let call = |args: &[&str]| rowferry(&[args, &["--server", base]].concat(), "").0;
-    assert_eq!(call(&["apply", "--dry-run", "-f", &file]), format!("{name} is valid\n"));
-    assert_eq!(call(&["create", "-f", &file]), format!("{name} created\n"));
-    assert_eq!(call(&["apply", "-f", &file]), format!("{name} applied\n"));
-    worker.rest().wait_state(&name, "RUNNING", SOON).await;
-    assert!(call(&["get"]).lines().any(|line| line.starts_with(&name) && line.contains("1/1")));
-    let described = call(&["describe", &name]);
-    assert!(described.contains("RUNNING") && !described.contains(MariaDb::PASSWORD), "{described}");
-    call(&["pause", &name]);
-    worker.rest().wait_state(&name, "PAUSED", SOON).await;
-    assert!(call(&["status", &name]).contains("PAUSED"));
-    call(&["resume", &name]);
-    call(&["restart", &name, "--tasks"]);
-    worker.rest().wait_state(&name, "RUNNING", SOON).await;
-    call(&["stop", &name]);
-    assert!(call(&["history", &name]).contains("version 1"));
-    call(&["delete", &name]);
-    let gone = Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["status", &name, "--server", base]).output().unwrap();
-    assert_eq!(gone.status.code(), Some(1));
-    let nobody =
-        Command::new(env!("CARGO_BIN_EXE_rowferry")).args(["get", "--server", "127.0.0.1:1"]).output().unwrap();
-    assert_eq!(nobody.status.code(), Some(69));
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod access;
+mod clients;
 mod converters;
 mod crash;
 mod dev;
@@ -10,8 +12,11 @@ mod examples;
 mod formats;
 mod golden;
 mod lifecycle;
+mod malformed;
 mod missed_rows;
 mod pipeline;
+mod privileges;
+mod providers;
 mod rest;
 mod rest_conversations;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
@@ -32,6 +37,7 @@ mod sqlite;
 mod store;
 mod tidy;
 mod transfer;
+mod traps;
 mod tutorial;
 mod worker;
 

@@ -4,7 +4,9 @@
 //! beside the recordings, with its reason, and what stands there must differ.
 
 mod compare;
+mod conformance;
 mod http;
+mod record;
 mod setup;
 
 use std::collections::BTreeSet;
@@ -39,7 +41,7 @@ async fn recorded_conversations_go_as_they_did() {
         let names = placeholders(worker.rest().base(), &mut random);
         playing.spawn(async move {
             let _turn = turns.acquire().await.expect("a turn");
-            play(worker.rest().base(), &file, &names).await
+            play(worker.rest().base(), &file, &names, false).await
         });
     }
     let (mut steps, mut differing, mut texts) = (0, BTreeSet::new(), Vec::new());
@@ -92,19 +94,26 @@ fn listed_differences() -> BTreeSet<Place> {
     places.collect()
 }
 
-/// Plays one conversation: each compared step with its lines of difference.
-async fn play(base: &str, file: &Path, names: &[(String, String)]) -> Vec<(Place, Vec<String>)> {
+/// Plays one conversation: each compared step with its lines of difference. With `renew`, the answers that differ are
+/// written into the file.
+async fn play(base: &str, file: &Path, names: &[(String, String)], renew: bool) -> Vec<(Place, Vec<String>)> {
     let text = std::fs::read_to_string(file).expect("a recording");
     let recording: Value = serde_json::from_str(&text).expect("JSON");
     let name = file.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
     let address = base.trim_start_matches("http://").to_owned();
-    let (mut results, mut late) = (Vec::new(), false);
+    let (mut results, mut renewed, mut late) = (Vec::new(), Vec::new(), false);
     for (number, step) in recording["steps"].as_array().expect("steps").iter().enumerate() {
         let filled = fill(step, names);
         let title = format!("{:02} {}", number + 1, step["name"].as_str().map_or_else(|| title(step), str::to_owned));
         if let Some(request) = filled.get("request") {
             let lines = match ask(&address, request).await {
-                Ok(answer) => compare::compare(&filled, &filled["expect"], &answer),
+                Ok(answer) => {
+                    let lines = compare::compare(&filled, &filled["expect"], &answer);
+                    if renew && !lines.is_empty() {
+                        renewed.push((number, record::expect(step, &answer, names)));
+                    }
+                    lines
+                }
                 Err(error) => vec![error],
             };
             results.push(((name.clone(), title), lines));
@@ -119,6 +128,9 @@ async fn play(base: &str, file: &Path, names: &[(String, String)]) -> Vec<(Place
             Some(request) => drop(ask(&address, request).await),
             None => drop(setup::perform(&address, &filled, &mut late).await),
         }
+    }
+    if !renewed.is_empty() {
+        record::write(file, &renewed);
     }
     results
 }
@@ -136,7 +148,8 @@ async fn ask(address: &str, request: &Value) -> Result<http::Answer, String> {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         let answer = http::send(address, request).await?;
-        let again = answer.status == 409 && !answer.text.contains("already exists");
+        let conflict = answer.status == 409 && !answer.text.contains("already exists");
+        let again = conflict || (answer.status == 500 && answer.text.contains("a rebalance is expected"));
         if !again || Instant::now() > end || request["retry"] == false {
             return Ok(answer);
         }

@@ -216,6 +216,7 @@ impl Bench {
             flush_interval: Duration::from_millis(200),
             exactly_once_source,
             dev_broker: dev,
+            providers: rowferry::settings::Providers::default(),
         };
         let source =
             Arc::new(Numbers { topic: unique("topic").as_str().into(), upto: Arc::new(AtomicI64::new(0)), batch });

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod dialect;
 pub mod driver;
 pub mod ident;
+mod privileges;
 pub mod sink;
 pub mod source;
 pub mod url;

@@ -17,9 +17,11 @@ pub fn admit(state: &State, command: &Command) -> Result<Vec<Write>, Refusal> {
         None => Err(Refusal::UnknownConnector(name.to_owned())),
     };
     match command {
-        Command::List { .. } | Command::Info { .. } | Command::Topics { .. } | Command::History { .. } => {
-            Ok(Vec::new())
-        }
+        Command::List { .. }
+        | Command::Info { .. }
+        | Command::Health { .. }
+        | Command::Topics { .. }
+        | Command::History { .. } => Ok(Vec::new()),
         Command::Get { name, .. } | Command::Restart { name, .. } | Command::Offsets { name, .. } => {
             known(name).map(|_| Vec::new())
         }

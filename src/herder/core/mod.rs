@@ -16,7 +16,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use connector_api::{Config, Error, Plan};
+use connector_api::{Config, Error, Kind, Plan};
 
 use super::{Direction, State as PartState, Status, Target};
 use crate::store::{Stored, Write};
@@ -297,12 +297,21 @@ fn backoff(failures: u32) -> Millis {
 }
 
 /// What a status says about a failure: the error, and what happens next.
+///
+/// The first line is `Class: message`, as Kafka Connect's traces begin: tools look for the first colon, and leave out
+/// lines that end in a bracket.
 fn trace(error: &Error, failures: u32, retry_ms: Option<Millis>) -> String {
+    let class = match error.kind() {
+        Kind::Retry => "org.apache.kafka.connect.errors.RetriableException",
+        Kind::Record => "org.apache.kafka.connect.errors.DataException",
+        Kind::Config => "org.apache.kafka.common.config.ConfigException",
+        Kind::Denied | Kind::Fenced | Kind::Fatal => "org.apache.kafka.connect.errors.ConnectException",
+    };
     match retry_ms {
         Some(wait) => {
             let s = wait.div_ceil(1000);
-            format!("{error}\n(failed {failures} times in a row; it is tried again by itself after {s} s)")
+            format!("{class}: {error}\nFailed {failures} times in a row. It is tried again by itself after {s} s.")
         }
-        None => format!("{error}\n(it stays failed until it is restarted or its config changes)"),
+        None => format!("{class}: {error}\nIt stays failed until it is restarted or its config changes."),
     }
 }

@@ -233,7 +233,10 @@ fn a_plan_that_fails_names_why_and_is_tried_again_if_transient() {
     world.create("s", Direction::Source, Target::Started);
     world.finish_plan(0, Err(Error::retry("cannot reach db:3306")));
     let trace = view(&world.state, "s").unwrap().status.unwrap().trace.unwrap();
-    assert!(trace.starts_with("cannot reach db:3306\n(failed 1 times"), "{trace}");
+    assert!(
+        trace.starts_with("org.apache.kafka.connect.errors.RetriableException: cannot reach db:3306\nFailed 1 times"),
+        "{trace}"
+    );
     world.now = world.state.next_due().unwrap();
     world.send(Event::Tick);
     world.finish_plan(0, Err(Error::denied("access denied")));
@@ -250,7 +253,7 @@ fn more_tasks_than_tasks_max_are_refused() {
     world.create("s", Direction::Source, Target::Started);
     world.finish_plan(0, Ok(plan(3)));
     let trace = view(&world.state, "s").unwrap().status.unwrap().trace.unwrap();
-    assert!(trace.starts_with("The connector s has generated 3 tasks, which is greater than 2"), "{trace}");
+    assert!(trace.starts_with("org.apache.kafka.common.config.ConfigException: The connector s has generated 3 tasks, which is greater than 2"), "{trace}");
 }
 
 #[test]

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use connector_api::config::{Default, Importance, Parsed, Type, Width};
-use connector_api::{Key, Report};
+use connector_api::{Config, Key, Report};
 
-use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo};
+use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning};
+use crate::settings::Resolved;
+
+/// What is shown in the place of a secret.
+const HIDDEN: &str = "[hidden]";
 
 /// The values as they were given; `None` is a JSON null.
 pub(super) type Given = BTreeMap<String, Option<String>>;
@@ -30,6 +34,7 @@ impl Naming<'_> {
 pub(super) struct Form {
     groups: Vec<String>,
     fields: Vec<ConfigInfo>,
+    warnings: Vec<ConfigWarning>,
 }
 
 impl Form {
@@ -90,6 +95,12 @@ impl Form {
         for problem in report.errors {
             self.error(&format!("{prefix}{}", problem.key), problem.message);
         }
+        for warning in report.warnings {
+            let warning = ConfigWarning { key: format!("{prefix}{}", warning.key), message: warning.message };
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
         for (key, values) in report.recommended {
             if let Some(value) = self.value_mut(&format!("{prefix}{key}")) {
                 value.recommended_values = values;
@@ -102,9 +113,32 @@ impl Form {
         }
     }
 
+    /// Puts the references back where they have been resolved: what they stand for is nobody's to see.
+    pub(super) fn hide(&mut self, written: &Config, resolved: &Resolved) {
+        for field in &mut self.fields {
+            let (name, value) = (field.value.name.as_str(), &mut field.value.value);
+            match written.get(name) {
+                Some(reference) if resolved.config.get(name) != Some(reference) => {
+                    if value.as_deref().is_some_and(|shown| shown != HIDDEN) {
+                        *value = Some(reference.to_owned());
+                    }
+                }
+                _ => *value = value.take().map(|text| resolved.hide(&text)),
+            }
+            field.value.errors.iter_mut().for_each(|text| *text = resolved.hide(text));
+        }
+        self.warnings.iter_mut().for_each(|warning| warning.message = resolved.hide(&warning.message));
+    }
+
     pub(super) fn finish(self, name: &str) -> ConfigInfos {
         let error_count = self.fields.iter().map(|field| field.value.errors.len()).sum();
-        ConfigInfos { name: name.to_owned(), error_count, groups: self.groups, configs: self.fields }
+        ConfigInfos {
+            name: name.to_owned(),
+            error_count,
+            groups: self.groups,
+            configs: self.fields,
+            warnings: self.warnings,
+        }
     }
 }
 
@@ -131,7 +165,7 @@ fn field_value(key: &Key, given: &Given, naming: Naming<'_>) -> ConfigValueInfo 
 fn shown(key: &Key, parsed: Parsed) -> Option<String> {
     match parsed {
         Parsed::Null => None,
-        _ if key.ty == Type::Password => Some("[hidden]".to_owned()),
+        _ if key.ty == Type::Password => Some(HIDDEN.to_owned()),
         Parsed::Bool(value) => Some(value.to_string()),
         Parsed::Int(value) => Some(value.to_string()),
         Parsed::Double(value) => Some(value.to_string()),

@@ -10,11 +10,12 @@ mod rules;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Report};
+use connector_api::{Config, Error, Report};
 
 use crate::keys;
 use crate::model::{ConfigInfos, ConfigKeyInfo};
 use crate::registry::{Connector, PluginKind, Registry};
+use crate::settings::{Providers, Resolved};
 use form::{Form, Given, Naming};
 
 /// How long a connector may look at its database.
@@ -47,6 +48,8 @@ pub struct WorkerFacts {
     pub group_id: String,
     /// Whether sources deliver exactly once here.
     pub exactly_once_source: bool,
+    /// What `${…}` in values stands for.
+    pub providers: Providers,
 }
 
 /// Validates configs. Cheap to clone.
@@ -87,10 +90,35 @@ impl Validator {
     /// Validates a config; `None` values are JSON nulls. Ends within seconds, however the database hangs.
     pub async fn validate(&self, given: &Given) -> Result<ConfigInfos, Unknown> {
         let connector = self.connector(given)?;
-        let config: Config = given.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
-        let mut form = self.declared(connector, given, &config);
-        form.merge(probe(connector, &config).await, "");
+        let written: Config = given.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
+        let (resolved, failed) = self.resolved(&written).await;
+        let config = &resolved.config;
+        let known = given.keys().map(|key| (key.clone(), config.get(key).map(str::to_owned))).collect();
+        let mut form = self.declared(connector, &known, config);
+        // What a reference stands for is not there: the database need not be asked.
+        if failed.is_empty() {
+            form.merge(probe(connector, config).await, "");
+        }
+        for (key, error) in failed {
+            form.error(&key, format!("Invalid value for configuration {key}: {error}"));
+        }
+        form.hide(&written, &resolved);
         Ok(form.finish(config.get("connector.class").unwrap_or_default().trim()))
+    }
+
+    async fn resolved(&self, written: &Config) -> (Resolved, Vec<(String, Error)>) {
+        let (providers, config) = (self.worker.providers.clone(), written.clone());
+        if providers.is_empty() {
+            return (Resolved::as_written(config), Vec::new());
+        }
+        let resolving = tokio::task::spawn_blocking(move || providers.resolve_all(&config));
+        match tokio::time::timeout(PROBE_LIMIT, resolving).await {
+            Ok(Ok(resolved)) => resolved,
+            _ => {
+                let error = Error::retry("what the config's references stand for could not be read in time");
+                (Resolved::as_written(written.clone()), vec![("name".to_owned(), error)])
+            }
+        }
     }
 
     /// Everything that needs no look at the database.

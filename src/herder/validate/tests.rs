@@ -11,7 +11,12 @@ use crate::registry::Registry;
 
 async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, Unknown> {
     let registry = Registry::default().and(fixture::source());
-    let worker = WorkerFacts { group_id: "g".into(), config: Config::new(), exactly_once_source: false };
+    let worker = WorkerFacts {
+        group_id: "g".into(),
+        config: Config::new(),
+        exactly_once_source: false,
+        ..WorkerFacts::default()
+    };
     let given: BTreeMap<_, _> = pairs.iter().map(|(k, v)| ((*k).to_owned(), Some((*v).to_owned()))).collect();
     Validator::new(registry, worker).validate(&given).await
 }

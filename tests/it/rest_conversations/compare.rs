@@ -13,6 +13,8 @@ enum At {
     Key(String),
     Index(usize),
     All,
+    /// `[name=x]`: the items whose member has that value.
+    Named(String, String),
 }
 
 /// The rules of one step that concern its body.
@@ -203,11 +205,15 @@ impl Rules {
     }
 }
 
-fn config_name(item: &Value) -> &str {
-    [&item["name"], &item["value"]["name"], &item["definition"]["name"]]
-        .into_iter()
-        .find_map(Value::as_str)
-        .unwrap_or_default()
+/// The name of the config key that an item is about.
+pub(super) fn config_name(item: &Value) -> &str {
+    named(item, "name")
+}
+
+/// A member of an item, or of its `value` or `definition`.
+fn named<'a>(item: &'a Value, key: &str) -> &'a str {
+    let places = [&item[key], &item["value"][key], &item["definition"][key]];
+    places.into_iter().find_map(Value::as_str).unwrap_or_default()
 }
 
 fn has(rules: &[Vec<At>], at: &[At]) -> bool {
@@ -216,13 +222,45 @@ fn has(rules: &[Vec<At>], at: &[At]) -> bool {
 }
 
 fn path_steps(path: &str) -> Vec<At> {
-    let step = Regex::new(r#"\.\*|\[\*\]|\."([^"]+)"|\.([^.\[]+)|\[(\d+)\]"#).expect("a regular expression");
-    let steps = step.captures_iter(path).map(|found| match (found.get(1).or(found.get(2)), found.get(3)) {
-        (Some(key), _) => At::Key(key.as_str().to_owned()),
-        (None, Some(index)) => At::Index(index.as_str().parse().expect("an index")),
-        (None, None) => At::All,
+    let step = Regex::new(r#"\.\*|\[\*\]|\."([^"]+)"|\.([^.\[]+)|\[(\d+)\]|\[(\w+)=([^\]]*)\]"#)
+        .expect("a regular expression");
+    let steps = step.captures_iter(path).map(|found| {
+        let part = |group: usize| found.get(group).map(|part| part.as_str().to_owned());
+        match (part(1).or(part(2)), part(3), part(4).zip(part(5))) {
+            (Some(key), _, _) => At::Key(key),
+            (_, Some(index), _) => At::Index(index.parse().expect("an index")),
+            (_, _, Some((key, value))) => At::Named(key, value),
+            _ => At::All,
+        }
     });
     steps.collect()
+}
+
+/// Replaces what stands at a path; one that leads nowhere changes nothing.
+pub(super) fn put_at(value: &mut Value, path: &str, new: &dyn Fn(&Value) -> Value) {
+    put(value, &path_steps(path), new);
+}
+
+fn put(value: &mut Value, steps: &[At], new: &dyn Fn(&Value) -> Value) {
+    let Some((step, rest)) = steps.split_first() else { return *value = new(value) };
+    match (step, value) {
+        (At::All, Value::Object(members)) => members.iter_mut().for_each(|(_, member)| put(member, rest, new)),
+        (At::All, Value::Array(items)) => items.iter_mut().for_each(|item| put(item, rest, new)),
+        (At::Key(key), Value::Object(members)) => {
+            if let Some(member) = members.get_mut(key) {
+                put(member, rest, new);
+            }
+        }
+        (At::Index(index), Value::Array(items)) => {
+            if let Some(item) = items.get_mut(*index) {
+                put(item, rest, new);
+            }
+        }
+        (At::Named(key, wanted), Value::Array(items)) => {
+            items.iter_mut().filter(|item| named(item, key) == wanted).for_each(|item| put(item, rest, new));
+        }
+        _ => {}
+    }
 }
 
 /// Whether a matcher accepts a value; `None` if the text is no matcher.
@@ -286,6 +324,7 @@ fn differ(at: &[At], want: &Value, got: Option<&Value>, lines: &mut Vec<String>)
             At::Key(key) => write!(place, ".{key}"),
             At::Index(index) => write!(place, "[{index}]"),
             At::All => write!(place, "[*]"),
+            At::Named(key, value) => write!(place, "[{key}={value}]"),
         };
     }
     let got = got.map_or("nothing".to_owned(), |got| short(&got.to_string()));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::Topics;
 use crate::lab::{Scratch, free_port};
-use crate::process::{Process, Program, find, project_folder, target_folder};
+use crate::process::{Process, Program, fetched, find};
 use crate::secure::{Secure, properties};
 
 /// A running broker. Its data survives [`Kafka::kill`] and [`Kafka::restart`].
@@ -48,9 +48,9 @@ impl Kafka {
         let mut format = vec!["kafka.tools.StorageTool", "format", "-t", "cm93ZmVycnktdGVzdGtpdA", "-c", &properties];
         format.extend(users.iter().flat_map(|user| ["--add-scram", user]));
         let quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
-        Program { args: java(&logging, &quick, &format), ..base.clone() }.run();
+        Program { args: java(&jars(), &logging, &quick, &format), ..base.clone() }.run();
         let heap = ["-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"];
-        let program = Program { args: java(&logging, &heap, &["kafka.Kafka", &properties]), ..base };
+        let program = Program { args: java(&jars(), &logging, &heap, &["kafka.Kafka", &properties]), ..base };
         let process = Mutex::new(start_program(&program, port));
         Self { port, secure, program, process }
     }
@@ -86,7 +86,7 @@ impl Kafka {
         let logging = self.program.folder.join("log4j2.properties");
         let brokers = self.brokers();
         let tool = ["org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", &brokers, "--topic", topic];
-        let mut args = java(&logging, &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"], &tool);
+        let mut args = java(&jars(), &logging, &["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"], &tool);
         args.extend(["--compression-codec".to_owned(), codec.to_owned()]);
         let mut command = Command::new(&args[0]);
         let mut child = command.args(&args[1..]).stdin(Stdio::piped()).spawn().expect("start the console producer");
@@ -108,29 +108,24 @@ fn start_program(program: &Program, port: u16) -> Process {
     process
 }
 
-/// A Java command line with Kafka's jars.
-fn java(logging: &Path, options: &[&str], class_and_args: &[&str]) -> Vec<String> {
+/// A Java command line with the jars of a folder.
+pub(crate) fn java(jars: &Path, logging: &Path, options: &[&str], class_and_args: &[&str]) -> Vec<String> {
     let mut args = vec![find("java").display().to_string()];
     args.extend(options.iter().map(|&option| option.to_owned()));
     args.push(format!("-Dlog4j2.configurationFile={}", logging.display()));
     args.push("-cp".to_owned());
-    args.push(format!("{}/*", jars().display()));
+    args.push(format!("{}/*", jars.display()));
     args.extend(class_and_args.iter().map(|&arg| arg.to_owned()));
     args
 }
 
 /// The folder of Kafka's jars, fetched if they are not there.
 fn jars() -> PathBuf {
-    let jars = project_folder().join("target/kit/kafka");
-    if !jars.join("pom.xml").is_file() {
-        let setup =
-            Command::new(project_folder().join("scripts/setup")).arg("test").status().expect("run scripts/setup");
-        assert!(setup.success(), "scripts/setup failed (target folder: {})", target_folder().display());
-    }
-    jars
+    fetched("kafka", "pom.xml")
 }
 
-const LOGGING: &str = "\
+/// What log4j writes, for Kafka's own programs.
+pub(crate) const LOGGING: &str = "\
 rootLogger.level=WARN
 rootLogger.appenderRef.out.ref=OUT
 appender.out.type=Console

@@ -8,6 +8,7 @@
 
 mod compare;
 mod kafka;
+mod kafka_connect;
 mod lab;
 pub mod mariadb;
 pub mod postgres;
@@ -24,10 +25,11 @@ mod wait;
 
 pub use compare::{MariaTable, assert_same};
 pub use kafka::Kafka;
+pub use kafka_connect::KafkaConnect;
 pub use lab::{Lab, Scratch, free_port, unique};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
-pub use process::{Process, Program, Usage, project_folder, target_folder};
+pub use process::{Process, Program, Usage, project_folder, python_program, target_folder};
 pub use random::Random;
 pub use rest::{Answer, Rest};
 pub use rowferry::{Rowferry, Settings};

@@ -207,6 +207,24 @@ pub fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project_folder().join("target"), PathBuf::from)
 }
 
+/// A folder of `target/kit` that `scripts/setup` fills; it is filled now if `mark`, which is written last, is missing.
+pub(crate) fn fetched(name: &str, mark: &str) -> PathBuf {
+    static SETUP: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = SETUP.lock();
+    let folder = project_folder().join("target/kit").join(name);
+    if !folder.join(mark).is_file() {
+        let purpose = if name == "connect" { "conformance" } else { "test" };
+        let setup = Command::new(project_folder().join("scripts/setup")).arg(purpose).status();
+        assert!(setup.expect("run scripts/setup").success(), "scripts/setup failed");
+    }
+    folder
+}
+
+/// A program of the Python packages that `tests/kit/python/requirements.txt` lists.
+pub fn python_program(name: &str) -> PathBuf {
+    fetched("python", "requirements.txt").join("bin").join(name)
+}
+
 /// A program by name, looked for where servers are kept as well.
 pub(crate) fn find(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -24,6 +24,11 @@ impl Random {
         Self { state: seed }
     }
 
+    /// A generator of its own, for another task: its numbers do not depend on how fast tasks go.
+    pub fn fork(&mut self) -> Self {
+        Self { state: self.bits() }
+    }
+
     /// 64 random bits.
     pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -115,6 +115,11 @@ impl Rowferry {
         self.process().signal("CONT");
     }
 
+    /// Sends it a signal by name, such as `HUP`.
+    pub fn signal(&self, signal: &str) {
+        self.process().signal(signal);
+    }
+
     /// Starts it again with the same settings, store and port, after [`Self::kill`] or [`Self::stop`].
     pub fn restart(&self) {
         let port = self.rest.base().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");

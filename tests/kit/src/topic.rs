@@ -72,6 +72,13 @@ impl Topics {
         answer.is_ok_and(|metadata| !metadata.brokers().is_empty())
     }
 
+    /// The names of all consumer groups.
+    pub fn groups(&self) -> Vec<String> {
+        let client: BaseProducer = self.client().create().expect("producer");
+        let groups = client.client().fetch_group_list(None, Duration::from_secs(20)).expect("the groups");
+        groups.groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
     /// Makes a topic.
     pub async fn create(&self, topic: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");

@@ -1,8 +1,9 @@
 //! The JDBC sink: records become rows.
 //!
 //! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `adapt` (what is no row -> rows), `fields` and
-//! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` (operations -> statements), `bind` and `time` (values -> parameters). With I/O: `target`
-//! (tables and the plans of their shapes), `ledger` (offsets), `write` (statements), `task` (one batch, one transaction).
+//! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` (operations -> statements),
+//! `bind` and `time` (values -> parameters). With I/O: `target` (tables and the plans of their shapes), `ledger`
+//! (offsets), `write` (statements), `task` (one batch, one transaction), `probe` (what validation finds out).
 
 mod adapt;
 mod bind;
@@ -13,6 +14,7 @@ mod group;
 mod keys;
 mod ledger;
 mod naming;
+mod probe;
 mod shape;
 mod target;
 mod task;
@@ -20,18 +22,12 @@ mod time;
 mod widen;
 mod write;
 
-use std::time::Duration;
-
-use connector_api::{Config, Error, Key, Plugin, Report, Result, Sink, SinkTask, TopicPartition, async_trait};
+use connector_api::{Config, Key, Plugin, Report, Result, Sink, SinkTask, TopicPartition, async_trait};
 
 use self::config::SinkConfig;
 use self::ledger::Ledger;
 use self::task::{JdbcSinkTask, Link};
-use crate::driver::{self, Access, ConnectOptions};
 use crate::url::Target;
-
-/// How long a probe may try to connect.
-const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The sink connector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,26 +94,6 @@ impl Sink for JdbcSink {
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {
-        if config::given(config, "connection.url").is_none() {
-            return;
-        }
-        let options =
-            ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: PROBE_WITHIN, access: Access::Create };
-        let connected = async {
-            let place = Target::from_config(config)?;
-            // looking makes no file; the connector will
-            if !driver::would_create(&place)? {
-                driver::connect(&place, options).await?.close().await;
-            }
-            Ok(())
-        };
-        if let Err(error) = connected.await {
-            report.error("connection.url", could_not_connect(&error));
-        }
+        probe::probe(config, report).await;
     }
-}
-
-/// The text that clients look for when a database is out of reach.
-fn could_not_connect(error: &Error) -> String {
-    format!("Could not connect to database. {error}")
 }

@@ -16,6 +16,7 @@ mod horizon;
 mod keys;
 mod mapping;
 mod position;
+mod probe;
 mod query;
 mod reader;
 mod schedule;
@@ -122,10 +123,16 @@ impl Source for JdbcSource {
         let probe = async {
             let mut session = connect(&read.target, once).await?;
             let listed = session.tables(&tables::listing(&read)).await;
+            if let Ok(listed) = &listed
+                && let Err(error) = probe::privileges(&mut *session, &read, listed, report).await
+            {
+                tracing::debug!(%error, "privileges cannot be told");
+            }
             session.close().await;
             listed
         };
-        match timeout(PROBE_WITHIN, probe).await {
+        let found = timeout(PROBE_WITHIN, probe).await;
+        match found {
             Ok(Ok(listed)) => {
                 let names: Vec<_> = listed.into_iter().map(|t| t.id.table).collect();
                 report.recommend("table.whitelist", names.clone());

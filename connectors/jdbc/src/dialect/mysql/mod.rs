@@ -1,6 +1,7 @@
 //! MariaDB and MySQL: quoting, limits, error numbers.
 
 pub mod decode;
+pub mod grants;
 pub mod read_types;
 pub(crate) mod wider;
 pub mod wire;

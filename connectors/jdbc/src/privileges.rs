@@ -1,0 +1,182 @@
+//! Which privileges an account lacks for what it is to do, and the statements that grant them.
+//!
+//! What cannot be told for sure counts as granted: a missing privilege then shows when a task runs.
+
+use std::collections::BTreeMap;
+
+use connector_api::{Result, Value};
+
+use crate::dialect::Dialect;
+use crate::dialect::mysql::grants::Grants;
+use crate::driver::{Param, Session};
+use crate::ident::TableId;
+use crate::url::Database;
+
+/// A privilege on a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Privilege {
+    /// Reading rows.
+    Select,
+    /// Adding rows.
+    Insert,
+    /// Changing rows.
+    Update,
+    /// Removing rows.
+    Delete,
+    /// Making the table.
+    Create,
+    /// Adding columns.
+    Alter,
+}
+
+impl Privilege {
+    /// Its name in SQL.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Create => "CREATE",
+            Self::Alter => "ALTER",
+        }
+    }
+}
+
+/// What an account may do, as its server tells it.
+pub struct Account {
+    /// In quotes, as GRANT takes it.
+    name: String,
+    rights: Rights,
+}
+
+enum Rights {
+    MySql(Grants),
+    /// PostgreSQL is asked for each table.
+    Postgres,
+}
+
+impl Account {
+    /// The account that the session is logged in as. `None` where it cannot be told.
+    pub async fn of(session: &mut dyn Session, database: Database) -> Result<Option<Self>> {
+        Ok(match database {
+            Database::MySql => {
+                let lines = session.query("SHOW GRANTS", &[]).await?;
+                let lines = lines.iter().filter_map(|row| row.first().and_then(Value::as_str));
+                let rights = Rights::MySql(Grants::parse(lines));
+                let user = session.query("SELECT CURRENT_USER()", &[]).await?;
+                let (user, host) = text(&user).rsplit_once('@').unwrap_or_default();
+                Some(Self { name: format!("'{user}'@'{host}'"), rights })
+            }
+            Database::Postgres => {
+                let user = session.query("SELECT current_user::text", &[]).await?;
+                Some(Self { name: session.dialect().quoted(text(&user)), rights: Rights::Postgres })
+            }
+            Database::Sqlite => None,
+        })
+    }
+
+    /// What is missing of `needs`: one text for each table, with the statement that mends it. Tables have their full
+    /// names.
+    pub async fn missing(&self, session: &mut dyn Session, needs: &[(TableId, Privilege)]) -> Result<Vec<String>> {
+        let mut missing: BTreeMap<&TableId, Vec<Privilege>> = BTreeMap::new();
+        for (table, privilege) in needs {
+            let allowed = match &self.rights {
+                Rights::MySql(grants) => grants.allows(privilege.name(), Some(table)).unwrap_or(true),
+                Rights::Postgres => postgres_allows(session, table, *privilege).await?,
+            };
+            if !allowed {
+                missing.entry(table).or_default().push(*privilege);
+            }
+        }
+        let dialect = session.dialect();
+        Ok(missing.into_iter().map(|(table, privileges)| self.told(dialect, table, privileges)).collect())
+    }
+
+    /// What the account lacks for seeing open transactions, if it does.
+    pub async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
+        let Some(wanted) = session.dialect().oldest_transaction() else { return Ok(None) };
+        let (sees, grant) = match &self.rights {
+            Rights::MySql(grants) => (
+                grants.allows(wanted.grant, None).unwrap_or(true),
+                format!("GRANT {} ON *.* TO {}", wanted.grant, self.name),
+            ),
+            Rights::Postgres => {
+                let sql = "SELECT pg_catalog.pg_has_role(current_user, $1, 'USAGE')::int4";
+                let found = session.query(sql, &[Param::Text(wanted.grant.into())]).await?;
+                (is_true(&found), format!("GRANT {} TO {}", wanted.grant, self.name))
+            }
+        };
+        Ok((!sees).then(|| {
+            format!(
+                "{} cannot see how long other transactions have been open, so new rows are read some seconds later and \
+                 one whose transaction stays open for longer may be missed; to mend it: {grant}",
+                self.name
+            )
+        }))
+    }
+
+    fn told(&self, dialect: &dyn Dialect, table: &TableId, privileges: Vec<Privilege>) -> String {
+        let names: Vec<_> = privileges.iter().map(|privilege| privilege.name()).collect();
+        let place = dialect.table(table);
+        let grants = match self.rights {
+            Rights::MySql(_) => format!("GRANT {} ON {place} TO {}", names.join(", "), self.name),
+            Rights::Postgres => self.postgres_grants(dialect, table, &place, &privileges),
+        };
+        format!("{} lacks {} on {table}; to mend it: {grants}", self.name, names.join(", "))
+    }
+
+    /// There, making a table takes a privilege on its schema, and changing one belongs to its owner.
+    fn postgres_grants(&self, dialect: &dyn Dialect, table: &TableId, place: &str, lacked: &[Privilege]) -> String {
+        let mut statements = Vec::new();
+        let schema = dialect.quoted(table.schema.as_deref().unwrap_or("public"));
+        if lacked.contains(&Privilege::Create) {
+            statements.push(format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {}", self.name));
+        }
+        if lacked.contains(&Privilege::Alter) {
+            statements.push(format!("ALTER TABLE {place} OWNER TO {}", self.name));
+        }
+        let of_rows = |p: &&Privilege| !matches!(p, Privilege::Create | Privilege::Alter);
+        let rows: Vec<_> = lacked.iter().filter(of_rows).map(|privilege| privilege.name()).collect();
+        if !rows.is_empty() {
+            statements.push(format!("GRANT {} ON {place} TO {}", rows.join(", "), self.name));
+        }
+        statements.join("; ")
+    }
+}
+
+/// Whether the current user may do that with a table; with one that is not there, everything but making it.
+async fn postgres_allows(session: &mut dyn Session, table: &TableId, privilege: Privilege) -> Result<bool> {
+    let schema = Param::Text(table.schema.as_deref().unwrap_or("public").into());
+    let name = Param::Text(table.table.as_str().into());
+    let found = match privilege {
+        Privilege::Create => {
+            let sql = "SELECT pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE')::int4 \
+                       FROM pg_catalog.pg_namespace n WHERE n.nspname = $1";
+            session.query(sql, &[schema]).await?
+        }
+        Privilege::Alter => {
+            let sql = "SELECT pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE')::int4 FROM pg_catalog.pg_class c \
+                       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
+            session.query(sql, &[schema, name]).await?
+        }
+        of_rows => {
+            let sql = "SELECT pg_catalog.has_any_column_privilege(current_user, c.oid, $3)::int4 \
+                       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                       WHERE n.nspname = $1 AND c.relname = $2";
+            // There is no DELETE of a column.
+            let whole = sql.replace("has_any_column_privilege", "has_table_privilege");
+            let sql = if of_rows == Privilege::Delete { whole.as_str() } else { sql };
+            session.query(sql, &[schema, name, Param::Text(of_rows.name().into())]).await?
+        }
+    };
+    Ok(found.is_empty() || is_true(&found))
+}
+
+fn is_true(found: &[Vec<Value>]) -> bool {
+    found.first().and_then(|row| row.first()).and_then(Value::as_i64) == Some(1)
+}
+
+fn text(found: &[Vec<Value>]) -> &str {
+    found.first().and_then(|row| row.first()).and_then(Value::as_str).unwrap_or_default()
+}

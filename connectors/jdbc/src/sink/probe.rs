@@ -1,0 +1,98 @@
+//! What validation finds out in the target database: whether it can be reached, and which privileges are missing.
+
+use std::time::Duration;
+
+use connector_api::{Config, Error, Report, Result};
+
+use super::config::{self, InsertMode, SinkConfig};
+use super::target::Target;
+use super::task::Link;
+use crate::driver::ConnectOptions;
+use crate::ident::TableId;
+use crate::privileges::{Account, Privilege};
+use crate::url;
+
+/// How long a probe may try to connect.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many tables are looked at; a config that names more topics will hardly have other privileges on the rest.
+const TABLES: usize = 50;
+
+/// Looks at the target database of a config whose keys have been checked by themselves.
+pub async fn probe(config: &Config, report: &mut Report) {
+    if config::given(config, "connection.url").is_none() {
+        return;
+    }
+    let options = ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: CONNECT_WITHIN };
+    let connected = match url::Target::from_config(config) {
+        Ok(place) => Link::open(&place, options).await,
+        Err(error) => Err(error),
+    };
+    let mut link = match connected {
+        Ok(link) => link,
+        Err(error) => return report.error("connection.url", could_not_connect(&error)),
+    };
+    // What is wrong with other keys stands there already.
+    if let Ok(sink) = SinkConfig::read(config) {
+        match missing(&mut link, &sink, topics(config)).await {
+            Ok(missing) => missing.into_iter().for_each(|text| report.error("connection.user", text)),
+            Err(error) => tracing::debug!(%error, "privileges cannot be told"),
+        }
+    }
+    link.session.close().await;
+}
+
+/// The text that clients look for when a database is out of reach.
+fn could_not_connect(error: &Error) -> String {
+    format!("Could not connect to database. {error}")
+}
+
+fn topics(config: &Config) -> Vec<&str> {
+    let topics = config.get("topics").unwrap_or_default().split(',').map(str::trim).filter(|topic| !topic.is_empty());
+    topics.take(TABLES).collect()
+}
+
+async fn missing(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>) -> Result<Vec<String>> {
+    let database = link.writing.database();
+    let Some(account) = Account::of(&mut *link.session, database).await? else { return Ok(Vec::new()) };
+    let mut needs = Vec::new();
+    for topic in topics {
+        // A topic without a table is told by the task; here there is no error that stands for certain.
+        let Ok(id) = sink.naming.table(topic, database) else { continue };
+        let target = Target::find(&mut *link.session, sink, &link.here, id).await?;
+        add(&mut needs, target.id, &for_rows(sink, target.meta.is_some()));
+    }
+    if sink.exactly_once {
+        let target = Target::find(&mut *link.session, sink, &link.here, TableId::bare("rowferry_offsets")).await?;
+        add(&mut needs, target.id, &for_offsets(target.meta.is_some()));
+    }
+    needs.sort_unstable();
+    needs.dedup();
+    account.missing(&mut *link.session, &needs).await
+}
+
+fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Privilege]) {
+    if id.schema.is_some() {
+        // PostgreSQL's connection sees one database only, so its name says nothing.
+        id.catalog = None;
+    }
+    needs.extend(privileges.iter().map(|privilege| (id.clone(), *privilege)));
+}
+
+/// What a config does with a table of records.
+fn for_rows(sink: &SinkConfig, exists: bool) -> Vec<Privilege> {
+    let wanted = [
+        (!exists && sink.auto_create, Privilege::Create),
+        (exists && sink.auto_evolve, Privilege::Alter),
+        (sink.insert_mode != InsertMode::Update, Privilege::Insert),
+        (sink.insert_mode != InsertMode::Insert, Privilege::Update),
+        (sink.delete_enabled, Privilege::Delete),
+    ];
+    wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, privilege)| privilege).collect()
+}
+
+/// What exactly-once delivery does with its own table.
+fn for_offsets(exists: bool) -> Vec<Privilege> {
+    let rows = [Privilege::Select, Privilege::Insert, Privilege::Update];
+    if exists { rows.to_vec() } else { rows.into_iter().chain([Privilege::Create]).collect() }
+}

@@ -1,0 +1,64 @@
+//! How the loop knows of Kafka: the cluster's id once it has been reached, and whether it still answers.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Health;
+use crate::worker::Worker;
+
+/// How long after the start `GET /` waits for Kafka's answer about its cluster id.
+const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(2);
+/// How often Kafka is tried until it has been reached for the first time.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// The cluster's id. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    id: watch::Receiver<Option<String>>,
+    started: Instant,
+}
+
+impl Cluster {
+    /// Nothing known yet; the other end is for [`reach`].
+    pub(super) fn unknown() -> (watch::Sender<Option<String>>, Self) {
+        let (known, id) = watch::channel(None);
+        (known, Self { id, started: Instant::now() })
+    }
+
+    /// The id. A worker that has just started gives Kafka a moment to tell it.
+    pub(super) async fn id(mut self) -> Option<String> {
+        let until = self.started + CLUSTER_ID_LIMIT;
+        drop(tokio::time::timeout_at(until, self.id.wait_for(Option::is_some)).await);
+        self.id.borrow().clone()
+    }
+
+    /// How the worker is off with Kafka.
+    pub(super) async fn health(self, worker: Worker) -> Health {
+        if self.id().await.is_none() {
+            return Health::Starting;
+        }
+        worker.kafka_answers().await.map_or_else(|error| Health::WithoutKafka(error.to_string()), |()| Health::Healthy)
+    }
+}
+
+/// Asks Kafka for its cluster id until it answers.
+pub(super) async fn reach(worker: Worker, known: watch::Sender<Option<String>>) {
+    let mut told = false;
+    loop {
+        match worker.cluster_id().await {
+            Ok(id) => {
+                info!(kafka_cluster_id = id, "Kafka has been reached");
+                known.send_replace(Some(id));
+                return;
+            }
+            Err(error) if !std::mem::replace(&mut told, true) => {
+                warn!(%error, "Kafka does not answer; it is tried again and again");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
