@@ -68,7 +68,7 @@ impl Admin {
     /// Whether a broker answers within `limit`. Errors: `Retry`, `Denied`.
     pub fn answers(&self, limit: Duration) -> Result<()> {
         let what = || format!("asking Kafka at {}", self.brokers);
-        self.client.inner().fetch_metadata(None, limit).map(drop).map_err(|e| error::of(what(), e))
+        self.asker.client().fetch_metadata(None, limit).map(drop).map_err(|e| error::of(what(), e))
     }
 
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Report, Result};
 
-use super::config::{self, InsertMode, SinkConfig};
+use super::config::{self, Evolve, InsertMode, SinkConfig};
 use super::target::Target;
 use super::task::Link;
 use crate::driver::ConnectOptions;
@@ -83,7 +83,7 @@ fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Pri
 fn for_rows(sink: &SinkConfig, exists: bool) -> Vec<Privilege> {
     let wanted = [
         (!exists && sink.auto_create, Privilege::Create),
-        (exists && sink.auto_evolve, Privilege::Alter),
+        (exists && sink.evolve != Evolve::Off, Privilege::Alter),
         (sink.insert_mode != InsertMode::Update, Privilege::Insert),
         (sink.insert_mode != InsertMode::Insert, Privilege::Update),
         (sink.delete_enabled, Privilege::Delete),
