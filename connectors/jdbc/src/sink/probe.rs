@@ -7,7 +7,7 @@ use connector_api::{Config, Error, Report, Result};
 use super::config::{self, Evolve, InsertMode, SinkConfig};
 use super::target::Target;
 use super::task::Link;
-use crate::driver::ConnectOptions;
+use crate::driver::{self, Access, ConnectOptions};
 use crate::ident::TableId;
 use crate::privileges::{Account, Privilege};
 use crate::url;
@@ -23,8 +23,11 @@ pub async fn probe(config: &Config, report: &mut Report) {
     if config::given(config, "connection.url").is_none() {
         return;
     }
-    let options = ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: CONNECT_WITHIN };
+    let options =
+        ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: CONNECT_WITHIN, access: Access::Create };
     let connected = match url::Target::from_config(config) {
+        // looking makes no file; the connector will
+        Ok(place) if driver::would_create(&place).unwrap_or(false) => return,
         Ok(place) => Link::open(&place, options).await,
         Err(error) => Err(error),
     };

@@ -138,8 +138,8 @@ pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> 
     for statement in session.dialect().reading_setup() {
         session.run(statement).await?;
     }
-    if let Some(level) = &config.isolation {
-        session.run(&format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}")).await?;
+    if let Some(statement) = config.isolation.as_deref().and_then(|level| session.dialect().isolation(level)) {
+        session.run(&statement).await?;
     }
     Ok(session)
 }
