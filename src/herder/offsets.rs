@@ -83,16 +83,17 @@ async fn change_sink(
         OffsetChange::Sink(changes) => changes,
         OffsetChange::Reset => {
             worker.set_sink_offsets(name, config, None).await?;
-            return sink.reset_offsets(config).await;
+            return sink.reset_offsets(&worker.sink_config(name, config).await?).await;
         }
         OffsetChange::Source(_) => return Err(Error::fatal("offsets of a source were given for a sink")),
     };
+    let own = worker.sink_config(name, config).await?;
     // what the sink keeps is what counts: it is changed last, so that a failure before it has changed nothing
     if changes.iter().all(|(_, offset)| offset.is_some()) {
         let to: Vec<TopicOffset> =
             changes.iter().filter_map(|(at, offset)| Some(topic_offset(at, (*offset)?))).collect();
         worker.set_sink_offsets(name, config, Some(&to)).await?;
-        return sink.alter_offsets(config, &changes).await;
+        return sink.alter_offsets(&own, &changes).await;
     }
     // A group forgets single partitions only by forgetting all and keeping the others.
     let mut kept: BTreeMap<TopicPartition, i64> = BTreeMap::new();
@@ -110,7 +111,7 @@ async fn change_sink(
         let to: Vec<TopicOffset> = kept.iter().map(|(at, offset)| topic_offset(at, *offset)).collect();
         worker.set_sink_offsets(name, config, Some(&to)).await?;
     }
-    sink.alter_offsets(config, &changes).await
+    sink.alter_offsets(&own, &changes).await
 }
 
 fn topic_offset(at: &TopicPartition, offset: i64) -> TopicOffset {

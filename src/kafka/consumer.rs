@@ -351,8 +351,16 @@ impl Consumer {
         let mut outside = Vec::new();
         let Ok(inner) = self.inner() else { return Error::fatal(cause.to_string()) };
         let position = inner.position().unwrap_or_default();
+        let committed = inner.committed(Duration::from_secs(3)).unwrap_or_default();
         for element in position.elements() {
-            let Offset::Offset(next) = element.offset() else { continue };
+            let at = TopicPartition { topic: element.topic().into(), partition: element.partition() };
+            // nothing was read of it yet: it begins where it was to begin, which may be committed already
+            let begun = inner.context().begun().get(&at).copied();
+            let committed = committed.find_partition(element.topic(), element.partition()).map(|c| c.offset());
+            let next = match (element.offset(), begun, committed) {
+                (Offset::Offset(next), ..) | (_, Some(next), _) | (_, None, Some(Offset::Offset(next))) => next,
+                _ => continue,
+            };
             let range = inner.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(3));
             if let Ok((first, end)) = range
                 && (next < first || next > end)

@@ -238,6 +238,11 @@ impl Worker {
     pub async fn cluster_id(&self) -> Result<String, Error> {
         self.shared.reach_kafka().await
     }
+
+    /// A sink connector's config with what [`connector_api::Sink::open`] adds about the cluster.
+    pub async fn sink_config(&self, connector: &str, config: &Config) -> Result<Config, Error> {
+        self.shared.sink_config(config, connector).await
+    }
 }
 
 impl Shared {
@@ -260,6 +265,15 @@ impl Shared {
             admin.cluster_id()?.ok_or_else(|| shared.out_of_reach())
         };
         self.cluster.get_or_try_init(|| blocking(ask)).await.cloned()
+    }
+
+    /// Adds `task.cluster`: whose offsets a sink keeps. A consumer group other than the connector's own has its own.
+    async fn sink_config(self: &Arc<Self>, config: &Config, connector: &str) -> Result<Config, Error> {
+        let (cluster, group) = (self.reach_kafka().await?, clients::group(connector, config));
+        let usual = clients::group(connector, &Config::new());
+        let mut config = config.clone();
+        config.set("task.cluster", if group == usual { cluster } else { format!("{cluster}/{group}") });
+        Ok(config)
     }
 
     fn out_of_reach(&self) -> Error {

@@ -25,6 +25,9 @@ use crate::kafka::consumer::{Consumer, Subscription};
 /// Records of one batch at most, where `consumer.override.max.poll.records` does not say.
 const BATCH_ROWS: usize = 4000;
 
+/// What Kafka Connect names as the class at work when a sink rejects a record, whatever the sink.
+const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
+
 /// Runs the task until it is to stop.
 pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
@@ -78,8 +81,8 @@ impl From<Error> for Ended {
 async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<(), Ended> {
     let what = subscription(&running.start.connector_config)?;
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
-    let config = running.start.task_config.clone();
     let opening = async {
+        let config = shared.sink_config(&start.task_config, &start.id.connector).await?;
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
         let letters = blocking(open).await?.map(Arc::new);
         Ok::<_, Error>((letters, sink.open(&config, policy.tolerate).await?))
@@ -98,7 +101,6 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         task,
         policy,
         letters: letters.clone(),
-        class: running.start.connector.plugin().class(),
         common: Arc::clone(&common),
         pending: None,
         ledger: ledger.clone(),
@@ -190,7 +192,6 @@ struct Put {
     task: Box<dyn SinkTask>,
     policy: Policy,
     letters: Option<Arc<DeadLetters>>,
-    class: &'static str,
     common: Arc<Common>,
     pending: Option<Pending>,
     ledger: Option<(Arc<Ledger>, Arc<str>)>,
@@ -335,7 +336,7 @@ impl Put {
             let at = batch.records.get(rejected.index).map(|record| &record.at);
             let place = at.map(|at| format!("topic {}, partition {}, offset {}", at.topic, at.partition, at.offset));
             if let (Some(letters), Some(raw)) = (&self.letters, batch.raw.get(rejected.index)) {
-                letters.send(raw, Stage::Put, self.class, &rejected.error)?;
+                letters.send(raw, Stage::Put, SINK_TASK, &rejected.error)?;
             }
             let error = rejected.error.context(place.unwrap_or_default());
             match self.policy.judge(error.kind(), Stage::Put, 1, std::time::Duration::MAX) {

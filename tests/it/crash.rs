@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::mariadb::run;
-use testkit::{Kafka, MariaDb, Random, Rowferry, Settings, Topics, for_condition, rows_sql};
+use testkit::mariadb::{count, run};
+use testkit::{Kafka, MariaDb, Random, Rowferry, Settings, Topics, for_condition, rows_sql, unique};
 
 use crate::lab;
 use crate::pipeline::Pipeline;
@@ -40,6 +40,86 @@ async fn ten_kills_of_the_worker_lose_and_double_nothing() {
     pipeline.wait_arrived(&mut connection, rows, LONG).await;
     assert_eq!(pipeline.assert_same(&mut connection).await, rows);
     assert_once_in_topic(&lab().kafka().topics(), &pipeline.topic(), rows);
+}
+
+/// Each record takes one piece out of the stock: nothing but exactly once gives the right number.
+#[tokio::test]
+async fn ten_kills_of_the_worker_leave_the_stock_exact() {
+    const ORDERS: usize = 30_000;
+    const PRODUCTS: usize = 7;
+    let mut random = Random::new();
+    let (server, topics, name) = (lab().mariadb(), lab().kafka().topics(), unique("stock"));
+    let mut connection = server.create_database(&name).await;
+    run(&mut connection, "CREATE TABLE stock (product_id INT PRIMARY KEY, qty INT NOT NULL, orders INT NOT NULL)")
+        .await;
+    let mut sold = [0; PRODUCTS];
+    let orders: Vec<String> = (0..ORDERS)
+        .map(|n| {
+            let qty = random.below(9) as i64 + 1;
+            sold[n % PRODUCTS] += qty;
+            json!({"product_id": n % PRODUCTS, "qty": qty}).to_string()
+        })
+        .collect();
+    for product in 0..PRODUCTS {
+        run(&mut connection, &format!("INSERT INTO stock VALUES ({product}, 1000000, 0)")).await;
+    }
+    topics.create(&name, 1).await;
+    topics.produce(&name, &orders.iter().map(|order| (None, Some(order.as_str()))).collect::<Vec<_>>());
+    let worker = Rowferry::start(lab().scratch(), quick_rejoin("stock", lab().kafka().brokers()));
+    let config = json!({
+        "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector",
+        "connection.url": server.jdbc_url(&name), "connection.user": MariaDb::USER, "connection.password": MariaDb::PASSWORD,
+        "topics": name, "tasks.max": "1", "insert.mode": "statement",
+        "statement": "UPDATE stock SET qty = qty - :qty, orders = orders + 1 WHERE product_id = :product_id",
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
+        "consumer.override.max.poll.records": "500",
+    });
+    worker.rest().create(&name, &config).await;
+    let done = "SELECT CAST(SUM(orders) AS SIGNED) FROM stock";
+    for kill in 1..=10 {
+        let wanted = (kill * ORDERS as u64 / 12) as i64 + random.below(500) as i64;
+        for_condition("orders to be done", LONG, async || count(&mut connection, done).await >= wanted).await;
+        worker.kill();
+        worker.restart();
+    }
+    for_condition("all orders", LONG, async || count(&mut connection, done).await >= ORDERS as i64).await;
+    for (product, sold) in sold.iter().enumerate() {
+        let left = count(&mut connection, &format!("SELECT qty FROM stock WHERE product_id = {product}")).await;
+        assert_eq!(left, 1_000_000 - sold, "product {product}");
+    }
+    assert_eq!(count(&mut connection, done).await, ORDERS as i64);
+}
+
+/// Another worker takes the partitions of one that stands still; that one then wakes up, and both go on.
+#[tokio::test]
+async fn a_frozen_worker_whose_partitions_were_taken_over_writes_nothing_more() {
+    let server = lab().mariadb();
+    let settings = |name: &str| quick_rejoin(name, lab().kafka().brokers());
+    let first = Rowferry::start(lab().scratch(), settings("taken-over"));
+    let second = Rowferry::start(lab().scratch(), settings("taking-over"));
+    let (pipeline, mut connection) = Pipeline::new(server, "takeover", "t").await;
+    let fill = rows_sql::fill("t", 1, 60_000);
+    run(&mut connection, &format!("{};{fill}", rows_sql::create("t"))).await;
+    let sink = json!({"insert.mode": "insert", "pk.mode": "none", "consumer.override.max.poll.records": "200"});
+    let sink = pipeline.sink(server, sink);
+    first.rest().create(&pipeline.source_name(), &pipeline.source(server, json!({}))).await;
+    let (topics, topic) = (lab().kafka().topics(), pipeline.topic());
+    let end = topics.committed_end(&topic);
+    for_condition("all rows in the topic", LONG, async || end() >= 60_000).await;
+    first.rest().create(&pipeline.sink_name(), &sink).await;
+    pipeline.wait_arrived(&mut connection, 2_000, LONG).await;
+    first.freeze();
+    second.rest().create(&pipeline.sink_name(), &sink).await;
+    let arrived = pipeline.arrived(&mut connection).await;
+    pipeline.wait_arrived(&mut connection, arrived + 2_000, LONG).await;
+    first.thaw();
+    pipeline.wait_arrived(&mut connection, 60_000, LONG).await;
+    run(&mut connection, &rows_sql::fill("t", 60_001, 61_000)).await;
+    pipeline.wait_arrived(&mut connection, 61_000, LONG).await;
+    assert_eq!(pipeline.assert_same(&mut connection).await, 61_000);
+    for worker in [&first, &second] {
+        worker.rest().wait_state(&pipeline.sink_name(), "RUNNING", LONG).await;
+    }
 }
 
 #[tokio::test]

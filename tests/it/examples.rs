@@ -1,33 +1,99 @@
 //! What users copy: the example configs are valid, and the Postman collection parses.
 
 use serde_json::Value;
-use testkit::mariadb::run;
-use testkit::{MariaDb, SqliteFile, project_folder};
+use testkit::mariadb::{count, run};
+use testkit::{MariaDb, SqliteFile, for_condition, project_folder};
 
-use crate::lab;
+use crate::{SOON, lab};
 
 fn example(name: &str) -> String {
     std::fs::read_to_string(project_folder().join("examples").join(name)).unwrap()
 }
 
+/// The JSON files of the examples and their folders, by their path within.
+fn configs() -> Vec<String> {
+    let top = project_folder().join("examples");
+    let files = |folder: &str| {
+        let entries = std::fs::read_dir(top.join(folder)).unwrap().flatten();
+        let name = |entry: std::fs::DirEntry| format!("{folder}{}", entry.file_name().into_string().unwrap());
+        entries.map(name).collect::<Vec<_>>()
+    };
+    let all = files("").into_iter().flat_map(|name| {
+        let is_folder = top.join(&name).is_dir();
+        if is_folder { files(&format!("{name}/")) } else { vec![name] }
+    });
+    all.filter(|name| name.ends_with(".json") && !name.ends_with("collection.json")).collect()
+}
+
+/// The tables that the examples speak of.
+async fn make_tables(server: &MariaDb) {
+    static MADE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    MADE.get_or_init(async || {
+        let mut connection = server.connect("mysql").await;
+        for folder in ["db-to-db", "stock", "one-event-many-tables"] {
+            run(&mut connection, &example(&format!("{folder}/schema.sql"))).await;
+        }
+        run(&mut connection, "CREATE DATABASE IF NOT EXISTS mydb").await;
+        SqliteFile::new(lab().scratch(), "shop").connect().await;
+    })
+    .await;
+}
+
+/// A config as it is, but for the server's port and the folder of SQLite files.
+fn config(server: &MariaDb, name: &str) -> Value {
+    let text = example(name)
+        .replace("localhost:3306", &format!("127.0.0.1:{}", server.port()))
+        .replace("jdbc:sqlite:", &format!("jdbc:sqlite:{}/", lab().scratch().path().display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[tokio::test]
+async fn orders_change_the_stock_as_the_example_says() {
+    let (server, rest, topics) = (lab().mariadb(), lab().worker().rest(), lab().kafka().topics());
+    make_tables(server).await;
+    topics.create("orders", 1).await;
+    rest.post("/connectors", &config(server, "stock/stock-sink.json")).await.expect(201);
+    let orders =
+        [(None, Some(r#"{"product_id": 1, "qty": 3}"#)), (None, Some(r#"{"qty":2,"product_id":2,"note":"x"}"#))];
+    topics.produce("orders", &orders);
+    let mut connection = server.connect("warehouse").await;
+    let sum = "SELECT CAST(SUM(qty * product_id) AS SIGNED) FROM stock";
+    let before = 1000 + 2 * 500 + 3 * 200;
+    for_condition("the stock to change", SOON, async || count(&mut connection, sum).await == before - 3 - 4).await;
+    rest.remove("stock-sink").await;
+}
+
+#[tokio::test]
+async fn one_tombstone_removes_a_members_rows_from_four_tables_as_the_example_says() {
+    let (server, rest, topics) = (lab().mariadb(), lab().worker().rest(), lab().kafka().topics());
+    make_tables(server).await;
+    topics.create("members", 1).await;
+    let tables = ["cards", "likes", "chat-rooms", "reviews"];
+    for table in tables {
+        let body = config(server, &format!("one-event-many-tables/{table}.json"));
+        rest.post("/connectors", &body).await.expect(201);
+    }
+    let key = r#"{"schema":{"type":"struct","fields":[{"field":"id","type":"int32"}]},"payload":{"id":7}}"#;
+    let value = r#"{"schema":{"type":"struct","fields":[{"field":"name","type":"string"}]},"payload":{"name":"Ann"}}"#;
+    topics.produce("members", &[(Some(key), Some(value)), (Some(key), None)]);
+    let mut connection = server.connect("club").await;
+    for table in tables {
+        let all = format!("SELECT COUNT(*) FROM {}", table.replace('-', "_"));
+        let left = format!("{all} WHERE member_id = 7");
+        for_condition(&left, SOON, async || count(&mut connection, &left).await == 0).await;
+        assert!(count(&mut connection, &all).await > 0, "{table}: the other member's rows stay");
+        rest.wait_state(&format!("members-to-{table}"), "RUNNING", SOON).await;
+        rest.remove(&format!("members-to-{table}")).await;
+    }
+}
+
 #[tokio::test]
 async fn every_example_config_passes_validation() {
     let (server, rest) = (lab().mariadb(), lab().worker().rest());
-    let mut connection = server.connect("mysql").await;
-    run(&mut connection, &example("db-to-db/schema.sql")).await;
-    run(&mut connection, "CREATE DATABASE IF NOT EXISTS mydb").await;
-    let shop = SqliteFile::new(lab().scratch(), "shop");
-    shop.connect().await;
+    make_tables(server).await;
     let mut checked = 0;
-    for entry in std::fs::read_dir(project_folder().join("examples")).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap();
-        if !name.ends_with(".json") || name.ends_with("collection.json") {
-            continue;
-        }
-        let text = example(&name)
-            .replace("localhost:3306", &format!("127.0.0.1:{}", server.port()))
-            .replace("jdbc:sqlite:", &format!("jdbc:sqlite:{}/", shop.path().parent().unwrap().display()));
-        let mut body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    for name in configs() {
+        let mut body = config(server, &name);
         if !name.contains("sqlite") {
             assert_eq!(body["config"]["connection.password"], MariaDb::PASSWORD, "{name}");
         }
@@ -45,7 +111,7 @@ async fn every_example_config_passes_validation() {
         assert_eq!((answer["error_count"].as_i64(), errors.as_slice()), (Some(0), &[][..]), "{name}");
         checked += 1;
     }
-    assert!(checked >= 8, "only {checked} examples found");
+    assert!(checked >= 11, "only {checked} examples found");
 }
 
 #[test]

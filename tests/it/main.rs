@@ -6,6 +6,7 @@ mod access;
 mod clients;
 mod converters;
 mod crash;
+mod dead_letters;
 mod dev;
 mod differential;
 mod examples;

@@ -1,7 +1,12 @@
 //! The JDBC sink alone against MariaDB: records made in memory go in, and SQL tells what became of them.
 
+mod database;
+mod errors;
+mod exactly_once;
+mod order;
 pub(crate) mod records;
 mod speed;
+mod statement;
 
 use connector_api::{Kind, SinkTask, Type, Value};
 use testkit::mariadb::{count, rows, run};
@@ -264,34 +269,6 @@ async fn offsets_are_altered_and_reset_in_the_ledger() {
     task.revoke(&topic.partitions()).await.unwrap();
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
     task.close().await;
-}
-
-#[tokio::test]
-async fn two_tasks_on_the_same_keys_in_opposite_order_go_on_without_failure() {
-    let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
-    let mut bench = Bench::new(&keys).await;
-    let tasks = [false, true].map(|backwards| {
-        let config = bench.config.clone();
-        tokio::spawn(async move {
-            let topic = Topic::part("t", i32::from(backwards));
-            let mut task = records::open(&config, false).await;
-            task.assign(&topic.partitions()).await.unwrap();
-            let fields = [int("id"), int("n")];
-            for round in 0..20 {
-                let row =
-                    |n: i32| topic.value(&fields, [Value::I32(if backwards { 999 - n } else { n }), Value::I32(round)]);
-                let batch: Vec<_> = (0..1000).map(row).collect();
-                while let Err(error) = task.put(&batch, &topic.next()).await {
-                    assert_eq!(error.kind(), Kind::Retry, "{error}");
-                }
-            }
-            task.close().await;
-        })
-    });
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 1000);
 }
 
 #[tokio::test]

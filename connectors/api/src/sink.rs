@@ -23,11 +23,14 @@ pub struct PutReport {
 /// A sink connector.
 #[async_trait]
 pub trait Sink: Plugin {
-    /// Opens one task. `task` is the connector's config with the task's own keys (`task.id`) added.
+    /// Opens one task. `task` is the connector's config with the task's own keys added: `task.id`, its number, and
+    /// `task.cluster`, the name of the Kafka cluster (and consumer group, where it is not the usual one) that it reads,
+    /// under which a sink that keeps offsets keeps them.
     /// `tolerate` tells whether records may be rejected one by one (`errors.tolerance=all`).
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>>;
 
-    /// Sets (or with `None` forgets) offsets that the sink itself keeps, while no task runs.
+    /// Sets (or with `None` forgets) offsets that the sink itself keeps, while no task runs. `config` holds
+    /// `task.cluster`.
     /// Returns whether the answer to the request says that the connector's own offsets were altered (KIP-875); without,
     /// it says that the framework's were.
     async fn alter_offsets(&self, _config: &Config, _offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {

@@ -1,11 +1,12 @@
 //! How fast the sink task is beside LOAD DATA LOCAL INFILE of the same rows, in one run.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use connector_api::{Datum, Decimal, Field, Schema, SinkRecord, Type, Value};
+use connector_api::{Config, Datum, Decimal, Field, Schema, SinkRecord, Type, Value};
 use testkit::mariadb::{count, run};
 use testkit::{MariaDb, Usage, unique};
 
@@ -59,7 +60,94 @@ async fn rows_a_second_beside_load_data() {
     let mut sql = mariadb.create_database(&database).await;
     run(&mut sql, &format!("CREATE TABLE loaded ({COLUMNS}); CREATE TABLE t ({COLUMNS})")).await;
 
-    let file = std::env::temp_dir().join(format!("{database}.tsv"));
+    let file = rows_file(&database);
+    let began = Instant::now();
+    let status = Command::new("mariadb")
+        .args(["--local-infile=1", "-h127.0.0.1", &format!("-P{}", mariadb.port()), "-uroot"])
+        .env("MYSQL_PWD", MariaDb::PASSWORD)
+        .args(["-e", &format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", file.display()), &database])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let load = began.elapsed();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM loaded").await, ROWS);
+    println!("LOAD DATA: {:.0} rows/s", ROWS as f64 / load.as_secs_f64());
+
+    let modes =
+        [("insert", 500), ("insert", 2000), ("insert", 10_000), ("upsert", 2000), ("upsert", 2000), ("update", 2000)];
+    for (mode, batch) in modes {
+        if mode == "insert" {
+            run(&mut sql, &format!("DROP TABLE t; CREATE TABLE t ({COLUMNS})")).await;
+        }
+        let before = count(&mut sql, "SELECT COUNT(*) FROM t").await;
+        measure(&records::config(&mariadb.jdbc_url(&database), &[]), mode, batch, before, load).await;
+    }
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t").await, ROWS);
+}
+
+#[tokio::test]
+#[ignore = "a measurement, see scripts/bench"]
+async fn rows_a_second_beside_copy() {
+    let mut database = super::database::postgres().await;
+    let columns =
+        COLUMNS.replace("DATETIME", "TIMESTAMP").replace("TINYINT", "SMALLINT").replace("DOUBLE", "DOUBLE PRECISION");
+    database.run(&format!("CREATE TABLE loaded ({columns}); CREATE TABLE t ({columns})")).await;
+    let file = rows_file(&database.name);
+    let (user, password) = database.account();
+    let began = Instant::now();
+    let status = Command::new("psql")
+        .args(["-h127.0.0.1", &format!("-p{}", database.port()), "-U", user, "-q"])
+        .env("PGPASSWORD", password)
+        .args(["-c", &format!("\\copy loaded from '{}'", file.display()), &database.name])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let load = began.elapsed();
+    std::fs::remove_file(&file).unwrap();
+    println!("COPY: {:.0} rows/s", ROWS as f64 / load.as_secs_f64());
+    for (mode, batch, before) in
+        [("insert", 2000, 0), ("insert", 10_000, 0), ("upsert", 2000, ROWS), ("update", 2000, ROWS)]
+    {
+        if before == 0 {
+            database.run("TRUNCATE t").await;
+        }
+        measure(&database.config(&[]), mode, batch, before, load).await;
+    }
+}
+
+/// Writes the rows in batches and prints how fast, beside what loading them took.
+async fn measure(config: &Config, mode: &str, batch: usize, before: i64, load: Duration) {
+    let topic = Topic::new("t");
+    let schema = Arc::new(Schema::structure(None, fields()));
+    let record = |n| topic.record(Datum::NONE, Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())));
+    let records: Vec<SinkRecord> = (0..ROWS).map(record).collect();
+    let mut config = config.clone();
+    let name = format!("{mode}{batch}-{before}");
+    for (key, value) in [("insert.mode", mode), ("pk.mode", "record_value"), ("pk.fields", "id"), ("name", &name)] {
+        config.set(key, value);
+    }
+    let mut task = records::open(&config, false).await;
+    task.assign(&topic.partitions()).await.unwrap();
+    let (began, cpu) = (Instant::now(), Usage::of(std::process::id()).cpu);
+    for batch in records.chunks(batch) {
+        let mut next = topic.next();
+        next[0].offset = batch.last().unwrap().at.offset + 1;
+        task.put(batch, &next).await.unwrap();
+    }
+    let (took, cpu) = (began.elapsed(), Usage::of(std::process::id()).cpu - cpu);
+    task.close().await;
+    println!(
+        "{mode}, batches of {batch}, {before} rows before: {:.0} rows/s, {:.2} of loading, {:.2} µs CPU a row",
+        ROWS as f64 / took.as_secs_f64(),
+        load.as_secs_f64() / took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / ROWS as f64
+    );
+}
+
+/// The rows as tab-separated text.
+fn rows_file(name: &str) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("{name}.tsv"));
     let mut text = String::new();
     for n in 0..ROWS {
         let r = row(n);
@@ -87,50 +175,5 @@ async fn rows_a_second_beside_load_data() {
         .unwrap();
     }
     std::fs::write(&file, text).unwrap();
-    let began = Instant::now();
-    let status = Command::new("mariadb")
-        .args(["--local-infile=1", "-h127.0.0.1", &format!("-P{}", mariadb.port()), "-uroot"])
-        .env("MYSQL_PWD", MariaDb::PASSWORD)
-        .args(["-e", &format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE loaded", file.display()), &database])
-        .status()
-        .unwrap();
-    assert!(status.success());
-    let load = began.elapsed();
-    std::fs::remove_file(&file).unwrap();
-    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM loaded").await, ROWS);
-    println!("LOAD DATA: {:.0} rows/s", ROWS as f64 / load.as_secs_f64());
-
-    let topic = Topic::new("t");
-    let schema = Arc::new(Schema::structure(None, fields()));
-    let record = |n| topic.record(Datum::NONE, Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())));
-    let records: Vec<SinkRecord> = (0..ROWS).map(record).collect();
-    for (mode, batch) in [("insert", 500), ("insert", 2000), ("insert", 10_000), ("upsert", 2000), ("upsert", 2000)] {
-        let keys = [
-            ("insert.mode", mode),
-            ("pk.mode", "record_value"),
-            ("pk.fields", "id"),
-            ("name", &format!("{mode}{batch}")),
-        ];
-        if mode == "insert" || count(&mut sql, "SELECT COUNT(*) FROM t").await == ROWS && batch == 10_000 {
-            run(&mut sql, &format!("DROP TABLE t; CREATE TABLE t ({COLUMNS})")).await;
-        }
-        let before = count(&mut sql, "SELECT COUNT(*) FROM t").await;
-        let mut task = records::open(&records::config(&mariadb.jdbc_url(&database), &keys), false).await;
-        task.assign(&topic.partitions()).await.unwrap();
-        let (began, cpu) = (Instant::now(), Usage::of(std::process::id()).cpu);
-        for batch in records.chunks(batch) {
-            let mut next = topic.next();
-            next[0].offset = batch.last().unwrap().at.offset + 1;
-            task.put(batch, &next).await.unwrap();
-        }
-        let (took, cpu) = (began.elapsed(), Usage::of(std::process::id()).cpu - cpu);
-        task.close().await;
-        println!(
-            "{mode}, batches of {batch}, {before} rows before: {:.0} rows/s, {:.2} of LOAD DATA, {:.2} µs CPU a row",
-            ROWS as f64 / took.as_secs_f64(),
-            load.as_secs_f64() / took.as_secs_f64(),
-            cpu.as_secs_f64() * 1e6 / ROWS as f64
-        );
-    }
-    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t").await, ROWS);
+    file
 }

@@ -13,6 +13,7 @@ mod lab;
 pub mod mariadb;
 pub mod postgres;
 mod process;
+pub mod proxy;
 mod random;
 mod rest;
 mod rowferry;

@@ -88,6 +88,16 @@ impl Topics {
         made.into_iter().for_each(|result| drop(result.expect("create a topic")));
     }
 
+    /// Deletes the records of partition 0 before that offset, as retention would.
+    pub async fn delete_before(&self, topic: &str, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let mut before = TopicPartitionList::new();
+        before.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("offset");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = admin.delete_records(&before, &options).await.expect("delete records");
+        deleted.elements().iter().for_each(|element| element.error().expect("delete records"));
+    }
+
     /// Writes records, key and value, to partition 0, and waits until the broker has them.
     pub fn produce(&self, topic: &str, records: &[(Option<&str>, Option<&str>)]) {
         let producer: BaseProducer = self.client().set("linger.ms", "5").create().expect("producer");

@@ -50,7 +50,9 @@ pub struct Columns<'a> {
 pub struct LedgerSql {
     /// Makes the table.
     pub create: &'static str,
-    /// Adds a row for a partition if there is none: sink, topic, partition.
+    /// Bring a table up to date that has no column `cluster` yet.
+    pub upgrade: &'static [&'static str],
+    /// Adds a row for a partition if there is none: cluster, sink, topic, partition.
     pub seed: &'static str,
     /// An expression for the number of the session.
     pub session: &'static str,
@@ -84,6 +86,17 @@ pub struct Widening {
     pub ty: Option<String>,
     /// Whether it is to allow NULL, which it does not.
     pub nullable: bool,
+}
+
+/// Statements by which a server reads a statement and tells the types of its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementProbe {
+    /// Has it read.
+    pub prepare: String,
+    /// Gives one row for each parameter in order: the name of its type, as CAST takes it. `None`: types do not matter.
+    pub types: Option<&'static str>,
+    /// Forgets it.
+    pub forget: &'static str,
 }
 
 /// How one database is written to.
@@ -168,6 +181,17 @@ pub trait Writing: Send + Sync {
 
     /// What the text of an error holds when a guarded upsert may have met a collision.
     fn guard_sign(&self) -> Option<&'static str>;
+
+    /// What a parameter of a user's statement is cast to because of its value's schema, where its SQL text alone would
+    /// be taken for something less exact.
+    fn argument_cast(&self, _schema: &Schema) -> Option<String> {
+        None
+    }
+
+    /// How the server is made to read a statement without running it. `None`: not possible.
+    fn statement_probe(&self, _sql: &str) -> Option<StatementProbe> {
+        None
+    }
 
     /// The offsets table.
     fn ledger(&self) -> &'static LedgerSql;
@@ -266,6 +290,17 @@ pub trait Writing: Send + Sync {
         out.push_str(" WHERE ");
         self.equalities(columns.keys, " AND ", &mut number, &mut out);
         out
+    }
+
+    /// Whether [`Writing::update_many`] can change or find rows by a column of that kind.
+    fn updates_many(&self, _column: &ColumnMeta) -> bool {
+        false
+    }
+
+    /// Changes the rows of `rows` keys in one statement; no two keys may be those of one row. Parameters are bound as for
+    /// an insert: row by row, all columns. Only where [`Writing::updates_many`] says so of every column.
+    fn update_many(&self, table: &TableId, columns: Columns<'_>, _rows: usize) -> String {
+        self.update(table, columns)
     }
 
     /// Deletes the rows of `rows` keys.

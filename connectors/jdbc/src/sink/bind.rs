@@ -65,13 +65,7 @@ impl Binder {
             (Type::Array, Some(items)) => innermost(items),
             _ => &column.schema,
         };
-        let kind = match Logical::of(schema) {
-            Logical::Date => Kind::Date,
-            Logical::Time => Kind::Time,
-            Logical::Timestamp => Kind::Timestamp,
-            Logical::Decimal(_) | Logical::None if instant => Kind::Instant,
-            Logical::Decimal(_) | Logical::None => Kind::Plain,
-        };
+        let kind = kind_of(schema, instant);
         let replace = column.key || config.replace_null;
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
@@ -115,6 +109,35 @@ impl Binder {
         (length > most).then_some(length)
     }
 
+    /// For a value of a statement of the user's own.
+    pub fn of_value(
+        config: &SinkConfig,
+        time: &Arc<TimeRules>,
+        writing: &dyn Writing,
+        name: &str,
+        schema: &Arc<Schema>,
+    ) -> Self {
+        let column = Column { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: Slot::Value };
+        // it may go anywhere, so a 32-bit float keeps its digits, as its text does by itself
+        Self { wide_float: !writing.binds_text(), ..Self::new(config, time, writing, &column, None) }
+    }
+
+    /// The parameter of a value whose schema came with it.
+    pub fn lone(&self, schema: &Schema, value: &Value) -> Result<Param<'static>> {
+        let kind = kind_of(schema, false);
+        let binder = Self { kind, default: schema.default.clone(), ..self.clone() };
+        Ok(match binder.value(value)? {
+            Param::Text(text) => Param::Text(Cow::Owned(text.into_owned())),
+            Param::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.into_owned())),
+            Param::Null => Param::Null,
+            Param::Bool(flag) => Param::Bool(flag),
+            Param::I64(n) => Param::I64(n),
+            Param::U64(n) => Param::U64(n),
+            Param::F32(n) => Param::F32(n),
+            Param::F64(n) => Param::F64(n),
+        })
+    }
+
     /// The column in a statement.
     pub fn place(&self) -> Place<'_> {
         Place { name: &self.name, cast: &self.cast }
@@ -136,6 +159,11 @@ impl Binder {
             }
             Slot::Header(name) => return Ok(header(&record.record.headers, name)),
         };
+        self.value(value)
+    }
+
+    /// The parameter of a value.
+    pub fn value<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
         let value = match (value, &self.default) {
             (Value::Null, Some(default)) => default,
             _ => value,
@@ -288,6 +316,16 @@ fn header<'a>(headers: &'a [Header], name: &str) -> Param<'a> {
             }
         },
         other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref()))),
+    }
+}
+
+fn kind_of(schema: &Schema, instant: bool) -> Kind {
+    match Logical::of(schema) {
+        Logical::Date => Kind::Date,
+        Logical::Time => Kind::Time,
+        Logical::Timestamp => Kind::Timestamp,
+        Logical::Decimal(_) | Logical::None if instant => Kind::Instant,
+        Logical::Decimal(_) | Logical::None => Kind::Plain,
     }
 }
 

@@ -11,7 +11,9 @@ use super::fields::FieldFilter;
 use super::keys::{KEYS, column_items};
 use super::naming::Naming;
 use super::shape::{Column, header_column, origin_column};
+use super::statement::parse;
 use crate::driver::{Access, ConnectOptions};
+use crate::url::Target;
 use crate::zone::Zone;
 
 /// The values of `pk.mode`.
@@ -26,6 +28,15 @@ pub enum InsertMode {
     Upsert,
     /// Changes the row of that key, if there is one.
     Update,
+}
+
+/// The SQL of `insert.mode=statement`, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementSql {
+    /// For records with a value.
+    pub write: String,
+    /// For records without one, if given.
+    pub delete: Option<String>,
 }
 
 /// Where key columns come from.
@@ -90,7 +101,11 @@ pub struct SinkConfig {
     pub name: String,
     /// The task's number, for the ledger's owner column.
     pub task: String,
+    /// The Kafka cluster whose offsets are kept.
+    pub cluster: String,
     pub insert_mode: InsertMode,
+    /// With `insert.mode=statement`; then no other mode counts.
+    pub statement: Option<StatementSql>,
     pub pk_mode: PkMode,
     pub pk_fields: Vec<String>,
     pub delete_enabled: bool,
@@ -160,17 +175,18 @@ impl SinkConfig {
         r.text("jdbc.credentials.provider.class");
         r.bool("mssql.use.merge.holdlock");
         let own = |name| r.config().get(name).unwrap_or_default().to_owned();
-        let (name, task) = (own("name"), own("task.id"));
         let topics = own("topics").split(',').map(|topic| topic.trim().to_owned()).filter(|t| !t.is_empty()).collect();
         let (auto_create, evolve, tables_must_exist) = Self::evolution(r);
         Self {
-            name,
-            task,
+            name: own("name"),
+            task: own("task.id"),
+            cluster: own("task.cluster"),
             insert_mode: match r.text("insert.mode").to_ascii_lowercase().as_str() {
                 "upsert" => InsertMode::Upsert,
                 "update" => InsertMode::Update,
                 _ => InsertMode::Insert,
             },
+            statement: Self::statement(r),
             pk_mode: match r.text("pk.mode").to_ascii_lowercase().as_str() {
                 "kafka" => PkMode::Kafka,
                 "record_key" => PkMode::RecordKey,
@@ -264,6 +280,12 @@ impl SinkConfig {
         }
     }
 
+    fn statement(r: &mut Reader<'_>) -> Option<StatementSql> {
+        let (write, delete) = (r.text("statement"), r.text("delete.statement"));
+        let delete = Some(delete).filter(|sql| !sql.trim().is_empty());
+        r.text("insert.mode").eq_ignore_ascii_case("statement").then_some(StatementSql { write, delete })
+    }
+
     fn time_rules(r: &mut Reader<'_>) -> TimeRules {
         TimeRules {
             zone: Zone::named(&r.text("db.timezone")).unwrap_or_default(),
@@ -301,6 +323,7 @@ pub fn check(config: &Config, report: &mut Report) {
         }
     }
     check_lists(config, &sink, report);
+    check_statements(config, &sink, report);
     match (sink.insert_mode, sink.pk_mode) {
         (InsertMode::Update, PkMode::None) => report.error(
             "pk.mode",
@@ -340,6 +363,38 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut Report) {
         report.error(
             "schema.evolution",
             "validate-only and auto.create=true contradict each other: leave one of them out",
+        );
+    }
+}
+
+/// `insert.mode=statement` and its keys.
+fn check_statements(config: &Config, sink: &SinkConfig, report: &mut Report) {
+    let Some(statement) = &sink.statement else {
+        for key in ["statement", "delete.statement"] {
+            if given(config, key).is_some_and(|sql| !sql.trim().is_empty()) {
+                report.warn(key, format!("{key} has no effect unless insert.mode is statement"));
+            }
+        }
+        return;
+    };
+    if statement.write.trim().is_empty() {
+        report.error(
+            "statement",
+            "insert.mode statement needs one: SQL with named parameters, such as UPDATE t SET a = :a WHERE id = :id",
+        );
+        return;
+    }
+    // a URL that cannot be read is told by itself
+    let Ok(target) = Target::from_config(config) else { return };
+    for (key, sql) in [("statement", Some(&statement.write)), ("delete.statement", statement.delete.as_ref())] {
+        if let Some(Err(error)) = sql.map(|sql| parse(sql, target.database_kind())) {
+            report.error(key, error);
+        }
+    }
+    if !sink.exactly_once {
+        report.warn(
+            "delivery.guarantee",
+            "at_least_once may run a record's statement twice after a failure: use exactly_once unless that does no harm",
         );
     }
 }

@@ -5,6 +5,7 @@
 //! although their bytes differ (letter case, accents, trailing spaces), so text keys are only ever reordered when their
 //! folded forms differ.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::config::InsertMode;
@@ -27,8 +28,16 @@ pub struct Rows {
     pub shape: usize,
     /// Whether they are deleted.
     pub delete: bool,
+    /// Whether their keys are known to be of different rows.
+    pub distinct: bool,
     /// Indices of the records.
     pub records: Vec<usize>,
+}
+
+impl Rows {
+    fn of(op: &Op) -> Self {
+        Self { shape: op.shape, delete: op.delete, distinct: false, records: vec![op.record] }
+    }
 }
 
 /// When two keys are the same row to the database.
@@ -83,7 +92,7 @@ pub fn in_order(ops: &[Op]) -> Vec<Rows> {
     for op in ops {
         match out.last_mut() {
             Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => rows.records.push(op.record),
-            _ => out.push(Rows { shape: op.shape, delete: op.delete, records: vec![op.record] }),
+            _ => out.push(Rows::of(op)),
         }
     }
     out
@@ -118,14 +127,28 @@ pub fn by_key(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<Rows> {
     }
     let alive = if rules.mode == InsertMode::Insert { vec![true; ops.len()] } else { last_writes(ops, keys, rules) };
     let mut out = leveled(ops, keys, &alive, rules.identity);
-    if rules.identity == Identity::Exact && rules.mode != InsertMode::Insert {
-        let place: HashMap<usize, usize> = ops.iter().enumerate().map(|(n, op)| (op.record, n)).collect();
-        for rows in &mut out {
-            // rows locked in one order by all tasks do not deadlock
-            rows.records.sort_by_key(|record| place.get(record).map(|&n| keys.get(n)));
-        }
+    let ascii = || (0..ops.len()).all(|n| keys.get(n).is_ascii());
+    if rules.mode == InsertMode::Insert
+        || !(rules.identity == Identity::Exact || rules.identity == Identity::Text && ascii())
+    {
+        return out;
+    }
+    let place: HashMap<usize, usize> = ops.iter().enumerate().map(|(n, op)| (op.record, n)).collect();
+    for rows in &mut out {
+        let class = |record: &usize| place.get(record).map(|&n| class(keys.get(n), rules.identity));
+        // rows locked in one order by all tasks do not deadlock; those that may be one row keep their order
+        rows.records.sort_by_cached_key(class);
+        rows.distinct = rows.records.windows(2).all(|pair| class(&pair[0]) != class(&pair[1]));
     }
     out
+}
+
+/// What keys of one row have in common. ASCII text is equal at most up to letter case, spaces and control characters.
+fn class(key: &[u8], identity: Identity) -> Cow<'_, [u8]> {
+    match identity {
+        Identity::Exact => Cow::Borrowed(key),
+        _ => key.iter().filter(|b| **b > b' ').map(u8::to_ascii_lowercase).collect(),
+    }
 }
 
 /// Which operations still matter once those after them on the same key have happened.
@@ -170,9 +193,9 @@ fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<R
     let folded = identity == Identity::Text && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
     for (n, op) in ops.iter().enumerate().filter(|(n, _)| alive[*n]) {
         let class = match identity {
-            Identity::Exact => keys.get(n).to_vec(),
-            // ASCII text is equal at most up to letter case, spaces and control characters; other text may equal anything
-            _ if folded => keys.get(n).iter().filter(|b| **b > b' ').map(u8::to_ascii_lowercase).collect(),
+            Identity::Exact => class(keys.get(n), identity).into_owned(),
+            _ if folded => class(keys.get(n), identity).into_owned(),
+            // other text may equal anything
             _ => Vec::new(),
         };
         let level = match last.get(&class) {
@@ -187,7 +210,7 @@ fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<R
         let level = &mut levels[level];
         match level.iter_mut().find(|rows| (rows.shape, rows.delete) == (op.shape, op.delete)) {
             Some(rows) => rows.records.push(op.record),
-            None => level.push(Rows { shape: op.shape, delete: op.delete, records: vec![op.record] }),
+            None => level.push(Rows::of(op)),
         }
     }
     levels.into_iter().flatten().collect()
@@ -243,7 +266,10 @@ mod tests {
         let texts = keys(&["a", "b", "a", "a", "c"]);
         assert_eq!(
             plan(&list, &texts, InsertMode::Upsert, Identity::Exact, true),
-            [Rows { shape: 1, delete: false, records: vec![3, 1] }, Rows { shape: 1, delete: true, records: vec![4] },]
+            [
+                Rows { shape: 1, delete: false, distinct: true, records: vec![3, 1] },
+                Rows { shape: 1, delete: true, distinct: true, records: vec![4] }
+            ]
         );
         // inserts keep everything: insert, delete, insert
         let list = ops(&[(1, false), (1, true), (1, false), (1, false)]);
@@ -289,6 +315,11 @@ mod tests {
                 let keys: HashSet<_> =
                     rows.records.iter().map(|r| &texts[ops.iter().position(|op| op.record == *r).unwrap()]).collect();
                 assert!(keys.len() == rows.records.len() || mode == InsertMode::Insert || identity != Identity::Exact);
+                if rows.distinct {
+                    let fold = |text: &str| if fold { text.to_lowercase() } else { text.to_owned() };
+                    let rows_of: HashSet<_> = keys.iter().map(|key| fold(key)).collect();
+                    assert_eq!(rows_of.len(), rows.records.len(), "seed {seed} round {round}");
+                }
                 for record in rows.records {
                     let n = ops.iter().position(|op| op.record == record).unwrap();
                     apply(&mut seen, mode, rows.delete, rows.shape, &texts[n], record, fold);

@@ -19,7 +19,7 @@ fn enumerator(text: &str, allowed: &[&str]) -> Result<(), String> {
 }
 
 fn insert_mode(text: &str) -> Result<(), String> {
-    enumerator(text, &["insert", "upsert", "update", "multi"])
+    enumerator(text, &["insert", "upsert", "update", "multi", "statement"])
 }
 
 fn pk_mode(text: &str) -> Result<(), String> {
@@ -135,7 +135,7 @@ pub const KEYS: &[Key] = &[
         "insert",
         WRITES,
         "What a record does: `insert` adds a row, `upsert` adds it or changes the row of the same key, `update` only \
-         changes rows that exist.",
+         changes rows that exist, `statement` runs the SQL of the key `statement`.",
     )
     .check(Check::By(insert_mode))
     .importance(Importance::High)
@@ -150,6 +150,26 @@ pub const KEYS: &[Key] = &[
     )
     .form(Width::Short, "Enable deletes")
     .recommended(&["true", "false"]),
+    text(
+        "statement",
+        "",
+        WRITES,
+        "SQL that `insert.mode=statement` runs once for each record, in order, in the transaction that also stores the \
+         offsets, so that it takes effect exactly once. Several statements are separated by `;`. Values come in by name \
+         and are always bound, never put into the text: `:qty` is a field of the value, else of the key; `:value.qty` \
+         and `:key.id` say which (deeper: `:value.after.qty`); `:key` and `:value` are a key or value that is no \
+         struct; `:header.x` a header; `:topic`, `:partition`, `:offset` and `:timestamp` (a date-time) the record's \
+         place; `:{value.odd name}` takes any name. A record that lacks one is an error of that record.",
+    )
+    .form(Width::Long, "Statement"),
+    text(
+        "delete.statement",
+        "",
+        WRITES,
+        "The same for records without a value (tombstones) under `insert.mode=statement`. When it is empty, such a \
+         record is an error.",
+    )
+    .form(Width::Long, "Delete Statement"),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
         .check(Check::ByText(table_types))
         .importance(Importance::Low)

@@ -17,6 +17,7 @@ const CLAIM_ATTEMPTS: usize = 5;
 
 /// One task's part of the ledger.
 pub struct Ledger {
+    cluster: String,
     sink: String,
     owner: String,
     epochs: HashMap<TopicPartition, i64>,
@@ -32,9 +33,16 @@ struct Entry {
 }
 
 impl Ledger {
-    /// For the sink connector of that name; `owner` is for people who read the table.
-    pub fn new(sink: &str, owner: &str) -> Self {
-        Self { sink: sink.to_owned(), owner: owner.to_owned(), epochs: HashMap::new(), advance_sql: HashMap::new() }
+    /// For the sink connector of that name reading that Kafka cluster: two clusters may write to one database under
+    /// one name. `owner` is for people who read the table.
+    pub fn new(cluster: &str, sink: &str, owner: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            sink: sink.to_owned(),
+            owner: owner.to_owned(),
+            epochs: HashMap::new(),
+            advance_sql: HashMap::new(),
+        }
     }
 
     /// Takes over partitions: raises their epochs, and ends sessions of earlier owners that still hold their rows.
@@ -95,12 +103,12 @@ impl Ledger {
         }
         let entries = next.iter().map(|at| Ok((at, self.epoch(at)?))).collect::<Result<Vec<_>>>()?;
         let sql = self.advance_sql.entry(next.len()).or_insert_with(|| advance_sql(writing, next.len()));
-        let mut params = Vec::with_capacity(next.len() * 6 + 2);
+        let mut params = Vec::with_capacity(next.len() * 6 + 3);
         for (at, _) in &entries {
             let topic = Param::Text((&*at.topic).into());
             params.extend([topic, Param::I64(i64::from(at.partition)), Param::I64(at.offset)]);
         }
-        params.extend([Param::Text(self.owner.as_str().into()), Param::Text(self.sink.as_str().into())]);
+        params.extend([&self.owner, &self.cluster, &self.sink].map(|text| Param::Text(text.as_str().into())));
         for (at, epoch) in &entries {
             let topic = Param::Text((&*at.topic).into());
             params.extend([topic, Param::I64(i64::from(at.partition)), Param::I64(*epoch)]);
@@ -148,8 +156,9 @@ impl Ledger {
     /// Forgets every offset of the sink, keeping the epochs so that zombies stay fenced.
     pub async fn reset(&mut self, session: &mut dyn Session, writing: &dyn Writing) -> Result<()> {
         self.ensure_table(session, writing).await?;
-        let sql = number(writing, "UPDATE rowferry_offsets SET next_offset=-1, epoch=epoch+1 WHERE sink=?");
-        session.execute(&sql, &[Param::Text(self.sink.as_str().into())]).await?;
+        let sql = "UPDATE rowferry_offsets SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
+        let params = [&self.cluster, &self.sink].map(|text| Param::Text(text.as_str().into()));
+        session.execute(&number(writing, sql), &params).await?;
         Ok(())
     }
 
@@ -161,13 +170,19 @@ impl Ledger {
     }
 
     async fn ensure_table(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<()> {
-        const LOOK: &str = "SELECT 1 FROM rowferry_offsets WHERE 1=0";
+        const LOOK: &str = "SELECT cluster FROM rowferry_offsets WHERE 1=0";
+        const LOOK_EARLIER: &str = "SELECT sink FROM rowferry_offsets WHERE 1=0";
         if session.query(LOOK, &[]).await.is_ok() {
             return Ok(());
         }
-        let mut made = session.run(writing.ledger().create).await.map(drop);
+        let sql = writing.ledger();
+        let earlier = session.query(LOOK_EARLIER, &[]).await.is_ok();
+        let mut made = Ok(());
+        for statement in if earlier { sql.upgrade } else { std::slice::from_ref(&sql.create) } {
+            made = made.and(session.run(statement).await.map(drop));
+        }
         if made.is_err() && session.query(LOOK, &[]).await.is_ok() {
-            // another task made it at the same time; PostgreSQL reports that although told IF NOT EXISTS
+            // another task did it at the same time; PostgreSQL reports that although told IF NOT EXISTS
             made = Ok(());
         }
         made.map_err(|error| {
@@ -176,7 +191,7 @@ impl Ledger {
             }
             error.context(
                 "the table rowferry_offsets, which makes exactly-once delivery possible, cannot be made in the target \
-                 database; grant CREATE on it, or set delivery.guarantee=at_least_once",
+                 database, or not be brought up to date; grant CREATE and ALTER on it, or set delivery.guarantee=at_least_once",
             )
         })
     }
@@ -216,12 +231,13 @@ impl Ledger {
         let sql = writing.ledger();
         let place = self.place(partition);
         session.begin().await?;
+        self.adopt(session, writing, partition).await?;
         session.execute(&number(writing, sql.seed), &place).await?;
         let raise = number(
             writing,
             &format!(
                 "UPDATE rowferry_offsets SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
-                 WHERE sink=? AND topic=? AND partition_id=?",
+                 WHERE cluster=? AND sink=? AND topic=? AND partition_id=?",
                 sql.session
             ),
         );
@@ -229,7 +245,8 @@ impl Ledger {
         params.extend(place.iter().cloned());
         session.execute(&raise, &params).await?;
         if let Some(next) = set {
-            let sql = "UPDATE rowferry_offsets SET next_offset=? WHERE sink=? AND topic=? AND partition_id=?";
+            let sql =
+                "UPDATE rowferry_offsets SET next_offset=? WHERE cluster=? AND sink=? AND topic=? AND partition_id=?";
             let mut params = vec![Param::I64(next)];
             params.extend(place);
             session.execute(&number(writing, sql), &params).await?;
@@ -237,6 +254,15 @@ impl Ledger {
         let entry = self.read(session, writing, partition, false).await?;
         session.commit().await?;
         entry.ok_or_else(|| Error::fatal("a row of rowferry_offsets vanished while it was locked"))
+    }
+
+    /// A row from before rows were told apart by cluster becomes this cluster's, if it has none of its own.
+    async fn adopt(&self, session: &mut dyn Session, writing: &dyn Writing, partition: &TopicPartition) -> Result<()> {
+        if self.cluster.is_empty() || self.read(session, writing, partition, false).await?.is_some() {
+            return Ok(());
+        }
+        let sql = "UPDATE rowferry_offsets SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
+        session.execute(&number(writing, sql), &self.place(partition)).await.map(drop)
     }
 
     async fn read(
@@ -248,7 +274,8 @@ impl Ledger {
     ) -> Result<Option<Entry>> {
         let LedgerSql { lock: locking, .. } = writing.ledger();
         let sql = format!(
-            "SELECT next_offset, epoch, session_id FROM rowferry_offsets WHERE sink=? AND topic=? AND partition_id=?{}",
+            "SELECT next_offset, epoch, session_id FROM rowferry_offsets \
+             WHERE cluster=? AND sink=? AND topic=? AND partition_id=?{}",
             if lock { locking } else { "" }
         );
         let rows = session.query(&number(writing, &sql), &self.place(partition)).await?;
@@ -283,6 +310,7 @@ impl Ledger {
 
     fn place(&self, partition: &TopicPartition) -> Vec<Param<'_>> {
         vec![
+            Param::Text(self.cluster.as_str().into()),
             Param::Text(self.sink.as_str().into()),
             Param::Text(partition.topic.to_string().into()),
             Param::I64(i64::from(partition.partition)),
@@ -316,7 +344,7 @@ fn advance_sql(writing: &dyn Writing, partitions: usize) -> Arc<str> {
     // writing to a String cannot fail
     let _ = write!(
         sql,
-        " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE sink=? AND (",
+        " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
         writing.ledger().session
     );
     for n in 0..partitions {

@@ -2,8 +2,9 @@
 //!
 //! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `adapt` (what is no row -> rows), `fields` and
 //! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` (operations -> statements),
-//! `bind` and `time` (values -> parameters). With I/O: `target` (tables and the plans of their shapes), `ledger`
-//! (offsets), `write` (statements), `task` (one batch, one transaction), `probe` (what validation finds out).
+//! `bind` and `time` (values -> parameters). With I/O: `target` (tables and the plans of their shapes), `link` (the
+//! connection), `ledger` (offsets), `write` (rows), `statement` (SQL of the user's own), `task` (one batch, one
+//! transaction), `probe` (what validation finds out).
 
 mod adapt;
 mod bind;
@@ -13,9 +14,11 @@ mod fields;
 mod group;
 mod keys;
 mod ledger;
+mod link;
 mod naming;
 mod probe;
 mod shape;
+mod statement;
 mod target;
 mod task;
 mod time;
@@ -26,7 +29,9 @@ use connector_api::{Config, Key, Plugin, Report, Result, Sink, SinkTask, TopicPa
 
 use self::config::SinkConfig;
 use self::ledger::Ledger;
-use self::task::{JdbcSinkTask, Link};
+use self::link::Link;
+use self::statement::Statements;
+use self::task::JdbcSinkTask;
 use crate::url::Target;
 
 /// The sink connector.
@@ -75,7 +80,7 @@ impl Sink for JdbcSink {
         }
         let mut link = Link::open(&Target::from_config(config)?, sink.connect_options()).await?;
         let (partitions, next): (Vec<_>, Vec<_>) = offsets.iter().map(|(p, o)| (p.clone(), o.unwrap_or(-1))).unzip();
-        let mut ledger = Ledger::new(&sink.name, "altered by request");
+        let mut ledger = Ledger::new(&sink.cluster, &sink.name, "altered by request");
         let outcome = ledger.claim(&mut *link.session, &*link.writing, &partitions, Some(&next)).await;
         link.session.close().await;
         outcome.map(|_| false)
@@ -88,7 +93,7 @@ impl Sink for JdbcSink {
             return Ok(false);
         }
         let mut link = Link::open(&Target::from_config(config)?, sink.connect_options()).await?;
-        let outcome = Ledger::new(&sink.name, "").reset(&mut *link.session, &*link.writing).await;
+        let outcome = Ledger::new(&sink.cluster, &sink.name, "").reset(&mut *link.session, &*link.writing).await;
         link.session.close().await;
         outcome.map(|()| false)
     }

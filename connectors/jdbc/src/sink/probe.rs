@@ -5,8 +5,9 @@ use std::time::Duration;
 use connector_api::{Config, Error, Report, Result};
 
 use super::config::{self, Evolve, InsertMode, SinkConfig};
+use super::link::Link;
+use super::statement::{self, Statements};
 use super::target::Target;
-use super::task::Link;
 use crate::driver::{self, Access, ConnectOptions};
 use crate::ident::TableId;
 use crate::privileges::{Account, Privilege};
@@ -40,6 +41,12 @@ pub async fn probe(config: &Config, report: &mut Report) {
         match missing(&mut link, &sink, topics(config)).await {
             Ok(missing) => missing.into_iter().for_each(|text| report.error("connection.user", text)),
             Err(error) => tracing::debug!(%error, "privileges cannot be told"),
+        }
+        // what cannot be parsed has been told
+        if let Ok(Some(statements)) = Statements::read(&sink, link.writing.database()) {
+            for (key, error) in statement::check(&mut *link.session, &*link.writing, &statements).await {
+                report.error(key, error.message().to_owned());
+            }
         }
     }
     link.session.close().await;

@@ -33,6 +33,10 @@ pub struct Plan {
     pub values: Vec<Binder>,
     /// How far keys identify rows.
     pub identity: Identity,
+    /// No unique index can tell that a row of this key is there: upserts look for it themselves.
+    pub by_column: bool,
+    /// Many rows can be updated by one statement.
+    pub many: bool,
     upsert: Option<Upsert>,
     statements: HashMap<(Verb, usize), Arc<str>>,
 }
@@ -55,6 +59,8 @@ pub enum Verb {
     Insert,
     /// UPDATE of one row.
     Update,
+    /// UPDATE of many rows.
+    UpdateMany,
     /// DELETE.
     Delete,
 }
@@ -90,6 +96,7 @@ impl Plan {
             Arc::from(match verb {
                 Verb::Insert => writing.insert(table, columns, rows, upsert),
                 Verb::Update => writing.update(table, columns),
+                Verb::UpdateMany => writing.update_many(table, columns, rows),
                 Verb::Delete => writing.delete(table, &keys, rows),
             })
         });
@@ -323,7 +330,11 @@ impl Target {
             )));
         }
         let identities = shape.keys().map(|c| identity(&c.schema, writing.text_keys_are_exact()));
+        let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_index_of(shape);
+        let metas: Option<Vec<_>> = shape.columns.iter().map(meta).collect();
+        let many = metas.is_some_and(|metas| metas.iter().all(|m| writing.updates_many(m)));
         let upsert = match config.insert_mode {
+            InsertMode::Upsert if by_column => None,
             InsertMode::Upsert if self.has_other_unique() => Some(Upsert::Guarded),
             InsertMode::Upsert => Some(Upsert::Plain),
             InsertMode::Insert | InsertMode::Update => None,
@@ -335,6 +346,8 @@ impl Target {
             tombstone: shape.tombstone,
             values: shape.values().map(bind).collect(),
             identity: identities.fold(Identity::Exact, loosest),
+            many: many && shape.values().next().is_some(),
+            by_column,
             keys,
             upsert,
             statements: HashMap::new(),
@@ -349,6 +362,15 @@ impl Target {
         }
     }
 
+    /// Whether no unique index lies within the columns of a shape, so that its rows never meet one that is there.
+    fn lacks_index_of(&self, shape: &Shape) -> bool {
+        let Some(meta) = &self.meta else { return false };
+        let filled =
+            |name: &String| shape.columns.iter().any(|c| meta.column(&c.name).is_some_and(|m| m.name == *name));
+        let within = |index: &Vec<String>| !index.is_empty() && index.iter().all(filled);
+        !within(&meta.primary_key) && !meta.unique.iter().any(within)
+    }
+
     /// Whether rows can collide on something else than their primary key.
     pub fn has_other_unique(&self) -> bool {
         self.meta.as_ref().is_some_and(|m| !m.unique.is_empty())
@@ -357,6 +379,10 @@ impl Target {
     /// Whether a plan fills every column of the table.
     pub fn is_complete(&self, plan: usize) -> bool {
         let (Some(meta), Some(plan)) = (&self.meta, self.plans.get(plan)) else { return false };
+        // a key may then have several rows, which an upsert would all keep
+        if plan.by_column {
+            return false;
+        }
         let has = |name: &str| plan.keys.iter().chain(&plan.values).any(|b| *b.name == *name);
         meta.columns.iter().all(|c| c.generated || has(&c.name))
     }

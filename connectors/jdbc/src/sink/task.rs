@@ -14,39 +14,17 @@ use tokio::time::Instant;
 
 use super::adapt::{Adapted, Adapter, Plain};
 use super::config::{Evolve, InsertMode, SinkConfig};
-use super::group::{Op, Rows};
+use super::group::Op;
 use super::ledger::Ledger;
+use super::link::Link;
 use super::shape::check_record;
-use super::target::{Source, Surroundings, Target};
-use super::write::{Failure, Writer};
-use crate::dialect::writing::{self, Writing};
-use crate::driver::{self, ConnectOptions, Session};
+use super::statement::{Runner, Statements};
+use super::target::{Source, Target};
+use super::write::{self, Apply, Failure, Part, Writer};
 use crate::url::{self, Database};
 
-/// One connection, with what belongs to it.
-pub(super) struct Link {
-    pub(super) session: Box<dyn Session>,
-    pub(super) writing: Box<dyn Writing>,
-    pub(super) here: Surroundings,
-}
-
-impl Link {
-    /// Connects and sets the session up for writing.
-    pub(super) async fn open(place: &url::Target, options: ConnectOptions) -> Result<Self> {
-        let mut session = driver::connect(place, options).await?;
-        let writing = writing::of(place.database_kind(), session.server_version());
-        for sql in writing.session() {
-            if let Err(error) = session.run(sql).await {
-                if session.is_lost() {
-                    return Err(error);
-                }
-                tracing::debug!(%error, sql, "the server does not take a setting");
-            }
-        }
-        let here = Surroundings::of(&mut *session, &*writing).await?;
-        Ok(Self { session, writing, here })
-    }
-}
+/// In place of a table's number: the records run statements.
+const STATEMENTS: usize = usize::MAX;
 
 /// The task.
 pub struct JdbcSinkTask {
@@ -62,6 +40,8 @@ pub struct JdbcSinkTask {
     emptied: Vec<usize>,
     /// A commit was sent, and no answer came: what it would have stored, and what it left out.
     unsure: Option<(Vec<TopicOffset>, Vec<Rejected>)>,
+    /// With `insert.mode=statement`.
+    statements: Option<Statements>,
     /// Failed tries of the present batch.
     tries: u64,
     /// When it may be tried again.
@@ -71,12 +51,13 @@ pub struct JdbcSinkTask {
 impl JdbcSinkTask {
     /// A task that is connected.
     pub(super) async fn open(config: SinkConfig, place: url::Target, tolerate: bool) -> Result<Self> {
+        let statements = Statements::read(&config, place.database_kind())?;
         let mut link = Link::open(&place, config.connect_options()).await?;
         if config.tables_must_exist {
             tables_exist(&mut link, &config).await?;
         }
         let adapter = Adapter::new(config.adapting(place.database_kind() == Database::Postgres));
-        let ledger = Ledger::new(&config.name, &format!("{}-{}", config.name, config.task));
+        let ledger = Ledger::new(&config.cluster, &config.name, &format!("{}-{}", config.name, config.task));
         Ok(Self {
             config,
             place,
@@ -88,6 +69,7 @@ impl JdbcSinkTask {
             adapter,
             emptied: Vec::new(),
             unsure: None,
+            statements,
             tries: 0,
             retry_at: None,
         })
@@ -106,6 +88,9 @@ impl JdbcSinkTask {
     fn forget_tables(&mut self) {
         self.targets.clear();
         self.by_topic.clear();
+        if let Some(statements) = &mut self.statements {
+            statements.forget();
+        }
     }
 
     async fn try_put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
@@ -113,7 +98,7 @@ impl JdbcSinkTask {
             return Ok(report);
         }
         self.link().await?;
-        let mut fresh = self.targets.is_empty();
+        let mut fresh = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
         loop {
             match self.write_batch(batch, next).await {
                 Err(error) if error.kind() == Kind::Config && !fresh => {
@@ -145,7 +130,8 @@ impl JdbcSinkTask {
 
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
         let mut rejected: Vec<Rejected> = Vec::new();
-        let (adapted, fates) = self.adapt(batch).await?;
+        let statements = self.statements.is_some();
+        let (adapted, fates) = if statements { (None, HashMap::new()) } else { self.adapt(batch).await? };
         let batch = adapted.as_deref().unwrap_or(batch);
         let ops = self.operations(batch, fates, &mut rejected).await?;
         let mut careful = false;
@@ -252,6 +238,11 @@ impl JdbcSinkTask {
     }
 
     async fn operation(&mut self, record: &SinkRecord) -> Result<Option<(usize, usize)>> {
+        if let Some(statements) = &mut self.statements {
+            let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+            let plan = statements.plan(&mut *link.session, &self.config, &*link.writing, record).await?;
+            return Ok(Some((STATEMENTS, plan)));
+        }
         check_record(&self.config, record)?;
         let target = match self.by_topic.get(&record.record.topic) {
             Some(&target) => target,
@@ -310,12 +301,22 @@ impl JdbcSinkTask {
                 let sql = format!("DELETE FROM {}", writing.dialect().table(&self.targets[target].id));
                 session.run(&sql).await.map_err(|error| Failure { error, target, records: Vec::new() })?;
             }
+            let good = |ops: &[Op]| ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect::<Vec<_>>();
+            if let Some(statements) = &self.statements {
+                for (_, ops) in ops {
+                    let ops = good(ops);
+                    let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
+                    let mut runner = Runner { session: &mut *session, statements, batch, ops: &ops };
+                    write_records(&mut runner, &records, careful, &mut culprits).await?;
+                }
+                return Ok(());
+            }
             let targets = &mut self.targets;
             let mut writer = Writer { session, config: &self.config, writing: &**writing, here, targets, batch };
             for (target, ops) in ops {
-                let ops: Vec<Op> = ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect();
-                for rows in writer.group(*target, &ops) {
-                    write_rows(&mut writer, *target, &rows, careful, &mut culprits).await?;
+                for rows in writer.group(*target, &good(ops)) {
+                    let mut part = Part { writer: &mut writer, target: *target, rows: &rows };
+                    write_records(&mut part, &rows.records, careful, &mut culprits).await?;
                 }
             }
             Ok(())
@@ -408,21 +409,13 @@ async fn tables_exist(link: &mut Link, config: &SinkConfig) -> Result<()> {
     Ok(())
 }
 
-async fn write_rows(
-    writer: &mut Writer<'_>,
-    target: usize,
-    rows: &Rows,
+async fn write_records(
+    apply: &mut dyn Apply,
+    records: &[usize],
     careful: bool,
     culprits: &mut Vec<(usize, Failure)>,
 ) -> Result<(), Failure> {
-    if !careful {
-        return writer.write(target, rows).await;
-    }
-    let mut refused = Vec::new();
-    writer.sift(target, rows, &mut refused).await?;
-    let failure = |(index, error)| (index, Failure { error, target, records: vec![index] });
-    culprits.extend(refused.into_iter().map(failure));
-    Ok(())
+    if careful { write::sift(apply, records, culprits).await } else { write::all(apply, records).await }
 }
 
 /// Where a record came from, for texts.
@@ -444,6 +437,12 @@ impl SinkTask for JdbcSinkTask {
 
     async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
         self.ledger.release(partitions);
+        // whether their part of a commit happened is seen by whoever takes them over
+        let is_gone = |at: &TopicOffset| partitions.iter().any(|p| p.partition == at.partition && p.topic == at.topic);
+        if let Some((intended, _)) = &mut self.unsure {
+            intended.retain(|at| !is_gone(at));
+        }
+        self.unsure.take_if(|(intended, _)| intended.is_empty());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Many rows share a statement: 500 at most, in sizes that repeat, so that each text is prepared once per session.
 
-use connector_api::{Error, Kind, Result, SinkRecord};
+use connector_api::{Error, Kind, Result, SinkRecord, async_trait};
 
 use super::bind::{Binder, key_bytes};
 use super::config::{InsertMode, SinkConfig};
@@ -22,6 +22,90 @@ pub struct Failure {
     pub target: usize,
     /// Indices of the records of that statement.
     pub records: Vec<usize>,
+}
+
+/// Writes records of a batch, some at a time.
+#[async_trait]
+pub trait Apply: Send {
+    /// Where it writes.
+    fn session(&mut self) -> &mut dyn Session;
+
+    /// How many of these records go together next; at least one.
+    fn chunk(&self, left: &[usize]) -> usize;
+
+    /// Writes them. On an error the transaction is to be rolled back.
+    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure>;
+}
+
+/// Writes all records. On an error the transaction is to be rolled back.
+pub async fn all(apply: &mut dyn Apply, records: &[usize]) -> Result<(), Failure> {
+    let mut left = records;
+    while !left.is_empty() {
+        let (now, later) = left.split_at(apply.chunk(left));
+        apply.apply(now).await?;
+        left = later;
+    }
+    Ok(())
+}
+
+/// Writes records, leaving out those that the database refuses: what fails is taken back and halved until the culprits
+/// stand alone. Adds them to `culprits`.
+/// Errors: all kinds but `Record`.
+pub async fn sift(
+    apply: &mut dyn Apply,
+    records: &[usize],
+    culprits: &mut Vec<(usize, Failure)>,
+) -> Result<(), Failure> {
+    let mut todo = vec![records];
+    while let Some(records) = todo.pop() {
+        let (now, later) = records.split_at(apply.chunk(records));
+        if !later.is_empty() {
+            todo.push(later);
+        }
+        settle(apply, "SAVEPOINT rowferry_sift").await?;
+        match apply.apply(now).await {
+            Ok(()) => {}
+            Err(failure) if failure.error.kind() == Kind::Record => {
+                settle(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                match (failure.records.as_slice(), now) {
+                    (&[one], [_]) => culprits.push((one, failure)),
+                    _ => {
+                        let (first, second) = now.split_at(now.len() / 2);
+                        todo.extend([second, first]);
+                    }
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+async fn settle(apply: &mut dyn Apply, sql: &str) -> Result<(), Failure> {
+    let done = apply.session().run(sql).await;
+    done.map(drop).map_err(|error| Failure { error, target: usize::MAX, records: Vec::new() })
+}
+
+/// Rows of one table, of one shape, on their way.
+pub struct Part<'a, 'b> {
+    pub writer: &'a mut Writer<'b>,
+    pub target: usize,
+    pub rows: &'a Rows,
+}
+
+#[async_trait]
+impl Apply for Part<'_, '_> {
+    fn session(&mut self) -> &mut dyn Session {
+        &mut *self.writer.session
+    }
+
+    fn chunk(&self, left: &[usize]) -> usize {
+        self.writer.chunk(self.target, self.rows, left)
+    }
+
+    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure> {
+        self.writer.statement(self.target, self.rows, records).await
+    }
 }
 
 /// All that writing needs, borrowed for one batch.
@@ -63,61 +147,15 @@ impl Writer<'_> {
         group::by_key(ops, &keys, &Rules { mode, identity, compact, covers: &covers, complete: &complete })
     }
 
-    /// Writes rows of one table. On an error the transaction is to be rolled back.
-    pub async fn write(&mut self, target: usize, rows: &Rows) -> Result<(), Failure> {
-        let mut left = rows.records.as_slice();
-        while !left.is_empty() {
-            let count = self.chunk(target, rows, left);
-            let (now, later) = left.split_at(count);
-            self.statement(target, rows, now).await?;
-            left = later;
-        }
-        Ok(())
-    }
-
-    /// Writes rows, leaving out those that the database refuses: a statement that fails is taken back and halved
-    /// until the culprits stand alone. Adds them to `rejected`.
-    /// Errors: all kinds but `Record`.
-    pub async fn sift(
-        &mut self,
-        target: usize,
-        rows: &Rows,
-        rejected: &mut Vec<(usize, Error)>,
-    ) -> Result<(), Failure> {
-        let mut todo = vec![rows.records.as_slice()];
-        while let Some(records) = todo.pop() {
-            let count = self.chunk(target, rows, records);
-            let (now, later) = records.split_at(count);
-            if !later.is_empty() {
-                todo.push(later);
-            }
-            self.settle("SAVEPOINT rowferry_sift", target).await?;
-            match self.statement(target, rows, now).await {
-                Ok(()) => {}
-                Err(failure) if failure.error.kind() == Kind::Record => {
-                    self.settle("ROLLBACK TO SAVEPOINT rowferry_sift", target).await?;
-                    match (failure.records.as_slice(), now) {
-                        ([one], [_]) => rejected.push((*one, failure.error)),
-                        _ => {
-                            let (first, second) = now.split_at(now.len() / 2);
-                            todo.extend([second, first]);
-                        }
-                    }
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        Ok(())
-    }
-
-    async fn settle(&mut self, sql: &str, target: usize) -> Result<(), Failure> {
-        let done = self.session.run(sql).await;
-        done.map(drop).map_err(|error| Failure { error, target, records: Vec::new() })
-    }
-
-    fn verb(&self, rows: &Rows) -> Verb {
+    /// What a statement for that many of the rows does.
+    fn verb(&self, target: usize, rows: &Rows, count: usize) -> Verb {
         match (rows.delete, self.config.insert_mode) {
             (true, _) => Verb::Delete,
+            (false, InsertMode::Update)
+                if count > 1 && rows.distinct && self.targets[target].plans[rows.shape].many =>
+            {
+                Verb::UpdateMany
+            }
             (false, InsertMode::Update) => Verb::Update,
             (false, InsertMode::Insert | InsertMode::Upsert) => Verb::Insert,
         }
@@ -126,10 +164,11 @@ impl Writer<'_> {
     /// How many of the records left go into the next statement.
     fn chunk(&self, target: usize, rows: &Rows, left: &[usize]) -> usize {
         let plan = &self.targets[target].plans[rows.shape];
-        let (columns, most) = match self.verb(rows) {
+        let (columns, most) = match self.verb(target, rows, left.len()) {
             Verb::Update => return 1,
+            Verb::Insert if plan.by_column => return 1,
             Verb::Delete => (plan.keys.len(), MOST_ROWS),
-            Verb::Insert => (plan.keys.len() + plan.values.len(), MOST_ROWS),
+            Verb::Insert | Verb::UpdateMany => (plan.keys.len() + plan.values.len(), MOST_ROWS),
         };
         let limit = self.writing.dialect().limits().params / columns.max(1);
         let most = most.min(self.config.batch_rows).min(limit).max(1);
@@ -147,14 +186,25 @@ impl Writer<'_> {
     }
 
     async fn statement(&mut self, target: usize, rows: &Rows, records: &[usize]) -> Result<(), Failure> {
-        let verb = self.verb(rows);
+        let verb = self.verb(target, rows, records.len());
+        if verb == Verb::Insert && self.targets[target].plans[rows.shape].by_column {
+            let changed = self.send(target, rows, Verb::Update, records).await?;
+            if changed > 0 {
+                return Ok(());
+            }
+        }
+        self.send(target, rows, verb, records).await.map(drop)
+    }
+
+    /// Sends a statement. Returns the rows it met.
+    async fn send(&mut self, target: usize, rows: &Rows, verb: Verb, records: &[usize]) -> Result<u64, Failure> {
         let table = &mut self.targets[target];
         let plan = &mut table.plans[rows.shape];
         let sql = plan.sql(self.writing, &table.id, verb, records.len());
         let (keys, values) = (plan.keys.as_slice(), plan.values.as_slice());
         let columns: [&[Binder]; 2] = match verb {
             Verb::Delete => [keys, &[]],
-            Verb::Insert => [keys, values],
+            Verb::Insert | Verb::UpdateMany => [keys, values],
             Verb::Update if values.is_empty() => [keys, keys],
             Verb::Update => [values, keys],
         };
@@ -168,7 +218,7 @@ impl Writer<'_> {
             }
         }
         match self.session.execute(&sql, &params).await {
-            Ok(_) => Ok(()),
+            Ok(met) => Ok(met),
             Err(error) => Err(Failure { error, target, records: records.to_vec() }),
         }
     }

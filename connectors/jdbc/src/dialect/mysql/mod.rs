@@ -117,9 +117,13 @@ impl Dialect for MySql {
     /// Numbers from MariaDB's error code list; SQLSTATE classes from the SQL standard for the rest.
     fn classify(&self, code: &str, sqlstate: &str) -> Kind {
         match code.parse::<u16>().unwrap_or_default() {
-            // too many connections, server shutdown, lock wait, deadlock, killed, connection lost, row changed since
-            // last read, read-only while failing over, backup or Galera not ready
+            // disk or table full, too many connections, server shutdown, lock wait, deadlock, killed, connection lost,
+            // row changed since last read, read-only while failing over, backup or Galera not ready
             1020
+            | 1021
+            | 1026
+            | 1030
+            | 1114
             | 1040
             | 1041
             | 1042
@@ -178,6 +182,7 @@ mod tests {
         for (code, state, kind) in [
             ("1213", "40001", Kind::Retry),
             ("1205", "HY000", Kind::Retry),
+            ("1114", "HY000", Kind::Retry),
             ("2013", "HY000", Kind::Retry),
             ("1045", "28000", Kind::Denied),
             ("1142", "42000", Kind::Denied),

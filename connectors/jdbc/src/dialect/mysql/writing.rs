@@ -5,10 +5,12 @@ use connector_api::{Schema, Type, Value};
 use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, TIME, Widening, Writing, hex, numeric_literal,
+    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
+    numeric_literal,
 };
 use super::{MySql, wider};
 use crate::catalog::ColumnMeta;
+use crate::ident::TableId;
 use crate::url::Database;
 
 /// The writing half for one server.
@@ -32,6 +34,18 @@ impl MySqlWriting {
 /// Text that may be a key: up to 3,072 bytes of an index hold three of them.
 const KEY_TEXT: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
+/// Appends a text literal.
+fn quoted_text(text: &str, out: &mut String) {
+    out.push('\'');
+    for c in text.chars() {
+        if matches!(c, '\'' | '\\') {
+            out.push(c);
+        }
+        out.push(c);
+    }
+    out.push('\'');
+}
+
 impl Writing for MySqlWriting {
     fn database(&self) -> Database {
         Database::MySql
@@ -42,13 +56,16 @@ impl Writing for MySqlWriting {
     }
 
     /// READ COMMITTED takes no gap locks. Strict mode: a value that does not fit is an error, never cut in silence;
-    /// a zero in an AUTO_INCREMENT column stays a zero; a backslash in a literal is an escape.
+    /// a zero in an AUTO_INCREMENT column stays a zero; a backslash in a literal is an escape. Locks of others are waited
+    /// for by trying again, so that the status tells.
     fn session(&self) -> &'static [&'static str] {
         &[
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION sql_mode = CONCAT(REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), \
              ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')",
             "SET SESSION idle_write_transaction_timeout = 30",
+            "SET SESSION innodb_lock_wait_timeout = 5",
+            "SET SESSION lock_wait_timeout = 30",
         ]
     }
 
@@ -134,16 +151,7 @@ impl Writing for MySqlWriting {
         }
         match value {
             Value::Bool(flag) => out.push(if *flag { '1' } else { '0' }),
-            Value::Text(text) => {
-                out.push('\'');
-                for c in text.chars() {
-                    if matches!(c, '\'' | '\\') {
-                        out.push(c);
-                    }
-                    out.push(c);
-                }
-                out.push('\'');
-            }
+            Value::Text(text) => quoted_text(text, out),
             Value::Bytes(bytes) => {
                 out.push_str("X'");
                 hex(bytes, out);
@@ -201,6 +209,71 @@ impl Writing for MySqlWriting {
         Some("(1048,")
     }
 
+    /// Types and character sets whose union with a parameter is the column's own, so that nothing is converted.
+    fn updates_many(&self, column: &ColumnMeta) -> bool {
+        const TYPES: [&str; 24] = [
+            "tinyint",
+            "smallint",
+            "mediumint",
+            "int",
+            "bigint",
+            "decimal",
+            "float",
+            "double",
+            "char",
+            "varchar",
+            "tinytext",
+            "text",
+            "mediumtext",
+            "longtext",
+            "date",
+            "datetime",
+            "timestamp",
+            "time",
+            "binary",
+            "varbinary",
+            "tinyblob",
+            "blob",
+            "mediumblob",
+            "longblob",
+        ];
+        let charset = column.charset.as_deref().is_none_or(|charset| charset == "utf8mb4");
+        self.mariadb && charset && TYPES.contains(&column.data_type.as_str())
+    }
+
+    /// A join with the rows, each a SELECT of parameters. The first part of the union has no rows: it gives the columns
+    /// the table's types and collations, without which keys would be compared as something else.
+    fn update_many(&self, table: &TableId, columns: Columns<'_>, rows: usize) -> String {
+        let table = MySql.table(table);
+        let names: Vec<_> = columns.all.iter().map(|c| MySql.quoted(c.name)).collect();
+        let typed: Vec<_> = names.iter().enumerate().map(|(n, name)| format!("{name} AS c{n}")).collect();
+        let mut out = format!("UPDATE (SELECT {} FROM {table} WHERE 1=0", typed.join(","));
+        let row = format!(" UNION ALL SELECT {}", vec!["?"; names.len()].join(","));
+        (0..rows).for_each(|_| out.push_str(&row));
+        let is_key = |n: usize| columns.keys.contains(&columns.all[n]);
+        let pairs = |keys: bool, separator: &str| {
+            let chosen = (0..names.len()).filter(|&n| is_key(n) == keys);
+            chosen.map(|n| format!("t.{}=s.c{n}", names[n])).collect::<Vec<_>>().join(separator)
+        };
+        // the rows first: the table is looked up by its key, never read through
+        out.push_str(&format!(") s STRAIGHT_JOIN {table} t ON {} SET {}", pairs(true, " AND "), pairs(false, ",")));
+        out
+    }
+
+    /// A decimal's text would be taken for a floating-point number in arithmetic.
+    fn argument_cast(&self, schema: &Schema) -> Option<String> {
+        match Logical::of(schema) {
+            Logical::Decimal(scale) if scale <= self.max_scale() => Some(format!("DECIMAL(65,{})", scale.max(0))),
+            _ => None,
+        }
+    }
+
+    fn statement_probe(&self, sql: &str) -> Option<StatementProbe> {
+        let mut prepare = "PREPARE rowferry_statement FROM ".to_owned();
+        quoted_text(sql, &mut prepare);
+        Some(StatementProbe { prepare, types: None, forget: "DEALLOCATE PREPARE rowferry_statement" })
+    }
+
     fn ledger(&self) -> &'static LedgerSql {
         &LEDGER
     }
@@ -208,6 +281,7 @@ impl Writing for MySqlWriting {
 
 const LEDGER: LedgerSql = LedgerSql {
     create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+             cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster',\n\
              sink VARCHAR(255) NOT NULL COMMENT 'connector',\n\
              topic VARCHAR(249) NOT NULL,\n\
              partition_id INT NOT NULL,\n\
@@ -216,14 +290,18 @@ const LEDGER: LedgerSql = LedgerSql {
              owner VARCHAR(255) NOT NULL COMMENT 'task that wrote last',\n\
              session_id BIGINT NULL COMMENT 'its CONNECTION_ID()',\n\
              updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
-             PRIMARY KEY (sink, topic, partition_id)\n\
+             PRIMARY KEY (cluster, sink, topic, partition_id)\n\
              ) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-    seed: "INSERT IGNORE INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
-           VALUES (?, ?, ?, -1, 0, '')",
+    upgrade: &[
+        "ALTER TABLE rowferry_offsets ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster' \
+               FIRST, DROP PRIMARY KEY, ADD PRIMARY KEY (cluster, sink, topic, partition_id)",
+    ],
+    seed: "INSERT IGNORE INTO rowferry_offsets (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
+           VALUES (?, ?, ?, ?, -1, 0, '')",
     session: "CONNECTION_ID()",
     lock: " FOR UPDATE",
     short_wait: &["SET SESSION innodb_lock_wait_timeout = 1"],
-    usual_wait: &["SET SESSION innodb_lock_wait_timeout = DEFAULT"],
+    usual_wait: &["SET SESSION innodb_lock_wait_timeout = 5"],
     own_session: "SELECT 1 FROM information_schema.PROCESSLIST \
                   WHERE ID = ? AND USER = SUBSTRING_INDEX(USER(), '@', 1)",
     end_session: "KILL CONNECTION {}",
@@ -303,6 +381,11 @@ mod tests {
                 "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=IF(`k`<=>VALUES(`k`),`k`,NULL)",
             ),
             (MARIADB.update(&table, both), "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?"),
+            (
+                MARIADB.update_many(&table, both, 2),
+                "UPDATE (SELECT `k` AS c0,`k2` AS c1,`a` AS c2 FROM `d`.`t` WHERE 1=0 UNION ALL SELECT ?,?,? \
+                 UNION ALL SELECT ?,?,?) s STRAIGHT_JOIN `d`.`t` t ON t.`k`=s.c0 AND t.`k2`=s.c1 SET t.`a`=s.c2",
+            ),
             (MARIADB.delete(&table, &[k], 3), "DELETE FROM `d`.`t` WHERE `k` IN (?,?,?)"),
             (MARIADB.delete(&table, &[k, k2], 2), "DELETE FROM `d`.`t` WHERE (`k`=? AND `k2`=?) OR (`k`=? AND `k2`=?)"),
         ] {

@@ -128,6 +128,7 @@ mod tests {
     fn sqlstates_have_kinds() {
         for (state, kind) in [
             ("40P01", Kind::Retry),
+            ("53100", Kind::Retry),
             ("57P01", Kind::Retry),
             ("08006", Kind::Retry),
             ("28P01", Kind::Denied),

@@ -5,10 +5,12 @@ use connector_api::{Schema, Type, Value};
 use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, TIME, Widening, Writing, hex, numeric_literal,
+    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
+    numeric_literal,
 };
 use super::{Postgres, wider};
 use crate::catalog::ColumnMeta;
+use crate::ident::TableId;
 use crate::url::Database;
 
 /// The writing half.
@@ -60,6 +62,7 @@ impl Writing for PostgresWriting {
             "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET standard_conforming_strings = on",
             "SET idle_in_transaction_session_timeout = '30s'",
+            "SET lock_timeout = '5s'",
         ]
     }
 
@@ -174,6 +177,40 @@ impl Writing for PostgresWriting {
         None
     }
 
+    /// Every value is cast to its column's type.
+    fn updates_many(&self, _column: &ColumnMeta) -> bool {
+        true
+    }
+
+    fn update_many(&self, table: &TableId, columns: Columns<'_>, rows: usize) -> String {
+        let names: Vec<_> = columns.all.iter().map(|c| Postgres.quoted(c.name)).collect();
+        let pairs = |keys: bool, target: &str, separator: &str| {
+            let chosen = columns.all.iter().enumerate().filter(|(_, c)| columns.keys.contains(c) == keys);
+            chosen.map(|(n, _)| format!("{target}{}=s.c{n}", names[n])).collect::<Vec<_>>().join(separator)
+        };
+        let mut out = format!("UPDATE {} AS t SET {} FROM (VALUES", Postgres.table(table), pairs(false, "", ","));
+        let mut number = 0;
+        for row in 0..rows {
+            out.push_str(if row == 0 { "(" } else { ",(" });
+            self.values(&mut columns.all.iter().map(|c| c.cast), &mut number, &mut out);
+            out.push(')');
+        }
+        let places: Vec<_> = (0..names.len()).map(|n| format!("c{n}")).collect();
+        out.push_str(&format!(") AS s({}) WHERE {}", places.join(","), pairs(true, "t.", " AND ")));
+        out
+    }
+
+    fn statement_probe(&self, sql: &str) -> Option<StatementProbe> {
+        Some(StatementProbe {
+            prepare: format!("PREPARE rowferry_statement AS {sql}"),
+            types: Some(
+                "SELECT pg_catalog.format_type(t.type::oid, NULL)::text FROM pg_catalog.pg_prepared_statements p, \
+                 unnest(p.parameter_types) WITH ORDINALITY AS t(type, n) WHERE p.name = 'rowferry_statement' ORDER BY t.n",
+            ),
+            forget: "DEALLOCATE rowferry_statement",
+        })
+    }
+
     fn ledger(&self) -> &'static LedgerSql {
         &LEDGER
     }
@@ -181,6 +218,7 @@ impl Writing for PostgresWriting {
 
 const LEDGER: LedgerSql = LedgerSql {
     create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+             cluster VARCHAR(255) NOT NULL DEFAULT '',\n\
              sink VARCHAR(255) NOT NULL,\n\
              topic VARCHAR(249) NOT NULL,\n\
              partition_id INT NOT NULL,\n\
@@ -189,13 +227,15 @@ const LEDGER: LedgerSql = LedgerSql {
              owner VARCHAR(255) NOT NULL,\n\
              session_id BIGINT NULL,\n\
              updated_at TIMESTAMPTZ NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
-             PRIMARY KEY (sink, topic, partition_id))",
-    seed: "INSERT INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
-           VALUES (?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
+             PRIMARY KEY (cluster, sink, topic, partition_id))",
+    upgrade: &["ALTER TABLE rowferry_offsets ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '', \
+               DROP CONSTRAINT rowferry_offsets_pkey, ADD PRIMARY KEY (cluster, sink, topic, partition_id)"],
+    seed: "INSERT INTO rowferry_offsets (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
+           VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
     session: "pg_backend_pid()",
     lock: " FOR UPDATE",
     short_wait: &["SET lock_timeout = '1s'"],
-    usual_wait: &["RESET lock_timeout"],
+    usual_wait: &["SET lock_timeout = '5s'"],
     own_session: "SELECT 1 FROM pg_stat_activity WHERE pid = ? AND usename = current_user",
     end_session: "SELECT pg_terminate_backend({})",
 };
@@ -246,6 +286,11 @@ mod tests {
                 "INSERT INTO \"s\".\"t\"(\"a\") VALUES($1) ON CONFLICT (\"a\") DO NOTHING",
             ),
             (PostgresWriting.update(&table, both), "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS \"int4\")"),
+            (
+                PostgresWriting.update_many(&table, both, 2),
+                "UPDATE \"s\".\"t\" AS t SET \"a\"=s.c1 FROM (VALUES(CAST($1 AS \"int4\"),$2),(CAST($3 AS \"int4\"),$4)) \
+                 AS s(c0,c1) WHERE t.\"k\"=s.c0",
+            ),
             (
                 PostgresWriting.delete(&table, &[k], 2),
                 "DELETE FROM \"s\".\"t\" WHERE \"k\" IN (CAST($1 AS \"int4\"),CAST($2 AS \"int4\"))",

@@ -137,6 +137,7 @@ impl Writing for SqliteWriting {
 /// A file has no sessions that could be ended: whoever holds its lock is waited for.
 const LEDGER: LedgerSql = LedgerSql {
     create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+             cluster TEXT NOT NULL DEFAULT '',\n\
              sink TEXT NOT NULL,\n\
              topic TEXT NOT NULL,\n\
              partition_id INTEGER NOT NULL,\n\
@@ -145,9 +146,11 @@ const LEDGER: LedgerSql = LedgerSql {
              owner TEXT NOT NULL,\n\
              session_id INTEGER NULL,\n\
              updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
-             PRIMARY KEY (sink, topic, partition_id))",
-    seed: "INSERT INTO rowferry_offsets (sink, topic, partition_id, next_offset, epoch, owner) \
-           VALUES (?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
+             PRIMARY KEY (cluster, sink, topic, partition_id))",
+    // there were no tables without the column here
+    upgrade: &[],
+    seed: "INSERT INTO rowferry_offsets (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
+           VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
     session: "NULL",
     lock: "",
     short_wait: &[],

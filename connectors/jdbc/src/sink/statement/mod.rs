@@ -1,0 +1,218 @@
+//! `insert.mode=statement`: SQL of the user's own, run once for each record, in the order of the records, in the
+//! transaction that also stores their offsets.
+
+mod bind;
+mod parse;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::{Error, Kind, Result, Schema, SinkRecord, Value, async_trait};
+
+use self::bind::{Binding, Hole};
+use self::parse::Template;
+pub use self::parse::parse;
+use super::config::{SinkConfig, TimeRules};
+use super::group::Op;
+use super::write::{Apply, Failure};
+use crate::dialect::writing::Writing;
+use crate::driver::{Param, Session};
+use crate::url::Database;
+
+/// The statements of a task.
+pub struct Statements {
+    /// For records with a value.
+    write: Vec<Template>,
+    /// For records without one; `None`: such a record is an error.
+    delete: Option<Vec<Template>>,
+    time: Arc<TimeRules>,
+    /// What each statement's parameters are cast to, where the server was asked.
+    casts: HashMap<(bool, usize), Vec<String>>,
+    plans: Vec<Plan>,
+}
+
+/// Everything about records of one pair of schemas.
+struct Plan {
+    key: Option<Arc<Schema>>,
+    value: Option<Arc<Schema>>,
+    delete: bool,
+    statements: Vec<(Arc<str>, Vec<Hole>, String)>,
+}
+
+impl Plan {
+    fn is_of(&self, record: &SinkRecord) -> bool {
+        let same = |a: &Option<Arc<Schema>>, b: &Option<Arc<Schema>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+            (None, None) => true,
+            _ => false,
+        };
+        let (key, value) = (&record.record.key, &record.record.value);
+        // of values without schema each may have other members
+        self.delete == value.value.is_null() && same(&self.key, &key.schema) && same(&self.value, &value.schema)
+    }
+}
+
+impl Statements {
+    /// Those of the configuration; `None` in other modes. Errors: `Config`.
+    pub fn read(config: &SinkConfig, database: Database) -> Result<Option<Self>> {
+        let Some(sql) = &config.statement else { return Ok(None) };
+        let parsed = |key: &str, sql: &str| parse(sql, database).map_err(|e| Error::config(format!("{key}: {e}")));
+        Ok(Some(Self {
+            write: parsed("statement", &sql.write)?,
+            delete: sql.delete.as_deref().map(|sql| parsed("delete.statement", sql)).transpose()?,
+            time: Arc::new(config.time.clone()),
+            casts: HashMap::new(),
+            plans: Vec::new(),
+        }))
+    }
+
+    /// Whether nothing was asked of the server yet.
+    pub fn is_empty(&self) -> bool {
+        self.plans.is_empty()
+    }
+
+    /// Forgets what the server told.
+    pub fn forget(&mut self) {
+        self.casts.clear();
+        self.plans.clear();
+    }
+
+    /// Number of the plan for records like this one. Errors: `Record` where it lacks what a parameter names.
+    pub async fn plan(
+        &mut self,
+        session: &mut dyn Session,
+        config: &SinkConfig,
+        writing: &dyn Writing,
+        record: &SinkRecord,
+    ) -> Result<usize> {
+        if let Some(known) = self.plans.iter().position(|plan| plan.is_of(record)) {
+            return Ok(known);
+        }
+        let delete = record.record.value.value.is_null();
+        let templates = match (&self.delete, delete) {
+            (_, false) => &self.write,
+            (Some(templates), true) => templates,
+            (None, true) => {
+                return Err(Error::record(
+                    "the record has no value, and delete.statement, which such records run, is not set; \
+                     a transform (Filter with the predicate RecordIsTombstone) can leave them out",
+                ));
+            }
+        };
+        let binding = Binding { config, time: &self.time, writing };
+        let mut statements = Vec::with_capacity(templates.len());
+        for (n, template) in templates.iter().enumerate() {
+            let casts = match self.casts.get(&(delete, n)) {
+                Some(known) => known.clone(),
+                None => {
+                    let told = ask(session, writing, template).await.map_err(|e| e.context(named(template)))?;
+                    self.casts.insert((delete, n), told.clone());
+                    told
+                }
+            };
+            let hole = |(n, (text, name)): (usize, (&str, &parse::Name))| {
+                let mut hole = binding.hole(text, name, record)?;
+                if let Some(cast) = casts.get(n) {
+                    hole.cast.clone_from(cast);
+                }
+                Ok(hole)
+            };
+            let holes = template.params().enumerate().map(hole).collect::<Result<Vec<_>>>()?;
+            let sql = template.sql(|n, out| place(writing, n + 1, &holes[n].cast, out));
+            statements.push((Arc::from(sql), holes, named(template)));
+        }
+        let (key, value) = (record.record.key.schema.clone(), record.record.value.schema.clone());
+        self.plans.push(Plan { key, value, delete, statements });
+        Ok(self.plans.len() - 1)
+    }
+
+    /// Runs the statements for one record. Errors: with the statement's beginning.
+    async fn run(&self, session: &mut dyn Session, plan: usize, record: &SinkRecord) -> Result<()> {
+        let Some(plan) = self.plans.get(plan) else { return Err(Error::fatal("a record has no plan")) };
+        for (sql, holes, named) in &plan.statements {
+            let params = holes.iter().map(|hole| hole.param(record)).collect::<Result<Vec<Param<'_>>>>();
+            let params = params.map_err(|e| e.context(named))?;
+            session.execute(sql, &params).await.map_err(|e| e.context(named))?;
+        }
+        Ok(())
+    }
+}
+
+fn named(template: &Template) -> String {
+    format!("statement '{}'", template.shown())
+}
+
+fn place(writing: &dyn Writing, number: usize, cast: &str, out: &mut String) {
+    if cast.is_empty() {
+        return writing.dialect().placeholder(number, out);
+    }
+    out.push_str("CAST(");
+    writing.dialect().placeholder(number, out);
+    out.push_str(" AS ");
+    out.push_str(cast);
+    out.push(')');
+}
+
+/// What the server says the types of the parameters are; empty where it need not be asked.
+/// Errors: `Config` when it does not understand the statement.
+async fn ask(session: &mut dyn Session, writing: &dyn Writing, template: &Template) -> Result<Vec<String>> {
+    let sql = template.sql(|n, out| writing.dialect().placeholder(n + 1, out));
+    let Some(probe) = writing.statement_probe(&sql).filter(|_| template.verb() != "CALL") else {
+        return Ok(Vec::new());
+    };
+    session.run(&probe.prepare).await?;
+    let mut types = Vec::new();
+    if let Some(query) = probe.types {
+        for row in session.query(query, &[]).await? {
+            types.push(row.first().and_then(Value::as_str).unwrap_or_default().to_owned());
+        }
+    }
+    session.run(probe.forget).await?;
+    Ok(types)
+}
+
+/// Has the server read every statement. Returns the keys whose statement it does not take, with why.
+pub async fn check(
+    session: &mut dyn Session,
+    writing: &dyn Writing,
+    statements: &Statements,
+) -> Vec<(&'static str, Error)> {
+    let delete = statements.delete.iter().flatten().map(|t| ("delete.statement", t));
+    let mut out = Vec::new();
+    for (key, template) in statements.write.iter().map(|t| ("statement", t)).chain(delete) {
+        match ask(session, writing, template).await {
+            Err(error) if error.kind() != Kind::Retry => out.push((key, error.context(named(template)))),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Runs a batch's statements, inside the transaction that the task has begun.
+pub struct Runner<'a> {
+    pub session: &'a mut dyn Session,
+    pub statements: &'a Statements,
+    pub batch: &'a [SinkRecord],
+    pub ops: &'a [Op],
+}
+
+#[async_trait]
+impl Apply for Runner<'_> {
+    fn session(&mut self) -> &mut dyn Session {
+        &mut *self.session
+    }
+
+    fn chunk(&self, left: &[usize]) -> usize {
+        left.len()
+    }
+
+    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure> {
+        let mut ops = self.ops.iter();
+        for &n in records {
+            let plan = ops.find(|op| op.record == n).map_or(usize::MAX, |op| op.shape);
+            let done = self.statements.run(&mut *self.session, plan, &self.batch[n]).await;
+            done.map_err(|error| Failure { error, target: usize::MAX, records: vec![n] })?;
+        }
+        Ok(())
+    }
+}

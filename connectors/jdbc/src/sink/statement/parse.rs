@@ -1,0 +1,445 @@
+//! SQL with named parameters: cut into statements, and these into text and names. Pure.
+//!
+//! It knows just enough of each database's lexical rules to see what is not a parameter: strings, quoted names,
+//! comments, `::` casts, `:=`, slices `[1:2]`. What the statement means is the server's to judge.
+
+use crate::url::Database;
+
+/// What a parameter names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// `:topic`
+    Topic,
+    /// `:partition`
+    Partition,
+    /// `:offset`
+    Offset,
+    /// `:timestamp`
+    Timestamp,
+    /// `:header.x`
+    Header(String),
+    /// `:key`, or a field of it (`:key.a.b`).
+    Key(Vec<String>),
+    /// `:value`, or a field of it.
+    Value(Vec<String>),
+    /// `:a`: a field of the value, else of the key.
+    Field(Vec<String>),
+}
+
+/// A part of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// SQL as it was written.
+    Text(String),
+    /// A parameter: its text without the colon, and what it names.
+    Param(String, Name),
+}
+
+/// One statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    /// Its parts.
+    pub pieces: Vec<Piece>,
+}
+
+/// What a statement may begin with. Nothing that ends a transaction by itself (DDL, COMMIT, SET, LOCK): the rows and
+/// their offset are to be committed together.
+const VERBS: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "SELECT", "CALL"];
+
+impl Template {
+    /// The parameters in order.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &Name)> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Param(text, name) => Some((text.as_str(), name)),
+        })
+    }
+
+    /// The statement with `place` writing the parameter numbered from 0.
+    pub fn sql(&self, mut place: impl FnMut(usize, &mut String)) -> String {
+        let (mut out, mut number) = (String::new(), 0);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Param(..) => {
+                    place(number, &mut out);
+                    number += 1;
+                }
+            }
+        }
+        out
+    }
+
+    /// Its first word, in upper case.
+    pub fn verb(&self) -> String {
+        let Some(Piece::Text(text)) = self.pieces.first() else { return String::new() };
+        let word = text.split(|c: char| !c.is_ascii_alphabetic()).find(|w| !w.is_empty());
+        word.unwrap_or_default().to_ascii_uppercase()
+    }
+
+    /// Its beginning, for texts.
+    pub fn shown(&self) -> String {
+        let mut out = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Param(text, _) => {
+                    out.push(':');
+                    out.push_str(text);
+                }
+            }
+        }
+        let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        match out.char_indices().nth(60) {
+            Some((end, _)) => format!("{}…", &out[..end]),
+            None => out,
+        }
+    }
+}
+
+/// The statements of a text, which are separated by `;`. Errors: what is wrong, and where.
+pub fn parse(sql: &str, database: Database) -> Result<Vec<Template>, String> {
+    let mut lexer =
+        Lexer { rest: sql, whole: sql, database, text: String::new(), before: None, template: Template::default() };
+    let mut out = Vec::new();
+    while let Some(c) = lexer.rest.chars().next() {
+        if c == ';' {
+            lexer.rest = &lexer.rest[1..];
+            lexer.end(&mut out)?;
+        } else {
+            lexer.step(c)?;
+        }
+    }
+    lexer.end(&mut out)?;
+    if out.is_empty() { Err("there is no statement".to_owned()) } else { Ok(out) }
+}
+
+struct Lexer<'a> {
+    rest: &'a str,
+    whole: &'a str,
+    database: Database,
+    /// SQL since the last parameter. Comments are left out.
+    text: String,
+    /// The character before `rest`.
+    before: Option<char>,
+    template: Template,
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+impl Lexer<'_> {
+    fn wrong(&self, what: &str) -> String {
+        let done = &self.whole[..self.whole.len() - self.rest.len()];
+        let (line, column) =
+            (done.matches('\n').count() + 1, done.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1);
+        format!("line {line}, column {column}: {what}")
+    }
+
+    fn end(&mut self, out: &mut Vec<Template>) -> Result<(), String> {
+        if !self.text.trim().is_empty() {
+            self.template.pieces.push(Piece::Text(std::mem::take(&mut self.text).trim_end().to_owned()));
+        }
+        self.text.clear();
+        self.before = None;
+        let mut template = std::mem::take(&mut self.template);
+        if template.pieces.is_empty() {
+            return Ok(());
+        }
+        if let Some(Piece::Text(text)) = template.pieces.first_mut() {
+            *text = text.trim_start().to_owned();
+        }
+        let verb = template.verb();
+        if !VERBS.contains(&verb.as_str()) {
+            return Err(self.wrong(&format!(
+                "a statement may begin with {}, not with '{verb}': it runs in the transaction that also stores the offsets",
+                VERBS.join(", ")
+            )));
+        }
+        out.push(template);
+        Ok(())
+    }
+
+    /// Takes `n` bytes over as SQL.
+    fn take(&mut self, n: usize) {
+        let (taken, rest) = self.rest.split_at(n);
+        self.text.push_str(taken);
+        self.before = taken.chars().next_back().or(self.before);
+        self.rest = rest;
+    }
+
+    fn step(&mut self, c: char) -> Result<(), String> {
+        let mysql = self.database == Database::MySql;
+        let second = self.rest[c.len_utf8()..].chars().next();
+        match (c, second) {
+            ('\'', _) => {
+                let escapes = mysql || self.database == Database::Postgres && self.is_escape_string();
+                self.quoted('\'', escapes)
+            }
+            ('"', _) => self.quoted('"', mysql),
+            ('`', _) if self.database != Database::Postgres => self.quoted('`', false),
+            ('-', Some('-')) if !mysql || self.rest[2..].chars().next().is_none_or(char::is_whitespace) => {
+                self.line_comment();
+                Ok(())
+            }
+            ('#', _) if mysql => {
+                self.line_comment();
+                Ok(())
+            }
+            ('/', Some('*')) => self.block_comment(),
+            ('$', Some(d))
+                if self.database == Database::Postgres && d.is_ascii_digit() && !self.before.is_some_and(is_word) =>
+            {
+                Err(self.wrong("parameters have names: write :name in place of the number"))
+            }
+            ('$', _) if self.database == Database::Postgres && !self.before.is_some_and(is_word) => {
+                self.dollar_quoted()
+            }
+            ('?', _) if self.database != Database::Postgres => {
+                Err(self.wrong("a ? has no name: write :name, or :{name} where the name is not a plain word"))
+            }
+            (':', Some(':' | '=')) => {
+                self.take(2);
+                Ok(())
+            }
+            (':', Some('{')) => self.braced(),
+            (':', Some(d)) if d.is_alphabetic() || d == '_' => self.named(),
+            (':', _) if self.database == Database::MySql => Err(self
+                .wrong("a name is missing after the colon: a parameter is :name, :key.name, :header.name or :{name}")),
+            _ => {
+                self.take(c.len_utf8());
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the quote at hand begins PostgreSQL's `E'…'`.
+    fn is_escape_string(&self) -> bool {
+        let mut back = self.text.chars().rev();
+        self.before.is_some_and(|c| matches!(c, 'e' | 'E'))
+            && matches!(back.next(), Some('e' | 'E'))
+            && !back.next().is_some_and(is_word)
+    }
+
+    fn quoted(&mut self, quote: char, backslash: bool) -> Result<(), String> {
+        let mut chars = self.rest.char_indices().skip(1);
+        while let Some((n, c)) = chars.next() {
+            if c == '\\' && backslash {
+                chars.next();
+            } else if c == quote {
+                // a doubled quote is taken as the end of one text and the beginning of the next
+                self.take(n + 1);
+                return Ok(());
+            }
+        }
+        Err(self.wrong(&format!("the {quote} that begins here has no end")))
+    }
+
+    fn dollar_quoted(&mut self) -> Result<(), String> {
+        let tag = self.rest[1..].find(|c: char| !is_word(c)).map(|n| &self.rest[..n + 2]);
+        let Some(tag) = tag.filter(|tag| tag.ends_with('$')) else {
+            self.take(1);
+            return Ok(());
+        };
+        match self.rest[tag.len()..].find(tag) {
+            Some(n) => {
+                self.take(n + 2 * tag.len());
+                Ok(())
+            }
+            None => Err(self.wrong(&format!("the {tag} that begins here has no end"))),
+        }
+    }
+
+    fn line_comment(&mut self) {
+        let end = self.rest.find('\n').unwrap_or(self.rest.len());
+        self.rest = &self.rest[end..];
+    }
+
+    /// MySQL's `/*! … */` is code and `/*+ … */` a hint: they stay.
+    fn block_comment(&mut self) -> Result<(), String> {
+        let (mut depth, mut at) = (1, 2);
+        while depth > 0 {
+            let rest = &self.rest[at..];
+            let (Some(end), begin) = (rest.find("*/"), rest.find("/*")) else {
+                return Err(self.wrong("the /* that begins here has no end"));
+            };
+            match begin.filter(|begin| *begin < end && self.database == Database::Postgres) {
+                Some(begin) => (depth, at) = (depth + 1, at + begin + 2),
+                None => (depth, at) = (depth - 1, at + end + 2),
+            }
+        }
+        let inside = &self.rest[2..];
+        let code = self.database == Database::MySql && (inside.starts_with('!') || inside.starts_with("M!"));
+        if code || inside.starts_with('+') {
+            self.take(at);
+            return Ok(());
+        }
+        self.rest = &self.rest[at..];
+        self.text.push(' ');
+        self.before = Some(' ');
+        Ok(())
+    }
+
+    /// `:name` or `:name.name`.
+    fn named(&mut self) -> Result<(), String> {
+        let mut end = 1;
+        loop {
+            end += self.rest[end..].find(|c: char| !is_word(c)).unwrap_or(self.rest.len() - end);
+            match self.rest[end..].strip_prefix('.').and_then(|after| after.chars().next()) {
+                Some(next) if is_word(next) => end += 1,
+                _ => break,
+            }
+        }
+        let text = self.rest[1..end].to_owned();
+        let parts = text.split('.').map(str::to_owned).collect();
+        self.param(text, parts, end)
+    }
+
+    /// `:{any name}` or `:{header.any name}`: what follows `key.`, `value.` or `header.` is one name.
+    fn braced(&mut self) -> Result<(), String> {
+        let Some(end) = self.rest.find('}') else { return Err(self.wrong("the :{ that begins here has no }")) };
+        let text = self.rest[2..end].trim().to_owned();
+        let parts = match text.split_once('.') {
+            Some((part @ ("key" | "value" | "header"), name)) => vec![part.to_owned(), name.to_owned()],
+            _ => vec![text.clone()],
+        };
+        self.param(text, parts, end + 1)
+    }
+
+    /// Puts a parameter after the SQL read so far; it was `length` bytes long.
+    fn param(&mut self, text: String, mut parts: Vec<String>, length: usize) -> Result<(), String> {
+        if parts.iter().any(|part| part.trim().is_empty()) {
+            return Err(self.wrong("the parameter's name is empty"));
+        }
+        let alone = parts.len() == 1;
+        let name = match parts[0].as_str() {
+            "topic" if alone => Name::Topic,
+            "partition" if alone => Name::Partition,
+            "offset" if alone => Name::Offset,
+            "timestamp" if alone => Name::Timestamp,
+            "header" if alone => return Err(self.wrong("a header has a name: write :header.name")),
+            "header" => Name::Header(parts.split_off(1).join(".")),
+            "key" => Name::Key(parts.split_off(1)),
+            "value" => Name::Value(parts.split_off(1)),
+            _ => Name::Field(parts),
+        };
+        if self.template.pieces.is_empty() && self.text.trim().is_empty() {
+            return Err(self.wrong("a statement cannot begin with a parameter"));
+        }
+        self.template.pieces.push(Piece::Text(std::mem::take(&mut self.text)));
+        self.template.pieces.push(Piece::Param(text, name));
+        self.rest = &self.rest[length..];
+        self.before = Some('_');
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, Piece, parse};
+    use crate::url::Database;
+
+    /// The statements with parameters shown as `<name>`.
+    fn shown(sql: &str, database: Database) -> Result<Vec<String>, String> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Param(text, _) => format!("<{text}>"),
+        };
+        parse(sql, database).map(|all| all.iter().map(|t| t.pieces.iter().map(piece).collect()).collect())
+    }
+
+    #[test]
+    fn only_what_is_a_parameter_is_one() {
+        let (maria, postgres) = (Database::MySql, Database::Postgres);
+        for (database, sql, want) in [
+            (
+                maria,
+                "UPDATE stock SET qty = qty - :qty WHERE product_id = :product_id",
+                vec!["UPDATE stock SET qty = qty - <qty> WHERE product_id = <product_id>"],
+            ),
+            (
+                maria,
+                "update a set b=':x', c=\"it\\\":y\", d=`:z` where e=:key",
+                vec!["update a set b=':x', c=\"it\\\":y\", d=`:z` where e=<key>"],
+            ),
+            (maria, "UPDATE a SET b='\\':x', c='d'':y'", vec!["UPDATE a SET b='\\':x', c='d'':y'"]),
+            (postgres, "UPDATE a SET b='\\' , c=:x", vec!["UPDATE a SET b='\\' , c=<x>"]),
+            (postgres, "UPDATE a SET b=E'\\':x', c=type':y'", vec!["UPDATE a SET b=E'\\':x', c=type':y'"]),
+            (
+                postgres,
+                "UPDATE a SET b=:x::int, c=b[1:2], d=$t$:no;$t$, e=f ? 'g'",
+                vec!["UPDATE a SET b=<x>::int, c=b[1:2], d=$t$:no;$t$, e=f ? 'g'"],
+            ),
+            (maria, "SELECT @a:=:x", vec!["SELECT @a:=<x>"]),
+            (
+                maria,
+                "-- what: it does\nINSERT /* :a ; */ INTO t # :b\n VALUES (:key.id,:header.x,:{value.odd name}) ; \n DELETE FROM u WHERE v=:a.b-1;",
+                vec![
+                    "INSERT   INTO t \n VALUES (<key.id>,<header.x>,<value.odd name>)",
+                    "DELETE FROM u WHERE v=<a.b>-1",
+                ],
+            ),
+            (maria, "UPDATE a SET b=1--1, c=:x", vec!["UPDATE a SET b=1--1, c=<x>"]),
+            (postgres, "UPDATE a SET b=1--1, c=:x", vec!["UPDATE a SET b=1"]),
+            (postgres, "UPDATE a /* b /* c */ :d */ SET e=:größe", vec!["UPDATE a   SET e=<größe>"]),
+            (maria, "UPDATE /*+ NO_ICP(a) */ a SET b=:c", vec!["UPDATE /*+ NO_ICP(a) */ a SET b=<c>"]),
+        ] {
+            assert_eq!(
+                shown(sql, database).as_deref(),
+                Ok(want.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>().as_slice()),
+                "{sql}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_say_where_to_look() {
+        let templates = parse(
+            "SELECT :topic,:partition,:offset,:timestamp,:header.a.b,:key,:key.a.b,:value,:{value.a.b},:topic.a,:{a b}",
+            Database::MySql,
+        )
+        .unwrap();
+        let own = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+        let names: Vec<_> = templates[0].params().map(|(_, name)| name.clone()).collect();
+        assert_eq!(
+            names,
+            [
+                Name::Topic,
+                Name::Partition,
+                Name::Offset,
+                Name::Timestamp,
+                Name::Header("a.b".into()),
+                Name::Key(vec![]),
+                Name::Key(own(&["a", "b"])),
+                Name::Value(vec![]),
+                Name::Value(own(&["a.b"])),
+                Name::Field(own(&["topic", "a"])),
+                Name::Field(own(&["a b"])),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_place() {
+        let (maria, postgres) = (Database::MySql, Database::Postgres);
+        for (database, sql, want) in [
+            (maria, " ; -- nothing\n", "there is no statement"),
+            (maria, "UPDATE a SET\n b=?", "line 2, column 4: a ? has no name"),
+            (postgres, "UPDATE a SET b=$1", "line 1, column 16: parameters have names"),
+            (maria, "UPDATE a SET b='x", "line 1, column 16: the ' that begins here has no end"),
+            (postgres, "SELECT $x$a$y$", "the $x$ that begins here has no end"),
+            (maria, "UPDATE a /* b", "the /* that begins here has no end"),
+            (maria, "UPDATE a SET b=: c", "line 1, column 16: a name is missing after the colon"),
+            (maria, "UPDATE a SET b=:{c", "has no }"),
+            (maria, "UPDATE a SET b=:{}", "the parameter's name is empty"),
+            (maria, "UPDATE a SET b=:header", "write :header.name"),
+            (maria, "UPDATE a SET b=1; COMMIT", "a statement may begin with INSERT, UPDATE,"),
+            (maria, "DROP TABLE a", "not with 'DROP'"),
+            (maria, ":a", "a statement cannot begin with a parameter"),
+        ] {
+            let error = parse(sql, database).unwrap_err();
+            assert!(error.contains(want), "{sql}: {error}");
+        }
+    }
+}

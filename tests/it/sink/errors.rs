@@ -1,0 +1,343 @@
+//! Errors of the sink. Tests named `erNN_…` are the conformance cases of that number (peers' own tests); those about
+//! sources are in `source.rs`, those about the REST API's texts in `rest_conversations`.
+
+use std::time::{Duration, Instant};
+
+use connector_api::{Config, Datum, Error, Kind, Plugin, Report, Schema, Sink, SinkRecord, Type, Value};
+use connector_jdbc::sink::JdbcSink;
+use testkit::for_condition;
+
+use super::database::{self, Database};
+use super::records::{self, Topic, int, optional, text};
+use crate::SOON;
+
+const UPSERT: [(&str, &str); 3] = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "id")];
+
+fn row(topic: &Topic, id: i32, name: &str) -> SinkRecord {
+    topic.value(&[int("id"), text("name")], [Value::I32(id), Value::Text(name.into())])
+}
+
+fn primitive(topic: &Topic, key: i64) -> SinkRecord {
+    let mut record = row(topic, 1, "a");
+    record.record.key = Datum::new(Schema::of(Type::Int64).into(), Value::I64(key));
+    record
+}
+
+/// What a task without tolerance says about one record, on every database; and a tolerant one rejects it.
+async fn refused(setup: &str, keys: &[(&str, &str)], record: impl Fn(&Topic) -> SinkRecord, parts: &[&str]) {
+    for mut database in database::all().await {
+        if !setup.is_empty() {
+            database.run(setup).await;
+        }
+        let topic = Topic::new("t");
+        let record = record(&topic);
+        let mut task = database.open(&topic, false, keys).await;
+        let error = task.put(std::slice::from_ref(&record), &topic.next()).await.unwrap_err();
+        let told = error.to_string();
+        assert_eq!(error.kind(), Kind::Record, "{}: {told}", database.kind);
+        for part in parts.iter().chain(&["topic t, partition 0, offset 0"]) {
+            assert!(told.contains(part), "{}: no '{part}' in: {told}", database.kind);
+        }
+        task.close().await;
+        let mut tolerant = database.open(&topic, true, keys).await;
+        let report = tolerant.put(&[record], &topic.next()).await.unwrap();
+        assert_eq!(report.rejected.len(), 1, "{}", database.kind);
+        tolerant.close().await;
+    }
+}
+
+/// Puts batches one after the other into a tolerant task; the indices rejected, and the task's database.
+async fn rejected(
+    database: &mut Database,
+    keys: &[(&str, &str)],
+    topic: &Topic,
+    puts: &[&[SinkRecord]],
+) -> Vec<Vec<usize>> {
+    let mut task = database.open(topic, true, keys).await;
+    let mut out = Vec::new();
+    for batch in puts {
+        let report = task.put(batch, &topic.next()).await.unwrap();
+        out.push(report.rejected.iter().map(|r| r.index).collect());
+    }
+    task.close().await;
+    out
+}
+
+fn problems(keys: &[(&str, &str)]) -> Report {
+    let mut config = Config::from([("connection.url", "jdbc:mysql://h/d"), ("topics", "t")]);
+    keys.iter().for_each(|(key, value)| config.set(*key, *value));
+    let mut report = Report::default();
+    JdbcSink.check(&config, &mut report);
+    report
+}
+
+#[test]
+fn er18_deletes_need_the_records_key() {
+    let report = problems(&[("delete.enabled", "true"), ("pk.mode", "kafka")]);
+    let told: Vec<_> = report.errors.iter().map(|p| (p.key.as_str(), p.message.as_str())).collect();
+    let text = "Deletes are only supported for pk.mode record_key";
+    assert_eq!(told.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["delete.enabled", "pk.mode"]);
+    assert!(told.iter().all(|(_, message)| message.contains(text)), "{told:?}");
+}
+
+#[tokio::test]
+async fn er19_a_wrong_password_stands_on_the_url_and_is_not_shown() {
+    for database in database::all().await {
+        let mut config = database.config(&[]);
+        // the account is unknown, since the tests' PostgreSQL trusts the one it has
+        config.set("connection.user", "nobody_there");
+        config.set("connection.password", "S3cret-word");
+        let mut report = Report::default();
+        JdbcSink.probe(&config, &mut report).await;
+        let [problem] = report.errors.as_slice() else { panic!("{}: {:?}", database.kind, report.errors) };
+        assert_eq!(problem.key, "connection.url");
+        assert!(problem.message.contains("Could not connect to database"), "{}", problem.message);
+        assert!(!problem.message.contains("S3cret"), "{}", problem.message);
+    }
+}
+
+#[tokio::test]
+async fn er20_records_need_a_value_and_field_options_need_fields() {
+    let needs = "requires records with a non-null Struct or String value and non-null Struct or String schema";
+    refused("", &[], |topic| topic.keyed("k", &[], None), &[needs]).await;
+    let plain = |topic: &Topic| {
+        topic.record(Datum::NONE, Datum::new(Schema::of(Type::String).into(), Value::Text("hello".into())))
+    };
+    let text = "field-level options that are not applicable to String values: fields.whitelist";
+    refused("", &[("fields.whitelist", "a")], plain, &[text]).await;
+}
+
+#[tokio::test]
+async fn er21_a_primitive_key_has_one_column() {
+    let text = "Need exactly one PK column defined since the key schema for records is a primitive type, defined columns are: [pk1, pk2]";
+    refused("", &[("pk.mode", "record_key"), ("pk.fields", "pk1,pk2")], |t| primitive(t, 1), &[text]).await;
+}
+
+#[tokio::test]
+async fn er22_a_record_without_fields_makes_no_table() {
+    let text = "No fields found using key and value schemas for table: t";
+    refused("", &[], |topic| topic.value(&[], []), &[text]).await;
+}
+
+#[tokio::test]
+async fn er23_a_missing_table_is_not_made_when_it_must_not() {
+    let text = "is missing and auto-creation is disabled";
+    refused("", &[("auto.create", "false")], |topic| row(topic, 1, "a"), &[text, "\"t\""]).await;
+}
+
+#[tokio::test]
+async fn er24_a_missing_column_is_not_added_unless_asked() {
+    let extra = |topic: &Topic| topic.value(&[int("id"), optional("extra", Type::Int32)], [Value::I32(1), Value::Null]);
+    let text = "and auto-evolution is disabled";
+    refused("CREATE TABLE t (id INT)", &[], extra, &["is missing fields", "name='extra'", text]).await;
+}
+
+#[tokio::test]
+async fn er25_a_batch_is_tried_as_often_as_max_retries_says() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))").await;
+        let topic = Topic::new("t");
+        let mut task = database.open(&topic, false, &[("max.retries", "2"), ("retry.backoff.ms", "150")]).await;
+        let (batch, began) = ([row(&topic, 11, "a")], Instant::now());
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            kinds.push(task.put(&batch, &topic.next()).await.unwrap_err().kind());
+        }
+        assert_eq!(kinds, [Kind::Retry, Kind::Retry, Kind::Record], "{}", database.kind);
+        assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+        task.close().await;
+    }
+}
+
+#[tokio::test]
+async fn er26_a_batch_that_is_bad_throughout_is_rejected_throughout() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE t (id INT, name VARCHAR(9), CHECK (id < 10))").await;
+        let topic = Topic::new("t");
+        let batch: Vec<_> = (10..40).map(|id| row(&topic, id, "a")).collect();
+        let seen = rejected(&mut database, &[], &topic, &[&batch]).await;
+        assert_eq!(seen, [(0..30).collect::<Vec<_>>()], "{}", database.kind);
+    }
+}
+
+#[tokio::test]
+async fn er28_er31_a_second_row_of_a_key_is_rejected_and_the_others_stay() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9))").await;
+        let topic = Topic::new("t");
+        let batch = [row(&topic, 1, "a"), row(&topic, 1, "b"), row(&topic, 2, "c")];
+        let seen = rejected(&mut database, &[], &topic, &[&batch]).await;
+        assert_eq!(seen, [vec![1]], "{}", database.kind);
+        assert_eq!(database.select("id, name", "FROM t ORDER BY id").await, ["1|a", "2|c"], "{}", database.kind);
+        database.run("DELETE FROM t").await;
+        let puts: Vec<_> = batch.iter().map(std::slice::from_ref).collect();
+        let seen = rejected(&mut database, &[("name", "again")], &topic, &puts).await;
+        assert_eq!(seen, [vec![], vec![0], vec![]], "{}", database.kind);
+        assert_eq!(database.select("id, name", "FROM t ORDER BY id").await, ["1|a", "2|c"], "{}", database.kind);
+    }
+}
+
+#[tokio::test]
+async fn er29_er30_records_with_more_fields_than_table_or_view_are_rejected() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE base (id INT, name VARCHAR(9), x INT); CREATE VIEW v AS SELECT id FROM base").await;
+        database.run("CREATE TABLE t (id INT)").await;
+        let topic = Topic::new("t");
+        let few = topic.value(&[int("id")], [Value::I32(0)]);
+        let batch = [row(&topic, 1, "a"), few, row(&topic, 2, "b")];
+        let seen = rejected(&mut database, &[], &topic, &[&batch]).await;
+        assert_eq!(seen, [vec![0, 2]], "{}", database.kind);
+        let keys = [("table.name.format", "v"), ("table.types", "VIEW"), ("name", "to-view")];
+        let seen = rejected(&mut database, &keys, &topic, &[&batch]).await;
+        assert_eq!(seen, [vec![0, 2]], "{}", database.kind);
+        assert_eq!(database.select("id", "FROM base").await, ["0"], "{}", database.kind);
+    }
+}
+
+#[tokio::test]
+async fn er33_a_row_that_others_lock_is_waited_for_visibly() {
+    let tests = database::all().await.into_iter().map(|mut database| {
+        tokio::spawn(async move {
+            database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9)); INSERT INTO t VALUES (1, 'a')").await;
+            let topic = Topic::new("t");
+            let mut task = database.open(&topic, false, &UPSERT).await;
+            database.run("BEGIN; UPDATE t SET name = 'held' WHERE id = 1").await;
+            let batch = [row(&topic, 1, "b")];
+            let error = task.put(&batch, &topic.next()).await.unwrap_err();
+            assert!(
+                error.kind() == Kind::Retry && error.to_string().to_lowercase().contains("lock"),
+                "{}: {error}",
+                database.kind
+            );
+            database.run("COMMIT").await;
+            task.put(&batch, &topic.next()).await.unwrap();
+            assert_eq!(database.select("name", "FROM t").await, ["b"], "{}", database.kind);
+            task.close().await;
+        })
+    });
+    for test in tests.collect::<Vec<_>>() {
+        test.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn er34_a_connection_that_is_ended_is_made_anew() {
+    for mut database in database::all().await {
+        let topic = Topic::new("t");
+        let mut task = database.open(&topic, false, &[]).await;
+        task.put(&[row(&topic, 1, "a")], &topic.next()).await.unwrap();
+        let session = database.select("session_id", "FROM rowferry_offsets").await.remove(0);
+        let end = if database.kind == "postgres" {
+            format!("SELECT pg_terminate_backend({session})")
+        } else {
+            format!("KILL {session}")
+        };
+        database.run(&end).await;
+        let batch = [row(&topic, 2, "b")];
+        put_until_done(&mut *task, &batch, &topic).await;
+        assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"], "{}", database.kind);
+        task.close().await;
+    }
+}
+
+async fn put_until_done(task: &mut dyn connector_api::SinkTask, batch: &[SinkRecord], topic: &Topic) {
+    let transient = |error: Error| assert_eq!(error.kind(), Kind::Retry, "{error}");
+    for_condition("the batch to be written", SOON, async || match task.put(batch, &topic.next()).await {
+        Ok(_) => true,
+        Err(error) => {
+            transient(error);
+            false
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn er35_an_upsert_without_key_names_what_is_missing() {
+    let text = "in UPSERT mode requires key field names to be known, check the primary key configuration";
+    refused("", &[("insert.mode", "upsert")], |topic| row(topic, 1, "a"), &["Write to table", text]).await;
+}
+
+#[tokio::test]
+async fn er36_an_update_of_an_unknown_table_fails() {
+    let keys = [("insert.mode", "update"), ("auto.create", "false"), ("pk.mode", "record_value"), ("pk.fields", "id")];
+    refused("", &keys, |topic| row(topic, 1, "a"), &["is missing and auto-creation is disabled"]).await;
+}
+
+#[tokio::test]
+async fn er37_a_mapping_that_is_none_is_refused() {
+    let config = Config::from([("connection.url", "jdbc:mysql://h/d"), ("topics.to.tables.mapping", "asd:asd,asd")]);
+    let error = JdbcSink.open(&config, false).await.err().unwrap();
+    assert!(error.message().contains("Invalid topics to tables mapping"), "{error}");
+}
+
+#[test]
+fn er38_key_fields_without_a_key_are_warned_of() {
+    let report = problems(&[("pk.fields", "id")]);
+    assert!(report.errors.is_empty());
+    assert!(report.warnings.iter().any(|problem| problem.key == "pk.fields"), "{:?}", report.warnings);
+}
+
+#[tokio::test]
+async fn er39_a_value_that_is_refused_is_in_no_text() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE t (id INT, name VARCHAR(30) PRIMARY KEY)").await;
+        let topic = Topic::new("t");
+        let mut task = database.open(&topic, false, &[("trim.sensitive.log", "true")]).await;
+        let batch = [row(&topic, 1, "top-secret"), row(&topic, 2, "top-secret")];
+        let error = task.put(&batch, &topic.next()).await.unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains("offset 1") && !told.contains("top-secret"), "{}: {told}", database.kind);
+        task.close().await;
+    }
+}
+
+/// A full disk passes once somebody makes room; nothing is skipped meanwhile.
+#[tokio::test]
+async fn a_full_table_is_waited_for() {
+    let mut database = database::mariadb().await;
+    database.run("SET max_heap_table_size = 16384; CREATE TABLE t (id INT, name CHAR(200)) ENGINE = MEMORY").await;
+    let topic = Topic::new("t");
+    let mut task = database.open(&topic, true, &[]).await;
+    let mut id = 0;
+    let error = loop {
+        id += 1;
+        if let Err(error) = task.put(&[row(&topic, id, "a")], &topic.next()).await {
+            break error;
+        }
+    };
+    assert!(error.kind() == Kind::Retry && error.to_string().contains("full"), "{error}");
+    database.run("DELETE FROM t").await;
+    let batch = [row(&topic, id, "a")];
+    put_until_done(&mut *task, &batch, &topic).await;
+    assert_eq!(database.select("id", "FROM t").await, [id.to_string()]);
+    task.close().await;
+}
+
+/// 10,000 records with 7 bad ones: each is found, and the others are written.
+#[tokio::test]
+async fn few_bad_records_among_many_are_found() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(9), CHECK (id <> 5003))").await;
+        let topic = Topic::new("t");
+        let bad = [0, 17, 499, 500, 5003, 7777, 9999];
+        let name = |id: i32| if bad.contains(&id) && id != 5003 { "much too long" } else { "fits" };
+        let batch: Vec<_> = (0..10_000).map(|id| row(&topic, id, name(id))).collect();
+        let mut task = records::open(&database.config(&UPSERT), true).await;
+        task.assign(&topic.partitions()).await.unwrap();
+        let report = task.put(&batch, &topic.next()).await.unwrap();
+        let seen: Vec<_> = report.rejected.iter().map(|r| i32::try_from(r.index).unwrap()).collect();
+        assert_eq!(seen, bad, "{}", database.kind);
+        for rejected in &report.rejected {
+            let told = rejected.error.to_string();
+            let place = format!("topic t, partition 0, offset {}", rejected.index);
+            assert!(
+                told.contains(&place) && told.contains("table") && told.contains("t:"),
+                "{}: {told}",
+                database.kind
+            );
+        }
+        assert_eq!(database.select("COUNT(*)", "FROM t").await, ["9993"], "{}", database.kind);
+        task.close().await;
+    }
+}

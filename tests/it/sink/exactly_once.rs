@@ -1,0 +1,159 @@
+//! Deaths at every step of a batch, owners that come and go: each record takes effect once.
+
+use connector_api::{Kind, SinkRecord, Value};
+use testkit::Random;
+use testkit::proxy::{Cut, Proxy};
+
+use super::database::{self, Database};
+use super::records::{self, Topic, int};
+
+/// What a task does, and how to see it afterwards: each record of a batch has its own `id`.
+struct Case {
+    keys: &'static [(&'static str, &'static str)],
+    setup: &'static str,
+}
+
+/// Neither leaves a trace of its own by which a second write could be refused.
+const CASES: [Case; 2] = [
+    Case { keys: &[("pk.mode", "none")], setup: "CREATE TABLE t (id INT NOT NULL)" },
+    Case {
+        keys: &[("insert.mode", "statement"), ("statement", "INSERT INTO t VALUES (:id); UPDATE total SET n = n + :id")],
+        setup: "CREATE TABLE t (id INT NOT NULL); CREATE TABLE total (n INT); INSERT INTO total VALUES (0)",
+    },
+];
+
+#[tokio::test]
+async fn a_death_at_any_step_of_a_batch_loses_and_doubles_nothing() {
+    for case in CASES {
+        for mut database in database::all().await {
+            database.run(case.setup).await;
+            for cut in [Cut::Request, Cut::Answer] {
+                let steps = every_step(&mut database, &case, cut).await;
+                assert!(steps >= 5, "{}: only {steps} steps were seen", database.kind);
+            }
+        }
+    }
+}
+
+/// Cuts the connection at one step after the other, until a batch needs no more; how many there were.
+async fn every_step(database: &mut Database, case: &Case, cut: Cut) -> usize {
+    let mut random = Random::new();
+    let proxy = Proxy::start(database.port()).await;
+    let topic = Topic::new(&format!("t{cut:?}"));
+    let keys = [case.keys, &[("table.name.format", "t")]].concat();
+    let mut config = database.config(&keys);
+    let direct = config.clone();
+    config.set("connection.url", database.url_at(proxy.port()));
+    let start = i32::try_from(database.select("COUNT(*)", "FROM t").await[0].parse::<i64>().unwrap()).unwrap();
+    let mut next_id = start;
+    let mut step = 0;
+    loop {
+        step += 1;
+        let mut task = records::open(&config, false).await;
+        task.assign(&topic.partitions()).await.unwrap();
+        // the first batch also finds the table
+        if random.below(2) == 0 {
+            task.put(&batch(&topic, &mut next_id), &topic.next()).await.unwrap();
+        }
+        let (batch, next) = (batch(&topic, &mut next_id), topic.next());
+        proxy.arm(step, cut);
+        let outcome = task.put(&batch, &next).await;
+        let finished = proxy.is_armed();
+        match outcome {
+            Ok(_) => {}
+            // the process dies with its connection, and another goes on after what is stored
+            Err(_) if random.below(2) == 0 => {
+                drop(task);
+                task = records::open(&direct, false).await;
+                let stored = task.assign(&topic.partitions()).await.unwrap();
+                if stored != next {
+                    task.put(&batch, &next).await.unwrap();
+                }
+            }
+            // or only the connection does
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Retry, "{error}");
+                task.put(&batch, &next).await.unwrap();
+            }
+        }
+        task.close().await;
+        let seen = database.select("COUNT(*), COUNT(DISTINCT id), MAX(id)", "FROM t").await;
+        let place = format!("{}, {cut:?} of step {step}, {:?}", database.kind, case.keys);
+        assert_eq!(seen, [format!("{next_id}|{next_id}|{}", next_id - 1)], "{place}");
+        if case.setup.contains("total") {
+            assert_eq!(database.select("n", "FROM total").await, [(next_id * (next_id - 1) / 2).to_string()], "{place}");
+        }
+        if finished {
+            return step - 1;
+        }
+    }
+}
+
+fn batch(topic: &Topic, next_id: &mut i32) -> Vec<SinkRecord> {
+    let mut record = || {
+        *next_id += 1;
+        topic.value(&[int("id")], [Value::I32(*next_id - 1)])
+    };
+    vec![record(), record(), record()]
+}
+
+#[tokio::test]
+async fn two_clusters_under_one_name_do_not_hinder_each_other() {
+    for mut database in database::all().await {
+        let topic = Topic::new("t");
+        let mut tasks = Vec::new();
+        for cluster in ["a", "b"] {
+            let mut config = database.config(&[]);
+            config.set("task.cluster", cluster);
+            let mut task = records::open(&config, false).await;
+            assert_eq!(task.assign(&topic.partitions()).await.unwrap(), [], "{}", database.kind);
+            tasks.push(task);
+        }
+        for (n, task) in tasks.iter_mut().enumerate() {
+            let batch = [topic.value(&[int("id")], [Value::I32(n as i32)])];
+            task.put(&batch, &topic.next()).await.unwrap();
+        }
+        let seen = database.select("cluster, sink, next_offset, epoch", "FROM rowferry_offsets ORDER BY cluster").await;
+        assert_eq!(seen, ["a|sink-test|1|1", "b|sink-test|2|1"], "{}", database.kind);
+        for task in tasks {
+            task.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn offsets_from_before_clusters_were_told_apart_are_kept() {
+    for mut database in database::all().await {
+        database
+            .run(
+                "CREATE TABLE rowferry_offsets (sink VARCHAR(255) NOT NULL, topic VARCHAR(249) NOT NULL, \
+                 partition_id INT NOT NULL, next_offset BIGINT NOT NULL, epoch BIGINT NOT NULL, \
+                 owner VARCHAR(255) NOT NULL, session_id BIGINT NULL, \
+                 updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (sink, topic, partition_id)); \
+                 INSERT INTO rowferry_offsets VALUES ('sink-test', 't', 0, 41, 7, 'me', NULL, CURRENT_TIMESTAMP), \
+                 ('another', 't', 0, 5, 1, 'it', NULL, CURRENT_TIMESTAMP)",
+            )
+            .await;
+        let mut config = database.config(&[]);
+        config.set("task.cluster", "a");
+        // several tasks may find the old table at once
+        let claims = (0..4).map(|partition| {
+            let config = config.clone();
+            tokio::spawn(async move {
+                let mut task = records::open(&config, false).await;
+                let stored = task.assign(&Topic::part("t", partition).partitions()).await.unwrap();
+                task.close().await;
+                stored.first().map(|at| at.offset)
+            })
+        });
+        let mut stored = Vec::new();
+        for claim in claims.collect::<Vec<_>>() {
+            stored.push(claim.await.unwrap());
+        }
+        assert_eq!(stored, [Some(41), None, None, None], "{}", database.kind);
+        let seen = database
+            .select("cluster, sink, next_offset, epoch", "FROM rowferry_offsets WHERE next_offset >= 0 ORDER BY sink")
+            .await;
+        assert_eq!(seen, ["|another|5|1", "a|sink-test|41|8"], "{}", database.kind);
+    }
+}
