@@ -43,7 +43,7 @@ async fn make_tables(server: &MariaDb) {
 fn config(server: &MariaDb, name: &str) -> Value {
     let text = example(name)
         .replace("localhost:3306", &format!("127.0.0.1:{}", server.port()))
-        .replace("jdbc:sqlite:", &format!("jdbc:sqlite:{}/", lab().scratch().path().display()));
+        .replace("jdbc:sqlite:", &format!("jdbc:sqlite:{}/sqlite/", lab().scratch().path().display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
