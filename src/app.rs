@@ -87,6 +87,8 @@ impl App {
             validator: Validator::new(registry, facts),
             levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
             turns: rest::Turns::default(),
+            topic_tracking: settings.topic_tracking,
+            admin: settings.rest.admin,
         };
         Ok(Self { settings, listeners, main_loop, rest, doors })
     }

@@ -92,7 +92,7 @@ pub const COMMON: &[Key] = &[
         Type::String,
         Default::Text("restart"),
         COMMON_GROUP,
-        "What to do when a value that an external provider supplies changes: restart the connector, or nothing.",
+        "Without effect: no config provider here tells that a value has changed. Restart the connector then.",
     )
     .check(Check::OneOf(&["none", "restart"]))
     .importance(Importance::Low)
@@ -143,7 +143,7 @@ pub const COMMON: &[Key] = &[
         "Log Error Details",
         Width::Short,
         5,
-        "Whether that log line names the record's topic, partition and offset. Keys and values are never logged.",
+        "Without effect: that log line always names topic, partition and offset. Keys and values are never logged.",
     ),
 ];
 

@@ -149,6 +149,16 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, format!("Unknown plugin {class}."))
     }
 
+    /// Used topics are not kept (KIP-558).
+    pub fn no_topic_tracking() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Topic tracking is disabled.")
+    }
+
+    /// Used topics may not be forgotten.
+    pub fn no_topic_reset() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Topic tracking reset is disabled.")
+    }
+
     /// No such logger.
     pub fn unknown_logger(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Logger {name} not found."))

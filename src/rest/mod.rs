@@ -40,6 +40,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::herder::Herder;
 use crate::herder::validate::Validator;
+use crate::settings::TopicTracking;
 use error::ApiError;
 
 pub use access::Access;
@@ -59,10 +60,15 @@ pub struct App {
     pub levels: LogLevels,
     /// Whose config is being patched.
     pub turns: Turns,
+    /// What is kept of used topics, and whether that may be forgotten.
+    pub topic_tracking: TopicTracking,
+    /// Whether `/admin` is served.
+    pub admin: bool,
 }
 
 /// Kafka Connect's routes and our own.
-fn api() -> OpenApiRouter<App> {
+fn api(admin: bool) -> OpenApiRouter<App> {
+    let loggers = if admin { loggers::routes() } else { OpenApiRouter::new() };
     OpenApiRouter::new()
         .merge(root::routes())
         .merge(connectors::routes())
@@ -72,7 +78,7 @@ fn api() -> OpenApiRouter<App> {
         .merge(topics::routes())
         .merge(offsets::routes())
         .merge(plugins::routes())
-        .merge(loggers::routes())
+        .merge(loggers)
         .merge(history::routes())
         .merge(trials::routes())
         .route_layer(from_fn(http::negotiate))
@@ -80,7 +86,7 @@ fn api() -> OpenApiRouter<App> {
 
 /// The whole API as one service.
 pub fn router(app: App) -> Router {
-    let (routes, document) = openapi::describe(api());
+    let (routes, document) = openapi::describe(api(app.admin));
     let inner = routes
         .merge(openapi::routes(&document))
         .fallback(async || ApiError::http(StatusCode::NOT_FOUND))

@@ -17,6 +17,7 @@ use crate::herder::{
     Command, ConnectorView, Direction, Health, Herder, Offsets, Refusal, State, Status, Target, TaskView, WorkerInfo,
 };
 use crate::registry::Registry;
+use crate::settings::TopicTracking;
 
 fn app() -> axum::Router {
     let (commands, mut received) = mpsc::channel(8);
@@ -32,6 +33,8 @@ fn app() -> axum::Router {
         validator,
         levels: LogLevels::new("INFO", |_| ()),
         turns: Turns::default(),
+        topic_tracking: TopicTracking { enabled: true, allow_reset: true },
+        admin: true,
     })
 }
 
@@ -95,7 +98,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
 }
 
 fn document() -> String {
-    let (_, document) = super::openapi::describe(super::api());
+    let (_, document) = super::openapi::describe(super::api(true));
     document.to_pretty_json().unwrap() + "\n"
 }
 

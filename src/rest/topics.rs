@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::body::discard;
-use super::error::ApiResult;
+use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use crate::model::ActiveTopics;
 
@@ -22,6 +22,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// The topics that a connector has used since the last reset (KIP-558).
 #[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "topics", responses((status = 200, body = BTreeMap<String, ActiveTopics>)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<BTreeMap<String, ActiveTopics>>> {
+    if !app.topic_tracking.enabled {
+        return Err(ApiError::no_topic_tracking());
+    }
     let topics = app.herder.topics(&name).await?;
     Ok(Json(BTreeMap::from([(name, ActiveTopics { topics })])))
 }
@@ -30,6 +33,12 @@ async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Jso
 #[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "topics", responses((status = 202)))]
 async fn reset(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
     discard(body).await?;
+    if !app.topic_tracking.enabled {
+        return Err(ApiError::no_topic_tracking());
+    }
+    if !app.topic_tracking.allow_reset {
+        return Err(ApiError::no_topic_reset());
+    }
     app.herder.reset_topics(&name).await?;
     Ok(StatusCode::ACCEPTED)
 }

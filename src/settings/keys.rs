@@ -9,7 +9,8 @@ const KAFKA: &str = "Kafka";
 const WORKER: &str = "Worker";
 const REST: &str = "REST";
 const TOPICS: &str = "Internal topics";
-const COMPAT: &str = "Accepted, without effect";
+/// Group of the keys that are taken and not read.
+pub const WITHOUT_EFFECT: &str = "Accepted, without effect";
 const OWN: &str = "Rowferry";
 
 const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
@@ -34,7 +35,7 @@ const fn maybe(name: &'static str, ty: Type, group: &'static str, doc: &'static 
 
 /// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as they are.
 const fn idle(name: &'static str) -> Key {
-    Key::new(name, Type::String, Default::Null, COMPAT, "Taken from existing files, without effect here.")
+    Key::new(name, Type::String, Default::Null, WITHOUT_EFFECT, "Taken from existing files, without effect here.")
         .importance(Importance::Low)
 }
 
@@ -123,8 +124,12 @@ pub const KEYS: &[Key] = &[
     maybe("rest.port", Type::Int, REST, "Port of the listener, when `listeners` is not set."),
     maybe("rest.advertised.host.name", Type::String, REST, "Host that others reach this worker under."),
     maybe("rest.advertised.port", Type::Int, REST, "Port that others reach this worker under."),
-    maybe("rest.advertised.listener", Type::String, REST, "Which listener others use: http or https."),
-    list("admin.listeners", "", REST, "Taken from existing files: `/admin` is served where the rest is."),
+    maybe(
+        "admin.listeners",
+        Type::List,
+        REST,
+        "Empty: `/admin` is not served. Anything else is taken from existing files: `/admin` is served where the rest is.",
+    ),
     text("access.control.allow.origin", "", REST, "Web pages of this origin may call REST (CORS); empty is none."),
     text("access.control.allow.methods", "", REST, "Methods such pages may use; empty is GET, POST and HEAD."),
     text("response.http.headers.config", "", REST, "Extra response headers: `[add|set] name:value`, commas between."),
@@ -157,6 +162,7 @@ pub const KEYS: &[Key] = &[
     text("rowferry.log.format", "auto", OWN, "Log lines as text or json; auto is text on a terminal, json otherwise.")
         .check(Check::OneOf(&["auto", "text", "json"])),
     idle("config.storage.topic"),
+    idle("rest.advertised.listener"),
     idle("config.storage.replication.factor"),
     idle("status.storage.topic"),
     idle("status.storage.replication.factor"),

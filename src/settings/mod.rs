@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Reader, Result};
 
+#[cfg(test)]
+pub(crate) use keys::WITHOUT_EFFECT;
 pub use keys::{KEYS, is_secret};
 pub use layers::{Layer, Setting};
 pub use listener::Listener;
@@ -80,6 +82,8 @@ pub struct Rest {
     pub allow_methods: String,
     /// `response.http.headers.config`.
     pub extra_headers: String,
+    /// Whether `/admin` is served: `admin.listeners` is not empty.
+    pub admin: bool,
     /// `rowferry.auth.file`.
     pub auth_file: Option<PathBuf>,
     /// What `https` listeners show.
@@ -203,6 +207,7 @@ impl Settings {
             allow_origin: r.text("access.control.allow.origin"),
             allow_methods: r.text("access.control.allow.methods"),
             extra_headers: r.text("response.http.headers.config"),
+            admin: !r.is_set("admin.listeners") || !r.list("admin.listeners").is_empty(),
             auth_file: r.text_opt("rowferry.auth.file").filter(|path| !path.is_empty()).map(PathBuf::from),
             tls: TlsFiles::read(r),
         })

@@ -5,6 +5,11 @@ use connector_api::{Config, Result};
 use super::{Options, TaskId};
 use crate::kafka::{Client, Settings};
 
+/// Whether sources create the topics they write to; otherwise brokers may, as they are set up.
+pub fn may_create_topics(options: &Options) -> bool {
+    !options.config.get("topic.creation.enable").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"))
+}
+
 /// The consumer group of a sink connector: `connect-<name>`, or what its config overrides it with.
 pub fn group(connector: &str, config: &Config) -> String {
     config.get("consumer.override.group.id").map_or_else(|| format!("connect-{connector}"), |g| g.trim().to_owned())

@@ -166,6 +166,9 @@ fn boundary(config: &Config, flush_interval: Duration) -> Result<Boundary> {
 /// How a topic is made when the first record for it comes.
 fn ensure_topic(shared: &Arc<Shared>, config: &Config) -> Result<super::deliver::EnsureTopic> {
     let rules = TopicRules::read(config)?;
+    if !clients::may_create_topics(&shared.options) {
+        return Ok(Box::new(|_| Ok(())));
+    }
     let settings = clients::admin(&shared.options, Some(config))?;
     let shared = Arc::clone(shared);
     Ok(Box::new(move |topic| {

@@ -69,3 +69,18 @@ async fn a_wrong_setting_is_named_and_ends_the_worker() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("offset.flush.interval.ms"), "{error}");
 }
+
+#[tokio::test]
+async fn what_is_switched_off_is_refused() {
+    let settings =
+        |name: &str| Settings::dev(name).with("topic.tracking.allow.reset", "false").with("admin.listeners", "");
+    let worker = Rowferry::start(lab().scratch(), settings("reset-off"));
+    let rest = worker.rest();
+    rest.get("/connectors/x/topics").await.expect(200);
+    let refused = rest.put_empty("/connectors/x/topics/reset").await.expect(403);
+    assert_eq!(refused.message(), "Topic tracking reset is disabled.");
+    assert_eq!(rest.get("/admin/loggers").await.expect(404).message(), "HTTP 404 Not Found");
+    let worker = Rowferry::start(lab().scratch(), settings("tracking-off").with("topic.tracking.enable", "false"));
+    let refused = worker.rest().get("/connectors/x/topics").await.expect(403);
+    assert_eq!(refused.message(), "Topic tracking is disabled.");
+}

@@ -174,13 +174,19 @@ fn shown(key: &Key, parsed: Parsed) -> Option<String> {
     }
 }
 
-/// The keys of a table and how REST shows them, without those a connector writes for itself.
+/// The keys of a table and how REST shows them, without those a connector writes for itself. In each group, keys that
+/// are ours alone stand behind the others.
 fn declared(table: &'static [Key], naming: Naming<'_>) -> Vec<(&'static Key, ConfigKeyInfo)> {
+    let shown = || table.iter().filter(|key| !key.internal);
     let mut in_group: BTreeMap<&str, i32> = BTreeMap::new();
-    let shown = table.iter().filter(|key| !key.internal);
-    shown
+    let mut own_in_group: BTreeMap<&str, i32> = BTreeMap::new();
+    for key in shown().filter(|key| !key.own) {
+        *own_in_group.entry(key.group).or_default() += 1;
+    }
+    shown()
         .map(|key| {
-            let place = in_group.entry(key.group).or_default();
+            let places = if key.own { &mut own_in_group } else { &mut in_group };
+            let place = places.entry(key.group).or_default();
             *place += 1;
             let order = key.order.unwrap_or(if key.group.is_empty() { -1 } else { *place });
             (key, definition(key, naming, order))

@@ -30,7 +30,7 @@ async fn every_answer_is_as_the_openapi_document_says() {
     let seed = Random::new().below(1_000_000).to_string();
     let mut checker = Command::new(python_program("st"));
     checker.args(["--config-file", SETTINGS, "run", &format!("{}/openapi.json", rest.base()), "--seed", &seed]);
-    checker.args(["--max-examples", "50", "--workers", "1", "--max-failures", "20", "--request-timeout", "30"]);
+    checker.args(["--max-examples", "25", "--workers", "1", "--max-failures", "20", "--request-timeout", "30"]);
     checker.args(["--suppress-health-check", "all", "--no-shrink", "--continue-on-failure"]);
     // Where it keeps what it found before: nothing of that may play in.
     checker.current_dir(lab().scratch().path()).stdin(Stdio::null());

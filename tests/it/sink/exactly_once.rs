@@ -17,7 +17,10 @@ struct Case {
 const CASES: [Case; 2] = [
     Case { keys: &[("pk.mode", "none")], setup: "CREATE TABLE t (id INT NOT NULL)" },
     Case {
-        keys: &[("insert.mode", "statement"), ("statement", "INSERT INTO t VALUES (:id); UPDATE total SET n = n + :id")],
+        keys: &[
+            ("insert.mode", "statement"),
+            ("statement", "INSERT INTO t VALUES (:id); UPDATE total SET n = n + :id"),
+        ],
         setup: "CREATE TABLE t (id INT NOT NULL); CREATE TABLE total (n INT); INSERT INTO total VALUES (0)",
     },
 ];
@@ -81,7 +84,11 @@ async fn every_step(database: &mut Database, case: &Case, cut: Cut) -> usize {
         let place = format!("{}, {cut:?} of step {step}, {:?}", database.kind, case.keys);
         assert_eq!(seen, [format!("{next_id}|{next_id}|{}", next_id - 1)], "{place}");
         if case.setup.contains("total") {
-            assert_eq!(database.select("n", "FROM total").await, [(next_id * (next_id - 1) / 2).to_string()], "{place}");
+            assert_eq!(
+                database.select("n", "FROM total").await,
+                [(next_id * (next_id - 1) / 2).to_string()],
+                "{place}"
+            );
         }
         if finished {
             return step - 1;

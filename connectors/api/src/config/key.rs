@@ -121,6 +121,8 @@ pub struct Key {
     pub order: Option<i32>,
     /// Words that are accepted beside the values of its type (in any letter case; read as lower-case text).
     pub also: &'static [&'static str],
+    /// Not Kafka Connect's or its peers', so that it stands behind theirs in its form group.
+    pub own: bool,
     /// Not part of forms and documentation (task keys the connector writes itself).
     pub internal: bool,
 }
@@ -143,6 +145,7 @@ impl Key {
             recommended: &[],
             order: None,
             also: &[],
+            own: false,
             internal: false,
         }
     }
@@ -201,6 +204,13 @@ impl Key {
     #[must_use]
     pub const fn also(mut self, also: &'static [&'static str]) -> Self {
         self.also = also;
+        self
+    }
+
+    /// Marks it as ours alone.
+    #[must_use]
+    pub const fn own(mut self) -> Self {
+        self.own = true;
         self
     }
 

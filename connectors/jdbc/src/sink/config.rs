@@ -175,12 +175,13 @@ impl SinkConfig {
         r.text("jdbc.credentials.provider.class");
         r.bool("mssql.use.merge.holdlock");
         let own = |name| r.config().get(name).unwrap_or_default().to_owned();
+        let (name, task, cluster) = (own("name"), own("task.id"), own("task.cluster"));
         let topics = own("topics").split(',').map(|topic| topic.trim().to_owned()).filter(|t| !t.is_empty()).collect();
         let (auto_create, evolve, tables_must_exist) = Self::evolution(r);
         Self {
-            name: own("name"),
-            task: own("task.id"),
-            cluster: own("task.cluster"),
+            name,
+            task,
+            cluster,
             insert_mode: match r.text("insert.mode").to_ascii_lowercase().as_str() {
                 "upsert" => InsertMode::Upsert,
                 "update" => InsertMode::Update,

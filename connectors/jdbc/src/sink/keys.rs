@@ -161,7 +161,8 @@ pub const KEYS: &[Key] = &[
          struct; `:header.x` a header; `:topic`, `:partition`, `:offset` and `:timestamp` (a date-time) the record's \
          place; `:{value.odd name}` takes any name. A record that lacks one is an error of that record.",
     )
-    .form(Width::Long, "Statement"),
+    .own()
+        .form(Width::Long, "Statement"),
     text(
         "delete.statement",
         "",
@@ -169,7 +170,8 @@ pub const KEYS: &[Key] = &[
         "The same for records without a value (tombstones) under `insert.mode=statement`. When it is empty, such a \
          record is an error.",
     )
-    .form(Width::Long, "Delete Statement"),
+    .own()
+        .form(Width::Long, "Delete Statement"),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
         .check(Check::ByText(table_types))
         .importance(Importance::Low)
@@ -192,6 +194,7 @@ pub const KEYS: &[Key] = &[
          table: after a failure some records are written again.",
     )
     .check(Check::OneOf(&["exactly_once", "at_least_once"]))
+    .own()
     .form(Width::Medium, "Delivery Guarantee"),
     flag(
         "truncate.enabled",
@@ -200,7 +203,8 @@ pub const KEYS: &[Key] = &[
         "Whether Debezium's truncate events (`op` t) empty the table. Without, they mean nothing.",
     )
     .importance(Importance::Low)
-    .form(Width::Short, "Enable truncates"),
+    .own()
+        .form(Width::Short, "Enable truncates"),
     text(
         "behavior.on.null.values",
         "fail",
@@ -209,7 +213,8 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::OneOf(&["fail", "ignore"]))
     .importance(Importance::Low)
-    .form(Width::Short, "Behavior on null values"),
+    .own()
+        .form(Width::Short, "Behavior on null values"),
     text(
         "table.name.format",
         "${topic}",
@@ -294,6 +299,7 @@ pub const KEYS: &[Key] = &[
         MAPPING,
         "Like `fields.whitelist`; an item may be `topic:field`, which concerns that topic alone.",
     )
+    .own()
     .form(Width::Long, "Include Fields"),
     list(
         "field.exclude.list",
@@ -301,6 +307,7 @@ pub const KEYS: &[Key] = &[
         MAPPING,
         "Fields of the value that are not written, as `field` or `topic:field`. Key columns are always written.",
     )
+    .own()
     .form(Width::Long, "Exclude Fields"),
     list(
         "kafka.columns",
@@ -311,6 +318,7 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::ByText(origins))
     .importance(Importance::Low)
+    .own()
     .form(Width::Long, "Kafka Columns"),
     list(
         "headers.columns",
@@ -321,6 +329,7 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::ByText(header_columns))
     .importance(Importance::Low)
+    .own()
     .form(Width::Long, "Header Columns"),
     flag(
         "envelope.unwrap",
@@ -330,6 +339,7 @@ pub const KEYS: &[Key] = &[
          change is written, and a deletion (`op` d) deletes the row of the record's key where `delete.enabled` is true.",
     )
     .importance(Importance::Low)
+    .own()
     .form(Width::Short, "Unwrap change events"),
     flag(
         "debezium.types",
@@ -339,7 +349,8 @@ pub const KEYS: &[Key] = &[
          understood in every record. In change events they are in any case.",
     )
     .importance(Importance::Low)
-    .form(Width::Short, "Debezium types"),
+    .own()
+        .form(Width::Short, "Debezium types"),
     text(
         "delete.marker.field",
         "__deleted",
@@ -348,6 +359,7 @@ pub const KEYS: &[Key] = &[
          is no column then.",
     )
     .importance(Importance::Low)
+    .own()
     .form(Width::Medium, "Delete Marker Field"),
     text(
         "nested.mode",
@@ -358,9 +370,11 @@ pub const KEYS: &[Key] = &[
          rest. PostgreSQL's array columns take lists of single values in any case.",
     )
     .check(Check::OneOf(&["fail", "json", "flatten"]))
+    .own()
     .form(Width::Short, "Nested Values"),
     text("nested.delimiter", "_", MAPPING, "With `nested.mode=flatten`: what stands between the names of a struct and its member.")
         .importance(Importance::Low)
+        .own()
         .form(Width::Short, "Nested Delimiter"),
     flag("auto.create", "true", DDL, "Whether a missing table is created from the record's schema.")
         .form(Width::Short, "Auto-Create"),
@@ -388,6 +402,7 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::OneOf(&["none", "basic", "validate-only"]))
     .importance(Importance::Low)
+    .own()
     .form(Width::Short, "Schema Evolution"),
     flag("mssql.use.merge.holdlock", "true", DML, "Accepted so that existing configurations load; SQL Server is no target.")
         .importance(Importance::Low)

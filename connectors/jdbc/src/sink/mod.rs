@@ -30,7 +30,6 @@ use connector_api::{Config, Key, Plugin, Report, Result, Sink, SinkTask, TopicPa
 use self::config::SinkConfig;
 use self::ledger::Ledger;
 use self::link::Link;
-use self::statement::Statements;
 use self::task::JdbcSinkTask;
 use crate::url::Target;
 
