@@ -357,9 +357,10 @@ impl Consumer {
             // nothing was read of it yet: it begins where it was to begin, which may be committed already
             let begun = inner.context().begun().get(&at).copied();
             let committed = committed.find_partition(element.topic(), element.partition()).map(|c| c.offset());
-            let next = match (element.offset(), begun, committed) {
-                (Offset::Offset(next), ..) | (_, Some(next), _) | (_, None, Some(Offset::Offset(next))) => next,
-                _ => continue,
+            let ((Offset::Offset(next), ..) | (_, Some(next), _) | (_, None, Some(Offset::Offset(next)))) =
+                (element.offset(), begun, committed)
+            else {
+                continue;
             };
             let range = inner.fetch_watermarks(element.topic(), element.partition(), Duration::from_secs(3));
             if let Ok((first, end)) = range
