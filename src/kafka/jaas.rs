@@ -16,6 +16,7 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
             ("clientId", "sasl.oauthbearer.client.id"),
             ("clientSecret", "sasl.oauthbearer.client.secret"),
             ("scope", "sasl.oauthbearer.scope"),
+            ("ssl.truststore.location", "https.ca.location"),
         ],
         _ => {
             return Err(Error::config(
@@ -29,6 +30,11 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(value) = words.value() else {
             return Err(Error::config("sasl.jaas.config: every option needs the form name=\"value\""));
         };
+        if name.starts_with("unsecuredLogin") {
+            return Err(Error::config(
+                "sasl.jaas.config: unsigned tokens are not made here; name the tokens' issuer in sasl.oauthbearer.token.endpoint.url",
+            ));
+        }
         if let Some((_, to)) = names.iter().find(|(from, _)| *from == name) {
             found.push((*to, value));
         }
@@ -90,6 +96,7 @@ mod tests {
     #[test]
     fn other_modules_and_broken_entries_are_refused_without_showing_them() {
         for entry in [
+            "OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"secret\";",
             "com.sun.security.auth.module.JndiLoginModule required a=\"b\";",
             "",
             "PlainLoginModule required password=\"secret",

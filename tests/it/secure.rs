@@ -1,8 +1,12 @@
 //! Kafka behind TLS and SASL: a row makes the whole way through every kind of listener.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 use testkit::mariadb::run;
 use testkit::{Rowferry, Secure, Settings, unique};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
@@ -42,6 +46,50 @@ async fn sasl_scram_lets_a_row_through() {
         with_password("scram256", "SCRAM-SHA-256", "scram.ScramLoginModule"),
         with_password("scram512", "SCRAM-SHA-512", "scram.ScramLoginModule")
     );
+}
+
+/// An issuer of tokens (RFC 6749, 4.4): whoever knows the secret of `rowferry` gets one for Ann. Returns its address.
+async fn token_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let encoded = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let claims = json!({"sub": Secure::USER, "iat": now, "exp": now + 3600});
+    let token = format!("{}.{}.", encoded(json!({"alg": "none"})), encoded(claims));
+    let answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600}).to_string();
+    let secret = format!("basic {}", STANDARD.encode("rowferry:it is me")).to_lowercase();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 16 * 1024];
+            let mut length = 0;
+            while !String::from_utf8_lossy(&request[..length]).contains("grant_type=client_credentials") {
+                match stream.read(&mut request[length..]).await {
+                    Ok(read) if read > 0 => length += read,
+                    _ => break,
+                }
+            }
+            let known = String::from_utf8_lossy(&request[..length]).to_lowercase().contains(&secret);
+            let (status, body) = if known { ("200 OK", answer.as_str()) } else { ("401 Unauthorized", "{}") };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+            let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sasl_oauthbearer_with_tokens_of_an_issuer_lets_a_row_through() {
+    let url = token_endpoint().await;
+    let jaas = r#"org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId="rowferry" clientSecret="it is me" scope="kafka";"#;
+    let handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler";
+    let keys = [
+        ("security.protocol", "SASL_PLAINTEXT"),
+        ("sasl.mechanism", "OAUTHBEARER"),
+        ("sasl.oauthbearer.token.endpoint.url", url.as_str()),
+        ("sasl.login.callback.handler.class", handler),
+        ("sasl.jaas.config", jaas),
+    ];
+    a_row_goes_through("oauth", lab().kafka().secure().sasl(), &keys).await;
 }
 
 #[tokio::test]
