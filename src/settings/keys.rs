@@ -10,7 +10,7 @@ const WORKER: &str = "Worker";
 const REST: &str = "REST";
 const TOPICS: &str = "Internal topics";
 /// Group of the keys that are taken and not read.
-pub const WITHOUT_EFFECT: &str = "Accepted, without effect";
+const WITHOUT_EFFECT: &str = "Accepted, without effect";
 const OWN: &str = "Rowferry";
 
 const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {

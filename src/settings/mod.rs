@@ -16,8 +16,6 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Reader, Result};
 
-#[cfg(test)]
-pub(crate) use keys::WITHOUT_EFFECT;
 pub use keys::{KEYS, is_secret};
 pub use layers::{Layer, Setting};
 pub use listener::Listener;

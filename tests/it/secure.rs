@@ -70,7 +70,8 @@ async fn token_endpoint() -> String {
             }
             let known = String::from_utf8_lossy(&request[..length]).to_lowercase().contains(&secret);
             let (status, body) = if known { ("200 OK", answer.as_str()) } else { ("401 Unauthorized", "{}") };
-            let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
             let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).await;
         }
     });

@@ -11,7 +11,7 @@ mod report;
 use std::collections::BTreeMap;
 
 pub use key::{Check, Default, Importance, Key, Parsed, Type, Width, regexes};
-pub use reader::{Reader, keys_asked, keys_asked_during};
+pub use reader::{Reader, keys_asked};
 pub use report::{Problem, Report};
 
 /// What every plug-in tells about itself.

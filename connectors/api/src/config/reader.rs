@@ -1,6 +1,5 @@
 //! Reads typed values out of a [`Config`] and notes which keys were asked for.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::{Config, Key, Parsed, Report};
@@ -12,19 +11,6 @@ pub struct Reader<'a> {
     keys: &'static [Key],
     asked: BTreeSet<&'static str>,
     report: Report,
-}
-
-thread_local! {
-    /// What readers of this thread are asked for, while somebody wants to know.
-    static WITNESS: RefCell<Option<BTreeSet<&'static str>>> = const { RefCell::new(None) };
-}
-
-/// The keys that readers of this thread are asked for during `work`, whatever their tables: for the test that compares
-/// them with the declared ones.
-pub fn keys_asked_during(work: impl FnOnce()) -> BTreeSet<&'static str> {
-    WITNESS.with_borrow_mut(|witness| *witness = Some(BTreeSet::new()));
-    work();
-    WITNESS.with_borrow_mut(Option::take).unwrap_or_default()
 }
 
 /// The keys that `fill` asks for, over an empty configuration: for the test that compares them with the declared ones.
@@ -61,11 +47,6 @@ impl<'a> Reader<'a> {
 
     fn raw(&mut self, name: &'static str) -> (Option<&'static Key>, Option<&'a str>) {
         self.asked.insert(name);
-        WITNESS.with_borrow_mut(|witness| {
-            if let Some(asked) = witness {
-                asked.insert(name);
-            }
-        });
         let key = self.keys.iter().find(|k| k.name == name);
         debug_assert!(key.is_some(), "key {name} is read but not declared");
         let Some(key) = key else { return (None, None) };
