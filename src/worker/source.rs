@@ -201,6 +201,11 @@ async fn poll(
         let polled = tokio::select! {
             biased;
             () = running.changed() => continue,
+            // a poll may wait for rows for long, and is taken up again where it was
+            Some(delivered) = news.recv() => {
+                take_news(running, task, delivered).await;
+                continue;
+            }
             polled = task.poll() => polled,
         };
         let idle = match polled {

@@ -63,7 +63,11 @@ async fn each_verb_succeeds_with_its_own_status_with_and_without_a_body() {
                 rest.wait_state(&name, state, SOON).await;
             }
         }
-        for_condition("it is stopped", SOON, async || status(rest, &name).await["tasks"] == json!([])).await;
+        for_condition("it is stopped", SOON, async || {
+            let status = status(rest, &name).await;
+            status["tasks"] == json!([]) && status["connector"]["state"] == "STOPPED"
+        })
+        .await;
         let offsets = json!({"offsets": [{"partition": partition, "offset": {"incrementing": 0}}]});
         let body = Some(("application/json", offsets.to_string()));
         let changed = rest.send("PATCH", &path, body).await.expect(200);

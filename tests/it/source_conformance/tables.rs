@@ -128,7 +128,7 @@ async fn sm41_offsets_name_tables_without_their_schema_when_told_to() {
         fixture.sql("INSERT INTO t1 VALUES (1), (2); INSERT INTO t2 VALUES (3)").await;
         let mut task = fixture.open().await;
         assert_eq!(fixture.column(&mut *task, "id", 3).await, ["1", "2", "3"]);
-        assert_eq!(fixture.stored.last(), "table=t2 | incrementing=3");
+        assert!(fixture.stored.last().starts_with("table=t2 | incrementing=3"));
         task.close().await;
     }
 }
