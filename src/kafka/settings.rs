@@ -202,7 +202,7 @@ const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
     ("message.max.bytes", "1048576"),
     ("batch.num.messages", "100000"),
-    ("linger.ms", "100"),
+    ("linger.ms", "20"),
     ("queue.buffering.max.kbytes", "32768"),
     ("delivery.report.only.error", "true"),
 ];
