@@ -99,7 +99,7 @@ async fn an_offset_that_is_gone_stops_the_task_with_the_choice_spelled_out() {
     topics.create(&topic, 1).await;
     let records: Vec<String> = (1..=6).map(|id| record(id, "a")).collect();
     let produce = |records: &[String]| {
-        topics.produce(&topic, &records.iter().map(|r| (None, Some(r.as_str()))).collect::<Vec<_>>())
+        topics.produce(&topic, &records.iter().map(|r| (None, Some(r.as_str()))).collect::<Vec<_>>());
     };
     produce(&records[..2]);
     let (config, mut connection) = sink(&topic, json!({})).await;

@@ -192,7 +192,7 @@ async fn one_of_many(rest: &Rest, config: &Value, name: &str, number: usize) {
     let mut other = config.clone();
     other["poll.interval.ms"] = json!(number.to_string());
     rest.put(&format!("/connectors/{name}/config"), &other).await.expect(200);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         rest.remove(name).await;
     } else {
         rest.put_empty(&format!("/connectors/{name}/pause")).await.expect(202);

@@ -202,7 +202,7 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
             match (want, told.as_slice()) {
                 (None, []) => {}
                 (Some(want), [(on, text)]) => {
-                    assert!(*on == key && text.contains(want), "{}: {sql}: {told:?}", database.kind)
+                    assert!(*on == key && text.contains(want), "{}: {sql}: {told:?}", database.kind);
                 }
                 _ => panic!("{}: {sql}: {told:?}", database.kind),
             }
