@@ -97,7 +97,7 @@ fn malformed(random: &mut Random) -> Vec<u8> {
         6 => with_body(
             "POST",
             "/connectors",
-            random.pick(&["text/plain", "", "application/xml", "a;b;c"]),
+            random.pick::<&str>(&["text/plain", "", "application/xml", "a;b;c"]),
             GOOD_BODY.as_bytes(),
         ),
         7 => with_body("PATCH", "/connectors/x/offsets", "application/json", &typed(random)),
