@@ -99,6 +99,26 @@ pub struct StatementProbe {
     pub forget: &'static str,
 }
 
+/// Appends the conflict clause of a server that knows conflicts on the key alone: its words before the key's columns,
+/// and its name for the row that was to be inserted.
+pub(super) fn on_key_conflict(
+    writing: &dyn Writing,
+    columns: Columns<'_>,
+    (before, proposed): (&str, &str),
+    out: &mut String,
+) {
+    out.push_str(before);
+    writing.names(columns.keys, out);
+    let values = columns.all.iter().filter(|c| !columns.keys.contains(c)).map(|c| writing.dialect().quoted(c.name));
+    let set: Vec<_> = values.map(|c| format!("{c}={proposed}.{c}")).collect();
+    if set.is_empty() {
+        out.push_str(") DO NOTHING");
+        return;
+    }
+    out.push_str(") DO UPDATE SET ");
+    out.push_str(&set.join(","));
+}
+
 /// How one database is written to.
 pub trait Writing: Send + Sync {
     /// The kind of database.
@@ -158,7 +178,10 @@ pub trait Writing: Send + Sync {
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()>;
 
     /// `ALTER TABLE` statements that add columns, whose definitions are given.
-    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String>;
+    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
+        let adds: Vec<_> = definitions.iter().map(|d| format!("ADD {d}")).collect();
+        vec![format!("ALTER TABLE {table}\n{}", adds.join(",\n"))]
+    }
 
     /// Appends what makes an INSERT of those columns an upsert. `guard`: a row that collides with another key on a
     /// further unique index must fail, not change the row it collides with.
@@ -166,13 +189,19 @@ pub trait Writing: Send + Sync {
 
     /// Whether every value is bound as text, to be cast to its column's type: for servers that fix the types of a
     /// statement's parameters when it is prepared, so that a null there would decide for the values that follow.
-    fn binds_text(&self) -> bool;
+    fn binds_text(&self) -> bool {
+        false
+    }
 
     /// The type that a column's values are cast to; empty: none.
-    fn cast(&self, column: &ColumnMeta) -> String;
+    fn cast(&self, _column: &ColumnMeta) -> String {
+        String::new()
+    }
 
     /// Appends the placeholder of a value.
-    fn value(&self, number: usize, cast: &str, out: &mut String);
+    fn value(&self, number: usize, _cast: &str, out: &mut String) {
+        self.dialect().placeholder(number, out);
+    }
 
     /// How many digits of a decimal a column keeps, where it is no column of decimals; `None`: all that fit its type.
     fn decimal_digits(&self, _column: &ColumnMeta) -> Option<usize> {
@@ -180,7 +209,9 @@ pub trait Writing: Send + Sync {
     }
 
     /// What the text of an error holds when a guarded upsert may have met a collision.
-    fn guard_sign(&self) -> Option<&'static str>;
+    fn guard_sign(&self) -> Option<&'static str> {
+        None
+    }
 
     /// What a parameter of a user's statement is cast to because of its value's schema, where its SQL text alone would
     /// be taken for something less exact.

@@ -170,11 +170,6 @@ impl Writing for MySqlWriting {
         Some(if text && !self.mariadb { format!("DEFAULT ({literal})") } else { format!("DEFAULT {literal}") })
     }
 
-    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
-        let adds: Vec<_> = definitions.iter().map(|d| format!("ADD {d}")).collect();
-        vec![format!("ALTER TABLE {table}\n{}", adds.join(",\n"))]
-    }
-
     /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key column to NULL,
     /// which strict mode refuses (error 1048), when the row found is another key's.
     fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String) {
@@ -191,18 +186,6 @@ impl Writing for MySqlWriting {
             }
         }
         out.push_str(&set.join(","));
-    }
-
-    fn binds_text(&self) -> bool {
-        false
-    }
-
-    fn cast(&self, _column: &ColumnMeta) -> String {
-        String::new()
-    }
-
-    fn value(&self, number: usize, _cast: &str, out: &mut String) {
-        MySql.placeholder(number, out);
     }
 
     fn guard_sign(&self) -> Option<&'static str> {

@@ -6,7 +6,7 @@ use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
     ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
-    numeric_literal,
+    numeric_literal, on_key_conflict,
 };
 use super::{Postgres, wider};
 use crate::catalog::ColumnMeta;
@@ -130,23 +130,9 @@ impl Writing for PostgresWriting {
         Some(())
     }
 
-    fn add_columns(&self, table: &str, definitions: &[String]) -> Vec<String> {
-        let adds: Vec<_> = definitions.iter().map(|d| format!("ADD {d}")).collect();
-        vec![format!("ALTER TABLE {table}\n{}", adds.join(",\n"))]
-    }
-
     /// The conflict is on the key alone; a collision on another unique index is an error by itself.
     fn on_conflict(&self, columns: Columns<'_>, _guard: bool, out: &mut String) {
-        out.push_str(" ON CONFLICT (");
-        self.names(columns.keys, out);
-        let values = columns.all.iter().filter(|c| !columns.keys.contains(c)).map(|c| Postgres.quoted(c.name));
-        let set: Vec<_> = values.map(|c| format!("{c}=EXCLUDED.{c}")).collect();
-        if set.is_empty() {
-            out.push_str(") DO NOTHING");
-            return;
-        }
-        out.push_str(") DO UPDATE SET ");
-        out.push_str(&set.join(","));
+        on_key_conflict(self, columns, (" ON CONFLICT (", "EXCLUDED"), out);
     }
 
     fn binds_text(&self) -> bool {
@@ -171,10 +157,6 @@ impl Writing for PostgresWriting {
         out.push_str(" AS ");
         out.push_str(cast);
         out.push(')');
-    }
-
-    fn guard_sign(&self) -> Option<&'static str> {
-        None
     }
 
     /// Every value is cast to its column's type.

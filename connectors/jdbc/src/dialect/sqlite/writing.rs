@@ -3,7 +3,7 @@
 use connector_api::{Type, Value, logical};
 
 use super::super::Dialect;
-use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal};
+use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal, on_key_conflict};
 use super::{Sqlite, read_types};
 use crate::catalog::ColumnMeta;
 use crate::url::Database;
@@ -97,36 +97,11 @@ impl Writing for SqliteWriting {
 
     /// The conflict is on the key alone; a collision on another unique index is an error by itself.
     fn on_conflict(&self, columns: Columns<'_>, _guard: bool, out: &mut String) {
-        out.push_str(" ON CONFLICT(");
-        self.names(columns.keys, out);
-        let values = columns.all.iter().filter(|c| !columns.keys.contains(c)).map(|c| Sqlite.quoted(c.name));
-        let set: Vec<_> = values.map(|c| format!("{c}=excluded.{c}")).collect();
-        if set.is_empty() {
-            out.push_str(") DO NOTHING");
-            return;
-        }
-        out.push_str(") DO UPDATE SET ");
-        out.push_str(&set.join(","));
-    }
-
-    fn binds_text(&self) -> bool {
-        false
-    }
-
-    fn cast(&self, _column: &ColumnMeta) -> String {
-        String::new()
-    }
-
-    fn value(&self, number: usize, _cast: &str, out: &mut String) {
-        Sqlite.placeholder(number, out);
+        on_key_conflict(self, columns, (" ON CONFLICT(", "excluded"), out);
     }
 
     fn decimal_digits(&self, column: &ColumnMeta) -> Option<usize> {
         (!matches!(read_types::affinity(&column.data_type), "text" | "blob")).then_some(DIGITS)
-    }
-
-    fn guard_sign(&self) -> Option<&'static str> {
-        None
     }
 
     fn ledger(&self) -> &'static LedgerSql {
