@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use super::context::Quiet;
 use super::dev::Broker;
+use super::producer::serve;
 use super::{Settings, error};
 
 /// How long one call waits for an answer.
@@ -85,9 +86,7 @@ impl Admin {
     }
 
     fn refused(&self) -> Option<String> {
-        for _ in 0..64 {
-            self.asker.poll(Duration::ZERO);
-        }
+        serve(&self.asker);
         self.asker.client().context().refused()
     }
 

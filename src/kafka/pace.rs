@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub struct Pace {
     /// Bytes of key and value of each.
-    under_way: VecDeque<u32>,
+    under_way: VecDeque<usize>,
     bytes: usize,
 }
 
@@ -18,17 +18,13 @@ impl Pace {
     /// A record was handed over.
     pub fn sent(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.under_way.push_back(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.under_way.push_back(bytes);
     }
 
     /// So many records are left under way; the oldest are the ones that are done.
     pub fn left(&mut self, records: usize) {
         while self.under_way.len() > records {
-            let done = self.under_way.pop_front().unwrap_or_default();
-            self.bytes = self.bytes.saturating_sub(done as usize);
-        }
-        if self.under_way.is_empty() {
-            self.bytes = 0;
+            self.bytes -= self.under_way.pop_front().unwrap_or_default();
         }
     }
 

@@ -87,6 +87,13 @@ impl ProducerContext for Context {
 /// Events served by one call; asking in vain costs next to nothing.
 const SERVED_AT_ONCE: usize = 64;
 
+/// Serves what has come in for a client that is no more than polled.
+pub(super) fn serve<C: ProducerContext>(client: &BaseProducer<C>) {
+    for _ in 0..SERVED_AT_ONCE {
+        client.poll(Duration::ZERO);
+    }
+}
+
 /// `batch.size` where it is not set: librdkafka's default.
 const BATCH_BYTES: u64 = 1_000_000;
 
@@ -201,9 +208,7 @@ impl Producer {
 
     /// Serves what has come in: acknowledgements, and news of brokers lost, which otherwise pile up.
     pub fn serve(&self) {
-        for _ in 0..SERVED_AT_ONCE {
-            self.inner.poll(Duration::ZERO);
-        }
+        serve(&self.inner);
     }
 
     /// Serves acknowledgements. Errors: that of a record that was not delivered.
