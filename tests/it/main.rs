@@ -18,6 +18,7 @@ mod missed_rows;
 mod pipeline;
 mod privileges;
 mod providers;
+mod recording;
 mod rest;
 mod rest_conversations;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]

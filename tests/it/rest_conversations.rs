@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::lab;
+use crate::recording::mapped;
 
 /// How many conversations go on at once.
 const AT_ONCE: usize = 6;
@@ -184,14 +185,7 @@ fn placeholders(base: &str, random: &mut Random) -> Vec<(String, String)> {
 
 /// Puts values in the place of `{{name}}` and `{{repeat:x:3}}` in every text.
 fn fill(value: &Value, names: &[(String, String)]) -> Value {
-    match value {
-        Value::String(text) => fill_text(text, names).into(),
-        Value::Array(items) => items.iter().map(|item| fill(item, names)).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(key, value)| (fill_text(key, names), fill(value, names))).collect()
-        }
-        other => other.clone(),
-    }
+    mapped(value, &|text: &str| fill_text(text, names))
 }
 
 fn fill_text(text: &str, names: &[(String, String)]) -> String {

@@ -54,11 +54,11 @@ async fn recorded_sources_write_what_they_wrote() {
         }
         let (worker, watch, turns) = (Arc::clone(&worker), Arc::clone(&watch), Arc::clone(&turns));
         let said = must_say.get(&name).cloned().unwrap_or_default();
-        let patience = if listed.contains_key(&name) { LITTLE } else { PLENTY };
+        let is_listed = listed.contains_key(&name);
         playing.spawn(async move {
             let _turn = turns.acquire().await.expect("a turn");
             let run = format!("sc{number:03}x");
-            let case = Case::new(&recording, &run, worker.rest(), &watch, placeholders(&recording, &run), patience);
+            let case = Case::new(&recording, &run, worker.rest(), &watch, placeholders(&recording, &run), is_listed);
             let lines = match case.play().await {
                 Ok(seen) => compare::differences(&recording, &seen, &said),
                 Err(error) => vec![format!("could not be played: {error}")],

@@ -13,6 +13,7 @@ use testkit::{Answer, Entry, MariaDb, Postgres, Rest, Topics};
 use super::compare;
 use super::database::Database;
 use crate::lab;
+use crate::recording::mapped;
 
 /// How long a case waits for its records, and for one answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,12 +85,7 @@ fn placeholders(case: &Value, run: &str) -> Vec<(String, String)> {
 /// Puts values in the place of `{{name}}` in every text and key.
 fn fill(value: &Value, names: &[(String, String)]) -> Value {
     let text = |text: &str| names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
-    match value {
-        Value::String(raw) => text(raw).into(),
-        Value::Array(items) => items.iter().map(|item| fill(item, names)).collect(),
-        Value::Object(members) => members.iter().map(|(key, value)| (text(key), fill(value, names))).collect(),
-        other => other.clone(),
-    }
+    mapped(value, &text)
 }
 
 struct Playing<'a> {

@@ -8,6 +8,8 @@ use testkit::Rest;
 
 use super::database::Database;
 use super::watch::Watch;
+use super::{LITTLE, PLENTY};
+use crate::recording::mapped;
 
 /// Why a case could not be played.
 pub(super) type Failure = String;
@@ -27,6 +29,8 @@ pub(super) struct Case<'a> {
     /// Records of each partition that an earlier phase has had.
     taken: BTreeMap<(String, i32), usize>,
     /// How long records and states are waited for.
+    /// Whether it is listed as differing.
+    listed: bool,
     patience: Duration,
     pub(super) exists: bool,
 }
@@ -69,9 +73,10 @@ impl<'a> Case<'a> {
         rest: &'a Rest,
         watch: &'a Watch,
         names: Vec<(&'static str, String)>,
-        patience: Duration,
+        listed: bool,
     ) -> Self {
-        Self { recording, run, rest, watch, names, taken: BTreeMap::new(), patience, exists: false }
+        let patience = if listed { LITTLE } else { PLENTY };
+        Self { recording, run, rest, watch, names, taken: BTreeMap::new(), listed, patience, exists: false }
     }
 
     /// What was seen, in the form of the recording's `expected`.
@@ -135,12 +140,25 @@ impl<'a> Case<'a> {
             tokio::time::sleep(SETTLE).await;
         } else if let Some(seconds) = phase["quiet_s"].as_f64() {
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+            self.wait_for_a_difference(want).await;
         }
         if self.exists {
             seen.insert("status".to_owned(), self.stable_status(want).await.json());
         }
         seen.insert("records".to_owned(), self.take(limit));
         Ok(seen.into())
+    }
+
+    /// A listed case in which nothing was recorded has as long to show its difference as others have to agree.
+    async fn wait_for_a_difference(&self, want: &Value) {
+        let begun = Instant::now();
+        while self.listed && self.exists && begun.elapsed() < PLENTY && self.status().await.is(want) {
+            let offsets = self.generalised(self.watch.offsets(self.run).into());
+            if offsets != self.recording["expected"]["offsets_topic"] {
+                return;
+            }
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     /// Waits for that many records since the last phase; not to the end once a task has failed.
@@ -250,15 +268,6 @@ impl<'a> Case<'a> {
     /// With `{{run}}` in the place of its name.
     fn generalised(&self, value: Value) -> Value {
         mapped(&value, &|text: &str| text.replace(self.run, "{{run}}"))
-    }
-}
-
-fn mapped(value: &Value, text: &dyn Fn(&str) -> String) -> Value {
-    match value {
-        Value::String(s) => text(s).into(),
-        Value::Array(items) => items.iter().map(|item| mapped(item, text)).collect(),
-        Value::Object(members) => members.iter().map(|(key, value)| (text(key), mapped(value, text))).collect(),
-        other => other.clone(),
     }
 }
 

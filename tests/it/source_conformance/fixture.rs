@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use connector_api::{
-    Batch, Config, OffsetValue, Positions, Record, Result, Schema, Source, SourceOffset, SourcePartition, SourceTask,
-    Value, async_trait, logical,
+    Batch, Config, OffsetValue, Record, Result, Schema, Source, SourceOffset, SourcePartition, SourceTask, Value,
+    logical,
 };
 use connector_jdbc::source::JdbcSource;
 use sqlx::mysql::MySqlConnection;
@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use testkit::{MariaDb, Postgres, unique};
 
 use crate::lab;
+use crate::source::Stored;
 
 /// The databases that the rows are tried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +67,6 @@ pub struct Fixture {
     connection: Connection,
     pub stored: Stored,
     config: Config,
-}
-
-/// Stored offsets: the last position of each partition.
-#[derive(Default)]
-pub struct Stored(Vec<(SourcePartition, Option<SourceOffset>)>);
-
-#[async_trait]
-impl Positions for Stored {
-    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
-        let find = |p: &SourcePartition| self.0.iter().rev().find(|(q, _)| q.same_as(p)).and_then(|(_, o)| o.clone());
-        Ok(partitions.iter().map(find).collect())
-    }
 }
 
 impl Stored {
@@ -225,7 +214,7 @@ impl Fixture {
     }
 
     async fn take(&mut self, batch: Batch, records: &mut Vec<Record>) {
-        self.stored.0.extend(batch.positions.iter().map(|p| (p.partition.clone(), p.offset.clone())));
+        self.stored.note(&batch);
         records.extend(batch.records);
         tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(50))).await;
     }
