@@ -4,14 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Kind, Result};
+use connector_api::{Config, Error, Result};
 
 use super::codec::RawHeaders;
-use super::policy::{Stage, number};
+use super::policy::{Stage, exception_class, number};
 use super::{Shared, TaskId, clients};
 use crate::kafka::admin::{Admin, Wanted};
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::{Outgoing, Producer};
+
+/// How long the broker may take to store letters until that is tried again: databases end a transaction that is idle for
+/// longer.
+const STORED_WITHIN: Duration = Duration::from_secs(25);
 
 /// A record as it was read, kept while it may still be rejected.
 #[derive(Debug)]
@@ -86,22 +90,25 @@ impl DeadLetters {
             timestamp_ms: raw.timestamp_ms,
             headers: &headers,
         };
-        self.producer.send(record, || true)
+        self.producer.send(record, || true).map_err(|e| self.not_stored(e))
     }
 
     /// Waits until everything sent is durable. Blocks.
     pub fn flush(&self) -> Result<()> {
-        self.producer.flush(Duration::from_secs(60)).map_err(|e| e.context("dead letters"))
+        self.producer.flush(STORED_WITHIN).map_err(|e| self.not_stored(e))
+    }
+
+    fn not_stored(&self, error: Error) -> Error {
+        error.context(format_args!(
+            "the dead-letter topic {} cannot be written, and no offset passes a record that it is to hold",
+            self.topic
+        ))
     }
 }
 
 /// The headers of `DeadLetterQueueReporter`, in its order.
 fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error) -> RawHeaders {
-    let exception = match error.kind() {
-        Kind::Record => "org.apache.kafka.connect.errors.DataException",
-        Kind::Retry => "org.apache.kafka.connect.errors.RetriableException",
-        Kind::Config | Kind::Denied | Kind::Fenced | Kind::Fatal => "org.apache.kafka.connect.errors.ConnectException",
-    };
+    let exception = exception_class(error, Some(stage));
     let text = |name: &str, value: String| (format!("__connect.errors.{name}").into(), Some(value.into_bytes()));
     vec![
         text("topic", raw.topic.to_string()),

@@ -285,15 +285,16 @@ impl Intake {
 
     /// Waits until the writing half takes the batch. Membership is kept up meanwhile.
     fn hand_over(&mut self, under: &mut Under) -> Result<()> {
-        if let Some(letters) = &self.dead_letters {
-            letters.flush()?;
-        }
         let (mut held, batches) = (false, self.batches.clone());
         while !self.common.leave.load(Ordering::Relaxed) && !under.batch.is_empty() {
             let patience = if held { Duration::from_millis(20) } else { HOLD };
             let room = self.runtime.block_on(async { tokio::time::timeout(patience, batches.reserve()).await });
             match room {
                 Ok(Ok(room)) => {
+                    // whoever has the batch may commit it: the letters of what was left out of it come first
+                    if let Some(letters) = &self.dead_letters {
+                        letters.flush()?;
+                    }
                     let rows = under.batch.records.len();
                     room.send(std::mem::take(&mut under.batch));
                     under.batch.records.reserve(rows);

@@ -26,6 +26,8 @@ use connector_api::{Config, Error, Position, Progress, TopicOffset};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 
+pub use policy::exception_class;
+
 use ledger::Ledger;
 use offsets::Memory;
 use pulse::Pulse;

@@ -104,6 +104,17 @@ impl Policy {
     }
 }
 
+/// The exception class that Kafka Connect's tools know an error by: its own, else what follows from its kind and from
+/// where it came up, if that is known. Of what a sink refuses, only Kafka Connect's own checks are a `DataException`.
+pub fn exception_class(error: &Error, stage: Option<Stage>) -> &'static str {
+    error.class().unwrap_or(match error.kind() {
+        Kind::Retry => "org.apache.kafka.connect.errors.RetriableException",
+        Kind::Record if stage != Some(Stage::Put) => "org.apache.kafka.connect.errors.DataException",
+        Kind::Config => "org.apache.kafka.common.config.ConfigException",
+        Kind::Record | Kind::Denied | Kind::Fenced | Kind::Fatal => "org.apache.kafka.connect.errors.ConnectException",
+    })
+}
+
 /// A whole number, if the key is given. Errors: `Config`.
 pub(super) fn number(config: &Config, key: &str) -> Result<Option<i64>, Error> {
     let parse = |text: &str| {
@@ -138,6 +149,22 @@ mod tests {
         ] {
             assert_eq!(strict.judge(kind, stage, 1, soon), strictly, "{kind:?} {stage:?}");
             assert_eq!(tolerant.judge(kind, stage, 1, soon), tolerantly, "{kind:?} {stage:?}");
+        }
+    }
+
+    #[test]
+    fn an_errors_class_is_its_own_or_follows_from_kind_and_stage() {
+        let record = || Error::record("bad");
+        for (error, stage, want) in [
+            (record().of_class("java.sql.SQLException"), Some(Stage::Put), "java.sql.SQLException"),
+            (record().of_class("a.B").context("topic t"), None, "a.B"),
+            (record(), Some(Stage::Put), "org.apache.kafka.connect.errors.ConnectException"),
+            (record(), Some(Stage::ValueConverter), "org.apache.kafka.connect.errors.DataException"),
+            (record(), None, "org.apache.kafka.connect.errors.DataException"),
+            (Error::retry("later"), None, "org.apache.kafka.connect.errors.RetriableException"),
+            (Error::config("no"), None, "org.apache.kafka.common.config.ConfigException"),
+        ] {
+            assert_eq!(exception_class(&error, stage), want, "{error:?} {stage:?}");
         }
     }
 

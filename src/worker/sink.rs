@@ -1,12 +1,13 @@
 //! A sink task: batches come from the reading half (`intake.rs`) and are written here, one after the other, each again
 //! and again until it is written, rejected or given up.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use connector_api::{
-    Config, Error, Kind, Progress, Result, Sink, SinkTask, TableProgress, TopicOffset, TopicPartition,
+    Config, Error, Kind, Progress, Rejected, Result, Sink, SinkTask, TableProgress, TopicOffset, TopicPartition,
 };
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
@@ -176,6 +177,8 @@ fn open(
 /// A batch that is not written yet.
 struct Pending {
     batch: Batch,
+    /// Its records whose dead letters are stored.
+    told: HashSet<(TopicPartition, i64)>,
     tries: u32,
     since: Instant,
     again: tokio::time::Instant,
@@ -183,7 +186,8 @@ struct Pending {
 
 impl Pending {
     fn new(batch: Batch) -> Self {
-        Self { batch, tries: 0, since: Instant::now(), again: tokio::time::Instant::now() }
+        let (told, now) = (HashSet::new(), tokio::time::Instant::now());
+        Self { batch, told, tries: 0, since: now.into_std(), again: now }
     }
 }
 
@@ -284,9 +288,8 @@ impl Put {
     async fn put(&mut self, running: &Running) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let next = list(&pending.batch.next);
-        match self.task.put(&pending.batch.records, &next).await {
-            Ok(report) => {
-                self.reject(&pending.batch, report.rejected).await?;
+        match self.write(&mut pending, &next).await {
+            Ok(()) => {
                 self.common.written(&pending.batch.next);
                 self.count(&pending.batch);
                 running.note(self.progress());
@@ -305,6 +308,19 @@ impl Put {
                 Ok(())
             }
         }
+    }
+
+    /// Writes the batch, stores its dead letters, and only then commits: a death in between doubles a letter and loses
+    /// none.
+    async fn write(&mut self, pending: &mut Pending, next: &[TopicOffset]) -> Result<()> {
+        let report = self.task.put(&pending.batch.records, next).await?;
+        if let Err(error) = self.reject(pending, report.rejected).await {
+            if let Err(error) = self.task.rollback().await {
+                tracing::warn!(%error, "a batch was not taken back cleanly");
+            }
+            return Err(error);
+        }
+        self.task.commit().await
     }
 
     fn count(&mut self, batch: &Batch) {
@@ -326,30 +342,34 @@ impl Put {
         Progress { tables: self.written.iter().map(table).collect(), warnings: Vec::new() }
     }
 
-    /// Records that the sink would not take.
-    async fn reject(&mut self, batch: &Batch, rejected: Vec<connector_api::Rejected>) -> Result<()> {
-        if rejected.is_empty() {
-            return Ok(());
-        }
-        let mut fatal = None;
-        for rejected in rejected {
-            let at = batch.records.get(rejected.index).map(|record| &record.at);
-            let place = at.map(|at| format!("topic {}, partition {}, offset {}", at.topic, at.partition, at.offset));
-            if let (Some(letters), Some(raw)) = (&self.letters, batch.raw.get(rejected.index)) {
-                letters.send(raw, Stage::Put, SINK_TASK, &rejected.error)?;
+    /// Stores the records that the sink would not take; those of an earlier try are stored already.
+    /// Errors: also that of a record that may not be left out.
+    async fn reject(&mut self, pending: &mut Pending, rejected: Vec<Rejected>) -> Result<()> {
+        let (batch, mut fatal, mut told) = (&pending.batch, None, Vec::new());
+        for Rejected { index, error } in rejected {
+            let Some(TopicOffset { topic, partition, offset }) = batch.records.get(index).map(|record| &record.at)
+            else {
+                return Err(error.context(format_args!("record {index} of a batch of {}", batch.records.len())));
+            };
+            let place = (TopicPartition { topic: Arc::clone(topic), partition: *partition }, *offset);
+            let is_new = !pending.told.contains(&place);
+            if let (true, Some(letters), Some(raw)) = (is_new, &self.letters, batch.raw.get(index)) {
+                letters.send(raw, Stage::Put, SINK_TASK, &error)?;
             }
-            let error = rejected.error.context(place.unwrap_or_default());
+            told.push(place);
+            let error = error.context(format_args!("topic {topic}, partition {partition}, offset {offset}"));
             match self.policy.judge(error.kind(), Stage::Put, 1, std::time::Duration::MAX) {
-                Verdict::Skip if self.policy.log => tracing::warn!(%error, "record left out"),
+                Verdict::Skip if self.policy.log && is_new => tracing::warn!(%error, "record left out"),
                 Verdict::Skip => {}
                 Verdict::Retry(_) | Verdict::Fail => {
                     fatal.get_or_insert(error);
                 }
             }
         }
-        if let Some(letters) = self.letters.clone() {
+        if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {
             blocking(move || letters.flush()).await?;
         }
+        pending.told.extend(told);
         fatal.map_or(Ok(()), Err)
     }
 }

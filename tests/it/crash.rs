@@ -90,6 +90,43 @@ async fn ten_kills_of_the_worker_leave_the_stock_exact() {
     assert_eq!(count(&mut connection, done).await, ORDERS as i64);
 }
 
+/// MariaDB holds back every commit, and the worker dies while it waits for its own.
+#[tokio::test]
+async fn a_dead_letter_is_stored_before_the_offset_passes_its_record() {
+    let (server, topics) = (MariaDb::start(lab().scratch(), "mariadb-blocked"), lab().kafka().topics());
+    let (topic, dead) = (unique("letters"), unique("dead"));
+    let mut connection = server.create_database("letters").await;
+    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))").await;
+    topics.create(&topic, 1).await;
+    let record = |id: i32, name: &str| json!({"id": id, "name": name}).to_string();
+    let produce = |records: &[String]| {
+        topics.produce(&topic, &records.iter().map(|record| (None, Some(record.as_str()))).collect::<Vec<_>>());
+    };
+    produce(&[record(1, "fits")]);
+    let worker = Rowferry::start(lab().scratch(), quick_rejoin("letters", lab().kafka().brokers()));
+    let config = json!({
+        "connector.class": "io.confluent.connect.jdbc.JdbcSinkConnector", "connection.url": server.jdbc_url("letters"),
+        "connection.user": MariaDb::USER, "connection.password": MariaDb::PASSWORD, "topics": topic, "table.name.format": "t",
+        "value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
+        "errors.tolerance": "all", "errors.deadletterqueue.topic.name": dead,
+        "errors.deadletterqueue.topic.replication.factor": "1",
+    });
+    worker.rest().create(&topic, &config).await;
+    let rows = "SELECT COUNT(*) FROM t";
+    for_condition("the first row", LONG, async || count(&mut connection, rows).await == 1).await;
+    let mut blocker = server.connect("letters").await;
+    run(&mut blocker, "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT").await;
+    produce(&[record(2, "much too long"), record(3, "fits")]);
+    topics.wait_for(&dead, 1, LONG).await;
+    worker.kill();
+    run(&mut blocker, "BACKUP STAGE END").await;
+    worker.restart();
+    for_condition("the row behind the letter", LONG, async || count(&mut connection, rows).await == 2).await;
+    let letters = topics.read(&dead);
+    assert!((1..=2).contains(&letters.len()), "{letters:?}");
+    assert!(letters.iter().all(|letter| letter.text().contains("much too long")), "{letters:?}");
+}
+
 /// Another worker takes the partitions of one that stands still; that one then wakes up, and both go on.
 #[tokio::test]
 async fn a_frozen_worker_whose_partitions_were_taken_over_writes_nothing_more() {

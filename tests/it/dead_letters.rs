@@ -58,7 +58,7 @@ async fn a_refused_record_is_in_the_dead_letter_topic_with_every_header() {
         ("task.id", "0"),
         ("stage", "TASK_PUT"),
         ("class.name", "org.apache.kafka.connect.sink.SinkTask"),
-        ("exception.class.name", "org.apache.kafka.connect.errors.DataException"),
+        ("exception.class.name", "java.sql.SQLException"),
     ] {
         assert_eq!(get(key), want, "{key}");
     }
@@ -71,6 +71,27 @@ async fn a_refused_record_is_in_the_dead_letter_topic_with_every_header() {
     assert_eq!(headers.len(), 10, "{headers:?}");
     rest.wait_state(&name, "RUNNING", SOON).await;
     assert_eq!(count(&mut connection, "SELECT COUNT(*) FROM t").await, 2);
+    rest.remove(&name).await;
+}
+
+#[tokio::test]
+async fn offsets_do_not_pass_a_record_that_the_dead_letter_topic_does_not_take() {
+    let (topics, rest, topic, dead) =
+        (lab().kafka().topics(), lab().worker().rest(), unique("refused"), unique("dead"));
+    topics.create(&topic, 1).await;
+    topics.create_with(&dead, 1, &[("max.message.bytes", "200")]).await;
+    let records = [record(1, "a"), record(2, &"too long".repeat(50)), record(3, "c")];
+    topics.produce(&topic, &records.each_ref().map(|r| (None, Some(r.as_str()))));
+    let more =
+        json!({"errors.tolerance": "all", "errors.deadletterqueue.topic.name": dead, "errors.log.enable": "true"});
+    let (config, mut connection) = sink(&topic, more).await;
+    let name = unique("unheard");
+    rest.create(&name, &config).await;
+    let status = rest.wait_state(&name, "FAILED", SOON).await;
+    let trace = status["tasks"][0]["trace"].as_str().unwrap();
+    assert!(trace.contains(&format!("the dead-letter topic {dead} cannot be written")), "{trace}");
+    assert_eq!(count(&mut connection, "SELECT COUNT(*) FROM t").await, 0);
+    assert_eq!(count(&mut connection, "SELECT MAX(next_offset) FROM rowferry_offsets").await, -1);
     rest.remove(&name).await;
 }
 

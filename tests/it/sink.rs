@@ -8,11 +8,11 @@ pub(crate) mod records;
 mod speed;
 mod statement;
 
-use connector_api::{Kind, SinkTask, Type, Value};
+use connector_api::{Kind, Type, Value};
 use testkit::mariadb::{count, rows, run};
 use testkit::unique;
 
-use self::records::{Topic, int, text};
+use self::records::{Task, Topic, int, text};
 use crate::lab;
 
 /// A task on a new database, with the partitions of `topic` assigned.
@@ -30,11 +30,11 @@ impl Bench {
         Self { database, config, sql }
     }
 
-    async fn open(&self, topic: &Topic) -> Box<dyn SinkTask> {
+    async fn open(&self, topic: &Topic) -> Task {
         self.open_with(topic, false).await
     }
 
-    async fn open_with(&self, topic: &Topic, tolerate: bool) -> Box<dyn SinkTask> {
+    async fn open_with(&self, topic: &Topic, tolerate: bool) -> Task {
         let mut task = records::open(&self.config, tolerate).await;
         task.assign(&topic.partitions()).await.unwrap();
         task

@@ -33,6 +33,7 @@ pub enum Kind {
 /// hold them belong into `source`, which goes to the log at debug level only.
 pub struct Error {
     kind: Kind,
+    class: Option<&'static str>,
     message: Cow<'static, str>,
     source: Option<Source>,
 }
@@ -40,7 +41,7 @@ pub struct Error {
 impl Error {
     /// An error of the given kind.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, class: None, message: message.into(), source: None }
     }
 
     /// A transient error, see [`Kind::Retry`].
@@ -80,6 +81,14 @@ impl Error {
         self
     }
 
+    /// The same error with the name of the Java exception that stands for it in statuses and dead letters, where that does
+    /// not follow from its kind.
+    #[must_use]
+    pub fn of_class(mut self, class: impl Into<Option<&'static str>>) -> Self {
+        self.class = class.into();
+        self
+    }
+
     /// The same error with `prefix` and a colon before its message.
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
@@ -90,6 +99,11 @@ impl Error {
     /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// See [`Error::of_class`].
+    pub fn class(&self) -> Option<&'static str> {
+        self.class
     }
 
     /// Its message, without the cause.
@@ -108,6 +122,7 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind)
+            .field("class", &self.class)
             .field("message", &self.message)
             .field("source", &self.source)
             .finish()

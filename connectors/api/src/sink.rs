@@ -13,10 +13,11 @@ pub struct Rejected {
     pub error: Error,
 }
 
-/// What became of a batch: everything but `rejected` is durable when [`SinkTask::put`] returns.
+/// What became of a batch: everything but `rejected` is written, and durable after [`SinkTask::commit`].
 #[derive(Debug, Default)]
 pub struct PutReport {
-    /// Records that were left out; the runtime sends them to the dead-letter topic or fails the task.
+    /// Records that were left out; the runtime sends them to the dead-letter topic, or fails the task, before it
+    /// commits.
     pub rejected: Vec<Rejected>,
 }
 
@@ -59,11 +60,24 @@ pub trait SinkTask: Send {
         Ok(())
     }
 
-    /// Writes the batch and, where the sink keeps offsets, the offsets in the same transaction. `next` holds the next
-    /// offset of each partition in the batch (records that were filtered out before count as consumed); the batch may
-    /// be empty. All or nothing but for what the report rejects.
+    /// Writes the batch and, where the sink keeps offsets, the offsets in the same transaction, which it leaves open for
+    /// [`SinkTask::commit`] or [`SinkTask::rollback`]. `next` holds the next offset of each partition in the batch
+    /// (records that were filtered out before count as consumed); the batch may be empty. All or nothing but for what
+    /// the report rejects.
     /// Errors: after `Retry` the runtime calls again with the same batch after a back-off.
     async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport>;
+
+    /// Makes durable what was put. The runtime has stored the rejected records before it calls this, so that none of them
+    /// is lost with the process in between. A sink without transactions has nothing to do here.
+    /// Errors: after `Retry` the runtime puts the same batch again after a back-off; it may then turn out to be durable.
+    async fn commit(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes back what was put and not committed: the rejected records could not be stored.
+    async fn rollback(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Gives back connections. Called once, also after an error.
     async fn close(self: Box<Self>);

@@ -50,6 +50,8 @@ pub struct TableMeta {
     pub is_view: bool,
     /// Rows as the server's statistics estimate them.
     pub rows_estimated: Option<u64>,
+    /// Its storage engine (MariaDB, MySQL), where that is one that takes no change back: MyISAM, Aria, MEMORY, …
+    pub no_rollback: Option<String>,
 }
 
 impl TableMeta {

@@ -16,11 +16,11 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use connector_api::{Config, Error, Kind, Plan};
+use connector_api::{Config, Error, Plan};
 
 use super::{Direction, State as PartState, Status, Target};
 use crate::store::{Stored, Write};
-use crate::worker::TaskId;
+use crate::worker::{TaskId, exception_class};
 
 pub use admit::admit;
 pub use view::{view, views};
@@ -301,12 +301,7 @@ fn backoff(failures: u32) -> Millis {
 /// The first line is `Class: message`, as Kafka Connect's traces begin: tools look for the first colon, and leave out
 /// lines that end in a bracket.
 fn trace(error: &Error, failures: u32, retry_ms: Option<Millis>) -> String {
-    let class = match error.kind() {
-        Kind::Retry => "org.apache.kafka.connect.errors.RetriableException",
-        Kind::Record => "org.apache.kafka.connect.errors.DataException",
-        Kind::Config => "org.apache.kafka.common.config.ConfigException",
-        Kind::Denied | Kind::Fenced | Kind::Fatal => "org.apache.kafka.connect.errors.ConnectException",
-    };
+    let class = exception_class(error, None);
     match retry_ms {
         Some(wait) => {
             let s = wait.div_ceil(1000);

@@ -1,10 +1,10 @@
 //! The databases that a sink writes to, behind one face, so that a test runs on each.
 
-use connector_api::{Config, SinkTask};
+use connector_api::Config;
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection, PgConnection, Row};
 use testkit::{MariaDb, Postgres, unique};
 
-use super::records::{self, Topic};
+use super::records::{self, Task, Topic};
 use crate::lab;
 
 /// A database of one test.
@@ -74,7 +74,7 @@ impl Database {
     }
 
     /// A task that holds the topic's partition.
-    pub async fn open(&self, topic: &Topic, tolerate: bool, keys: &[(&str, &str)]) -> Box<dyn SinkTask> {
+    pub async fn open(&self, topic: &Topic, tolerate: bool, keys: &[(&str, &str)]) -> Task {
         let mut task = records::open(&self.config(keys), tolerate).await;
         task.assign(&topic.partitions()).await.unwrap();
         task

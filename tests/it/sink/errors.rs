@@ -234,13 +234,13 @@ async fn er34_a_connection_that_is_ended_is_made_anew() {
         };
         database.run(&end).await;
         let batch = [row(&topic, 2, "b")];
-        put_until_done(&mut *task, &batch, &topic).await;
+        put_until_done(&mut task, &batch, &topic).await;
         assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"], "{}", database.kind);
         task.close().await;
     }
 }
 
-async fn put_until_done(task: &mut dyn connector_api::SinkTask, batch: &[SinkRecord], topic: &Topic) {
+async fn put_until_done(task: &mut records::Task, batch: &[SinkRecord], topic: &Topic) {
     let transient = |error: Error| assert_eq!(error.kind(), Kind::Retry, "{error}");
     for_condition("the batch to be written", SOON, async || match task.put(batch, &topic.next()).await {
         Ok(_) => true,
@@ -292,13 +292,45 @@ async fn er39_a_value_that_is_refused_is_in_no_text() {
     }
 }
 
+/// A batch that fails half-way would stay half written.
+#[tokio::test]
+async fn a_table_that_takes_nothing_back_is_refused_unless_rows_may_come_twice() {
+    let mut database = database::mariadb().await;
+    for engine in ["MyISAM", "Aria", "MEMORY"] {
+        database.run(&format!("CREATE OR REPLACE TABLE t (id INT, name VARCHAR(9)) ENGINE={engine}")).await;
+        let topic = Topic::new("t");
+        let mend =
+            format!("ALTER TABLE `{}`.`t` ENGINE=InnoDB, or set delivery.guarantee=at_least_once", database.name);
+        for (guarantee, refused) in [("at_least_once", false), ("exactly_once", true)] {
+            let keys = [("delivery.guarantee", guarantee), ("topics", "t"), ("name", engine)];
+            let mut report = Report::default();
+            JdbcSink.probe(&database.config(&keys), &mut report).await;
+            let (told, silent) =
+                if refused { (report.errors, report.warnings) } else { (report.warnings, report.errors) };
+            let [problem] = told.as_slice() else { panic!("{engine}, {guarantee}: {told:?}") };
+            assert!(silent.is_empty() && problem.key == "delivery.guarantee", "{silent:?}");
+            assert!(problem.message.contains(engine) && problem.message.contains(&mend), "{}", problem.message);
+            let mut task = database.open(&topic, true, &keys).await;
+            let batch = [row(&topic, 1, "a")];
+            let outcome = task.put(&batch, &topic.next()).await;
+            if let Err(error) = outcome {
+                assert!(refused && error.kind() == Kind::Config && error.message().contains(&mend), "{error}");
+                database.run("ALTER TABLE t ENGINE=InnoDB").await;
+                task.put(&batch, &topic.next()).await.unwrap();
+            }
+            task.close().await;
+        }
+        assert_eq!(database.select("COUNT(*)", "FROM t").await, ["2"], "{engine}");
+    }
+}
+
 /// A full disk passes once somebody makes room; nothing is skipped meanwhile.
 #[tokio::test]
 async fn a_full_table_is_waited_for() {
     let mut database = database::mariadb().await;
     database.run("SET max_heap_table_size = 16384; CREATE TABLE t (id INT, name CHAR(200)) ENGINE = MEMORY").await;
     let topic = Topic::new("t");
-    let mut task = database.open(&topic, true, &[]).await;
+    let mut task = database.open(&topic, true, &[("delivery.guarantee", "at_least_once")]).await;
     let mut id = 0;
     let error = loop {
         id += 1;
@@ -309,7 +341,7 @@ async fn a_full_table_is_waited_for() {
     assert!(error.kind() == Kind::Retry && error.to_string().contains("full"), "{error}");
     database.run("DELETE FROM t").await;
     let batch = [row(&topic, id, "a")];
-    put_until_done(&mut *task, &batch, &topic).await;
+    put_until_done(&mut task, &batch, &topic).await;
     assert_eq!(database.select("id", "FROM t").await, [id.to_string()]);
     task.close().await;
 }

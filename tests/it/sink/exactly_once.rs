@@ -104,6 +104,34 @@ fn batch(topic: &Topic, next_id: &mut i32) -> Vec<SinkRecord> {
     vec![record(), record(), record()]
 }
 
+/// What was rejected is stored elsewhere between the two.
+#[tokio::test]
+async fn a_batch_is_seen_and_its_offsets_count_only_after_the_commit() {
+    for mut database in database::all().await {
+        database.run("CREATE TABLE t (id INT PRIMARY KEY, CHECK (id < 10))").await;
+        let topic = Topic::new("t");
+        let config = database.config(&[]);
+        let mut task = records::open(&config, true).await;
+        task.assign(&topic.partitions()).await.unwrap();
+        let batch = [1, 10].map(|id| topic.value(&[int("id")], [Value::I32(id)]));
+        for times in 1..=2 {
+            let report = task.hold(&batch, &topic.next()).await.unwrap();
+            assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1], "{}", database.kind);
+            let seen = database.select("next_offset, (SELECT COUNT(*) FROM t)", "FROM rowferry_offsets").await;
+            assert_eq!(seen, ["-1|0"], "{}", database.kind);
+            if times == 1 {
+                task.rollback().await.unwrap();
+            }
+        }
+        // a batch that is put again without a word about the first time takes the place of that one
+        task.hold(&batch, &topic.next()).await.unwrap();
+        task.commit().await.unwrap();
+        let seen = database.select("next_offset, (SELECT COUNT(*) FROM t)", "FROM rowferry_offsets").await;
+        assert_eq!(seen, ["2|1"], "{}", database.kind);
+        task.close().await;
+    }
+}
+
 #[tokio::test]
 async fn two_clusters_under_one_name_do_not_hinder_each_other() {
     for mut database in database::all().await {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use connector_api::{
-    Config, Datum, Field, Record, Schema, Sink, SinkRecord, SinkTask, TopicOffset, TopicPartition, Type, Value,
+    Config, Datum, Field, PutReport, Record, Result, Schema, Sink, SinkRecord, SinkTask, TopicOffset, TopicPartition,
+    Type, Value,
 };
 use connector_jdbc::sink::JdbcSink;
 use testkit::MariaDb;
@@ -26,8 +27,50 @@ pub fn config(url: &str, keys: &[(&str, &str)]) -> Config {
 }
 
 /// An open task.
-pub async fn open(config: &Config, tolerate: bool) -> Box<dyn SinkTask> {
-    JdbcSink.open(config, tolerate).await.unwrap()
+pub async fn open(config: &Config, tolerate: bool) -> Task {
+    Task(JdbcSink.open(config, tolerate).await.unwrap())
+}
+
+/// A task, driven as the runtime does it.
+pub struct Task(Box<dyn SinkTask>);
+
+impl Task {
+    /// Takes partitions over.
+    pub async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        self.0.assign(partitions).await
+    }
+
+    /// Gives them up.
+    pub async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.0.revoke(partitions).await
+    }
+
+    /// Writes a batch and commits it.
+    pub async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        let report = self.hold(batch, next).await?;
+        self.0.commit().await?;
+        Ok(report)
+    }
+
+    /// Writes a batch and does not commit it.
+    pub async fn hold(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        self.0.put(batch, next).await
+    }
+
+    /// Commits what is held.
+    pub async fn commit(&mut self) -> Result<()> {
+        self.0.commit().await
+    }
+
+    /// Takes back what is held.
+    pub async fn rollback(&mut self) -> Result<()> {
+        self.0.rollback().await
+    }
+
+    /// Gives the connection back.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
 }
 
 /// One partition of a topic; counts the offsets of the records it makes.

@@ -1,11 +1,11 @@
 //! The databases that rows run on, and a sink's task on a new one.
 
-use connector_api::{Config, Error, SinkRecord, SinkTask};
+use connector_api::{Config, Error, SinkRecord};
 use sqlx::{MySqlConnection, PgConnection};
 use testkit::{MariaDb, Postgres, mariadb, postgres, unique};
 
 use crate::lab;
-use crate::sink::records::{self, Topic};
+use crate::sink::records::{self, Task, Topic};
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Bench {
     }
 
     /// A task with the partitions of these topics.
-    pub(super) async fn open(&self, topics: &[&Topic]) -> Box<dyn SinkTask> {
+    pub(super) async fn open(&self, topics: &[&Topic]) -> Task {
         let mut task = records::open(&self.config, false).await;
         for topic in topics {
             task.assign(&topic.partitions()).await.expect("assign");

@@ -3,13 +3,8 @@
 
 use serde_json::{Map, Value};
 
-/// Headers of dead letters that hold names of Java classes and texts.
-const LOOSE: [&str; 4] = [
-    "__connect.errors.class.name",
-    "__connect.errors.exception.class.name",
-    "__connect.errors.exception.message",
-    "__connect.errors.exception.stacktrace",
-];
+/// Headers of dead letters that hold texts.
+const LOOSE: [&str; 2] = ["__connect.errors.exception.message", "__connect.errors.exception.stacktrace"];
 
 /// Lines of difference; none: it is the same. `must_say` are the phrases that some error text has to hold.
 pub(super) fn differences(expect: &Value, seen: &Value, must_say: &Value) -> Vec<String> {

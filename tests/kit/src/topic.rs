@@ -81,8 +81,14 @@ impl Topics {
 
     /// Makes a topic.
     pub async fn create(&self, topic: &str, partitions: i32) {
+        self.create_with(topic, partitions, &[]).await;
+    }
+
+    /// Makes a topic with settings of its own.
+    pub async fn create_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let new = settings.iter().fold(new, |new, (key, value)| new.set(key, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let made = admin.create_topics([&new], &options).await.expect("create a topic");
         made.into_iter().for_each(|result| drop(result.expect("create a topic")));

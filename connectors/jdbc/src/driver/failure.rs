@@ -4,6 +4,9 @@ use connector_api::{Error, Kind};
 
 use super::session::Backend;
 
+/// What JDBC throws for a value that the database refuses.
+const REFUSED: &str = "java.sql.SQLException";
+
 /// The error with its kind; `place` is `host:port/database` for the text.
 ///
 /// The server's own text stands in the message where it names tables or columns, and is left to the cause where it
@@ -22,7 +25,9 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
                 Kind::Record => without_values(server.message()),
                 _ => server.message().to_owned(),
             };
-            Error::new(kind, format!("the database refused ({shown}): {text}")).caused_by(sqlx::Error::Database(server))
+            let error = Error::new(kind, format!("the database refused ({shown}): {text}"));
+            let error = if kind == Kind::Record { error.of_class(REFUSED) } else { error };
+            error.caused_by(sqlx::Error::Database(server))
         }
         sqlx::Error::Io(cause) => {
             Error::retry(format!("connection to {place} failed: {cause}")).caused_by(sqlx::Error::Io(cause))

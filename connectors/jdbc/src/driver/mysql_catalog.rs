@@ -7,8 +7,10 @@ use super::{Param, Session};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::ident::TableId;
 
-const TABLE: &str = "SELECT table_schema, table_name, table_type, table_rows FROM information_schema.tables \
-     WHERE table_schema = COALESCE(?, DATABASE()) AND table_name = ?";
+const TABLE: &str = "SELECT t.table_schema, t.table_name, t.table_type, t.table_rows, e.engine \
+     FROM information_schema.tables t \
+     LEFT JOIN information_schema.engines e ON e.engine = t.engine AND e.transactions = 'NO' \
+     WHERE t.table_schema = COALESCE(?, DATABASE()) AND t.table_name = ?";
 
 const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, extra, column_default, \
      character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
@@ -36,6 +38,7 @@ pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Op
     }
     Ok(Some(TableMeta {
         rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
+        no_rollback: (!row[4].is_null()).then(|| text(&row[4])),
         is_view: kind.ends_with("VIEW"),
         id: TableId::in_catalog(catalog, table),
         columns,

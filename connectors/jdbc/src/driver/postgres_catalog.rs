@@ -66,6 +66,7 @@ pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result
         is_view: matches!(row[3].as_str(), Some("v" | "m")),
         // -1 before the first ANALYZE
         rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
+        no_rollback: None,
     }))
 }
 

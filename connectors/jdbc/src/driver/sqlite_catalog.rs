@@ -64,6 +64,7 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
         unique: unique.collect(),
         is_view,
         rows_estimated: None,
+        no_rollback: None,
     }))
 }
 

@@ -11,7 +11,7 @@ use crate::dialect::writing::{ColumnSpec, Logical, Writing};
 use crate::ident::TableId;
 
 /// The statements that make the table fit the shape; none if it does. `table` is the full name.
-/// Errors: `Record`, because other records may fit.
+/// Errors: `Record`, because other records may fit; `Config` for a table that cannot roll back.
 pub fn changes(
     config: &SinkConfig,
     writing: &dyn Writing,
@@ -21,7 +21,7 @@ pub fn changes(
 ) -> Result<Vec<String>> {
     let Some(meta) = meta.filter(|m| is_target(config, m)) else {
         if !config.auto_create {
-            return Err(Error::record(format!("Table {} is missing and auto-creation is disabled", shown(table))));
+            return Err(misfit(format!("Table {} is missing and auto-creation is disabled", shown(table))));
         }
         let times = default_times(&config.time, &shape.columns);
         return writing
@@ -29,6 +29,9 @@ pub fn changes(
             .map(|sql| vec![sql])
             .map_err(Error::record);
     };
+    if let Some(text) = no_rollback(writing, meta).filter(|_| config.exactly_once) {
+        return Err(Error::config(text));
+    }
     let missing: Vec<_> = shape.columns.iter().filter(|c| meta.column(&c.name).is_none()).cloned().collect();
     if missing.is_empty() {
         return Ok(Vec::new());
@@ -40,6 +43,22 @@ pub fn changes(
     Ok(writing.add_columns(&writing.dialect().table(&meta.id), &definitions))
 }
 
+/// What is wrong with a table whose changes cannot be taken back, and how it is mended.
+pub fn no_rollback(writing: &dyn Writing, meta: &TableMeta) -> Option<String> {
+    let (engine, table) = (meta.no_rollback.as_ref()?, writing.dialect().table(&meta.id));
+    Some(format!(
+        "Table {} has the storage engine {engine}, which takes nothing back when a batch fails, so that rows cannot be \
+         written exactly once; ALTER TABLE {table} ENGINE=InnoDB, or set delivery.guarantee=at_least_once, with which \
+         rows may be written again after a failure",
+        shown(&meta.id)
+    ))
+}
+
+/// A table that is missing, or that lacks fields, and may not be changed.
+fn misfit(text: String) -> Error {
+    Error::record(text).of_class("io.confluent.connect.jdbc.sink.TableAlterOrCreateException")
+}
+
 /// Whether a relation of that kind counts as a target.
 pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
     let has = |ty: &str| config.table_types.iter().any(|t| t == ty);
@@ -49,7 +68,7 @@ pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
 fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column]) -> Result<()> {
     let (kind, table) = (if is_view { "VIEW" } else { "TABLE" }, shown(table));
     if let Some(required) = missing.iter().find(|c| c.key || !c.schema.optional && c.schema.default.is_none()) {
-        return Err(Error::record(format!(
+        return Err(misfit(format!(
             "Cannot ALTER {kind} {table} to add missing field {}, as the field is not optional and does not have a \
              default value",
             described(required)
@@ -58,15 +77,10 @@ fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column
     let fields = || missing.iter().map(described).collect::<Vec<_>>().join(", ");
     if is_view {
         let fields = fields();
-        return Err(Error::record(format!(
-            "View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported"
-        )));
+        return Err(misfit(format!("View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported")));
     }
     if config.evolve == Evolve::Off {
-        return Err(Error::record(format!(
-            "Table {table} is missing fields ([{}]) and auto-evolution is disabled",
-            fields()
-        )));
+        return Err(misfit(format!("Table {table} is missing fields ([{}]) and auto-evolution is disabled", fields())));
     }
     Ok(())
 }
@@ -144,6 +158,7 @@ mod tests {
             unique: Vec::new(),
             is_view: false,
             rows_estimated: None,
+            no_rollback: None,
         }
     }
 

@@ -1,10 +1,12 @@
-//! What validation finds out in the target database: whether it can be reached, and which privileges are missing.
+//! What validation finds out in the target database: whether it can be reached, whether its tables can be written to
+//! exactly once, and which privileges are missing.
 
 use std::time::Duration;
 
 use connector_api::{Config, Error, Report, Result};
 
 use super::config::{self, Evolve, InsertMode, SinkConfig};
+use super::evolve;
 use super::link::Link;
 use super::statement::{self, Statements};
 use super::target::Target;
@@ -38,9 +40,8 @@ pub async fn probe(config: &Config, report: &mut Report) {
     };
     // What is wrong with other keys stands there already.
     if let Ok(sink) = SinkConfig::read(config) {
-        match missing(&mut link, &sink, topics(config)).await {
-            Ok(missing) => missing.into_iter().for_each(|text| report.error("connection.user", text)),
-            Err(error) => tracing::debug!(%error, "privileges cannot be told"),
+        if let Err(error) = look(&mut link, &sink, topics(config), report).await {
+            tracing::debug!(%error, "tables and privileges cannot be told");
         }
         // what cannot be parsed has been told
         if let Ok(Some(statements)) = Statements::read(&sink, link.writing.database()) {
@@ -62,14 +63,19 @@ fn topics(config: &Config) -> Vec<&str> {
     topics.take(TABLES).collect()
 }
 
-async fn missing(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>) -> Result<Vec<String>> {
+/// Looks at the target tables that are there, and at what the account may do with them.
+async fn look(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>, report: &mut Report) -> Result<()> {
     let database = link.writing.database();
-    let Some(account) = Account::of(&mut *link.session, database).await? else { return Ok(Vec::new()) };
     let mut needs = Vec::new();
     for topic in topics {
         // A topic without a table is told by the task; here there is no error that stands for certain.
         let Ok(id) = sink.naming.table(topic, database) else { continue };
         let target = Target::find(&mut *link.session, sink, &link.here, id).await?;
+        match target.meta.as_ref().and_then(|meta| evolve::no_rollback(&*link.writing, meta)) {
+            Some(text) if sink.exactly_once => report.error("delivery.guarantee", text),
+            Some(text) => report.warn("delivery.guarantee", text),
+            None => {}
+        }
         add(&mut needs, target.id, &for_rows(sink, target.meta.is_some()));
     }
     if sink.exactly_once {
@@ -78,7 +84,11 @@ async fn missing(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>) -> Resul
     }
     needs.sort_unstable();
     needs.dedup();
-    account.missing(&mut *link.session, &needs).await
+    if let Some(account) = Account::of(&mut *link.session, database).await? {
+        let missing = account.missing(&mut *link.session, &needs).await?;
+        missing.into_iter().for_each(|text| report.error("connection.user", text));
+    }
+    Ok(())
 }
 
 fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Privilege]) {

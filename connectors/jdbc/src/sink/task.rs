@@ -1,7 +1,7 @@
 //! One running task of the sink: a batch becomes one transaction.
 //!
-//! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows -> commit.
-//! DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
+//! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows. The
+//! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,8 +38,10 @@ pub struct JdbcSinkTask {
     adapter: Adapter,
     /// Tables that the present batch empties before it writes.
     emptied: Vec<usize>,
-    /// A commit was sent, and no answer came: what it would have stored, and what it left out.
-    unsure: Option<(Vec<TopicOffset>, Vec<Rejected>)>,
+    /// A transaction is open that waits to be committed, with these offsets.
+    held: Option<Vec<TopicOffset>>,
+    /// A commit was sent, and no answer came: what it would have stored.
+    unsure: Option<Vec<TopicOffset>>,
     /// With `insert.mode=statement`.
     statements: Option<Statements>,
     /// Failed tries of the present batch.
@@ -68,6 +70,7 @@ impl JdbcSinkTask {
             by_topic: HashMap::new(),
             adapter,
             emptied: Vec::new(),
+            held: None,
             unsure: None,
             statements,
             tries: 0,
@@ -94,8 +97,9 @@ impl JdbcSinkTask {
     }
 
     async fn try_put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
-        if let Some(report) = self.settle_unsure(next).await? {
-            return Ok(report);
+        self.take_back().await?;
+        if self.settle_unsure(next).await? {
+            return Ok(PutReport::default());
         }
         self.link().await?;
         let mut fresh = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
@@ -111,21 +115,40 @@ impl JdbcSinkTask {
         }
     }
 
-    /// After a commit without an answer: whether it happened, as the ledger tells.
-    async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<Option<PutReport>> {
-        let Some((intended, _)) = &self.unsure else { return Ok(None) };
-        let intended = intended.clone();
+    /// After a commit without an answer: whether it happened, as the ledger tells. Its dead letters were stored before.
+    async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<bool> {
+        let Some(intended) = self.unsure.clone() else { return Ok(false) };
         self.link().await?;
-        let Some(link) = &mut self.link else { return Ok(None) };
+        let Some(link) = &mut self.link else { return Ok(false) };
         let stored = self.ledger.is_stored(&mut *link.session, &*link.writing, &intended).await?;
-        let rejected = self.unsure.take().map(|(_, rejected)| rejected).unwrap_or_default();
-        if !stored {
-            return Ok(None);
+        self.unsure = None;
+        if stored && intended != next {
+            return Err(Error::fatal(
+                "a batch whose commit got no answer was committed, and another batch came after it",
+            ));
         }
-        if intended == next {
-            return Ok(Some(PutReport { rejected }));
+        Ok(stored)
+    }
+
+    /// Rolls back what was written and never committed.
+    async fn take_back(&mut self) -> Result<()> {
+        match (self.held.take(), &mut self.link) {
+            (Some(_), Some(link)) => link.session.rollback().await,
+            _ => Ok(()),
         }
-        Err(Error::fatal("a batch whose commit got no answer was committed, and another batch came after it"))
+    }
+
+    async fn commit_held(&mut self) -> Result<()> {
+        let (Some(next), Some(link)) = (self.held.take(), &mut self.link) else { return Ok(()) };
+        let Err(error) = link.session.commit().await else { return Ok(()) };
+        if link.session.is_lost() && self.config.exactly_once && !next.is_empty() {
+            tracing::warn!(%error, "a commit got no answer");
+            self.unsure = Some(next);
+            return Err(Error::retry("the database did not answer a commit; looking whether it happened"));
+        }
+        // one that cannot be rolled back has ended with its connection
+        let _ = link.session.rollback().await;
+        Err(error)
     }
 
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
@@ -153,10 +176,6 @@ impl JdbcSinkTask {
                 Err(failure) if failure.error.kind() == Kind::Record && !careful => careful = true,
                 Err(failure) => return Err(self.told(batch, failure)),
             }
-        }
-        if let Some((_, pending)) = &mut self.unsure {
-            *pending = rejected;
-            return Err(Error::retry("the database did not answer a commit; looking whether it happened"));
         }
         rejected.sort_by_key(|r| r.index);
         Ok(PutReport { rejected })
@@ -277,8 +296,8 @@ impl JdbcSinkTask {
         Ok(target)
     }
 
-    /// Writes everything but the records in `bad`, and commits. When `careful`, finds the records that the database
-    /// refuses instead, and rolls back if there are any.
+    /// Writes everything but the records in `bad`, and leaves the transaction open. When `careful`, finds the records that
+    /// the database refuses instead, and rolls back if there are any.
     async fn transaction(
         &mut self,
         batch: &[SinkRecord],
@@ -326,18 +345,8 @@ impl JdbcSinkTask {
             link.session.rollback().await.or_else(|e| if written.is_err() { Ok(()) } else { Err(plain(e)) })?;
             return written.map(|()| culprits);
         }
-        match link.session.commit().await {
-            Ok(()) => Ok(culprits),
-            Err(error) if link.session.is_lost() && self.config.exactly_once && !next.is_empty() => {
-                tracing::warn!(%error, "a commit got no answer");
-                self.unsure = Some((next.to_vec(), Vec::new()));
-                Ok(culprits)
-            }
-            Err(error) => {
-                let _ = link.session.rollback().await;
-                Err(plain(error))
-            }
-        }
+        self.held = Some(next.to_vec());
+        Ok(culprits)
     }
 
     /// The error with the place of its record and the table.
@@ -364,7 +373,7 @@ impl JdbcSinkTask {
             return error;
         }
         let message = format!("{error}, or the row has another row's value in a unique index beside the primary key");
-        Error::new(error.kind(), message).caused_by(error)
+        Error::new(error.kind(), message).of_class(error.class()).caused_by(error)
     }
 
     /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.
@@ -439,10 +448,10 @@ impl SinkTask for JdbcSinkTask {
         self.ledger.release(partitions);
         // whether their part of a commit happened is seen by whoever takes them over
         let is_gone = |at: &TopicOffset| partitions.iter().any(|p| p.partition == at.partition && p.topic == at.topic);
-        if let Some((intended, _)) = &mut self.unsure {
+        if let Some(intended) = &mut self.unsure {
             intended.retain(|at| !is_gone(at));
         }
-        self.unsure.take_if(|(intended, _)| intended.is_empty());
+        self.unsure.take_if(|intended| intended.is_empty());
         Ok(())
     }
 
@@ -453,13 +462,17 @@ impl SinkTask for JdbcSinkTask {
         if let Some(at) = self.retry_at.take() {
             tokio::time::sleep_until(at).await;
         }
-        match self.try_put(batch, next).await {
-            Ok(report) => {
-                self.tries = 0;
-                Ok(report)
-            }
-            Err(error) => Err(self.counted(error)),
-        }
+        self.try_put(batch, next).await.map_err(|error| self.counted(error))
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.commit_held().await.map_err(|error| self.counted(error))?;
+        self.tries = 0;
+        Ok(())
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        self.take_back().await
     }
 
     async fn close(self: Box<Self>) {

@@ -56,6 +56,7 @@ fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
         unique: Vec::new(),
         is_view: false,
         rows_estimated: None,
+        no_rollback: None,
     }
 }
 

@@ -63,6 +63,9 @@ impl Writing for MySqlWriting {
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
             "SET SESSION sql_mode = CONCAT(REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', ''), \
              ',STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO')",
+            // tables that are made here can roll back, whatever the server's usual engine
+            "SET SESSION default_storage_engine = (SELECT IF(transactions = 'YES', engine, 'InnoDB') \
+             FROM information_schema.engines WHERE engine = @@default_storage_engine)",
             "SET SESSION idle_write_transaction_timeout = 30",
             "SET SESSION innodb_lock_wait_timeout = 5",
             "SET SESSION lock_wait_timeout = 30",

@@ -135,6 +135,7 @@ fn table(columns: &[(&str, &str)]) -> TableMeta {
         unique: Vec::new(),
         is_view: false,
         rows_estimated: None,
+        no_rollback: None,
     }
 }
 
