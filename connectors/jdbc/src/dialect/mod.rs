@@ -25,6 +25,9 @@ pub struct Limits {
     pub packet: usize,
 }
 
+/// Stands in a statement for a text that is new each time.
+pub const MARK: &str = "{mark}";
+
 /// Statements that tell when the oldest open transaction began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OldestTransaction {
@@ -35,9 +38,9 @@ pub struct OldestTransaction {
     pub before: &'static str,
     /// Gives one row: anything, microseconds since it began (NULL: there is none), whether the answer can be relied on.
     pub sql: &'static str,
-    /// How many parameters it has: each takes a text that is new each time, by which it knows a fresh answer. With none
-    /// an answer that cannot be relied on stays so.
-    pub marks: usize,
+    /// Whether [`MARK`] stands in it for a text that is new each time, by which it knows a fresh answer. Without, an
+    /// answer that cannot be relied on stays so.
+    pub marked: bool,
     /// Sent after.
     pub after: &'static str,
     /// What a user must be granted for it.

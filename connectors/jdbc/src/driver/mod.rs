@@ -129,6 +129,9 @@ pub trait Session: Send {
     /// `Text` in SQL's notation. Integers above `i64` are `Text`.
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>>;
 
+    /// As [`Session::query`], for a statement whose text will not come again: it is not kept.
+    async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>>;
+
     /// Reads rows of a prepared statement until its end, or until they weigh more than `max_weight`.
     /// Errors: `Record` for a row that cannot be read, `Retry` when the result does not have the expected columns.
     async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page>;

@@ -12,6 +12,27 @@ use super::{Layout, Page};
 /// What a value costs beside its bytes.
 const VALUE_WEIGHT: usize = size_of::<Value>();
 
+/// See [`super::Session::query`].
+pub(super) async fn plain<DB: Backend>(
+    session: &mut SqlxSession<DB>,
+    query: Query<'_, DB, DB::Arguments>,
+) -> Result<Vec<Vec<Value>>>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let mut out = Vec::new();
+    let mut rows = session.connection.fetch(query);
+    let failure = loop {
+        match rows.try_next().await {
+            Ok(Some(row)) => out.push((0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<_>>()?),
+            Ok(None) => return Ok(out),
+            Err(error) => break error,
+        }
+    };
+    drop(rows);
+    Err(session.failed(failure))
+}
+
 /// See [`super::Session::read`].
 pub(super) async fn read<DB: Backend>(
     session: &mut SqlxSession<DB>,

@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
-use futures_util::TryStreamExt;
+use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
-use sqlx::{
-    Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Row, Type,
-};
+use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Type};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -25,7 +23,7 @@ use crate::url::Target;
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How sqlx's driver of one database is used.
-pub(super) trait Backend: sqlx::Database<Arguments: IntoArguments<Self>> {
+pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>> {
     /// In what form a result's column comes: looked up once for each result.
     type Form: Copy + Send + Sync;
 
@@ -166,17 +164,11 @@ where
 
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
-        let mut out = Vec::new();
-        let mut rows = self.connection.fetch(query);
-        let failure = loop {
-            match rows.try_next().await {
-                Ok(Some(row)) => out.push((0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<_>>()?),
-                Ok(None) => return Ok(out),
-                Err(error) => break error,
-            }
-        };
-        drop(rows);
-        Err(self.failed(failure))
+        rows::plain(self, query).await
+    }
+
+    async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        rows::plain(self, sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
     }
 
     async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {

@@ -72,7 +72,7 @@ impl Fence {
         if let Some(before) = self.before {
             return self.snapshots_passed(session, before).await;
         }
-        Ok(match horizon::sample(session, target, Some(self.set)).await? {
+        Ok(match horizon::sample_after(session, target, self.set).await? {
             Horizon::Denied => State::Denied,
             Horizon::NotNow => State::Open,
             Horizon::Seen(sample) => {

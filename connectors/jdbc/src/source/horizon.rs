@@ -12,7 +12,8 @@ use connector_api::{Kind, Result, Value};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::sleep;
 
-use crate::driver::{Param, Session};
+use crate::dialect::MARK;
+use crate::driver::Session;
 use crate::url::{Database, Target};
 
 /// The least time between two looks at one server.
@@ -43,6 +44,8 @@ pub enum Horizon {
 #[derive(Default)]
 struct Server {
     last: Option<Sample>,
+    /// When it was last asked in vain.
+    in_vain: Option<Instant>,
     asked: u64,
 }
 
@@ -60,33 +63,57 @@ fn server(target: &Target) -> Arc<AsyncMutex<Server>> {
     Arc::clone(servers.entry(place).or_default())
 }
 
-/// The newest sample; `after` says how new it must be. Waits for the server's answer, but not for the next time that it
-/// may be asked.
-pub async fn sample(session: &mut dyn Session, target: &Target, after: Option<Instant>) -> Result<Horizon> {
+/// The newest sample, waiting until there is one, though not for ever.
+pub async fn sample(session: &mut dyn Session, target: &Target) -> Result<Horizon> {
     let server = server(target);
     let mut server = server.lock().await;
     if let Some(last) = server.last.filter(|last| last.at.elapsed() < EVERY) {
-        let is_new = after.is_none_or(|after| last.at >= after);
-        return Ok(if is_new { Horizon::Seen(last) } else { Horizon::NotNow });
+        return Ok(Horizon::Seen(last));
     }
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            sleep(EVERY).await;
+    for _ in 0..TRIES {
+        let rest = server.in_vain.map(|at| EVERY.saturating_sub(at.elapsed()));
+        if let Some(rest) = rest.filter(|rest| *rest > Duration::ZERO) {
+            sleep(rest).await;
         }
-        server.asked += 1;
-        let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
-        let at = Instant::now();
-        match ask(session, &mark).await? {
-            Answer::Oldest(oldest) => {
-                let sample = Sample { at, oldest };
-                server.last = Some(sample);
-                return Ok(Horizon::Seen(sample));
-            }
-            Answer::Stale => {}
-            Answer::Denied => return Ok(Horizon::Denied),
+        let seen = look(&mut server, session).await?;
+        if !matches!(seen, Horizon::NotNow) {
+            return Ok(seen);
         }
     }
     Ok(Horizon::NotNow)
+}
+
+/// A sample of later than `after`, if it can be had at once.
+pub async fn sample_after(session: &mut dyn Session, target: &Target, after: Instant) -> Result<Horizon> {
+    let server = server(target);
+    // whoever has it may be waiting
+    let Ok(mut server) = server.try_lock() else { return Ok(Horizon::NotNow) };
+    if let Some(last) = server.last.filter(|last| last.at.elapsed() < EVERY) {
+        return Ok(if last.at >= after { Horizon::Seen(last) } else { Horizon::NotNow });
+    }
+    if server.in_vain.is_some_and(|at| at.elapsed() < EVERY) {
+        return Ok(Horizon::NotNow);
+    }
+    look(&mut server, session).await
+}
+
+/// Asks the server and notes the answer.
+async fn look(server: &mut Server, session: &mut dyn Session) -> Result<Horizon> {
+    server.asked += 1;
+    let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
+    let at = Instant::now();
+    Ok(match ask(session, &mark).await? {
+        Answer::Oldest(oldest) => {
+            let sample = Sample { at, oldest };
+            (server.last, server.in_vain) = (Some(sample), None);
+            Horizon::Seen(sample)
+        }
+        Answer::Stale => {
+            server.in_vain = Some(Instant::now());
+            Horizon::NotNow
+        }
+        Answer::Denied => Horizon::Denied,
+    })
 }
 
 /// Its address tells this process from others.
@@ -98,7 +125,7 @@ enum Answer {
     Denied,
 }
 
-/// Asks the server; `mark` is a text never used before.
+/// Asks the server; `mark` is a text never used before, of letters and digits.
 async fn ask(session: &mut dyn Session, mark: &str) -> Result<Answer> {
     let Some(statements) = session.dialect().oldest_transaction() else { return Ok(Answer::Oldest(None)) };
     let mut running = None;
@@ -110,7 +137,11 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<Answer> {
     if !statements.before.is_empty() {
         session.run(statements.before).await?;
     }
-    let found = session.query(statements.sql, &vec![Param::Text(mark.into()); statements.marks]).await;
+    let found = if statements.marked {
+        session.query_once(&statements.sql.replace(MARK, mark)).await
+    } else {
+        session.query(statements.sql, &[]).await
+    };
     if !statements.after.is_empty() {
         session.run(statements.after).await?;
     }
@@ -121,7 +152,7 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<Answer> {
     let Some([_, age, reliable]) = found.first().map(Vec::as_slice) else { return Ok(Answer::Stale) };
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     Ok(match (number(age), number(reliable)) {
-        (_, None | Some(0)) if statements.marks == 0 => Answer::Denied,
+        (_, None | Some(0)) if !statements.marked => Answer::Denied,
         (_, None | Some(0)) => Answer::Stale,
         (age, _) => Answer::Oldest(age.map(|micros| micros.max(0)).max(running)),
     })

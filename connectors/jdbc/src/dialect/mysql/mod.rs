@@ -61,7 +61,8 @@ impl Dialect for MySql {
     }
 
     /// `INNODB_TRX` is a copy that is renewed every 100 ms at most, and never while something reads it more often: it is
-    /// relied on only when it shows this very statement, by the mark in it. Transactions that have written nothing yet
+    /// relied on only when it shows this very statement, by the mark in it (in its text: values of parameters are shown
+    /// only by servers that log). Transactions that have written nothing yet
     /// have the number 0, in MySQL one from 2^48 on; statements that wait before their transaction begins stand in the
     /// list of processes.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
@@ -70,13 +71,13 @@ impl Dialect for MySql {
                       WHERE id <> CONNECTION_ID() AND command IN ('Query', 'Execute') \
                       AND (info IS NULL OR info NOT LIKE 'select%')",
             before: "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-            sql: "SELECT ?, CAST(MAX(CASE WHEN trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> \
+            sql: "SELECT '{mark}', CAST(MAX(CASE WHEN trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> \
                  CONNECTION_ID() THEN TIMESTAMPDIFF(MICROSECOND, trx_started, \
                  CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')) END) AS SIGNED), \
-                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE CONCAT('%', ?, '%')) \
+                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%{mark}%') \
                  FROM information_schema.innodb_trx",
             after: "COMMIT",
-            marks: 2,
+            marked: true,
             grant: "PROCESS",
         })
     }

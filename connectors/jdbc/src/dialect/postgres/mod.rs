@@ -71,7 +71,7 @@ impl Dialect for Postgres {
                  FROM pg_catalog.pg_stat_activity WHERE datname = current_database() \
                  AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
             after: "",
-            marks: 0,
+            marked: false,
             grant: "pg_read_all_stats",
         })
     }

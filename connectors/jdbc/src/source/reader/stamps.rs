@@ -23,7 +23,7 @@ impl TableReader {
             return Ok(now.saturating_sub(delay));
         }
         let before_clock = std::time::Instant::now();
-        let Horizon::Seen(sample) = horizon::sample(session, &self.config.target, None).await? else {
+        let Horizon::Seen(sample) = horizon::sample(session, &self.config.target).await? else {
             self.blind = true;
             let delay = if self.config.delay_ms == 0 { BLIND_DELAY } else { delay };
             return Ok(now.saturating_sub(delay));
