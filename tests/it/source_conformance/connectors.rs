@@ -7,7 +7,7 @@ use testkit::{Entry, Rest, Usage, unique, wait_until};
 
 use testkit::mariadb::run as mariadb;
 
-use super::fixture::{Fixture, SERVERS};
+use super::fixture::{DATABASES, Fixture, SERVERS};
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
@@ -82,7 +82,7 @@ const TABLE: &str = "CREATE TABLE test (id {serial}, name VARCHAR(10))";
 
 #[tokio::test]
 async fn sm25_new_and_dropped_tables_change_the_tasks_once_each() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys =
             [&IDS[..], &[("table.blacklist", "none"), ("tasks.max", "5"), ("table.poll.interval.ms", "300")]].concat();
         let mut connector = Connector::new(server, &keys).await;
@@ -102,7 +102,7 @@ async fn sm25_new_and_dropped_tables_change_the_tasks_once_each() {
 
 #[tokio::test]
 async fn sm30_incrementing_over_a_worker() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
         connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;
@@ -116,7 +116,7 @@ async fn sm30_incrementing_over_a_worker() {
 
 #[tokio::test]
 async fn sm31_timestamp_sees_updates() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [("mode", "timestamp"), ("timestamp.column.name", "updated_at")];
         let mut connector = Connector::new(server, &keys).await;
         connector.fixture.sql("CREATE TABLE test (id INT PRIMARY KEY, updated_at {stamp} NOT NULL)").await;
@@ -135,7 +135,7 @@ async fn sm31_timestamp_sees_updates() {
 
 #[tokio::test]
 async fn sm32_a_connector_created_again_goes_on() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
         connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;
@@ -151,7 +151,7 @@ async fn sm32_a_connector_created_again_goes_on() {
 
 #[tokio::test]
 async fn sm33_two_tables_stream_in_two_tasks() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [&IDS[..], &[("table.whitelist", "t1,t2"), ("tasks.max", "2")]].concat();
         let mut connector = Connector::new(server, &keys).await;
         connector.fixture.sql("CREATE TABLE t1 (id INT PRIMARY KEY); INSERT INTO t1 VALUES (1), (2), (3)").await;
@@ -166,7 +166,7 @@ async fn sm33_two_tables_stream_in_two_tasks() {
 
 #[tokio::test]
 async fn sm34_a_new_column_is_in_later_records() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
         connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b')").await;
@@ -192,7 +192,7 @@ async fn sm34_a_new_column_is_in_later_records() {
 
 #[tokio::test]
 async fn sm39_a_paused_connector_reads_nothing() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
         connector.fixture.sql("INSERT INTO test (name) VALUES ('a')").await;
@@ -216,9 +216,7 @@ async fn sm40_a_query_larger_than_memory_streams() {
     for server in SERVERS {
         let series = match server {
             super::fixture::Server::MariaDb => "SELECT seq AS id, REPEAT('x', 10000) AS text FROM seq_1_to_15000",
-            super::fixture::Server::Postgres => {
-                "SELECT n AS id, repeat('x', 10000) AS text FROM generate_series(1, 15000) AS n"
-            }
+            _ => "SELECT n AS id, repeat('x', 10000) AS text FROM generate_series(1, 15000) AS n",
         };
         let keys = [("mode", "bulk"), ("query", series)];
         let mut connector = Connector::new(server, &keys).await;
@@ -240,7 +238,7 @@ async fn sm40_a_query_larger_than_memory_streams() {
 
 #[tokio::test]
 async fn offsets_of_the_java_connectors_are_taken_over() {
-    for server in SERVERS {
+    for server in DATABASES {
         for protocol in [0, 1] {
             let mut connector = Connector::new(server, &IDS).await;
             connector.fixture.sql(TABLE).await;
@@ -263,7 +261,7 @@ async fn offsets_of_the_java_connectors_are_taken_over() {
 
 #[tokio::test]
 async fn offsets_set_by_hand_move_a_connector() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut connector = Connector::new(server, &IDS).await;
         connector.fixture.sql(TABLE).await;
         connector.fixture.sql("INSERT INTO test (name) VALUES ('a'), ('b'), ('c')").await;

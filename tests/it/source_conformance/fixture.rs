@@ -9,8 +9,9 @@ use connector_api::{
 use connector_jdbc::source::JdbcSource;
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Executor};
-use testkit::{MariaDb, Postgres, unique};
+use testkit::{MariaDb, Postgres, SqliteFile, unique};
 
 use crate::lab;
 use crate::source::Stored;
@@ -20,9 +21,12 @@ use crate::source::Stored;
 pub enum Server {
     MariaDb,
     Postgres,
+    Sqlite,
 }
 
 /// All of them: a new one is a line here, its words below, and how to connect.
+pub const DATABASES: [Server; 3] = [Server::MariaDb, Server::Postgres, Server::Sqlite];
+/// Those that are servers.
 pub const SERVERS: [Server; 2] = [Server::MariaDb, Server::Postgres];
 
 /// How long rows are waited for.
@@ -37,18 +41,26 @@ impl Server {
             Self::MariaDb => [
                 ("{serial}", "INT NOT NULL AUTO_INCREMENT PRIMARY KEY"),
                 ("{stamp}", "DATETIME(3)"),
-                ("{double}", "DOUBLE"),
-                ("{bytes}", "BLOB"),
                 ("{q}", "`"),
                 ("{now}", "UTC_TIMESTAMP(3)"),
+                ("{soon}", "UTC_TIMESTAMP(3) + INTERVAL 1 SECOND"),
+                ("{schema}.", "{db}."),
             ],
             Self::Postgres => [
                 ("{serial}", "SERIAL PRIMARY KEY"),
                 ("{stamp}", "TIMESTAMP(3)"),
-                ("{double}", "DOUBLE PRECISION"),
-                ("{bytes}", "BYTEA"),
                 ("{q}", "\""),
                 ("{now}", "timezone('UTC', clock_timestamp())"),
+                ("{soon}", "timezone('UTC', clock_timestamp()) + INTERVAL '1' SECOND"),
+                ("{schema}.", "public."),
+            ],
+            Self::Sqlite => [
+                ("{serial}", "INTEGER PRIMARY KEY"),
+                ("{stamp}", "DATETIME"),
+                ("{q}", "`"),
+                ("{now}", "strftime('%Y-%m-%d %H:%M:%f', 'now')"),
+                ("{soon}", "strftime('%Y-%m-%d %H:%M:%f', 'now', '+1 second')"),
+                ("{schema}.", ""),
             ],
         }
     }
@@ -57,6 +69,7 @@ impl Server {
 enum Connection {
     MariaDb(MySqlConnection),
     Postgres(PgConnection),
+    Sqlite(SqliteConnection),
 }
 
 /// A database, what has been stored of its offsets, and the config of a source over it.
@@ -107,6 +120,10 @@ impl Fixture {
                 let connection = Connection::Postgres(lab().postgres().create_database(&name).await);
                 (connection, lab().postgres().jdbc_url(&name), Postgres::USER, Postgres::PASSWORD)
             }
+            Server::Sqlite => {
+                let file = SqliteFile::new(lab().scratch(), &name);
+                (Connection::Sqlite(file.connect().await), file.jdbc_url(), "", "")
+            }
         };
         let mut config = Config::default();
         for (key, value) in [
@@ -150,10 +167,7 @@ impl Fixture {
 
     /// How offsets name a table of this database.
     pub fn full(&self, table: &str) -> String {
-        match self.server {
-            Server::MariaDb => format!("{}.{table}", self.name),
-            Server::Postgres => format!("public.{table}"),
-        }
+        self.in_its_words(&format!("{{schema}}.{table}"))
     }
 
     /// Sends statements, separated by `;`.
@@ -162,6 +176,7 @@ impl Fixture {
         let sent = match &mut self.connection {
             Connection::MariaDb(connection) => connection.execute(sql).await.map(drop),
             Connection::Postgres(connection) => connection.execute(sql).await.map(drop),
+            Connection::Sqlite(connection) => connection.execute(sql).await.map(drop),
         };
         sent.unwrap_or_else(|error| panic!("{error} in: {statements}"));
     }

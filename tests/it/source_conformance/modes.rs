@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fixture::{Fixture, SERVERS, described, member, shown};
+use super::fixture::{DATABASES, Fixture, described, member, shown};
 
 const TIMESTAMP: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "modified")];
 const BOTH: [(&str, &str); 3] =
@@ -27,7 +27,7 @@ fn twice_stamped(rows: &[(Option<u32>, u32, i64)]) -> String {
 
 #[tokio::test]
 async fn sm01_bulk_reads_everything_each_time() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &[("mode", "bulk"), ("poll.interval.ms", "100")]).await;
         fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY); INSERT INTO test VALUES (1)").await;
         let mut task = fixture.open().await;
@@ -50,7 +50,7 @@ async fn sm01_bulk_reads_everything_each_time() {
 
 #[tokio::test]
 async fn sm02_incrementing_reads_each_row_once() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &[("mode", "incrementing"), ("incrementing.column.name", "id")]).await;
         fixture.sql("CREATE TABLE test (id INT NOT NULL); INSERT INTO test VALUES (1)").await;
         let mut task = fixture.open().await;
@@ -65,7 +65,7 @@ async fn sm02_incrementing_reads_each_row_once() {
 
 #[tokio::test]
 async fn sm04_timestamp_reads_rows_stamped_later() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.sql(STAMPED).await;
         fixture.sql(&stamped(&[(1, 10)])).await;
@@ -82,7 +82,7 @@ async fn sm04_timestamp_reads_rows_stamped_later() {
 
 #[tokio::test]
 async fn sm05_the_first_timestamp_that_is_not_null_counts() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [("mode", "timestamp"), ("timestamp.column.name", "modified, created")];
         let mut fixture = Fixture::new(server, &keys).await;
         fixture.sql(TWO_STAMPS).await;
@@ -97,7 +97,7 @@ async fn sm05_the_first_timestamp_that_is_not_null_counts() {
 
 #[tokio::test]
 async fn sm06_rows_rest_for_the_delay() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("timestamp.delay.interval.ms", "4000"), ("batch.max.rows", "2")]);
         fixture.sql(STAMPED).await;
@@ -115,7 +115,7 @@ async fn sm06_rows_rest_for_the_delay() {
 
 #[tokio::test]
 async fn sm08_timestamp_initial_leaves_older_rows_out() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("timestamp.initial", "100")]);
         fixture.sql(STAMPED).await;
@@ -130,7 +130,7 @@ async fn sm08_timestamp_initial_leaves_older_rows_out() {
 
 #[tokio::test]
 async fn sm10_equal_stamps_are_told_apart_by_the_id() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &BOTH).await;
         fixture.sql(STAMPED).await;
         fixture.sql(&stamped(&[(1, 10)])).await;
@@ -146,7 +146,7 @@ async fn sm10_equal_stamps_are_told_apart_by_the_id() {
 
 #[tokio::test]
 async fn sm11_several_timestamps_and_an_id() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &BOTH).await;
         fixture.set(&[("timestamp.column.name", "modified,created")]);
         fixture.sql(TWO_STAMPS).await;
@@ -161,7 +161,7 @@ async fn sm11_several_timestamps_and_an_id() {
 
 #[tokio::test]
 async fn sm12_stamps_are_wall_times_of_the_databases_zone() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("db.timezone", "America/Los_Angeles")]);
         fixture.sql(STAMPED).await;
@@ -190,7 +190,7 @@ async fn joined(keys: &[(&str, &str)], server: super::fixture::Server) -> Fixtur
 
 #[tokio::test]
 async fn sm16_a_query_in_bulk_mode() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = joined(&[("mode", "bulk"), ("poll.interval.ms", "3600000")], server).await;
         let mut task = fixture.open().await;
         let read = fixture.read(&mut *task, 1).await;
@@ -202,7 +202,7 @@ async fn sm16_a_query_in_bulk_mode() {
 
 #[tokio::test]
 async fn sm17_a_query_in_timestamp_mode() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = joined(&TIMESTAMP, server).await;
         let mut task = fixture.open().await;
         assert_eq!(fixture.column(&mut *task, "name", 1).await, ["Alice"]);
@@ -221,7 +221,7 @@ async fn sm17_a_query_in_timestamp_mode() {
 
 #[tokio::test]
 async fn sm22_a_suffix_ends_every_statement() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &BOTH).await;
         fixture.set(&[("query.suffix", "LIMIT 2 /* SUFFIX */")]);
         fixture.sql(STAMPED).await;
@@ -234,7 +234,7 @@ async fn sm22_a_suffix_ends_every_statement() {
 
 #[tokio::test]
 async fn sm23_a_suffix_may_filter_the_rows_of_a_query() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [
             ("query", "SELECT id, name FROM test"),
             ("mode", "bulk"),
@@ -255,7 +255,7 @@ async fn sm23_a_suffix_may_filter_the_rows_of_a_query() {
 #[tokio::test]
 async fn a_schedule_says_when_to_read() {
     let keys = [("mode", "bulk"), ("poll.schedule", "* * * * * *"), ("poll.interval.ms", "3600000")];
-    let mut fixture = Fixture::new(SERVERS[0], &keys).await;
+    let mut fixture = Fixture::new(DATABASES[0], &keys).await;
     fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY); INSERT INTO test VALUES (1)").await;
     let mut task = fixture.open().await;
     fixture.read(&mut *task, 1).await;

@@ -2,13 +2,13 @@
 
 use connector_api::OffsetValue;
 
-use super::fixture::{Fixture, SERVERS};
+use super::fixture::{DATABASES, Fixture};
 
 const TIMESTAMP: [(&str, &str); 2] = [("mode", "timestamp"), ("timestamp.column.name", "modified")];
 
 #[tokio::test]
 async fn sm07_the_initial_timestamp_is_given_or_1970_or_now() {
-    for server in SERVERS {
+    for server in DATABASES {
         for (initial, want) in [(None, vec!["1", "2"]), (Some("100"), vec!["2"]), (Some("-1"), vec!["3"])] {
             let mut fixture = Fixture::new(server, &TIMESTAMP).await;
             if let Some(initial) = initial {
@@ -21,7 +21,7 @@ async fn sm07_the_initial_timestamp_is_given_or_1970_or_now() {
             if initial == Some("-1") {
                 fixture.nothing_more(&mut *task).await;
                 // stamped by another clock, which is a second ahead
-                fixture.sql("INSERT INTO test VALUES (3, {now} + INTERVAL '1' SECOND)").await;
+                fixture.sql("INSERT INTO test VALUES (3, {soon})").await;
             }
             assert_eq!(fixture.column(&mut *task, "id", want.len()).await, want, "{initial:?}");
             task.close().await;
@@ -31,7 +31,7 @@ async fn sm07_the_initial_timestamp_is_given_or_1970_or_now() {
 
 #[tokio::test]
 async fn sm13_offsets_of_the_older_protocol_count() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [("mode", "incrementing"), ("incrementing.column.name", "id")];
         let mut fixture = Fixture::new(server, &keys).await;
         fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY); INSERT INTO test VALUES (1),(2),(3)").await;
@@ -45,7 +45,7 @@ async fn sm13_offsets_of_the_older_protocol_count() {
 
 #[tokio::test]
 async fn sm15_offsets_of_the_current_protocol_count_before_older_ones() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [
             ("mode", "timestamp+incrementing"),
             ("timestamp.column.name", "modified"),
@@ -68,7 +68,7 @@ async fn sm15_offsets_of_the_current_protocol_count_before_older_ones() {
 
 #[tokio::test]
 async fn sm18_a_stamp_is_stored_when_its_last_row_is_out() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("batch.max.rows", "1")]);
         fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, modified {stamp} NOT NULL)").await;
@@ -95,7 +95,7 @@ async fn sm18_a_stamp_is_stored_when_its_last_row_is_out() {
 
 #[tokio::test]
 async fn sm19_after_a_lost_connection_the_rows_not_stored_are_read_again() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &TIMESTAMP).await;
         fixture.set(&[("batch.max.rows", "1")]);
         fixture.sql("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, modified {stamp} NOT NULL)").await;

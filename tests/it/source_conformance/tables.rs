@@ -1,9 +1,9 @@
 //! Which tables are read, by which task, and how they are named.
 
-use connector_api::{Config, Source};
+use connector_api::{Config, Report, Source};
 use connector_jdbc::source::JdbcSource;
 
-use super::fixture::{Fixture, SERVERS, Server, member, shown};
+use super::fixture::{DATABASES, Fixture, Server, member, shown};
 
 const BULK: [(&str, &str); 1] = [("mode", "bulk")];
 const IDS: [(&str, &str); 2] = [("mode", "incrementing"), ("incrementing.column.name", "id")];
@@ -29,28 +29,30 @@ async fn with_tables(server: Server, keys: &[(&str, &str)], names: &[&str]) -> F
 
 #[tokio::test]
 async fn sm24_tables_are_chosen_by_lists_of_names_or_expressions() {
-    for server in SERVERS {
-        let schema = if server == Server::MariaDb { "{db}" } else { "public" };
+    for server in DATABASES {
+        // SQLite's tables are in no schema
+        let within = if server == Server::Sqlite { "" } else { ".*\\." };
+        let patterns = [format!("{within}ba."), format!("{within}ba[rx], {within}foo"), format!("{within}(?!foo)\\w+")];
         for (filter, want) in [
             (vec![("table.whitelist", "foo,bar")], "bar foo"),
             (vec![("table.blacklist", "bar,baz")], "foo"),
-            (vec![("table.include.list", ".*\\.ba.")], "bar baz"),
-            (vec![("table.include.list", ".*"), ("table.exclude.list", ".*\\.ba[rx], .*\\.foo")], "baz"),
-            (vec![("table.include.list", ".*\\.(?!foo)\\w+")], "bar baz"),
+            (vec![("table.include.list", patterns[0].as_str())], "bar baz"),
+            (vec![("table.include.list", ".*"), ("table.exclude.list", patterns[1].as_str())], "baz"),
+            (vec![("table.include.list", patterns[2].as_str())], "bar baz"),
         ] {
             let fixture = with_tables(server, &[&BULK[..], &filter].concat(), &["foo", "bar", "baz"]).await;
             assert_eq!(tasks(&fixture.config(), 1).await[0].join(" "), want, "{filter:?}");
         }
         let mut fixture = with_tables(server, &BULK, &["foo", "bar"]).await;
-        let quoted = format!("{{q}}{schema}{{q}}.{{q}}foo{{q}}");
-        fixture.set(&[("table.whitelist", &quoted)]);
+        let full = fixture.full("foo").replace('.', "{q}.{q}");
+        fixture.set(&[("table.whitelist", &format!("{{q}}{full}{{q}}"))]);
         assert_eq!(tasks(&fixture.config(), 1).await[0], ["foo"]);
     }
 }
 
 #[tokio::test]
 async fn sm27_many_tables_are_split_into_groups() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [("mode", "bulk"), ("table.blacklist", "none")];
         let fixture = with_tables(server, &keys, &["test1", "test2", "test3", "test4"]).await;
         assert_eq!(tasks(&fixture.config(), 3).await, [vec!["test1", "test2"], vec!["test3"], vec!["test4"]]);
@@ -59,7 +61,7 @@ async fn sm27_many_tables_are_split_into_groups() {
 
 #[tokio::test]
 async fn sm28_one_table_is_one_task() {
-    for server in SERVERS {
+    for server in DATABASES {
         let fixture = with_tables(server, &BULK, &["test"]).await;
         assert_eq!(tasks(&fixture.config(), 10).await, [["test"]]);
     }
@@ -67,7 +69,7 @@ async fn sm28_one_table_is_one_task() {
 
 #[tokio::test]
 async fn sm29_a_query_is_one_task_without_tables() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [("mode", "bulk"), ("query", "SELECT * FROM test")];
         let fixture = with_tables(server, &keys, &["test"]).await;
         assert_eq!(tasks(&fixture.config(), 3).await, [[""; 0]]);
@@ -76,7 +78,7 @@ async fn sm29_a_query_is_one_task_without_tables() {
 
 #[tokio::test]
 async fn sm35_names_in_quotes_keep_their_letters() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut fixture = Fixture::new(server, &IDS).await;
         fixture.set(&[("table.whitelist", "MixedCase t"), ("quote.sql.identifiers", "always")]);
         fixture.sql("CREATE TABLE {q}MixedCase t{q} (id INT NOT NULL PRIMARY KEY, {q}Na me{q} VARCHAR(5))").await;
@@ -106,7 +108,7 @@ async fn sm36_a_schema_pattern_narrows_the_search() {
 
 #[tokio::test]
 async fn sm38_tables_take_turns() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys =
             [("mode", "bulk"), ("table.blacklist", "none"), ("batch.max.rows", "1"), ("poll.interval.ms", "300")];
         let mut fixture = with_tables(server, &keys, &["t1", "t2"]).await;
@@ -122,7 +124,7 @@ async fn sm38_tables_take_turns() {
 
 #[tokio::test]
 async fn sm41_offsets_name_tables_without_their_schema_when_told_to() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [&IDS[..], &[("table.names.qualify", "false"), ("table.blacklist", "none")]].concat();
         let mut fixture = with_tables(server, &keys, &["t1", "t2"]).await;
         fixture.sql("INSERT INTO t1 VALUES (1), (2); INSERT INTO t2 VALUES (3)").await;
@@ -130,5 +132,94 @@ async fn sm41_offsets_name_tables_without_their_schema_when_told_to() {
         assert_eq!(fixture.column(&mut *task, "id", 3).await, ["1", "2", "3"]);
         assert!(fixture.stored.last().starts_with("table=t2 | incrementing=3"));
         task.close().await;
+    }
+}
+
+/// A table of the fixture's own database, and one of another on the same server, of which both names are given.
+async fn of_another_database(server: Server, keys: &[(&str, &str)]) -> (Fixture, Fixture) {
+    let mut other = with_tables(server, &IDS, &["elsewhere", "test"]).await;
+    other.sql("INSERT INTO elsewhere VALUES (7); INSERT INTO test VALUES (8)").await;
+    let mut fixture = with_tables(server, &IDS, &["test"]).await;
+    fixture.sql("INSERT INTO test VALUES (1)").await;
+    let name = other.name.clone();
+    let keys: Vec<_> = keys.iter().map(|(key, value)| (*key, value.replace("{other}", &name))).collect();
+    fixture.set(&keys.iter().map(|(key, value)| (*key, value.as_str())).collect::<Vec<_>>());
+    (fixture, other)
+}
+
+/// What validation warns of and refuses, as `key: text`.
+async fn told(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
+    let mut report = Report::default();
+    JdbcSource.probe(&fixture.config(), &mut report).await;
+    let lines = |problems: Vec<connector_api::config::Problem>| {
+        problems.into_iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect::<Vec<_>>()
+    };
+    (lines(report.warnings), lines(report.errors))
+}
+
+#[tokio::test]
+async fn tables_of_another_database_of_mariadb_are_read_when_they_are_named_with_it() {
+    for (list, text) in [
+        ("table.whitelist", "test,{other}.elsewhere"),
+        ("table.whitelist", "{db}.test,`{other}`.`elsewhere`"),
+        ("table.include.list", ".*\\.test,{other}\\.else.*"),
+    ] {
+        let filters = [("table.whitelist", ""), (list, text)];
+        let (mut fixture, mut other) = of_another_database(Server::MariaDb, &filters).await;
+        if list == "table.include.list" {
+            let mappings = [("incrementing.column.name", ""), ("incrementing.column.mapping", ".*:id")];
+            fixture.set(&mappings);
+        }
+        let mut task = fixture.open().await;
+        let mut seen = fixture.column(&mut *task, "id", 2).await;
+        seen.sort();
+        assert_eq!(seen, ["1", "7"], "{text}");
+        other.sql("INSERT INTO elsewhere VALUES (9)").await;
+        assert_eq!(fixture.column(&mut *task, "id", 1).await, ["9"], "{text}");
+        let partition = format!("protocol=1 table={}.elsewhere | incrementing=9", other.name);
+        assert!(fixture.stored.last().starts_with(&partition), "{}", fixture.stored.last());
+        fixture.nothing_more(&mut *task).await;
+        task.close().await;
+        assert_eq!(told(&fixture).await, (vec![], vec![]), "{text}");
+    }
+    // one topic for two tables
+    let (fixture, _other) = of_another_database(Server::MariaDb, &[("table.whitelist", "test,{other}.test")]).await;
+    let error = fixture.try_open().await.err().expect("two tables of one name");
+    assert!(error.message().contains("duplicate unqualified table names"), "{error}");
+    // letter case counts where it does for the server
+    let (fixture, _other) =
+        of_another_database(Server::MariaDb, &[("table.whitelist", "test,{other}.ELSEWHERE")]).await;
+    let (warnings, _) = told(&fixture).await;
+    assert!(warnings[0].contains(".elsewhere: the case of letters counts"), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn names_with_the_database_of_postgresql_are_read_or_refused() {
+    let (mut fixture, _other) =
+        of_another_database(Server::Postgres, &[("table.whitelist", "{db}.\"public\".test")]).await;
+    let mut task = fixture.open().await;
+    assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"]);
+    task.close().await;
+    assert_eq!(told(&fixture).await, (vec![], vec![]));
+    for (list, warned, refused) in [
+        ("test,{other}.public.elsewhere", "", "table.whitelist: {other}.public.elsewhere is in the database {other}"),
+        ("test,{other}.elsewhere", "table.whitelist: there is no table {other}.elsewhere now", ""),
+        (
+            "test,Public.Test",
+            "table.whitelist: there is no table Public.Test now, it is read once there is; there is",
+            "",
+        ),
+    ] {
+        let (fixture, other) = of_another_database(Server::Postgres, &[("table.whitelist", list)]).await;
+        let (warnings, errors) = told(&fixture).await;
+        let expected = |text: &str| text.replace("{other}", &other.name);
+        for (found, wanted) in [(&warnings, warned), (&errors, refused)] {
+            assert!(found.len() == usize::from(!wanted.is_empty()), "{list}: {warnings:?} {errors:?}");
+            assert!(found.concat().starts_with(&expected(wanted)), "{list}: {found:?}");
+        }
+        match fixture.try_open().await {
+            Ok(task) => task.close().await,
+            Err(error) => assert!(!refused.is_empty() && error.message().contains("connection.url"), "{error}"),
+        }
     }
 }

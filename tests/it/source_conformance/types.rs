@@ -1,6 +1,6 @@
 //! What columns become: one table for each row, its columns and what their fields hold.
 
-use super::fixture::{Fixture, SERVERS, Server, described};
+use super::fixture::{DATABASES, Fixture, SERVERS, Server, described};
 
 /// A column: its type, a value as SQL has it, and what its field looks like.
 pub type Column<'a> = (&'a str, &'a str, &'a str);
@@ -34,7 +34,7 @@ pub async fn check(fixture: &mut Fixture, columns: &[Column<'_>]) {
 
 #[tokio::test]
 async fn st01_booleans() {
-    for server in SERVERS {
+    for server in DATABASES {
         let (ty, zero, one) = if server == Server::MariaDb { ("int8", "0", "1") } else { ("boolean", "false", "true") };
         let columns = [
             ("BOOLEAN NOT NULL", "FALSE", format!("{ty} {zero}")),
@@ -48,7 +48,7 @@ async fn st01_booleans() {
 
 #[tokio::test]
 async fn st02_integers() {
-    for server in SERVERS {
+    for server in DATABASES {
         read(
             server,
             &[],
@@ -68,6 +68,8 @@ async fn st02_integers() {
 #[tokio::test]
 async fn st03_floats() {
     read(Server::MariaDb, &[], &[("FLOAT NOT NULL", "1.0", "float32 1"), ("DOUBLE", "1.0", "float64? 1")]).await;
+    // its REAL has 64 bits
+    read(Server::Sqlite, &[], &[("REAL NOT NULL", "1.0", "float64 1"), ("DOUBLE", "1.0", "float64? 1")]).await;
     read(
         Server::Postgres,
         &[],
@@ -85,11 +87,12 @@ async fn st03_floats() {
 async fn st04_fixed_text_keeps_the_servers_padding() {
     read(Server::MariaDb, &[], &[("CHAR(5) NOT NULL", "'a'", "string a")]).await;
     read(Server::Postgres, &[], &[("CHAR(5) NOT NULL", "'a'", "string a    ")]).await;
+    read(Server::Sqlite, &[], &[("CHAR(5) NOT NULL", "'a'", "string a")]).await;
 }
 
 #[tokio::test]
 async fn st05_text() {
-    for server in SERVERS {
+    for server in DATABASES {
         let columns =
             [("VARCHAR(5) NOT NULL", "'a'", "string a"), ("TEXT", "'ä😀'", "string? ä😀"), ("TEXT", "''", "string? ")];
         read(server, &[], &columns).await;
@@ -101,11 +104,13 @@ async fn st06_bytes() {
     let binary = ("BINARY(5)", "'a'", "bytes? 6100000000");
     read(Server::MariaDb, &[], &[("BLOB NOT NULL", "'a'", "bytes 61"), binary]).await;
     read(Server::Postgres, &[], &[("BYTEA NOT NULL", "'a'", "bytes 61"), ("BYTEA", "''", "bytes? ")]).await;
+    let binary = [("BINARY(5)", "'a'", "bytes? 61"), ("VARBINARY(5)", "x'00ff'", "bytes? 00ff")];
+    read(Server::Sqlite, &[], &[&[("BLOB NOT NULL", "'a'", "bytes 61")][..], &binary].concat()).await;
 }
 
 #[tokio::test]
 async fn st08_decimals() {
-    for server in SERVERS {
+    for server in DATABASES {
         read(
             server,
             &[],
@@ -121,7 +126,7 @@ async fn st08_decimals() {
 
 #[tokio::test]
 async fn st09_dates() {
-    for server in SERVERS {
+    for server in DATABASES {
         read(
             server,
             &[],
@@ -141,11 +146,17 @@ async fn st10_times() {
         ];
         read(server, &[], &columns).await;
     }
+    let columns = [
+        ("TIME NOT NULL", "'23:03:20'", "int32 Time 83000000"),
+        ("TIME", "'00:00:00.001999'", "int32? Time 1"),
+        ("TIME", "83000000", "int32? Time 83000000"),
+    ];
+    read(Server::Sqlite, &[], &columns).await;
 }
 
 #[tokio::test]
 async fn st11_timestamps() {
-    for server in SERVERS {
+    for server in DATABASES {
         let columns = [
             ("{stamp} NOT NULL", "'1977-02-13 23:03:20'", "int64 Timestamp 224723000000"),
             ("{stamp}", "'1969-12-31 23:59:59.999'", "int64? Timestamp -1"),
@@ -156,11 +167,23 @@ async fn st11_timestamps() {
 
 #[tokio::test]
 async fn st12_old_dates_follow_either_calendar() {
-    for server in SERVERS {
+    for server in DATABASES {
         for (calendar, days) in [("LEGACY", "int32? Date -719164"), ("PROLEPTIC_GREGORIAN", "int32? Date -719162")] {
             read(server, &[("date.calendar.system", calendar)], &[("DATE", "'0001-01-01'", days)]).await;
         }
     }
+}
+
+/// SQLite's date-times have no type of their own: how one is stored tells what it is.
+#[tokio::test]
+async fn st11_timestamps_of_sqlite_in_every_form() {
+    let columns = [
+        ("TIMESTAMP", "224723000000", "int64? Timestamp 224723000000"),
+        ("DATETIME", "julianday('1977-02-13 23:03:20')", "int64? Timestamp 224723000000"),
+        ("TIMESTAMP", "'1977-02-14T00:03:20.5+01:00'", "int64? Timestamp 224723000500"),
+        ("DATE", "224640000000", "int32? Date 2600"),
+    ];
+    read(Server::Sqlite, &[], &columns).await;
 }
 
 /// NUMERIC(8,0), (10,2) and (20,5) under a mapping.
@@ -339,7 +362,7 @@ async fn st25_uuids_as_keys() {
 
 #[tokio::test]
 async fn st26_columns_are_found_whatever_their_letter_case() {
-    for server in SERVERS {
+    for server in DATABASES {
         let keys = [
             ("mode", "timestamp+incrementing"),
             ("timestamp.column.name", "MODIFIED"),

@@ -1,6 +1,6 @@
 //! Types beyond those of the rows, values beyond their types, and clock changes.
 
-use super::fixture::{Fixture, SERVERS, Server};
+use super::fixture::{DATABASES, Fixture, Server};
 use super::types::{check, read};
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn types_that_are_carried_as_text_are_named_in_the_status() {
 /// The hour that is left out in spring, and the one that comes twice in autumn: as Java's calendar reads them.
 #[tokio::test]
 async fn wall_times_around_clock_changes() {
-    for server in SERVERS {
+    for server in DATABASES {
         let columns = [
             ("{stamp}", "'2024-03-10 01:59:59'", "int64? Timestamp 1710053999000"),
             ("{stamp}", "'2024-03-10 02:30:00'", "int64? Timestamp 1710055800000"),
@@ -144,5 +144,49 @@ async fn wall_times_around_clock_changes() {
             ("TIME", "'12:00:00'", "int32? Time 61200000"),
         ];
         read(server, &[("db.timezone", "America/New_York")], &columns).await;
+    }
+}
+
+/// Wall times of an hour that the clock leaves out are those of no instant, and offsets store instants.
+#[tokio::test]
+async fn stamps_around_clock_changes_are_read_once_across_restarts() {
+    let clocks = [
+        "2024-03-31 01:59:59",
+        "2024-03-31 02:00:00",
+        "2024-03-31 02:30:00",
+        "2024-03-31 02:30:00",
+        "2024-03-31 02:59:59.999",
+        "2024-03-31 03:00:00",
+        "2024-10-27 01:59:59",
+        "2024-10-27 02:00:00",
+        "2024-10-27 02:30:00",
+        "2024-10-27 02:30:00",
+        "2024-10-27 03:00:00",
+    ];
+    let stamp = ("timestamp.column.name", "modified");
+    let ids = [("mode", "timestamp+incrementing"), ("incrementing.column.name", "id"), stamp];
+    for (server, ty) in [
+        (Server::MariaDb, "DATETIME(3)"),
+        (Server::MariaDb, "TIMESTAMP(3)"),
+        (Server::Postgres, "TIMESTAMP(3)"),
+        (Server::Postgres, "TIMESTAMPTZ(3)"),
+        (Server::Sqlite, "DATETIME"),
+    ] {
+        for mode in [&[("mode", "timestamp"), stamp][..], &ids] {
+            let keys = [mode, &[("db.timezone", "Europe/Berlin"), ("batch.max.rows", "1")]].concat();
+            let mut fixture = Fixture::new(server, &keys).await;
+            fixture.sql(&format!("CREATE TABLE test (id INT NOT NULL PRIMARY KEY, modified {ty} NOT NULL)")).await;
+            for (n, clock) in clocks.iter().enumerate() {
+                fixture.sql(&format!("INSERT INTO test VALUES ({n}, '{clock}')")).await;
+            }
+            for n in 0..clocks.len() {
+                let mut task = fixture.open().await;
+                assert_eq!(fixture.column(&mut *task, "id", 1).await, [n.to_string()], "{ty} {keys:?}");
+                task.close().await;
+            }
+            let mut task = fixture.open().await;
+            fixture.nothing_more(&mut *task).await;
+            task.close().await;
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::url::Database;
 /// A dialect, how it names the table, and its types of an id, a stamp and a decimal.
 type Case = (Database, &'static str, TableId, [&'static str; 3]);
 
-fn cases() -> [Case; 2] {
+fn cases() -> [Case; 3] {
     [
         (
             Database::MySql,
@@ -31,6 +31,7 @@ fn cases() -> [Case; 2] {
             TableId::in_schema("public", "orders"),
             ["int4", "timestamp", "numeric"],
         ),
+        (Database::Sqlite, "jdbc:sqlite:/shop.db", TableId::bare("orders"), ["int", "datetime", "decimal"]),
     ]
 }
 
@@ -85,6 +86,17 @@ impl Written<'_> {
     }
 
     fn write(&mut self, title: &str, sql: &str) {
+        // where a stamp is an expression of its own, it is shown once and named from then on
+        let mut sql = sql.to_owned();
+        let orders = self.dialect.table(&self.table.id);
+        for column in ["created", "changed"].map(|name| self.dialect.quoted(name)) {
+            for column in [format!("{orders}.{column}"), column] {
+                let stamp = self.dialect.stamp(&column);
+                if stamp != column && !title.starts_with("the stamp") {
+                    sql = sql.replace(&stamp, &format!("stamp({column})"));
+                }
+            }
+        }
         let _ = writeln!(self.out, "-- {}, {title}\n{sql};\n", self.dialect.name());
     }
 }
@@ -94,6 +106,9 @@ fn all() -> String {
     for (database, url, id, types) in cases() {
         let dialect = dialect::of(database);
         let mut written = Written { out, dialect, url, table: orders(&id, types, &["id"]) };
+        if dialect.stamp("c") != "c" {
+            written.write("the stamp of a column c", &dialect.stamp("c"));
+        }
         modes(&mut written);
         queries(&mut written);
         written.table = orders(&id, types, &["id", "part"]);

@@ -113,3 +113,63 @@ SELECT "id","part","created","changed","price"::text FROM "public"."orders";
 -- PostgreSQL, incrementing, no key: one statement
 SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC;
 
+-- SQLite, the stamp of a column c
+CASE typeof(c) WHEN 'text' THEN CASE WHEN substr(c, 11) GLOB '*[-+]*' THEN strftime('%Y-%m-%d %H:%M:%f', c) || '000' ELSE substr(replace(rtrim(c, 'Zz '), 'T', ' ') || substr('0000-00-00 00:00:00.000000', length(rtrim(c, 'Zz ')) + 1), 1, 26) END WHEN 'integer' THEN strftime('%Y-%m-%d %H:%M:%f', c / 1000.0, 'unixepoch') || '000' WHEN 'real' THEN strftime('%Y-%m-%d %H:%M:%f', c) || '000' END;
+
+-- SQLite, bulk
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` ORDER BY `orders`.`id` LIMIT ?;
+
+-- SQLite, bulk, next page
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE `orders`.`id` > ? ORDER BY `orders`.`id` LIMIT ?;
+
+-- SQLite, incrementing
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE `orders`.`id` > ? ORDER BY `orders`.`id` ASC LIMIT ?;
+
+-- SQLite, incrementing, up to an id
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE `orders`.`id` > ? AND `orders`.`id` <= ? ORDER BY `orders`.`id` ASC LIMIT ?;
+
+-- SQLite, timestamp
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE stamp(`orders`.`created`) > ? AND stamp(`orders`.`created`) < ? ORDER BY stamp(`orders`.`created`),`orders`.`id` ASC LIMIT ?;
+
+-- SQLite, timestamp, in the middle of equal stamps
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE stamp(`orders`.`created`) < ? AND ((stamp(`orders`.`created`) = ? AND `orders`.`id` > ?) OR stamp(`orders`.`created`) > ?) ORDER BY stamp(`orders`.`created`),`orders`.`id` ASC LIMIT ?;
+
+-- SQLite, timestamp, several columns
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) > ? AND COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) < ? ORDER BY COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)),`orders`.`id` ASC LIMIT ?;
+
+-- SQLite, timestamp+incrementing
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) < ? AND ((COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) = ? AND `orders`.`id` > ?) OR COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) > ?) ORDER BY COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)),`orders`.`id` ASC LIMIT ?;
+
+-- SQLite, bulk with a suffix
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` /* SUFFIX */;
+
+-- SQLite, timestamp+incrementing with a suffix
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) < ? AND ((COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) = ? AND `orders`.`id` > ?) OR COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) > ?) ORDER BY COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)),`orders`.`id` ASC /* SUFFIX */;
+
+-- SQLite, incrementing, names without quotes
+SELECT id,part,created,changed,price FROM orders WHERE orders.id > ? ORDER BY orders.id ASC LIMIT ?;
+
+-- SQLite, query, bulk
+SELECT * FROM orders WHERE part = 1;
+
+-- SQLite, query, incrementing
+SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE `id` > ? ORDER BY `id` ASC;
+
+-- SQLite, query, timestamp
+SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE stamp(`created`) > ? AND stamp(`created`) < ? ORDER BY stamp(`created`) ASC;
+
+-- SQLite, query, timestamp+incrementing with a suffix
+SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE COALESCE(stamp(`changed`),stamp(`created`)) < ? AND ((COALESCE(stamp(`changed`),stamp(`created`)) = ? AND `id` > ?) OR COALESCE(stamp(`changed`),stamp(`created`)) > ?) ORDER BY COALESCE(stamp(`changed`),stamp(`created`)),`id` ASC LIMIT 10;
+
+-- SQLite, bulk, key of two columns, next page
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` > ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
+
+-- SQLite, bulk, no key
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders`;
+
+-- SQLite, incrementing, no key: one statement
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE `orders`.`id` > ? ORDER BY `orders`.`id` ASC;
+

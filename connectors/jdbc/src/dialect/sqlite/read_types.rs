@@ -19,6 +19,8 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "int" | "mediumint" | "int4" => of(Read::Int(Type::Int32)),
         "date" => of(Read::Date(options.calendar)),
         "time" => of(Read::Time(options.zone.clone())),
+        // their affinity is that of numbers, which leaves BLOBs alone
+        "binary" | "varbinary" => of(Read::Bytes),
         "datetime" | "timestamp" => of(Read::Stamp(Box::new(Stamp {
             granularity: options.granularity,
             calendar: options.calendar,
@@ -100,6 +102,8 @@ mod tests {
             ("native character", Type::String),
             ("clob", Type::String),
             ("blob", Type::Bytes),
+            ("binary", Type::Bytes),
+            ("varbinary", Type::Bytes),
             ("real", Type::Float64),
             ("double precision", Type::Float64),
             ("float", Type::Float64),
