@@ -61,7 +61,8 @@ pub const KEYS: &[Key] = &[
         Type::List,
         Text(""),
         DATABASE,
-        "Tables to read: bare names, or with their database or schema, quoted or not. Counts before table.blacklist.",
+        "Tables to read: bare names, or with their database or schema, quoted or not; letter case counts. With its database, \
+         a table of another database of MariaDB or MySQL is read too. Counts before table.blacklist.",
     )
     .form(Long, "Table Whitelist"),
     key("table.blacklist", Type::List, Text(""), DATABASE, "Read all tables but these.").form(Long, "Table Blacklist"),
@@ -70,7 +71,8 @@ pub const KEYS: &[Key] = &[
         Type::List,
         Text(""),
         DATABASE,
-        "Regular expressions; a table is read when one matches its whole name with database or schema.",
+        "Regular expressions; a table is read when one matches its whole name with database or schema. One that begins with \
+         the name of another database of MariaDB or MySQL (crm\\..*) is matched with the tables there too.",
     )
     .check(Check::By(super::mapping::check_patterns))
     .form(Long, "Tables Included (Regex)"),

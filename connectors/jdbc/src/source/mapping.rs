@@ -79,13 +79,33 @@ pub fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{})$", pattern.trim())).map_err(|error| format!("Invalid regular expression: {error}"))
 }
 
+/// What the user wrote of one that [`anchored`] made.
+pub fn pattern_text(pattern: &Regex) -> &str {
+    let text = pattern.as_str();
+    text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text)
+}
+
+/// The databases that its alternatives begin with in plain text: `shop` of `shop\..*`, but none of `.*\.users`.
+pub fn databases_of(pattern: &Regex) -> impl Iterator<Item = &str> {
+    let database = |alternative: &'_ str| -> Option<usize> {
+        let end = alternative.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))?;
+        let rest = &alternative[end..];
+        let after = rest.strip_prefix("\\.").or_else(|| rest.strip_prefix('.'))?;
+        (end > 0 && !after.starts_with(['*', '+', '?', '{'])).then_some(end)
+    };
+    pattern_text(pattern).split('|').filter_map(move |alternative| Some(&alternative[..database(alternative)?]))
+}
+
 fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{check_incrementing, check_patterns, check_timestamps, columns_of, incrementing, timestamps};
+    use super::{
+        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of, incrementing,
+        timestamps,
+    };
 
     #[test]
     fn bad_items_are_named() {
@@ -103,6 +123,21 @@ mod tests {
         assert!(check_timestamps("a:[x], b:[y|z]").is_ok());
         assert!(check_patterns(r"db\.(?!tmp_).*, x").is_ok());
         assert!(check_patterns("[").unwrap_err().starts_with("Must be a valid comma-separated list of regular"));
+    }
+
+    #[test]
+    fn an_expression_may_begin_with_a_database() {
+        for (pattern, want) in [
+            (r"shop\..*", "shop"),
+            (r"shop.users|my-db\.[ab]+", "shop my-db"),
+            (r"shop.*\.users", ""),
+            (r".*\.users", ""),
+            ("users", ""),
+            (r"(a|b)\.c", ""),
+        ] {
+            let pattern = anchored(pattern).unwrap();
+            assert_eq!(databases_of(&pattern).collect::<Vec<_>>().join(" "), want, "{pattern}");
+        }
     }
 
     #[test]

@@ -78,10 +78,10 @@ impl Source for JdbcSource {
             session.close().await;
             return Ok(Plan { tasks: vec![config.clone()], again_after: None });
         }
-        let listed = session.tables(&tables::listing(&read)).await;
+        let listed = probe::listed(&mut *session, &read).await;
         let dialect = session.dialect();
         session.close().await;
-        let chosen = tables::choose(&read.filter, listed?, dialect)?;
+        let chosen = tables::choose(&read, &listed?, dialect)?;
         let task = |list: String| {
             let mut task = config.clone();
             task.set("tables", list);
@@ -122,11 +122,12 @@ impl Source for JdbcSource {
         let once = ConnectOptions { attempts: 1, timeout: PROBE_WITHIN, ..read.connect };
         let probe = async {
             let mut session = connect(&read.target, once).await?;
-            let listed = session.tables(&tables::listing(&read)).await;
-            if let Ok(listed) = &listed
-                && let Err(error) = probe::privileges(&mut *session, &read, listed, report).await
-            {
-                tracing::debug!(%error, "privileges cannot be told");
+            let listed = probe::listed(&mut *session, &read).await;
+            if let Ok(listed) = &listed {
+                probe::names(session.dialect(), &read, listed, report);
+                if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
+                    tracing::debug!(%error, "privileges cannot be told");
+                }
             }
             session.close().await;
             listed
@@ -134,7 +135,7 @@ impl Source for JdbcSource {
         let found = timeout(PROBE_WITHIN, probe).await;
         match found {
             Ok(Ok(listed)) => {
-                let names: Vec<_> = listed.into_iter().map(|t| t.id.table).collect();
+                let names: Vec<_> = listed.own.into_iter().map(|t| t.id.table).collect();
                 report.recommend("table.whitelist", names.clone());
                 report.recommend("table.blacklist", names);
             }

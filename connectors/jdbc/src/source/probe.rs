@@ -1,27 +1,50 @@
-//! Which privileges validation finds missing in the source's database.
+//! What the source asks its database for before it reads: which tables there are, and which privileges are missing.
 
 use connector_api::{Report, Result};
 
 use super::config::SourceConfig;
-use super::tables;
-use crate::catalog::TableName;
+use super::tables::{self, Listed};
+use crate::dialect::Dialect;
 use crate::driver::Session;
 use crate::privileges::{Account, Privilege};
 
 /// How many tables are looked at.
 const TABLES: usize = 200;
 
+/// The tables that the connector's lists may mean.
+pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<Listed> {
+    let own = session.tables(&tables::listing(config)).await?;
+    let mut others = Vec::new();
+    for filter in tables::other_listings(config) {
+        others.extend(session.tables(&filter).await?);
+    }
+    // a server that does not tell `Shop` from `shop` lists its tables under both
+    others.retain(|table| !own.contains(table));
+    Ok(Listed { own, others })
+}
+
+/// Reports what is wrong with names of tables, and warns of those that mean none.
+pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, report: &mut Report) {
+    if config.query.is_some() {
+        return;
+    }
+    match tables::out_of_reach(config, listed, dialect) {
+        Some(text) => report.error("table.whitelist", text),
+        None => tables::unmatched(config, listed, dialect).into_iter().for_each(|(key, text)| report.warn(key, text)),
+    }
+}
+
 /// Reports the tables that cannot be read, and what keeps open transactions from being seen.
 pub async fn privileges(
     session: &mut dyn Session,
     config: &SourceConfig,
-    listed: &[TableName],
+    listed: &Listed,
     report: &mut Report,
 ) -> Result<()> {
     let database = config.target.database_kind();
     let Some(account) = Account::of(session, database).await? else { return Ok(()) };
     if config.query.is_none()
-        && let Ok(chosen) = tables::choose(&config.filter, listed.to_vec(), session.dialect())
+        && let Ok(chosen) = tables::choose(config, listed, session.dialect())
     {
         let needs: Vec<_> = chosen.into_iter().take(TABLES).map(|id| (id, Privilege::Select)).collect();
         for text in account.missing(session, &needs).await? {

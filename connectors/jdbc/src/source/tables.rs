@@ -7,11 +7,20 @@ use connector_api::{Error, Result};
 use fancy_regex::Regex;
 
 use super::config::{Filter, SourceConfig};
-use super::mapping::matches;
+use super::mapping::{databases_of, matches, pattern_text};
 use crate::catalog::{TableFilter, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
 use crate::url::Database;
+
+/// Tables that the database has.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// Those of the connection's own database, or of those that `catalog.pattern` names.
+    pub own: Vec<TableName>,
+    /// Those of other databases that the table lists name; a bare name does not mean them.
+    pub others: Vec<TableName>,
+}
 
 /// What to ask the catalog for.
 pub fn listing(config: &SourceConfig) -> TableFilter {
@@ -26,10 +35,35 @@ pub fn listing(config: &SourceConfig) -> TableFilter {
     }
 }
 
+/// What to ask the catalog for besides: databases of MariaDB or MySQL that names or expressions begin with.
+pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
+    let first = listing(config);
+    if config.target.database_kind() != Database::MySql || first.all_catalogs {
+        return Vec::new();
+    }
+    let filter = &config.filter;
+    let named = filter.whitelist.iter().filter_map(|name| TableId::split(name));
+    let named = named.filter(|parts| parts.len() > 1).filter_map(|parts| parts.into_iter().next());
+    let matched = filter.include.iter().flat_map(databases_of).map(str::to_owned);
+    let mut databases: Vec<_> = named.chain(matched).collect();
+    databases.sort_unstable();
+    databases.dedup();
+    let own = filter.catalog.as_ref().or(config.target.database.as_ref());
+    let others = databases.into_iter().filter(|database| Some(database) != own);
+    others.map(|database| TableFilter { catalog: Some(database), ..first.clone() }).collect()
+}
+
 /// The tables that the filter lets pass, in the order listed.
-/// Errors: `Config` when two of them have one bare name, since that names the topic.
-pub fn choose(filter: &Filter, listed: Vec<TableName>, dialect: &dyn Dialect) -> Result<Vec<TableId>> {
-    let chosen: Vec<_> = listed.into_iter().map(|t| t.id).filter(|id| passes(filter, id, dialect)).collect();
+/// Errors: `Config` when two of them have one bare name, since that names the topic; when a name is in another database
+/// of PostgreSQL.
+pub fn choose(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> Result<Vec<TableId>> {
+    if let Some(text) = out_of_reach(config, listed, dialect) {
+        return Err(Error::config(format!("table.whitelist: {text}")));
+    }
+    let names = Names::new(config, dialect);
+    let own = listed.own.iter().filter(|table| names.passes(&table.id));
+    let others = listed.others.iter().filter(|table| names.passes_elsewhere(&table.id));
+    let chosen: Vec<_> = own.chain(others).map(|table| table.id.clone()).collect();
     let mut seen: HashMap<&str, &TableId> = HashMap::new();
     for id in &chosen {
         if let Some(other) = seen.insert(&id.table, id) {
@@ -43,27 +77,123 @@ pub fn choose(filter: &Filter, listed: Vec<TableName>, dialect: &dyn Dialect) ->
     Ok(chosen)
 }
 
-fn passes(filter: &Filter, id: &TableId, dialect: &dyn Dialect) -> bool {
-    let full = id.to_string();
-    let named = |list: &[String]| {
-        list.iter().any(|name| *name == full || *name == id.table || *name == dialect.table(id) || is_quoted(name, id))
-    };
-    if !filter.include.is_empty() {
-        let any = |patterns: &[Regex]| patterns.iter().any(|pattern| matches(pattern, &full));
-        return any(&filter.include) && !any(&filter.exclude);
-    }
-    if !filter.whitelist.is_empty() {
-        return named(&filter.whitelist);
-    }
-    !named(&filter.blacklist)
+/// What to tell of names and expressions that mean no table: the key, and a text.
+pub fn unmatched(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> Vec<(&'static str, String)> {
+    let names = Names::new(config, dialect);
+    let all = || listed.own.iter().chain(&listed.others).map(|table| &table.id);
+    let by_name = names.unmatched(listed).into_iter().map(|name| {
+        let alike =
+            |id: &&TableId| [&id.table, &id.to_string()].iter().any(|own| own.to_lowercase() == name.to_lowercase());
+        let hint = match (all().find(alike), config.target.database_kind()) {
+            (Some(id), _) => format!("; there is {id}: the case of letters counts"),
+            (None, Database::MySql) => {
+                "; names are TABLE or DATABASE.TABLE, and tables are seen with a privilege on them".to_owned()
+            }
+            (None, Database::Postgres) => "; names are TABLE or SCHEMA.TABLE".to_owned(),
+            (None, Database::Sqlite) => String::new(),
+        };
+        ("table.whitelist", format!("there is no table {name} now, it is read once there is{hint}"))
+    });
+    let filter = names.filter;
+    let idle = filter.include.iter().filter(|pattern| !all().any(|id| matches(pattern, &id.to_string())));
+    let by_pattern = idle.map(|pattern| {
+        let whole = match config.target.database_kind() {
+            Database::MySql => "DATABASE.TABLE",
+            Database::Postgres => "SCHEMA.TABLE",
+            Database::Sqlite => "TABLE",
+        };
+        let text = pattern_text(pattern);
+        ("table.include.list", format!("{text} matches no table now; it is compared with the whole name, {whole}"))
+    });
+    by_name.chain(by_pattern).collect()
 }
 
-/// Whether `name` is the table's name with some of its parts in quotes.
-fn is_quoted(name: &str, id: &TableId) -> bool {
-    TableId::split(name).is_some_and(|parts| {
-        let own: Vec<_> = id.parts().collect();
-        own.ends_with(&parts.iter().map(String::as_str).collect::<Vec<_>>())
+/// What to tell of a name in another database, which a connection to PostgreSQL does not reach.
+pub fn out_of_reach(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> Option<String> {
+    let own = outermost(config).filter(|_| config.target.database_kind() == Database::Postgres)?;
+    Names::new(config, dialect).unmatched(listed).into_iter().find_map(|name| {
+        let parts = TableId::split(name).filter(|parts| parts.len() == 3 && parts[0] != own)?;
+        Some(format!(
+            "{name} is in the database {}, and a connection to PostgreSQL reads one database, here {own}: take it out, \
+             and make a connector of its own with {} in connection.url",
+            parts[0], parts[0]
+        ))
     })
+}
+
+/// What a table's full name may begin with besides what the catalog lists: PostgreSQL's database, SQLite's name of a file.
+fn outermost(config: &SourceConfig) -> Option<&str> {
+    let target = &config.target;
+    match target.database_kind() {
+        Database::MySql => None,
+        // without a database the server takes the user's name for it
+        Database::Postgres => target.database.as_deref().or(target.user.as_deref()),
+        Database::Sqlite => Some("main"),
+    }
+}
+
+/// The connector's lists, and how names are written.
+struct Names<'a> {
+    filter: &'a Filter,
+    outermost: Option<&'a str>,
+    dialect: &'a dyn Dialect,
+}
+
+impl<'a> Names<'a> {
+    fn new(config: &'a SourceConfig, dialect: &'a dyn Dialect) -> Self {
+        Self { filter: &config.filter, outermost: outermost(config), dialect }
+    }
+
+    fn passes(&self, id: &TableId) -> bool {
+        let filter = self.filter;
+        let named = |list: &[String]| list.iter().any(|name| self.is_named(name, id));
+        if !filter.include.is_empty() {
+            let full = id.to_string();
+            let any = |patterns: &[Regex]| patterns.iter().any(|pattern| matches(pattern, &full));
+            return any(&filter.include) && !any(&filter.exclude);
+        }
+        if filter.whitelist.is_empty() { !named(&filter.blacklist) } else { named(&filter.whitelist) }
+    }
+
+    /// Of another database a table is read when its database is named.
+    fn passes_elsewhere(&self, id: &TableId) -> bool {
+        let full = id.to_string();
+        let meant = |pattern: &Regex| {
+            matches(pattern, &full) && databases_of(pattern).any(|named| Some(named) == id.catalog.as_deref())
+        };
+        let filter = self.filter;
+        if !filter.include.is_empty() {
+            return filter.include.iter().any(meant) && !filter.exclude.iter().any(|pattern| matches(pattern, &full));
+        }
+        filter.whitelist.iter().any(|name| *name != id.table && self.is_in_full(name, id))
+    }
+
+    fn is_named(&self, name: &str, id: &TableId) -> bool {
+        name == id.table
+            || TableId::split(name).is_some_and(|parts| parts == [id.table.as_str()])
+            || self.is_in_full(name, id)
+    }
+
+    /// Whether it is the table's full name, with or without quotes around its parts.
+    fn is_in_full(&self, name: &str, id: &TableId) -> bool {
+        if name == id.to_string() || name == self.dialect.table(id) {
+            return true;
+        }
+        let Some(parts) = TableId::split(name) else { return false };
+        let own: Vec<_> = id.parts().collect();
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+        parts == own || self.outermost.is_some_and(|outer| parts == [&[outer], own.as_slice()].concat())
+    }
+
+    /// The items of the white list that no table has for its name.
+    fn unmatched(&self, listed: &Listed) -> Vec<&str> {
+        let names = if self.filter.include.is_empty() { self.filter.whitelist.as_slice() } else { &[] };
+        let is_there = |name: &String| {
+            listed.own.iter().any(|table| self.is_named(name, &table.id))
+                || listed.others.iter().any(|table| *name != table.id.table && self.is_in_full(name, &table.id))
+        };
+        names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
+    }
 }
 
 /// Splits tables into at most `max_tasks` groups that follow each other; the first ones take what is left over, as
@@ -102,47 +232,124 @@ pub fn id_of(parts: Vec<String>, database: Database) -> Option<TableId> {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Kind;
+    use connector_api::{Config, Kind};
 
-    use super::super::config::Filter;
-    use super::super::mapping::anchored;
-    use super::{choose, id_of, join, split};
+    use super::super::config::SourceConfig;
+    use super::{Listed, choose, id_of, join, other_listings, split, unmatched};
     use crate::catalog::TableName;
     use crate::dialect::mysql::MySql;
+    use crate::dialect::postgres::Postgres;
     use crate::ident::TableId;
     use crate::url::Database;
 
-    fn names(names: &[&str]) -> Vec<TableName> {
-        let id = |name: &&str| {
+    fn names(names: &str) -> Vec<TableName> {
+        let id = |name: &str| {
             let (catalog, table) = name.split_once('.').unwrap();
             TableName { id: TableId::in_catalog(catalog, table), table_type: "TABLE".into() }
         };
-        names.iter().map(id).collect()
+        names.split_whitespace().map(id).collect()
+    }
+
+    fn listed(own: &str, others: &str) -> Listed {
+        Listed { own: names(own), others: names(others) }
+    }
+
+    fn config(keys: &[(&str, &str)]) -> SourceConfig {
+        let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("mode", "bulk")]);
+        keys.iter().for_each(|(key, value)| config.set(*key, *value));
+        SourceConfig::read(&config).unwrap()
     }
 
     #[test]
     fn lists_match_bare_full_and_quoted_names() {
-        let list = |items: &[&str]| items.iter().map(|i| (*i).to_owned()).collect::<Vec<_>>();
-        let regexes = |items: &[&str]| items.iter().map(|i| anchored(i).unwrap()).collect::<Vec<_>>();
-        for (filter, want) in [
-            (Filter { whitelist: list(&["a"]), ..Filter::default() }, "d.a"),
-            (Filter { whitelist: list(&["d.a", "`d`.`c`"]), ..Filter::default() }, "d.a d.c"),
-            (Filter { whitelist: list(&["`b`"]), blacklist: list(&["b"]), ..Filter::default() }, "d.b"),
-            (Filter { blacklist: list(&["a", "d.c"]), ..Filter::default() }, "d.b"),
-            (Filter { include: regexes(&[r"d\.[ab]"]), ..Filter::default() }, "d.a d.b"),
-            (Filter { include: regexes(&["a"]), ..Filter::default() }, ""),
-            (Filter { include: regexes(&[".*"]), exclude: regexes(&[r".*\.a"]), ..Filter::default() }, "d.b d.c"),
+        let (white, black) = ("table.whitelist", "table.blacklist");
+        let (include, exclude) = ("table.include.list", "table.exclude.list");
+        for (keys, want) in [
+            (vec![(white, "a")], "d.a"),
+            (vec![(white, "d.a,`d`.`c`")], "d.a d.c"),
+            (vec![(white, "`b`"), (black, "b")], "d.b"),
+            (vec![(black, "a,d.c")], "d.b"),
+            (vec![(include, r"d\.[ab]")], "d.a d.b"),
+            (vec![(include, "a")], ""),
+            (vec![(include, ".*"), (exclude, r".*\.a")], "d.b d.c"),
+            // of other databases what is named with its database, and nothing else
+            (vec![(white, "a,e.b,`e`.`x`")], "d.a e.b e.x"),
+            (vec![(white, "d.a,x")], "d.a"),
+            (vec![(white, "D.a,E.x")], ""),
+            (vec![(include, r".*\.a,e\.x|e.b")], "d.a e.b e.x"),
+            (vec![(include, r"e\..*"), (exclude, r"e\.a")], "e.b e.x"),
+            (vec![(black, "none")], "d.a d.b d.c"),
         ] {
-            let chosen = choose(&filter, names(&["d.a", "d.b", "d.c"]), &MySql).unwrap();
-            assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{filter:?}");
+            let chosen = choose(&config(&keys), &listed("d.a d.b d.c", "e.a e.b e.x"), &MySql).unwrap();
+            assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn other_databases_are_looked_into_when_they_are_named() {
+        for (keys, want) in [
+            (vec![("table.whitelist", "a,d.b,e.c,`x.y`.z,`e`.d")], "e x.y"),
+            (vec![("table.include.list", r"d\.a,e\..*|f.b,.*\.c")], "e f"),
+            (vec![("table.whitelist", "e.c"), ("catalog.pattern", "e")], ""),
+            (vec![("table.whitelist", "e.c"), ("catalog.pattern", "%")], ""),
+            (vec![("table.whitelist", "e.c"), ("connection.url", "jdbc:postgresql://h/d")], ""),
+        ] {
+            let asked = other_listings(&config(&keys)).into_iter().filter_map(|filter| filter.catalog);
+            assert_eq!(asked.collect::<Vec<_>>().join(" "), want, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_begin_with_the_connections_own_database_and_with_no_other() {
+        let table = TableName { id: TableId::in_schema("public", "t"), table_type: "TABLE".into() };
+        let listed = Listed { own: vec![table], others: Vec::new() };
+        let choose = |name| {
+            let config = config(&[("connection.url", "jdbc:postgresql://h/d"), ("table.whitelist", name)]);
+            choose(&config, &listed, &Postgres).map(|ids| ids.len())
+        };
+        for (name, want) in
+            [("d.public.t", 1), ("\"d\".\"public\".t", 1), ("public.t", 1), ("d.public.u", 0), ("d.t", 0)]
+        {
+            assert_eq!(choose(name).unwrap(), want, "{name}");
+        }
+        let error = choose("e.public.t").unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(
+            error.message().contains("e.public.t is in the database e") && error.message().contains("here d"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_means_no_table_is_told() {
+        let told = |key, text| unmatched(&config(&[(key, text)]), &listed("d.a", "e.B"), &MySql);
+        for (key, text, want) in [
+            ("table.whitelist", "a,e.B", ""),
+            ("table.whitelist", "a,E.b", "there is no table E.b now, it is read once there is; there is e.B: the case"),
+            (
+                "table.whitelist",
+                "x",
+                "there is no table x now, it is read once there is; names are TABLE or DATABASE.TABLE",
+            ),
+            ("table.include.list", "d.a,a", "a matches no table now"),
+        ] {
+            let told: Vec<_> = told(key, text).into_iter().map(|(on, text)| format!("{on} {text}")).collect();
+            let want = if want.is_empty() { String::new() } else { format!("{key} {want}") };
+            assert!(
+                told.len() == usize::from(!want.is_empty()) && told.concat().starts_with(&want),
+                "{text}: {told:?}"
+            );
         }
     }
 
     #[test]
     fn one_bare_name_twice_is_refused() {
-        let error = choose(&Filter::default(), names(&["d.a", "e.a"]), &MySql).unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
-        assert!(error.message().contains("duplicate unqualified table names"), "{error}");
+        for (own, others) in [("d.a e.a", ""), ("d.a", "e.a")] {
+            let config = config(&[("table.include.list", r"d\.a,e\.a")]);
+            let error = choose(&config, &listed(own, others), &MySql).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(error.message().contains("duplicate unqualified table names"), "{error}");
+        }
     }
 
     #[test]
