@@ -4,6 +4,7 @@
 
 mod access;
 mod clients;
+mod clock_changes;
 mod converters;
 mod crash;
 mod dead_letters;

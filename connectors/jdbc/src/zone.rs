@@ -8,6 +8,9 @@ use jiff::tz::{Offset, TimeZone};
 
 use crate::calendar::{DAY, SECOND, civil};
 
+/// Clocks are set back by less than this.
+const SET_BACK: i64 = DAY;
+
 /// `java.time.ZoneId.SHORT_IDS`.
 const SHORT_IDS: [(&str, &str); 28] = [
     ("ACT", "Australia/Darwin"),
@@ -94,6 +97,40 @@ impl Zone {
     pub fn wall(&self, instant: i64) -> i64 {
         instant + self.offset_at(instant.div_euclid(SECOND)) * SECOND
     }
+
+    /// The last instant at which a clock of this zone has not shown more than that wall time: of two that show it the
+    /// later; where the clock leaves it out, the one before it is set forward.
+    pub fn last_instant(&self, wall: i64) -> i64 {
+        let instant = self.instant(wall);
+        if self.wall(instant) <= wall {
+            return instant;
+        }
+        let Some((zone, behind)) = self.0.as_ref().zip(timestamp(instant + 1)) else { return instant };
+        zone.preceding(behind).next().map_or(instant, |change| change.timestamp().as_microsecond() - 1)
+    }
+
+    /// The lowest wall time that a clock of this zone shows from that instant on: the instant's own, unless the clock is
+    /// soon set back behind it.
+    pub fn lowest_wall_from(&self, instant: i64) -> i64 {
+        self.set_back(instant, instant + SET_BACK).map(|(_, to)| to).fold(self.wall(instant), i64::min)
+    }
+
+    /// The highest wall time that a clock of this zone has shown up to that instant: the instant's own, unless the clock
+    /// was set back a while ago.
+    pub fn highest_wall_until(&self, instant: i64) -> i64 {
+        self.set_back(instant - SET_BACK, instant).map(|(from, _)| from).fold(self.wall(instant), i64::max)
+    }
+
+    /// From where to where the clock is set back after the one instant and up to the other.
+    fn set_back(&self, after: i64, until: i64) -> impl Iterator<Item = (i64, i64)> {
+        let changes = self.0.as_ref().zip(timestamp(after)).into_iter().flat_map(|(zone, after)| zone.following(after));
+        let times = changes.map(|change| change.timestamp().as_microsecond()).take_while(move |at| *at <= until);
+        times.map(|at| (self.wall(at - 1) + 1, self.wall(at))).filter(|(from, to)| to < from)
+    }
+}
+
+fn timestamp(micros: i64) -> Option<Timestamp> {
+    Timestamp::from_microsecond(micros).ok()
 }
 
 fn datetime(wall: i64) -> Option<DateTime> {
@@ -156,6 +193,39 @@ mod tests {
             assert_eq!(zone.instant(parse_wall(wall).unwrap()) / 1000, instant_ms, "{wall}");
         }
         assert_eq!(zone.wall(18_000_000_000), 0);
+    }
+
+    /// In Berlin on 2024-10-27 the clock goes back from 03:00 to 02:00 at 01:00 UTC, on 2024-03-31 from 02:00 to 03:00.
+    #[test]
+    fn what_a_clock_will_show_and_has_shown_around_its_changes() {
+        let zone = Zone::named("Europe/Berlin").unwrap();
+        let at = |text: &str| parse_wall(text).unwrap();
+        for (instant, lowest, highest) in [
+            ("2024-10-26 12:00:00", "2024-10-26 14:00:00", "2024-10-26 14:00:00"),
+            ("2024-10-26 23:59:00", "2024-10-27 01:59:00", "2024-10-27 01:59:00"),
+            ("2024-10-27 00:30:00", "2024-10-27 02:00:00", "2024-10-27 02:30:00"),
+            ("2024-10-27 00:59:59", "2024-10-27 02:00:00", "2024-10-27 02:59:59"),
+            ("2024-10-27 01:00:00", "2024-10-27 02:00:00", "2024-10-27 03:00:00"),
+            ("2024-10-27 01:30:00", "2024-10-27 02:30:00", "2024-10-27 03:00:00"),
+            ("2024-10-27 02:30:00", "2024-10-27 03:30:00", "2024-10-27 03:30:00"),
+            ("2024-03-31 00:59:59", "2024-03-31 01:59:59", "2024-03-31 01:59:59"),
+            ("2024-03-31 01:00:00", "2024-03-31 03:00:00", "2024-03-31 03:00:00"),
+        ] {
+            let instant = at(instant);
+            assert_eq!(zone.lowest_wall_from(instant), at(lowest), "lowest from {instant}");
+            assert_eq!(zone.highest_wall_until(instant), at(highest), "highest until {instant}");
+        }
+        for (wall, instant) in [
+            ("2024-03-31 01:59:59", "2024-03-31 00:59:59"),
+            ("2024-03-31 02:00:00", "2024-03-31 00:59:59.999999"),
+            ("2024-03-31 02:30:00", "2024-03-31 00:59:59.999999"),
+            ("2024-03-31 03:00:00", "2024-03-31 01:00:00"),
+            ("2024-10-27 02:30:00", "2024-10-27 01:30:00"),
+        ] {
+            assert_eq!(zone.last_instant(at(wall)), at(instant), "{wall}");
+        }
+        let utc = Zone::named("UTC").unwrap();
+        assert_eq!((utc.lowest_wall_from(5), utc.highest_wall_until(5), utc.last_instant(5)), (5, 5, 5));
     }
 
     #[test]

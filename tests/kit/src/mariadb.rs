@@ -30,6 +30,15 @@ impl MariaDb {
 
     /// The same on a given port.
     pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
+        Self::start_with(scratch, name, port, None)
+    }
+
+    /// The same on a system whose zone that is, and so the server's: as the variable `TZ` has it.
+    pub fn start_in_zone(scratch: &Scratch, name: &str, zone: &str) -> Self {
+        Self::start_with(scratch, name, free_port(), Some(zone))
+    }
+
+    fn start_with(scratch: &Scratch, name: &str, port: u16, zone: Option<&str>) -> Self {
         let user = is_root().then(|| "mysql".to_owned());
         let folder = scratch.folder(name, user.as_deref());
         let data = folder.join("data").display().to_string();
@@ -53,7 +62,11 @@ impl MariaDb {
         Program { args: install.to_vec(), ..base.clone() }.run();
         let accounts = folder.join("accounts.sql");
         std::fs::write(&accounts, accounts_sql()).expect("write the accounts file");
-        let program = Program { args: server_args(&folder, &data, port), ..base };
+        let mut program = Program { args: server_args(&folder, &data, port), ..base };
+        if let Some(zone) = zone {
+            program.args.push("--default-time-zone=SYSTEM".to_owned());
+            program.env.push(("TZ".to_owned(), zone.to_owned()));
+        }
         let process = Mutex::new(start_program(&program, port));
         Self { port, program, process }
     }

@@ -67,6 +67,12 @@ pub trait Dialect: Send + Sync {
     /// SQL that gives the server's clock: in UTC, and in the zone that the server writes date-times without zone in.
     fn clock(&self) -> &'static str;
 
+    /// The date-time of the clock's second zone at an instant, as an expression with a placeholder for its date-time in
+    /// UTC; `None` where both are the same.
+    fn local_time(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Statements to send when a reading session begins.
     fn reading_setup(&self) -> &'static [&'static str];
 

@@ -2,8 +2,9 @@
 //!
 //! A batch that ends between rows of one timestamp needs more than those: `at_…` members say where it stopped, while
 //! `timestamp` stays before the group, so that a Java connector that takes over reads the group again and loses none. In
-//! incrementing mode `gaps` holds the ids below `incrementing` whose rows may yet come. The peers leave members they do
-//! not know alone.
+//! incrementing mode `gaps` holds the ids below `incrementing` whose rows may yet come. A wall time that the clock of
+//! `db.timezone` leaves out is no instant: `…_wall` then has it, in microseconds. The peers leave members they do not
+//! know alone.
 
 use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
 use serde_json::Value as Json;
@@ -18,12 +19,16 @@ const AT_TIMESTAMP: &str = "at_timestamp";
 const AT_NANOS: &str = "at_timestamp_nanos";
 const AT_KEY: &str = "at_key";
 const GAPS: &str = "gaps";
+const WALL: &str = "timestamp_wall";
+const AT_WALL: &str = "at_timestamp_wall";
 
 /// How far a table has been read. Stamps are instants in microseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reached {
     /// Rows up to this stamp are done (or, with an id, rows of this stamp up to the id).
     pub stamp: Option<i64>,
+    /// The same as a wall time, where it is that of no instant.
+    pub wall: Option<i64>,
     /// Rows up to this id are done.
     pub id: Option<i64>,
     /// In timestamp mode: a group of equal stamps of which a part is done.
@@ -37,6 +42,8 @@ pub struct Reached {
 pub struct Within {
     /// Their stamp.
     pub stamp: i64,
+    /// The same as a wall time, where it is that of no instant.
+    pub wall: Option<i64>,
     /// The key of the last row done: numbers and texts.
     pub key: Vec<OffsetValue>,
 }
@@ -71,7 +78,8 @@ impl Reached {
         let stamp = stamp_of(offset, TIMESTAMP, NANOS)?;
         let within = match (stamp_of(offset, AT_TIMESTAMP, AT_NANOS)?, offset.get(AT_KEY)) {
             (Some(stamp), Some(OffsetValue::Text(key))) => {
-                Some(Within { stamp, key: read_key(key).ok_or_else(|| wrong(AT_KEY))? })
+                let key = read_key(key).ok_or_else(|| wrong(AT_KEY))?;
+                Some(Within { stamp, wall: long(offset, AT_WALL)?, key })
             }
             (None, None) => None,
             _ => return Err(wrong(AT_KEY)),
@@ -81,7 +89,8 @@ impl Reached {
             Some(OffsetValue::Text(text)) => Gaps::read(text),
             Some(_) => None,
         };
-        Ok(Self { stamp, id: long(offset, INCREMENTING)?, within, gaps: gaps.ok_or_else(|| wrong(GAPS))? })
+        let gaps = gaps.ok_or_else(|| wrong(GAPS))?;
+        Ok(Self { stamp, wall: long(offset, WALL)?, id: long(offset, INCREMENTING)?, within, gaps })
     }
 
     /// The offset to store, members in the order the peers write them.
@@ -96,9 +105,15 @@ impl Reached {
         if let Some(stamp) = self.stamp {
             members.push((TIMESTAMP.to_owned(), OffsetValue::Long(stamp.div_euclid(1000))));
         }
+        if let Some(wall) = self.wall {
+            members.push((WALL.to_owned(), OffsetValue::Long(wall)));
+        }
         if let Some(within) = &self.within {
             members.push((AT_NANOS.to_owned(), OffsetValue::Long(within.stamp.rem_euclid(1_000_000) * 1000)));
             members.push((AT_TIMESTAMP.to_owned(), OffsetValue::Long(within.stamp.div_euclid(1000))));
+            if let Some(wall) = within.wall {
+                members.push((AT_WALL.to_owned(), OffsetValue::Long(wall)));
+            }
             members.push((AT_KEY.to_owned(), OffsetValue::Text(write_key(&within.key))));
         }
         if !self.gaps.is_empty() {
@@ -199,8 +214,11 @@ mod tests {
     #[test]
     fn a_place_within_equal_stamps_survives() {
         let key = vec![OffsetValue::Long(-7), OffsetValue::Text("a\0\"b".into()), OffsetValue::Text(String::new())];
-        let reached = Reached { stamp: Some(1), within: Some(Within { stamp: 2, key }), ..Reached::default() };
-        assert_eq!(Reached::read(&reached.write()).unwrap(), reached);
+        for (wall, at_wall) in [(None, None), (Some(3), Some(-4))] {
+            let within = Some(Within { stamp: 2, wall: at_wall, key: key.clone() });
+            let reached = Reached { stamp: Some(1), wall, within, ..Reached::default() };
+            assert_eq!(Reached::read(&reached.write()).unwrap(), reached);
+        }
     }
 
     #[test]

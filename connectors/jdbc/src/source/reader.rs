@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Kind, Result, Value};
 use tokio::sync::mpsc;
 
+use self::stamps::Unsettled;
 use super::config::{Mode, SourceConfig};
 use super::gaps::Gaps;
 use super::position::{Reached, Within};
@@ -106,6 +107,8 @@ pub struct TableReader {
     blind: bool,
     /// Timestamp modes: the age of the oldest open transaction, in microseconds.
     oldest: Option<i64>,
+    /// Timestamp modes: what wall times may still come though later ones are read.
+    unsettled: Unsettled,
     /// Since when rows have been waiting.
     waiting_since: Option<Instant>,
     page_rows: u64,
@@ -127,6 +130,7 @@ impl TableReader {
             tracking: None,
             blind: false,
             oldest: None,
+            unsettled: Unsettled::default(),
             waiting_since: None,
             page_rows: FIRST_PAGE,
         }
@@ -183,9 +187,10 @@ impl TableReader {
         let initial = self.config.initial;
         let reached = self.reached.clone();
         let reached = reached.as_ref();
-        let stamp = match (reached.and_then(|r| r.stamp), initial.stamp_ms) {
-            (Some(stamp), _) => Some(self.to_server(stamp)),
-            (None, Some(-1)) if self.config.mode.has_stamp() => Some(self.clock(session).await?),
+        let wall = reached.and_then(|r| r.wall).filter(|_| !self.stamps_are_instants());
+        let stamp = match (wall.or(reached.and_then(|r| r.stamp).map(|s| self.to_server(s))), initial.stamp_ms) {
+            (Some(stamp), _) => Some(stamp),
+            (None, Some(-1)) if self.config.mode.has_stamp() => Some(self.now(session).await?),
             (None, Some(ms)) => Some(self.to_server(ms.saturating_mul(1000))),
             (None, None) => Some(self.to_server(0)),
         };
@@ -193,7 +198,10 @@ impl TableReader {
         self.from = From {
             stamp,
             id: reached.and_then(|r| r.id).or(Some(initial.id)),
-            at: within.map(|w| (self.to_server(w.stamp), w.key.iter().map(key_value).collect())),
+            at: within.map(|w| {
+                let wall = w.wall.filter(|_| !self.stamps_are_instants());
+                (wall.unwrap_or_else(|| self.to_server(w.stamp)), w.key.iter().map(key_value).collect())
+            }),
             ..From::default()
         };
         self.in_cycle = false;
@@ -276,7 +284,12 @@ impl TableReader {
     /// What a person should know of this table.
     pub fn warnings(&self) -> Vec<String> {
         let columns = self.plan.iter().flat_map(|plan| plan.warnings.iter().cloned());
-        columns.chain(self.stamp_warning()).chain(self.id_warnings()).chain(self.waiting_warning()).collect()
+        columns
+            .chain(self.stamp_warning())
+            .chain(self.set_back_warning())
+            .chain(self.id_warnings())
+            .chain(self.waiting_warning())
+            .collect()
     }
 
     fn waiting_warning(&self) -> Option<String> {
@@ -300,9 +313,10 @@ impl TableReader {
             let mut page = session.read(&statement.sql, &statement.params, &plan.layout, PAGE_WEIGHT).await?;
             let full = page.cut || page.rows.len() as u64 >= limit;
             let waiting = self.hold_back(session, plan, &mut page).await?;
+            let unsettled = self.unsettled.cut(&mut page);
             self.page_rows = next_page_rows(&page, self.page_rows);
             self.advance(plan, &page)?;
-            let ends = !full || waiting;
+            let ends = !full || waiting || unsettled;
             if ends {
                 // from here on only later stamps count, as the peers have it
                 self.from.at = None;
@@ -332,7 +346,8 @@ impl TableReader {
             let mut plan = Arc::clone(plan);
             let mut receiver = receiver;
             let mut held: Option<Page> = None;
-            while let Some(page) = receiver.recv().await {
+            while let Some(mut page) = receiver.recv().await {
+                let unsettled = self.unsettled.cut(&mut page);
                 if let Some(settled) = plan.settled(&page.rows) {
                     plan = Arc::new(settled);
                 }
@@ -341,6 +356,9 @@ impl TableReader {
                     if !pages.send(self.chunk(page, &plan, false)).await {
                         return Ok(None);
                     }
+                }
+                if unsettled {
+                    break;
                 }
             }
             Ok::<_, Error>(held.map(|page| (page, plan)))
@@ -392,21 +410,29 @@ impl TableReader {
         if self.stamps_are_instants() { None } else { Some(&self.config.read.zone) }
     }
 
+    /// Rows stamped later than that have not been read when those up to that instant have.
     fn to_server(&self, instant: i64) -> i64 {
-        self.zone().map_or(instant, |zone| zone.wall(instant))
+        let Some(zone) = self.zone() else { return instant };
+        let (wall, lowest) = (zone.wall(instant), zone.lowest_wall_from(instant));
+        // read up to an hour that came again afterwards: read it anew, as stamps do not tell which time it was
+        if lowest < wall { lowest - 1 } else { wall }
     }
 }
 
 /// The offset to store for a place of reading.
 pub fn reached(from: &From, mode: Mode, zone: Option<&Zone>) -> Reached {
-    let instant = |stamp: i64| zone.map_or(stamp, |zone| zone.instant(stamp));
+    let instant = |stamp: i64| zone.map_or(stamp, |zone| zone.last_instant(stamp));
+    let left_out = |stamp: i64| zone.is_some_and(|zone| zone.wall(instant(stamp)) != stamp).then_some(stamp);
+    let stamp = from.stamp.filter(|_| mode.has_stamp());
     Reached {
-        stamp: from.stamp.filter(|_| mode.has_stamp()).map(instant),
+        stamp: stamp.map(instant),
+        wall: stamp.and_then(left_out),
         id: from.id.filter(|_| mode.has_id()),
-        within: from
-            .at
-            .as_ref()
-            .map(|(stamp, key)| Within { stamp: instant(*stamp), key: key.iter().map(offset_value).collect() }),
+        within: from.at.as_ref().map(|(stamp, key)| Within {
+            stamp: instant(*stamp),
+            wall: left_out(*stamp),
+            key: key.iter().map(offset_value).collect(),
+        }),
         gaps: Gaps::default(),
     }
 }

@@ -51,6 +51,10 @@ impl Dialect for MySql {
         "SELECT UTC_TIMESTAMP(), COALESCE(CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone), UTC_TIMESTAMP())"
     }
 
+    fn local_time(&self) -> Option<&'static str> {
+        Some("CONVERT_TZ(?, '+00:00', @@global.time_zone)")
+    }
+
     /// A topic that takes its time holds up the reading for longer than the server's minute.
     fn reading_setup(&self) -> &'static [&'static str] {
         &["SET SESSION net_write_timeout = 3600"]

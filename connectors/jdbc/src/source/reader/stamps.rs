@@ -1,54 +1,109 @@
 //! Up to which stamp rows are read: before the oldest transaction that may yet commit rows with stamps of its own.
+//!
+//! Date-times without zone are the faces of some clock: the server's, or one in `db.timezone`. A clock that is set back
+//! shows an hour twice, so that rows stamped later than it will show are left for then.
+
+use std::time::Instant;
 
 use connector_api::{Error, Result, Value};
 
 use super::TableReader;
-use crate::calendar::{SECOND, parse_wall};
-use crate::driver::Session;
+use crate::calendar::{SECOND, parse_wall, wall_text};
+use crate::driver::{Page, Param, Session};
 use crate::source::horizon::{self, Horizon};
 
 /// How long rows rest where open transactions cannot be seen, in microseconds.
 const BLIND_DELAY: i64 = 2 * SECOND;
 /// A transaction open for longer is told of, in microseconds.
 const OPEN_LONG: i64 = 60 * SECOND;
+/// Server clocks are set back on the quarter of an hour, and by no more than some hours.
+const QUARTER: i64 = 900 * SECOND;
+const QUARTERS: i64 = 14;
+
+/// What the server's clock shows, in microseconds.
+#[derive(Clone, Copy)]
+struct Clock {
+    utc: i64,
+    /// In the zone that it writes date-times without zone in.
+    local: i64,
+}
+
+/// Wall times that may still come, though rows of another clock with later ones are read.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    /// Of the clock that is behind: from the lowest that may come, to the highest that it showed at that time.
+    behind: Option<(i64, i64, Instant)>,
+    /// What a clock is set back to soon, and whose clock.
+    set_back: Option<(i64, &'static str)>,
+}
+
+impl Unsettled {
+    /// Cuts the page before the first row that waits. Returns whether there is one.
+    pub(super) fn cut(&self, page: &mut Page) -> bool {
+        let Some((lowest, highest, then)) = self.behind else { return false };
+        let since = i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let highest = highest.saturating_add(since).saturating_add(SECOND);
+        let Some(first) = page.stamps.iter().position(|stamp| (lowest..=highest).contains(stamp)) else { return false };
+        page.rows.truncate(first);
+        page.stamps.truncate(first);
+        true
+    }
+}
 
 impl TableReader {
     /// Stamps from here on are left for later: the server's clock, less the delay, and before the oldest transaction
     /// that may yet commit rows with stamps of its own.
     pub(super) async fn bound(&mut self, session: &mut dyn Session) -> Result<i64> {
-        let now = self.clock(session).await?;
+        let clock = read_clock(session).await?;
+        let read_at = Instant::now();
+        let from = self.settled(session, clock).await?;
+        self.unsettled = Unsettled::default();
+        if self.stamps_are_instants() {
+            return Ok(from);
+        }
+        let zone = &self.config.read.zone;
+        let own = zone.lowest_wall_from(from);
+        let local = lowest_local(session, clock, from).await?;
+        let shown = (zone.wall(from), from + clock.local - clock.utc);
+        let set_back = [(own, shown.0, "db.timezone"), (local, shown.1, "the server")];
+        let set_back = set_back.into_iter().find(|(lowest, shown, _)| lowest + SECOND < *shown);
+        let behind = match own.cmp(&local) {
+            std::cmp::Ordering::Less => Some((own, zone.highest_wall_until(clock.utc), read_at)),
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some((local, clock.local, read_at)),
+        };
+        self.unsettled = Unsettled { behind, set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)) };
+        Ok(local.max(own))
+    }
+
+    /// Every row stamped before that instant is committed or gone.
+    async fn settled(&mut self, session: &mut dyn Session, clock: Clock) -> Result<i64> {
         let delay = self.config.delay_ms.saturating_mul(1000);
         (self.blind, self.oldest) = (false, None);
         if !self.config.gap_tracking || session.dialect().oldest_transaction().is_none() {
-            return Ok(now.saturating_sub(delay));
+            return Ok(clock.utc.saturating_sub(delay));
         }
-        let before_clock = std::time::Instant::now();
+        let before_clock = Instant::now();
         let Horizon::Seen(sample) = horizon::sample(session, &self.config.target).await? else {
             self.blind = true;
             let delay = if self.config.delay_ms == 0 { BLIND_DELAY } else { delay };
-            return Ok(now.saturating_sub(delay));
+            return Ok(clock.utc.saturating_sub(delay));
         };
         // what began after an older look has later stamps than the clock had then
         let since = before_clock.saturating_duration_since(sample.at);
-        let looked = now.saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        let looked = clock.utc.saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
         self.oldest = sample.oldest;
         let open = sample.oldest.map_or(looked, |age| looked.saturating_sub(age).saturating_sub(SECOND));
-        Ok(open.min(now.saturating_sub(delay)))
+        Ok(open.min(clock.utc.saturating_sub(delay)))
     }
 
-    /// The server's clock on the calendar of the stamps.
-    pub(super) async fn clock(&self, session: &mut dyn Session) -> Result<i64> {
-        let sql = session.dialect().clock();
-        let row = session.query(sql, &[]).await?.into_iter().next().unwrap_or_default();
-        let read = |n: usize| row.get(n).and_then(Value::as_str).and_then(parse_wall);
-        let (Some(utc), Some(local)) = (read(0), read(1)) else {
-            return Err(Error::fatal("the server's clock cannot be read"));
-        };
+    /// Stamps of rows from now on are later than that.
+    pub(super) async fn now(&self, session: &mut dyn Session) -> Result<i64> {
+        let clock = read_clock(session).await?;
         if self.stamps_are_instants() {
-            return Ok(utc);
+            return Ok(clock.utc);
         }
-        // date-times without zone were written by some clock: the server's, or one in db.timezone
-        Ok(local.max(self.config.read.zone.wall(utc)))
+        Ok(lowest_local(session, clock, clock.utc).await?.min(self.config.read.zone.lowest_wall_from(clock.utc)))
     }
 
     /// What a person should know of transactions that are open, or cannot be seen.
@@ -70,4 +125,39 @@ impl TableReader {
             )
         })
     }
+
+    /// What a person should know of a clock that is set back.
+    pub(super) fn set_back_warning(&self) -> Option<String> {
+        let (lowest, whose) = self.unsettled.set_back?;
+        Some(format!(
+            "the clock of {whose} is set back to {} soon: rows stamped from then on wait until it has shown those times \
+             for the second time",
+            wall_text(lowest, ' ', 0)
+        ))
+    }
+}
+
+/// The server's clock.
+async fn read_clock(session: &mut dyn Session) -> Result<Clock> {
+    let sql = session.dialect().clock();
+    let row = session.query(sql, &[]).await?.into_iter().next().unwrap_or_default();
+    let read = |n: usize| row.get(n).and_then(Value::as_str).and_then(parse_wall);
+    let (Some(utc), Some(local)) = (read(0), read(1)) else {
+        return Err(Error::fatal("the server's clock cannot be read"));
+    };
+    Ok(Clock { utc, local })
+}
+
+/// The lowest wall time that the server's clock shows from that instant on.
+async fn lowest_local(session: &mut dyn Session, clock: Clock, from: i64) -> Result<i64> {
+    let shown = from + clock.local - clock.utc;
+    let Some(local_time) = session.dialect().local_time().filter(|_| clock.local != clock.utc) else {
+        return Ok(shown);
+    };
+    let quarters = (1..=QUARTERS).map(|n| (from.div_euclid(QUARTER) + n) * QUARTER);
+    let params: Vec<_> =
+        std::iter::once(from).chain(quarters).map(|at| Param::Text(wall_text(at, ' ', 6).into())).collect();
+    let sql = format!("SELECT CAST(LEAST({}) AS CHAR)", vec![local_time; params.len()].join(", "));
+    let found = session.query(&sql, &params).await?;
+    Ok(found.first().and_then(|row| row.first()?.as_str().and_then(parse_wall)).unwrap_or(shown))
 }
