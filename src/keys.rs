@@ -92,8 +92,9 @@ pub const COMMON: &[Key] = &[
         Type::String,
         Default::Text("restart"),
         COMMON_GROUP,
-        "Without effect: no config provider here tells that a value has changed. Restart the connector then.",
+        "no config provider here tells that a value has changed. Restart the connector then.",
     )
+    .without_effect()
     .check(Check::OneOf(&["none", "restart"]))
     .importance(Importance::Low)
     .form(Width::Medium, "Reload Action")
@@ -105,7 +106,8 @@ pub const COMMON: &[Key] = &[
         "Retry Timeout for Errors",
         Width::Medium,
         1,
-        "For how long, in milliseconds, a failing operation is tried again: 0 not at all, -1 without end.",
+        "For how long, in milliseconds, an operation is tried again that fails over trouble that may pass, such as a lost \
+         database: at least 60000, whatever is given; -1 without end.",
     ),
     errors(
         "errors.retry.delay.max.ms",
@@ -114,7 +116,8 @@ pub const COMMON: &[Key] = &[
         "Maximum Delay Between Retries for Errors",
         Width::Medium,
         2,
-        "The longest wait between two tries, in milliseconds. Waits grow from try to try up to this one.",
+        "The longest wait between two tries, in milliseconds. Waits grow from try to try up to this one; where it is not \
+         given, up to 5000.",
     ),
     errors(
         "errors.tolerance",
@@ -143,8 +146,9 @@ pub const COMMON: &[Key] = &[
         "Log Error Details",
         Width::Short,
         5,
-        "Without effect: that log line always names topic, partition and offset. Keys and values are never logged.",
-    ),
+        "that log line always names topic, partition and offset. Keys and values are never logged.",
+    )
+    .without_effect(),
 ];
 
 /// Further keys of sources (Kafka's `SourceConnectorConfig`).
@@ -290,7 +294,8 @@ pub const SINK: &[Key] = &[
         "Dead Letter Queue Topic Replication Factor",
         Width::Medium,
         7,
-        "Copies of the dead letter topic's partition where it has to be created; -1 leaves it to the broker.",
+        "Copies of the dead letter topic's partition where it has to be created; -1, and where it is not given, leaves \
+         it to the broker.",
     ),
     errors(
         "errors.deadletterqueue.context.headers.enable",
@@ -306,7 +311,7 @@ pub const SINK: &[Key] = &[
 /// Keys of one transform, after `transforms.NAME.`, beside those of its class.
 pub const TRANSFORM: &[Key] = &[
     class("type", "The transform's class: its full name, or its simple name."),
-    alias_version("The wanted version of the transform. Built-in ones have the version of this program."),
+    alias_version("there is one version of each transform, this program's."),
     Key::new(
         "predicate",
         Type::String,
@@ -328,7 +333,7 @@ pub const TRANSFORM: &[Key] = &[
 /// Keys of one predicate, after `predicates.NAME.`, beside those of its class.
 pub const PREDICATE: &[Key] = &[
     class("type", "The predicate's class: its full name, or its simple name."),
-    alias_version("The wanted version of the predicate. Built-in ones have the version of this program."),
+    alias_version("there is one version of each predicate, this program's."),
 ];
 
 const fn class(name: &'static str, doc: &'static str) -> Key {
@@ -337,21 +342,17 @@ const fn class(name: &'static str, doc: &'static str) -> Key {
 
 const fn alias_version(doc: &'static str) -> Key {
     Key::new("plugin.version", Type::String, Default::Null, "", doc)
+        .without_effect()
         .importance(Importance::Low)
         .form(Width::None, "plugin.version")
 }
 
 const fn version(name: &'static str, label: &'static str, importance: Importance, width: Width, order: i32) -> Key {
-    Key::new(
-        name,
-        Type::String,
-        Default::Null,
-        COMMON_GROUP,
-        "The wanted version of the plug-in. There is one version of each: this program's.",
-    )
-    .importance(importance)
-    .form(width, label)
-    .order(order)
+    Key::new(name, Type::String, Default::Null, COMMON_GROUP, "there is one version of each plug-in, this program's.")
+        .without_effect()
+        .importance(importance)
+        .form(width, label)
+        .order(order)
 }
 
 const fn converter(name: &'static str, label: &'static str, order: i32) -> Key {

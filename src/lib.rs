@@ -9,6 +9,8 @@ pub mod cli;
 pub mod convert;
 pub mod herder;
 pub mod kafka;
+#[cfg(test)]
+mod key_sets;
 pub mod keys;
 pub mod model;
 pub mod observe;

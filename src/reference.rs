@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use connector_api::Key;
-use connector_api::config::{Check, Default, Type};
+use connector_api::config::{Default, Type};
 
 use crate::keys;
 use crate::registry::{PluginKind, Registry};
@@ -18,34 +18,19 @@ fn table(out: &mut String, table: &[Key]) {
             group = key.group;
             let _ = writeln!(out, "| **{group}** | | | |");
         }
-        let default = match key.default {
-            Default::Required => "*required*".to_owned(),
-            Default::Null | Default::Text("") => String::new(),
-            Default::Text(_) if key.ty == Type::Password => "hidden".to_owned(),
-            Default::Text(text) => format!("`{}`", text.replace('|', "\\|")),
+        let required = if key.default == Default::Required { "*required*" } else { "" };
+        let default = match key.shown_default() {
+            Some("hidden") if key.ty == Type::Password => "hidden".to_owned(),
+            Some(text) => format!("`{}`", text.replace('|', "\\|")),
+            None => required.to_owned(),
         };
-        let mut doc = key.doc.replace('|', "\\|");
-        doc.push_str(&allowed(key.check));
+        let mut doc = key.documentation().replace('|', "\\|");
+        doc.push_str(&key.check.allowed());
         if !key.aliases.is_empty() {
             let aliases: Vec<_> = key.aliases.iter().map(|alias| format!("`{alias}`")).collect();
             let _ = write!(doc, " Also: {}.", aliases.join(", "));
         }
         let _ = writeln!(out, "| `{}` | {} | {default} | {doc} |", key.name, key.ty.name().to_lowercase());
-    }
-}
-
-fn allowed(check: Check) -> String {
-    let list = |values: &[&str]| {
-        let named: Vec<_> = values.iter().filter(|v| !v.is_empty()).map(|v| format!("`{v}`")).collect();
-        format!(" One of {}.", named.join(", "))
-    };
-    match check {
-        Check::Any | Check::By(_) | Check::ByText(_) => String::new(),
-        Check::NonEmpty | Check::NonEmptyList => " Not empty.".to_owned(),
-        Check::Distinct => " No name twice.".to_owned(),
-        Check::AtLeast(least) => format!(" At least {least}."),
-        Check::Between(least, most) => format!(" From {least} to {most}."),
-        Check::OneOf(values) | Check::OneOfIgnoreCase(values) => list(values),
     }
 }
 

@@ -5,6 +5,7 @@ mod account;
 mod change;
 mod client;
 mod file;
+mod keys;
 mod print;
 mod serve;
 mod show;
@@ -58,6 +59,8 @@ enum Command {
     /// Try transforms out, without a worker
     #[command(subcommand)]
     Transforms(trial::Transforms),
+    /// Say what can be set: of the worker, of connectors, transforms, predicates and converters
+    Keys(keys::Keys),
     /// Print the version
     Version,
     #[command(flatten)]
@@ -140,6 +143,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Serve(serve) => serve.run(registry),
         Command::Dev(dev) => dev.run(registry),
         Command::Transforms(transforms) => transforms.run(&registry),
+        Command::Keys(keys) => keys.run(&registry),
         Command::Version => {
             println!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -174,5 +178,24 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_serve_has_every_worker_key_and_its_text() {
+        let mut command = super::Cli::command();
+        let serve = command.find_subcommand_mut("serve").unwrap();
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        let (short, long) = (serve.render_help().to_string(), words(&serve.render_long_help().to_string()));
+        for key in crate::settings::KEYS {
+            assert!(long.contains(&format!("{} ({}", key.name, key.ty.name().to_lowercase())), "{}", key.name);
+            assert!(long.contains(&words(&key.documentation())), "{}: {}", key.name, key.doc);
+        }
+        let short = words(&short);
+        for name in ["listeners", "bootstrap.servers", "rowferry.data.dir", "rowferry.log.level", "rowferry.log.format"]
+        {
+            let key = crate::settings::KEYS.iter().find(|key| key.name == name).unwrap();
+            assert!(short.contains(&format!("{} [{name}]", key.doc.trim_end_matches('.'))), "{name}\n{short}");
+        }
+        assert!(short.lines().count() < 60, "{short}");
     }
 }

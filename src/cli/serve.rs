@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::keys;
 use crate::app::App;
 use crate::kafka::dev::Broker;
 use crate::observe::log::{self, Filter};
@@ -20,28 +21,26 @@ const COMMAND_LINE: &str = "command line";
 /// Threads of the runtime at most: a task waits far more than it computes, and each thread costs memory.
 const THREADS_MAX: usize = 8;
 
+const SETTINGS: &str = "Settings have Kafka Connect's names. Order, the last one winning: defaults, --config file, \
+                        environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.";
+
 #[derive(Args)]
 struct Common {
     /// Settings file: connect-distributed.properties as it is, or TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address of the REST listener, such as 127.0.0.1:8083 or http://:8083 for every interface
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", help = keys::flag("listeners"))]
     listen: Option<String>,
-    /// Kafka brokers (bootstrap.servers)
-    #[arg(long, value_name = "HOST:PORT,…")]
+    #[arg(long, value_name = "HOST:PORT,…", help = keys::flag("bootstrap.servers"))]
     brokers: Option<String>,
-    /// Folder of the embedded metadata store
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = keys::flag("rowferry.data.dir"))]
     data_dir: Option<String>,
     /// Any setting by its name; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     settings: Vec<(String, String)>,
-    /// Log level, or levels by module: info,rowferry::worker=debug
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", help = keys::flag("rowferry.log.level"))]
     log_level: Option<String>,
-    /// Form of log lines
-    #[arg(long, value_name = "FORMAT", value_parser = ["auto", "text", "json"])]
+    #[arg(long, value_name = "FORMAT", value_parser = ["auto", "text", "json"], help = keys::flag("rowferry.log.format"))]
     log_format: Option<String>,
     /// Print the settings in effect and where each comes from, and end
     #[arg(long)]
@@ -50,8 +49,10 @@ struct Common {
 
 /// `rowferry serve`.
 #[derive(Args)]
-#[command(after_help = "Settings have Kafka Connect's names. Order, the last one winning: defaults, --config file, \
-                        environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.")]
+#[command(
+    after_help = format!("{SETTINGS} `rowferry keys worker` lists them, as --help does."),
+    after_long_help = format!("{SETTINGS} They are:\n{}", keys::of_the_worker()),
+)]
 pub struct Serve {
     #[command(flatten)]
     common: Common,

@@ -22,18 +22,25 @@ mod random;
 pub mod registered;
 
 use connector_api::config::{Check, Default, Importance, Key, Type, Width};
+use connector_api::{Error, Result};
+
+/// Refuses a decimal of another scale than its schema's, as Kafka Connect's `Decimal.fromLogical` does.
+fn same_scale(schema: i32, value: i64) -> Result<()> {
+    if i64::from(schema) == value {
+        return Ok(());
+    }
+    Err(Error::record(format!(
+        "Decimal value has mismatching scale for given Decimal schema. Schema has scale {schema}, value has scale {value}."
+    )))
+}
 
 /// What a converter is used for; the runtime sets it.
-const CONVERTER_TYPE: Key = Key::new(
-    "converter.type",
-    Type::String,
-    Default::Required,
-    "",
-    "What the converter is used for; set by the worker.",
-)
-.check(Check::OneOf(&["key", "value", "header"]))
-.importance(Importance::Low)
-.form(Width::None, "converter.type");
+const CONVERTER_TYPE: Key =
+    Key::new("converter.type", Type::String, Default::Required, "", "the worker knows what it uses the converter for.")
+        .without_effect()
+        .check(Check::OneOf(&["key", "value", "header"]))
+        .importance(Importance::Low)
+        .form(Width::None, "converter.type");
 
 /// The keys of converters that have no settings.
 pub const NO_KEYS: &[Key] = &[CONVERTER_TYPE];

@@ -14,50 +14,56 @@ const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(2);
 /// How often Kafka is tried until it has been reached for the first time.
 const RETRY: Duration = Duration::from_secs(3);
 
+/// The cluster's id, or why it is not known, once that is.
+pub(super) type Reached = Result<String, Option<String>>;
+
 /// The cluster's id. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Cluster {
-    id: watch::Receiver<Option<String>>,
+    id: watch::Receiver<Reached>,
     started: Instant,
 }
 
 impl Cluster {
     /// Nothing known yet; the other end is for [`reach`].
-    pub(super) fn unknown() -> (watch::Sender<Option<String>>, Self) {
-        let (known, id) = watch::channel(None);
+    pub(super) fn unknown() -> (watch::Sender<Reached>, Self) {
+        let (known, id) = watch::channel(Err(None));
         (known, Self { id, started: Instant::now() })
     }
 
     /// The id. A worker that has just started gives Kafka a moment to tell it.
     pub(super) async fn id(mut self) -> Option<String> {
         let until = self.started + CLUSTER_ID_LIMIT;
-        drop(tokio::time::timeout_at(until, self.id.wait_for(Option::is_some)).await);
-        self.id.borrow().clone()
+        drop(tokio::time::timeout_at(until, self.id.wait_for(Result::is_ok)).await);
+        self.id.borrow().clone().ok()
     }
 
     /// How the worker is off with Kafka.
     pub(super) async fn health(self, worker: Worker) -> Health {
+        let known = self.id.clone();
         if self.id().await.is_none() {
-            return Health::Starting;
+            return Health::Starting(known.borrow().clone().err().flatten());
         }
         worker.kafka_answers().await.map_or_else(|error| Health::WithoutKafka(error.to_string()), |()| Health::Healthy)
     }
 }
 
 /// Asks Kafka for its cluster id until it answers.
-pub(super) async fn reach(worker: Worker, known: watch::Sender<Option<String>>) {
+pub(super) async fn reach(worker: Worker, known: watch::Sender<Reached>) {
     let mut told = false;
     loop {
         match worker.cluster_id().await {
             Ok(id) => {
                 info!(kafka_cluster_id = id, "Kafka has been reached");
-                known.send_replace(Some(id));
+                let _before = known.send_replace(Ok(id));
                 return;
             }
-            Err(error) if !std::mem::replace(&mut told, true) => {
-                warn!(%error, "Kafka does not answer; it is tried again and again");
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(%error, "Kafka does not answer; it is tried again and again");
+                }
+                let _before = known.send_replace(Err(Some(error.to_string())));
             }
-            Err(_) => {}
         }
         tokio::time::sleep(RETRY).await;
     }

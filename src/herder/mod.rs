@@ -194,8 +194,8 @@ pub struct WorkerInfo {
 /// How the worker is, for `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Kafka has not been reached yet.
-    Starting,
+    /// Kafka has not been reached yet: why, once that is known.
+    Starting(Option<String>),
     /// All is well.
     Healthy,
     /// Kafka has been reached before and does not answer: why.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Position, Sink, TopicOffset, TopicPartition};
 
+use super::core::tasks_max;
 use super::{OffsetChange, Offsets, Refusal};
 use crate::registry::Connector;
 use crate::worker::Worker;
@@ -67,8 +68,7 @@ async fn change_source(worker: &Worker, name: &str, config: &Config, change: Off
         OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
     };
     // A stopped connector has no tasks; those it may have had are at most these.
-    let tasks = config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-    worker.set_source_offsets(name, config, tasks, &positions).await?;
+    worker.set_source_offsets(name, config, tasks_max(config), &positions).await?;
     Ok(false)
 }
 

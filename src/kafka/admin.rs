@@ -20,6 +20,9 @@ use super::{Settings, error};
 /// How long one call waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long [`Admin::answers`] waits before it looks whether it was refused.
+const ONE_TRY: Duration = Duration::from_secs(1);
+
 /// A topic that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -68,8 +71,21 @@ impl Admin {
 
     /// Whether a broker answers within `limit`. Errors: `Retry`, `Denied`.
     pub fn answers(&self, limit: Duration) -> Result<()> {
-        let what = || format!("asking Kafka at {}", self.brokers);
-        self.asker.client().fetch_metadata(None, limit).map(drop).map_err(|e| error::of(what(), e))
+        let began = std::time::Instant::now();
+        loop {
+            let left = limit.saturating_sub(began.elapsed());
+            let Err(failed) = self.asker.client().fetch_metadata(None, left.min(ONE_TRY)) else {
+                self.asker.client().context().accepted();
+                return Ok(());
+            };
+            let error = error::of(format_args!("asking Kafka at {}", self.brokers), failed);
+            // Tokens are fetched and refusals are told only between two tries.
+            let error = self.explained(error);
+            if error.kind() != Kind::Retry || left <= ONE_TRY {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.

@@ -24,6 +24,11 @@ impl Quiet {
     pub(super) fn refused(&self) -> Option<String> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// A broker has answered after all.
+    pub(super) fn accepted(&self) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 impl ClientContext for Quiet {

@@ -44,13 +44,11 @@ async fn health(State(app): State<App>) -> Response {
         (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("{text}{why}"))
     };
     let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.health()).await {
-        Ok(Ok(herder::Health::Starting)) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "starting",
-            "Worker is still starting up. Kafka has not been reached yet: check bootstrap.servers and that the brokers \
-             are up."
-                .to_owned(),
-        ),
+        Ok(Ok(herder::Health::Starting(why))) => {
+            let why = why.unwrap_or_else(|| "check bootstrap.servers and that the brokers are up".to_owned());
+            let text = format!("Worker is still starting up. Kafka has not been reached yet: {why}");
+            (StatusCode::SERVICE_UNAVAILABLE, "starting", text)
+        }
         Ok(Ok(herder::Health::Healthy)) => {
             let text = "Worker has completed startup and is ready to handle requests.";
             (StatusCode::OK, "healthy", text.to_owned())

@@ -72,7 +72,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
         Command::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
         Command::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         Command::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
-        Command::Health { reply } => drop(reply.send(Ok(Health::Starting))),
+        Command::Health { reply } => drop(reply.send(Ok(Health::Starting(None)))),
         Command::PutConfig { name, config, reply, .. } => {
             let new = !connectors.contains_key(&name);
             let stored = connectors.entry(name.clone()).or_insert(view(&name, config, Target::Started)).clone();

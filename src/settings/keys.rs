@@ -35,7 +35,8 @@ const fn maybe(name: &'static str, ty: Type, group: &'static str, doc: &'static 
 
 /// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as they are.
 const fn idle(name: &'static str) -> Key {
-    Key::new(name, Type::String, Default::Null, WITHOUT_EFFECT, "Taken from existing files, without effect here.")
+    Key::new(name, Type::String, Default::Null, WITHOUT_EFFECT, "taken from existing files.")
+        .without_effect()
         .importance(Importance::Low)
 }
 
@@ -80,7 +81,14 @@ pub const KEYS: &[Key] = &[
         "connector.client.config.override.policy",
         "All",
         WORKER,
-        "Which client settings a connector may override: All (of the safe ones), Principal or None.",
+        "Which client settings a connector may override: All (of the safe ones), Principal (how it logs in), None, or \
+         Allowlist (those that the next key names).",
+    ),
+    list(
+        "connector.client.config.override.allowlist",
+        "",
+        WORKER,
+        "Names of client settings that a connector may override, with the policy Allowlist.",
     ),
     flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
     flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
@@ -190,7 +198,6 @@ pub const KEYS: &[Key] = &[
     idle("inter.worker.verification.algorithms"),
     idle("internal.key.converter"),
     idle("internal.value.converter"),
-    idle("connector.client.config.override.allowlist"),
 ];
 
 /// Families of keys whose names go on after these.

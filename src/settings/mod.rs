@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Reader, Result};
+use connector_api::{Config, Error, Reader, Report, Result};
 
-pub use keys::{KEYS, is_secret};
+pub use keys::{KEYS, is_known, is_secret};
 pub use layers::{Layer, Setting};
 pub use listener::Listener;
 pub use providers::{Providers, Resolved};
@@ -138,6 +138,16 @@ impl Settings {
         let written: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
         let providers = Providers::new(&written)?;
         let mut config = providers.resolve(&written)?.config;
+        let mut report = Report::default();
+        for key in KEYS {
+            let given = config.iter().find(|(name, _)| *name == key.name);
+            if let Some(Err(problem)) = given.map(|(_, value)| key.parse(Some(value))) {
+                report.error(key.name, problem);
+            }
+        }
+        if !report.is_ok() {
+            return Err(report.into());
+        }
         let settings = config.read(KEYS, |r| Self::read(r, &given)).map_err(Error::from)??;
         for name in ["key.converter", "value.converter", "header.converter"] {
             if let (None, Some(key)) = (config.get(name), KEYS.iter().find(|key| key.name == name))

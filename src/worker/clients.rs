@@ -78,23 +78,12 @@ pub fn admin(options: &Options, connector: Option<&Config>) -> Result<Settings> 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
+    use super::super::reads;
     use super::*;
 
     #[test]
     fn records_time_out_before_their_transaction_and_ids_are_connects() {
-        let options = Options {
-            config: Config::new(),
-            group_id: "g".to_owned(),
-            offset_topic: "connect-offsets".to_owned(),
-            offset_partitions: 25,
-            replication_factor: -1,
-            flush_interval: Duration::from_secs(60),
-            exactly_once_source: true,
-            dev_broker: None,
-            providers: crate::settings::Providers::default(),
-        };
+        let options = reads::options(Config::new());
         let id = TaskId { connector: "c".into(), task: 2 };
         let config = Config::from([
             ("producer.override.transaction.timeout.ms", "9000"),

@@ -44,6 +44,9 @@ impl Raw {
     }
 }
 
+/// The key that names the topic.
+const TOPIC: &str = "errors.deadletterqueue.topic.name";
+
 /// The way to the dead-letter topic.
 pub struct DeadLetters {
     producer: Producer,
@@ -55,25 +58,15 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Opens it and makes its topic, if the connector has one. Blocks.
     pub fn open(shared: &Shared, id: &TaskId, config: &Config) -> Result<Option<Self>> {
-        let key = "errors.deadletterqueue.topic.name";
-        let Some(topic) = config.get(key).map(str::trim).filter(|topic| !topic.is_empty()) else { return Ok(None) };
-        let replication = number(config, "errors.deadletterqueue.topic.replication.factor")?;
-        let wanted = Wanted {
-            topic: topic.to_owned(),
-            partitions: 1,
-            replication_factor: replication.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
-            config: Vec::new(),
-        };
+        let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
         let options = &shared.options;
         let producer = Producer::open(&clients::dlq_producer(options, id, config)?, None)?;
-        if producer.partitions(topic)?.is_none() {
+        if producer.partitions(&wanted.topic)?.is_none() {
             let settings = clients::admin(options, Some(config))?;
             let admin = Admin::open(&settings, options.dev_broker.clone(), shared.runtime.clone())?;
-            admin.ensure(&wanted).map_err(|e| e.context(key))?;
+            admin.ensure(&wanted).map_err(|e| e.context(TOPIC))?;
         }
-        let explain = config.get("errors.deadletterqueue.context.headers.enable");
-        let explain = explain.is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
-        Ok(Some(Self { producer, topic: topic.to_owned(), explain, id: id.clone() }))
+        Ok(Some(Self { producer, topic: wanted.topic, explain, id: id.clone() }))
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
@@ -104,6 +97,20 @@ impl DeadLetters {
             self.topic
         ))
     }
+}
+
+/// The dead-letter topic that a connector has, if any, and whether its records tell what was wrong. Errors: `Config`.
+pub(super) fn wanted(config: &Config) -> Result<Option<(Wanted, bool)>> {
+    let Some(topic) = config.get(TOPIC).map(str::trim).filter(|topic| !topic.is_empty()) else { return Ok(None) };
+    let replication = number(config, "errors.deadletterqueue.topic.replication.factor")?;
+    let wanted = Wanted {
+        topic: topic.to_owned(),
+        partitions: 1,
+        replication_factor: replication.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
+        config: Vec::new(),
+    };
+    let explain = config.get("errors.deadletterqueue.context.headers.enable");
+    Ok(Some((wanted, explain.is_some_and(|v| v.trim().eq_ignore_ascii_case("true")))))
 }
 
 /// The headers of `DeadLetterQueueReporter`, in its order.

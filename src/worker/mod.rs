@@ -12,6 +12,8 @@ mod offsets;
 mod policy;
 mod positions;
 mod pulse;
+#[cfg(test)]
+pub(crate) mod reads;
 mod sink;
 mod source;
 mod task;

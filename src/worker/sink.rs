@@ -292,6 +292,7 @@ impl Put {
             Ok(()) => {
                 self.common.written(&pending.batch.next);
                 self.count(&pending.batch);
+                running.recovered();
                 running.note(self.progress());
                 if let Some((ledger, group)) = &self.ledger {
                     ledger.read(group, &next);

@@ -18,7 +18,7 @@ use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
 use super::task::{Running, Worker, blocking};
 use super::topics::TopicRules;
-use super::{Shared, StartTask, TaskEvent, clients, offsets};
+use super::{Options, Shared, StartTask, TaskEvent, clients, offsets};
 use crate::kafka::admin::Admin;
 use crate::kafka::producer::{Acknowledged, Producer};
 
@@ -115,7 +115,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let delivered = writer?.join().await;
     news.close();
     while let Some(delivered) = news.recv().await {
-        take_news(running, &mut *task, delivered).await;
+        take_news(running, &mut *task, delivered, true).await;
     }
     task.close().await;
     delivered.and(encoded).and(polled)
@@ -124,14 +124,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
 /// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
 fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Producer, Stored, bool)> {
     let (options, config) = (&shared.options, &start.connector_config);
-    let transactional = options.exactly_once_source && options.dev_broker.is_none();
-    if config.get("exactly.once.support").is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
-        && !options.exactly_once_source
-    {
-        return Err(Error::config(
-            "exactly.once.support is required, but this worker has exactly-once delivery switched off (exactly.once.source.support)",
-        ));
-    }
+    let transactional = transactional(options, config)?;
     let settings = clients::producer(options, &start.id, config, transactional)?;
     let acknowledged = options.dev_broker.as_ref().map(|_| Arc::clone(&shared.ledger) as Arc<dyn Acknowledged>);
     let producer = Producer::open(&settings, acknowledged)?;
@@ -147,8 +140,20 @@ fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Pr
     Ok((producer, stored, transactional))
 }
 
+/// Whether records and offsets are written in transactions. Errors: `Config`, where they have to be and cannot.
+pub(super) fn transactional(options: &Options, config: &Config) -> Result<bool> {
+    if config.get("exactly.once.support").is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
+        && !options.exactly_once_source
+    {
+        return Err(Error::config(
+            "exactly.once.support is required, but this worker has exactly-once delivery switched off (exactly.once.source.support)",
+        ));
+    }
+    Ok(options.exactly_once_source && options.dev_broker.is_none())
+}
+
 /// When transactions end: by time or bytes, or as `transaction.boundary` says (KIP-618).
-fn boundary(config: &Config, flush_interval: Duration) -> Result<Boundary> {
+pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Boundary> {
     match config.get("transaction.boundary").map(|v| v.trim().to_ascii_lowercase()).as_deref() {
         None => Ok(BOUNDARY),
         Some("poll") => Ok(Boundary { after: Duration::ZERO, bytes: 0, idle: true }),
@@ -190,9 +195,10 @@ async fn poll(
     news: &mut UnboundedReceiver<Delivered>,
 ) -> Result<()> {
     let mut failed: Option<(u32, Instant)> = None;
+    let mut handed_over = false;
     loop {
         while let Ok(delivered) = news.try_recv() {
-            take_news(running, task, delivered).await;
+            take_news(running, task, delivered, failed.is_none()).await;
         }
         if !running.may_work().await {
             return Ok(());
@@ -203,7 +209,7 @@ async fn poll(
             () = running.changed() => continue,
             // a poll may wait for rows for long, and is taken up again where it was
             Some(delivered) = news.recv() => {
-                take_news(running, task, delivered).await;
+                take_news(running, task, delivered, failed.is_none()).await;
                 continue;
             }
             polled = task.poll() => polled,
@@ -214,6 +220,11 @@ async fn poll(
                     running.recovered();
                 }
                 let idle = batch.idle_for;
+                handed_over |= !batch.records.is_empty();
+                if idle.is_some() && !handed_over {
+                    // Nothing is left of what could not be delivered before.
+                    running.recovered();
+                }
                 if !hand_over(running, &batches, batch).await {
                     return Ok(());
                 }
@@ -235,7 +246,7 @@ async fn poll(
             running.note(task.progress());
         }
         if let Some(idle) = idle
-            && !wait(running, task, news, idle).await
+            && !wait(running, task, news, idle, failed.is_none()).await
         {
             return Ok(());
         }
@@ -262,6 +273,7 @@ async fn wait(
     task: &mut dyn SourceTask,
     news: &mut UnboundedReceiver<Delivered>,
     time: Duration,
+    polls: bool,
 ) -> bool {
     let until = tokio::time::Instant::now() + time;
     loop {
@@ -269,7 +281,7 @@ async fn wait(
             biased;
             () = running.changed() => return true,
             delivered = news.recv() => match delivered {
-                Some(delivered) => take_news(running, task, delivered).await,
+                Some(delivered) => take_news(running, task, delivered, polls).await,
                 None => return false,
             },
             () = tokio::time::sleep_until(until) => return true,
@@ -277,11 +289,15 @@ async fn wait(
     }
 }
 
-async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Delivered) {
+/// `polls`: the source can be read, so that with what is durable all trouble is over.
+async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Delivered, polls: bool) {
     match delivered {
         Delivered::Topic(topic) => running.tell(TaskEvent::Topic(running.id().clone(), topic)).await,
         Delivered::Committed(positions, records) => {
             tracing::debug!(connector = %running.id().connector, task = running.id().task, records, "committed");
+            if polls {
+                running.recovered();
+            }
             if let Err(error) = task.committed(&positions).await {
                 tracing::warn!(%error, "the source did not take note of committed positions");
             }

@@ -280,12 +280,14 @@ impl Running {
         self.events.clone()
     }
 
-    /// Notes how far it has come.
-    pub fn note(&self, progress: Progress) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    /// Notes how far it has come. What it is waiting for stays.
+    pub fn note(&self, mut progress: Progress) {
+        let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.warnings.extend(now.warnings.drain(..).filter(|warning| warning.starts_with(WAITING)));
+        *now = progress;
     }
 
-    /// Shows what it is waiting for, until the next [`Running::note`].
+    /// Shows what it is waiting for, until it has [recovered](Running::recovered).
     pub fn warn(&self, error: &Error) {
         let id = self.id();
         tracing::warn!(connector = %id.connector, task = id.task, %error, "trying again");

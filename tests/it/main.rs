@@ -13,6 +13,7 @@ mod differential;
 mod examples;
 mod formats;
 mod golden;
+mod hanging;
 mod lifecycle;
 mod malformed;
 mod missed_rows;

@@ -1,5 +1,7 @@
 //! Converters with a schema registry, end to end: both connectors, real Kafka and MariaDB, the kit's registry.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use testkit::mariadb::run;
 use testkit::{SchemaRegistry, for_condition, unique};
@@ -83,21 +85,29 @@ async fn an_unreachable_registry_is_waited_for_and_no_record_is_left_out() {
     sink["errors.deadletterqueue.topic.replication.factor"] = json!("1");
     let source = converters(AVRO, &registry, &[]);
     worker.rest().create(&pipeline.source_name(), &pipeline.source(server, source)).await;
-    let what = "the log to tell that the source waits for the registry";
-    let waits = |name: &str| {
-        let text = worker.log();
-        text.lines().any(|line| line.contains(name) && line.contains("the schema registry cannot be reached"))
+    // The status of the task tells it, while it is tried again and again and no longer.
+    let waits = async |name: &str| {
+        let status = worker.rest().get(&format!("/connectors/{name}/status")).await.body;
+        let warning = status["tasks"][0]["warning"].as_str().unwrap_or_default().to_owned();
+        let waits = warning.contains("waiting: ") && warning.contains("the schema registry cannot be reached");
+        assert!(!waits || warning.contains(&registry.url()) && status["tasks"][0]["state"] == "RUNNING", "{status}");
+        waits
     };
-    for_condition(what, SOON, async || waits(&pipeline.source_name())).await;
-    let status = worker.rest().get(&format!("/connectors/{}/status", pipeline.source_name())).await.body;
-    assert_eq!(status["tasks"][0]["state"], "RUNNING", "{status}");
+    let (source, sink_name) = (pipeline.source_name(), pipeline.sink_name());
+    for_condition("the source to wait for the registry", SOON, async || waits(&source).await).await;
+    let until = std::time::Instant::now() + Duration::from_secs(3);
+    while std::time::Instant::now() < until {
+        assert!(waits(&source).await, "what is waited for is shown until it is there");
+    }
     registry.start_again();
     lab().kafka().topics().wait_for(&pipeline.topic(), 3, SOON).await;
+    for_condition("the source to have done with waiting", SOON, async || !waits(&source).await).await;
     registry.stop();
-    worker.rest().create(&pipeline.sink_name(), &pipeline.sink(server, sink)).await;
-    for_condition("the sink to wait for the registry", SOON, async || waits(&pipeline.sink_name())).await;
+    worker.rest().create(&sink_name, &pipeline.sink(server, sink)).await;
+    for_condition("the sink to wait for the registry", SOON, async || waits(&sink_name).await).await;
     registry.start_again();
     pipeline.wait_arrived(&mut connection, 3, SOON).await;
+    for_condition("the sink to have done with waiting", SOON, async || !waits(&sink_name).await).await;
     pipeline.assert_same(&mut connection).await;
     assert!(lab().kafka().topics().read(&dead).is_empty(), "a registry's outage is no fault of the records");
     pipeline.remove(worker.rest()).await;

@@ -1,10 +1,13 @@
 //! Kafka behind TLS and SASL: a row makes the whole way through every kind of listener.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 use testkit::mariadb::run;
-use testkit::{Rowferry, Secure, Settings, unique};
+use testkit::{Rowferry, Secure, Settings, for_condition, unique};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -48,8 +51,9 @@ async fn sasl_scram_lets_a_row_through() {
     );
 }
 
-/// An issuer of tokens (RFC 6749, 4.4): whoever knows the secret of `rowferry` gets one for Ann. Returns its address.
-async fn token_endpoint() -> String {
+/// An issuer of tokens (RFC 6749, 4.4): whoever knows the secret of `rowferry` gets one for Ann, while it is `willing`.
+/// Returns its address.
+async fn token_endpoint(willing: Arc<AtomicBool>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     let encoded = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -69,6 +73,7 @@ async fn token_endpoint() -> String {
                 }
             }
             let known = String::from_utf8_lossy(&request[..length]).to_lowercase().contains(&secret);
+            let known = known && willing.load(Ordering::Relaxed);
             let (status, body) = if known { ("200 OK", answer.as_str()) } else { ("401 Unauthorized", "{}") };
             let head =
                 format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
@@ -78,19 +83,57 @@ async fn token_endpoint() -> String {
     url
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sasl_oauthbearer_with_tokens_of_an_issuer_lets_a_row_through() {
-    let url = token_endpoint().await;
+/// Worker keys for tokens of that issuer.
+fn with_tokens(url: &str) -> [(&str, &str); 5] {
     let jaas = r#"org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required clientId="rowferry" clientSecret="it is me" scope="kafka";"#;
     let handler = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler";
-    let keys = [
+    [
         ("security.protocol", "SASL_PLAINTEXT"),
         ("sasl.mechanism", "OAUTHBEARER"),
-        ("sasl.oauthbearer.token.endpoint.url", url.as_str()),
+        ("sasl.oauthbearer.token.endpoint.url", url),
         ("sasl.login.callback.handler.class", handler),
         ("sasl.jaas.config", jaas),
-    ];
-    a_row_goes_through("oauth", lab().kafka().secure().sasl(), &keys).await;
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sasl_oauthbearer_with_tokens_of_an_issuer_lets_a_row_through() {
+    let url = token_endpoint(Arc::new(AtomicBool::new(true))).await;
+    a_row_goes_through("oauth", lab().kafka().secure().sasl(), &with_tokens(&url)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_that_kafka_refuses_us_and_why_at_the_start_and_later() {
+    let willing = Arc::new(AtomicBool::new(false));
+    let url = token_endpoint(Arc::clone(&willing)).await;
+    let settings = Settings::serve(&unique("refused"), lab().kafka().secure().sasl());
+    let settings = with_tokens(&url).iter().fold(settings, |settings, (key, value)| settings.with(key, value));
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let health = async |status: u16, word: &str, told: &str| {
+        let mut last = String::new();
+        for_condition(&format!("health to be {word}"), SOON, async || {
+            let answer = worker.rest().get("/health").await;
+            last = answer.text.clone();
+            answer.status == status
+                && answer.body["status"] == word
+                && answer.body["message"].to_string().contains(told)
+        })
+        .await;
+        last
+    };
+    let text = health(503, "starting", "OAUTHBEARER").await;
+    assert!(text.contains("check the security.protocol, sasl.*") && !text.contains("it is me"), "{text}");
+    willing.store(true, Ordering::Relaxed);
+    for_condition("the cluster's id", SOON, async || {
+        worker.rest().get("/").await.expect(200).body["kafka_cluster_id"] != ""
+    })
+    .await;
+    // The client that asks for health is a new one, without a token yet.
+    willing.store(false, Ordering::Relaxed);
+    let text = health(500, "unhealthy", "OAUTHBEARER").await;
+    assert!(text.contains("check the security.protocol, sasl.*"), "{text}");
+    willing.store(true, Ordering::Relaxed);
+    health(200, "healthy", "").await;
 }
 
 #[tokio::test]
@@ -123,7 +166,7 @@ async fn a_wrong_password_is_named_in_the_status() {
     let name = pipeline.source_name();
     worker.rest().create(&name, &pipeline.source(lab().mariadb(), json!({}))).await;
     let mut status = String::new();
-    testkit::for_condition("authentication in the status", SOON, async || {
+    for_condition("authentication in the status", SOON, async || {
         status = worker.rest().get(&format!("/connectors/{name}/status")).await.text;
         status.contains("uthenticat")
     })

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::derive::derive;
 use super::plan::{Kind, Member, Node, compile};
 use super::schema::Avro;
-use crate::convert::java;
+use crate::convert::{java, same_scale};
 
 /// Appends a value.
 pub(super) fn write(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<()> {
@@ -92,12 +92,7 @@ fn write_choice(node: &Node, branches: &[(i64, Node)], values: &[Value], out: &m
 }
 
 fn write_decimal(scale: i32, size: Option<usize>, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    if decimal.scale() != scale {
-        return Err(Error::record(format!(
-            "Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, value has scale {}.",
-            decimal.scale()
-        )));
-    }
+    same_scale(scale, i64::from(decimal.scale()))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
     let Some(size) = size else {

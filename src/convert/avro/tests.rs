@@ -3,23 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Converter, Datum, Decimal, Field, Presence, Schema, Type, Value};
+use connector_api::{Converter, Datum, Decimal, Field, Schema, Type, Value};
 use serde_json::{Value as Json, json};
 
 use super::AvroFormat;
-use crate::convert::random::{Random, mutated};
-use crate::convert::registered::testing::InMemory;
-use crate::convert::registered::{Format, Language, RegistryConverter, SchemaText};
-
-fn config(more: &[(&str, &str)]) -> Config {
-    let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
-    more.iter().for_each(|(name, value)| config.set(*name, *value));
-    config
-}
+use crate::convert::random::Random;
+use crate::convert::registered::testing::{self, InMemory, config, registered};
+use crate::convert::registered::{Format, Language, RegistryConverter};
 
 fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
-    let config = config(more);
-    RegistryConverter::new("value", &config, AvroFormat::new(&config).unwrap(), Box::new(known)).unwrap()
+    testing::converter(AvroFormat::new, known, more)
 }
 
 fn converter(more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
@@ -27,9 +20,7 @@ fn converter(more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
 }
 
 fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let presence = converter.encode("t", datum, &mut out).unwrap();
-    (presence == Presence::Present).then_some(out)
+    testing::encoded(converter, datum).unwrap()
 }
 
 fn text_of(schema: &Schema, more: &[(&str, &str)]) -> Json {
@@ -38,10 +29,7 @@ fn text_of(schema: &Schema, more: &[(&str, &str)]) -> Json {
 }
 
 fn reads(avro: &Json, payload: &[u8]) -> connector_api::Result<Datum> {
-    let registered = SchemaText { language: Language::Avro, text: avro.to_string(), references: Vec::new() };
-    let known = InMemory(vec![("t-value".to_owned(), registered)]);
-    let bytes = [&[0, 0, 0, 0, 1], payload].concat();
-    converter_over(known, &[]).decode("t", Some(&bytes))
+    testing::read(AvroFormat::new, registered(Language::Avro, &avro.to_string(), &[]), payload, &[])
 }
 
 #[test]
@@ -64,23 +52,7 @@ fn what_is_written_reads_back_the_same() {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    let mut random = Random::seeded();
-    let mut converter = converter(&[]);
-    let until = Instant::now() + Duration::from_secs(2);
-    while Instant::now() < until {
-        let schema = Arc::new(random.plain_schema(3));
-        let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
-        let Some(valid) = encoded(&mut converter, &datum) else { continue };
-        for _ in 0..20 {
-            let mut bytes = mutated(&mut random, &valid);
-            // The same schema, so that the damage is in the payload.
-            let head = bytes.len().min(5);
-            bytes[..head].copy_from_slice(&valid[..head]);
-            if let Ok(datum) = converter.decode("t", Some(&bytes)) {
-                let _ = converter.encode("t", &datum, &mut Vec::new());
-            }
-        }
-    }
+    testing::damage(&mut converter(&[]), 3);
 }
 
 #[test]
@@ -171,12 +143,8 @@ fn the_newest_schema_is_written_where_it_is_asked_for() {
     let latest = json!({"type": "record", "name": "r", "fields": [
         {"name": "added", "type": ["string", "null"], "default": "x"},
         {"name": "b", "type": ["null", "double"], "default": null}, {"name": "a", "type": "long"}]});
-    let known = |text: &Json| {
-        InMemory(vec![(
-            "t-value".to_owned(),
-            SchemaText { language: Language::Avro, text: text.to_string(), references: Vec::new() },
-        )])
-    };
+    let known =
+        |text: &Json| InMemory(vec![("t-value".to_owned(), registered(Language::Avro, &text.to_string(), &[]))]);
     let options = [("auto.register.schemas", "false"), ("use.latest.version", "true")];
     let schema = Schema::structure(
         Some("r"),
@@ -235,17 +203,5 @@ fn bytes_that_claim_too_much_are_refused_at_once() {
 
 #[test]
 fn damaged_schemas_never_panic() {
-    let mut random = Random::seeded();
-    let format = AvroFormat::new(&config(&[])).unwrap();
-    let until = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < until {
-        let Ok(mut schema) = format.schema_of(&random.plain_schema(2)) else { continue };
-        for _ in 0..20 {
-            let damaged = mutated(&mut random, schema.text.as_bytes());
-            schema.text = String::from_utf8_lossy(&damaged).into_owned();
-            if let Ok(mut reader) = format.reader(&schema, &Vec::new()) {
-                let _ = format.decode(&mut reader, &[0; 64]);
-            }
-        }
-    }
+    testing::damage_schemas(&AvroFormat::new(&config(&[])).unwrap(), 2);
 }

@@ -6,7 +6,7 @@ use connector_api::{Decimal, Error, Result, Value};
 
 use super::Options;
 use super::plan::{Kind, Member, Node};
-use crate::convert::java;
+use crate::convert::{java, same_scale};
 
 /// The last millisecond-of-day that a Time may hold; Connect lets the end of the day pass.
 pub(super) const MILLIS_PER_DAY: i32 = 86_400_000;
@@ -213,16 +213,8 @@ fn write_decimal(scale: Option<i32>, value: &Decimal, options: &Options, out: &m
         java::write_decimal(value, out);
         return Ok(());
     }
-    match scale {
-        Some(scale) if scale == value.scale() => {}
-        Some(scale) => {
-            return Err(Error::record(format!(
-                "Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, value has scale {}.",
-                value.scale()
-            )));
-        }
-        None => return Err(Error::record("Invalid Decimal schema: scale parameter not found.")),
-    }
+    let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
+    same_scale(scale, i64::from(value.scale()))?;
     let mut bytes = Vec::with_capacity(16);
     value.write_be_bytes(&mut bytes);
     write_base64(&bytes, out);

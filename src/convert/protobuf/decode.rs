@@ -6,6 +6,7 @@ use connector_api::{Decimal, Error, Result, Type, Value};
 use super::plan::{Field, Kind, Message, Number, Shape, zero};
 use crate::convert::calendar;
 use crate::convert::entries::last_of_each;
+use crate::convert::same_scale;
 
 /// Groups within each other, in fields that are left out.
 const MAX_GROUPS: usize = 100;
@@ -301,11 +302,7 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        if own != i64::from(scale) {
-            return Err(Error::record(format!(
-                "Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, value has scale {own}."
-            )));
-        }
+        same_scale(scale, own)?;
         let decimal = Decimal::from_be_bytes(if digits.is_empty() { &[0] } else { digits }, scale);
         Ok(Value::Decimal(Box::new(decimal.ok_or_else(|| Error::record("a decimal without digits"))?)))
     }

@@ -3,7 +3,7 @@
 use connector_api::{Decimal, Error, Result, Value, logical};
 
 use super::plan::{Field, Kind, Message, Number, Shape};
-use crate::convert::{calendar, java};
+use crate::convert::{calendar, java, same_scale};
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
@@ -171,12 +171,7 @@ fn write_number(number: Number, n: i64, strict: bool, out: &mut Vec<u8>) -> Resu
 
 /// `confluent.type.Decimal`: the unscaled number, its precision, its scale.
 fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    if decimal.scale() != scale {
-        return Err(Error::record(format!(
-            "Decimal value has mismatching scale for given Decimal schema. Schema has scale {scale}, value has scale {}.",
-            decimal.scale()
-        )));
-    }
+    same_scale(scale, i64::from(decimal.scale()))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
     let unscaled = decimal.unscaled_i128().map_or_else(|| decimal.unscaled().to_string(), |n| n.to_string());

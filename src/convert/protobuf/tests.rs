@@ -3,36 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Converter, Datum, Decimal, Field, Schema, Type, Value};
+use connector_api::{Converter, Datum, Decimal, Field, Schema, Type, Value};
 
 use super::ProtobufFormat;
-use crate::convert::random::{Random, mutated};
-use crate::convert::registered::testing::InMemory;
-use crate::convert::registered::{Format, Language, Reference, RegistryConverter, SchemaText};
-
-fn config(more: &[(&str, &str)]) -> Config {
-    let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
-    more.iter().for_each(|(name, value)| config.set(*name, *value));
-    config
-}
+use crate::convert::random::Random;
+use crate::convert::registered::testing::{self, InMemory, config};
+use crate::convert::registered::{Format, Language, RegistryConverter, SchemaText};
 
 fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<ProtobufFormat> {
-    let config = config(more);
-    RegistryConverter::new("value", &config, ProtobufFormat::new(&config).unwrap(), Box::new(known)).unwrap()
+    testing::converter(ProtobufFormat::new, known, more)
 }
 
 fn registered(text: &str, imports: &[&str]) -> SchemaText {
-    let reference = |name: &&str| Reference { name: (*name).to_owned(), subject: (*name).to_owned(), version: 1 };
-    SchemaText {
-        language: Language::Protobuf,
-        text: text.to_owned(),
-        references: imports.iter().map(reference).collect(),
-    }
+    testing::registered(Language::Protobuf, text, imports)
 }
 
 fn reads(text: &str, payload: &[u8], more: &[(&str, &str)]) -> connector_api::Result<Datum> {
-    let known = InMemory(vec![("t-value".to_owned(), registered(text, &[]))]);
-    converter_over(known, more).decode("t", Some(&[&[0, 0, 0, 0, 1], payload].concat()))
+    testing::read(ProtobufFormat::new, registered(text, &[]), payload, more)
 }
 
 fn round_trip(schema: Schema, value: Value, more: &[(&str, &str)]) -> connector_api::Result<Datum> {
@@ -86,23 +73,7 @@ fn same(a: &Value, b: &Value) -> bool {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    let mut random = Random::seeded();
-    let mut converter = converter_over(InMemory::default(), &[]);
-    let until = Instant::now() + Duration::from_secs(2);
-    while Instant::now() < until {
-        let schema = Arc::new(random.plain_schema(1));
-        let mut valid = Vec::new();
-        let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
-        if converter.encode("t", &datum, &mut valid).is_err() {
-            continue;
-        }
-        for _ in 0..50 {
-            let mut bytes = mutated(&mut random, &valid);
-            let head = bytes.len().min(5);
-            bytes[..head].copy_from_slice(&valid[..head]);
-            let _ = converter.decode("t", Some(&bytes));
-        }
-    }
+    testing::damage(&mut converter_over(InMemory::default(), &[]), 1);
 }
 
 #[test]
@@ -224,17 +195,5 @@ fn imports_are_read_from_their_subjects() {
 
 #[test]
 fn damaged_schemas_never_panic() {
-    let mut random = Random::seeded();
-    let format = ProtobufFormat::new(&config(&[])).unwrap();
-    let until = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < until {
-        let Ok(mut schema) = format.schema_of(&random.plain_schema(1)) else { continue };
-        for _ in 0..20 {
-            let damaged = mutated(&mut random, schema.text.as_bytes());
-            schema.text = String::from_utf8_lossy(&damaged).into_owned();
-            if let Ok(mut reader) = format.reader(&schema, &Vec::new()) {
-                let _ = format.decode(&mut reader, &[0; 64]);
-            }
-        }
-    }
+    testing::damage_schemas(&ProtobufFormat::new(&config(&[])).unwrap(), 1);
 }

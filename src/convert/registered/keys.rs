@@ -86,8 +86,9 @@ pub const KEYS: [Key; 17] = [
         Type::String,
         Default::Text("STATIC_TOKEN"),
         Importance::Medium,
-        "Where the bearer token comes from: STATIC_TOKEN.",
+        "the bearer token is that of bearer.auth.token.",
     )
+    .without_effect()
     .check(Check::OneOf(&["STATIC_TOKEN"])),
     key(
         "bearer.auth.token",
@@ -125,15 +126,17 @@ pub const KEYS: [Key; 17] = [
         Type::Boolean,
         Default::Text("true"),
         Importance::Low,
-        "Taken for compatibility: a record that does not fit the newest schema is always refused.",
-    ),
+        "a record that does not fit the newest schema is always refused.",
+    )
+    .without_effect(),
     key(
         "id.compatibility.strict",
         Type::Boolean,
         Default::Text("true"),
         Importance::Low,
-        "Taken for compatibility: a record that does not fit the schema of use.schema.id is always refused.",
-    ),
+        "a record that does not fit the schema of use.schema.id is always refused.",
+    )
+    .without_effect(),
 ];
 
 /// A key of a converter.

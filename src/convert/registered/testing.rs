@@ -1,8 +1,87 @@
-//! Schemas kept in memory, for tests of formats alone; the registry itself is tested over HTTP.
+//! What the tests of all formats need: schemas kept in memory (the registry itself is tested over HTTP), converters over
+//! them, and damaged records.
 
-use connector_api::{Error, Result};
+use std::sync::Arc;
 
-use super::{SchemaText, Schemas};
+use connector_api::{Config, Converter, Datum, Error, Presence, Report, Result};
+
+use super::{Format, Language, Reference, RegistryConverter, SchemaText, Schemas};
+use crate::convert::random::{Random, mutated};
+
+/// The keys of a converter: those that have to be there, and more.
+pub fn config(more: &[(&str, &str)]) -> Config {
+    let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
+    more.iter().for_each(|(name, value)| config.set(*name, *value));
+    config
+}
+
+/// A converter of values, of that format.
+pub fn converter<F: Format>(
+    format: fn(&Config) -> Result<F, Report>,
+    known: InMemory,
+    more: &[(&str, &str)],
+) -> RegistryConverter<F> {
+    let config = config(more);
+    RegistryConverter::new("value", &config, format(&config).unwrap(), Box::new(known)).unwrap()
+}
+
+/// A record as it is written; `None` for a null.
+pub fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Result<Option<Vec<u8>>> {
+    let mut out = Vec::new();
+    let presence = converter.encode("t", datum, &mut out)?;
+    Ok((presence == Presence::Present).then_some(out))
+}
+
+/// A schema with references to the first versions of subjects that are named as they are.
+pub fn registered(language: Language, text: &str, references: &[&str]) -> SchemaText {
+    let reference = |name: &&str| Reference { name: (*name).to_owned(), subject: (*name).to_owned(), version: 1 };
+    SchemaText { language, text: text.to_owned(), references: references.iter().map(reference).collect() }
+}
+
+/// What a converter makes of a payload that was written with that schema.
+pub fn read<F: Format>(
+    format: fn(&Config) -> Result<F, Report>,
+    schema: SchemaText,
+    payload: &[u8],
+    more: &[(&str, &str)],
+) -> Result<Datum> {
+    let known = InMemory(vec![("t-value".to_owned(), schema)]);
+    converter(format, known, more).decode("t", Some(&[&[0, 0, 0, 0, 1], payload].concat()))
+}
+
+/// Reads random records, `depth` deep, with damaged payloads, and writes again what can be read. Nothing may panic.
+pub fn damage(converter: &mut dyn Converter, depth: usize) {
+    let mut random = Random::seeded();
+    for _ in 0..1000 {
+        let schema = Arc::new(random.plain_schema(depth));
+        let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
+        let Ok(Some(valid)) = encoded(converter, &datum) else { continue };
+        for _ in 0..20 {
+            let mut bytes = mutated(&mut random, &valid);
+            // The same schema, so that the damage is in the payload.
+            let head = bytes.len().min(5);
+            bytes[..head].copy_from_slice(&valid[..head]);
+            if let Ok(datum) = converter.decode("t", Some(&bytes)) {
+                let _ = converter.encode("t", &datum, &mut Vec::new());
+            }
+        }
+    }
+}
+
+/// Reads schemas whose text is damaged, and a payload by those that can be read. Nothing may panic.
+pub fn damage_schemas<F: Format>(format: &F, depth: usize) {
+    let mut random = Random::seeded();
+    for _ in 0..300 {
+        let Ok(mut schema) = format.schema_of(&random.plain_schema(depth)) else { continue };
+        for _ in 0..20 {
+            let damaged = mutated(&mut random, schema.text.as_bytes());
+            schema.text = String::from_utf8_lossy(&damaged).into_owned();
+            if let Ok(mut reader) = format.reader(&schema, &Vec::new()) {
+                let _ = format.decode(&mut reader, &[0; 64]);
+            }
+        }
+    }
+}
 
 /// The schema of each id, counted from 1, and its subject.
 #[derive(Default)]

@@ -23,6 +23,9 @@ use crate::store::{Stored, Write};
 use crate::worker::{TaskId, exception_class};
 
 pub use admit::admit;
+pub use plan::tasks_max;
+#[cfg(test)]
+pub(crate) use plan::within_max;
 pub use view::{view, views};
 
 /// Milliseconds on the loop's monotonic clock.

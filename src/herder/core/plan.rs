@@ -47,7 +47,7 @@ pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut V
 }
 
 /// `tasks.max` as given, at least 1.
-fn tasks_max(config: &Config) -> usize {
+pub fn tasks_max(config: &Config) -> usize {
     config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1).max(1)
 }
 
@@ -100,7 +100,7 @@ pub(super) fn settle(connector: &mut Connector, outcome: &Result<(), String>, ou
 }
 
 /// Refuses more tasks than `tasks.max`, unless `tasks.max.enforce` is false. Source: KIP-1004.
-fn within_max(name: &str, config: &Config, plan: Plan) -> Result<Plan, Error> {
+pub(crate) fn within_max(name: &str, config: &Config, plan: Plan) -> Result<Plan, Error> {
     let (count, max) = (plan.tasks.len(), tasks_max(config));
     let enforced = !config.get("tasks.max.enforce").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"));
     if count <= max || !enforced {

@@ -222,7 +222,7 @@ fn definition(key: &Key, naming: Naming<'_>, order: i32) -> ConfigKeyInfo {
         required: key.default == Default::Required,
         default_value,
         importance: importance.to_owned(),
-        documentation: key.doc.to_owned(),
+        documentation: key.documentation().into_owned(),
         group: if key.group.is_empty() { naming.group } else { Some(key.group) }.map(str::to_owned),
         width: width.to_owned(),
         display_name: key.label.to_owned(),

@@ -4,8 +4,11 @@
 //! agrees after all is an error too, so that the list only ever tells the truth.
 
 mod converters;
+#[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod damage;
 mod data;
+#[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
+mod inputs;
 mod transforms;
 
 use std::collections::BTreeMap;

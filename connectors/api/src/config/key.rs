@@ -1,5 +1,7 @@
 //! One key: its declaration, and how its text is parsed and checked.
 
+use std::borrow::Cow;
+
 use regex::Regex;
 
 /// The type of a key's value, by Kafka's names.
@@ -90,6 +92,23 @@ pub enum Check {
     ByText(fn(&str) -> Result<(), String>),
 }
 
+impl Check {
+    /// What it allows, as the end of a key's documentation; empty where no few words can say it.
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Any | Self::By(_) | Self::ByText(_) => String::new(),
+            Self::NonEmpty | Self::NonEmptyList => " Not empty.".to_owned(),
+            Self::Distinct => " No name twice.".to_owned(),
+            Self::AtLeast(least) => format!(" At least {least}."),
+            Self::Between(least, most) => format!(" From {least} to {most}."),
+            Self::OneOf(values) | Self::OneOfIgnoreCase(values) => {
+                let named: Vec<_> = values.iter().filter(|v| !v.is_empty()).map(|v| format!("`{v}`")).collect();
+                format!(" One of {}.", named.join(", "))
+            }
+        }
+    }
+}
+
 /// One key of a plug-in.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -125,6 +144,8 @@ pub struct Key {
     pub own: bool,
     /// Not part of forms and documentation (task keys the connector writes itself).
     pub internal: bool,
+    /// Taken so that existing configurations load, and read by nothing.
+    pub idle: bool,
 }
 
 impl Key {
@@ -147,7 +168,29 @@ impl Key {
             also: &[],
             own: false,
             internal: false,
+            idle: false,
         }
+    }
+
+    /// What forms and the reference say of it.
+    pub fn documentation(&self) -> Cow<'static, str> {
+        if self.idle { format!("Without effect: {}", self.doc).into() } else { self.doc.into() }
+    }
+
+    /// Its default as it may be shown; `None` where there is none.
+    pub fn shown_default(&self) -> Option<&'static str> {
+        match self.default {
+            Default::Required | Default::Null | Default::Text("") => None,
+            Default::Text(_) if self.ty == Type::Password => Some("hidden"),
+            Default::Text(text) => Some(text),
+        }
+    }
+
+    /// Nothing reads it: it is taken so that existing configurations load. Its text says why, from a small letter on.
+    #[must_use]
+    pub const fn without_effect(mut self) -> Self {
+        self.idle = true;
+        self
     }
 
     /// Sets the check.

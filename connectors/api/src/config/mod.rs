@@ -1,17 +1,19 @@
 //! The one declaration of configuration keys, from which parsing, validation, forms, documentation and help all come.
 //!
-//! A plug-in declares `const KEYS: &[Key]` and fills its own struct through [`Config::read`], whose [`Reader`] notes
-//! which keys it was asked for: a test compares them with the declared ones ([`keys_asked`]).
+//! A plug-in declares `const KEYS: &[Key]` and fills its own struct through [`Config::read`]. A test compares the keys
+//! that are read with the declared ones ([`unlike`]).
 //! Texts and rules follow Kafka's `org.apache.kafka.common.config.ConfigDef`.
 
+mod asked;
 mod key;
 mod reader;
 mod report;
 
 use std::collections::BTreeMap;
 
+pub use asked::{keys_asked, unlike};
 pub use key::{Check, Default, Importance, Key, Parsed, Type, Width, regexes};
-pub use reader::{Reader, keys_asked};
+pub use reader::Reader;
 pub use report::{Problem, Report};
 
 /// What every plug-in tells about itself.
@@ -42,6 +44,7 @@ impl Config {
 
     /// The raw value of a key.
     pub fn get(&self, name: &str) -> Option<&str> {
+        asked::note(name);
         self.0.get(name).map(String::as_str)
     }
 

@@ -1,7 +1,6 @@
-//! Reads typed values out of a [`Config`] and notes which keys were asked for.
+//! Reads typed values out of a [`Config`], by the keys that its owner has declared.
 
-use std::collections::BTreeSet;
-
+use super::asked::note;
 use super::{Config, Key, Parsed, Report};
 
 /// Reads keys of one table. A value that does not parse is reported, and its type's empty value returned, so that all
@@ -9,21 +8,12 @@ use super::{Config, Key, Parsed, Report};
 pub struct Reader<'a> {
     config: &'a Config,
     keys: &'static [Key],
-    asked: BTreeSet<&'static str>,
     report: Report,
-}
-
-/// The keys that `fill` asks for, over an empty configuration: for the test that compares them with the declared ones.
-pub fn keys_asked<T>(keys: &'static [Key], fill: impl FnOnce(&mut Reader<'_>) -> T) -> BTreeSet<&'static str> {
-    let config = Config::new();
-    let mut reader = Reader::new(&config, keys);
-    fill(&mut reader);
-    reader.asked
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(config: &'a Config, keys: &'static [Key]) -> Self {
-        Self { config, keys, asked: BTreeSet::new(), report: Report::default() }
+        Self { config, keys, report: Report::default() }
     }
 
     pub(super) fn finish(self) -> Report {
@@ -46,11 +36,13 @@ impl<'a> Reader<'a> {
     }
 
     fn raw(&mut self, name: &'static str) -> (Option<&'static Key>, Option<&'a str>) {
-        self.asked.insert(name);
-        let key = self.keys.iter().find(|k| k.name == name);
-        debug_assert!(key.is_some(), "key {name} is read but not declared");
-        let Some(key) = key else { return (None, None) };
-        let raw = std::iter::once(&key.name).chain(key.aliases).find_map(|n| self.config.get(n));
+        note(name);
+        let Some(key) = self.keys.iter().find(|k| k.name == name) else {
+            self.report.error(name, format!("{name} is read but not declared: this is a fault of the program"));
+            return (None, None);
+        };
+        let spellings = std::iter::once(&key.name).chain(key.aliases);
+        let raw = spellings.filter_map(|name| self.config.0.get(*name)).map(String::as_str).next();
         (Some(key), raw)
     }
 
@@ -120,7 +112,7 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Check, Config, Default, Key, Type};
+    use super::super::{Check, Config, Default, Key, Type, keys_asked};
 
     const KEYS: &[Key] = &[
         Key::new("a", Type::Int, Default::Text("5"), "G", "").check(Check::AtLeast(1)),
@@ -144,6 +136,23 @@ mod tests {
                 "Invalid value z for configuration e: String must be one of: x, y",
             ]
         );
+    }
+
+    #[test]
+    fn a_key_that_is_not_declared_cannot_be_read() {
+        let report = Config::from([("c", "t"), ("f", "1")]).read(KEYS, |r| (r.text("c"), r.long("f"))).unwrap_err();
+        assert_eq!(report.errors.iter().map(|problem| problem.key.as_str()).collect::<Vec<_>>(), ["f"]);
+    }
+
+    #[test]
+    fn keys_that_are_asked_for_are_known_while_somebody_wants_to_know() {
+        let config = Config::from([("c", "t"), ("p.x", "1")]);
+        let asked = keys_asked(|| {
+            drop(config.read(KEYS, |r| (r.is_set("b"), r.text("c"))));
+            drop(config.with_prefix("p.").get("x").map(str::to_owned));
+        });
+        assert_eq!(asked.iter().map(String::as_str).collect::<Vec<_>>(), ["b", "c", "x"]);
+        assert!(config.get("c").is_some() && keys_asked(|| {}).is_empty());
     }
 
     #[test]

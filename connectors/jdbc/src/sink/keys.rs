@@ -98,17 +98,18 @@ pub const KEYS: &[Key] = &[
         Type::Class,
         Default::Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
         CONNECTION,
-        "Accepted so that existing configurations load; only the default, which takes user and password from the keys \
-         above, is there.",
+        "only the default is there, which takes user and password from the keys above.",
     )
+    .without_effect()
     .importance(Importance::Low)
     .form(Width::Long, "JDBC Credentials Provider Class"),
     text(
         "dialect.name",
         "",
         CONNECTION,
-        "Which SQL dialect to write. Empty: as the URL says, which is the only one that can work.",
+        "the URL names the database.",
     )
+    .without_effect()
     .importance(Importance::Low)
     .form(Width::Long, "Database Dialect"),
     Key::new(
@@ -404,7 +405,8 @@ pub const KEYS: &[Key] = &[
     .importance(Importance::Low)
     .own()
     .form(Width::Short, "Schema Evolution"),
-    flag("mssql.use.merge.holdlock", "true", DML, "Accepted so that existing configurations load; SQL Server is no target.")
+    flag("mssql.use.merge.holdlock", "true", DML, "SQL Server is no target.")
+        .without_effect()
         .importance(Importance::Low)
         .form(Width::Medium, "SQL Server - Use HOLDLOCK in MERGE"),
     count(
@@ -420,7 +422,8 @@ pub const KEYS: &[Key] = &[
     count("retry.backoff.ms", "3000", RETRIES, "Milliseconds between two tries of a batch.")
         .form(Width::Short, "Retry Backoff (millis)")
         .aliases(&["flush.retry.delay.ms"]),
-    flag("trim.sensitive.log", "false", "", "Accepted so that existing configurations load; row values are never logged.")
+    flag("trim.sensitive.log", "false", "", "row values are never logged.")
+        .without_effect()
         .importance(Importance::Low)
         .form(Width::None, "trim.sensitive.log")
         .order(-1),

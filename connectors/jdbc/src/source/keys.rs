@@ -45,8 +45,9 @@ pub const KEYS: &[Key] = &[
         Type::Class,
         Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
         DATABASE,
-        "Accepted for compatibility; credentials come from connection.user and connection.password.",
+        "credentials come from connection.user and connection.password.",
     )
+    .without_effect()
     .importance(Low)
     .form(Long, "JDBC Credentials Provider Class"),
     key("connection.attempts", Type::Int, Text("3"), DATABASE, "How often to try to connect, each time it is needed.")
@@ -117,7 +118,8 @@ pub const KEYS: &[Key] = &[
     .importance(Low)
     .form(Short, "Map Numeric Values, Integral or Decimal, By Precision and Scale")
     .recommended(&["none", "precision_only", "best_fit", "best_fit_eager_double"]),
-    key("dialect.name", Type::String, Text(""), DATABASE, "Accepted for compatibility; the URL names the database.")
+    key("dialect.name", Type::String, Text(""), DATABASE, "the URL names the database.")
+        .without_effect()
         .importance(Low)
         .form(Long, "Database Dialect")
         .recommended(&["MySqlDatabaseDialect", "PostgreSqlDatabaseDialect", "SqliteDatabaseDialect"]),
@@ -281,10 +283,12 @@ pub const KEYS: &[Key] = &[
     key("batch.max.rows", Type::Int, Text("1000"), CONNECTOR, "Most records that one batch holds.")
         .importance(Low)
         .form(Short, "Max Rows Per Batch"),
-    key("max.buffer.size", Type::Int, Text("0"), CONNECTOR, "Accepted for compatibility; the buffer is bounded by bytes.")
+    key("max.buffer.size", Type::Int, Text("0"), CONNECTOR, "the buffer is bounded by bytes.")
+        .without_effect()
         .importance(Low)
         .form(Short, "Maximum Buffer Size"),
-    key("poll.linger.ms", Type::Long, Text("5000"), CONNECTOR, "Accepted for compatibility; rows are not held back.")
+    key("poll.linger.ms", Type::Long, Text("5000"), CONNECTOR, "rows are not held back.")
+        .without_effect()
         .importance(Low)
         .form(Short, "Poll Linger Milliseconds"),
     key(
@@ -292,8 +296,9 @@ pub const KEYS: &[Key] = &[
         Type::Long,
         Text("10000"),
         "",
-        "Accepted for compatibility; the list of tables is read when tasks are planned.",
+        "the list of tables is read when tasks are planned.",
     )
+    .without_effect()
     .importance(Low)
     .form(Width::None, "table.monitoring.startup.polling.limit.ms")
     .order(-1),

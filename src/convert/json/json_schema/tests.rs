@@ -3,39 +3,28 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Converter, Datum, Decimal, Field, Presence, Schema, Type, Value};
+use connector_api::{Converter, Datum, Decimal, Field, Schema, Type, Value};
 use serde_json::{Value as Json, json};
 
 use super::JsonSchemaFormat;
-use crate::convert::random::{Random, mutated};
-use crate::convert::registered::testing::InMemory;
-use crate::convert::registered::{Format, Language, Reference, RegistryConverter, SchemaText};
+use crate::convert::random::Random;
+use crate::convert::registered::testing::{self, InMemory, config};
+use crate::convert::registered::{Format, Language, RegistryConverter, SchemaText};
 
 fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<JsonSchemaFormat> {
-    let mut config = Config::from([("schema.registry.url", "http://nowhere")]);
-    more.iter().for_each(|(name, value)| config.set(*name, *value));
-    RegistryConverter::new("value", &config, JsonSchemaFormat::new(&config).unwrap(), Box::new(known)).unwrap()
+    testing::converter(JsonSchemaFormat::new, known, more)
 }
 
 fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let presence = converter.encode("t", datum, &mut out).unwrap();
-    (presence == Presence::Present).then_some(out)
+    testing::encoded(converter, datum).unwrap()
 }
 
 fn registered(text: &Json, references: &[&str]) -> SchemaText {
-    let reference = |name: &&str| Reference { name: (*name).to_owned(), subject: (*name).to_owned(), version: 1 };
-    SchemaText {
-        language: Language::Json,
-        text: text.to_string(),
-        references: references.iter().map(reference).collect(),
-    }
+    testing::registered(Language::Json, &text.to_string(), references)
 }
 
 fn reads(schema: &Json, payload: &str, more: &[(&str, &str)]) -> connector_api::Result<Datum> {
-    let known = InMemory(vec![("t-value".to_owned(), registered(schema, &[]))]);
-    let bytes = [&[0, 0, 0, 0, 1], payload.as_bytes()].concat();
-    converter_over(known, more).decode("t", Some(&bytes))
+    testing::read(JsonSchemaFormat::new, registered(schema, &[]), payload.as_bytes(), more)
 }
 
 #[test]
@@ -74,20 +63,7 @@ fn same(a: &Value, b: &Value) -> bool {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    let mut random = Random::seeded();
-    let mut converter = converter_over(InMemory::default(), &[]);
-    let until = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < until {
-        let schema = Arc::new(random.plain_schema(2));
-        let datum = Datum::new(Arc::clone(&schema), random.value(&schema));
-        let Some(valid) = encoded(&mut converter, &datum) else { continue };
-        for _ in 0..20 {
-            let mut bytes = mutated(&mut random, &valid);
-            let head = bytes.len().min(5);
-            bytes[..head].copy_from_slice(&valid[..head]);
-            let _ = converter.decode("t", Some(&bytes));
-        }
-    }
+    testing::damage(&mut converter_over(InMemory::default(), &[]), 2);
 }
 
 #[test]
@@ -101,11 +77,7 @@ fn schemas_have_the_text_that_confluents_converter_registers() {
             Field::new("odd", Schema::map(Schema::of(Type::Int32), Schema::of(Type::Boolean))),
         ],
     );
-    let known = JsonSchemaFormat::new(&Config::from([("schema.registry.url", "http://nowhere")]))
-        .unwrap()
-        .schema_of(&schema)
-        .unwrap()
-        .text;
+    let known = JsonSchemaFormat::new(&config(&[])).unwrap().schema_of(&schema).unwrap().text;
     let expected = json!({"type": "object", "title": "shop.users", "properties": {
         "id": {"type": "integer", "connect.type": "int32", "connect.index": 0},
         "name": {"oneOf": [{"type": "null"}, {"type": "string"}], "connect.index": 1},
@@ -167,17 +139,5 @@ fn references_to_other_subjects_are_followed() {
 
 #[test]
 fn damaged_schemas_never_panic() {
-    let mut random = Random::seeded();
-    let format = JsonSchemaFormat::new(&Config::from([("schema.registry.url", "http://nowhere")])).unwrap();
-    let until = Instant::now() + Duration::from_secs(1);
-    while Instant::now() < until {
-        let Ok(mut schema) = format.schema_of(&random.plain_schema(2)) else { continue };
-        for _ in 0..20 {
-            let damaged = mutated(&mut random, schema.text.as_bytes());
-            schema.text = String::from_utf8_lossy(&damaged).into_owned();
-            if let Ok(mut reader) = format.reader(&schema, &Vec::new()) {
-                let _ = format.decode(&mut reader, &[0; 64]);
-            }
-        }
-    }
+    testing::damage_schemas(&JsonSchemaFormat::new(&config(&[])).unwrap(), 2);
 }

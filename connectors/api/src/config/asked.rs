@@ -1,0 +1,63 @@
+//! Which keys code asks for: what the tests need that compare keys read with keys declared.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::Key;
+
+thread_local! {
+    /// The keys asked for so far, while [`keys_asked`] runs.
+    static ASKED: RefCell<Option<BTreeSet<String>>> = const { RefCell::new(None) };
+}
+
+/// The keys that any [`Config`](super::Config) is asked for by name on this thread while `work` runs.
+pub fn keys_asked(work: impl FnOnce()) -> BTreeSet<String> {
+    ASKED.with_borrow_mut(|asked| *asked = Some(BTreeSet::new()));
+    work();
+    ASKED.with_borrow_mut(Option::take).unwrap_or_default()
+}
+
+/// How the keys that were asked for differ from those that a table declares; the same: nothing. A key that is declared
+/// to be [without effect](Key::without_effect) may not be asked for.
+pub fn unlike(declared: &[Key], asked: &BTreeSet<String>) -> Vec<String> {
+    let wrong = |key: &Key| match (asked.contains(key.name), key.idle) {
+        (true, true) => Some(format!("{} is said to be without effect and is read", key.name)),
+        (false, false) => Some(format!("{} is declared and never read", key.name)),
+        _ => None,
+    };
+    let known = |name: &str| declared.iter().any(|key| key.name == name || key.aliases.contains(&name));
+    let undeclared = asked.iter().filter(|name| !known(name)).map(|name| format!("{name} is read and not declared"));
+    declared.iter().filter_map(wrong).chain(undeclared).collect()
+}
+
+pub(super) fn note(name: &str) {
+    ASKED.with_borrow_mut(|asked| {
+        if let Some(asked) = asked
+            && !asked.contains(name)
+        {
+            asked.insert(name.to_owned());
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{Default, Key, Type};
+    use super::unlike;
+
+    #[test]
+    fn every_difference_is_named() {
+        let key = |name| Key::new(name, Type::Int, Default::Null, "", "");
+        let keys =
+            [key("a"), key("b"), key("c").aliases(&["see"]), key("d").without_effect(), key("e").without_effect()];
+        let asked: BTreeSet<_> = ["a", "see", "c", "d", "f"].map(str::to_owned).into();
+        let wrong = [
+            "b is declared and never read",
+            "d is said to be without effect and is read",
+            "f is read and not declared",
+        ];
+        assert_eq!(unlike(&keys, &asked), wrong);
+    }
+}

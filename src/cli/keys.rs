@@ -1,0 +1,169 @@
+//! `rowferry keys`: what can be set, out of the tables of keys that the program itself reads, and what other commands'
+//! help takes from them. No worker is asked.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use connector_api::config::Default;
+use connector_api::{Error, Key, Result};
+
+use super::print::table;
+use crate::registry::{PluginKind, Registry};
+use crate::{keys, settings};
+
+/// How wide texts are at most, in characters.
+const WIDTH: usize = 100;
+const KINDS: [PluginKind; 6] = [
+    PluginKind::Source,
+    PluginKind::Sink,
+    PluginKind::Transformation,
+    PluginKind::Predicate,
+    PluginKind::Converter,
+    PluginKind::HeaderConverter,
+];
+
+/// `rowferry keys`.
+#[derive(Args)]
+pub struct Keys {
+    /// `worker`, or a connector, transform, predicate or converter: its class, or the end of it; none lists all of them
+    what: Option<String>,
+    /// Only keys that have this in their name or text
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+}
+
+impl Keys {
+    /// Prints them. Errors: `Config` for a class that there is not.
+    pub fn run(&self, registry: &Registry) -> Result<()> {
+        let search = self.search.as_deref().unwrap_or_default();
+        let text = match self.what.as_deref() {
+            None => overview(registry),
+            Some(what) => of(registry, what, search)?,
+        };
+        print!("{text}");
+        Ok(())
+    }
+}
+
+/// What the help of a flag says, which sets a worker key.
+pub fn flag(name: &'static str) -> String {
+    let key = settings::KEYS.iter().find(|key| key.name == name);
+    key.map_or_else(|| name.to_owned(), |key| format!("{} [{name}]", key.doc.trim_end_matches('.')))
+}
+
+/// Every worker key, for the long help of `serve`.
+pub fn of_the_worker() -> String {
+    let mut out = String::new();
+    write(&mut out, settings::KEYS, "");
+    out
+}
+
+fn overview(registry: &Registry) -> String {
+    let mut rows = vec![vec!["worker".to_owned(), "worker".to_owned()]];
+    for kind in KINDS {
+        rows.extend(registry.plugins(kind).iter().map(|p| vec![kind.name().to_owned(), p.class().to_owned()]));
+    }
+    format!("{}\nrowferry keys CLASS says what can be set of one of them.\n", table(&["TYPE", "CLASS"], &rows))
+}
+
+/// The keys of the worker, or of the plug-ins of that name.
+fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
+    let mut out = String::new();
+    if what == "worker" {
+        write(&mut out, settings::KEYS, search);
+    }
+    for kind in KINDS {
+        let Some(plugin) = registry.plugin(kind, what) else { continue };
+        let (prefix, tables): (&str, &[&[Key]]) = match kind {
+            PluginKind::Source => ("", &[keys::COMMON, keys::SOURCE]),
+            PluginKind::Sink => ("", &[keys::COMMON, keys::SINK]),
+            PluginKind::Transformation => ("as transforms.NAME.KEY", &[keys::TRANSFORM]),
+            PluginKind::Predicate => ("as predicates.NAME.KEY", &[keys::PREDICATE]),
+            PluginKind::Converter => ("as key.converter.KEY or value.converter.KEY", &[]),
+            PluginKind::HeaderConverter => ("as header.converter.KEY", &[]),
+        };
+        let _ = writeln!(out, "{} ({}) {prefix}", plugin.class(), kind.name());
+        write(&mut out, plugin.keys(), search);
+        tables.iter().for_each(|table| write(&mut out, table, search));
+    }
+    if out.is_empty() {
+        return Err(Error::config(format!("nothing is named {what}; `rowferry keys` lists what there is")));
+    }
+    Ok(out)
+}
+
+/// The keys of a table that have `search` in their name or text, each group under its name.
+fn write(out: &mut String, table: &[Key], search: &str) {
+    let search = search.to_lowercase();
+    let found = |key: &&Key| {
+        let names = std::iter::once(&key.name).chain(key.aliases);
+        let texts = names.map(|name| (*name).to_lowercase()).chain([key.documentation().to_lowercase()]);
+        !key.internal && texts.into_iter().any(|text| text.contains(&search))
+    };
+    let mut group = "";
+    for key in table.iter().filter(found) {
+        if key.group != group {
+            group = key.group;
+            let _ = writeln!(out, "\n{group}");
+        }
+        let required = if key.default == Default::Required { ", required" } else { "" };
+        let default = key.shown_default().map_or_else(|| required.to_owned(), |text| format!(", default {text}"));
+        let _ = writeln!(out, "  {} ({}{default})", key.name, key.ty.name().to_lowercase());
+        let mut text = key.documentation().into_owned();
+        text.push_str(&key.check.allowed());
+        if !key.aliases.is_empty() {
+            let _ = write!(text, " Also: {}.", key.aliases.join(", "));
+        }
+        wrap(out, &text, "      ");
+    }
+}
+
+/// Appends a text in lines, each after `indent`.
+fn wrap(out: &mut String, text: &str, indent: &str) {
+    let mut length = usize::MAX;
+    for word in text.split_whitespace() {
+        let more = word.chars().count() + 1;
+        if length.saturating_add(more) > WIDTH {
+            out.push_str(if length == usize::MAX { indent } else { "\n" });
+            if length != usize::MAX {
+                out.push_str(indent);
+            }
+            length = indent.len();
+        } else {
+            out.push(' ');
+        }
+        out.push_str(word);
+        length += more;
+    }
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_by_class_and_by_text() {
+        let registry = Registry::built_in();
+        let all = of(&registry, "JdbcSinkConnector", "").unwrap();
+        for key in ["  insert.mode (string", "  topics (list)", "  tasks.max (int, default 1)", "At least 1."] {
+            assert!(all.contains(key), "{key}\n{all}");
+        }
+        let some = of(&registry, "JdbcSinkConnector", "PK.").unwrap();
+        assert!(some.len() < all.len() / 2 && some.contains("pk.mode") && !some.contains("tasks.max"), "{some}");
+        assert!(of(&registry, "MaskField$Value", "").unwrap().contains("replacement"));
+        // A name may be that of plug-ins of two kinds.
+        assert_eq!(of(&registry, "StringConverter", "").unwrap().matches("converter.encoding (").count(), 2);
+        assert!(of(&registry, "worker", "").unwrap().contains("group.id (string, default rowferry)"));
+        assert!(of(&registry, "Nobody", "").unwrap_err().message().contains("Nobody"));
+        assert!(overview(&registry).contains("sink              io.confluent.connect.jdbc.JdbcSinkConnector"));
+    }
+
+    #[test]
+    fn long_texts_are_wrapped_between_words() {
+        let mut out = String::new();
+        wrap(&mut out, &"word ".repeat(50), "    ");
+        assert!(out.lines().all(|line| line.len() <= WIDTH && line.starts_with("    word")), "{out}");
+        assert_eq!(out.split_whitespace().count(), 50);
+    }
+}

@@ -1,0 +1,53 @@
+//! Every read of a key by a task, without the task: for the test that compares keys read with keys declared.
+
+use std::time::Duration;
+
+use connector_api::{Config, Result};
+
+use super::codec::Codec;
+use super::policy::Policy;
+use super::topics::TopicRules;
+use super::{Options, TaskId, clients, dlq, sink, source};
+use crate::registry::Registry;
+use crate::settings::Providers;
+
+/// A worker of these keys.
+pub(crate) fn options(config: Config) -> Options {
+    Options {
+        config,
+        group_id: "g".to_owned(),
+        offset_topic: "connect-offsets".to_owned(),
+        offset_partitions: 25,
+        replication_factor: -1,
+        flush_interval: Duration::from_secs(60),
+        exactly_once_source: true,
+        dev_broker: None,
+        providers: Providers::default(),
+    }
+}
+
+fn id() -> TaskId {
+    TaskId { connector: "c".into(), task: 0 }
+}
+
+/// What a source task reads of its connector's keys and of the worker's.
+pub(crate) fn of_a_source(options: &Options, config: &Config) -> Result<()> {
+    Policy::read(config)?;
+    TopicRules::read(config)?;
+    source::boundary(config, options.flush_interval)?;
+    let transactional = source::transactional(options, config)?;
+    clients::producer(options, &id(), config, transactional)?;
+    clients::admin(options, Some(config))?;
+    clients::offsets_topic(options, config);
+    clients::may_create_topics(options);
+    Codec::open(&Registry::built_in(), &options.config, config).map(drop)
+}
+
+/// What a sink task reads of its connector's keys and of the worker's.
+pub(crate) fn of_a_sink(options: &Options, config: &Config) -> Result<()> {
+    Policy::read(config)?;
+    sink::subscription(config)?;
+    dlq::wanted(config)?;
+    clients::consumer(options, &id(), config)?;
+    Codec::open(&Registry::built_in(), &options.config, config).map(drop)
+}
