@@ -9,7 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use connector_api::{Batch, Config, Error, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask};
+use connector_api::{
+    Batch, Config, Error, Position, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask,
+};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::codec::{Chunk, Codec};
@@ -62,6 +64,10 @@ struct Known(Stored);
 impl Positions for Known {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         Ok(partitions.iter().map(|partition| self.0.get(partition).cloned()).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<Position>> {
+        Ok(self.0.positions())
     }
 }
 

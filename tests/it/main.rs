@@ -8,6 +8,7 @@ mod clock_changes;
 mod converters;
 mod crash;
 mod dead_letters;
+mod deletes;
 mod dev;
 mod differential;
 mod examples;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use connector_api::{
-    Batch, Config, OffsetValue, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask, Value,
+    Batch, Config, OffsetValue, Position, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask, Value,
     async_trait,
 };
 use connector_jdbc::source::JdbcSource;
@@ -23,6 +23,12 @@ impl Positions for Stored {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         let find = |p: &SourcePartition| self.0.iter().rev().find(|(q, _)| q.same_as(p)).and_then(|(_, o)| o.clone());
         Ok(partitions.iter().map(find).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<Position>> {
+        let is_last = |n: usize, p: &SourcePartition| !self.0[n + 1..].iter().any(|(q, _)| q.same_as(p));
+        let held = self.0.iter().enumerate().filter(|(n, (p, offset))| offset.is_some() && is_last(*n, p));
+        Ok(held.map(|(_, (p, offset))| Position { partition: p.clone(), offset: offset.clone() }).collect())
     }
 }
 

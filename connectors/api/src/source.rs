@@ -62,6 +62,9 @@ pub struct Position {
 pub trait Positions: Send + Sync {
     /// The stored offset of each partition, in the order asked. Errors: `Retry` when the store is out of reach.
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>>;
+
+    /// All of the connector's that hold an offset, whichever task stored them. Errors: as above.
+    async fn all(&self) -> Result<Vec<Position>>;
 }
 
 /// The tasks of a connector.

@@ -8,7 +8,7 @@
 use std::fs;
 use std::time::Instant;
 
-use connector_api::{Config, Positions, Result, Source, SourceOffset, SourcePartition, async_trait};
+use connector_api::{Config, Position, Positions, Result, Source, SourceOffset, SourcePartition, async_trait};
 use connector_jdbc::source::JdbcSource;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
@@ -21,6 +21,10 @@ struct Nowhere;
 impl Positions for Nowhere {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         Ok(vec![None; partitions.len()])
+    }
+
+    async fn all(&self) -> Result<Vec<Position>> {
+        Ok(Vec::new())
     }
 }
 

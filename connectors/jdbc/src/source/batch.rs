@@ -7,6 +7,7 @@ use connector_api::{Datum, Position, Record, Result, Value};
 use super::beyond::Beyond;
 
 use super::config::{Mode, SourceConfig};
+use super::deleted::is_deleted;
 use super::gaps::Gaps;
 use super::position;
 use super::query::From;
@@ -52,6 +53,11 @@ impl Buffered {
     /// What to tell of values that their columns' types cannot hold, once each.
     pub fn news(&mut self) -> Vec<String> {
         self.beyond.news()
+    }
+
+    /// The plan of its table.
+    pub fn plan(&self) -> &TablePlan {
+        &self.plan
     }
 
     /// Whether all rows are out.
@@ -177,11 +183,12 @@ fn record(row: Box<[Value]>, plan: &TablePlan, beyond: &mut Beyond, topic: &Arc<
         }
         _ => Datum::NONE,
     };
+    let deleted = plan.marker.is_some_and(|column| is_deleted(&plan.layout.columns[column], &row[column]));
     Record {
         topic: Arc::clone(topic),
         partition: None,
         key,
-        value: Datum::new(value_schema, Value::Struct(row)),
+        value: if deleted { Datum::NONE } else { Datum::new(value_schema, Value::Struct(row)) },
         timestamp_ms: None,
         headers: Vec::new(),
     }
@@ -220,6 +227,8 @@ mod tests {
             key: None,
             id: mode.has_id().then_some(0),
             order: vec![0],
+            keys: None,
+            marker: None,
             stamp_is_instant: true,
             warnings: vec![],
         })

@@ -121,6 +121,8 @@ mod tests {
             key: Some((Arc::new(Schema::structure(None, vec![fields[1].clone()])), vec![1])),
             id: None,
             order: vec![],
+            keys: None,
+            marker: None,
             stamp_is_instant: false,
             warnings: vec![],
         }

@@ -14,6 +14,7 @@ pub fn check(config: &Config, report: &mut Report) {
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     let mode = config.get("mode").unwrap_or_default().trim();
     check_mode(mode, report);
+    check_deletions(config, mode, report);
     let (legacy, new): (Vec<_>, Vec<_>) =
         (LEGACY.into_iter().filter(|k| set(k)).collect(), NEW.into_iter().filter(|k| set(k)).collect());
     let query = ["query", "query.masked"].into_iter().find(|k| set(k));
@@ -127,6 +128,41 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Re
     }
 }
 
+/// What deletions need: a key that names the row, and a mode that remembers rows.
+fn check_deletions(config: &Config, mode: &str, report: &mut Report) {
+    let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
+    let sweeps = text("delete.capture") == "key_sweep";
+    let query = ["query", "query.masked"].into_iter().any(|key| !text(key).is_empty());
+    for (key, used) in [("delete.capture", sweeps), ("delete.marker.column", !text("delete.marker.column").is_empty())]
+    {
+        if used && text("key.mode") == "none" {
+            report.error(key, format!("{key} needs the record key to name the row: set key.mode=primary_key."));
+        }
+        if used && query {
+            report.error(
+                key,
+                format!(
+                    "{key} needs tables, whose primary keys are known: name tables instead of a query, or unset {key}."
+                ),
+            );
+        }
+    }
+    if sweeps && Mode::parse(mode) == Some(Mode::Bulk) {
+        report.error(
+            "delete.capture",
+            "delete.capture=key_sweep does not go with mode bulk, which tells every row each time: choose incrementing, \
+             timestamp or timestamp+incrementing, or set delete.capture=none.",
+        );
+    }
+    if sweeps && text("transaction.isolation.mode") == "read_uncommitted" {
+        report.error(
+            "delete.capture",
+            "delete.capture=key_sweep would tell rows deleted whose deletion is rolled back: set transaction.isolation.mode \
+             to another level than read_uncommitted.",
+        );
+    }
+}
+
 /// With the newer keys, mappings are given exactly for what the mode needs.
 fn check_mappings(config: &Config, mode: &str, report: &mut Report) {
     let Some(mode) = Mode::parse(mode) else { return };
@@ -166,6 +202,8 @@ mod tests {
     fn problems_stand_on_the_keys_the_peers_put_them_on() {
         let id = ("incrementing.column.name", "id");
         let inc = ("mode", "incrementing");
+        let (sweep, marker) = (("delete.capture", "key_sweep"), ("delete.marker.column", "gone"));
+        let dirty = ("transaction.isolation.mode", "read_uncommitted");
         for (pairs, want) in [
             (vec![inc, id, ("table.whitelist", "t")], vec![]),
             (vec![inc, id], vec![]),
@@ -183,6 +221,11 @@ mod tests {
             (vec![("mode", "bulk"), ("table.exclude.list", "a")], vec!["table.exclude.list"]),
             (vec![("mode", "timestamp"), ("table.include.list", "a")], vec!["mode"]),
             (vec![("mode", "timestamp"), ("query", "SELECT 1")], vec![]),
+            (vec![inc, id, ("table.whitelist", "t"), sweep], vec![]),
+            (vec![inc, id, ("table.whitelist", "t"), sweep, ("key.mode", "NONE")], vec!["delete.capture"]),
+            (vec![inc, id, ("query", "SELECT 1"), sweep, marker], vec!["delete.capture", "delete.marker.column"]),
+            (vec![("mode", "bulk"), ("table.whitelist", "t"), sweep, marker], vec!["delete.capture"]),
+            (vec![inc, id, ("table.whitelist", "t"), sweep, dirty], vec!["delete.capture"]),
         ] {
             assert_eq!(keys(&pairs), want, "{pairs:?}");
         }

@@ -91,6 +91,15 @@ pub struct Initial {
     pub stamp_ms: Option<i64>,
 }
 
+/// `delete.capture=key_sweep`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteCapture {
+    /// `delete.capture.interval.ms`
+    pub interval: Duration,
+    /// `delete.capture.max.bytes`
+    pub max_bytes: usize,
+}
+
 /// Everything the source wants to know.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
@@ -148,6 +157,10 @@ pub struct SourceConfig {
     pub gap_tracking: bool,
     /// `gap.max.age.ms`
     pub gap_max_age: Duration,
+    /// Whether deleted rows are looked for.
+    pub delete_capture: Option<DeleteCapture>,
+    /// `delete.marker.column`
+    pub delete_marker: Option<String>,
     /// The tables of this task.
     pub tables: Vec<TableId>,
 }
@@ -202,8 +215,16 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         qualify: r.bool("table.names.qualify"),
         gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
         gap_max_age: Duration::from_millis(r.unsigned("gap.max.age.ms")),
+        delete_capture: delete_capture(r),
+        delete_marker: some(r.text("delete.marker.column")),
         target,
     }
+}
+
+fn delete_capture(r: &mut Reader<'_>) -> Option<DeleteCapture> {
+    let interval = Duration::from_millis(r.unsigned("delete.capture.interval.ms").max(1));
+    let max_bytes = usize::try_from(r.unsigned("delete.capture.max.bytes")).unwrap_or(usize::MAX);
+    r.text("delete.capture").eq_ignore_ascii_case("key_sweep").then_some(DeleteCapture { interval, max_bytes })
 }
 
 /// The target; of a URL that cannot be understood the problem is noted, and any target returned.

@@ -1,11 +1,12 @@
-//! Ids that are missing among those read: a row may yet come with each of them. Pure.
+//! Ids in ranges. Pure. Above all those that are missing among the ids read: a row may yet come with each of them; and
+//! those that deletion capture knows (`sweep`).
 //!
 //! Stored offsets carry them as a text, so that a task that starts again goes on asking for them: `1021*3,9` are the ids
 //! 1021 to 1023, and the one that comes 9 after 1023.
 
 use std::collections::BTreeMap;
 
-/// Ranges of missing ids.
+/// Ranges of ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gaps {
     /// Last id by first id; ranges neither touch nor overlap.
@@ -69,6 +70,39 @@ impl Gaps {
             }
         }
         news
+    }
+
+    /// Whether that id is among them.
+    pub fn contains(&self, id: i64) -> bool {
+        self.ranges.range(..=id).next_back().is_some_and(|(_, last)| id <= *last)
+    }
+
+    /// Adds ids from `first` to `last`.
+    pub fn insert(&mut self, first: i64, last: i64) {
+        let (mut first, mut last) = (first, last);
+        // those that overlap or touch become one
+        while let Some((f, l)) = self.ranges.range(..=last.saturating_add(1)).next_back().map(|(f, l)| (*f, *l))
+            && l >= first.saturating_sub(1)
+        {
+            self.ranges.remove(&f);
+            (first, last) = (first.min(f), last.max(l));
+        }
+        self.ranges.insert(first, last);
+    }
+
+    /// Takes out the ids from `first` to `last`.
+    pub fn remove(&mut self, first: i64, last: i64) {
+        while let Some((f, l)) = self.ranges.range(..=last).next_back().map(|(f, l)| (*f, *l))
+            && l >= first
+        {
+            self.ranges.remove(&f);
+            if l > last {
+                self.ranges.insert(last + 1, l);
+            }
+            if f < first {
+                self.ranges.insert(f, first - 1);
+            }
+        }
     }
 
     /// As a text.
@@ -146,6 +180,23 @@ mod tests {
         assert_eq!((gaps.len(), gaps.ids()), (2, 2));
         assert!(gaps.settle(3) && !gaps.settle(4));
         assert_eq!(gaps.ranges().collect::<Vec<_>>(), [(5, 5)]);
+    }
+
+    #[test]
+    fn ranges_grow_together_and_are_cut() {
+        let mut ids = Gaps::default();
+        for (first, last) in [(5, 6), (1, 1), (9, 9), (2, 2), (4, 4), (3, 3), (i64::MAX, i64::MAX)] {
+            ids.insert(first, last);
+        }
+        assert_eq!(ids.ranges().collect::<Vec<_>>(), [(1, 6), (9, 9), (i64::MAX, i64::MAX)]);
+        ids.remove(3, 9);
+        ids.remove(i64::MAX, i64::MAX);
+        assert_eq!(ids.ranges().collect::<Vec<_>>(), [(1, 2)]);
+        assert!(ids.contains(2) && !ids.contains(3) && !ids.contains(0));
+        ids.insert(0, 20);
+        ids.remove(5, 6);
+        ids.remove(19, 30);
+        assert_eq!(ids.ranges().collect::<Vec<_>>(), [(0, 4), (7, 18)]);
     }
 
     #[test]

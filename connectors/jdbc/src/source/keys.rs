@@ -2,10 +2,10 @@
 //!
 //! Names, defaults and form places are Confluent's and Aiven's where they have the key; the last group is our own.
 
+mod values;
+
 use connector_api::Key;
 use connector_api::config::{Check, Default, Importance, Type, Width};
-
-use crate::zone::Zone;
 
 use Default::{Null, Text};
 use Importance::{High, Low};
@@ -114,7 +114,7 @@ pub const KEYS: &[Key] = &[
         "When a NUMERIC column becomes an integer or a float: none, precision_only (no digits after the point: integer), \
          best_fit (digits after the point: float), best_fit_eager_double (float even beyond 18 digits).",
     )
-    .check(Check::By(numeric_mapping))
+    .check(Check::By(values::numeric_mapping))
     .importance(Low)
     .form(Short, "Map Numeric Values, Integral or Decimal, By Precision and Scale")
     .recommended(&["none", "precision_only", "best_fit", "best_fit_eager_double"]),
@@ -130,7 +130,7 @@ pub const KEYS: &[Key] = &[
         DATABASE,
         "How dates before 1582-10-15 are counted: LEGACY (Julian, as Java's old classes do) or PROLEPTIC_GREGORIAN.",
     )
-    .check(Check::By(calendar))
+    .check(Check::By(values::calendar))
     .importance(Low)
     .form(Medium, "Date Calendar System"),
     key(
@@ -216,7 +216,7 @@ pub const KEYS: &[Key] = &[
         MODE,
         "Whether names stand in quotes in the SQL: always or never.",
     )
-    .check(Check::By(quoting))
+    .check(Check::By(values::quoting))
     .form(Medium, "Quote Identifiers")
     .aliases(&["sql.quote.identifiers", "quote.identifiers"])
     .recommended(&["always", "never"]),
@@ -237,7 +237,7 @@ pub const KEYS: &[Key] = &[
         MODE,
         "Isolation level of the reading connection; DEFAULT leaves the server's.",
     )
-    .check(Check::By(isolation))
+    .check(Check::By(values::isolation))
     .importance(Low)
     .form(Medium, "Transaction Isolation Mode")
     .recommended(&[
@@ -318,7 +318,7 @@ pub const KEYS: &[Key] = &[
         CONNECTOR,
         "Put before the table's name to make the topic; with query it is the topic.",
     )
-    .check(Check::By(topic_prefix))
+    .check(Check::By(values::topic_prefix))
     .importance(High)
     .form(Medium, "Topic Prefix"),
     key(
@@ -337,7 +337,7 @@ pub const KEYS: &[Key] = &[
         CONNECTOR,
         "Time zone of date-times and times that carry none, such as Europe/Vienna.",
     )
-    .check(Check::By(zone))
+    .check(Check::By(values::zone))
     .form(Medium, "DB time zone"),
     key(
         "timestamp.granularity",
@@ -347,7 +347,7 @@ pub const KEYS: &[Key] = &[
         "What a date-time becomes: connect_logical (milliseconds), or micros_ / nanos_ followed by long, string or \
          iso_datetime_string.",
     )
-    .check(Check::By(granularity))
+    .check(Check::By(values::granularity))
     .importance(Low)
     .form(Medium, "Timestamp granularity for timestamp columns")
     .recommended(&[
@@ -436,54 +436,50 @@ pub const KEYS: &[Key] = &[
     .check(Check::AtLeast(0))
     .importance(Low)
     .form(Short, "Longest wait for a missing id (ms)"),
+    key(
+        "delete.capture",
+        Type::String,
+        Text("none"),
+        OWN,
+        "key_sweep: the primary keys of each table are read in their order every delete.capture.interval.ms and compared \
+         with those known; for each that has vanished a record with that key and no value (a tombstone) is written, once. \
+         Needs a primary key, key.mode=primary_key and a mode other than bulk. none: deleted rows are not told.",
+    )
+    .check(Check::OneOfIgnoreCase(&["none", "key_sweep"]))
+    .importance(Low)
+    .form(Short, "Capture of deleted rows")
+    .recommended(&["none", "key_sweep"]),
+    key(
+        "delete.capture.interval.ms",
+        Type::Long,
+        Text("60000"),
+        OWN,
+        "Milliseconds from the end of one look at a table's primary keys to the next.",
+    )
+    .check(Check::AtLeast(1))
+    .importance(Low)
+    .form(Short, "Interval of delete.capture (ms)"),
+    key(
+        "delete.capture.max.bytes",
+        Type::Long,
+        Text("67108864"),
+        OWN,
+        "Most bytes that the known keys of a table may take in memory and in the offsets topic; with more the task fails. \
+         Whole numbers are kept in ranges: a hole takes about 3 bytes. Other keys take what they do not share with the one \
+         before, as texts.",
+    )
+    .check(Check::AtLeast(1))
+    .importance(Low)
+    .form(Short, "Most bytes of known keys"),
+    key(
+        "delete.marker.column",
+        Type::String,
+        Text(""),
+        OWN,
+        "A column that marks rows as deleted: a row where it is true, a number other than 0, or a date or time that is not \
+         NULL, is written as its key without a value (a tombstone).",
+    )
+    .importance(Low)
+    .form(Short, "Column that marks deleted rows"),
     key("tables", Type::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];
-
-/// Accepts one of `values`, written all in lower or all in upper case, with Confluent's text.
-fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
-    let known = values.iter().any(|v| *v == text || v.to_uppercase() == text);
-    if known { Ok(()) } else { Err("Invalid enumerator".to_owned()) }
-}
-
-fn numeric_mapping(text: &str) -> Result<(), String> {
-    enumerator(text, &["none", "precision_only", "best_fit", "best_fit_eager_double"])
-}
-
-fn calendar(text: &str) -> Result<(), String> {
-    enumerator(text, &["legacy", "proleptic_gregorian"])
-}
-
-fn quoting(text: &str) -> Result<(), String> {
-    enumerator(text, &["always", "never", "true", "false"])
-}
-
-fn isolation(text: &str) -> Result<(), String> {
-    if text.eq_ignore_ascii_case("sql_server_snapshot") {
-        return Err("only SQL Server has this isolation level".to_owned());
-    }
-    enumerator(text, &["default", "read_uncommitted", "read_committed", "repeatable_read", "serializable"])
-}
-
-fn granularity(text: &str) -> Result<(), String> {
-    enumerator(text, &super::config::GRANULARITIES.map(|(name, _)| name))
-}
-
-fn zone(text: &str) -> Result<(), String> {
-    match Zone::named(text) {
-        Some(_) => Ok(()),
-        None => Err("Invalid time zone. See the list of valid time zones at \
-                     https://docs.oracle.com/javase/8/docs/api/java/time/ZoneId.html#shortIds"
-            .to_owned()),
-    }
-}
-
-fn topic_prefix(text: &str) -> Result<(), String> {
-    if text.chars().count() > 249 {
-        return Err("Topic prefix length must not exceed max topic name length, 249 chars".to_owned());
-    }
-    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        let text = "Topic prefix must not contain any character other than ASCII alphanumerics, '.', '_' and '-'.";
-        return Err(text.to_owned());
-    }
-    Ok(())
-}

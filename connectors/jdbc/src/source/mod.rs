@@ -3,13 +3,14 @@
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
 //! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
 //! of those with odd values) and `position` the offsets; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
-//! see to it that no row is missed that commits late; `turns` lets the tables of one task take turns, and `task` is that
+//! see to it that no row is missed that commits late; `sweep` finds deleted rows, of `deleted` tables; `turns` lets the tables of one task take turns, and `task` is that
 //! task.
 
 mod batch;
 mod beyond;
 mod check;
 mod config;
+mod deleted;
 mod fence;
 mod gaps;
 mod horizon;
@@ -22,6 +23,7 @@ mod reader;
 mod schedule;
 #[cfg(test)]
 mod snapshots;
+mod sweep;
 mod table;
 mod tables;
 mod task;
@@ -37,6 +39,7 @@ use tokio::time::timeout;
 
 use self::config::SourceConfig;
 use self::position::Reached;
+use self::sweep::Known;
 use self::task::JdbcSourceTask;
 use crate::driver::{ConnectOptions, connect};
 
@@ -102,7 +105,9 @@ impl Source for JdbcSource {
 
     fn check_positions(&self, positions: &[Position]) -> Result<()> {
         let ours = |p: &&Position| ["table", "query"].iter().any(|name| p.partition.get(name).is_some());
-        positions.iter().filter(ours).filter_map(|p| p.offset.as_ref()).try_for_each(|o| Reached::read(o).map(drop))
+        let (known, read): (Vec<_>, Vec<_>) = positions.iter().filter(ours).partition(|p| Known::owns(&p.partition));
+        known.into_iter().try_for_each(Known::check)?;
+        read.into_iter().filter_map(|p| p.offset.as_ref()).try_for_each(|o| Reached::read(o).map(drop))
     }
 
     async fn probe(&self, config: &Config, report: &mut Report) {
@@ -127,6 +132,9 @@ impl Source for JdbcSource {
                 probe::names(session.dialect(), &read, listed, report);
                 if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
                     tracing::debug!(%error, "privileges cannot be told");
+                }
+                if let Err(error) = probe::deletions(&mut *session, &read, listed, report).await {
+                    tracing::debug!(%error, "tables cannot be looked up");
                 }
             }
             session.close().await;

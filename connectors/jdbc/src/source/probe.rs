@@ -3,6 +3,7 @@
 use connector_api::{Report, Result};
 
 use super::config::SourceConfig;
+use super::table;
 use super::tables::{self, Listed};
 use crate::dialect::Dialect;
 use crate::driver::Session;
@@ -32,6 +33,38 @@ pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, repo
         Some(text) => report.error("table.whitelist", text),
         None => tables::unmatched(config, listed, dialect).into_iter().for_each(|(key, text)| report.warn(key, text)),
     }
+}
+
+/// Reports the tables whose deleted rows could not be told.
+pub async fn deletions(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    listed: &Listed,
+    report: &mut Report,
+) -> Result<()> {
+    if config.query.is_some() || (config.delete_capture.is_none() && config.delete_marker.is_none()) {
+        return Ok(());
+    }
+    let Ok(chosen) = tables::choose(config, listed, session.dialect()) else { return Ok(()) };
+    let without = SourceConfig { delete_capture: None, delete_marker: None, ..config.clone() };
+    let with = |capture: bool| SourceConfig {
+        delete_capture: config.delete_capture.filter(|_| capture),
+        delete_marker: config.delete_marker.clone().filter(|_| !capture),
+        ..config.clone()
+    };
+    for id in chosen.into_iter().take(TABLES) {
+        let Some(meta) = session.table(&id).await? else { continue };
+        // what the mode makes of the table is another matter
+        if table::plan(&meta, &without, session.dialect()).is_err() {
+            continue;
+        }
+        for (key, capture) in [("delete.capture", true), ("delete.marker.column", false)] {
+            if let Err(error) = table::plan(&meta, &with(capture), session.dialect()) {
+                report.error(key, error.to_string());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reports the tables that cannot be read, and what keeps open transactions from being seen.

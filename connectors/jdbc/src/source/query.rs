@@ -9,6 +9,7 @@ use std::sync::Arc;
 use connector_api::Value;
 
 use super::config::Mode;
+use super::sweep::KeyPlan;
 use crate::calendar::wall_text;
 use crate::dialect::Dialect;
 use crate::driver::Param;
@@ -102,6 +103,19 @@ impl Builder<'_> {
         self.text(" OR (").text(column).text(" = ").bind(param(value), sql_type).text(" AND ");
         self.after(rest, others).text(")))")
     }
+
+    /// `a <= ?` for one column; `a <= ? AND (a < ? OR (a = ? AND …))` for several.
+    fn up_to(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
+        let [(column, sql_type), rest @ ..] = key else { return self };
+        let [value, others @ ..] = values else { return self };
+        if rest.is_empty() {
+            return self.text(column).text(" <= ").bind(param(value), sql_type);
+        }
+        self.text("(").text(column).text(" <= ").bind(param(value), sql_type);
+        self.text(" AND (").text(column).text(" < ").bind(param(value), sql_type);
+        self.text(" OR (").text(column).text(" = ").bind(param(value), sql_type).text(" AND ");
+        self.up_to(rest, others).text(")))")
+    }
 }
 
 /// The statement that reads on from a place; `limit` rows when it is read in pages.
@@ -191,6 +205,52 @@ pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect)
 fn range(select: &str, id: &str, above: i64, up_to: i64, tail: &str, dialect: &dyn Dialect) -> Statement {
     let mut b = Builder { dialect, stamp_type: "", sql: select.to_owned(), params: Vec::new() };
     b.text(" WHERE ").text(id).text(" > ").long(above).text(" AND ").text(id).text(" <= ").long(up_to).text(tail);
+    Statement { sql: b.sql.into(), params: b.params }
+}
+
+/// The next keys of a table in their order, between two of them.
+pub fn keys(
+    plan: &KeyPlan,
+    after: Option<&[Value]>,
+    up_to: Option<&[Value]>,
+    limit: u64,
+    dialect: &dyn Dialect,
+) -> Statement {
+    let mut b = Builder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
+    if let Some(after) = after {
+        b.text(" WHERE ").after(&plan.columns, after);
+    }
+    if let Some(up_to) = up_to {
+        b.text(if after.is_some() { " AND " } else { " WHERE " }).up_to(&plan.columns, up_to);
+    }
+    let order: Vec<_> = plan.columns.iter().map(|(column, _)| column.as_str()).collect();
+    b.text(" ORDER BY ").text(&order.join(",")).text(" LIMIT ").long(i64::try_from(limit).unwrap_or(i64::MAX));
+    Statement { sql: b.sql.into(), params: b.params }
+}
+
+/// Those of the given keys that are in the table. Its text is the same for up to twice as many.
+pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> Statement {
+    let mut b = Builder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
+    let rest = keys.last().into_iter().cycle().take(keys.len().next_power_of_two() - keys.len());
+    for (n, key) in keys.iter().chain(rest).enumerate() {
+        b.text(if n == 0 { " WHERE (" } else { " OR (" });
+        for (n, ((column, sql_type), value)) in plan.columns.iter().zip(key).enumerate() {
+            b.text(if n == 0 { "" } else { " AND " }).text(column).text(" = ").bind(param(value), sql_type);
+        }
+        b.text(")");
+    }
+    Statement { sql: b.sql.into(), params: b.params }
+}
+
+/// Those ids in the given ranges that are in the table.
+pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> Statement {
+    let mut b = Builder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
+    let id = plan.columns.first().map_or("NULL", |(column, _)| column.as_str());
+    let rest = ranges.last().into_iter().cycle().take(ranges.len().next_power_of_two() - ranges.len());
+    for (n, (first, last)) in ranges.iter().chain(rest).enumerate() {
+        b.text(if n == 0 { " WHERE " } else { " OR " }).text(id).text(" BETWEEN ").long(*first);
+        b.text(" AND ").long(*last);
+    }
     Statement { sql: b.sql.into(), params: b.params }
 }
 

@@ -2,6 +2,7 @@
 //! last one is on its way to the topic. `ids` says which ids may be handed out, `stamps` up to which stamp.
 
 mod ids;
+mod sent;
 mod stamps;
 
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Kind, Result, Value};
 use tokio::sync::mpsc;
 
+pub use self::sent::{Gone, Pages, Sent};
 use self::stamps::Unsettled;
 use super::config::{Mode, SourceConfig};
 use super::gaps::Gaps;
 use super::position::{Reached, Within};
 use super::query::{self, From};
+use super::sweep::Sweep;
 use super::table::{self, TablePlan};
 use super::tracking::Tracking;
 use crate::catalog::TableMeta;
@@ -57,21 +60,6 @@ pub struct Ids {
     pub step: i64,
 }
 
-/// Where a reader sends its rows: the channel that all tables share, and the table's number.
-pub struct Pages<'a> {
-    /// The table's number.
-    pub table: usize,
-    /// The channel.
-    pub sender: &'a mpsc::Sender<(usize, Chunk)>,
-}
-
-impl Pages<'_> {
-    /// Sends rows, waiting for room. `false`: nobody wants them.
-    async fn send(&self, chunk: Chunk) -> bool {
-        self.sender.send((self.table, chunk)).await.is_ok()
-    }
-}
-
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -112,6 +100,8 @@ pub struct TableReader {
     /// Since when rows have been waiting.
     waiting_since: Option<Instant>,
     page_rows: u64,
+    /// The turn is one of looking for deleted rows.
+    pub sweep: Option<Box<Sweep>>,
 }
 
 impl TableReader {
@@ -133,6 +123,7 @@ impl TableReader {
             unsettled: Unsettled::default(),
             waiting_since: None,
             page_rows: FIRST_PAGE,
+            sweep: None,
         }
     }
 
@@ -232,6 +223,11 @@ impl TableReader {
             self.open(session).await?;
             return Ok(Outcome::More);
         }
+        if let Some(mut sweep) = self.sweep.take() {
+            let outcome = self.sweep(&mut sweep, session, pages).await;
+            self.sweep = Some(sweep);
+            return outcome;
+        }
         let plan = match &self.plan {
             Some(plan) if self.in_cycle && !self.stale => Arc::clone(plan),
             _ => self.prepare(session).await?,
@@ -252,6 +248,15 @@ impl TableReader {
             _ => self.waiting_since = None,
         }
         outcome
+    }
+
+    /// A turn of looking for deleted rows.
+    async fn sweep(&mut self, sweep: &mut Sweep, session: &mut dyn Session, pages: &Pages<'_>) -> Result<Outcome> {
+        let plan = self.look_up(session).await?;
+        match &plan.keys {
+            Some(keys) => sweep.turn(session, keys, pages).await,
+            None => Ok(Outcome::CaughtUp),
+        }
     }
 
     /// What was missing before, and then the next pages.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use connector_api::{Config, Value};
 
 use super::config::SourceConfig;
-use super::query::{From, statement};
+use super::query::{From, among, among_ids, keys, statement};
 use super::table::{plan, plan_query};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::{self, Dialect};
@@ -85,6 +85,20 @@ impl Written<'_> {
         self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
     }
 
+    /// The statements that look for deleted rows.
+    fn add_keys(&mut self, title: &str, after: &[Value], up_to: &[Value]) {
+        let config = self.config(&[("mode", "bulk"), ("delete.capture", "key_sweep")]);
+        let plan = plan(&self.table, &config, self.dialect).expect("a plan").keys.expect("a key");
+        let page = keys(&plan, Some(after), Some(up_to), 10_000, self.dialect);
+        self.write(&format!("{title}, a page"), &page.sql);
+        let found = if plan.numbers {
+            among_ids(&plan, &[(1, 2), (5, 9), (11, 11)], self.dialect)
+        } else {
+            among(&plan, &[after.into(), up_to.into()], self.dialect)
+        };
+        self.write(&format!("{title}, those that were not found"), &found.sql);
+    }
+
     fn write(&mut self, title: &str, sql: &str) {
         // where a stamp is an expression of its own, it is shown once and named from then on
         let mut sql = sql.to_owned();
@@ -111,9 +125,11 @@ fn all() -> String {
         }
         modes(&mut written);
         queries(&mut written);
+        written.add_keys("keys", &[Value::I32(1)], &[Value::I32(9)]);
         written.table = orders(&id, types, &["id", "part"]);
         let two = From { key: Some(vec![Value::I32(1), Value::I32(2)]), ..From::default() };
         written.add("bulk, key of two columns, next page", &[("mode", "bulk")], &two);
+        written.add_keys("keys of two columns", &[Value::I32(1), Value::I32(2)], &[Value::I32(1), Value::I32(9)]);
         written.table = orders(&id, types, &[]);
         written.add("bulk, no key", &[("mode", "bulk")], &From::default());
         written.add("incrementing, no key: one statement", &INCREMENTING, &From { id: Some(5), ..From::default() });

@@ -46,8 +46,20 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE 
 SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
 ) AS q WHERE COALESCE(`changed`,`created`) < ? AND ((COALESCE(`changed`,`created`) = ? AND `id` > ?) OR COALESCE(`changed`,`created`) > ?) ORDER BY COALESCE(`changed`,`created`),`id` ASC LIMIT 10;
 
+-- MariaDB/MySQL, keys, a page
+SELECT `id` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? AND `shop`.`orders`.`id` <= ? ORDER BY `shop`.`orders`.`id` LIMIT ?;
+
+-- MariaDB/MySQL, keys, those that were not found
+SELECT `id` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` BETWEEN ? AND ? OR `shop`.`orders`.`id` BETWEEN ? AND ? OR `shop`.`orders`.`id` BETWEEN ? AND ? OR `shop`.`orders`.`id` BETWEEN ? AND ?;
+
 -- MariaDB/MySQL, bulk, key of two columns, next page
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` > ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
+
+-- MariaDB/MySQL, keys of two columns, a page
+SELECT `id`,`part` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` >= ? AND (`shop`.`orders`.`id` > ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` > ?))) AND (`shop`.`orders`.`id` <= ? AND (`shop`.`orders`.`id` < ? OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` <= ?))) ORDER BY `shop`.`orders`.`id`,`shop`.`orders`.`part` LIMIT ?;
+
+-- MariaDB/MySQL, keys of two columns, those that were not found
+SELECT `id`,`part` FROM `shop`.`orders` WHERE (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` = ?) OR (`shop`.`orders`.`id` = ? AND `shop`.`orders`.`part` = ?);
 
 -- MariaDB/MySQL, bulk, no key
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders`;
@@ -104,8 +116,20 @@ SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders 
 SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
 ) AS q WHERE COALESCE("changed","created") < CAST($1 AS timestamp) AND ((COALESCE("changed","created") = CAST($2 AS timestamp) AND "id" > $3) OR COALESCE("changed","created") > CAST($4 AS timestamp)) ORDER BY COALESCE("changed","created"),"id" ASC LIMIT 10;
 
+-- PostgreSQL, keys, a page
+SELECT "id" FROM "public"."orders" WHERE "public"."orders"."id" > $1 AND "public"."orders"."id" <= $2 ORDER BY "public"."orders"."id" LIMIT $3;
+
+-- PostgreSQL, keys, those that were not found
+SELECT "id" FROM "public"."orders" WHERE "public"."orders"."id" BETWEEN $1 AND $2 OR "public"."orders"."id" BETWEEN $3 AND $4 OR "public"."orders"."id" BETWEEN $5 AND $6 OR "public"."orders"."id" BETWEEN $7 AND $8;
+
 -- PostgreSQL, bulk, key of two columns, next page
 SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $5;
+
+-- PostgreSQL, keys of two columns, a page
+SELECT "id","part" FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) AND ("public"."orders"."id" <= $5 AND ("public"."orders"."id" < $6 OR ("public"."orders"."id" = $7 AND "public"."orders"."part" <= $8))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $9;
+
+-- PostgreSQL, keys of two columns, those that were not found
+SELECT "id","part" FROM "public"."orders" WHERE ("public"."orders"."id" = $1 AND "public"."orders"."part" = $2) OR ("public"."orders"."id" = $3 AND "public"."orders"."part" = $4);
 
 -- PostgreSQL, bulk, no key
 SELECT "id","part","created","changed","price"::text FROM "public"."orders";

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use connector_api::{Error, Field, Result, Schema, Type, Value};
 
 use super::config::{Mode, SourceConfig};
+use super::deleted;
 use super::mapping::columns_of;
 use super::query::Shape;
+use super::sweep::KeyPlan;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
 use crate::dialect::carried::carry;
@@ -30,6 +32,10 @@ pub struct TablePlan {
     pub id: Option<usize>,
     /// Columns of `shape.key` among the columns.
     pub order: Vec<usize>,
+    /// How the primary key is read alone, where deleted rows are looked for.
+    pub keys: Option<KeyPlan>,
+    /// The column that marks a row as deleted, among the columns.
+    pub marker: Option<usize>,
     /// Stamps are instants in UTC, not wall times.
     pub stamp_is_instant: bool,
     /// What a person should know.
@@ -59,6 +65,8 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     let warnings = columns.iter().filter_map(|c| c.warning.clone()).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
     let key = key_of(meta, config, &columns, index_of);
+    let marker = deleted::marker(meta, config, &columns, key.is_some())?;
+    let keys = deleted::keys(meta, config, dialect, key.as_ref(), &columns)?;
     let layout = Layout { stamps: mode.stamps.iter().filter_map(|c| index_of(&c.name)).collect(), columns };
     let order_by = order(meta, config.mode, dialect);
     let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
@@ -80,6 +88,13 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
         },
         value_schema: Arc::new(Schema::structure(Some(&meta.id.table), fields)),
         key,
+        keys: keys.map(|(keys, reads, schema)| {
+            let named = |c: &&ColumnMeta| (quoting.column(meta, &c.name), cast_type(c));
+            let select = reads.iter().map(|r| format!("{}{}{}", r.select.0, quoting.name(&r.name), r.select.1));
+            let select = format!("SELECT {} FROM {table_sql}", select.collect::<Vec<_>>().join(","));
+            KeyPlan::new(meta.id.to_string(), select, keys.iter().map(named).collect(), reads, schema)
+        }),
+        marker,
         id: mode.id.and_then(|c| index_of(&c.name)),
         order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
         stamp_is_instant: stamps_are_instants(&layout),
@@ -159,6 +174,8 @@ pub fn plan_query(
         table_sql: String::new(),
         value_schema: Arc::new(Schema::structure(None, fields)),
         key: None,
+        keys: None,
+        marker: None,
         id,
         order: Vec::new(),
         stamp_is_instant: stamps_are_instants(&layout),
@@ -221,7 +238,7 @@ fn stamp_sql(mode: &ModeColumns<'_>, meta: &TableMeta, quoting: &Quoting<'_>) ->
 }
 
 /// The columns that put rows in order: the primary key, if all of it can be compared as a parameter.
-fn order<'a>(meta: &'a TableMeta, mode: Mode, dialect: &dyn Dialect) -> Vec<&'a ColumnMeta> {
+pub(super) fn order<'a>(meta: &'a TableMeta, mode: Mode, dialect: &dyn Dialect) -> Vec<&'a ColumnMeta> {
     let key: Vec<_> = meta.primary_key.iter().filter_map(|name| meta.column(name)).collect();
     // offsets hold texts, not bytes
     let storable = |c: &&ColumnMeta| mode == Mode::Bulk || !c.data_type.ends_with("binary");
@@ -240,14 +257,15 @@ fn is_unique(meta: &TableMeta, column: &str) -> bool {
     alone(&meta.primary_key) || meta.unique.iter().any(|u| alone(u))
 }
 
-type Key = Option<(Arc<Schema>, Vec<usize>)>;
+/// Schema of the record keys, and their columns.
+pub(super) type Key = (Arc<Schema>, Vec<usize>);
 
 fn key_of(
     meta: &TableMeta,
     config: &SourceConfig,
     columns: &[ReadColumn],
     index_of: impl Fn(&str) -> Option<usize>,
-) -> Key {
+) -> Option<Key> {
     if !config.key_from_primary_key {
         return None;
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use connector_api::{Batch, Error, Kind, Positions, Progress, Result, SourceTask, TableProgress};
+use connector_api::{Batch, Datum, Error, Kind, Positions, Progress, Record, Result, SourceTask, TableProgress, Value};
 use tokio::time::timeout;
 
 use super::batch::{Buffered, Done};
 use super::config::SourceConfig;
 use super::position::{self, Reached};
-use super::reader::{Outcome, TableReader};
+use super::reader::{Gone, Outcome, Sent, TableReader};
+use super::sweep::Sweep;
 use super::turns::{News, Turn, Turns, reading_session};
 use crate::ident::TableId;
 
@@ -44,6 +45,8 @@ struct Table {
     warnings: Vec<String>,
     /// Values that their columns' types could not hold.
     beyond: BTreeSet<String>,
+    /// Where deleted rows are looked for; with the reader during a turn of that.
+    sweep: Option<Box<Sweep>>,
 }
 
 /// See the module.
@@ -76,6 +79,10 @@ impl JdbcSourceTask {
         for id in ids {
             let reached = stored_place(&config, id.as_ref(), stored).await?;
             let mut table = Table::new(id, reached, &config);
+            if let (Some(capture), Some(id)) = (config.delete_capture, &table.id) {
+                let partition = position::table(id, config.qualify);
+                table.sweep = Some(Box::new(Sweep::open(&partition, capture, stored).await?));
+            }
             let mut reader = table.reader.take().ok_or_else(|| Error::fatal("a table has no reader"))?;
             let opened = reader.open(&mut *session).await;
             table.reader = Some(reader);
@@ -110,13 +117,17 @@ impl JdbcSourceTask {
         table.rows += records.len() as u64;
         table.beyond.extend(buffered.news());
         let position = moved.then(|| buffered.position(table.id.as_ref(), &table.done, &self.config));
+        let mut positions: Vec<_> = position.into_iter().collect();
+        if let (Some(sweep), Some(keys), false) = (&mut table.sweep, &buffered.plan().keys, records.is_empty()) {
+            positions.extend(sweep.note(&records, keys)?);
+        }
         if buffered.is_empty() {
             self.buffer = None;
         }
-        if records.is_empty() && position.is_none() {
+        if records.is_empty() && positions.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Batch { records, positions: position.into_iter().collect(), idle_for: None }))
+        Ok(Some(Batch { records, positions, idle_for: None }))
     }
 
     /// Begins the turn of the table that has waited longest, if another may begin. Returns how long to wait until then;
@@ -125,12 +136,15 @@ impl JdbcSourceTask {
         loop {
             let closed_for = self.turns.closed_for()?;
             let waiting = self.tables.iter_mut().enumerate().filter(|(_, table)| table.reader.is_some());
-            let (index, table) = waiting.min_by_key(|(_, table)| table.due)?;
-            let wait = closed_for.max(table.due.saturating_duration_since(Instant::now()));
+            let (index, table) = waiting.min_by_key(|(_, table)| table.next())?;
+            let wait = closed_for.max(table.next().saturating_duration_since(Instant::now()));
             if wait > Duration::ZERO {
                 return Some(wait);
             }
-            let reader = table.reader.take()?;
+            let mut reader = table.reader.take()?;
+            if table.is_to_sweep() {
+                reader.sweep = table.sweep.take();
+            }
             self.turns.begin(index, reader);
         }
     }
@@ -141,10 +155,13 @@ impl JdbcSourceTask {
         let others = self.tables.iter().enumerate().any(|(n, table)| n != turn.table && !table.stopped);
         let table = &mut self.tables[turn.table];
         table.reader = Some(turn.reader);
+        let has_read = table.take_back_sweep(&turn.outcome);
         table.look();
         let error = match turn.outcome {
             Ok(outcome) => {
-                table.went_well(outcome, &self.config);
+                if has_read {
+                    table.went_well(outcome, &self.config);
+                }
                 return Ok(());
             }
             Err(error) => error,
@@ -206,6 +223,7 @@ impl Table {
             trouble: None,
             warnings: Vec::new(),
             beyond: BTreeSet::new(),
+            sweep: None,
         }
     }
 
@@ -233,6 +251,44 @@ impl Table {
         };
         self.due = Instant::now() + wait;
         (self.failures, self.stopped, self.trouble) = (0, false, None);
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| outcome == Outcome::CaughtUp) {
+            sweep.due.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// When it has its next turn.
+    fn next(&self) -> Instant {
+        let sweep = self.sweep.as_ref().and_then(|sweep| sweep.due).filter(|_| !self.stopped);
+        sweep.map_or(self.due, |due| due.min(self.due))
+    }
+
+    /// Whether a turn that begins now is one of looking for deleted rows: both kinds in turn, if both are due.
+    fn is_to_sweep(&mut self) -> bool {
+        let (now, reading) = (Instant::now(), self.due);
+        let Some(sweep) = self.sweep.as_mut().filter(|_| !self.stopped) else { return false };
+        sweep.was_last = sweep.due.is_some_and(|due| due <= now) && !(sweep.was_last && reading <= now);
+        sweep.was_last
+    }
+
+    /// After a turn. Returns whether it was one of reading.
+    fn take_back_sweep(&mut self, outcome: &Result<Outcome>) -> bool {
+        let Some(mut sweep) = self.reader.as_mut().and_then(|reader| reader.sweep.take()) else { return true };
+        sweep.ended(outcome, backoff(self.failures.saturating_add(1)));
+        self.sweep = Some(sweep);
+        false
+    }
+
+    /// Records that tell rows gone.
+    fn tombstones(&self, gone: Gone) -> Batch {
+        let record = |key| Record {
+            topic: Arc::clone(&self.topic),
+            partition: None,
+            key: Datum { schema: gone.schema.clone(), value: Value::Struct(key) },
+            value: Datum::NONE,
+            timestamp_ms: None,
+            headers: Vec::new(),
+        };
+        Batch { records: gone.keys.into_iter().map(record).collect(), positions: gone.positions, idle_for: None }
     }
 
     /// It is left alone, but looked at again as often as the list of tables is.
@@ -279,7 +335,8 @@ impl SourceTask for JdbcSourceTask {
                 None => Some(self.turns.news().await?),
             };
             match news {
-                Some(News::Rows(table, chunk)) => self.buffer = Some((table, Buffered::new(chunk))),
+                Some(News::Sent(table, Sent::Rows(chunk))) => self.buffer = Some((table, Buffered::new(chunk))),
+                Some(News::Sent(table, Sent::Gone(gone))) => return Ok(self.tables[table].tombstones(gone)),
                 Some(News::Over(turn)) => self.take_back(*turn)?,
                 None => {}
             }
@@ -288,6 +345,8 @@ impl SourceTask for JdbcSourceTask {
 
     fn progress(&self) -> Progress {
         let mut warnings: Vec<_> = self.tables.iter().filter_map(|t| t.trouble.clone()).collect();
+        let swept = |t: &'_ Table| t.sweep.as_ref().and_then(|sweep| sweep.warning().cloned());
+        warnings.extend(self.tables.iter().filter_map(swept));
         for warning in self.tables.iter().flat_map(|t| t.warnings.iter().chain(&t.beyond)) {
             if !warnings.contains(warning) {
                 warnings.push(warning.clone());

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::config::SourceConfig;
-use super::reader::{Chunk, Outcome, Pages, TableReader};
+use super::reader::{Outcome, Pages, Sent, TableReader};
 use crate::driver::{Session, connect};
 
 /// Most turns at the same time; each has a connection and at most two pages in memory.
@@ -34,8 +34,8 @@ pub struct Turn {
 
 /// What turns bring.
 pub enum News {
-    /// Rows of that table.
-    Rows(usize, Chunk),
+    /// Rows of that table, or rows that it has not any more.
+    Sent(usize, Sent),
     /// A turn is over; its rows came before.
     Over(Box<Turn>),
 }
@@ -47,8 +47,8 @@ pub struct Turns {
     running: JoinSet<Turn>,
     began: Instant,
     /// One for all: whatever the number of turns, one page waits here and each of them holds one.
-    sender: mpsc::Sender<(usize, Chunk)>,
-    chunks: mpsc::Receiver<(usize, Chunk)>,
+    sender: mpsc::Sender<(usize, Sent)>,
+    chunks: mpsc::Receiver<(usize, Sent)>,
     over: Vec<Turn>,
 }
 
@@ -100,8 +100,8 @@ impl Turns {
     pub async fn news(&mut self) -> Result<News> {
         loop {
             // what a turn has sent comes before its end
-            if let Ok((table, chunk)) = self.chunks.try_recv() {
-                return Ok(News::Rows(table, chunk));
+            if let Ok((table, sent)) = self.chunks.try_recv() {
+                return Ok(News::Sent(table, sent));
             }
             if let Some(mut turn) = self.over.pop() {
                 let session = turn.session.take();
@@ -114,7 +114,7 @@ impl Turns {
             }
             tokio::select! {
                 biased;
-                Some((table, chunk)) = self.chunks.recv() => return Ok(News::Rows(table, chunk)),
+                Some((table, sent)) = self.chunks.recv() => return Ok(News::Sent(table, sent)),
                 Some(done) = self.running.join_next() => {
                     let broke = |error| Error::fatal("the reading of a table broke off").caused_by(error);
                     self.over.push(done.map_err(broke)?);

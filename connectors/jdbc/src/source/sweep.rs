@@ -1,0 +1,352 @@
+//! `delete.capture=key_sweep`: from time to time the primary keys of a table are read in their order and compared with
+//! those known; what has vanished becomes a tombstone.
+//!
+//! What is known is stored (`known`), piece by piece, in the transaction of the tombstones that follow from it: each
+//! deletion is told once, whatever dies meanwhile, and also when it happened while nothing ran. A sweep takes turns with
+//! the reading of its table, and nothing else of that table is on its way during such a turn, so that a tombstone stands
+//! between the records of the row before and after it. Memory holds the texts of the known keys, which are bounded, and
+//! of one chunk the keys themselves.
+
+mod known;
+mod plan;
+mod set;
+
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Position, Positions, Record, Result, SourcePartition, Value};
+
+pub use self::known::Known;
+pub use self::plan::KeyPlan;
+use self::set::{Key, KeySet};
+use super::config::DeleteCapture;
+use super::query;
+use super::reader::{Gone, Outcome, Pages};
+use crate::driver::Session;
+
+/// Keys of a page.
+const PAGE: u64 = 10_000;
+/// Bytes of a page.
+const WEIGHT: usize = 4 << 20;
+/// Keys that one batch tells gone.
+const PIECE: usize = 1000;
+/// Keys and ranges of ids that one statement asks for.
+const ASKED: usize = 64;
+/// Keys of lists that are compared with the chunks at once.
+const LISTED: usize = 100_000;
+/// After so long the reading of the table has its turn.
+const TURN: Duration = Duration::from_secs(1);
+
+/// The keys of one table, and how far a sweep has come.
+#[derive(Debug)]
+pub struct Sweep {
+    known: Known,
+    config: DeleteCapture,
+    stage: Stage,
+    /// When it is time for the next one; `None`: when the table has been read to its end for the first time.
+    pub due: Option<Instant>,
+    /// The last turn of its table was a sweep's.
+    pub was_last: bool,
+    warning: Option<String>,
+}
+
+/// What is being done.
+#[derive(Debug)]
+enum Stage {
+    Idle,
+    /// That chunk is read, so far with this outcome.
+    Chunk(usize, Option<Found>),
+    /// These lists are looked at, the last one first.
+    Lists(Vec<i64>),
+}
+
+/// A chunk whose keys are being read.
+#[derive(Debug)]
+struct Found {
+    keys: KeySet,
+    /// Known, and not found so far.
+    missing: KeySet,
+    read_to: Option<Key>,
+}
+
+impl Sweep {
+    /// Of the table of that partition.
+    pub async fn open(partition: &SourcePartition, config: DeleteCapture, stored: &dyn Positions) -> Result<Self> {
+        let known = Known::read(partition, &stored.all().await?);
+        let due = (!known.chunks.is_empty()).then(Instant::now);
+        Ok(Self { known, config, stage: Stage::Idle, due, was_last: false, warning: None })
+    }
+
+    /// Notes the keys of records that are handed out. What is to be stored with them.
+    /// Errors: `Config` when there are too many, or one that cannot be kept.
+    pub fn note(&mut self, records: &[Record], plan: &KeyPlan) -> Result<Vec<Position>> {
+        let mut positions = self.fit(plan);
+        let mut keys = Vec::with_capacity(records.len());
+        for record in records {
+            if let Value::Struct(values) = &record.key.value {
+                keys.push(plan.key(values).ok_or_else(|| unkept(plan))?);
+            }
+        }
+        positions.extend(self.known.note(keys));
+        self.check(plan)?;
+        Ok(positions)
+    }
+
+    /// What a person should know.
+    pub fn warning(&self) -> Option<&String> {
+        self.warning.as_ref()
+    }
+
+    /// After a turn: when the next one is due.
+    pub fn ended(&mut self, outcome: &Result<Outcome>, backoff: Duration) {
+        let wait = match outcome {
+            Ok(Outcome::More) => Duration::ZERO,
+            Ok(_) => self.config.interval,
+            Err(_) => backoff,
+        };
+        self.due = Some(Instant::now() + wait);
+    }
+
+    fn fit(&mut self, plan: &KeyPlan) -> Vec<Position> {
+        let before = !self.known.chunks.is_empty();
+        let gone = self.known.fit(plan);
+        if before && !gone.is_empty() {
+            self.stage = Stage::Idle;
+            self.warning = Some(format!(
+                "the primary key of {} is another one than before: rows deleted until now are not told \
+                 (delete.capture)",
+                plan.table
+            ));
+        }
+        gone
+    }
+
+    fn check(&self, plan: &KeyPlan) -> Result<()> {
+        let bytes = self.known.bytes();
+        if bytes <= self.config.max_bytes {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "the keys of {} take {bytes} bytes, more than delete.capture.max.bytes ({}): raise it, or set \
+             delete.capture=none",
+            plan.table, self.config.max_bytes
+        )))
+    }
+
+    /// Goes on with a sweep, or begins one.
+    pub async fn turn(&mut self, session: &mut dyn Session, plan: &KeyPlan, pages: &Pages<'_>) -> Result<Outcome> {
+        let began = Instant::now();
+        let stale = self.fit(plan);
+        if !stale.is_empty() && !pages.gone(Gone::positions(stale)).await {
+            return Ok(Outcome::Waiting);
+        }
+        loop {
+            let go_on = match std::mem::replace(&mut self.stage, Stage::Idle) {
+                Stage::Idle => {
+                    self.known.begin();
+                    self.stage = Stage::Chunk(0, None);
+                    true
+                }
+                Stage::Chunk(at, _) if at >= self.known.chunks.len() => {
+                    self.stage = Stage::Lists(self.known.close());
+                    true
+                }
+                Stage::Chunk(at, found) => self.page(at, found, session, plan, pages).await?,
+                Stage::Lists(lists) if lists.is_empty() => return Ok(Outcome::CaughtUp),
+                Stage::Lists(lists) => self.lists(lists, session, plan, pages).await?,
+            };
+            self.check(plan)?;
+            if !go_on {
+                return Ok(Outcome::Waiting);
+            }
+            if began.elapsed() > TURN {
+                return Ok(Outcome::More);
+            }
+        }
+    }
+
+    /// Reads the next keys of a chunk. `false`: nobody wants them.
+    async fn page(
+        &mut self,
+        at: usize,
+        found: Option<Found>,
+        session: &mut dyn Session,
+        plan: &KeyPlan,
+        pages: &Pages<'_>,
+    ) -> Result<bool> {
+        let Some(chunk) = self.known.chunks.get(at) else { return Ok(true) };
+        let mut found = match found {
+            Some(found) => found,
+            None => Found { keys: self.known.none(), missing: self.known.set(&chunk.set)?, read_to: None },
+        };
+        let bound = |text: &Option<String>| text.as_deref().map(|text| self.known.bound(text)).transpose();
+        let (after, up_to) =
+            (found.read_to.clone().map_or_else(|| bound(&chunk.after), |key| Ok(Some(key)))?, bound(&chunk.up_to)?);
+        let values =
+            |key: &Option<Key>| key.as_ref().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).transpose();
+        let (after, up_to) = (values(&after)?, values(&up_to)?);
+        let statement = query::keys(plan, after.as_deref(), up_to.as_deref(), PAGE, session.dialect());
+        let page = session.read(&statement.sql, &statement.params, &plan.layout, WEIGHT).await?;
+        for row in &page.rows {
+            let key = plan.key(row).ok_or_else(|| unkept(plan))?;
+            found.missing.remove(&key);
+            found.keys.insert(key.clone());
+            found.read_to = Some(key);
+        }
+        if !page.cut && (page.rows.len() as u64) < PAGE {
+            return self.end_chunk(at, found, session, plan, pages).await;
+        }
+        if let (true, Some(behind)) = (found.keys.is_full(), &found.read_to) {
+            let low = found.missing.take_up_to(behind);
+            let mut before = found.keys.clone();
+            before.extend(&low);
+            let positions = self.known.split(at, behind, &before, &found.missing);
+            found.missing = low;
+            if !pages.gone(Gone::positions(positions)).await {
+                return Ok(false);
+            }
+            return self.end_chunk(at, found, session, plan, pages).await;
+        }
+        self.stage = Stage::Chunk(at, Some(found));
+        Ok(true)
+    }
+
+    /// A chunk has been read: tells what has vanished from it.
+    async fn end_chunk(
+        &mut self,
+        at: usize,
+        mut found: Found,
+        session: &mut dyn Session,
+        plan: &KeyPlan,
+        pages: &Pages<'_>,
+    ) -> Result<bool> {
+        loop {
+            let piece = found.missing.take(PIECE);
+            if piece.is_empty() {
+                break;
+            }
+            let (there, mut gone) = look_for(piece, session, plan).await?;
+            there.into_iter().for_each(|key| found.keys.insert(key));
+            self.known.without_listed(&mut gone)?;
+            if gone.is_empty() {
+                continue;
+            }
+            let mut rest = found.keys.clone();
+            rest.extend(&found.missing);
+            let positions = self.known.replace(at, &rest).into_iter().collect();
+            if !pages.gone(Gone::new(&gone, positions, plan)?).await {
+                return Ok(false);
+            }
+        }
+        let mut positions: Vec<_> = self.known.replace(at, &found.keys).into_iter().collect();
+        let joined = self.known.join(at)?;
+        let next = if joined.is_empty() { at + 1 } else { at };
+        if !joined.is_empty() {
+            positions = joined;
+        }
+        self.stage = Stage::Chunk(next, None);
+        Ok(positions.is_empty() || pages.gone(Gone::positions(positions)).await)
+    }
+
+    /// Keys handed out since the last sweep: those that are in no chunk now have vanished, or come back behind the sweep.
+    async fn lists(
+        &mut self,
+        mut lists: Vec<i64>,
+        session: &mut dyn Session,
+        plan: &KeyPlan,
+        pages: &Pages<'_>,
+    ) -> Result<bool> {
+        let (mut rest, mut some) = (self.known.none(), Vec::new());
+        while rest.len() < LISTED
+            && let Some(number) = lists.pop()
+        {
+            rest.extend(&self.known.list(number)?);
+            some.push(number);
+        }
+        for chunk in &self.known.chunks {
+            rest.subtract(&self.known.set(&chunk.set)?);
+            tokio::task::yield_now().await;
+        }
+        let mut kept = Vec::new();
+        loop {
+            let piece = rest.take(PIECE);
+            if piece.is_empty() {
+                break;
+            }
+            let (there, gone) = look_for(piece, session, plan).await?;
+            kept.extend(there);
+            let positions = self.known.forget(&gone)?;
+            if !gone.is_empty() && !pages.gone(Gone::new(&gone, positions, plan)?).await {
+                return Ok(false);
+            }
+        }
+        self.known.close();
+        let mut positions = self.known.drop_lists(&some);
+        for position in self.known.note(kept) {
+            positions.retain(|p| p.partition != position.partition);
+            positions.push(position);
+        }
+        self.stage = Stage::Lists(lists);
+        Ok(pages.gone(Gone::positions(positions)).await)
+    }
+}
+
+impl Gone {
+    /// What is to be stored, and nothing to be told.
+    fn positions(positions: Vec<Position>) -> Self {
+        Self { keys: Vec::new(), schema: None, positions }
+    }
+
+    fn new(keys: &[Key], positions: Vec<Position>, plan: &KeyPlan) -> Result<Self> {
+        let keys = keys.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<_>>()?;
+        Ok(Self { keys, schema: Some(std::sync::Arc::clone(&plan.schema)), positions })
+    }
+}
+
+/// Looks for these keys in the table: those that are there, and those of which the database has none that is equal. One
+/// that is there in another spelling (letter case, blanks at the end, as the column's collation has it) is neither.
+async fn look_for(keys: Vec<Key>, session: &mut dyn Session, plan: &KeyPlan) -> Result<(Vec<Key>, Vec<Key>)> {
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    if plan.numbers {
+        let mut rest = KeySet::new(true);
+        keys.iter().cloned().for_each(|key| rest.insert(key));
+        let KeySet::Ids(ids) = &rest else { return Ok((there, keys)) };
+        let ranges: Vec<_> = ids.ranges().collect();
+        for ranges in ranges.chunks(ASKED) {
+            let statement = query::among_ids(plan, ranges, session.dialect());
+            there.extend(read_keys(&statement, session, plan).await?);
+        }
+        for key in &there {
+            rest.remove(key);
+        }
+        return Ok((there, rest.take(keys.len())));
+    }
+    let mut groups: Vec<Vec<Key>> = keys.chunks(ASKED).map(<[Key]>::to_vec).collect();
+    while let Some(group) = groups.pop() {
+        let values =
+            group.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<Vec<_>>>()?;
+        let statement = query::among(plan, &values, session.dialect());
+        let found = read_keys(&statement, session, plan).await?;
+        let (same, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|key| found.contains(key));
+        match (others.len(), found.len() > same.len()) {
+            // which of them is spelled otherwise is found out one by one
+            (2.., true) => groups.extend(others.into_iter().map(|key| vec![key])),
+            (_, true) => {}
+            (_, false) => gone.extend(others),
+        }
+        there.extend(same);
+    }
+    Ok((there, gone))
+}
+
+async fn read_keys(statement: &query::Statement, session: &mut dyn Session, plan: &KeyPlan) -> Result<Vec<Key>> {
+    let page = session.read(&statement.sql, &statement.params, &plan.layout, usize::MAX).await?;
+    page.rows.iter().map(|row| plan.key(row).ok_or_else(|| unkept(plan))).collect()
+}
+
+fn unkept(plan: &KeyPlan) -> Error {
+    Error::config(format!(
+        "a primary key of {} is NULL or does not have its column's type, so that its deletion could not be told \
+         (delete.capture): mend the row, or set delete.capture=none",
+        plan.table
+    ))
+}
