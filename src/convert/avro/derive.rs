@@ -10,7 +10,7 @@ use super::names::{
     CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION, ENUM, FIXED_SIZE,
     INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
 };
-use super::schema::{Avro, Kind};
+use super::schema::{Avro, Kind, repeated};
 
 /// How many types a schema may come to, each use of a named one counted: a small text could else describe a huge one.
 const MAX_TYPES: usize = 100_000;
@@ -94,8 +94,14 @@ impl Deriver {
             (Some(only), None) => Ok(self.ty(only)?.optional(optional)),
             (None, _) => self.ty(&Avro { kind: Kind::Null, attributes: Default::default() }),
             _ => {
-                let fields = branches.iter().filter(|branch| !branch.is_null());
-                let fields = fields.map(|branch| Ok(Field::new(branch.branch_name(), self.ty(branch)?.optional(true))));
+                let fields = || branches.iter().filter(|branch| !branch.is_null());
+                if let Some(name) = repeated(fields().map(|branch| branch.branch_name())) {
+                    return Err(Error::record(format!(
+                        "a union in the Avro schema has two branches of the name {name}, which cannot be told apart"
+                    )));
+                }
+                let fields =
+                    fields().map(|branch| Ok(Field::new(branch.branch_name(), self.ty(branch)?.optional(true))));
                 Ok(Schema::structure(Some(UNION), fields.collect::<Result<_>>()?).optional(optional))
             }
         }

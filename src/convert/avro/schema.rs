@@ -1,6 +1,6 @@
 //! Avro schemas, read from their JSON. What Avro itself does not know (`connect.*`) is kept beside each type.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use connector_api::{Error, Result};
@@ -85,6 +85,12 @@ impl Avro {
             }
         }
     }
+}
+
+/// A name that is there more than once.
+pub(super) fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 fn bad(why: impl std::fmt::Display) -> Error {
@@ -187,8 +193,12 @@ impl Parser {
                 Kind::Fixed(full.clone(), size.ok_or_else(|| bad(format_args!("{full} without size")))?)
             }
             _ => {
-                let fields = list("fields")?.iter().map(|field| self.field(field, space));
-                Kind::Record(full.clone(), fields.collect::<Result<_>>()?)
+                let fields =
+                    list("fields")?.iter().map(|field| self.field(field, space)).collect::<Result<Vec<_>>>()?;
+                if let Some(name) = repeated(fields.iter().map(|field| field.name.as_str())) {
+                    return Err(bad(format_args!("{full} has two fields of the name {name}")));
+                }
+                Kind::Record(full.clone(), fields)
             }
         };
         let attributes = members.iter().filter(|(name, _)| *name != "fields");

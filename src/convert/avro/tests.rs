@@ -202,6 +202,16 @@ fn bytes_that_claim_too_much_are_refused_at_once() {
 }
 
 #[test]
+fn names_that_are_there_twice_are_refused() {
+    let int = json!({"name": "a", "type": "int"});
+    let error = reads(&json!({"type": "record", "name": "r", "fields": [int, int]}), &[2, 4]).unwrap_err();
+    assert!(error.message().contains("r has two fields of the name a"), "{error}");
+    let branch = |space: &str| json!({"type": "record", "name": "r", "namespace": space, "fields": []});
+    let error = reads(&json!([branch("a"), branch("b")]), &[0]).unwrap_err();
+    assert!(error.message().contains("two branches of the name r"), "{error}");
+}
+
+#[test]
 fn damaged_schemas_never_panic() {
     testing::damage_schemas(&AvroFormat::new(&config(&[])).unwrap(), 2);
 }

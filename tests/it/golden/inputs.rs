@@ -123,7 +123,7 @@ pub fn registered(input: &[u8]) -> bool {
     let bytes = [&[0, 0, 0, 0, 1], rest.get(end + 1..).unwrap_or_default()].concat();
     let known = Known::default();
     known.schemas().push(schema);
-    there_and_back(&mut *of_format(*choice, known), &bytes, false)
+    there_and_back(&mut *of_format(*choice, known), &bytes, true)
 }
 
 /// The input of [`registered`] that a datum makes in that format; `None` where the format does not take it.
