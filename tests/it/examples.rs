@@ -6,7 +6,8 @@ use testkit::{MariaDb, SqliteFile, for_condition, project_folder};
 
 use crate::{SOON, lab};
 
-fn example(name: &str) -> String {
+/// An example file.
+pub fn example(name: &str) -> String {
     std::fs::read_to_string(project_folder().join("examples").join(name)).unwrap()
 }
 
@@ -40,7 +41,7 @@ async fn make_tables(server: &MariaDb) {
 }
 
 /// A config as it is, but for the server's port and the folder of SQLite files.
-fn config(server: &MariaDb, name: &str) -> Value {
+pub fn config(server: &MariaDb, name: &str) -> Value {
     let text = example(name)
         .replace("localhost:3306", &format!("127.0.0.1:{}", server.port()))
         .replace("jdbc:sqlite:", &format!("jdbc:sqlite:{}/sqlite/", lab().scratch().path().display()));

@@ -13,6 +13,7 @@ mod dev;
 mod differential;
 mod examples;
 mod formats;
+mod full_disk;
 mod golden;
 mod hanging;
 mod lifecycle;

@@ -1,6 +1,6 @@
-//! The JDBC sink alone against MariaDB: records made in memory go in, and SQL tells what became of them.
+//! The JDBC sink alone: records made in memory go in, and SQL tells what became of them.
 
-mod database;
+pub(crate) mod database;
 mod errors;
 mod exactly_once;
 mod order;

@@ -13,7 +13,10 @@ use testkit::{MariaDb, Usage, unique};
 use super::records::{self, Topic};
 use crate::lab;
 
-const ROWS: i64 = 300_000;
+/// Rows of a measurement; `ROWFERRY_ROWS` sets another number.
+fn row_count() -> i64 {
+    std::env::var("ROWFERRY_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(300_000)
+}
 
 fn fields() -> Vec<Field> {
     let f = |name: &str, schema: Schema| Field::new(name, schema);
@@ -71,8 +74,8 @@ async fn rows_a_second_beside_load_data() {
     assert!(status.success());
     let load = began.elapsed();
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM loaded").await, ROWS);
-    println!("LOAD DATA: {:.0} rows/s", ROWS as f64 / load.as_secs_f64());
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM loaded").await, row_count());
+    println!("LOAD DATA: {:.0} rows/s", row_count() as f64 / load.as_secs_f64());
 
     let modes =
         [("insert", 500), ("insert", 2000), ("insert", 10_000), ("upsert", 2000), ("upsert", 2000), ("update", 2000)];
@@ -83,15 +86,15 @@ async fn rows_a_second_beside_load_data() {
         let before = count(&mut sql, "SELECT COUNT(*) FROM t").await;
         measure(&records::config(&mariadb.jdbc_url(&database), &[]), mode, batch, before, load).await;
     }
-    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t").await, ROWS);
+    assert_eq!(count(&mut sql, "SELECT COUNT(*) FROM t").await, row_count());
 }
 
 #[tokio::test]
 #[ignore = "a measurement, see scripts/bench"]
 async fn rows_a_second_beside_copy() {
-    let mut database = super::database::postgres().await;
+    let mut database = super::database::Database::new(super::database::Server::Postgres, &[]).await;
     let columns =
-        COLUMNS.replace("DATETIME", "TIMESTAMP").replace("TINYINT", "SMALLINT").replace("DOUBLE", "DOUBLE PRECISION");
+        COLUMNS.replace("DATETIME", "TIMESTAMP").replace("TINYINT", "BOOLEAN").replace("DOUBLE", "DOUBLE PRECISION");
     database.run(&format!("CREATE TABLE loaded ({columns}); CREATE TABLE t ({columns})")).await;
     let file = rows_file(&database.name);
     let (user, password) = database.account();
@@ -105,9 +108,9 @@ async fn rows_a_second_beside_copy() {
     assert!(status.success());
     let load = began.elapsed();
     std::fs::remove_file(&file).unwrap();
-    println!("COPY: {:.0} rows/s", ROWS as f64 / load.as_secs_f64());
+    println!("COPY: {:.0} rows/s", row_count() as f64 / load.as_secs_f64());
     for (mode, batch, before) in
-        [("insert", 2000, 0), ("insert", 10_000, 0), ("upsert", 2000, ROWS), ("update", 2000, ROWS)]
+        [("insert", 2000, 0), ("insert", 10_000, 0), ("upsert", 2000, row_count()), ("update", 2000, row_count())]
     {
         if before == 0 {
             database.run("TRUNCATE t").await;
@@ -121,7 +124,7 @@ async fn measure(config: &Config, mode: &str, batch: usize, before: i64, load: D
     let topic = Topic::new("t");
     let schema = Arc::new(Schema::structure(None, fields()));
     let record = |n| topic.record(Datum::NONE, Datum::new(Arc::clone(&schema), Value::Struct(row(n).into())));
-    let records: Vec<SinkRecord> = (0..ROWS).map(record).collect();
+    let records: Vec<SinkRecord> = (0..row_count()).map(record).collect();
     let mut config = config.clone();
     let name = format!("{mode}{batch}-{before}");
     for (key, value) in [("insert.mode", mode), ("pk.mode", "record_value"), ("pk.fields", "id"), ("name", &name)] {
@@ -139,9 +142,9 @@ async fn measure(config: &Config, mode: &str, batch: usize, before: i64, load: D
     task.close().await;
     println!(
         "{mode}, batches of {batch}, {before} rows before: {:.0} rows/s, {:.2} of loading, {:.2} µs CPU a row",
-        ROWS as f64 / took.as_secs_f64(),
+        row_count() as f64 / took.as_secs_f64(),
         load.as_secs_f64() / took.as_secs_f64(),
-        cpu.as_secs_f64() * 1e6 / ROWS as f64
+        cpu.as_secs_f64() * 1e6 / row_count() as f64
     );
 }
 
@@ -149,7 +152,7 @@ async fn measure(config: &Config, mode: &str, batch: usize, before: i64, load: D
 fn rows_file(name: &str) -> PathBuf {
     let file = std::env::temp_dir().join(format!("{name}.tsv"));
     let mut text = String::new();
-    for n in 0..ROWS {
+    for n in 0..row_count() {
         let r = row(n);
         let (Value::Decimal(amount), Value::F64(rate)) = (&r[6], &r[7]) else { panic!() };
         let t = |v: &Value| v.as_str().unwrap().to_owned();

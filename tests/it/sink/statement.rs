@@ -6,7 +6,7 @@ use connector_api::{Datum, Decimal, Header, Kind, Plugin, Report, Schema, Sink, 
 use connector_jdbc::sink::JdbcSink;
 use testkit::for_condition;
 
-use super::database;
+use super::database::{self, Server};
 use super::records::{Topic, int, optional, text};
 use crate::SOON;
 
@@ -20,7 +20,7 @@ fn order(topic: &Topic, product: i32, qty: i32) -> SinkRecord {
 
 #[tokio::test]
 async fn statements_run_once_for_each_record_in_order() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database.run(STOCK).await;
         database
             .run("CREATE TABLE journal (product_id INT, qty INT, left_over INT, topic VARCHAR(20), at BIGINT)")
@@ -31,7 +31,7 @@ async fn statements_run_once_for_each_record_in_order() {
         let mut task = database.open(&topic, false, &keys).await;
         let batch = [order(&topic, 1, 10), order(&topic, 2, 1), order(&topic, 1, 20), order(&topic, 9, 1)];
         task.put(&batch, &topic.next()).await.unwrap();
-        let kind = database.kind;
+        let kind = database.server;
         assert_eq!(
             database.select("product_id, qty", "FROM stock ORDER BY product_id").await,
             ["1|70", "2|99"],
@@ -47,14 +47,15 @@ async fn statements_run_once_for_each_record_in_order() {
 
 #[tokio::test]
 async fn every_part_of_a_record_can_be_named_and_is_bound() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database
             .run(
                 "CREATE TABLE t (id BIGINT, name VARCHAR(60), amount DECIMAL(40,2), day DATE, at TIMESTAMP NULL, h VARCHAR(60), n INT, \
                  part INT, f DOUBLE PRECISION, flag SMALLINT)",
             )
             .await;
-        let flag = if database.kind == "postgres" { ":{value.odd name}::boolean::int" } else { ":{value.odd name}" };
+        let flag =
+            if database.server == Server::Postgres { ":{value.odd name}::boolean::int" } else { ":{value.odd name}" };
         let sql = format!(
             "INSERT INTO t VALUES (:key.id, :value.name, 0.1 + :amount, :day, :timestamp, :header.trace, :inner.n, :partition, :f, {flag})"
         );
@@ -92,17 +93,17 @@ async fn every_part_of_a_record_can_be_named_and_is_bound() {
             )
         };
         let mut want = [row("5|"), row("")];
-        if database.kind == "postgres" {
+        if database.server == Server::Postgres {
             want.reverse(); // NULLs first
         }
-        assert_eq!(seen, want, "{}", database.kind);
+        assert_eq!(seen, want, "{}", database.server);
         task.close().await;
     }
 }
 
 #[tokio::test]
 async fn values_without_schema_are_looked_up_by_name() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database.run(STOCK).await;
         let topic = Topic::new("orders");
         let mut task = database.open(&topic, true, &[("insert.mode", "statement"), ("statement", TAKE)]).await;
@@ -121,14 +122,14 @@ async fn values_without_schema_are_looked_up_by_name() {
         let want = "the statement asks for :product_id, which the record does not have: the value has the fields product, qty; the key is null";
         assert!(rejected.len() == 1 && rejected[0].0 == 2 && rejected[0].1.contains(want), "{rejected:?}");
         let seen = database.select("product_id, qty", "FROM stock ORDER BY product_id").await;
-        assert_eq!(seen, ["1|99", "2|95"], "{}", database.kind);
+        assert_eq!(seen, ["1|99", "2|95"], "{}", database.server);
         task.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_record_that_fails_is_named_or_left_out() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database.run(STOCK).await;
         let topic = Topic::new("orders");
         let keys = [("insert.mode", "statement"), ("statement", TAKE)];
@@ -137,14 +138,14 @@ async fn a_record_that_fails_is_named_or_left_out() {
         let error = task.put(&batch[..3], &topic.next()).await.unwrap_err();
         let told = error.to_string();
         for part in ["topic orders, partition 0, offset 1", "statement 'UPDATE stock SET qty", "refused"] {
-            assert!(error.kind() == Kind::Record && told.contains(part), "{}: {told}", database.kind);
+            assert!(error.kind() == Kind::Record && told.contains(part), "{}: {told}", database.server);
         }
         assert_eq!(database.select("qty", "FROM stock WHERE product_id = 1").await, ["100"], "nothing is half done");
         task.close().await;
         let mut tolerant = database.open(&topic, true, &keys).await;
         let report = tolerant.put(&batch, &topic.next()).await.unwrap();
         let rejected: Vec<_> = report.rejected.iter().map(|r| r.index).collect();
-        assert_eq!(rejected, [1, 3], "{}", database.kind);
+        assert_eq!(rejected, [1, 3], "{}", database.server);
         let text = report.rejected[1].error.to_string();
         assert!(text.contains("delete.statement"), "{text}");
         assert_eq!(database.select("product_id, qty", "FROM stock ORDER BY product_id").await, ["1|89", "2|100"]);
@@ -154,7 +155,7 @@ async fn a_record_that_fails_is_named_or_left_out() {
 
 #[tokio::test]
 async fn tombstones_run_the_delete_statement() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database.run("CREATE TABLE cards (member VARCHAR(9), n INT); CREATE TABLE likes (member VARCHAR(9))").await;
         database.run("INSERT INTO likes VALUES ('a'), ('a'), ('b')").await;
         let keys = [
@@ -171,15 +172,15 @@ async fn tombstones_run_the_delete_statement() {
             topic.keyed("a", &fields, None),
         ];
         task.put(&batch, &topic.next()).await.unwrap();
-        assert_eq!(database.select("member, n", "FROM cards").await, ["b"], "{}", database.kind);
-        assert_eq!(database.select("member", "FROM likes").await, ["b"], "{}", database.kind);
+        assert_eq!(database.select("member, n", "FROM cards").await, ["b"], "{}", database.server);
+        assert_eq!(database.select("member", "FROM likes").await, ["b"], "{}", database.server);
         task.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_statement_the_server_does_not_take_is_told_at_validation() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database.run(STOCK).await;
         for (key, sql, want) in [
             ("statement", TAKE, None),
@@ -202,9 +203,9 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
             match (want, told.as_slice()) {
                 (None, []) => {}
                 (Some(want), [(on, text)]) => {
-                    assert!(*on == key && text.contains(want), "{}: {sql}: {told:?}", database.kind);
+                    assert!(*on == key && text.contains(want), "{}: {sql}: {told:?}", database.server);
                 }
-                _ => panic!("{}: {sql}: {told:?}", database.kind),
+                _ => panic!("{}: {sql}: {told:?}", database.server),
             }
         }
     }
@@ -212,7 +213,7 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
 
 #[tokio::test]
 async fn a_table_changed_by_others_is_noticed() {
-    for mut database in database::all().await {
+    for mut database in database::servers().await {
         database.run(STOCK).await;
         let topic = Topic::new("orders");
         let mut task = database.open(&topic, false, &[("insert.mode", "statement"), ("statement", TAKE)]).await;
@@ -222,12 +223,12 @@ async fn a_table_changed_by_others_is_noticed() {
         for_condition("the record to be written", SOON, async || match task.put(&batch, &topic.next()).await {
             Ok(_) => true,
             Err(error) => {
-                assert_eq!(error.kind(), Kind::Retry, "{}: {error}", database.kind);
+                assert_eq!(error.kind(), Kind::Retry, "{}: {error}", database.server);
                 false
             }
         })
         .await;
-        assert_eq!(database.select("qty", "FROM stock").await, ["4.0"], "{}", database.kind);
+        assert_eq!(database.select("qty", "FROM stock").await, ["4.0"], "{}", database.server);
         task.close().await;
     }
 }

@@ -2,8 +2,8 @@
 
 use connector_api::{Schema, Type, Value};
 
-use super::database::ALL;
-use super::{Bench, Server, decimal, event, field, id_key, int, optional, preset, single, structure, t, text};
+use super::{Database, Server, decimal, event, field, id_key, int, optional, preset, single, structure, t, text};
+use crate::sink::database::{ALL, SERVERS};
 use crate::sink::records::{Topic, array};
 
 #[tokio::test]
@@ -21,10 +21,12 @@ async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema(
     ];
     let values = [Value::I32(1), Value::I64(2), t("x"), Value::Null, Value::I32(0), Value::I32(0), Value::I64(0)];
     let values: Vec<_> = values.into_iter().chain([Value::Null, Value::Bool(false)]).collect();
-    for server in ALL {
-        let mut bench = Bench::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "c1")]).await;
+    for server in SERVERS {
+        let mut database = Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "c1")]).await;
         let topic = Topic::new("t");
-        bench.write(&topic, &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values.clone()))]]).await;
+        database
+            .write(&topic, &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values.clone()))]])
+            .await;
         let want: &[&str] = match server {
             Server::MariaDb => &[
                 "c1 int(11) NOT NULL",
@@ -37,7 +39,7 @@ async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema(
                 "c8 decimal(65,4) NULL",
                 "c9 tinyint(4) NULL DEFAULT 1",
             ],
-            Server::Postgres => &[
+            _ => &[
                 "c1 integer NOT NULL",
                 "c2 bigint NOT NULL",
                 "c3 text NOT NULL",
@@ -49,20 +51,20 @@ async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema(
                 "c9 boolean NULL DEFAULT true",
             ],
         };
-        assert_eq!(bench.columns("t").await, want);
-        assert_eq!(bench.key("t").await, ["c1"]);
+        assert_eq!(database.columns("t").await, want);
+        assert_eq!(database.key("t").await, ["c1"]);
     }
 }
 
 #[tokio::test]
 async fn dd04_a_key_of_two_columns() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "pk1,pk2")]).await;
+        let mut database = Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "pk1,pk2")]).await;
         let topic = Topic::new("t");
         let row = topic.value(&[int("pk1"), int("pk2"), int("col1")], [1, 2, 3].map(Value::I32));
-        bench.write(&topic, &[&[row]]).await;
-        assert!(bench.columns("t").await.iter().all(|column| column.ends_with(" NOT NULL")));
-        assert_eq!(bench.key("t").await, ["pk1", "pk2"]);
+        database.write(&topic, &[&[row]]).await;
+        assert!(database.columns("t").await.iter().all(|column| column.ends_with(" NOT NULL")));
+        assert_eq!(database.key("t").await, ["pk1", "pk2"]);
     }
 }
 
@@ -83,62 +85,62 @@ async fn dd05_dd06_every_type_has_its_column() {
         (Schema::time(), Value::I32(1), "time(3)", "time without time zone"),
         (Schema::timestamp(), Value::I64(1), "datetime(3)", "timestamp without time zone"),
     ];
-    for server in ALL {
-        let mut bench = Bench::new(*server, &[]).await;
+    for server in SERVERS {
+        let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
         let fields: Vec<_> = types.iter().enumerate().map(|(n, of)| field(&format!("f{n}"), of.0.clone())).collect();
         let values: Vec<_> = types.iter().map(|of| of.1.clone()).collect();
-        bench.write(&topic, &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values))]]).await;
+        database.write(&topic, &[&[topic.record(connector_api::Datum::NONE, structure(&fields, values))]]).await;
         let name = |of: &(Schema, Value, &'static str, &'static str)| match server {
             Server::MariaDb => of.2,
-            Server::Postgres => of.3,
+            _ => of.3,
         };
         let want: Vec<_> = types.iter().enumerate().map(|(n, of)| format!("f{n} {} NOT NULL", name(of))).collect();
-        assert_eq!(bench.columns("t").await, want);
+        assert_eq!(database.columns("t").await, want);
     }
-    let mut bench = Bench::new(Server::Postgres, &[]).await;
+    let mut database = Database::new(Server::Postgres, &[]).await;
     let topic = Topic::new("t");
     let list = Value::Array([Value::I8(1), Value::Null].into());
-    bench.write(&topic, &[&[topic.value(&[array("a", Type::Int8)], [list])]]).await;
-    assert_eq!(bench.columns("t").await, ["a smallint[] NULL"]);
-    assert_eq!(bench.rows("SELECT a::text FROM t").await, ["{1,NULL}"]);
+    database.write(&topic, &[&[topic.value(&[array("a", Type::Int8)], [list])]]).await;
+    assert_eq!(database.columns("t").await, ["a smallint[] NULL"]);
+    assert_eq!(database.rows("SELECT a::text FROM t").await, ["{1,NULL}"]);
 }
 
 #[tokio::test]
 async fn dd07_a_missing_table_is_made_and_filled() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[]).await;
+        let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
         let fields = [int("id"), text("name"), field("amount", Schema::of(Type::Float64))];
-        bench.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("Alice"), Value::F64(99.99)])]]).await;
-        assert_eq!(bench.rows("SELECT id, name, amount FROM t").await, ["1|Alice|99.99"]);
-        assert!(bench.key("t").await.is_empty());
+        database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("Alice"), Value::F64(99.99)])]]).await;
+        assert_eq!(database.rows("SELECT id, name, amount FROM t").await, ["1|Alice|99.99"]);
+        assert!(database.key("t").await.is_empty());
     }
 }
 
 #[tokio::test]
 async fn dd09_names_that_are_not_quoted_are_folded_on_postgres() {
     for (quoting, table) in [("never", "testtopic"), ("always", "TestTopic")] {
-        let mut bench = Bench::new(Server::Postgres, &[("quote.sql.identifiers", quoting)]).await;
+        let mut database = Database::new(Server::Postgres, &[("quote.sql.identifiers", quoting)]).await;
         let topic = Topic::new("TestTopic");
-        bench.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
-        assert!(bench.has(table).await, "{quoting}");
+        database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+        assert!(database.has(table).await, "{quoting}");
     }
 }
 
 #[tokio::test]
 async fn dd10_columns_keep_the_order_of_the_value_and_then_of_names() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "f4")]).await;
+        let mut database = Database::new(*server, &[("pk.mode", "record_value"), ("pk.fields", "f4")]).await;
         let topic = Topic::new("t");
         let row = topic.value(&["f4", "f2", "f1", "f3"].map(int), [1, 2, 3, 4].map(Value::I32));
-        bench.write(&topic, &[&[row]]).await;
-        assert_eq!(bench.names("t").await, ["f4", "f2", "f1", "f3"]);
-        let mut bench = Bench::new(*server, &[("pk.mode", "record_key")]).await;
+        database.write(&topic, &[&[row]]).await;
+        assert_eq!(database.names("t").await, ["f4", "f2", "f1", "f3"]);
+        let mut database = Database::new(*server, &[("pk.mode", "record_key")]).await;
         let key = structure(&["f1", "f3", "f2"].map(int), [1, 2, 3].map(Value::I32));
         let row = topic.record(key, structure(&[int("v")], [Value::I32(1)]));
-        bench.write(&topic, &[&[row]]).await;
-        assert_eq!(bench.names("t").await, ["v", "f1", "f2", "f3"]);
+        database.write(&topic, &[&[row]]).await;
+        assert_eq!(database.names("t").await, ["v", "f1", "f2", "f3"]);
     }
 }
 
@@ -149,12 +151,12 @@ async fn dd11_the_place_in_kafka_as_key() {
             ("", ["__connect_topic", "__connect_partition", "__connect_offset", "id"]),
             ("the_topic,the_partition,the_offset", ["id", "the_offset", "the_partition", "the_topic"]),
         ] {
-            let mut bench = Bench::new(*server, &[("pk.mode", "kafka"), ("pk.fields", names)]).await;
+            let mut database = Database::new(*server, &[("pk.mode", "kafka"), ("pk.fields", names)]).await;
             let topic = Topic::new("t");
-            bench.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
-            assert_eq!(bench.names("t").await, want);
-            assert_eq!(bench.key("t").await.len(), 3);
-            assert!(bench.columns("t").await.iter().all(|column| column.ends_with(" NOT NULL")));
+            database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+            assert_eq!(database.names("t").await, want);
+            assert_eq!(database.key("t").await.len(), 3);
+            assert!(database.columns("t").await.iter().all(|column| column.ends_with(" NOT NULL")));
         }
     }
 }
@@ -163,7 +165,7 @@ async fn dd11_the_place_in_kafka_as_key() {
 async fn dd12_every_type_comes_back_with_a_zone() {
     let keys = [("pk.mode", "kafka"), ("db.timezone", "America/Los_Angeles")];
     for server in ALL {
-        let mut bench = Bench::new(*server, &keys).await;
+        let mut database = Database::new(*server, &keys).await;
         let topic = Topic::part("t", 1);
         for _ in 0..42 {
             topic.value(&[int("n")], [Value::I32(0)]);
@@ -188,9 +190,9 @@ async fn dd12_every_type_comes_back_with_a_zone() {
             Value::F64(-2_436_546.56),
             Value::I64(1_474_661_402_123),
         ];
-        bench.write(&topic, &[&[topic.value(&fields, values)]]).await;
+        database.write(&topic, &[&[topic.value(&fields, values)]]).await;
         let select = match server {
-            Server::MariaDb => {
+            Server::MariaDb | Server::Sqlite => {
                 "SELECT __connect_partition, __connect_offset, `first`, `bool`, `short`, `byte`, `long`, \
                                 `float`, `double`, modified FROM t"
             }
@@ -200,26 +202,26 @@ async fn dd12_every_type_comes_back_with_a_zone() {
             }
         };
         let want = "1|42|Christina|1|8|3|4242424242|2356.25|-2436546.56|2016-09-23 13:10:02.123";
-        assert_eq!(bench.rows(select).await, [want], "{server:?}");
+        assert_eq!(database.rows(select).await, [want], "{server:?}");
     }
 }
 
 #[tokio::test]
 async fn dd13_a_deletion_first_makes_the_whole_table() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[("delete.enabled", "true"), ("pk.mode", "record_key")]).await;
+        let mut database = Database::new(*server, &[("delete.enabled", "true"), ("pk.mode", "record_key")]).await;
         let topic = Topic::new("t");
         let gone = event(&topic, 1, "d", Some(vec![Value::I32(1), t("a")]), None);
-        bench.write(&topic, &[&[gone]]).await;
-        assert_eq!(bench.names("t").await, ["id", "name"]);
-        assert_eq!(bench.rows("SELECT COUNT(*) FROM t").await, ["0"]);
+        database.write(&topic, &[&[gone]]).await;
+        assert_eq!(database.names("t").await, ["id", "name"]);
+        assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     }
 }
 
 #[tokio::test]
 async fn dd14_defaults_are_part_of_the_table() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[]).await;
+        let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
         let fields = [
             int("id"),
@@ -228,10 +230,10 @@ async fn dd14_defaults_are_part_of_the_table() {
             field("s", preset(Schema::of(Type::String), t("it's \\ 50%"))),
         ];
         let row = topic.value(&fields, [Value::I32(1), Value::Null, Value::Null, Value::Null]);
-        bench.write(&topic, &[&[row]]).await;
-        bench.run("INSERT INTO t (id) VALUES (2)").await;
+        database.write(&topic, &[&[row]]).await;
+        database.run("INSERT INTO t (id) VALUES (2)").await;
         let want = ["1|5|1.5|it's \\ 50%", "2|5|1.5|it's \\ 50%"];
-        assert_eq!(bench.rows("SELECT id, n, d, s FROM t ORDER BY id").await, want);
+        assert_eq!(database.rows("SELECT id, n, d, s FROM t ORDER BY id").await, want);
     }
 }
 
@@ -243,40 +245,40 @@ fn of_source(schema: Schema, ty: &str, length: Option<&str>) -> Schema {
 
 #[tokio::test]
 async fn dd16_small_integers_are_as_wide_as_their_values() {
-    let mut bench = Bench::new(Server::MariaDb, &[]).await;
+    let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let fields = [
         field("a", of_source(Schema::of(Type::Int8), "TINYINT", None)),
         field("b", of_source(Schema::of(Type::Int16), "TINYINT", None)),
         field("c", of_source(Schema::of(Type::Int16), "TINYINT UNSIGNED", None)),
     ];
-    bench.write(&topic, &[&[topic.value(&fields, [Value::I8(100), Value::I16(255), Value::I16(255)])]]).await;
+    database.write(&topic, &[&[topic.value(&fields, [Value::I8(100), Value::I16(255), Value::I16(255)])]]).await;
     let want = ["a tinyint(4) NOT NULL", "b smallint(6) NOT NULL", "c tinyint(3) unsigned NOT NULL"];
-    assert_eq!(bench.columns("t").await, want);
-    assert_eq!(bench.rows("SELECT a, b, c FROM t").await, ["100|255|255"]);
+    assert_eq!(database.columns("t").await, want);
+    assert_eq!(database.rows("SELECT a, b, c FROM t").await, ["100|255|255"]);
 }
 
 #[tokio::test]
 async fn dd17_enums_and_sets_with_odd_items() {
-    let mut bench = Bench::new(Server::MariaDb, &[]).await;
+    let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let items = |schema: Schema, items: &str| schema.param("allowed", items);
     let fields = [
         field("e", items(of_source(Schema::of(Type::String), "ENUM", None), "a\\,b,it's,back\\\\slash")),
         field("s", items(of_source(Schema::of(Type::String), "SET", None), "x,it's,back\\\\slash")),
     ];
-    bench.write(&topic, &[&[topic.value(&fields, [t("a,b"), t("it's,back\\slash")])]]).await;
-    let columns = bench.columns("t").await;
+    database.write(&topic, &[&[topic.value(&fields, [t("a,b"), t("it's,back\\slash")])]]).await;
+    let columns = database.columns("t").await;
     assert!(
         columns[0].starts_with("e enum('a,b','it''s',") && columns[1].starts_with("s set('x','it''s',"),
         "{columns:?}"
     );
-    assert_eq!(bench.rows("SELECT e, s FROM t").await, ["a,b|it's,back\\slash"]);
+    assert_eq!(database.rows("SELECT e, s FROM t").await, ["a,b|it's,back\\slash"]);
 }
 
 #[tokio::test]
 async fn dd18_bits_of_several_bytes() {
-    let mut bench = Bench::new(Server::MariaDb, &[]).await;
+    let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let bits = |length: &str| {
         let schema = Schema { name: Some("io.debezium.data.Bits".into()), ..Schema::of(Type::Bytes) };
@@ -284,24 +286,24 @@ async fn dd18_bits_of_several_bytes() {
     };
     let fields = [field("a", bits("9")), field("b", bits("64"))];
     let values = [Value::Bytes([0x55, 0x01].into()), Value::Bytes([0xff; 8].into())];
-    bench.write(&topic, &[&[topic.value(&fields, values)]]).await;
-    assert_eq!(bench.columns("t").await, ["a bit(9) NOT NULL", "b bit(64) NOT NULL"]);
-    assert_eq!(bench.rows("SELECT a+0, b+0 FROM t").await, ["341|18446744073709551615"]);
+    database.write(&topic, &[&[topic.value(&fields, values)]]).await;
+    assert_eq!(database.columns("t").await, ["a bit(9) NOT NULL", "b bit(64) NOT NULL"]);
+    assert_eq!(database.rows("SELECT a+0, b+0 FROM t").await, ["341|18446744073709551615"]);
 }
 
 #[tokio::test]
 async fn dd19_odd_characters_of_topics_become_underscores() {
     let keys = [("table.name.format", "kafka_topic_${topic}"), ("table.name.normalize", "true")];
     for server in ALL {
-        let mut bench = Bench::new(*server, &keys).await;
+        let mut database = Database::new(*server, &keys).await;
         for (topic, table) in [
             ("--some_topic", "kafka_topic___some_topic"),
             ("this.is.topic.with.dots", "kafka_topic_this_is_topic_with_dots"),
             ("orders_topic_#3", "kafka_topic_orders_topic__3"),
         ] {
             let topic = Topic::new(topic);
-            bench.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
-            assert!(bench.has(table).await, "{table}");
+            database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+            assert!(database.has(table).await, "{table}");
         }
     }
 }
@@ -309,12 +311,12 @@ async fn dd19_odd_characters_of_topics_become_underscores() {
 #[tokio::test]
 async fn dd20_topics_are_mapped_to_tables() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[("topics.to.tables.mapping", "some_topic:same_table")]).await;
+        let mut database = Database::new(*server, &[("topics.to.tables.mapping", "some_topic:same_table")]).await;
         let topic = Topic::new("some_topic");
-        bench.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
-        assert!(bench.has("same_table").await && !bench.has("some_topic").await);
+        database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+        assert!(database.has("same_table").await && !database.has("some_topic").await);
         let other = Topic::new("other");
-        let error = bench.put(&other, &[&[other.value(&[int("id")], [Value::I32(1)])]]).await.unwrap_err();
+        let error = database.put(&other, &[&[other.value(&[int("id")], [Value::I32(1)])]]).await.unwrap_err();
         assert!(error.message().contains("not in topics.to.tables.mapping"), "{error}");
     }
 }
@@ -322,22 +324,22 @@ async fn dd20_topics_are_mapped_to_tables() {
 #[tokio::test]
 async fn dd21_a_plain_text_is_a_row_of_one_column() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[("string.output.value.column.name", "payload")]).await;
+        let mut database = Database::new(*server, &[("string.output.value.column.name", "payload")]).await;
         let topic = Topic::new("t");
         let row = topic.record(id_key(1), single(Schema::of(Type::String), t("hello world")));
-        bench.write(&topic, &[&[row]]).await;
-        assert_eq!(bench.names("t").await, ["payload"]);
-        assert_eq!(bench.rows("SELECT payload FROM t").await, ["hello world"]);
+        database.write(&topic, &[&[row]]).await;
+        assert_eq!(database.names("t").await, ["payload"]);
+        assert_eq!(database.rows("SELECT payload FROM t").await, ["hello world"]);
     }
 }
 
 #[tokio::test]
 async fn dd22_a_long_name_is_cut_and_found_again() {
-    let mut bench = Bench::new(Server::Postgres, &[]).await;
+    let mut database = Database::new(Server::Postgres, &[]).await;
     let topic = Topic::new(&"t".repeat(80));
     let row = |id| topic.value(&[int("id")], [Value::I32(id)]);
-    bench.write(&topic, &[&[row(1)]]).await;
-    bench.write(&topic, &[&[row(2)]]).await;
+    database.write(&topic, &[&[row(1)]]).await;
+    database.write(&topic, &[&[row(2)]]).await;
     let select = format!("SELECT id FROM {} ORDER BY id", "t".repeat(63));
-    assert_eq!(bench.rows(&select).await, ["1", "2"]);
+    assert_eq!(database.rows(&select).await, ["1", "2"]);
 }

@@ -3,31 +3,31 @@
 use connector_api::{Kind, Schema, Sink, Type, Value};
 use connector_jdbc::sink::JdbcSink;
 
-use super::database::ALL;
-use super::{Bench, Server, field, int, optional, preset, single, structure, t, text};
+use super::{Database, Server, field, int, optional, preset, single, structure, t, text};
+use crate::sink::database::ALL;
 use crate::sink::records::{Topic, array};
 
 const EVOLVE: [(&str, &str); 1] = [("auto.evolve", "true")];
 
 #[tokio::test]
-async fn ev01_columns_are_added_with_null_or_their_default() {
+async fn ev01_ev02_columns_are_added_with_null_or_their_default() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &EVOLVE).await;
-        bench.run("CREATE TABLE t (id INT)").await;
-        bench.run("INSERT INTO t VALUES (0)").await;
+        let mut database = Database::new(*server, &EVOLVE).await;
+        database.run("CREATE TABLE t (id INT)").await;
+        database.run("INSERT INTO t VALUES (0)").await;
         let topic = Topic::new("t");
         let level = field("newcol2", preset(Schema::of(Type::Int32), Value::I32(42)));
         let fields = [int("id"), optional("newcol1", Type::Int32), level];
-        bench.write(&topic, &[&[topic.value(&fields, [Value::I32(1), Value::Null, Value::I32(7)])]]).await;
-        assert_eq!(bench.rows("SELECT id, newcol1, newcol2 FROM t ORDER BY id").await, ["0|-|42", "1|-|7"]);
+        database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), Value::Null, Value::I32(7)])]]).await;
+        assert_eq!(database.rows("SELECT id, newcol1, newcol2 FROM t ORDER BY id").await, ["0|-|42", "1|-|7"]);
     }
 }
 
 #[tokio::test]
 async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
     for server in ALL {
-        let mut bench =
-            Bench::new(*server, &[&EVOLVE[..], &[("pk.mode", "record_key"), ("pk.fields", "id")]].concat()).await;
+        let mut database =
+            Database::new(*server, &[&EVOLVE[..], &[("pk.mode", "record_key"), ("pk.fields", "id")]].concat()).await;
         let topic = Topic::new("books");
         let key = |id| single(Schema::of(Type::Int64), Value::I64(id));
         let old = [text("author"), text("title")];
@@ -36,86 +36,86 @@ async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
                 .concat();
         let first = topic.record(key(1), structure(&old, [t("a"), t("b")]));
         let second = topic.record(key(2), structure(&new, [t("c"), t("d"), Value::I32(1999), t("good")]));
-        bench.write(&topic, &[&[first], &[second]]).await;
+        database.write(&topic, &[&[first], &[second]]).await;
         let select = "SELECT id, author, year, review FROM books ORDER BY id";
-        assert_eq!(bench.rows(select).await, ["1|a|-|", "2|c|1999|good"]);
-        assert_eq!(bench.names("books").await, ["author", "title", "id", "year", "review"]);
+        assert_eq!(database.rows(select).await, ["1|a|-|", "2|c|1999|good"]);
+        assert_eq!(database.names("books").await, ["author", "title", "id", "year", "review"]);
     }
 }
 
 #[tokio::test]
 async fn ev04_a_column_is_added_to_a_table_that_was_there() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &EVOLVE).await;
-        bench.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))").await;
+        let mut database = Database::new(*server, &EVOLVE).await;
+        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))").await;
         let topic = Topic::new("t");
         let fields = [int("id"), text("name"), optional("email", Type::String)];
-        bench.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("a"), t("a@b.c")])]]).await;
-        assert_eq!(bench.rows("SELECT id, name, email FROM t").await, ["1|a|a@b.c"]);
+        database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("a"), t("a@b.c")])]]).await;
+        assert_eq!(database.rows("SELECT id, name, email FROM t").await, ["1|a|a@b.c"]);
     }
 }
 
 #[tokio::test]
 async fn ev05_names_that_differ_in_case_alone_are_the_same_column() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &EVOLVE).await;
+        let mut database = Database::new(*server, &EVOLVE).await;
         let quoted = if *server == Server::MariaDb { "`aAa` INT, `BbB` INT" } else { "\"aAa\" INT, \"BbB\" INT" };
-        bench.run(&format!("CREATE TABLE t ({quoted})")).await;
+        database.run(&format!("CREATE TABLE t ({quoted})")).await;
         let topic = Topic::new("t");
-        bench.write(&topic, &[&[topic.value(&[int("AaA"), int("bBb")], [1, 2].map(Value::I32))]]).await;
-        assert_eq!(bench.names("t").await, ["aAa", "BbB"]);
-        assert_eq!(bench.rows("SELECT * FROM t").await, ["1|2"]);
+        database.write(&topic, &[&[topic.value(&[int("AaA"), int("bBb")], [1, 2].map(Value::I32))]]).await;
+        assert_eq!(database.names("t").await, ["aAa", "BbB"]);
+        assert_eq!(database.rows("SELECT * FROM t").await, ["1|2"]);
     }
 }
 
 #[tokio::test]
 async fn ev06_a_required_field_without_default_is_not_added() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &EVOLVE).await;
-        bench.run("CREATE TABLE t (id INT)").await;
+        let mut database = Database::new(*server, &EVOLVE).await;
+        database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");
         let row = topic.value(&[int("id"), int("needed")], [1, 2].map(Value::I32));
-        let error = bench.put(&topic, &[&[row]]).await.unwrap_err();
+        let error = database.put(&topic, &[&[row]]).await.unwrap_err();
         let told = "to add missing field SinkRecordField{schema=Schema{INT32}, name='needed', isPrimaryKey=false}, as the \
                     field is not optional and does not have a default value";
         assert!(error.kind() == Kind::Record && error.message().contains(told), "{error}");
-        assert_eq!(bench.names("t").await, ["id"]);
+        assert_eq!(database.names("t").await, ["id"]);
     }
 }
 
 #[tokio::test]
 async fn ev08_columns_of_lists_are_added_on_postgres() {
-    let mut bench = Bench::new(Server::Postgres, &EVOLVE).await;
-    bench.run("CREATE TABLE t (id INT)").await;
+    let mut database = Database::new(Server::Postgres, &EVOLVE).await;
+    database.run("CREATE TABLE t (id INT)").await;
     let topic = Topic::new("t");
     let list = Value::Array([Value::I32(1)].into());
-    bench.write(&topic, &[&[topic.value(&[int("id"), array("n", Type::Int32)], [Value::I32(1), list])]]).await;
-    assert_eq!(bench.columns("t").await, ["id integer NULL", "n integer[] NULL"]);
+    database.write(&topic, &[&[topic.value(&[int("id"), array("n", Type::Int32)], [Value::I32(1), list])]]).await;
+    assert_eq!(database.columns("t").await, ["id integer NULL", "n integer[] NULL"]);
 }
 
 #[tokio::test]
 async fn ev09_the_column_of_plain_texts_is_added() {
     let keys = [&EVOLVE[..], &[("string.output.value.column.name", "payload")]].concat();
     for server in ALL {
-        let mut bench = Bench::new(*server, &keys).await;
-        bench.run("CREATE TABLE t (id INT)").await;
+        let mut database = Database::new(*server, &keys).await;
+        database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");
         let row = topic.record(connector_api::Datum::NONE, single(Schema::of(Type::String), t("x")));
-        bench.write(&topic, &[&[row]]).await;
-        assert_eq!(bench.rows("SELECT id, payload FROM t").await, ["-|x"]);
+        database.write(&topic, &[&[row]]).await;
+        assert_eq!(database.rows("SELECT id, payload FROM t").await, ["-|x"]);
     }
 }
 
 #[tokio::test]
 async fn ev12_a_task_does_not_start_without_the_tables_it_must_find() {
     for server in ALL {
-        let mut bench = Bench::new(*server, &[("schema.evolution", "validate-only"), ("topics", "t")]).await;
-        let Err(error) = JdbcSink.open(&bench.config, false).await else { panic!("it started") };
+        let mut database = Database::new(*server, &[("schema.evolution", "validate-only"), ("topics", "t")]).await;
+        let Err(error) = JdbcSink.open(&database.config, false).await else { panic!("it started") };
         assert!(error.kind() == Kind::Config && error.message().contains("Could not find table: t"), "{error}");
-        assert!(!bench.has("t").await);
-        bench.run("CREATE TABLE t (id INT)").await;
+        assert!(!database.has("t").await);
+        database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");
-        bench.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
-        assert_eq!(bench.rows("SELECT id FROM t").await, ["1"]);
+        database.write(&topic, &[&[topic.value(&[int("id")], [Value::I32(1)])]]).await;
+        assert_eq!(database.rows("SELECT id FROM t").await, ["1"]);
     }
 }

@@ -2,8 +2,8 @@
 
 use connector_api::{Datum, Kind, Schema, SinkRecord, Type, Value};
 
-use super::database::ALL;
-use super::{Bench, Server, field, int, optional, t, text};
+use super::{Database, Server, field, int, optional, t, text};
+use crate::sink::database::{ALL, SERVERS};
 use crate::sink::records::{Topic, array};
 
 /// A JSON object without a schema.
@@ -17,10 +17,10 @@ fn plain(topic: &Topic, key: Value, members: &[(&str, Value)]) -> SinkRecord {
 
 #[tokio::test]
 async fn plain_json_goes_into_the_columns_of_its_names() {
-    for server in ALL {
-        let mut bench = Bench::new(*server, &[]).await;
+    for server in SERVERS {
+        let mut database = Database::new(*server, &[]).await;
         let stamp = if *server == Server::MariaDb { "DATETIME(3)" } else { "TIMESTAMP(3)" };
-        bench
+        database
             .run(&format!(
                 "CREATE TABLE t (id BIGINT, name VARCHAR(20), price DECIMAL(10,2), at {stamp}, day DATE, ok BOOLEAN)"
             ))
@@ -36,7 +36,7 @@ async fn plain_json_goes_into_the_columns_of_its_names() {
             plain(&topic, Value::Null, &[("id", Value::I64(3)), ("day", t("2024-02-29")), ("name", Value::Null)]),
             plain(&topic, Value::Null, &[("id", Value::I64(4)), ("name", Value::I64(5)), ("price", t("0.10"))]),
         ];
-        bench.write(&topic, &[&batch]).await;
+        database.write(&topic, &[&batch]).await;
         let select = "SELECT id, name, price, at, day, ok FROM t ORDER BY id";
         let (noon, yes) =
             if *server == Server::MariaDb { ("2024-02-29 12:00:00.000", "1") } else { ("2024-02-29 12:00:00", "t") };
@@ -46,24 +46,24 @@ async fn plain_json_goes_into_the_columns_of_its_names() {
             "3|-|-|-|2024-02-29|-".to_owned(),
             "4|5|0.10|-|-|-".to_owned(),
         ];
-        assert_eq!(bench.rows(select).await, want);
+        assert_eq!(database.rows(select).await, want);
     }
 }
 
 #[tokio::test]
 async fn plain_json_without_a_place_is_refused_with_what_to_do() {
-    for server in ALL {
-        let mut bench = Bench::new(*server, &[]).await;
+    for server in SERVERS {
+        let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
-        let error = bench.put(&topic, &[&[plain(&topic, Value::Null, &[("id", Value::I64(1))])]]).await.unwrap_err();
+        let error = database.put(&topic, &[&[plain(&topic, Value::Null, &[("id", Value::I64(1))])]]).await.unwrap_err();
         assert!(error.message().contains("with a HashMap value and null value schema"), "{error}");
-        assert!(!bench.has("t").await);
-        bench.run("CREATE TABLE t (id INT)").await;
+        assert!(!database.has("t").await);
+        database.run("CREATE TABLE t (id INT)").await;
         for (members, want) in [
             ([("id", t("x"))], "column id: a JSON string does not fit type int"),
             ([("more", Value::I64(1))], "is missing fields"),
         ] {
-            let error = bench.put(&topic, &[&[plain(&topic, Value::Null, &members)]]).await.unwrap_err();
+            let error = database.put(&topic, &[&[plain(&topic, Value::Null, &members)]]).await.unwrap_err();
             assert!(error.kind() == Kind::Record && error.message().contains(want), "{error}");
         }
     }
@@ -74,8 +74,8 @@ async fn plain_json_is_upserted_and_deleted_by_plain_keys() {
     let keys =
         [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("delete.enabled", "true"), ("auto.evolve", "true")];
     for server in ALL {
-        let mut bench = Bench::new(*server, &keys).await;
-        bench.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))").await;
+        let mut database = Database::new(*server, &keys).await;
+        database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))").await;
         let topic = Topic::new("t");
         let key = |id| object(&[("id", Value::I64(id))]);
         let batch = [
@@ -84,10 +84,10 @@ async fn plain_json_is_upserted_and_deleted_by_plain_keys() {
             plain(&topic, key(1), &[("name", t("c"))]),
         ];
         let gone = topic.record(Datum { schema: None, value: key(2) }, Datum::NONE);
-        bench.write(&topic, &[&batch]).await;
-        assert_eq!(bench.rows("SELECT id, name, age FROM t ORDER BY id").await, ["1|c|-", "2|b|7"]);
-        bench.write(&topic, &[&[gone]]).await;
-        assert_eq!(bench.rows("SELECT id, name, age FROM t").await, ["1|c|-"]);
+        database.write(&topic, &[&batch]).await;
+        assert_eq!(database.rows("SELECT id, name, age FROM t ORDER BY id").await, ["1|c|-", "2|b|7"]);
+        database.write(&topic, &[&[gone]]).await;
+        assert_eq!(database.rows("SELECT id, name, age FROM t").await, ["1|c|-"]);
     }
 }
 
@@ -107,11 +107,11 @@ fn nested(topic: &Topic) -> SinkRecord {
 
 #[tokio::test]
 async fn nested_values_are_refused_written_as_json_or_flattened() {
-    for server in ALL {
+    for server in SERVERS {
         let maria = *server == Server::MariaDb;
-        let bench = Bench::new(*server, &[]).await;
+        let database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
-        let error = bench.put(&topic, &[&[nested(&topic)]]).await.unwrap_err();
+        let error = database.put(&topic, &[&[nested(&topic)]]).await.unwrap_err();
         assert!(error.message().contains("(STRUCT) type doesn't have a mapping"), "{error}");
         let (json, flat) = if maria {
             (
@@ -140,10 +140,10 @@ async fn nested_values_are_refused_written_as_json_or_flattened() {
                 if maria { "1|Wien|-|{\"a\":1}" } else { "1|Wien|-|{\"a\": 1}" },
             ),
         ] {
-            let mut bench = Bench::new(*server, &[("nested.mode", mode)]).await;
-            bench.write(&topic, &[&[nested(&topic)]]).await;
-            assert_eq!(bench.rows(select).await, [want], "{server:?}");
-            let columns = bench.columns("t").await;
+            let mut database = Database::new(*server, &[("nested.mode", mode)]).await;
+            database.write(&topic, &[&[nested(&topic)]]).await;
+            assert_eq!(database.rows(select).await, [want], "{server:?}");
+            let columns = database.columns("t").await;
             if mode == "json" {
                 assert_eq!(columns, json);
             } else {
@@ -160,12 +160,12 @@ async fn nested_plain_json_is_flattened_or_written_as_json() {
             ("flatten", "id INT, addr_city VARCHAR(20)", "SELECT id, addr_city FROM t", "1|Wien"),
             ("json", "id INT, addr TEXT", "SELECT id, addr FROM t", "1|{\"city\":\"Wien\"}"),
         ] {
-            let mut bench = Bench::new(*server, &[("nested.mode", mode)]).await;
-            bench.run(&format!("CREATE TABLE t ({table})")).await;
+            let mut database = Database::new(*server, &[("nested.mode", mode)]).await;
+            database.run(&format!("CREATE TABLE t ({table})")).await;
             let topic = Topic::new("t");
             let inner = object(&[("city", t("Wien"))]);
-            bench.write(&topic, &[&[plain(&topic, Value::Null, &[("id", Value::I64(1)), ("addr", inner)])]]).await;
-            assert_eq!(bench.rows(select).await, [want]);
+            database.write(&topic, &[&[plain(&topic, Value::Null, &[("id", Value::I64(1)), ("addr", inner)])]]).await;
+            assert_eq!(database.rows(select).await, [want]);
         }
     }
 }

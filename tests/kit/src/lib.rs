@@ -7,6 +7,7 @@
 //! Everything here panics when the surroundings fail: a test without its servers cannot go on.
 
 mod compare;
+mod disk;
 mod kafka;
 mod kafka_connect;
 mod lab;
@@ -25,6 +26,7 @@ mod topic;
 mod wait;
 
 pub use compare::{MariaTable, assert_same};
+pub use disk::SmallDisk;
 pub use kafka::Kafka;
 pub use kafka_connect::KafkaConnect;
 pub use lab::{Lab, Scratch, free_port, unique};

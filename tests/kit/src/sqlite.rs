@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
 use crate::lab::Scratch;
@@ -39,6 +39,14 @@ impl SqliteFile {
 pub async fn run(connection: &mut SqliteConnection, sql: &str) {
     let sent = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await;
     sent.unwrap_or_else(|error| panic!("{error} in: {}", sql.get(..2000).unwrap_or(sql)));
+}
+
+/// The rows of a query that must succeed, every cell as SQLite's text.
+pub async fn rows(connection: &mut SqliteConnection, sql: &str) -> Vec<Vec<Option<String>>> {
+    let fetched = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
+    let rows = fetched.unwrap_or_else(|error| panic!("{error} in: {sql}"));
+    let cell = |row: &SqliteRow, n: usize| row.try_get_unchecked(n).expect("a text");
+    rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
 }
 
 /// The first column of a query's rows, which must be text.
