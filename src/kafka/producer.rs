@@ -94,6 +94,9 @@ pub(super) fn serve<C: ProducerContext>(client: &BaseProducer<C>) {
     }
 }
 
+/// How soon it is seen that all records are durable.
+const FLUSH_SLICE: Duration = Duration::from_millis(1);
+
 /// `batch.size` where it is not set: librdkafka's default.
 const BATCH_BYTES: u64 = 1_000_000;
 
@@ -222,14 +225,26 @@ impl Producer {
 
     /// Waits until all records are durable. Errors: that of the first that is not, `Retry` on time-out.
     pub fn flush(&self, within: Duration) -> Result<()> {
-        let flushed = self.inner.flush(Timeout::After(within));
-        self.check()?;
-        flushed.map_err(|e| self.failure("waiting for acknowledgements", e))
+        self.drain(Some(Instant::now() + within))
+    }
+
+    /// In slices: one long wait would end with its time and not with the last acknowledgement, of which there is no event.
+    fn drain(&self, deadline: Option<Instant>) -> Result<()> {
+        while self.under_way() > 0 {
+            let flushed = self.inner.flush(Timeout::After(FLUSH_SLICE));
+            self.check()?;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return flushed.map_err(|e| self.failure("waiting for acknowledgements", e));
+            }
+        }
+        self.check()
     }
 
     /// Commits the transaction. After any error, drop this producer: what the broker has done may be unknown.
     pub fn commit(&self) -> Result<()> {
         let began = Instant::now();
+        // librdkafka gives up each record in its time (delivery.timeout.ms)
+        self.drain(None)?;
         let outcome = self.inner.commit_transaction(Timeout::Never);
         self.check()?;
         outcome.map_err(|e| self.failure("committing a transaction", e))?;

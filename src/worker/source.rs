@@ -29,7 +29,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// How long a new producer waits for brokers.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
 /// A transaction under backlog ends after this time or this many bytes.
-const BOUNDARY: Boundary = Boundary { after: Duration::from_millis(500), bytes: 64 * 1024 * 1024, idle: true };
+const BOUNDARY: Boundary = Boundary { after: Duration::from_secs(1), bytes: 256 * 1024 * 1024, idle: true };
 
 /// Runs the task until it is to stop.
 pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
