@@ -3,8 +3,10 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Plan, Result, Source};
+use async_trait::async_trait;
+use connector_api::{Config, Error, Plan, Position, Positions, Result, Source, SourceOffset, SourcePartition};
 use futures_util::FutureExt;
+use tokio::sync::OnceCell;
 
 use crate::settings::Providers;
 use crate::worker::Worker;
@@ -13,8 +15,14 @@ use crate::worker::Worker;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The tasks, with references as they are written. Errors: the source's own, `Retry` when it does not answer.
-pub(super) async fn plan(worker: &Worker, source: &dyn Source, config: &Config, max_tasks: usize) -> Result<Plan> {
-    let planning = AssertUnwindSafe(planned(worker, source, config, max_tasks)).catch_unwind();
+pub(super) async fn plan(
+    worker: &Worker,
+    source: &dyn Source,
+    name: &str,
+    config: &Config,
+    max_tasks: usize,
+) -> Result<Plan> {
+    let planning = AssertUnwindSafe(planned(worker, source, name, config, max_tasks)).catch_unwind();
     match tokio::time::timeout(LIMIT, planning).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::fatal("the connector panicked while it planned its tasks: this is a bug in it")),
@@ -26,9 +34,32 @@ pub(super) async fn plan(worker: &Worker, source: &dyn Source, config: &Config, 
     }
 }
 
-async fn planned(worker: &Worker, source: &dyn Source, config: &Config, max_tasks: usize) -> Result<Plan> {
+async fn planned(worker: &Worker, source: &dyn Source, name: &str, config: &Config, max_tasks: usize) -> Result<Plan> {
     let resolved = worker.resolved(config).await?;
-    let mut plan = source.plan(&resolved, max_tasks).await?;
+    let stored = OnDemand { worker, name, config: &resolved, found: OnceCell::new() };
+    let mut plan = source.plan_on(&resolved, max_tasks, &stored).await?;
     Providers::put_back(config, &resolved, &mut plan.tasks);
     Ok(plan)
+}
+
+/// The stored offsets of a connector, read from the topic when they are first asked for.
+struct OnDemand<'a> {
+    worker: &'a Worker,
+    name: &'a str,
+    config: &'a Config,
+    found: OnceCell<Vec<Position>>,
+}
+
+#[async_trait]
+impl Positions for OnDemand<'_> {
+    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
+        let stored = self.all().await?;
+        let find = |wanted: &SourcePartition| stored.iter().find(|p| p.partition.same_as(wanted));
+        Ok(partitions.iter().map(|wanted| find(wanted).and_then(|p| p.offset.clone())).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<Position>> {
+        let found = self.found.get_or_try_init(|| self.worker.source_offsets(self.name, self.config)).await;
+        found.cloned()
+    }
 }

@@ -202,7 +202,7 @@ impl Loop {
         let Some(Connector::Source(source)) = self.connector(&config).cloned() else { return };
         let (job_name, worker) = (Arc::clone(&name), self.parts.worker.clone());
         let job = self.jobs.spawn(async move {
-            let result = planning::plan(&worker, &*source, &config, max_tasks).await;
+            let result = planning::plan(&worker, &*source, &job_name, &config, max_tasks).await;
             Done::Planned { name: job_name, plan, result }
         });
         if let Some(overtaken) = self.plans.insert(name, job) {

@@ -119,6 +119,11 @@ pub trait Source: Plugin {
     /// Errors: `Config`, `Denied`, `Retry` when the database is out of reach.
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan>;
 
+    /// The same, where the tasks depend on how far the reading has come. `stored` is read only when it is asked for.
+    async fn plan_on(&self, config: &Config, max_tasks: usize, _stored: &dyn Positions) -> Result<Plan> {
+        self.plan(config, max_tasks).await
+    }
+
     /// Opens one task. `task` is one of the configs of [`Source::plan`]; `stored` tells where to go on.
     async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>>;
 

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Position, Record, Result, Value};
+use connector_api::{Datum, Position, Record, Result, SourcePartition, Value};
 
 use super::beyond::Beyond;
 
 use super::config::{Mode, SourceConfig};
 use super::deleted::is_deleted;
 use super::gaps::Gaps;
-use super::position;
 use super::query::From;
 use super::reader::{Chunk, Ids, id_of, reached, zone_of};
 use super::table::TablePlan;
-use crate::ident::TableId;
 
 /// How far a table's records have been handed out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +33,7 @@ pub struct Buffered {
     ends: bool,
     beyond: Beyond,
     ids: Option<Ids>,
+    through: Option<i64>,
 }
 
 impl Buffered {
@@ -47,6 +46,7 @@ impl Buffered {
             plan: chunk.plan,
             ends: chunk.ends,
             ids: chunk.ids,
+            through: chunk.through,
         }
     }
 
@@ -96,23 +96,24 @@ impl Buffered {
         if let Some(ids) = self.ids.filter(|_| count == self.rows.len()) {
             moved |= done.gaps.settle(ids.settled);
         }
+        if self.through.is_some() && count == self.rows.len() {
+            done.from.id = self.through;
+            moved = true;
+        }
         let (plan, beyond) = (&self.plan, &mut self.beyond);
         let records = self.rows.by_ref().take(count).map(|row| record(row, plan, beyond, topic)).collect();
         self.stamps.by_ref().take(count).for_each(drop);
         Ok((records, moved))
     }
 
-    /// The position of a table that is done so far.
-    pub fn position(&self, id: Option<&TableId>, done: &Done, config: &SourceConfig) -> Position {
+    /// The position of that partition, which is done so far.
+    pub fn position(&self, partition: SourcePartition, done: &Done, config: &SourceConfig) -> Position {
         if config.mode == Mode::Bulk {
-            return Position { partition: id.map_or_else(position::query, position::bare_table), offset: None };
+            return Position { partition, offset: None };
         }
         let mut reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
         reached.gaps.clone_from(&done.gaps);
-        Position {
-            partition: id.map_or_else(position::query, |id| position::table(id, config.qualify)),
-            offset: Some(reached.write()),
-        }
+        Position { partition, offset: Some(reached.write()) }
     }
 }
 
@@ -240,7 +241,7 @@ mod tests {
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..Page::default()
         };
-        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends, ids: None })
+        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends, ids: None, through: None })
     }
 
     /// Takes everything in batches of two; the place after each batch.

@@ -8,6 +8,7 @@ use fancy_regex::Regex;
 
 use super::keys::KEYS;
 use super::mapping::{self, Mapping, anchored};
+use super::ranges::Part;
 use super::schedule::Schedule;
 use crate::calendar::Calendar;
 use crate::dialect::read::{BigintUnsigned, Granularity, NumericMapping, ReadOptions};
@@ -157,6 +158,10 @@ pub struct SourceConfig {
     pub gap_tracking: bool,
     /// `gap.max.age.ms`
     pub gap_max_age: Duration,
+    /// `snapshot.parallel.min.rows`: a table with so many rows is read for the first time by several tasks.
+    pub parallel_from: Option<u64>,
+    /// This task's share of such a table.
+    pub part: Option<Part>,
     /// Whether deleted rows are looked for.
     pub delete_capture: Option<DeleteCapture>,
     /// `delete.marker.column`
@@ -181,6 +186,7 @@ impl SourceConfig {
 fn fill(r: &mut Reader<'_>) -> SourceConfig {
     let target = target(r);
     let tables = TableId::list(&r.list("tables").join(","));
+    let capture = delete_capture(r);
     SourceConfig {
         tables: tables.into_iter().filter_map(|parts| super::tables::id_of(parts, target.database_kind())).collect(),
         connect: ConnectOptions {
@@ -215,7 +221,9 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         qualify: r.bool("table.names.qualify"),
         gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
         gap_max_age: Duration::from_millis(r.unsigned("gap.max.age.ms")),
-        delete_capture: delete_capture(r),
+        parallel_from: Some(r.unsigned("snapshot.parallel.min.rows")).filter(|rows| *rows > 0 && capture.is_none()),
+        part: r.text_opt("snapshot.part").and_then(|text| Part::read(&text)),
+        delete_capture: capture,
         delete_marker: some(r.text("delete.marker.column")),
         target,
     }

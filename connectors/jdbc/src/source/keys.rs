@@ -481,5 +481,17 @@ pub const KEYS: &[Key] = &[
     )
     .importance(Low)
     .form(Short, "Column that marks deleted rows"),
+    key(
+        "snapshot.parallel.min.rows",
+        Type::Long,
+        Text("1000000"),
+        OWN,
+        "While tasks.max is more than there are tables, several tasks read a table for the first time in mode incrementing, \
+         each some ranges of its ids, if the database estimates so many rows (not with delete.capture). 0: always one task.",
+    )
+    .check(Check::AtLeast(0))
+    .importance(Low)
+    .form(Short, "Rows of a table that several tasks read first"),
+    key("snapshot.part", Type::String, Null, CONNECTOR, "This task's share of its table, such as 2/4.").internal(),
     key("tables", Type::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];

@@ -2,7 +2,8 @@
 //!
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
 //! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
-//! of those with odd values) and `position` the offsets; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
+//! of those with odd values) and `position` the offsets; `entries` says what a task
+//! reads, tables or ranges of large ones (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
 //! see to it that no row is missed that commits late; `sweep` finds deleted rows, of `deleted` tables; `turns` lets the tables of one task take turns, and `task` is that
 //! task.
 
@@ -11,14 +12,17 @@ mod beyond;
 mod check;
 mod config;
 mod deleted;
+mod entries;
 mod fence;
 mod gaps;
 mod horizon;
 mod keys;
 mod mapping;
+mod planning;
 mod position;
 mod probe;
 mod query;
+mod ranges;
 mod reader;
 mod schedule;
 #[cfg(test)]
@@ -75,28 +79,11 @@ impl Plugin for JdbcSource {
 #[async_trait]
 impl Source for JdbcSource {
     async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan> {
-        let read = SourceConfig::read(config)?;
-        let mut session = connect(&read.target, read.connect).await?;
-        if read.query.is_some() {
-            session.close().await;
-            return Ok(Plan { tasks: vec![config.clone()], again_after: None });
-        }
-        let listed = probe::listed(&mut *session, &read).await;
-        let dialect = session.dialect();
-        session.close().await;
-        let chosen = tables::choose(&read, &listed?, dialect)?;
-        let task = |list: String| {
-            let mut task = config.clone();
-            task.set("tables", list);
-            task
-        };
-        let mut tasks: Vec<_> =
-            tables::split(&chosen, max_tasks).into_iter().map(|group| task(tables::join(group, dialect))).collect();
-        if tasks.is_empty() {
-            // a task without tables says in its status that there are none
-            tasks.push(task(String::new()));
-        }
-        Ok(Plan { tasks, again_after: Some(read.table_poll_interval) })
+        planning::plan(config, max_tasks, None).await
+    }
+
+    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn Positions) -> Result<Plan> {
+        planning::plan(config, max_tasks, Some(stored)).await
     }
 
     async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {

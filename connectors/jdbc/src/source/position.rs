@@ -2,7 +2,8 @@
 //!
 //! A batch that ends between rows of one timestamp needs more than those: `at_…` members say where it stopped, while
 //! `timestamp` stays before the group, so that a Java connector that takes over reads the group again and loses none. In
-//! incrementing mode `gaps` holds the ids below `incrementing` whose rows may yet come. A wall time that the clock of
+//! incrementing mode `gaps` holds the ids below `incrementing` whose rows may yet come, and `snapshot` the ranges of a first
+//! reading by several tasks (`ranges`). A wall time that the clock of
 //! `db.timezone` leaves out is no instant: `…_wall` then has it, in microseconds. The peers leave members they do not
 //! know alone.
 
@@ -10,6 +11,7 @@ use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
 use serde_json::Value as Json;
 
 use super::gaps::Gaps;
+use super::ranges::Snapshot;
 use crate::ident::TableId;
 
 const INCREMENTING: &str = "incrementing";
@@ -19,6 +21,8 @@ const AT_TIMESTAMP: &str = "at_timestamp";
 const AT_NANOS: &str = "at_timestamp_nanos";
 const AT_KEY: &str = "at_key";
 const GAPS: &str = "gaps";
+const SNAPSHOT: &str = "snapshot";
+const RANGE: &str = "range";
 const WALL: &str = "timestamp_wall";
 const AT_WALL: &str = "at_timestamp_wall";
 
@@ -35,6 +39,8 @@ pub struct Reached {
     pub within: Option<Within>,
     /// Ids below `id` that are missing, and whose rows may yet come.
     pub gaps: Gaps,
+    /// Several tasks read the table for the first time, in these ranges of ids.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// A place between rows of one stamp.
@@ -59,6 +65,13 @@ pub fn table(id: &TableId, qualify: bool) -> SourcePartition {
 /// The partition of a table by its bare name: protocol 0, and bulk mode.
 pub fn bare_table(id: &TableId) -> SourcePartition {
     SourcePartition(vec![("table".into(), text(&id.table))])
+}
+
+/// The partition of a range of a table's ids.
+pub fn range(id: &TableId, qualify: bool, n: usize) -> SourcePartition {
+    let mut partition = table(id, qualify);
+    partition.0.push((RANGE.into(), text(&n.to_string())));
+    partition
 }
 
 /// The partition of a query.
@@ -90,7 +103,12 @@ impl Reached {
             Some(_) => None,
         };
         let gaps = gaps.ok_or_else(|| wrong(GAPS))?;
-        Ok(Self { stamp, wall: long(offset, WALL)?, id: long(offset, INCREMENTING)?, within, gaps })
+        let snapshot = match offset.get(SNAPSHOT) {
+            None | Some(OffsetValue::Null) => None,
+            Some(OffsetValue::Text(text)) => Some(Snapshot::read(text).ok_or_else(|| wrong(SNAPSHOT))?),
+            Some(_) => return Err(wrong(SNAPSHOT)),
+        };
+        Ok(Self { stamp, wall: long(offset, WALL)?, id: long(offset, INCREMENTING)?, within, gaps, snapshot })
     }
 
     /// The offset to store, members in the order the peers write them.
@@ -118,6 +136,9 @@ impl Reached {
         }
         if !self.gaps.is_empty() {
             members.push((GAPS.to_owned(), OffsetValue::Text(self.gaps.write())));
+        }
+        if let Some(snapshot) = &self.snapshot {
+            members.push((SNAPSHOT.to_owned(), OffsetValue::Text(snapshot.write())));
         }
         SourceOffset(members)
     }
@@ -147,6 +168,7 @@ fn wrong(name: &str) -> Error {
          the offsets to read everything again",
         match name {
             AT_KEY => "a JSON array of the key's values, in a text",
+            SNAPSHOT => "bounds of ranges of ids such as -1,500,1000, in a text",
             GAPS => "ranges of missing ids such as 17*2,5, in a text",
             _ => "a whole number",
         }

@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Kind, Result, Value};
 use tokio::sync::mpsc;
 
-pub use self::sent::{Gone, Pages, Sent};
+pub use self::sent::{Chunk, Gone, Ids, Pages, Sent};
 use self::stamps::Unsettled;
 use super::config::{Mode, SourceConfig};
+use super::entries::Entry;
 use super::gaps::Gaps;
 use super::position::{Reached, Within};
 use super::query::{self, From};
+use super::ranges::{KeyRange, Snapshot};
 use super::sweep::Sweep;
 use super::table::{self, TablePlan};
 use super::tracking::Tracking;
@@ -36,30 +38,6 @@ const WAITS_LONG: Duration = Duration::from_secs(60);
 /// After so long other tables of the task have their turn.
 const TURN: Duration = Duration::from_secs(1);
 
-/// Rows on their way from the reader to the task.
-#[derive(Debug)]
-pub struct Chunk {
-    /// The rows and their stamps.
-    pub page: Page,
-    /// The plan they were read by.
-    pub plan: Arc<TablePlan>,
-    /// There is nothing after them for now.
-    pub ends: bool,
-    /// Incrementing mode: how missing ids are to be counted.
-    pub ids: Option<Ids>,
-}
-
-/// What is known of the ids of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ids {
-    /// They were missing before; the others follow those of the chunk before.
-    pub late: bool,
-    /// Up to here no other row comes any more.
-    pub settled: i64,
-    /// The usual distance of two ids.
-    pub step: i64,
-}
-
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -69,6 +47,8 @@ pub enum Outcome {
     CaughtUp,
     /// Rows of a transaction that is still open are in the way.
     Waiting,
+    /// The range of ids that was to be read has been.
+    Done,
 }
 
 /// One table and how far it has been read.
@@ -79,6 +59,8 @@ pub struct TableReader {
     config: Arc<SourceConfig>,
     meta: Option<TableMeta>,
     plan: Option<Arc<TablePlan>>,
+    /// Only these ids are read, of those of the snapshot.
+    range: Option<(KeyRange, Snapshot)>,
     /// Where the stored offset says that it begins.
     reached: Option<Reached>,
     /// It stands somewhere.
@@ -106,9 +88,11 @@ pub struct TableReader {
 
 impl TableReader {
     /// A reader that will stand where the offset says, or at the configured beginning.
-    pub fn new(id: Option<TableId>, reached: Option<Reached>, config: Arc<SourceConfig>) -> Self {
+    pub fn new(entry: Entry, config: Arc<SourceConfig>) -> Self {
+        let Entry { id, range, reached } = entry;
         Self {
             id,
+            range,
             config,
             meta: None,
             plan: None,
@@ -193,6 +177,7 @@ impl TableReader {
                 let wall = w.wall.filter(|_| !self.stamps_are_instants());
                 (wall.unwrap_or_else(|| self.to_server(w.stamp)), w.key.iter().map(key_value).collect())
             }),
+            up_to: self.range.as_ref().map(|(range, _)| range.up_to),
             ..From::default()
         };
         self.in_cycle = false;
@@ -268,8 +253,10 @@ impl TableReader {
     ) -> Result<Outcome> {
         self.ask_again(session, plan, pages).await?;
         let outcome = self.read_pages(session, plan, pages).await?;
+        let outcome = self.end_range(outcome, plan, pages).await;
+        let unfinished = self.range.is_some() && outcome != Outcome::Done;
         if let Some(tracking) = &mut self.tracking {
-            tracking.end(outcome == Outcome::More);
+            tracking.end(unfinished || outcome == Outcome::More);
         }
         Ok(outcome)
     }
@@ -385,7 +372,7 @@ impl TableReader {
     /// Rows in their order.
     fn chunk(&self, page: Page, plan: &Arc<TablePlan>, ends: bool) -> Chunk {
         let ids = self.tracking.as_ref().map(|t| Ids { late: false, settled: t.settled(), step: t.step() });
-        Chunk { page, plan: Arc::clone(plan), ends, ids }
+        Chunk { page, plan: Arc::clone(plan), ends, ids, through: None }
     }
 
     /// Moves behind the page's last row.
@@ -438,7 +425,7 @@ pub fn reached(from: &From, mode: Mode, zone: Option<&Zone>) -> Reached {
             wall: left_out(*stamp),
             key: key.iter().map(offset_value).collect(),
         }),
-        gaps: Gaps::default(),
+        ..Reached::default()
     }
 }
 

@@ -188,8 +188,20 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE 
 SELECT `id`,`part`,`created`,`changed`,`price` FROM (SELECT * FROM orders WHERE part = 1
 ) AS q WHERE COALESCE(stamp(`changed`),stamp(`created`)) < ? AND ((COALESCE(stamp(`changed`),stamp(`created`)) = ? AND `id` > ?) OR COALESCE(stamp(`changed`),stamp(`created`)) > ?) ORDER BY COALESCE(stamp(`changed`),stamp(`created`)),`id` ASC LIMIT 10;
 
+-- SQLite, keys, a page
+SELECT `id` FROM `orders` WHERE `orders`.`id` > ? AND `orders`.`id` <= ? ORDER BY `orders`.`id` LIMIT ?;
+
+-- SQLite, keys, those that were not found
+SELECT `id` FROM `orders` WHERE `orders`.`id` BETWEEN ? AND ? OR `orders`.`id` BETWEEN ? AND ? OR `orders`.`id` BETWEEN ? AND ? OR `orders`.`id` BETWEEN ? AND ?;
+
 -- SQLite, bulk, key of two columns, next page
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` > ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
+
+-- SQLite, keys of two columns, a page
+SELECT `id`,`part` FROM `orders` WHERE (`orders`.`id` >= ? AND (`orders`.`id` > ? OR (`orders`.`id` = ? AND `orders`.`part` > ?))) AND (`orders`.`id` <= ? AND (`orders`.`id` < ? OR (`orders`.`id` = ? AND `orders`.`part` <= ?))) ORDER BY `orders`.`id`,`orders`.`part` LIMIT ?;
+
+-- SQLite, keys of two columns, those that were not found
+SELECT `id`,`part` FROM `orders` WHERE (`orders`.`id` = ? AND `orders`.`part` = ?) OR (`orders`.`id` = ? AND `orders`.`part` = ?);
 
 -- SQLite, bulk, no key
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders`;

@@ -13,7 +13,7 @@ mod set;
 
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Position, Positions, Record, Result, SourcePartition, Value};
+use connector_api::{Error, Position, Record, Result, SourcePartition, Value};
 
 pub use self::known::Known;
 pub use self::plan::KeyPlan;
@@ -69,11 +69,11 @@ struct Found {
 }
 
 impl Sweep {
-    /// Of the table of that partition.
-    pub async fn open(partition: &SourcePartition, config: DeleteCapture, stored: &dyn Positions) -> Result<Self> {
-        let known = Known::read(partition, &stored.all().await?);
+    /// Of the table of that partition, with what is stored.
+    pub fn new(partition: &SourcePartition, config: DeleteCapture, stored: &[Position]) -> Self {
+        let known = Known::read(partition, stored);
         let due = (!known.chunks.is_empty()).then(Instant::now);
-        Ok(Self { known, config, stage: Stage::Idle, due, was_last: false, warning: None })
+        Self { known, config, stage: Stage::Idle, due, was_last: false, warning: None }
     }
 
     /// Notes the keys of records that are handed out. What is to be stored with them.

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use connector_api::{Batch, Datum, Error, Kind, Positions, Progress, Record, Result, SourceTask, TableProgress, Value};
+use connector_api::{
+    Batch, Datum, Error, Kind, Position, Positions, Progress, Record, Result, SourcePartition, SourceTask,
+    TableProgress, Value,
+};
 use tokio::time::timeout;
 
 use super::batch::{Buffered, Done};
 use super::config::SourceConfig;
-use super::position::{self, Reached};
+use super::entries::{Entry, entries, stored_place};
+use super::ranges::Snapshot;
 use super::reader::{Gone, Outcome, Sent, TableReader};
 use super::sweep::Sweep;
 use super::turns::{News, Turn, Turns, reading_session};
+use crate::driver::Session;
 use crate::ident::TableId;
 
 /// How soon rows that wait for an open transaction are looked at again.
@@ -21,10 +26,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// First wait of a table whose reading failed for a passing reason; doubles up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(300);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// When a range that has been read is looked at again.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// A table, or the query, and what has been handed out of it.
 struct Table {
     id: Option<TableId>,
+    /// Of which snapshot it is a range, and no more.
+    snapshot: Option<Snapshot>,
+    partition: SourcePartition,
     topic: Arc<str>,
     /// With the turn while one runs.
     reader: Option<TableReader>,
@@ -41,6 +51,8 @@ struct Table {
     failures: u32,
     /// It is not read any more, but for looking whether that is still so.
     stopped: bool,
+    /// Its range has been read.
+    finished: bool,
     trouble: Option<String>,
     warnings: Vec<String>,
     /// Values that their columns' types could not hold.
@@ -56,6 +68,8 @@ pub struct JdbcSourceTask {
     turns: Turns,
     /// Rows that came and are not handed out yet, and whose they are.
     buffer: Option<(usize, Buffered)>,
+    /// To be stored before anything else.
+    positions: Vec<Position>,
 }
 
 impl JdbcSourceTask {
@@ -75,37 +89,52 @@ impl JdbcSourceTask {
             ));
         }
         let mut session = reading_session(&config).await?;
-        let mut tables = Vec::with_capacity(ids.len());
+        let (mut tables, mut positions) = (Vec::with_capacity(ids.len()), Vec::new());
+        let (mut failed, mut works) = (None, false);
         for id in ids {
-            let reached = stored_place(&config, id.as_ref(), stored).await?;
-            let mut table = Table::new(id, reached, &config);
-            if let (Some(capture), Some(id)) = (config.delete_capture, &table.id) {
-                let partition = position::table(id, config.qualify);
-                table.sweep = Some(Box::new(Sweep::open(&partition, capture, stored).await?));
-            }
-            let mut reader = table.reader.take().ok_or_else(|| Error::fatal("a table has no reader"))?;
-            let opened = reader.open(&mut *session).await;
-            table.reader = Some(reader);
-            let error = match opened {
-                Ok(()) => {
-                    table.look();
-                    None
+            match Table::open(id.clone(), &config, stored, &mut *session).await {
+                Ok((opened, at_once)) => {
+                    works = true;
+                    tables.extend(opened);
+                    positions.extend(at_once);
                 }
                 Err(error) if stops(error.kind()) => {
+                    let reached = stored_place(&config, id.as_ref(), stored).await?;
+                    if reached.as_ref().is_some_and(|reached| reached.snapshot.is_some()) {
+                        // read as a whole later on, its ranges would be read twice
+                        return Err(error);
+                    }
+                    let mut table = Table::new(Entry::whole(id, reached), &config, &stored.all().await?);
                     table.stop(&error, &config);
-                    Some(error)
+                    tables.push(table);
+                    failed.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
-            };
-            tables.push((table, error));
+            }
         }
-        if tables.iter().all(|(table, _)| table.stopped)
-            && let Some(error) = tables.iter_mut().find_map(|(_, error)| error.take())
-        {
+        if let Some(error) = failed.filter(|_| !works) {
             return Err(error);
         }
-        let tables = tables.into_iter().map(|(table, _)| table).collect();
-        Ok(Self { turns: Turns::new(Arc::clone(&config), session), config, tables, buffer: None })
+        Ok(Self { turns: Turns::new(Arc::clone(&config), session), config, tables, buffer: None, positions })
+    }
+
+    /// A range of a table has been read. Where this task reads all of them, and it was the last, the table itself is read
+    /// on; where others read some, they are planned anew.
+    fn range_is_done(&mut self, index: usize) {
+        let place = |t: &Table| Some((t.id.clone()?, t.snapshot.clone()?));
+        let Some((id, snapshot)) = self.tables.get(index).and_then(place) else { return };
+        let alone = self.config.part.is_none_or(|part| part.of == 1);
+        let all = self.tables.iter().filter(|t| t.id.as_ref() == Some(&id)).all(|t| t.finished);
+        if !alone || !all {
+            return;
+        }
+        self.positions.extend(snapshot.over(&id, &self.config));
+        let entry = Entry::whole(Some(id), Some(snapshot.end_reached()));
+        let mut table = Table::new(entry, &self.config, &[]);
+        if let Some(place) = self.tables.get_mut(index) {
+            table.rows = place.rows;
+            *place = table;
+        }
     }
 
     /// A batch of the buffered rows. `None` when there are none, or nothing to tell.
@@ -116,7 +145,7 @@ impl JdbcSourceTask {
             buffered.take(self.config.batch_rows, &table.topic, &mut table.done, self.config.mode)?;
         table.rows += records.len() as u64;
         table.beyond.extend(buffered.news());
-        let position = moved.then(|| buffered.position(table.id.as_ref(), &table.done, &self.config));
+        let position = moved.then(|| buffered.position(table.partition.clone(), &table.done, &self.config));
         let mut positions: Vec<_> = position.into_iter().collect();
         if let (Some(sweep), Some(keys), false) = (&mut table.sweep, &buffered.plan().keys, records.is_empty()) {
             positions.extend(sweep.note(&records, keys)?);
@@ -162,6 +191,9 @@ impl JdbcSourceTask {
                 if has_read {
                     table.went_well(outcome, &self.config);
                 }
+                if outcome == Outcome::Done {
+                    self.range_is_done(turn.table);
+                }
                 return Ok(());
             }
             Err(error) => error,
@@ -205,12 +237,39 @@ fn backoff(failures: u32) -> Duration {
 }
 
 impl Table {
-    fn new(id: Option<TableId>, reached: Option<Reached>, config: &Arc<SourceConfig>) -> Self {
-        let topic = config.topic_prefix.clone() + id.as_ref().map_or("", |id| id.table.as_str());
+    /// Looks a table up and stands where its stored offset says; positions to be stored before anything else.
+    async fn open(
+        id: Option<TableId>,
+        config: &Arc<SourceConfig>,
+        stored: &dyn Positions,
+        session: &mut dyn Session,
+    ) -> Result<(Vec<Self>, Vec<Position>)> {
+        let (entries, positions) = entries(id, config, stored, session).await?;
+        let known = if config.delete_capture.is_some() { stored.all().await? } else { Vec::new() };
+        let mut tables = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let mut table = Self::new(entry, config, &known);
+            if let Some(reader) = &mut table.reader {
+                reader.open(session).await?;
+            }
+            table.look();
+            tables.push(table);
+        }
+        Ok((tables, positions))
+    }
+
+    /// One that has not been looked up; `stored` are the offsets that may tell its known keys.
+    fn new(entry: Entry, config: &Arc<SourceConfig>, stored: &[Position]) -> Self {
+        let topic = config.topic_prefix.clone() + entry.id.as_ref().map_or("", |id| id.table.as_str());
+        let partition = entry.partition(config);
+        let sweeps = config.delete_capture.filter(|_| entry.id.is_some() && entry.range.is_none());
         Self {
             topic: topic.into(),
-            reader: Some(TableReader::new(id.clone(), reached, Arc::clone(config))),
-            id,
+            id: entry.id.clone(),
+            snapshot: entry.range.as_ref().map(|(_, snapshot)| snapshot.clone()),
+            sweep: sweeps.map(|capture| Box::new(Sweep::new(&partition, capture, stored))),
+            partition,
+            reader: Some(TableReader::new(entry, Arc::clone(config))),
             done: Done::default(),
             standing: false,
             due: Instant::now() + until_scheduled(config).unwrap_or_default(),
@@ -220,10 +279,10 @@ impl Table {
             rows_left: None,
             failures: 0,
             stopped: false,
+            finished: false,
             trouble: None,
             warnings: Vec::new(),
             beyond: BTreeSet::new(),
-            sweep: None,
         }
     }
 
@@ -232,6 +291,9 @@ impl Table {
         let Some(reader) = &self.reader else { return };
         self.rows_estimated = reader.rows_estimated();
         self.warnings = reader.warnings();
+        if let Some((all, left)) = reader.rows_in_range() {
+            (self.rows_estimated, self.rows_left) = (Some(all), Some(left));
+        }
         if !self.standing && reader.is_standing() {
             self.standing = true;
             self.done = Done { from: reader.from().clone(), open: None, gaps: reader.gaps() };
@@ -243,10 +305,13 @@ impl Table {
             Outcome::More => Duration::ZERO,
             Outcome::CaughtUp => until_scheduled(config).unwrap_or(config.poll_interval),
             Outcome::Waiting => config.poll_interval.min(LOOK_AGAIN),
+            Outcome::Done => NEVER,
         };
+        self.finished = outcome == Outcome::Done;
         self.rows_left = match outcome {
+            _ if self.snapshot.is_some() && outcome != Outcome::Done => self.rows_left,
             Outcome::More => self.rows_estimated.map(|all| all.saturating_sub(self.rows)),
-            Outcome::CaughtUp => Some(0),
+            Outcome::CaughtUp | Outcome::Done => Some(0),
             Outcome::Waiting => self.rows_left,
         };
         self.due = Instant::now() + wait;
@@ -307,27 +372,41 @@ impl Table {
     fn name(&self) -> String {
         self.id.as_ref().map_or_else(|| "query".to_owned(), TableId::to_string)
     }
+}
 
-    fn progress(&self) -> TableProgress {
-        let rows_left = self.rows_left.filter(|_| !self.stopped);
-        let pace = self.rows as f64 / self.since.elapsed().as_secs_f64().max(0.001);
-        let time_left = rows_left.filter(|left| *left == 0 || self.rows > 0).map(|left| {
-            Duration::try_from_secs_f64(if left == 0 { 0.0 } else { left as f64 / pace }).unwrap_or(Duration::MAX)
-        });
-        TableProgress { table: self.name(), rows: self.rows, rows_estimated: self.rows_estimated, rows_left, time_left }
-    }
+/// How far a table has come, from all that this task reads of it.
+fn progress(parts: &[&Table]) -> TableProgress {
+    let rows = parts.iter().map(|t| t.rows).sum::<u64>();
+    let rows_left: Option<u64> = parts.iter().map(|t| t.rows_left.filter(|_| !t.stopped)).sum();
+    let since = parts.iter().map(|t| t.since.elapsed()).max().unwrap_or_default();
+    let pace = rows as f64 / since.as_secs_f64().max(0.001);
+    let time_left = rows_left.filter(|left| *left == 0 || rows > 0).map(|left| {
+        Duration::try_from_secs_f64(if left == 0 { 0.0 } else { left as f64 / pace }).unwrap_or(Duration::MAX)
+    });
+    let table = parts.first().map(|t| t.name()).unwrap_or_default();
+    // a table that has been read in ranges here and is now read on
+    let whole = parts.iter().find(|t| t.snapshot.is_none());
+    let rows_estimated = whole.map_or_else(|| parts.iter().map(|t| t.rows_estimated).sum(), |t| t.rows_estimated);
+    TableProgress { table, rows, rows_estimated, rows_left, time_left }
 }
 
 #[async_trait]
 impl SourceTask for JdbcSourceTask {
     async fn poll(&mut self) -> Result<Batch> {
         loop {
+            if !self.positions.is_empty() {
+                let positions = std::mem::take(&mut self.positions);
+                return Ok(Batch { positions, ..Batch::default() });
+            }
             if let Some(batch) = self.cut()? {
                 return Ok(batch);
             }
             let wait = self.begin_next();
             if self.turns.is_idle() {
-                return Ok(Batch { idle_for: Some(wait.unwrap_or(LOOK_AGAIN)), ..Batch::default() });
+                return Ok(Batch {
+                    idle_for: Some(wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)),
+                    ..Batch::default()
+                });
             }
             // all waits may be given up and taken up again: nothing is lost in between
             let news = match wait {
@@ -352,7 +431,14 @@ impl SourceTask for JdbcSourceTask {
                 warnings.push(warning.clone());
             }
         }
-        Progress { tables: self.tables.iter().map(Table::progress).collect(), warnings }
+        let mut tables: Vec<Vec<&Table>> = Vec::new();
+        for table in &self.tables {
+            match tables.iter_mut().find(|parts| parts.first().is_some_and(|first| first.id == table.id)) {
+                Some(parts) => parts.push(table),
+                None => tables.push(vec![table]),
+            }
+        }
+        Progress { tables: tables.iter().map(|parts| progress(parts)).collect(), warnings }
     }
 
     async fn close(self: Box<Self>) {
@@ -365,14 +451,4 @@ fn until_scheduled(config: &SourceConfig) -> Option<Duration> {
     let schedule = config.schedule.as_ref()?;
     // one that names no time any more is asked again in a year
     Some(schedule.next(jiff::Timestamp::now()).unwrap_or(Duration::from_secs(365 * 86_400)))
-}
-
-/// The stored offset: by the current protocol, else by the older one.
-async fn stored_place(config: &SourceConfig, id: Option<&TableId>, stored: &dyn Positions) -> Result<Option<Reached>> {
-    let partitions = match id {
-        Some(id) => vec![position::table(id, config.qualify), position::bare_table(id)],
-        None => vec![position::query()],
-    };
-    let found = stored.read(&partitions).await?;
-    found.into_iter().flatten().next().map(|offset| Reached::read(&offset)).transpose()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector_api::Result;
 
-use super::{Chunk, Ids, PAGE_WEIGHT, Pages, TableReader, id_of};
+use super::{Chunk, Ids, Outcome, PAGE_WEIGHT, Pages, TableReader, id_of};
 use crate::driver::{Page, Session};
 use crate::source::config::Mode;
 use crate::source::fence::Fence;
@@ -43,13 +43,15 @@ impl TableReader {
         plan: &Arc<TablePlan>,
         pages: &Pages<'_>,
     ) -> Result<()> {
+        // the ids of a range have all been given out, whether its last rows are still there or not
+        let least = self.range.as_ref().map_or(i64::MIN, |(range, _)| range.up_to).max(self.from.id.unwrap_or(-1));
         loop {
             let Some(tracking) = &mut self.tracking else { return Ok(()) };
             let fence = match tracking.begin() {
                 Some(fence) => fence,
                 None if !tracking.wants_fence() => return Ok(()),
                 None => {
-                    let fence = Fence::set(session, plan, self.from.id.unwrap_or(-1)).await?;
+                    let fence = Fence::set(session, plan, least).await?;
                     tracking.set(fence);
                     fence
                 }
@@ -64,7 +66,9 @@ impl TableReader {
             if tracking.gaps().len() < had {
                 let ids = Ids { late: true, settled: up_to, step: tracking.step() };
                 let nothing = Page::default();
-                pages.send(Chunk { page: nothing, plan: Arc::clone(plan), ends: false, ids: Some(ids) }).await;
+                pages
+                    .send(Chunk { page: nothing, plan: Arc::clone(plan), ends: false, ids: Some(ids), through: None })
+                    .await;
             }
             tracking.end(false);
         }
@@ -95,13 +99,46 @@ impl TableReader {
             }
             let ids = Ids { late: true, settled: i64::MIN, step: tracking.step() };
             let empty = page.rows.is_empty();
-            if !empty && !pages.send(Chunk { page, plan: Arc::clone(plan), ends: false, ids: Some(ids) }).await {
+            if !empty
+                && !pages.send(Chunk { page, plan: Arc::clone(plan), ends: false, ids: Some(ids), through: None }).await
+            {
                 return Ok(());
             }
             if next == i64::MAX || (empty && next == i64::MIN) {
                 return Ok(());
             }
         }
+    }
+
+    /// When all of its range has been read: once nothing can come in it any more, it is done.
+    pub(super) async fn end_range(&mut self, outcome: Outcome, plan: &Arc<TablePlan>, pages: &Pages<'_>) -> Outcome {
+        let range = self.range.as_ref().map(|(range, _)| *range);
+        let Some(range) = range.filter(|_| outcome == Outcome::CaughtUp) else { return outcome };
+        if self.tracking.as_ref().is_some_and(|tracking| tracking.settled() < range.up_to) {
+            return Outcome::Waiting;
+        }
+        self.from.id = Some(range.up_to);
+        let chunk = Chunk { through: Some(range.up_to), ..self.chunk(Page::default(), plan, false) };
+        pages.send(chunk).await;
+        Outcome::Done
+    }
+
+    /// The smallest and the greatest id. `None` for an empty table, and where rows are not read by id.
+    /// The table must have been looked up.
+    pub async fn id_bounds(&self, session: &mut dyn Session) -> Result<Option<(i64, i64)>> {
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.shape.paged) else { return Ok(None) };
+        let Some(id) = plan.shape.id.as_deref() else { return Ok(None) };
+        let found = session.query(&format!("SELECT MIN({id}), MAX({id}) FROM {}", plan.table_sql), &[]).await?;
+        let number = |n: usize| found.first()?.get(n)?.as_i64();
+        Ok(number(0).zip(number(1)))
+    }
+
+    /// Rows of its range: those that the server estimates for all of it when it began, and for what is still to be read.
+    pub fn rows_in_range(&self) -> Option<(u64, u64)> {
+        let (range, snapshot) = self.range.as_ref()?;
+        let all = self.rows_estimated()? as f64;
+        let rows = |reached: i64| (all * snapshot.share(range, reached)) as u64;
+        Some((rows(range.above), rows(self.from.id.unwrap_or(range.above))))
     }
 
     /// Cuts the page before the first row that has to wait. Returns whether it did.

@@ -5,7 +5,34 @@ use std::sync::Arc;
 use connector_api::{Position, Schema, Value};
 use tokio::sync::mpsc;
 
-use super::Chunk;
+use crate::driver::Page;
+use crate::source::table::TablePlan;
+
+/// Rows on their way from the reader to the task.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The rows and their stamps.
+    pub page: Page,
+    /// The plan they were read by.
+    pub plan: Arc<TablePlan>,
+    /// There is nothing after them for now.
+    pub ends: bool,
+    /// Incrementing mode: how missing ids are to be counted.
+    pub ids: Option<Ids>,
+    /// After them everything up to this id is done.
+    pub through: Option<i64>,
+}
+
+/// What is known of the ids of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// They were missing before; the others follow those of the chunk before.
+    pub late: bool,
+    /// Up to here no other row comes any more.
+    pub settled: i64,
+    /// The usual distance of two ids.
+    pub step: i64,
+}
 
 /// Rows that are not there any more (`sweep`).
 #[derive(Debug)]

@@ -1,0 +1,140 @@
+//! What a task reads, each by itself: its tables, ranges of ids of a table that several tasks read, or the query.
+
+use std::sync::Arc;
+
+use connector_api::{Position, Positions, Result, SourcePartition};
+
+use super::config::{Mode, SourceConfig};
+use super::position::{self, Reached};
+use super::ranges::{KeyRange, Part, Snapshot};
+use super::reader::TableReader;
+use crate::driver::Session;
+use crate::ident::TableId;
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The table; `None` for the query.
+    pub id: Option<TableId>,
+    /// Only these ids of it.
+    pub range: Option<(KeyRange, Snapshot)>,
+    /// Where the stored offset says that it begins.
+    pub reached: Option<Reached>,
+}
+
+impl Entry {
+    /// All of a table, or the query.
+    pub fn whole(id: Option<TableId>, reached: Option<Reached>) -> Self {
+        Self { id, range: None, reached }
+    }
+
+    /// What its offset is stored under.
+    pub fn partition(&self, config: &SourceConfig) -> SourcePartition {
+        match (&self.id, &self.range) {
+            (None, _) => position::query(),
+            (Some(id), _) if config.mode == Mode::Bulk => position::bare_table(id),
+            (Some(id), Some((range, _))) => position::range(id, config.qualify, range.n),
+            (Some(id), None) => position::table(id, config.qualify),
+        }
+    }
+}
+
+/// What is to be read of a table (or the query), and positions to store before anything else.
+/// Errors: `Config` when the table is gone or does not fit the mode.
+pub async fn entries(
+    id: Option<TableId>,
+    config: &Arc<SourceConfig>,
+    stored: &dyn Positions,
+    session: &mut dyn Session,
+) -> Result<(Vec<Entry>, Vec<Position>)> {
+    let reached = stored_place(config, id.as_ref(), stored).await?;
+    let whole = |id, reached| (vec![Entry::whole(id, reached)], Vec::new());
+    let (part, mut positions) = (config.part.unwrap_or(Part::WHOLE), Vec::new());
+    let Some(table) = id.as_ref().filter(|_| config.mode == Mode::Incrementing) else { return Ok(whole(id, reached)) };
+    let snapshot = match &reached {
+        Some(reached) => reached.snapshot.clone(),
+        None if config.part.is_some() && part.n == 0 => {
+            let begun = begin(table, part, config, session).await?;
+            positions.extend(begun.iter().map(|snapshot| snapshot.position(table, config)));
+            begun
+        }
+        None => None,
+    };
+    let Some(snapshot) = snapshot else {
+        // there is nothing to share any more
+        return Ok(if part.n > 0 { (Vec::new(), Vec::new()) } else { whole(id, reached) });
+    };
+    let ranges = snapshot.reached(table, config, stored).await?;
+    if ranges.iter().all(|(range, reached)| range.is_done(reached)) {
+        if part.n > 0 {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let over = snapshot.over(table, config);
+        return Ok((vec![Entry::whole(id, Some(snapshot.end_reached()))], over));
+    }
+    let own = ranges.into_iter().filter(|(range, reached)| range.n % part.of == part.n && !range.is_done(reached));
+    let entry =
+        |(range, reached)| Entry { id: id.clone(), range: Some((range, snapshot.clone())), reached: Some(reached) };
+    Ok((own.map(entry).collect(), positions))
+}
+
+/// Cuts the table into ranges. `None` when it is empty, or its ids cannot be cut.
+async fn begin(
+    id: &TableId,
+    part: Part,
+    config: &Arc<SourceConfig>,
+    session: &mut dyn Session,
+) -> Result<Option<Snapshot>> {
+    let mut reader = TableReader::new(Entry::whole(Some(id.clone()), None), Arc::clone(config));
+    reader.open(session).await?;
+    let above = config.initial.id;
+    let bounds = reader.id_bounds(session).await?.filter(|(_, last)| *last > above);
+    Ok(bounds.map(|(first, last)| Snapshot::cut(above, first.max(above.saturating_add(1)), last, part.of)))
+}
+
+/// Whether several tasks should read a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// No: it is small, or its first reading is over or was begun by one.
+    One,
+    /// Yes, but its ranges are not stored yet: its own task does that.
+    Soon,
+    /// Yes.
+    Several,
+}
+
+/// The stage of a table.
+pub async fn stage(
+    id: &TableId,
+    config: &SourceConfig,
+    stored: &dyn Positions,
+    session: &mut dyn Session,
+) -> Result<Stage> {
+    let Some(from) = config.parallel_from.filter(|_| config.mode == Mode::Incrementing) else { return Ok(Stage::One) };
+    let Some(meta) = session.table(id).await? else { return Ok(Stage::One) };
+    // estimates vary; of a small table nothing has to be looked up
+    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 2) else { return Ok(Stage::One) };
+    match stored_place(config, Some(id), stored).await? {
+        None => Ok(if rows >= from { Stage::Soon } else { Stage::One }),
+        Some(Reached { snapshot: Some(snapshot), .. }) => {
+            let ranges = snapshot.reached(id, config, stored).await?;
+            let done = ranges.iter().all(|(range, reached)| range.is_done(reached));
+            Ok(if done { Stage::One } else { Stage::Several })
+        }
+        Some(_) => Ok(Stage::One),
+    }
+}
+
+/// The stored offset: by the current protocol, else by the older one.
+pub async fn stored_place(
+    config: &SourceConfig,
+    id: Option<&TableId>,
+    stored: &dyn Positions,
+) -> Result<Option<Reached>> {
+    let partitions = match id {
+        Some(id) => vec![position::table(id, config.qualify), position::bare_table(id)],
+        None => vec![position::query()],
+    };
+    let found = stored.read(&partitions).await?;
+    found.into_iter().flatten().next().map(|offset| Reached::read(&offset)).transpose()
+}
