@@ -10,6 +10,7 @@ use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded, PluginInfo,
 };
 use crate::model::{LoggerLevel, path_segment};
+use crate::settings::{is_secret, without_passwords};
 
 /// What `get` lists.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -88,7 +89,7 @@ impl One {
         }
         println!("\nconfig");
         let shown = |key: &str, value: &str| {
-            if crate::settings::is_secret(key) { "********".to_owned() } else { value.to_owned() }
+            if is_secret(key) { "********".to_owned() } else { without_passwords(value).into_owned() }
         };
         info.config.iter().for_each(|(key, value)| println!("  {key} = {}", shown(key, value)));
         let topics: std::collections::BTreeMap<String, ActiveTopics> = client.get(&format!("{path}/topics")).await?;

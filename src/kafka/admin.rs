@@ -1,5 +1,6 @@
 //! Topics, cluster facts and group offsets. Calls block for at most [`PATIENCE`]; call them from blocking threads.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
@@ -166,19 +167,20 @@ impl Admin {
         Err(Error::retry(format!("topic {topic} was created at {} but has no leader yet", self.brokers)))
     }
 
-    /// Deletes a consumer group with its offsets; one that does not exist is fine.
-    /// Errors: `Retry` when it still has members.
-    pub fn delete_group(&self, group: &str) -> Result<()> {
+    /// Deletes a consumer group with its offsets; one that does not exist is fine. `false`: it still has members.
+    /// Errors: `Retry`, `Denied`.
+    pub fn delete_group(&self, group: &str) -> Result<bool> {
         let what = || format!("deleting consumer group {group} at {}", self.brokers);
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         let results = self.runtime.block_on(self.client()?.delete_groups(&[group], &options));
         for result in results.map_err(|e| error::of(what(), e))? {
             match result {
                 Ok(_) | Err((_, Code::GroupIdNotFound)) => {}
+                Err((_, Code::NonEmptyGroup)) => return Ok(false),
                 Err((_, code)) => return Err(error::of_code(what(), code)),
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -230,10 +232,33 @@ impl Group {
         Ok(list.elements().iter().filter_map(offset).collect())
     }
 
-    /// Commits offsets. Errors: `Retry` while the group has members.
-    pub fn commit(&self, offsets: &[TopicOffset]) -> Result<()> {
+    /// Commits offsets. `false`: the group has members, and nobody else may. Errors: `Retry`, `Denied`.
+    pub fn commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
         let list = offset_list(offsets).map_err(|e| error::of(&self.what, e))?;
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|e| error::of(&self.what, e))
+        match self.consumer.commit(&list, CommitMode::Sync) {
+            Err(error) if error.rdkafka_error_code() == Some(Code::UnknownMemberId) => Ok(false),
+            committed => committed.map(|()| true).map_err(|e| error::of(&self.what, e)),
+        }
+    }
+
+    /// The same as the group's only member: the development broker takes offsets of a group that has been in use from
+    /// nobody else. Errors: `Retry` when it does not get in.
+    pub fn join_and_commit(&self, offsets: &[TopicOffset]) -> Result<bool> {
+        let topics: BTreeSet<&str> = offsets.iter().map(|at| &*at.topic).collect();
+        let topics: Vec<&str> = topics.into_iter().collect();
+        let failed = |e| error::of(&self.what, e);
+        self.consumer.subscribe(&topics).map_err(failed)?;
+        let began = std::time::Instant::now();
+        while self.consumer.assignment().map_err(failed)?.count() == 0 {
+            if began.elapsed() > PATIENCE {
+                return Err(Error::retry(format!("{}: the group could not be joined in time", self.what)));
+            }
+            // What comes in is left: nothing is committed by itself.
+            drop(self.consumer.poll(Duration::from_millis(50)));
+        }
+        let committed = self.commit(offsets);
+        self.consumer.unsubscribe();
+        committed
     }
 
     /// The first and the next offset of a partition, open transactions left out. Errors: `Retry`, `Denied`.

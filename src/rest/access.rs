@@ -119,7 +119,7 @@ fn mask(value: &mut Value) {
         Value::Object(members) => {
             for (key, member) in members {
                 match member {
-                    Value::String(text) => *text = masked(key, Some(text.as_str())).to_owned(),
+                    Value::String(text) => *text = masked(key, text).into_owned(),
                     other => mask(other),
                 }
             }

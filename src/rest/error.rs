@@ -2,6 +2,7 @@
 //!
 //! Texts that tools match on are Kafka Connect's; `{"error_code","message"}` is the body of every one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -13,6 +14,7 @@ use super::origin::Foreign;
 use crate::herder::Refusal;
 use crate::herder::validate::Unknown;
 use crate::model::{ConfigInfos, ErrorBody};
+use crate::settings::{is_secret, without_passwords};
 
 /// An answer from 400 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +111,9 @@ impl ApiError {
     pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>) -> Self {
         let text = match unknown {
             Unknown::NoClass => {
-                let pairs: Vec<_> = config.iter().map(|(k, v)| format!("{k}={}", masked(k, v.as_deref()))).collect();
+                let shown =
+                    |(k, v): (&String, &Option<String>)| format!("{k}={}", in_short(k, v.as_deref().unwrap_or("null")));
+                let pairs: Vec<_> = config.iter().map(shown).collect();
                 format!("Connector config {{{}}} contains no connector type", pairs.join(", "))
             }
             Unknown::Class(class, available) => {
@@ -274,9 +278,18 @@ impl IntoResponse for ApiError {
 }
 
 /// A value as a text may show it: never a secret.
-pub(super) fn masked<'a>(key: &str, value: Option<&'a str>) -> &'a str {
-    let secret = ["password", "secret", "token", "jaas"].iter().any(|part| key.to_ascii_lowercase().contains(part));
-    if secret { "[hidden]" } else { value.unwrap_or("null") }
+pub(super) fn masked<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
+    if is_secret(key) { "[hidden]".into() } else { without_passwords(value) }
+}
+
+/// The same in as many characters as a text has room for.
+fn in_short(key: &str, value: &str) -> String {
+    const ROOM: usize = 200;
+    let shown = masked(key, value);
+    match shown.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown.into_owned(),
+    }
 }
 
 /// Why a change of offsets cannot be read; the texts are Kafka Connect's where it has one.

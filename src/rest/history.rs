@@ -57,7 +57,7 @@ fn told(history: &[Version]) -> Vec<ConfigVersion> {
             version: version.version,
             created: version.at_ms,
             deleted: version.config.is_none(),
-            config: config.iter().map(|(k, v)| (k.to_owned(), masked(k, Some(v)).to_owned())).collect(),
+            config: config.iter().map(|(k, v)| (k.to_owned(), masked(k, v).into_owned())).collect(),
             changes: changes(before, config),
         }
     };
@@ -66,7 +66,7 @@ fn told(history: &[Version]) -> Vec<ConfigVersion> {
 
 fn changes(from: &Config, to: &Config) -> Vec<ConfigChange> {
     let keys: BTreeSet<&str> = from.iter().chain(to.iter()).map(|(key, _)| key).collect();
-    let shown = |config: &Config, key: &str| config.get(key).map(|value| masked(key, Some(value)).to_owned());
+    let shown = |config: &Config, key: &str| config.get(key).map(|value| masked(key, value).into_owned());
     let differs = keys.into_iter().filter(|key| from.get(key) != to.get(key));
     differs.map(|key| ConfigChange { key: key.to_owned(), from: shown(from, key), to: shown(to, key) }).collect()
 }

@@ -45,11 +45,19 @@ fn accepts_json(headers: &HeaderMap) -> bool {
         .get_all(header::ACCEPT)
         .iter()
         .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(|range| range.split(';').next().unwrap_or_default().trim())
-        .filter(|range| !range.is_empty())
+        .filter(|range| !range.trim().is_empty())
         .peekable();
     ranges.peek().is_none()
-        || ranges.any(|range| range == "*/*" || range.eq_ignore_ascii_case("application/*") || is_json(range))
+        || ranges.filter(|range| !is_refused(range)).any(|range| {
+            let kind = range.split(';').next().unwrap_or_default().trim();
+            kind == "*/*" || kind.eq_ignore_ascii_case("application/*") || is_json(kind)
+        })
+}
+
+/// Whether a media range has the weight 0 (RFC 9110, 12.4.2).
+fn is_refused(range: &str) -> bool {
+    let weight = |part: &str| part.trim().to_ascii_lowercase().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+    range.split(';').skip(1).find_map(weight) == Some(0.0)
 }
 
 /// Turns the router's "no such method" into an answer to `OPTIONS`, or into the error body.

@@ -131,6 +131,7 @@ async fn every_refusal_has_the_error_body() {
         ("DELETE", "/connectors", vec![], 405, "HTTP 405 Method Not Allowed"),
         ("PROPFIND", "/connectors/", vec![], 405, "HTTP 405 Method Not Allowed"),
         ("GET", "/", vec![("accept", "text/html")], 406, "HTTP 406 Not Acceptable"),
+        ("GET", "/", vec![("accept", "application/json;q=0, text/html")], 406, "HTTP 406 Not Acceptable"),
         ("PUT", "/connectors/x/pause", vec![("content-type", "text/plain")], 415, "HTTP 415 Unsupported Media Type"),
         ("GET", "/connectors/x", vec![], 404, "Connector x not found"),
         ("GET", "/connectors/a%2Fb/", vec![], 404, "Connector a/b not found"),
@@ -218,9 +219,13 @@ async fn a_config_is_refused_with_every_error_at_once() {
         "You can also find the above list of errors at the endpoint `/connector-plugins/{connectorType}/config/validate`",
     ];
     assert_eq!(call(&app, "POST", "/connectors", &json_type, body).await, error(400, &lines.join("\n")));
-    let body = r#"{"name":"x","config":{"a.password":"s3"}}"#;
-    let text = "Connector config {a.password=[hidden], name=x} contains no connector type";
+    let body = r#"{"name":"x","config":{"a.password":"s3","a.url":"jdbc:mysql://u:s3@h/d"}}"#;
+    let text =
+        "Connector config {a.password=[hidden], a.url=jdbc:mysql://u:****@h/d, name=x} contains no connector type";
     assert_eq!(call(&app, "POST", "/connectors", &json_type, body).await, error(400, text));
+    let body = format!(r#"{{"name":"x","config":{{"a":"{}"}}}}"#, "é".repeat(100_000));
+    let (_, answer) = call(&app, "POST", "/connectors", &json_type, &body).await;
+    assert!(answer["message"].as_str().unwrap().len() < 1000, "{answer}");
     let (status, answer) =
         call(&app, "PUT", "/connectors/x/config", &json_type, r#"{"connector.class":"no.Such"}"#).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);

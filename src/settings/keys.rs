@@ -237,11 +237,3 @@ pub fn nearest(name: &str) -> Option<&'static str> {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, key)| key)
 }
-
-/// Whether the value of this key must never be shown.
-pub fn is_secret(name: &str) -> bool {
-    const PARTS: &[&str] =
-        &["password", "secret", "jaas", "token", "credential", "passphrase", "key.pem", "keystore.key"];
-    let lower = name.to_ascii_lowercase();
-    PARTS.iter().any(|part| lower.contains(part)) || KEYS.iter().any(|k| k.name == name && k.ty == Type::Password)
-}

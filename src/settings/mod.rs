@@ -9,17 +9,20 @@ mod listener;
 pub mod properties;
 mod providers;
 mod references;
+mod secrets;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use connector_api::{Config, Error, Reader, Report, Result};
 
-pub use keys::{KEYS, is_known, is_secret};
+pub use keys::{KEYS, is_known};
 pub use layers::{Layer, Setting};
 pub use listener::Listener;
 pub use providers::{Providers, Resolved};
+pub use secrets::{is_secret, without_passwords};
 
 /// What a worker is told.
 #[derive(Clone, Debug)]
@@ -237,11 +240,11 @@ impl Settings {
         let mut lines = BTreeMap::new();
         for key in KEYS {
             if let connector_api::config::Default::Text(text) = key.default {
-                lines.insert(key.name, (text, "default"));
+                lines.insert(key.name, (Cow::from(text), "default"));
             }
         }
         for (key, setting) in &self.given {
-            let value = if is_secret(key) { "********" } else { setting.value.as_str() };
+            let value = if is_secret(key) { "********".into() } else { without_passwords(&setting.value) };
             lines.insert(key, (value, setting.origin.as_str()));
         }
         lines.iter().map(|(key, (value, origin))| format!("{key} = {value}  # {origin}\n")).collect()

@@ -137,25 +137,35 @@ pub fn committed(shared: &Shared, connector: &str, config: &Config) -> Result<Ve
 /// Sets group offsets of a stopped sink, or deletes them all.
 pub fn set_committed(shared: &Shared, connector: &str, config: &Config, to: Option<&[TopicOffset]>) -> Result<()> {
     let group = clients::group(connector, config);
-    let offsets = match to {
-        Some(to) => {
-            known(shared, connector, config, to)?;
-            to.to_vec()
-        }
-        None if shared.options.dev_broker.is_none() => return admin(shared, config)?.delete_group(&group),
+    if let Some(to) = to {
+        known(shared, connector, config, to)?;
+    }
+    let done = match (to, &shared.options.dev_broker) {
+        (Some([]), _) => true,
+        (Some(to), None) => sink_group(shared, connector, config)?.commit(to)?,
+        (None, None) => admin(shared, config)?.delete_group(&group)?,
         // The development broker cannot delete groups; its topics begin at 0.
-        None => {
-            let committed = committed(shared, connector, config)?;
-            committed.into_iter().map(|at| TopicOffset { offset: 0, ..at }).collect()
+        (to, Some(_)) => {
+            let begin = |at| TopicOffset { offset: 0, ..at };
+            let all = || Ok::<_, Error>(committed(shared, connector, config)?.into_iter().map(begin).collect());
+            let offsets = to.map_or_else(all, |to| Ok(to.to_vec()))?;
+            let done = offsets.is_empty() || sink_group(shared, connector, config)?.join_and_commit(&offsets)?;
+            shared.ledger.read(&group, &offsets);
+            done
         }
     };
-    if !offsets.is_empty() {
-        sink_group(shared, connector, config)?.commit(&offsets)?;
+    if done {
+        return Ok(());
     }
-    if shared.options.dev_broker.is_some() {
-        shared.ledger.read(&group, &offsets);
-    }
-    Ok(())
+    let verb = if to.is_some() { "alter" } else { "reset" };
+    // The words are Kafka Connect's.
+    Err(Error::retry(format!(
+        "Failed to {verb} consumer group offsets for connector {connector} either because its tasks haven't stopped \
+         completely yet or the connector was resumed before the request to {verb} its offsets could be successfully \
+         completed. If the connector is in a stopped state, this operation can be safely retried. If it doesn't \
+         eventually succeed, the Connect cluster may need to be restarted to get rid of the zombie sink tasks. Or \
+         another program is a member of group {group}: end it."
+    )))
 }
 
 /// Errors: `Config`, in Kafka Connect's words, for a topic or partition that does not exist.

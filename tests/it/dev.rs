@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testkit::mariadb::run;
-use testkit::{Rowferry, Settings, rows_sql};
+use testkit::{Rowferry, Settings, for_condition, rows_sql};
 
 use crate::lab;
 use crate::pipeline::Pipeline;
@@ -50,4 +50,36 @@ async fn dev_uses_a_real_kafka_when_told() {
     pipeline.create(worker.rest(), server, json!({}), json!({})).await;
     pipeline.wait_same(&mut connection, crate::SOON).await;
     assert_eq!(lab().kafka().topics().read(&pipeline.topic()).len(), 1);
+}
+
+#[tokio::test]
+async fn offsets_of_a_sink_can_be_set_and_reset() {
+    let server = lab().mariadb();
+    let worker = Rowferry::start(lab().scratch(), Settings::dev("dev-offsets"));
+    let (pipeline, mut connection) = Pipeline::new(server, "dev_offsets", "t").await;
+    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2), (3)").await;
+    let rest = worker.rest();
+    pipeline.create(rest, server, json!({}), json!({"pk.mode": "none"})).await;
+    pipeline.wait_arrived(&mut connection, 3, crate::SOON).await;
+    let (name, topic) = (pipeline.sink_name(), pipeline.topic());
+    let path = format!("/connectors/{name}");
+    let offsets = format!("{path}/offsets");
+    let again = json!({"offsets": [
+        {"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": {"kafka_offset": 2}}]});
+    // The last record once more, and then all of them.
+    for (change, rows) in [("PATCH", 4), ("DELETE", 7)] {
+        rest.put_empty(&format!("{path}/stop")).await.expect(204);
+        for_condition("no tasks", crate::SOON, async || {
+            rest.get(&format!("{path}/status")).await.body["tasks"] == json!([])
+        })
+        .await;
+        let body = (change == "PATCH").then(|| ("application/json", again.to_string()));
+        rest.send(change, &offsets, body).await.expect(200);
+        let expected = if change == "PATCH" { 2 } else { 0 };
+        let stored = rest.get(&offsets).await.expect(200).body;
+        assert_eq!(stored["offsets"][0]["offset"]["kafka_offset"], expected, "{stored}");
+        rest.put_empty(&format!("{path}/resume")).await.expect(202);
+        pipeline.wait_arrived(&mut connection, rows, crate::SOON).await;
+    }
+    assert_eq!(pipeline.arrived(&mut connection).await, 7);
 }
