@@ -69,8 +69,9 @@ async fn offsets_of_a_sink_can_be_set_and_reset() {
     // The last record once more, and then all of them.
     for (change, rows) in [("PATCH", 4), ("DELETE", 7)] {
         rest.put_empty(&format!("{path}/stop")).await.expect(204);
-        for_condition("no tasks", crate::SOON, async || {
-            rest.get(&format!("{path}/status")).await.body["tasks"] == json!([])
+        for_condition("the sink is stopped", crate::SOON, async || {
+            let status = rest.get(&format!("{path}/status")).await.body;
+            status["connector"]["state"] == "STOPPED" && status["tasks"] == json!([])
         })
         .await;
         let body = (change == "PATCH").then(|| ("application/json", again.to_string()));
