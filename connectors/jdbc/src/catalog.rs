@@ -52,6 +52,8 @@ pub struct TableMeta {
     pub rows_estimated: Option<u64>,
     /// Its storage engine (MariaDB, MySQL), where that is one that takes no change back: MyISAM, Aria, MEMORY, …
     pub no_rollback: Option<String>,
+    /// COPY does not do there what INSERT does: PostgreSQL's views, rules and row-level security.
+    pub only_insert: bool,
 }
 
 impl TableMeta {

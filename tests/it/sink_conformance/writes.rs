@@ -336,6 +336,18 @@ async fn rows_of_every_type_of_postgres_are_the_same_written_together_or_alone()
     assert!(together[0].contains("1234.57") && together[0].contains("2024-02-29"), "{together:?}");
 }
 
+/// Rules do not see rows that are copied in.
+#[tokio::test]
+async fn the_rules_of_a_table_of_postgres_are_obeyed() {
+    let mut database = Database::new(Server::Postgres, &[]).await;
+    database.run("CREATE TABLE t (id INT); CREATE TABLE log (id INT)").await;
+    database.run("CREATE RULE noted AS ON INSERT TO t DO ALSO INSERT INTO log VALUES (NEW.id)").await;
+    let topic = Topic::new("t");
+    let batch = [1, 2, 3].map(|id| topic.value(&[int("id")], [Value::I32(id)]));
+    database.write(&topic, &[&batch]).await;
+    assert_eq!(database.rows("SELECT t.id FROM t JOIN log USING (id) ORDER BY id").await, ["1", "2", "3"]);
+}
+
 #[tokio::test]
 async fn ud38_dates_in_utc_stay_the_day_they_are() {
     for server in ALL {

@@ -310,6 +310,11 @@ pub trait Writing: Send + Sync {
         out
     }
 
+    /// The statement by which [`Session::copy`](crate::driver::Session::copy) inserts rows. `None`: there is none.
+    fn copy(&self, _table: &TableId, _columns: &[Place<'_>]) -> Option<String> {
+        None
+    }
+
     /// Changes the row of one key: the values' parameters come first, then the key's.
     fn update(&self, table: &TableId, columns: Columns<'_>) -> String {
         let mut out = format!("UPDATE {} SET ", self.dialect().table(table));
@@ -420,9 +425,11 @@ pub(super) fn numeric_literal(value: &Value, out: &mut String) -> Option<()> {
 
 /// Appends bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.reserve(bytes.len() * 2);
     for byte in bytes {
-        // writing to a String cannot fail
-        let _ = write!(out, "{byte:02X}");
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
 

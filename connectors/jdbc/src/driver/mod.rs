@@ -125,6 +125,9 @@ pub trait Session: Send {
     /// Returns the rows affected as the server counts them.
     async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64>;
 
+    /// Sends rows in PostgreSQL's text format for a `COPY … FROM STDIN`. Returns their number.
+    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64>;
+
     /// A small result (catalog, clock, counts): integers as `I64`, floats as `F64`, bytes as `Bytes`, all else as
     /// `Text` in SQL's notation. Integers above `i64` are `Text`.
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>>;

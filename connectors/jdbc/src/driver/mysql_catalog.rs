@@ -39,6 +39,7 @@ pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Op
     Ok(Some(TableMeta {
         rows_estimated: row[3].as_i64().and_then(|n| n.try_into().ok()),
         no_rollback: (!row[4].is_null()).then(|| text(&row[4])),
+        only_insert: true,
         is_view: kind.ends_with("VIEW"),
         id: TableId::in_catalog(catalog, table),
         columns,

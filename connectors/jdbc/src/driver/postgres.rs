@@ -38,6 +38,16 @@ impl Backend for Postgres {
         Ok(())
     }
 
+    async fn copy(session: &mut PostgresSession, sql: &str, rows: &str) -> Result<u64> {
+        let copied = async {
+            let mut copy = session.connection.copy_in_raw(sql).await?;
+            copy.send(rows.as_bytes()).await?;
+            copy.finish().await
+        };
+        let copied = copied.await;
+        copied.map_err(|e| session.failed(e))
+    }
+
     fn affected(done: &PgQueryResult) -> u64 {
         done.rows_affected()
     }

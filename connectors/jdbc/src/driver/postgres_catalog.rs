@@ -8,8 +8,8 @@ use super::{Param, Session};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::ident::TableId;
 
-const TABLE: &str = "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::int8 \
-     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+const TABLE: &str = "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::int8, \
+     c.relhasrules OR c.relrowsecurity FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
      AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
 
@@ -67,6 +67,7 @@ pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result
         // -1 before the first ANALYZE
         rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),
         no_rollback: None,
+        only_insert: row[5] == Value::Bool(true),
     }))
 }
 

@@ -58,6 +58,11 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
         Ok(())
     }
 
+    /// See [`Session::copy`]; only where the dialect writes such statements.
+    fn copy(_session: &mut SqlxSession<Self>, _sql: &str, _rows: &str) -> impl Future<Output = Result<u64>> + Send {
+        std::future::ready(Err(Error::fatal("this database has no COPY")))
+    }
+
     /// Rows that a statement changed.
     fn affected(done: &Self::QueryResult) -> u64;
 
@@ -160,6 +165,10 @@ where
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         let outcome = self.connection.execute(query).await;
         outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
+    }
+
+    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+        DB::copy(self, sql, rows).await
     }
 
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {

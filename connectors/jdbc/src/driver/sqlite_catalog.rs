@@ -65,6 +65,7 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
         is_view,
         rows_estimated: None,
         no_rollback: None,
+        only_insert: true,
     }))
 }
 

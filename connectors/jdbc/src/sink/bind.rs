@@ -9,7 +9,7 @@ use connector_api::{Error, Header, Result, Schema, SinkRecord, Type, Value};
 
 use super::adapt::json;
 use super::config::{Evolve, SinkConfig, TimeRules};
-use super::group::Identity;
+use super::copy::CopyText;
 use super::shape::{Column, Slot};
 use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
@@ -145,6 +145,24 @@ impl Binder {
 
     /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
     pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
+        self.found(record).map(|param| self.converted(param))
+    }
+
+    /// Appends a record's value to rows on their way. Errors: see [`Self::param`].
+    pub fn append(&self, record: &SinkRecord, rows: &mut CopyText) -> Result<()> {
+        match self.found(record)? {
+            Param::Null => rows.null(),
+            Param::I64(n) => rows.text(itoa::Buffer::new().format(n)),
+            Param::Bytes(bytes) => rows.bytes(&bytes),
+            other => match self.text(other) {
+                Param::Text(text) => rows.text(&text),
+                _ => rows.null(),
+            },
+        }
+        Ok(())
+    }
+
+    fn found<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
         let value = match &self.slot {
             Slot::Topic => return Ok(Param::Text(Cow::Borrowed(&record.record.topic))),
             Slot::Partition => return Ok(Param::I64(i64::from(record.at.partition))),
@@ -159,11 +177,19 @@ impl Binder {
             }
             Slot::Header(name) => return Ok(header(&record.record.headers, name)),
         };
-        self.value(value)
+        self.stored(value)
     }
 
     /// The parameter of a value.
     pub fn value<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
+        self.stored(value).map(|param| self.converted(param))
+    }
+
+    fn converted<'a>(&self, param: Param<'a>) -> Param<'a> {
+        if self.as_text { self.text(param) } else { param }
+    }
+
+    fn stored<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
         let value = match (value, &self.default) {
             (Value::Null, Some(default)) => default,
             _ => value,
@@ -175,8 +201,7 @@ impl Binder {
             self.array(items, &mut out)?;
             return Ok(Param::Text(Cow::Owned(out)));
         }
-        let param = self.bound(value)?;
-        Ok(if self.as_text { self.text(param) } else { param })
+        self.bound(value)
     }
 
     /// The same value as text that SQL casts.
@@ -342,45 +367,6 @@ fn widened(n: f32) -> f64 {
     n.to_string().parse().unwrap_or_else(|_| f64::from(n))
 }
 
-/// When two values of a key column are the same to the database. Numbers with fractions and points in time may be
-/// rounded by the column, so nothing is known of them.
-pub fn identity(schema: &Schema, text_is_exact: bool) -> Identity {
-    match (Logical::of(schema), schema.ty) {
-        (Logical::Date, _) => Identity::Exact,
-        (Logical::None, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::Boolean) => Identity::Exact,
-        (Logical::None, Type::String) if !text_is_exact => Identity::Text,
-        (Logical::None, Type::String | Type::Bytes) => Identity::Exact,
-        _ => Identity::Unknown,
-    }
-}
-
-/// Appends a key column's parameter so that unequal values have unequal bytes. Where numbers are `ordered`, their bytes
-/// sort as they do; otherwise everything but text is ASCII.
-pub fn key_bytes(param: &Param<'_>, ordered: bool, out: &mut Vec<u8>) {
-    match param {
-        Param::Null => out.push(1),
-        Param::Bool(flag) => return key_bytes(&Param::I64(i64::from(*flag)), ordered, out),
-        Param::I64(n) if ordered => out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes()),
-        Param::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
-        Param::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
-        Param::F32(n) => out.extend_from_slice(n.to_string().as_bytes()),
-        Param::F64(n) => out.extend_from_slice(n.to_string().as_bytes()),
-        Param::Text(text) => escaped(text.as_bytes(), out),
-        Param::Bytes(bytes) => escaped(bytes, out),
-    }
-    out.extend_from_slice(&[0, 0]);
-}
-
-/// Two zeros end a value, so one inside is followed by a one.
-fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    for part in bytes.split_inclusive(|b| *b == 0) {
-        out.extend_from_slice(part);
-        if part.last() == Some(&0) {
-            out.push(1);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -389,7 +375,7 @@ mod tests {
 
     use super::super::config::SinkConfig;
     use super::super::shape::{Column, Slot};
-    use super::{Binder, Param, key_bytes};
+    use super::{Binder, Param};
     use crate::dialect::writing;
     use crate::url::Database;
 
@@ -456,19 +442,5 @@ mod tests {
         let record = record(Value::Struct([].into()));
         let error = Binder::new(&config, &time, &*mysql, &nested, None).param(&record).unwrap_err().to_string();
         assert_eq!(error, "column n: Unsupported source data type: STRUCT");
-    }
-
-    #[test]
-    fn key_bytes_are_unique_and_numbers_sort() {
-        let bytes = |params: &[Param<'_>], ordered| {
-            let mut out = Vec::new();
-            params.iter().for_each(|p| key_bytes(p, ordered, &mut out));
-            out
-        };
-        let text = |t: &'static str| Param::Text(t.into());
-        assert_ne!(bytes(&[text("a\0"), text("b")], false), bytes(&[text("a"), text("\0b")], false));
-        assert_ne!(bytes(&[text("")], false), bytes(&[Param::Null], false));
-        let sorted = [i64::MIN, -1, 0, 1, i64::MAX].map(|n| bytes(&[Param::I64(n)], true));
-        assert!(sorted.is_sorted());
     }
 }

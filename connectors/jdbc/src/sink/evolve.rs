@@ -159,6 +159,7 @@ mod tests {
             is_view: false,
             rows_estimated: None,
             no_rollback: None,
+            only_insert: true,
         }
     }
 

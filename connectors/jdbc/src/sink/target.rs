@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use connector_api::{Datum, Error, Result, Schema, SinkRecord, Type, Value};
 
-use super::bind::{Binder, identity};
+use super::bind::Binder;
 use super::config::{Evolve, InsertMode, PkMode, SinkConfig, TimeRules};
 use super::evolve;
 use super::group::Identity;
+use super::key_bytes::identity;
 use super::shape::{Column, Shape, shape};
 use super::widen;
 use crate::catalog::TableMeta;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub by_column: bool,
     /// Many rows can be updated by one statement.
     pub many: bool,
+    /// Rows that are inserted together go by this.
+    copy: Option<Arc<str>>,
     upsert: Option<Upsert>,
     statements: HashMap<(Verb, usize), Arc<str>>,
 }
@@ -78,6 +81,11 @@ impl Plan {
             && self.topic.as_ref().is_none_or(|own| own == topic)
             && (tombstone || both(&self.value_schema, &value.schema))
             && both(&self.key_schema, &key.schema)
+    }
+
+    /// The statement that copies many rows in, where that does what an insert would do.
+    pub fn copy(&self) -> Option<Arc<str>> {
+        self.copy.clone()
     }
 
     /// Whether its columns include those of another shape.
@@ -339,12 +347,17 @@ impl Target {
             InsertMode::Upsert => Some(Upsert::Plain),
             InsertMode::Insert | InsertMode::Update => None,
         };
+        let copied = config.insert_mode == InsertMode::Insert && self.meta.as_ref().is_some_and(|m| !m.only_insert);
+        let (keys, values): (Vec<Binder>, Vec<Binder>) = (keys, shape.values().map(bind).collect());
+        let places: Vec<_> = keys.iter().chain(&values).map(Binder::place).collect();
+        let copy = copied.then(|| writing.copy(&self.id, &places)).flatten().map(Arc::from);
         Ok(Plan {
+            copy,
             topic: config.fields.by_topic().then(|| Arc::clone(topic)),
             key_schema: key.schema.clone(),
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
-            values: shape.values().map(bind).collect(),
+            values,
             identity: identities.fold(Identity::Exact, loosest),
             many: many && shape.values().next().is_some(),
             by_column,

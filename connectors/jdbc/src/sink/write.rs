@@ -4,9 +4,11 @@
 
 use connector_api::{Error, Kind, Result, SinkRecord, async_trait};
 
-use super::bind::{Binder, key_bytes};
+use super::bind::Binder;
 use super::config::{InsertMode, SinkConfig};
+use super::copy::CopyText;
 use super::group::{self, Identity, Keys, Op, Rows, Rules};
+use super::key_bytes::key_bytes;
 use super::target::{Surroundings, Target, Verb, keys_repeat};
 use crate::dialect::writing::Writing;
 use crate::driver::{Param, Session};
@@ -164,15 +166,22 @@ impl Writer<'_> {
     /// How many of the records left go into the next statement.
     fn chunk(&self, target: usize, rows: &Rows, left: &[usize]) -> usize {
         let plan = &self.targets[target].plans[rows.shape];
-        let (columns, most) = match self.verb(target, rows, left.len()) {
+        let verb = self.verb(target, rows, left.len());
+        let copied = verb == Verb::Insert && plan.copy().is_some();
+        let (columns, most) = match verb {
             Verb::Update => return 1,
             Verb::Insert if plan.by_column => return 1,
+            Verb::Insert if copied => (1, usize::MAX),
             Verb::Delete => (plan.keys.len(), MOST_ROWS),
             Verb::Insert | Verb::UpdateMany => (plan.keys.len() + plan.values.len(), MOST_ROWS),
         };
         let limit = self.writing.dialect().limits().params / columns.max(1);
         let most = most.min(self.config.batch_rows).min(limit).max(1);
-        let count = if left.len() >= most { most } else { 1 << left.len().ilog2() };
+        let count = match left.len() {
+            all if all >= most => most,
+            all if copied => all,
+            all => 1 << all.ilog2(),
+        };
         let mut room = self.here.packet / 2;
         for (n, record) in left.iter().take(count).enumerate() {
             let record = &self.batch[*record].record;
@@ -185,7 +194,25 @@ impl Writer<'_> {
         count
     }
 
+    /// Inserts rows by COPY, which is twice as fast as statements of many rows.
+    async fn copy(&mut self, sql: &str, (target, rows): (usize, &Rows), records: &[usize]) -> Result<(), Failure> {
+        let plan = &self.targets[target].plans[rows.shape];
+        let mut text = CopyText::default();
+        for &n in records {
+            for binder in plan.keys.iter().chain(&plan.values) {
+                let appended = binder.append(&self.batch[n], &mut text);
+                appended.map_err(|error| Failure { error, target, records: vec![n] })?;
+            }
+            text.end_row();
+        }
+        let copied = self.session.copy(sql, text.as_str()).await;
+        copied.map(drop).map_err(|error| Failure { error, target, records: records.to_vec() })
+    }
+
     async fn statement(&mut self, target: usize, rows: &Rows, records: &[usize]) -> Result<(), Failure> {
+        if let Some(sql) = self.targets[target].plans[rows.shape].copy().filter(|_| !rows.delete && records.len() > 1) {
+            return self.copy(&sql, (target, rows), records).await;
+        }
         let verb = self.verb(target, rows, records.len());
         if verb == Verb::Insert && self.targets[target].plans[rows.shape].by_column {
             let changed = self.send(target, rows, Verb::Update, records).await?;

@@ -58,6 +58,7 @@ fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
         is_view: false,
         rows_estimated: None,
         no_rollback: None,
+        only_insert: true,
     }
 }
 

@@ -5,8 +5,8 @@ use connector_api::{Schema, Type, Value};
 use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
-    numeric_literal, on_key_conflict,
+    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Place, Room, StatementProbe, TIME, Widening,
+    Writing, hex, numeric_literal, on_key_conflict,
 };
 use super::{Postgres, wider};
 use crate::catalog::ColumnMeta;
@@ -159,6 +159,14 @@ impl Writing for PostgresWriting {
         out.push(')');
     }
 
+    /// Values are read as a cast would read them.
+    fn copy(&self, table: &TableId, columns: &[Place<'_>]) -> Option<String> {
+        let mut out = format!("COPY {}(", Postgres.table(table));
+        self.names(columns, &mut out);
+        out.push_str(") FROM STDIN");
+        Some(out)
+    }
+
     /// Every value is cast to its column's type.
     fn updates_many(&self, _column: &ColumnMeta) -> bool {
         true
@@ -267,6 +275,7 @@ mod tests {
                 PostgresWriting.insert(&table, Columns { keys: &[a], all: &[a] }, 1, Some(Upsert::Plain)),
                 "INSERT INTO \"s\".\"t\"(\"a\") VALUES($1) ON CONFLICT (\"a\") DO NOTHING",
             ),
+            (PostgresWriting.copy(&table, &[k, a]).unwrap(), "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN"),
             (PostgresWriting.update(&table, both), "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS \"int4\")"),
             (
                 PostgresWriting.update_many(&table, both, 2),

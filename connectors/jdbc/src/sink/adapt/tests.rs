@@ -136,6 +136,7 @@ fn table(columns: &[(&str, &str)]) -> TableMeta {
         is_view: false,
         rows_estimated: None,
         no_rollback: None,
+        only_insert: true,
     }
 }
 
