@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connector_api::{Config, SourceTask};
+use connector_api::{Config, OffsetValue, SourceTask};
 use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::{count, run};
 use testkit::{MariaDb, Postgres, unique, wait_until};
@@ -69,8 +69,8 @@ async fn x10_a_missing_id_survives_a_restart() {
     assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2]);
     task.close().await;
     let offset = stored.0.last().unwrap().1.clone().unwrap();
-    assert_eq!(offset.get("incrementing"), Some(&connector_api::OffsetValue::Long(2)));
-    assert_eq!(offset.get("gaps"), Some(&connector_api::OffsetValue::Text("1".into())));
+    assert_eq!(offset.get("incrementing"), Some(&OffsetValue::Long(2)));
+    assert_eq!(offset.get("gaps"), Some(&OffsetValue::Text("1".into())));
     let mut task = open(&config, &stored).await;
     assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
     run(&mut locker, "COMMIT").await;
@@ -238,4 +238,62 @@ async fn a_user_who_may_see_transactions_reads_stamps_without_a_warning() {
     let warnings = task.progress().warnings;
     assert!(!warnings.iter().any(|w| w.contains("cannot be seen")), "{warnings:?}");
     task.close().await;
+}
+
+/// A transaction that nobody ends holds up the rows stamped after it for as long as `timestamp.horizon.max.wait.ms` says.
+/// Its own rows come when it has ended, once, and nothing comes twice but after a restart.
+#[tokio::test]
+async fn rows_go_past_a_transaction_that_stays_open_when_they_may() {
+    for server in [Server::MariaDb, Server::Postgres] {
+        let database = unique("past");
+        let mut slow = Sql::create_database(server, &database).await;
+        let mut fast = Sql::connect(server, &database).await;
+        let (ty, url, user, password) = match server {
+            Server::MariaDb => ("DATETIME(6)", lab().mariadb().jdbc_url(&database), MariaDb::USER, MariaDb::PASSWORD),
+            Server::Postgres => {
+                ("TIMESTAMPTZ", lab().postgres().jdbc_url(&database), Postgres::USER, Postgres::PASSWORD)
+            }
+        };
+        let column = format!("{ty} NOT NULL DEFAULT CURRENT_TIMESTAMP(6)");
+        slow.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, ts {column})")).await;
+        slow.run("BEGIN").await;
+        slow.run("INSERT INTO t (id) VALUES (1)").await;
+        fast.run("INSERT INTO t (id) VALUES (2)").await;
+        let stamp = ("timestamp.column.name", "ts");
+        let keys = [("mode", "timestamp"), stamp, ("timestamp.horizon.max.wait.ms", "1500")];
+        let config = config(&url, user, password, &keys);
+        let mut stored = Stored::default();
+        let mut task = open(&config, &stored).await;
+        assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [2], "{server:?}");
+        while !task.progress().warnings.iter().any(|warning| warning.contains(keys[2].0)) {
+            // the status is that of the last turn
+            assert!(poll(&mut *task, &mut stored, Duration::from_millis(50), |_| false).await.is_empty());
+        }
+        fast.run("INSERT INTO t (id) VALUES (3)").await;
+        assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| !seen.is_empty()).await, [3], "{server:?}");
+        task.close().await;
+        // the offset has not moved, so that no row is missed whatever happens
+        assert!(stored.0.is_empty(), "{:?}", stored.0);
+        let mut task = open(&config, &stored).await;
+        assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [2, 3], "{server:?}");
+        slow.run("COMMIT").await;
+        fast.run("INSERT INTO t (id) VALUES (4)").await;
+        // in any order, should another transaction of the server be open meanwhile
+        let mut seen = poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await;
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 4], "{server:?}");
+        let last = match server {
+            Server::MariaDb => "SELECT CAST(FLOOR(UNIX_TIMESTAMP(MAX(ts)) * 1000) AS SIGNED), 0, '' FROM t",
+            Server::Postgres => "SELECT trunc(EXTRACT(EPOCH FROM MAX(ts)) * 1000)::int8, 0::int8, '' FROM t",
+        };
+        let last = OffsetValue::Long(fast.rows(last).await[0].0);
+        let millis =
+            |stored: &Stored| stored.0.last().and_then(|(_, offset)| offset.as_ref()?.get("timestamp").cloned());
+        poll_until_stored(&mut *task, &mut stored, |stored| millis(stored).as_ref() == Some(&last)).await;
+        assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty());
+        task.close().await;
+        let mut task = open(&config, &stored).await;
+        assert!(poll(&mut *task, &mut stored, QUIET, |_| false).await.is_empty(), "the offset is behind all rows");
+        task.close().await;
+    }
 }

@@ -9,6 +9,7 @@ use super::beyond::Beyond;
 use super::config::{Mode, SourceConfig};
 use super::deleted::is_deleted;
 use super::gaps::Gaps;
+use super::passing::Aside;
 use super::query::From;
 use super::reader::{Chunk, Ids, id_of, reached, zone_of};
 use super::table::TablePlan;
@@ -34,6 +35,9 @@ pub struct Buffered {
     beyond: Beyond,
     ids: Option<Ids>,
     through: Option<i64>,
+    aside: Aside,
+    /// How many rows are out.
+    taken: usize,
 }
 
 impl Buffered {
@@ -47,6 +51,8 @@ impl Buffered {
             ends: chunk.ends,
             ids: chunk.ids,
             through: chunk.through,
+            aside: chunk.aside,
+            taken: 0,
         }
     }
 
@@ -72,6 +78,7 @@ impl Buffered {
         let ends = self.ends && count == self.rows.len();
         let rows = &self.rows.as_slice()[..count];
         let mut moved = match (rows.last(), self.ids) {
+            _ if self.aside.early => false,
             (Some(_), Some(Ids { late: true, .. })) => {
                 done.fill(rows, &self.plan)?;
                 true
@@ -100,8 +107,10 @@ impl Buffered {
             done.from.id = self.through;
             moved = true;
         }
-        let (plan, beyond) = (&self.plan, &mut self.beyond);
-        let records = self.rows.by_ref().take(count).map(|row| record(row, plan, beyond, topic)).collect();
+        let (plan, beyond, aside, first) = (&self.plan, &mut self.beyond, &self.aside, self.taken);
+        let rows = self.rows.by_ref().take(count).enumerate().filter(|(n, _)| !aside.leaves_out(first + n));
+        let records = rows.map(|(_, row)| record(row, plan, beyond, topic)).collect();
+        self.taken += count;
         self.stamps.by_ref().take(count).for_each(drop);
         Ok((records, moved))
     }
@@ -205,6 +214,7 @@ mod tests {
     use crate::dialect::read::{Read, ReadColumn};
     use crate::driver::{Layout, Page};
     use crate::source::config::Mode;
+    use crate::source::passing::Aside;
     use crate::source::query::{From, Shape};
     use crate::source::reader::Chunk;
     use crate::source::table::TablePlan;
@@ -241,7 +251,8 @@ mod tests {
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
             ..Page::default()
         };
-        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends, ids: None, through: None })
+        let aside = Aside::default();
+        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends, aside, ids: None, through: None })
     }
 
     /// Takes everything in batches of two; the place after each batch.

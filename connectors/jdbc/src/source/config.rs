@@ -144,6 +144,8 @@ pub struct SourceConfig {
     pub topic_prefix: String,
     /// `timestamp.delay.interval.ms`
     pub delay_ms: i64,
+    /// `timestamp.horizon.max.wait.ms`; `None`: without end.
+    pub horizon_max_wait: Option<Duration>,
     /// How columns become fields.
     pub read: ReadOptions,
     /// Whether schemas carry the types of their columns, and of which database they are.
@@ -214,6 +216,7 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
         topic_prefix: r.text("topic.prefix"),
         delay_ms: r.long("timestamp.delay.interval.ms"),
+        horizon_max_wait: u64::try_from(r.long("timestamp.horizon.max.wait.ms")).ok().map(Duration::from_millis),
         read: read_options(r, &target),
         carry_types: (r.text("column.types") == "carry").then(|| target.database_kind()),
         key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),

@@ -20,6 +20,11 @@ const fn key(name: &'static str, ty: Type, default: Default, group: &'static str
     Key::new(name, ty, default, group, doc)
 }
 
+/// A key that the peers do not have.
+const fn own(name: &'static str, ty: Type, default: Default, doc: &'static str) -> Key {
+    Key::new(name, ty, default, OWN, doc).importance(Low)
+}
+
 /// All keys.
 pub const KEYS: &[Key] = &[
     key(
@@ -269,16 +274,14 @@ pub const KEYS: &[Key] = &[
     )
     .importance(High)
     .form(Short, "Poll Interval (ms)"),
-    key(
+    own(
         "poll.schedule",
         Type::String,
         Text(""),
-        OWN,
         "When to read, as a cron expression in db.timezone (`0 2 * * *`, `*/30 8-18 * * MON-FRI`, seconds may stand in \
          front), instead of every poll.interval.ms.",
     )
     .check(Check::ByText(super::schedule::check))
-    .importance(Low)
     .form(Medium, "Poll schedule"),
     key("batch.max.rows", Type::Int, Text("1000"), CONNECTOR, "Most records that one batch holds.")
         .importance(Low)
@@ -381,117 +384,107 @@ pub const KEYS: &[Key] = &[
     .check(Check::OneOfIgnoreCase(&["primary_key", "none"]))
     .form(Medium, "Record key")
     .recommended(&["primary_key", "none"]),
-    key(
+    own(
         "incrementing.initial",
         Type::Long,
         Text("-1"),
-        OWN,
         "Without a stored offset, rows above this id are read.",
     )
-    .importance(Low)
     .form(Short, "Initial incrementing value"),
-    key(
+    own(
         "table.names.qualify",
         Type::Boolean,
         Text("true"),
-        OWN,
         "false: stored offsets name the table alone, as Aiven's connector does then.",
     )
-    .importance(Low)
     .form(Short, "Qualify table names"),
-    key(
+    own(
         "bigint.unsigned.handling.mode",
         Type::String,
         Text("long"),
-        OWN,
         "What a BIGINT UNSIGNED becomes: long (int64; a value above 9223372036854775807 is an error), precise (Decimal) \
          or string.",
     )
     .check(Check::OneOfIgnoreCase(&["long", "precise", "string"]))
-    .importance(Low)
     .form(Short, "Large unsigned integers")
     .recommended(&["long", "precise", "string"]),
-    key(
+    own(
         "gap.tracking",
         Type::String,
         Text("auto"),
-        OWN,
         "auto: miss no row of a transaction that commits late. MariaDB and MySQL: rows wait for uncommitted ones before \
          them, missing ids are asked for again until the transactions of their time have ended, and rows with stamps \
          wait for the oldest open transaction; the last two need the privilege PROCESS. PostgreSQL: likewise, without \
          a privilege for ids, with pg_read_all_stats for stamps. off: read whatever is committed.",
     )
     .check(Check::OneOfIgnoreCase(&["auto", "off"]))
-    .importance(Low)
     .form(Short, "Wait for open transactions")
     .recommended(&["auto", "off"]),
-    key(
+    own(
         "gap.max.age.ms",
         Type::Long,
         Text("600000"),
-        OWN,
         "How long a missing id is asked for again at most, in milliseconds, where transactions of its time do not end or \
          cannot be seen. A row that takes longer to be committed is missed, and the task's status tells so.",
     )
     .check(Check::AtLeast(0))
-    .importance(Low)
     .form(Short, "Longest wait for a missing id (ms)"),
-    key(
+    own(
         "delete.capture",
         Type::String,
         Text("none"),
-        OWN,
         "key_sweep: the primary keys of each table are read in their order every delete.capture.interval.ms and compared \
          with those known; for each that has vanished a record with that key and no value (a tombstone) is written, once. \
          Needs a primary key, key.mode=primary_key and a mode other than bulk. none: deleted rows are not told.",
     )
     .check(Check::OneOfIgnoreCase(&["none", "key_sweep"]))
-    .importance(Low)
     .form(Short, "Capture of deleted rows")
     .recommended(&["none", "key_sweep"]),
-    key(
+    own(
         "delete.capture.interval.ms",
         Type::Long,
         Text("60000"),
-        OWN,
         "Milliseconds from the end of one look at a table's primary keys to the next.",
     )
     .check(Check::AtLeast(1))
-    .importance(Low)
     .form(Short, "Interval of delete.capture (ms)"),
-    key(
+    own(
         "delete.capture.max.bytes",
         Type::Long,
         Text("67108864"),
-        OWN,
         "Most bytes that the known keys of a table may take in memory and in the offsets topic; with more the task fails. \
          Whole numbers are kept in ranges: a hole takes about 3 bytes. Other keys take what they do not share with the one \
          before, as texts.",
     )
     .check(Check::AtLeast(1))
-    .importance(Low)
     .form(Short, "Most bytes of known keys"),
-    key(
+    own(
         "delete.marker.column",
         Type::String,
         Text(""),
-        OWN,
         "A column that marks rows as deleted: a row where it is true, a number other than 0, or a date or time that is not \
          NULL, is written as its key without a value (a tombstone).",
     )
-    .importance(Low)
     .form(Short, "Column that marks deleted rows"),
-    key(
+    own(
         "snapshot.parallel.min.rows",
         Type::Long,
         Text("1000000"),
-        OWN,
         "While tasks.max is more than there are tables, several tasks read a table for the first time in mode incrementing, \
          each some ranges of its ids, if the database estimates so many rows (not with delete.capture). 0: always one task.",
     )
     .check(Check::AtLeast(0))
-    .importance(Low)
     .form(Short, "Rows of a table that several tasks read first"),
     key("snapshot.part", Type::String, Null, CONNECTOR, "This task's share of its table, such as 2/4.").internal(),
+    own(
+        "timestamp.horizon.max.wait.ms",
+        Type::Long,
+        Text("-1"),
+        "In timestamp modes, how long a transaction must have been open for rows not to wait for it any more, in \
+         milliseconds; -1: they wait until it ends. Rows that have not waited are read past it, which the task's status \
+         tells; when it has ended, the rows that it committed follow.",
+    )
+    .check(Check::AtLeast(-1))
+    .form(Short, "Longest wait for an open transaction (ms)"),
     key("tables", Type::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];

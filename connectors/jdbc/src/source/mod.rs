@@ -2,9 +2,10 @@
 //!
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
 //! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
-//! of those with odd values) and `position` the offsets; `entries` says what a task
-//! reads, tables or ranges of large ones (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
-//! see to it that no row is missed that commits late; `sweep` finds deleted rows, of `deleted` tables; `turns` lets the tables of one task take turns, and `task` is that
+//! of those with odd values) and `position` the offsets; `entries` says what a task reads, tables or ranges of large ones
+//! (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
+//! see to it that no row is missed that commits late, `passing` that one may come late; `sweep` finds deleted rows, of
+//! `deleted` tables; `turns` lets the tables of one task take turns, and `task` is that
 //! task.
 
 mod batch;
@@ -18,6 +19,7 @@ mod gaps;
 mod horizon;
 mod keys;
 mod mapping;
+mod passing;
 mod planning;
 mod position;
 mod probe;

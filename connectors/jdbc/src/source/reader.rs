@@ -16,6 +16,7 @@ use self::stamps::Unsettled;
 use super::config::{Mode, SourceConfig};
 use super::entries::Entry;
 use super::gaps::Gaps;
+use super::passing::Passing;
 use super::position::{Reached, Within};
 use super::query::{self, From};
 use super::ranges::{KeyRange, Snapshot};
@@ -77,6 +78,8 @@ pub struct TableReader {
     blind: bool,
     /// Timestamp modes: the age of the oldest open transaction, in microseconds.
     oldest: Option<i64>,
+    /// Timestamp modes: rows that do not wait for an open transaction any more.
+    passing: Passing,
     /// Timestamp modes: what wall times may still come though later ones are read.
     unsettled: Unsettled,
     /// Since when rows have been waiting.
@@ -104,6 +107,7 @@ impl TableReader {
             tracking: None,
             blind: false,
             oldest: None,
+            passing: Passing::default(),
             unsettled: Unsettled::default(),
             waiting_since: None,
             page_rows: FIRST_PAGE,
@@ -370,9 +374,9 @@ impl TableReader {
     }
 
     /// Rows in their order.
-    fn chunk(&self, page: Page, plan: &Arc<TablePlan>, ends: bool) -> Chunk {
+    fn chunk(&mut self, page: Page, plan: &Arc<TablePlan>, ends: bool) -> Chunk {
         let ids = self.tracking.as_ref().map(|t| Ids { late: false, settled: t.settled(), step: t.step() });
-        Chunk { page, plan: Arc::clone(plan), ends, ids, through: None }
+        Chunk { aside: self.passing.aside(&page), page, plan: Arc::clone(plan), ends, ids, through: None }
     }
 
     /// Moves behind the page's last row.

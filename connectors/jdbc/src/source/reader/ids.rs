@@ -8,6 +8,7 @@ use super::{Chunk, Ids, Outcome, PAGE_WEIGHT, Pages, TableReader, id_of};
 use crate::driver::{Page, Session};
 use crate::source::config::Mode;
 use crate::source::fence::Fence;
+use crate::source::passing::Aside;
 use crate::source::position::Reached;
 use crate::source::table::TablePlan;
 use crate::source::tracking::Tracking;
@@ -15,6 +16,11 @@ use crate::source::{query, uncommitted};
 
 /// Ranges of missing ids that one statement asks for.
 const ASKED: usize = 128;
+
+/// Rows that were missing, or news of ids alone.
+fn out_of_turn(page: Page, plan: &Arc<TablePlan>, ids: Ids) -> Chunk {
+    Chunk { page, plan: Arc::clone(plan), ends: false, aside: Aside::default(), ids: Some(ids), through: None }
+}
 
 impl TableReader {
     /// Prepares for missing ids, where any can be.
@@ -65,10 +71,7 @@ impl TableReader {
             tracking.settle(up_to);
             if tracking.gaps().len() < had {
                 let ids = Ids { late: true, settled: up_to, step: tracking.step() };
-                let nothing = Page::default();
-                pages
-                    .send(Chunk { page: nothing, plan: Arc::clone(plan), ends: false, ids: Some(ids), through: None })
-                    .await;
+                pages.send(out_of_turn(Page::default(), plan, ids)).await;
             }
             tracking.end(false);
         }
@@ -99,9 +102,7 @@ impl TableReader {
             }
             let ids = Ids { late: true, settled: i64::MIN, step: tracking.step() };
             let empty = page.rows.is_empty();
-            if !empty
-                && !pages.send(Chunk { page, plan: Arc::clone(plan), ends: false, ids: Some(ids), through: None }).await
-            {
+            if !empty && !pages.send(out_of_turn(page, plan, ids)).await {
                 return Ok(());
             }
             if next == i64::MAX || (empty && next == i64::MIN) {

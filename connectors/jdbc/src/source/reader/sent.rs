@@ -6,6 +6,7 @@ use connector_api::{Position, Schema, Value};
 use tokio::sync::mpsc;
 
 use crate::driver::Page;
+use crate::source::passing::Aside;
 use crate::source::table::TablePlan;
 
 /// Rows on their way from the reader to the task.
@@ -17,6 +18,8 @@ pub struct Chunk {
     pub plan: Arc<TablePlan>,
     /// There is nothing after them for now.
     pub ends: bool,
+    /// Rows handed out before, or early.
+    pub aside: Aside,
     /// Incrementing mode: how missing ids are to be counted.
     pub ids: Option<Ids>,
     /// After them everything up to this id is done.

@@ -93,6 +93,14 @@ impl TableReader {
         let since = before_clock.saturating_duration_since(sample.at);
         let looked = clock.utc.saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
         self.oldest = sample.oldest;
+        let limit = self.config.horizon_max_wait.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
+        if limit.zip(sample.oldest).is_some_and(|(limit, age)| age > limit) && !self.passing.is_full() {
+            self.passing.begin(&self.from);
+            return Ok(clock.utc.saturating_sub(delay.max(BLIND_DELAY)));
+        }
+        if let Some(back) = self.passing.end(self.from.stamp) {
+            self.from = back;
+        }
         let open = sample.oldest.map_or(looked, |age| looked.saturating_sub(age).saturating_sub(SECOND));
         Ok(open.min(clock.utc.saturating_sub(delay)))
     }
@@ -108,10 +116,23 @@ impl TableReader {
 
     /// What a person should know of transactions that are open, or cannot be seen.
     pub(super) fn stamp_warning(&self) -> Option<String> {
-        if let Some(age) = self.oldest.filter(|age| *age > OPEN_LONG) {
+        if let (Some(age), true) = (self.oldest, self.passing.is_on()) {
+            return Some(format!(
+                "a transaction or statement has been running for {} s, longer than timestamp.horizon.max.wait.ms: rows \
+                 stamped since then do not wait for it. When it has ended, those that it committed follow. The offset \
+                 stays before them until then: a restart in between hands out the rows since then twice",
+                age / SECOND
+            ));
+        }
+        if let Some(age) = self.oldest.filter(|age| *age > OPEN_LONG || self.passing.is_full()) {
+            let many = if self.passing.is_full() {
+                "; so many have not waited that the others do, whatever timestamp.horizon.max.wait.ms says"
+            } else {
+                ""
+            };
             return Some(format!(
                 "a transaction or statement has been running for {} s; rows stamped since then wait until it ends, since \
-                 it may yet commit earlier ones",
+                 it may yet commit earlier ones{many}",
                 age / SECOND
             ));
         }
