@@ -5,7 +5,7 @@ mod arrive;
 #[path = "deletes/marker.rs"]
 mod marker;
 #[path = "deletes/place.rs"]
-mod place;
+pub mod place;
 
 use std::time::Duration;
 

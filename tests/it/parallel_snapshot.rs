@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connector_api::Source;
+use connector_jdbc::source::JdbcSource;
 use serde_json::{Value, json};
 use testkit::mariadb::{count, run, texts};
-use testkit::{Rowferry, Settings, for_condition, unique, wait_until};
+use testkit::{Random, Rowferry, Settings, for_condition, unique, wait_until};
 
+use crate::deletes::place::{Place, Server, Topic, key_of};
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
@@ -115,4 +118,65 @@ async fn a_small_table_is_read_by_one_task() {
     assert_eq!(ids, (1..=2000).collect::<Vec<i64>>());
     assert_eq!(tasks(lab().worker(), &name).await.len(), 1);
     rest.remove(&name).await;
+}
+
+/// The tasks of a plan, polled here in turn; again and again all of them die and lose what was not committed.
+#[tokio::test]
+async fn ranges_are_read_once_whichever_task_dies_with_whichever_batch() {
+    let mut random = Random::new();
+    for server in [Server::MariaDb, Server::Postgres] {
+        let mut place = Place::new(server).await;
+        place.run("CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40))").await;
+        let rows: Vec<String> =
+            (1..=20_000).map(|n| format!("({}, 'row')", if n < 9000 { n } else { n * 3 })).collect();
+        for rows in rows.chunks(5000) {
+            place.run(&format!("INSERT INTO t VALUES {}", rows.join(","))).await;
+        }
+        place.run(if server == Server::Postgres { "ANALYZE t" } else { "ANALYZE TABLE t" }).await;
+        let keys = [
+            ("delete.capture", "none"),
+            ("incrementing.column.name", "id"),
+            ("snapshot.parallel.min.rows", "1000"),
+            ("batch.max.rows", "150"),
+        ];
+        let (config, mut topic) = (place.source(&keys), Topic::default());
+        let end = tokio::time::Instant::now() + SOON * 2;
+        let mut most = 0;
+        loop {
+            assert!(tokio::time::Instant::now() < end, "{server:?}: {} records", topic.records.len());
+            let plan = JdbcSource.plan_on(&config, random.below(3) as usize + 2, &topic).await.unwrap();
+            most = most.max(plan.tasks.len());
+            let over = plan.tasks.len() == 1 && plan.tasks[0].get("snapshot.part").is_none();
+            let mut tasks = Vec::new();
+            for task in &plan.tasks {
+                tasks.push(JdbcSource.open(task, &topic).await.unwrap());
+            }
+            for _ in 0..random.below(60) + 20 {
+                let at = random.below(tasks.len() as u64) as usize;
+                let polled = tokio::time::timeout(Duration::from_millis(50), tasks[at].poll()).await;
+                let Ok(batch) = polled else { continue };
+                if random.below(15) > 0 {
+                    topic.commit(batch.unwrap());
+                    continue;
+                }
+                // the task dies, and its last batch with it
+                tasks.swap_remove(at).close().await;
+                if tasks.is_empty() {
+                    break;
+                }
+            }
+            for task in tasks {
+                task.close().await;
+            }
+            if over && topic.records.len() >= 20_000 {
+                break;
+            }
+        }
+        let mut ids: Vec<i64> = topic.records.iter().map(|record| key_of(record).parse().unwrap()).collect();
+        ids.sort_unstable();
+        let want: Vec<i64> =
+            place.column("SELECT id FROM t ORDER BY id").await.iter().map(|id| id.parse().unwrap()).collect();
+        assert!(ids == want, "{server:?}: {} records of {} rows", ids.len(), want.len());
+        assert!(most > 1, "{server:?}: one task read it all");
+    }
 }

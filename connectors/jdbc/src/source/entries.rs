@@ -113,7 +113,7 @@ pub async fn stage(
     let Some(from) = config.parallel_from.filter(|_| config.mode == Mode::Incrementing) else { return Ok(Stage::One) };
     let Some(meta) = session.table(id).await? else { return Ok(Stage::One) };
     // estimates vary; of a small table nothing has to be looked up
-    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 2) else { return Ok(Stage::One) };
+    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else { return Ok(Stage::One) };
     match stored_place(config, Some(id), stored).await? {
         None => Ok(if rows >= from { Stage::Soon } else { Stage::One }),
         Some(Reached { snapshot: Some(snapshot), .. }) => {
