@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Health;
 use crate::worker::Worker;
@@ -48,7 +48,7 @@ impl Cluster {
     }
 }
 
-/// Asks Kafka for its cluster id until it answers.
+/// Asks Kafka for its cluster id until it answers, then has it get ready for sources.
 pub(super) async fn reach(worker: Worker, known: watch::Sender<Reached>) {
     let mut told = false;
     loop {
@@ -56,7 +56,7 @@ pub(super) async fn reach(worker: Worker, known: watch::Sender<Reached>) {
             Ok(id) => {
                 info!(kafka_cluster_id = id, "Kafka has been reached");
                 let _before = known.send_replace(Ok(id));
-                return;
+                break;
             }
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {
@@ -66,5 +66,8 @@ pub(super) async fn reach(worker: Worker, known: watch::Sender<Reached>) {
             }
         }
         tokio::time::sleep(RETRY).await;
+    }
+    if let Err(error) = worker.warm_up().await {
+        debug!(%error, "Kafka did not get ready for sources; the first one will say what is wrong");
     }
 }

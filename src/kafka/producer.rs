@@ -145,6 +145,8 @@ impl Producer {
     /// it is `wanted`, at most for `within`. Errors: `Retry` when Kafka is out of reach.
     pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         let began = Instant::now();
+        // With no broker connected yet librdkafka would look again only after half a second.
+        let _connected = self.inner.client().fetch_cluster_id(within.min(Duration::from_secs(1)));
         loop {
             if !wanted() {
                 return Err(Error::retry("starting transactions was given up"));

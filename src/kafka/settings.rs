@@ -195,14 +195,15 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// Defaults for producers. `murmur2_random` is how Java clients choose partitions; librdkafka's own choice differs.
-/// Records linger until a batch is full: whoever has no more to send for now flushes or commits, which sends at once.
+/// Records linger about as long as a request is under way, so that what has come together meanwhile goes next: with less
+/// librdkafka would poll without rest for the end of the one request, with more it waits for a whole batch.
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
     ("acks", "all"),
     ("compression.type", "lz4"),
     ("partitioner", "murmur2_random"),
     ("message.max.bytes", "1048576"),
     ("batch.num.messages", "100000"),
-    ("linger.ms", "20"),
+    ("linger.ms", "5"),
     ("queue.buffering.max.kbytes", "32768"),
     ("delivery.report.only.error", "true"),
 ];

@@ -16,6 +16,9 @@ use super::admin::PATIENCE;
 use super::context::Quiet;
 use super::{Settings, admin, error};
 
+/// Partitions whose ends are asked for at the same time.
+const ASKED_AT_ONCE: usize = 8;
+
 /// What a table holds.
 pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -90,14 +93,17 @@ impl<'a> Reader<'a> {
         let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)? else {
             return Ok(None);
         };
-        let mut ends = Vec::new();
-        for partition in 0..count {
-            let (first, end) = self.marks(partition)?;
-            if end > first {
-                ends.push(End { partition, end, stable: false });
-            }
-        }
-        Ok(Some(ends))
+        let partitions: Vec<i32> = (0..count).collect();
+        let each = partitions.len().div_ceil(ASKED_AT_ONCE).max(1);
+        let ask = |share: &[i32]| share.iter().map(|p| Ok((*p, self.marks(*p)?))).collect::<Result<Vec<_>>>();
+        // librdkafka asks for one partition at a time, and most of that is waiting
+        let answers: Result<Vec<_>> = std::thread::scope(|scope| {
+            let asked: Vec<_> = partitions.chunks(each).map(|share| scope.spawn(move || ask(share))).collect();
+            let panicked = |_| Err(Error::fatal("asking for the ends of a topic broke off"));
+            asked.into_iter().map(|asking| asking.join().unwrap_or_else(panicked)).collect()
+        });
+        let filled = answers?.into_iter().flatten().filter(|(_, (first, end))| end > first);
+        Ok(Some(filled.map(|(partition, (_, end))| End { partition, end, stable: false }).collect()))
     }
 
     /// First and next offset of a partition. The brokers may still be about to choose the leader of a new topic.

@@ -45,6 +45,16 @@ pub fn producer(options: &Options, id: &TaskId, config: &Config, transactional: 
     Ok(settings)
 }
 
+/// A producer that begins no transaction. Its id is none that a task of ours or of Kafka Connect has, so that it fences
+/// nobody.
+pub fn warm_up(options: &Options) -> Result<Settings> {
+    let mut settings = Settings::of(Client::Producer, &options.config, None)?;
+    settings.set("client.id", "rowferry-warm-up");
+    settings.set("enable.idempotence", "true");
+    settings.set("transactional.id", &format!("{}-rowferry-warm-up", options.group_id));
+    Ok(settings)
+}
+
 /// The producer of a task's dead letters.
 pub fn dlq_producer(options: &Options, id: &TaskId, config: &Config) -> Result<Settings> {
     let mut settings = producer(options, id, config, false)?;

@@ -147,12 +147,7 @@ impl Delivery {
             open.since = Some(Instant::now());
         }
         self.write(&chunk, open, topics, pace)?;
-        for position in chunk.positions.drain(..) {
-            match open.positions.iter_mut().find(|p| p.partition == position.partition) {
-                Some(known) => *known = position,
-                None => open.positions.push(position),
-            }
-        }
+        replace(&mut open.positions, chunk.positions.drain(..));
         open.complete = chunk.complete;
         let (last, full) = (chunk.last && self.boundary.idle, open.bytes >= self.boundary.bytes);
         let late = open.since.is_some_and(|since| since.elapsed() >= self.boundary.after);
@@ -278,6 +273,16 @@ impl Open {
         if !self.topics.iter().any(|known| Arc::ptr_eq(known, topic)) {
             self.topics.push(Arc::clone(topic));
             self.partitions += topics.partitions.get(topic).copied().unwrap_or(1);
+        }
+    }
+}
+
+/// Later positions in the place of earlier ones of the same partition.
+pub fn replace(positions: &mut Vec<Position>, later: impl IntoIterator<Item = Position>) {
+    for position in later {
+        match positions.iter_mut().find(|p| p.partition == position.partition) {
+            Some(known) => *known = position,
+            None => positions.push(position),
         }
     }
 }

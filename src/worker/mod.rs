@@ -21,6 +21,7 @@ mod told;
 mod topics;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,8 +39,12 @@ use told::Forgotten;
 
 use crate::kafka::admin::Admin;
 use crate::kafka::dev::Broker;
+use crate::kafka::producer::Producer;
 use crate::registry::{Connector, Registry};
 use crate::settings::Providers;
+
+/// How long Kafka may take to get ready before nobody waits for it any more.
+const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// One task of one connector.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -243,9 +248,39 @@ impl Worker {
         self.shared.reach_kafka().await
     }
 
+    /// Has Kafka get ready for sources, so that the first one does not wait: the offsets topic is created, and what
+    /// transactions need (a new cluster makes a topic for them and loads it, and librdkafka asks for each step twice a
+    /// second). In development there is nothing to do.
+    /// Errors: `Retry`, `Denied`, `Config` for a topic that cannot be made.
+    pub async fn warm_up(&self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        if shared.options.dev_broker.is_some() {
+            return Ok(());
+        }
+        let given_up = Arc::new(AtomicBool::new(false));
+        let _when_dropped = SetOnDrop(Arc::clone(&given_up));
+        blocking(move || {
+            if shared.options.exactly_once_source {
+                let producer = Producer::open(&clients::warm_up(&shared.options)?, None)?;
+                producer.init(WARM_UP_WITHIN, || !given_up.load(Ordering::Relaxed))?;
+            }
+            offsets::ensure_topic(&shared, &Config::new())
+        })
+        .await
+    }
+
     /// A sink connector's config with what [`connector_api::Sink::open`] adds about the cluster.
     pub async fn sink_config(&self, connector: &str, config: &Config) -> Result<Config, Error> {
         self.shared.sink_config(config, connector).await
+    }
+}
+
+/// Becomes true when this is dropped.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

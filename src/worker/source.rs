@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use connector_api::{
-    Batch, Config, Error, Position, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask,
+    Batch, Config, Error, Position, Positions, Record, Result, Source, SourceOffset, SourcePartition, SourceTask,
 };
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::codec::{Chunk, Codec};
-use super::deliver::{Boundary, Delivered, Delivery, may_pass};
+use super::deliver::{Boundary, Delivered, Delivery, may_pass, replace};
 use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
 use super::task::{Running, Worker, blocking};
@@ -26,6 +26,8 @@ use crate::kafka::producer::{Acknowledged, Producer};
 
 /// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Batches that may wait for the encoder.
+const BATCHES_AHEAD: usize = 4;
 /// How long a new producer waits for brokers.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
 /// A transaction under backlog ends after this time or this many bytes.
@@ -110,7 +112,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let opening = source.open(&config, &known);
     let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
-    let (batches, rows) = mpsc::channel(1);
+    let (batches, rows) = mpsc::channel(BATCHES_AHEAD);
     let (chunks, encoded) = sync_channel(2);
     let encoder =
         Worker::spawn(&format!("enc-{}", id.connector), move || encode(codec, policy, rows, &chunks, &spares));
@@ -311,7 +313,8 @@ async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Deli
     }
 }
 
-/// The encoder's thread: batches of records become chunks of bytes.
+/// The encoder's thread: batches of records become chunks of bytes. Batches that wait already share a chunk: each
+/// hand-over costs as much as many records.
 fn encode(
     mut codec: Codec,
     policy: Policy,
@@ -320,32 +323,45 @@ fn encode(
     spares: &Receiver<Chunk>,
 ) -> Result<()> {
     let fresh = || spares.try_recv().unwrap_or_default();
-    let mut unfinished = false;
+    let (mut chunk, mut unfinished) = (fresh(), false);
     while let Some(batch) = batches.blocking_recv() {
-        let mut chunk = fresh();
-        for record in batch.records {
-            let topic = Arc::clone(&record.topic);
-            if let Err((stage, class, error)) = codec.encode(record, &mut chunk) {
-                let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
-                match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
-                    Verdict::Skip => tracing::warn!(%error, "record left out"),
-                    Verdict::Retry(_) | Verdict::Fail => return Err(error),
+        let mut batch = Some(batch);
+        while let Some(Batch { records, positions, idle_for }) = batch.take() {
+            chunk.complete = false;
+            for record in records {
+                encode_one(&mut codec, policy, record, &mut chunk)?;
+                if chunk.len() >= CHUNK_BYTES && chunks.send(std::mem::replace(&mut chunk, fresh())).is_err() {
+                    return Ok(());
                 }
             }
-            if chunk.len() >= CHUNK_BYTES && chunks.send(std::mem::replace(&mut chunk, fresh())).is_err() {
-                return Ok(());
+            replace(&mut chunk.positions, positions);
+            chunk.complete = true;
+            chunk.last = idle_for.is_some();
+            if !chunk.last && chunk.len() < CHUNK_BYTES {
+                batch = batches.try_recv().ok();
             }
         }
-        chunk.positions = batch.positions;
-        chunk.complete = true;
-        chunk.last = batch.idle_for.is_some();
         if chunk.is_empty() && chunk.positions.is_empty() && !unfinished {
             continue;
         }
         unfinished = !chunk.last;
-        if chunks.send(chunk).is_err() {
+        if chunks.send(std::mem::replace(&mut chunk, fresh())).is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Errors: the record's, unless it is to be left out.
+fn encode_one(codec: &mut Codec, policy: Policy, record: Record, chunk: &mut Chunk) -> Result<()> {
+    let topic = Arc::clone(&record.topic);
+    let Err((stage, class, error)) = codec.encode(record, chunk) else { return Ok(()) };
+    let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
+    match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
+        Verdict::Skip => {
+            tracing::warn!(%error, "record left out");
+            Ok(())
+        }
+        Verdict::Retry(_) | Verdict::Fail => Err(error),
+    }
 }
