@@ -1,7 +1,7 @@
 //! A sink task: batches come from the reading half (`intake.rs`) and are written here, one after the other, each again
 //! and again until it is written, rejected or given up.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -104,6 +104,7 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         letters: letters.clone(),
         common: Arc::clone(&common),
         pending: None,
+        waiting: VecDeque::new(),
         ledger: ledger.clone(),
         written: Vec::new(),
     };
@@ -198,6 +199,8 @@ struct Put {
     letters: Option<Arc<DeadLetters>>,
     common: Arc<Common>,
     pending: Option<Pending>,
+    /// Batches that were taken out of the channel when partitions were given up.
+    waiting: VecDeque<Batch>,
     ledger: Option<(Arc<Ledger>, Arc<str>)>,
     written: Vec<(Arc<str>, u64)>,
 }
@@ -215,6 +218,9 @@ impl Put {
             let wanted = running.wanted();
             let leaving = wanted == Wanted::Stop || outcome.is_err();
             let working = wanted == Wanted::Run && !leaving;
+            if self.pending.is_none() {
+                self.pending = self.waiting.pop_front().map(Pending::new);
+            }
             if leaving {
                 self.common.leave.store(true, Ordering::Relaxed);
             } else {
@@ -249,15 +255,12 @@ impl Put {
                 let _asker_gone = answer.send(self.assign(running, &partitions).await);
             }
             Question::Revoked(partitions, answer) => {
-                if self.pending.is_none()
-                    && let Ok(batch) = batches.try_recv()
-                {
-                    self.pending = Some(Pending::new(batch));
-                }
-                if let Some(pending) = &mut self.pending {
-                    pending.batch.forget(&partitions);
-                }
+                // one may wait behind the pending one: a full batch is handed over whoever waits
+                self.waiting.extend(std::iter::from_fn(|| batches.try_recv().ok()));
+                let pending = self.pending.iter_mut().map(|pending| &mut pending.batch);
+                pending.chain(&mut self.waiting).for_each(|batch| batch.forget(&partitions));
                 self.pending.take_if(|pending| pending.batch.is_empty());
+                self.waiting.retain(|batch| !batch.is_empty());
                 let _asker_gone = answer.send(self.common.give_up(&partitions));
                 if let Err(error) = self.task.revoke(&partitions).await {
                     tracing::warn!(%error, "the sink did not give partitions up cleanly");
