@@ -94,6 +94,9 @@ pub(super) fn serve<C: ProducerContext>(client: &BaseProducer<C>) {
     }
 }
 
+/// How long an abort may take; afterwards the transaction ends with its time-out, or with the next producer of its id.
+const ABORT_WITHIN: Duration = Duration::from_secs(2);
+
 /// How soon it is seen that all records are durable.
 const FLUSH_SLICE: Duration = Duration::from_millis(1);
 
@@ -260,7 +263,12 @@ impl Producer {
     /// Aborts the transaction, as far as that can be done quickly; a new producer's [`Producer::init`] does the rest.
     pub fn abort(&self) {
         self.inner.purge(PurgeConfig::default().queue().inflight());
-        if let Err(error) = self.inner.abort_transaction(Duration::from_secs(2)) {
+        // librdkafka aborts only once it has been told that each purged record is known to be lost
+        let until = Instant::now() + ABORT_WITHIN;
+        while self.under_way() > 0 && Instant::now() < until {
+            self.inner.poll(FLUSH_SLICE);
+        }
+        if let Err(error) = self.inner.abort_transaction(ABORT_WITHIN) {
             tracing::debug!(error = %error, "aborting a transaction");
         }
     }
