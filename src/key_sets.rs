@@ -28,9 +28,10 @@ fn transforms_predicates_and_converters_read_what_they_declare() {
         PluginKind::HeaderConverter => drop(registry.converter(class, ConverterRole::Header, &given)),
         _ => drop(registry.converter(class, ConverterRole::Value, &given)),
     };
-    let kinds = [PluginKind::Transformation, PluginKind::Predicate, PluginKind::Converter, PluginKind::HeaderConverter];
     let (mut wrong, mut read) = (Vec::new(), 0);
-    for (kind, plugin) in kinds.iter().flat_map(|kind| registry.plugins(*kind).into_iter().map(move |p| (*kind, p))) {
+    for (kind, plugin) in
+        PluginKind::OF_CONNECTORS.iter().flat_map(|kind| registry.plugins(*kind).into_iter().map(move |p| (*kind, p)))
+    {
         let mut asked = keys_asked(|| make(kind, plugin.class()));
         read += asked.len();
         // Keys of Kafka's own serializers, which the text of converter.encoding names.

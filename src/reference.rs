@@ -73,8 +73,7 @@ fn parts(registry: &Registry) -> String {
     table(&mut out, keys::TRANSFORM);
     out.push_str("\n## Every predicate\n");
     table(&mut out, keys::PREDICATE);
-    let kinds = [PluginKind::Transformation, PluginKind::Predicate, PluginKind::Converter, PluginKind::HeaderConverter];
-    plugins(&mut out, registry, &kinds);
+    plugins(&mut out, registry, &PluginKind::OF_CONNECTORS);
     out
 }
 
@@ -107,15 +106,7 @@ fn the_reference_in_docs_is_what_the_tables_say() {
 #[test]
 fn every_key_says_what_it_does() {
     let registry = Registry::built_in();
-    let kinds = [
-        PluginKind::Source,
-        PluginKind::Sink,
-        PluginKind::Transformation,
-        PluginKind::Predicate,
-        PluginKind::Converter,
-        PluginKind::HeaderConverter,
-    ];
-    let of_plugins = kinds.iter().flat_map(|kind| registry.plugins(*kind)).flat_map(|plugin| plugin.keys());
+    let of_plugins = PluginKind::ALL.iter().flat_map(|kind| registry.plugins(*kind)).flat_map(|plugin| plugin.keys());
     let shared = [keys::COMMON, keys::SOURCE, keys::SINK, keys::TOPIC_GROUP, keys::TRANSFORM, keys::PREDICATE];
     let all = of_plugins.chain(shared.into_iter().flatten()).chain(settings::KEYS);
     let silent: Vec<_> = all.filter(|key| key.doc.len() < 12).map(|key| key.name).collect();

@@ -13,14 +13,6 @@ use crate::{keys, settings};
 
 /// How wide texts are at most, in characters.
 const WIDTH: usize = 100;
-const KINDS: [PluginKind; 6] = [
-    PluginKind::Source,
-    PluginKind::Sink,
-    PluginKind::Transformation,
-    PluginKind::Predicate,
-    PluginKind::Converter,
-    PluginKind::HeaderConverter,
-];
 
 /// `rowferry keys`.
 #[derive(Args)]
@@ -60,7 +52,7 @@ pub fn of_the_worker() -> String {
 
 fn overview(registry: &Registry) -> String {
     let mut rows = vec![vec!["worker".to_owned(), "worker".to_owned()]];
-    for kind in KINDS {
+    for kind in PluginKind::ALL {
         rows.extend(registry.plugins(kind).iter().map(|p| vec![kind.name().to_owned(), p.class().to_owned()]));
     }
     format!("{}\nrowferry keys CLASS says what can be set of one of them.\n", table(&["TYPE", "CLASS"], &rows))
@@ -72,7 +64,7 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
     if what == "worker" {
         write(&mut out, settings::KEYS, search);
     }
-    for kind in KINDS {
+    for kind in PluginKind::ALL {
         let Some(plugin) = registry.plugin(kind, what) else { continue };
         let (prefix, tables): (&str, &[&[Key]]) = match kind {
             PluginKind::Source => ("", &[keys::COMMON, keys::SOURCE]),

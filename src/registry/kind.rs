@@ -70,6 +70,13 @@ pub enum PluginKind {
 }
 
 impl PluginKind {
+    /// Connectors first, and then [`PluginKind::OF_CONNECTORS`].
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Sink, Self::Transformation, Self::Predicate, Self::Converter, Self::HeaderConverter];
+    /// What a connector's config names besides the connector.
+    pub const OF_CONNECTORS: [Self; 4] =
+        [Self::Transformation, Self::Predicate, Self::Converter, Self::HeaderConverter];
+
     /// Its name in REST answers, such as `header_converter`.
     pub fn name(self) -> &'static str {
         match self {

@@ -21,9 +21,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description = "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
 async fn list(State(app): State<App>, params: Params) -> Json<Vec<PluginInfo>> {
     let connectors = [PluginKind::Sink, PluginKind::Source];
-    let others =
-        [PluginKind::Transformation, PluginKind::Predicate, PluginKind::Converter, PluginKind::HeaderConverter];
-    let others: &[PluginKind] = if flag(&params, "connectorsOnly", true) { &[] } else { &others };
+    let others: &[PluginKind] = if flag(&params, "connectorsOnly", true) { &[] } else { &PluginKind::OF_CONNECTORS };
     let mut infos = Vec::new();
     for kind in connectors.iter().chain(others) {
         for plugin in app.validator.registry().plugins(*kind) {

@@ -21,13 +21,13 @@ mod told;
 mod topics;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_api::{Config, Error, Position, Progress, TopicOffset};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use policy::exception_class;
 
@@ -257,12 +257,12 @@ impl Worker {
         if shared.options.dev_broker.is_some() {
             return Ok(());
         }
-        let given_up = Arc::new(AtomicBool::new(false));
-        let _when_dropped = SetOnDrop(Arc::clone(&given_up));
+        let given_up = CancellationToken::new();
+        let _when_dropped = given_up.clone().drop_guard();
         blocking(move || {
             if shared.options.exactly_once_source {
                 let producer = Producer::open(&clients::warm_up(&shared.options)?, None)?;
-                producer.init(WARM_UP_WITHIN, || !given_up.load(Ordering::Relaxed))?;
+                producer.init(WARM_UP_WITHIN, || !given_up.is_cancelled())?;
             }
             offsets::ensure_topic(&shared, &Config::new())
         })
@@ -272,15 +272,6 @@ impl Worker {
     /// A sink connector's config with what [`connector_api::Sink::open`] adds about the cluster.
     pub async fn sink_config(&self, connector: &str, config: &Config) -> Result<Config, Error> {
         self.shared.sink_config(config, connector).await
-    }
-}
-
-/// Becomes true when this is dropped.
-struct SetOnDrop(Arc<AtomicBool>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

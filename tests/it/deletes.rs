@@ -13,8 +13,9 @@ use connector_api::{Batch, Kind, Plugin, Report, Source};
 use connector_jdbc::source::JdbcSource;
 use testkit::Random;
 
-use self::place::{Place, SERVERS, Server, Topic};
+use self::place::{Place, Topic};
 use crate::source::PLENTY;
+use crate::source_conformance::fixture::{DATABASES, Server};
 
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -126,7 +127,7 @@ async fn a_random_life_of_a_table_is_told_on_sqlite() {
 
 #[tokio::test]
 async fn rows_deleted_while_nothing_runs_are_told() {
-    for server in SERVERS {
+    for server in DATABASES {
         let mut place = Place::new(server).await;
         place.run("CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY)").await;
         place.run("INSERT INTO t VALUES (1), (2), (3), (4)").await;

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use testkit::mariadb::{count, run, texts};
 use testkit::{Random, Rowferry, Settings, for_condition, unique, wait_until};
 
-use crate::deletes::place::{Place, Server, Topic, key_of};
+use crate::deletes::place::{Place, Topic, key_of};
 use crate::pipeline::Pipeline;
+use crate::source_conformance::fixture::Server;
 use crate::{SOON, lab};
 
 /// Ids do not lie evenly: a third of them is in a tenth of the range.

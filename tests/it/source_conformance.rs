@@ -6,7 +6,7 @@
 //! microseconds. The rest of what Kafka Connect's own source does is in the recorded cases (`source_cases`).
 
 mod connectors;
-mod fixture;
+pub mod fixture;
 mod modes;
 mod offsets;
 mod tables;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::{Rowferry, Settings, for_condition, unique};
 
-use super::place::{Place, Server};
+use super::place::Place;
 use crate::lab;
+use crate::source_conformance::fixture::Server;
 
 const LONG: Duration = Duration::from_secs(180);
 

@@ -3,14 +3,15 @@
 use connector_api::{Kind, Source};
 use connector_jdbc::source::JdbcSource;
 
-use super::place::{Place, SERVERS, Server, Topic};
+use super::place::{Place, Topic};
 use crate::source::PLENTY;
+use crate::source_conformance::fixture::{DATABASES, Server};
 
 const OFF: (&str, &str) = ("delete.capture", "none");
 
 #[tokio::test]
 async fn a_marked_row_is_a_tombstone_whatever_type_the_mark_has() {
-    for server in SERVERS {
+    for server in DATABASES {
         for (ty, live, deleted) in [
             ("BOOLEAN", ["FALSE", "NULL"], ["TRUE", "TRUE"]),
             ("SMALLINT", ["0", "NULL"], ["1", "-2"]),

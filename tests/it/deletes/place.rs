@@ -9,29 +9,10 @@ use connector_api::{
     async_trait,
 };
 use connector_jdbc::source::JdbcSource;
-use sqlx::mysql::MySqlConnection;
-use sqlx::postgres::PgConnection;
-use sqlx::sqlite::SqliteConnection;
-use testkit::{MariaDb, Postgres, SqliteFile, mariadb, postgres, sqlite, unique};
+use testkit::{mariadb, postgres, sqlite, unique};
 
-use crate::lab;
 use crate::source::{config, run};
-
-/// The databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
-    MariaDb,
-    Postgres,
-    Sqlite,
-}
-
-pub const SERVERS: [Server; 3] = [Server::MariaDb, Server::Postgres, Server::Sqlite];
-
-pub enum Connection {
-    MariaDb(MySqlConnection),
-    Postgres(PgConnection),
-    Sqlite(SqliteConnection),
-}
+use crate::source_conformance::fixture::{Connection, Server};
 
 /// A database.
 pub struct Place {
@@ -45,22 +26,11 @@ pub struct Place {
 impl Place {
     pub async fn new(server: Server) -> Self {
         let name = unique("deletes");
-        let (connection, url, user, password) = match server {
-            Server::MariaDb => {
-                let connection = Connection::MariaDb(lab().mariadb().create_database(&name).await);
-                (connection, lab().mariadb().jdbc_url(&name), MariaDb::USER, MariaDb::PASSWORD)
-            }
-            Server::Postgres => {
-                let connection = Connection::Postgres(lab().postgres().create_database(&name).await);
-                (connection, lab().postgres().jdbc_url(&name), Postgres::USER, Postgres::PASSWORD)
-            }
-            Server::Sqlite => {
-                let file = SqliteFile::new(lab().scratch(), &name);
-                let mut connection = file.connect().await;
-                sqlite::run(&mut connection, "PRAGMA journal_mode = WAL").await;
-                (Connection::Sqlite(connection), format!("{}?journal_mode=wal", file.jdbc_url()), "", "")
-            }
-        };
+        let (mut connection, mut url, user, password) = Connection::create(server, &name).await;
+        if let Connection::Sqlite(connection) = &mut connection {
+            run(connection, "PRAGMA journal_mode = WAL").await;
+            url += "?journal_mode=wal";
+        }
         Self { name, url, user, password, connection }
     }
 

@@ -66,10 +66,31 @@ impl Server {
     }
 }
 
-enum Connection {
+/// A connection to any of them.
+pub enum Connection {
     MariaDb(MySqlConnection),
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
+}
+
+impl Connection {
+    /// To a new database of that name, with the URL, the user and the password of a source over it.
+    pub async fn create(server: Server, name: &str) -> (Self, String, &'static str, &'static str) {
+        match server {
+            Server::MariaDb => {
+                let connection = Self::MariaDb(lab().mariadb().create_database(name).await);
+                (connection, lab().mariadb().jdbc_url(name), MariaDb::USER, MariaDb::PASSWORD)
+            }
+            Server::Postgres => {
+                let connection = Self::Postgres(lab().postgres().create_database(name).await);
+                (connection, lab().postgres().jdbc_url(name), Postgres::USER, Postgres::PASSWORD)
+            }
+            Server::Sqlite => {
+                let file = SqliteFile::new(lab().scratch(), name);
+                (Self::Sqlite(file.connect().await), file.jdbc_url(), "", "")
+            }
+        }
+    }
 }
 
 /// A database, what has been stored of its offsets, and the config of a source over it.
@@ -111,20 +132,7 @@ impl Fixture {
     /// A new database, and a source with these keys over its table `test`.
     pub async fn new(server: Server, keys: &[(&str, &str)]) -> Self {
         let name = unique("conformance");
-        let (connection, url, user, password) = match server {
-            Server::MariaDb => {
-                let connection = Connection::MariaDb(lab().mariadb().create_database(&name).await);
-                (connection, lab().mariadb().jdbc_url(&name), MariaDb::USER, MariaDb::PASSWORD)
-            }
-            Server::Postgres => {
-                let connection = Connection::Postgres(lab().postgres().create_database(&name).await);
-                (connection, lab().postgres().jdbc_url(&name), Postgres::USER, Postgres::PASSWORD)
-            }
-            Server::Sqlite => {
-                let file = SqliteFile::new(lab().scratch(), &name);
-                (Connection::Sqlite(file.connect().await), file.jdbc_url(), "", "")
-            }
-        };
+        let (connection, url, user, password) = Connection::create(server, &name).await;
         let mut config = Config::default();
         for (key, value) in [
             ("connection.url", url.as_str()),

@@ -93,28 +93,27 @@ impl Builder<'_> {
 
     /// `a > ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several, so that an index serves it.
     fn after(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
-        let [(column, sql_type), rest @ ..] = key else { return self };
-        let [value, others @ ..] = values else { return self };
-        if rest.is_empty() {
-            return self.text(column).text(" > ").bind(param(value), sql_type);
-        }
-        self.text("(").text(column).text(" >= ").bind(param(value), sql_type);
-        self.text(" AND (").text(column).text(" > ").bind(param(value), sql_type);
-        self.text(" OR (").text(column).text(" = ").bind(param(value), sql_type).text(" AND ");
-        self.after(rest, others).text(")))")
+        self.beside(key, values, [" >= ", " > ", " > "])
     }
 
     /// `a <= ?` for one column; `a <= ? AND (a < ? OR (a = ? AND …))` for several.
     fn up_to(&mut self, key: &[(String, String)], values: &[Value]) -> &mut Self {
+        self.beside(key, values, [" <= ", " < ", " <= "])
+    }
+
+    /// Compares a key: a column before the last is at or beyond its value, and beyond it or equal with the rest compared;
+    /// the last column has an operator of its own.
+    fn beside(&mut self, key: &[(String, String)], values: &[Value], operators: [&str; 3]) -> &mut Self {
         let [(column, sql_type), rest @ ..] = key else { return self };
         let [value, others @ ..] = values else { return self };
+        let [at_or_beyond, beyond, last] = operators;
         if rest.is_empty() {
-            return self.text(column).text(" <= ").bind(param(value), sql_type);
+            return self.text(column).text(last).bind(param(value), sql_type);
         }
-        self.text("(").text(column).text(" <= ").bind(param(value), sql_type);
-        self.text(" AND (").text(column).text(" < ").bind(param(value), sql_type);
+        self.text("(").text(column).text(at_or_beyond).bind(param(value), sql_type);
+        self.text(" AND (").text(column).text(beyond).bind(param(value), sql_type);
         self.text(" OR (").text(column).text(" = ").bind(param(value), sql_type).text(" AND ");
-        self.up_to(rest, others).text(")))")
+        self.beside(rest, others, operators).text(")))")
     }
 }
 
