@@ -12,7 +12,7 @@ use super::data::bytes;
 use super::{folder, inputs};
 
 /// How long each of the two tests goes on.
-const FOR: Duration = Duration::from_secs(15);
+const FOR: Duration = Duration::from_secs(30);
 /// No input of some kilobytes may take longer, on however busy a machine.
 const SLOW: Duration = Duration::from_secs(10);
 
