@@ -44,12 +44,12 @@ impl Experiment {
         let mut sql = Sql::create_database(server, &database).await;
         sql.run(create).await;
         let (naive, first) = match (writing, server) {
-            (Writing::Updates, Server::MariaDb) => (
+            (Writing::Updates | Writing::Stamped, Server::MariaDb) => (
                 "SELECT CAST(id AS SIGNED), CAST(v AS SIGNED), CAST(ts AS CHAR) FROM t WHERE ts > '{}' AND ts < NOW(6) \
                  ORDER BY ts, id",
                 "1970-01-02",
             ),
-            (Writing::Updates, Server::Postgres) => (
+            (Writing::Updates | Writing::Stamped, Server::Postgres) => (
                 "SELECT id::int8, v::int8, ts::text FROM t WHERE ts > '{}' AND ts < clock_timestamp() ORDER BY ts, id",
                 "1970-01-02",
             ),
@@ -72,14 +72,14 @@ impl Experiment {
         )
     }
 
-    async fn stamps(server: Server) -> Self {
+    async fn stamps(server: Server, writing: Writing) -> Self {
         let made = match server {
             Server::MariaDb => {
                 "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, ts TIMESTAMP(6) NOT NULL, KEY (ts))"
             }
             Server::Postgres => "CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, ts TIMESTAMPTZ NOT NULL)",
         };
-        let made = Self::new(server, Writing::Updates, made).await;
+        let made = Self::new(server, writing, made).await;
         let rows: Vec<_> = (1..=ROWS).map(|id| format!("({id}, 0, CURRENT_TIMESTAMP(6))")).collect();
         made.sql().await.run(&format!("INSERT INTO t VALUES {}", rows.join(","))).await;
         made
@@ -149,7 +149,7 @@ impl Experiment {
             "missed rows: {:?} {:?}: {} rows; naive reader missed {missed} of them; ours missed {}, doubled {}",
             self.server,
             self.writing,
-            if self.writing == Writing::Updates { naive.len() } else { table.len() },
+            if self.writing.has_stamps() { naive.len() } else { table.len() },
             lost.len(),
             doubled
         );
@@ -160,7 +160,7 @@ impl Experiment {
 
     /// The values that are in the table, by id.
     async fn table(&self) -> BTreeMap<i64, i64> {
-        let value = if self.writing == Writing::Updates { "v" } else { "n" };
+        let value = if self.writing.has_stamps() { "v" } else { "n" };
         let sql = match self.server {
             Server::MariaDb => format!("SELECT CAST(id AS SIGNED), CAST({value} AS SIGNED), '' FROM t"),
             Server::Postgres => format!("SELECT id::int8, {value}::int8, '' FROM t"),
@@ -254,11 +254,20 @@ async fn t1_t3_t4_stamps_of_updates_on_mariadb() {
         ("incrementing.column.name", "id"),
         ("timestamp.granularity", "micros_long"),
     ];
-    Experiment::stamps(Server::MariaDb).await.run(8, 2_000, &keys, true).await;
+    Experiment::stamps(Server::MariaDb, Writing::Updates).await.run(8, 2_000, &keys, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t1_t3_stamps_of_updates_on_postgresql() {
     let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts"), ("timestamp.granularity", "micros_long")];
-    Experiment::stamps(Server::Postgres).await.run(8, 2_000, &keys, true).await;
+    Experiment::stamps(Server::Postgres, Writing::Updates).await.run(8, 2_000, &keys, true).await;
+}
+
+/// Where no transaction is open, rows are read up to the clock itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stamps_of_single_inserts_on_mariadb_and_postgresql() {
+    for server in [Server::MariaDb, Server::Postgres] {
+        let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts"), ("timestamp.granularity", "micros_long")];
+        Experiment::stamps(server, Writing::Stamped).await.run(4, 2_000, &keys, false).await;
+    }
 }

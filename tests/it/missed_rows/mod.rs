@@ -7,5 +7,6 @@
 //! `ROWFERRY_MISSED_ROWS` is the number of rows that all experiments together write (about 30,000 without it).
 
 mod experiments;
+mod steps;
 mod windows;
 mod writers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use connector_api::{Config, OffsetValue, SourceTask};
 use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::{count, run};
-use testkit::{MariaDb, Postgres, unique, wait_until};
+use testkit::{MariaDb, Postgres, for_condition, unique, wait_until};
 
 use super::writers::{Server, Sql};
 use crate::lab;
@@ -176,6 +176,27 @@ async fn x4_a_stamp_of_a_statement_that_waits_for_a_table_is_waited_for() {
     insert.await.unwrap();
     assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
     task.close().await;
+}
+
+/// The same of a statement of an event, which takes its time before it writes.
+#[tokio::test]
+async fn a_stamp_of_an_event_that_has_not_written_yet_is_waited_for() {
+    let server = MariaDb::start_with_options(lab().scratch(), &unique("mariadb-events"), &["--event-scheduler=ON"]);
+    let mut sql = server.create_database("d").await;
+    run(&mut sql, "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))").await;
+    let event =
+        "CREATE EVENT e ON SCHEDULE AT CURRENT_TIMESTAMP DO INSERT INTO t (id) SELECT 1 FROM (SELECT SLEEP(4)) s";
+    run(&mut sql, event).await;
+    let runs = "SELECT COUNT(*) FROM information_schema.processlist WHERE command = 'Connect' AND info LIKE 'INSERT%'";
+    for_condition("the event runs", PLENTY, async || count(&mut sql, runs).await > 0).await;
+    let keys = [("mode", "timestamp"), ("timestamp.column.name", "ts")];
+    let config = config(&server.jdbc_url("d"), MariaDb::USER, MariaDb::PASSWORD, &keys);
+    let mut stored = Stored::default();
+    let mut task = open(&config, &stored).await;
+    run(&mut sql, "INSERT INTO t (id) VALUES (2)").await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
+    task.close().await;
+    server.stop();
 }
 
 /// A row that was rolled back leaves its id missing; what comes after it is not held up by whoever else has a

@@ -73,6 +73,15 @@ pub enum Writing {
     Autocommit,
     /// Transactions of 1 to 3 updates of own rows, some of them slow, a tenth rolled back.
     Updates,
+    /// Single inserts of stamped rows, with pauses, so that often no transaction is open.
+    Stamped,
+}
+
+impl Writing {
+    /// Whether rows have stamps.
+    pub fn has_stamps(self) -> bool {
+        matches!(self, Self::Updates | Self::Stamped)
+    }
 }
 
 /// One writer, until it has written that many rows.
@@ -83,6 +92,13 @@ pub async fn write(server: Server, database: String, writing: Writing, writer: u
     while written < rows {
         if writing == Writing::Autocommit {
             sql.run("INSERT INTO t (n) VALUES (1)").await;
+            written += 1;
+            continue;
+        }
+        if writing == Writing::Stamped {
+            let id = ROWS + 1 + written * of + writer;
+            sql.run(&format!("INSERT INTO t VALUES ({id}, 0, CURRENT_TIMESTAMP(6))")).await;
+            tokio::time::sleep(Duration::from_millis(random.below(30))).await;
             written += 1;
             continue;
         }

@@ -30,15 +30,20 @@ impl MariaDb {
 
     /// The same on a given port.
     pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
-        Self::start_with(scratch, name, port, None)
+        Self::start_with(scratch, name, port, None, &[])
     }
 
     /// The same on a system whose zone that is, and so the server's: as the variable `TZ` has it.
     pub fn start_in_zone(scratch: &Scratch, name: &str, zone: &str) -> Self {
-        Self::start_with(scratch, name, free_port(), Some(zone))
+        Self::start_with(scratch, name, free_port(), Some(zone), &[])
     }
 
-    fn start_with(scratch: &Scratch, name: &str, port: u16, zone: Option<&str>) -> Self {
+    /// The same on a free port with options of the server besides.
+    pub fn start_with_options(scratch: &Scratch, name: &str, options: &[&str]) -> Self {
+        Self::start_with(scratch, name, free_port(), None, options)
+    }
+
+    fn start_with(scratch: &Scratch, name: &str, port: u16, zone: Option<&str>, options: &[&str]) -> Self {
         let user = is_root().then(|| "mysql".to_owned());
         let folder = scratch.folder(name, user.as_deref());
         let data = folder.join("data").display().to_string();
@@ -63,6 +68,7 @@ impl MariaDb {
         let accounts = folder.join("accounts.sql");
         std::fs::write(&accounts, accounts_sql()).expect("write the accounts file");
         let mut program = Program { args: server_args(&folder, &data, port), ..base };
+        program.args.extend(options.iter().map(|option| (*option).to_owned()));
         if let Some(zone) = zone {
             program.args.push("--default-time-zone=SYSTEM".to_owned());
             program.env.push(("TZ".to_owned(), zone.to_owned()));

@@ -9,6 +9,7 @@ pub mod writing;
 
 use connector_api::Kind;
 
+use crate::calendar::DAY;
 use crate::catalog::ColumnMeta;
 use crate::dialect::read::{ReadColumn, ReadOptions};
 use crate::ident::TableId;
@@ -66,6 +67,12 @@ pub trait Dialect: Send + Sync {
 
     /// SQL that gives the server's clock: in UTC, and in the zone that the server writes date-times without zone in.
     fn clock(&self) -> &'static str;
+
+    /// How far apart two values of a date-time column are at least, in microseconds: what comes within one step may have
+    /// one stamp.
+    fn stamp_step(&self, meta: &ColumnMeta) -> i64 {
+        stamp_step(meta, FINEST)
+    }
 
     /// The date-time of the clock's second zone at an instant, as an expression with a placeholder for its date-time in
     /// UTC; `None` where both are the same.
@@ -143,11 +150,48 @@ pub trait Dialect: Send + Sync {
     }
 }
 
+/// Most digits of a fractional second.
+const FINEST: u32 = 6;
+
+/// See [`Dialect::stamp_step`]; `digits` are those of a date-time that is declared without any.
+fn stamp_step(meta: &ColumnMeta, digits: u32) -> i64 {
+    if meta.data_type == "date" {
+        return DAY;
+    }
+    10_i64.pow(FINEST.saturating_sub(meta.fraction.unwrap_or(digits)))
+}
+
 /// The dialect of a database.
 pub fn of(database: Database) -> &'static dyn Dialect {
     match database {
         Database::MySql => &mysql::MySql,
         Database::Postgres => &postgres::Postgres,
         Database::Sqlite => &sqlite::Sqlite,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+    use crate::calendar::{DAY, SECOND};
+    use crate::catalog::ColumnMeta;
+    use crate::url::Database;
+
+    #[test]
+    fn stamps_are_as_far_apart_as_their_digits_say() {
+        let (mysql, postgres) = (Database::MySql, Database::Postgres);
+        for (database, data_type, fraction, want) in [
+            (mysql, "datetime", Some(0), SECOND),
+            (mysql, "datetime", None, SECOND),
+            (mysql, "timestamp", Some(3), 1000),
+            (mysql, "datetime", Some(6), 1),
+            (mysql, "date", None, DAY),
+            (postgres, "timestamp", None, 1),
+            (postgres, "timestamptz", Some(0), SECOND),
+            (Database::Sqlite, "date", None, 1),
+        ] {
+            let meta = ColumnMeta { data_type: data_type.into(), fraction, ..ColumnMeta::default() };
+            assert_eq!(of(database).stamp_step(&meta), want, "{database:?} {data_type} {fraction:?}");
+        }
     }
 }

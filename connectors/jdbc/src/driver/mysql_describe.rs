@@ -45,6 +45,9 @@ pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Ve
     Ok(out)
 }
 
+/// The display width of a date-time up to its point: `2024-01-02 03:04:05.`
+const WHOLE_SECONDS: u32 = 20;
+
 /// What the statement's own description tells of a column.
 fn told(column: &MySqlColumn) -> ColumnMeta {
     let info = column.type_info();
@@ -68,6 +71,7 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
         nullable: !flags.contains("NOT_NULL"),
         precision: (data_type == "bit").then(|| i32::try_from(length).unwrap_or(64)),
         length: Some(u64::from(length)),
+        fraction: matches!(data_type, "datetime" | "timestamp").then(|| length.saturating_sub(WHOLE_SECONDS)),
         ..ColumnMeta::default()
     }
 }

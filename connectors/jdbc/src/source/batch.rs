@@ -241,6 +241,7 @@ mod tests {
             keys: None,
             marker: None,
             stamp_is_instant: true,
+            stamp_step: 1,
             warnings: vec![],
         })
     }

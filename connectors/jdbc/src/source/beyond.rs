@@ -124,6 +124,7 @@ mod tests {
             keys: None,
             marker: None,
             stamp_is_instant: false,
+            stamp_step: 1,
             warnings: vec![],
         }
     }

@@ -38,6 +38,8 @@ pub struct TablePlan {
     pub marker: Option<usize>,
     /// Stamps are instants in UTC, not wall times.
     pub stamp_is_instant: bool,
+    /// How far apart two stamps are at least, in microseconds: the coarsest of the columns says so.
+    pub stamp_step: i64,
     /// What a person should know.
     pub warnings: Vec<String>,
 }
@@ -98,6 +100,7 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
         id: mode.id.and_then(|c| index_of(&c.name)),
         order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
         stamp_is_instant: stamps_are_instants(&layout),
+        stamp_step: stamp_step(mode.stamps.iter().copied(), dialect),
         layout,
         table_sql,
         warnings,
@@ -151,6 +154,7 @@ pub fn plan_query(
     let stamp_names: Vec<_> = stamps.iter().map(|i| dialect.stamp(&quoting.name(&metas[*i].name))).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
     let stamp_type = stamps.first().map(|i| metas[*i].data_type.clone()).unwrap_or_default();
+    let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
     let layout = Layout { stamps, columns };
     Ok(TablePlan {
         shape: Shape {
@@ -179,6 +183,7 @@ pub fn plan_query(
         id,
         order: Vec::new(),
         stamp_is_instant: stamps_are_instants(&layout),
+        stamp_step: step,
         warnings: layout.columns.iter().filter_map(|c| c.warning.clone()).collect(),
         layout,
     })
@@ -206,6 +211,11 @@ impl TablePlan {
 fn stamps_are_instants(layout: &Layout) -> bool {
     let first = layout.stamps.first().map(|i| &layout.columns[*i].read);
     matches!(first, Some(Read::Stamp(stamp)) if stamp.is_instant)
+}
+
+/// The coarsest step of those columns.
+fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Dialect) -> i64 {
+    stamps.map(|column| dialect.stamp_step(column)).max().unwrap_or(1)
 }
 
 /// Names in SQL, in quotes or not.

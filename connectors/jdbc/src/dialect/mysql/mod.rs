@@ -10,7 +10,7 @@ pub mod writing;
 use connector_api::Kind;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Dialect, Limits, OldestTransaction};
+use super::{Dialect, Limits, OldestTransaction, stamp_step};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
@@ -46,9 +46,14 @@ impl Dialect for MySql {
         }
     }
 
-    /// Whole seconds, as columns without a fraction have them: the running second is then not read before it is over.
     fn clock(&self) -> &'static str {
-        "SELECT UTC_TIMESTAMP(), COALESCE(CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', @@global.time_zone), UTC_TIMESTAMP())"
+        "SELECT UTC_TIMESTAMP(6), \
+         COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone), UTC_TIMESTAMP(6))"
+    }
+
+    /// Without digits a date-time has whole seconds.
+    fn stamp_step(&self, meta: &ColumnMeta) -> i64 {
+        stamp_step(meta, 0)
     }
 
     fn local_time(&self) -> Option<&'static str> {
@@ -68,12 +73,13 @@ impl Dialect for MySql {
     /// relied on only when it shows this very statement, by the mark in it (in its text: values of parameters are shown
     /// only by servers that log). Transactions that have written nothing yet
     /// have the number 0, in MySQL one from 2^48 on; statements that wait before their transaction begins stand in the
-    /// list of processes.
+    /// list of processes, those of events as `Connect`.
     fn oldest_transaction(&self) -> Option<OldestTransaction> {
         Some(OldestTransaction {
             running: "SELECT CAST(MAX(time) * 1000000 AS SIGNED) FROM information_schema.processlist \
-                      WHERE id <> CONNECTION_ID() AND command IN ('Query', 'Execute') \
-                      AND (info IS NULL OR info NOT LIKE 'select%')",
+                      WHERE id <> CONNECTION_ID() AND (command IN ('Query', 'Execute') \
+                      AND (info IS NULL OR info NOT LIKE 'select%') OR command = 'Connect' AND info IS NOT NULL \
+                      AND user <> 'system user')",
             before: "START TRANSACTION WITH CONSISTENT SNAPSHOT",
             sql: "SELECT '{mark}', CAST(MAX(CASE WHEN trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> \
                  CONNECTION_ID() THEN TIMESTAMPDIFF(MICROSECOND, trx_started, \

@@ -45,6 +45,11 @@ impl Dialect for Sqlite {
         "SELECT strftime('%Y-%m-%d %H:%M:%S', 'now'), strftime('%Y-%m-%d %H:%M:%S', 'now')"
     }
 
+    /// Columns have texts of any form; the clock has whole seconds anyway.
+    fn stamp_step(&self, _meta: &ColumnMeta) -> i64 {
+        1
+    }
+
     fn reading_setup(&self) -> &'static [&'static str] {
         &["PRAGMA query_only = ON"]
     }

@@ -1,5 +1,8 @@
 //! Up to which stamp rows are read: before the oldest transaction that may yet commit rows with stamps of its own.
 //!
+//! A column has only so many digits: rows of the running step (second, millisecond, day) may come until it is over, so
+//! none of it is read before.
+//!
 //! Date-times without zone are the faces of some clock: the server's, or one in `db.timezone`. A clock that is set back
 //! shows an hour twice, so that rows stamped later than it will show are left for then.
 
@@ -14,6 +17,9 @@ use crate::source::horizon::{self, Horizon};
 
 /// How long rows rest where open transactions cannot be seen, in microseconds.
 const BLIND_DELAY: i64 = 2 * SECOND;
+/// What runs is in no list for a moment after its stamp is fixed (events, functions that SELECT calls, PostgreSQL's
+/// statements), in microseconds; generous, since a process may have to wait for its turn.
+const UNLISTED: i64 = SECOND / 20;
 /// A transaction open for longer is told of, in microseconds.
 const OPEN_LONG: i64 = 60 * SECOND;
 /// Server clocks are set back on the quarter of an hour, and by no more than some hours.
@@ -59,7 +65,7 @@ impl TableReader {
         let from = self.settled(session, clock).await?;
         self.unsettled = Unsettled::default();
         if self.stamps_are_instants() {
-            return Ok(from);
+            return Ok(self.step_of(from));
         }
         let zone = &self.config.read.zone;
         let own = zone.lowest_wall_from(from);
@@ -73,7 +79,13 @@ impl TableReader {
             std::cmp::Ordering::Greater => Some((local, clock.local, read_at)),
         };
         self.unsettled = Unsettled { behind, set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)) };
-        Ok(local.max(own))
+        Ok(self.step_of(local.max(own)))
+    }
+
+    /// The stamp of what comes at that time, or the one before where a database rounds.
+    fn step_of(&self, stamp: i64) -> i64 {
+        let step = self.plan.as_ref().map_or(1, |plan| plan.stamp_step);
+        stamp.div_euclid(step).saturating_mul(step)
     }
 
     /// Every row stamped before that instant is committed or gone.
@@ -91,7 +103,8 @@ impl TableReader {
         };
         // what began after an older look has later stamps than the clock had then
         let since = before_clock.saturating_duration_since(sample.at);
-        let looked = clock.utc.saturating_sub(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+        let since = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let looked = clock.utc.saturating_sub(since).saturating_sub(UNLISTED);
         self.oldest = sample.oldest;
         let limit = self.config.horizon_max_wait.map(|limit| i64::try_from(limit.as_micros()).unwrap_or(i64::MAX));
         if limit.zip(sample.oldest).is_some_and(|(limit, age)| age > limit) && !self.passing.is_full() {
@@ -109,9 +122,10 @@ impl TableReader {
     pub(super) async fn now(&self, session: &mut dyn Session) -> Result<i64> {
         let clock = read_clock(session).await?;
         if self.stamps_are_instants() {
-            return Ok(clock.utc);
+            return Ok(self.step_of(clock.utc) - 1);
         }
-        Ok(lowest_local(session, clock, clock.utc).await?.min(self.config.read.zone.lowest_wall_from(clock.utc)))
+        let local = lowest_local(session, clock, clock.utc).await?;
+        Ok(self.step_of(local.min(self.config.read.zone.lowest_wall_from(clock.utc))) - 1)
     }
 
     /// What a person should know of transactions that are open, or cannot be seen.
