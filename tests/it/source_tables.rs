@@ -1,8 +1,10 @@
 //! Several tables of one source task: trouble with one of them is its own.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use connector_api::{Kind, SourceTask, Value};
+use connector_api::{Kind, Report, Source, SourceTask, Value};
+use connector_jdbc::source::JdbcSource;
 use serde_json::json;
 use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::{count, rows, run};
@@ -192,4 +194,52 @@ async fn tables_come_and_go_while_the_others_are_read() {
     let tables: Vec<_> = tables.iter().map(|t| t["table"].as_str().unwrap_or_default().to_owned()).collect();
     assert_eq!(tables, [format!("{}.a", pipeline.name), format!("{}.c", pipeline.name)]);
     rest.remove(&name).await;
+}
+
+/// The server stores names in small letters.
+#[tokio::test]
+async fn names_in_any_letters_mean_their_tables_on_a_server_that_does_not_tell_them_apart() {
+    let name = unique("mariadb-letters");
+    let server = MariaDb::start_with_options(lab().scratch(), &name, &["--lower-case-table-names=1"]);
+    let mut sql = server.create_database("Shop").await;
+    let columns = "(id INT PRIMARY KEY, changed DATETIME(3) NOT NULL DEFAULT '2024-01-01')";
+    run(&mut sql, "CREATE DATABASE Crm").await;
+    for table in ["Users", "Orders", "Crm.Clients"] {
+        run(&mut sql, &format!("CREATE TABLE {table} {columns}; INSERT INTO {table} (id) VALUES (1)")).await;
+    }
+    let (white, black) = ("table.whitelist", "table.blacklist");
+    let (incrementing, timestamp) = (("mode", "incrementing"), ("mode", "timestamp"));
+    let id = ("incrementing.column.name", "ID");
+    for (keys, want) in [
+        (vec![incrementing, id, (white, "USERS,`Shop`.`Orders`,CRM.clients")], "clients orders users"),
+        (vec![incrementing, id, (white, ""), (black, "SHOP.ORDERS")], "users"),
+        (
+            vec![
+                timestamp,
+                (white, ""),
+                ("table.include.list", r"SHOP\..*|Crm\..*"),
+                ("table.exclude.list", r".*\.ORDERS"),
+                ("timestamp.columns.mapping", r"Shop\.Users:[Changed],CRM\.CLIENTS:[changed]"),
+            ],
+            "clients users",
+        ),
+    ] {
+        let config = config(&server.jdbc_url("SHOP"), MariaDb::USER, MariaDb::PASSWORD, &keys);
+        let mut report = Report::default();
+        JdbcSource.probe(&config, &mut report).await;
+        assert_eq!((report.errors, report.warnings), (vec![], vec![]), "{keys:?}");
+        let mut task = open(&config, &Stored::default()).await;
+        let mut topics = BTreeSet::new();
+        let end = tokio::time::Instant::now() + PLENTY;
+        while topics.len() < want.split(' ').count() {
+            let batch = tokio::time::timeout_at(end, task.poll()).await;
+            let batch = batch.unwrap_or_else(|_| panic!("{keys:?}: {topics:?}")).unwrap();
+            topics.extend(batch.records.iter().map(|record| record.topic.trim_start_matches("p-").to_owned()));
+            tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(50))).await;
+            assert!(tokio::time::Instant::now() < end, "{keys:?}: {topics:?}, {:?}", task.progress());
+        }
+        assert_eq!(topics.into_iter().collect::<Vec<_>>().join(" "), want, "{keys:?}");
+        task.close().await;
+    }
+    server.stop();
 }

@@ -65,6 +65,12 @@ pub trait Dialect: Send + Sync {
     /// Appends a placeholder whose text parameter is compared as a value of that SQL type.
     fn typed_placeholder(&self, number: usize, sql_type: &str, out: &mut String);
 
+    /// SQL that tells with a number other than 0 that the server compares names of tables without regard to case; `None`
+    /// where none does so for all of them.
+    fn any_case(&self) -> Option<&'static str> {
+        None
+    }
+
     /// SQL that gives the server's clock: in UTC, and in the zone that the server writes date-times without zone in.
     fn clock(&self) -> &'static str;
 

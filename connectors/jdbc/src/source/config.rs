@@ -7,7 +7,7 @@ use connector_api::{Config, Error, Report, Result};
 use fancy_regex::Regex;
 
 use super::keys::KEYS;
-use super::mapping::{self, Mapping, anchored};
+use super::mapping::{self, Mapping, anchored, in_any_case};
 use super::ranges::Part;
 use super::schedule::Schedule;
 use crate::calendar::Calendar;
@@ -81,6 +81,8 @@ pub struct Filter {
     pub schema: Option<String>,
     /// `table.types`
     pub types: Vec<String>,
+    /// Names of tables are compared without regard to case, as their server does.
+    pub any_case: bool,
 }
 
 /// Where to begin without a stored offset.
@@ -182,6 +184,19 @@ impl SourceConfig {
     /// The same; `Err` holds each problem on its key.
     pub fn problems_or_read(config: &Config) -> Result<Self, Report> {
         config.read(KEYS, fill)
+    }
+
+    /// The same for a server that compares names of tables without regard to case.
+    pub fn in_any_case(self) -> Self {
+        let patterns = |list: Vec<Regex>| list.iter().map(in_any_case).collect();
+        let mappings = |list: Vec<Mapping>| list.into_iter().map(Mapping::in_any_case).collect();
+        let Filter { include, exclude, .. } = self.filter;
+        Self {
+            filter: Filter { include: patterns(include), exclude: patterns(exclude), any_case: true, ..self.filter },
+            id_mapping: mappings(self.id_mapping),
+            stamp_mapping: mappings(self.stamp_mapping),
+            ..self
+        }
     }
 }
 
@@ -285,6 +300,7 @@ fn filter(r: &mut Reader<'_>) -> Filter {
         catalog: r.text_opt("catalog.pattern"),
         schema: r.text_opt("schema.pattern"),
         types: items(r.list("table.types")),
+        any_case: false,
     }
 }
 

@@ -10,6 +10,13 @@ pub struct Mapping {
     columns: Vec<String>,
 }
 
+impl Mapping {
+    /// The same for names of tables in any case.
+    pub fn in_any_case(self) -> Self {
+        Self { tables: in_any_case(&self.tables), ..self }
+    }
+}
+
 /// Checks the items of `timestamp.columns.mapping`.
 pub fn check_timestamps(text: &str) -> Result<(), String> {
     items(text).try_for_each(|item| timestamps(item).map(drop))
@@ -79,9 +86,18 @@ pub fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{})$", pattern.trim())).map_err(|error| format!("Invalid regular expression: {error}"))
 }
 
+/// What stands before one that does not regard case.
+const ANY_CASE: &str = "(?i)";
+
+/// One that [`anchored`] made, without regard to case.
+pub fn in_any_case(pattern: &Regex) -> Regex {
+    Regex::new(&format!("{ANY_CASE}{}", pattern.as_str())).unwrap_or_else(|_| pattern.clone())
+}
+
 /// What the user wrote of one that [`anchored`] made.
 pub fn pattern_text(pattern: &Regex) -> &str {
     let text = pattern.as_str();
+    let text = text.strip_prefix(ANY_CASE).unwrap_or(text);
     text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text)
 }
 
@@ -103,8 +119,8 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::{
-        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of, incrementing,
-        timestamps,
+        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of, in_any_case,
+        incrementing, matches, pattern_text, timestamps,
     };
 
     #[test]
@@ -138,6 +154,19 @@ mod tests {
             let pattern = anchored(pattern).unwrap();
             assert_eq!(databases_of(&pattern).collect::<Vec<_>>().join(" "), want, "{pattern}");
         }
+    }
+
+    #[test]
+    fn case_counts_unless_it_is_said_not_to() {
+        let pattern = anchored(r"shop\.(?!tmp).*|crm\.A").unwrap();
+        let any = in_any_case(&pattern);
+        for (name, want) in [("shop.a", [true, true]), ("SHOP.a", [false, true]), ("Shop.TMP1", [false, false])] {
+            assert_eq!([matches(&pattern, name), matches(&any, name)], want, "{name}");
+        }
+        assert!(matches(&any, "CRM.a") && !matches(&any, "xcrm.a"));
+        assert_eq!(pattern_text(&any), pattern_text(&pattern));
+        let mapping = [incrementing("shop.A:id").unwrap().in_any_case()];
+        assert_eq!(columns_of(&mapping, "Shop.a").unwrap(), ["id"]);
     }
 
     #[test]

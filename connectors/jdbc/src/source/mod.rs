@@ -116,6 +116,7 @@ impl Source for JdbcSource {
         let once = ConnectOptions { attempts: 1, timeout: PROBE_WITHIN, ..read.connect };
         let probe = async {
             let mut session = connect(&read.target, once).await?;
+            let read = probe::understood(&mut *session, read.clone()).await?;
             let listed = probe::listed(&mut *session, &read).await;
             if let Ok(listed) = &listed {
                 probe::names(session.dialect(), &read, listed, report);

@@ -22,18 +22,19 @@ pub async fn plan(config: &Config, max_tasks: usize, stored: Option<&dyn Positio
         session.close().await;
         return Ok(Plan { tasks: vec![config.clone()], again_after: None });
     }
-    let plan = plan_tables(config, &read, max_tasks, stored, &mut *session).await;
+    let plan = plan_tables(config, read, max_tasks, stored, &mut *session).await;
     session.close().await;
     plan
 }
 
 async fn plan_tables(
     config: &Config,
-    read: &SourceConfig,
+    read: SourceConfig,
     max_tasks: usize,
     stored: Option<&dyn Positions>,
     session: &mut dyn Session,
 ) -> Result<Plan> {
+    let read = &probe::understood(session, read).await?;
     let listed = probe::listed(session, read).await?;
     let dialect = session.dialect();
     let chosen = tables::choose(read, &listed, dialect)?;

@@ -12,6 +12,14 @@ use crate::privileges::{Account, Privilege};
 /// How many tables are looked at.
 const TABLES: usize = 200;
 
+/// The config as that server understands it: names of tables are compared as it compares them.
+pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Result<SourceConfig> {
+    let Some(sql) = session.dialect().any_case() else { return Ok(config) };
+    let found = session.query(sql, &[]).await?;
+    let any_case = found.first().and_then(|row| row.first()?.as_i64()).is_some_and(|n| n != 0);
+    Ok(if any_case { config.in_any_case() } else { config })
+}
+
 /// The tables that the connector's lists may mean.
 pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<Listed> {
     let own = session.tables(&tables::listing(config)).await?;

@@ -159,30 +159,40 @@ impl<'a> Names<'a> {
     fn passes_elsewhere(&self, id: &TableId) -> bool {
         let full = id.to_string();
         let meant = |pattern: &Regex| {
-            matches(pattern, &full) && databases_of(pattern).any(|named| Some(named) == id.catalog.as_deref())
+            matches(pattern, &full)
+                && id.catalog.as_deref().is_some_and(|own| databases_of(pattern).any(|named| self.same(named, own)))
         };
         let filter = self.filter;
         if !filter.include.is_empty() {
             return filter.include.iter().any(meant) && !filter.exclude.iter().any(|pattern| matches(pattern, &full));
         }
-        filter.whitelist.iter().any(|name| *name != id.table && self.is_in_full(name, id))
+        filter.whitelist.iter().any(|name| !self.same(name, &id.table) && self.is_in_full(name, id))
     }
 
     fn is_named(&self, name: &str, id: &TableId) -> bool {
-        name == id.table
-            || TableId::split(name).is_some_and(|parts| parts == [id.table.as_str()])
+        self.same(name, &id.table)
+            || TableId::split(name).is_some_and(|parts| self.same_parts(&parts, &[id.table.as_str()]))
             || self.is_in_full(name, id)
     }
 
     /// Whether it is the table's full name, with or without quotes around its parts.
     fn is_in_full(&self, name: &str, id: &TableId) -> bool {
-        if name == id.to_string() || name == self.dialect.table(id) {
+        if self.same(name, &id.to_string()) || self.same(name, &self.dialect.table(id)) {
             return true;
         }
         let Some(parts) = TableId::split(name) else { return false };
         let own: Vec<_> = id.parts().collect();
-        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-        parts == own || self.outermost.is_some_and(|outer| parts == [&[outer], own.as_slice()].concat())
+        self.same_parts(&parts, &own)
+            || self.outermost.is_some_and(|outer| self.same_parts(&parts, &[&[outer], own.as_slice()].concat()))
+    }
+
+    /// Whether two names are one to the server.
+    fn same(&self, a: &str, b: &str) -> bool {
+        a == b || (self.filter.any_case && a.to_lowercase() == b.to_lowercase())
+    }
+
+    fn same_parts(&self, name: &[String], own: &[&str]) -> bool {
+        name.len() == own.len() && name.iter().zip(own).all(|(a, b)| self.same(a, b))
     }
 
     /// The items of the white list that no table has for its name.
@@ -190,7 +200,10 @@ impl<'a> Names<'a> {
         let names = if self.filter.include.is_empty() { self.filter.whitelist.as_slice() } else { &[] };
         let is_there = |name: &String| {
             listed.own.iter().any(|table| self.is_named(name, &table.id))
-                || listed.others.iter().any(|table| *name != table.id.table && self.is_in_full(name, &table.id))
+                || listed
+                    .others
+                    .iter()
+                    .any(|table| !self.same(name, &table.id.table) && self.is_in_full(name, &table.id))
         };
         names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
     }
@@ -282,6 +295,24 @@ mod tests {
         ] {
             let chosen = choose(&config(&keys), &listed("d.a d.b d.c", "e.a e.b e.x"), &MySql).unwrap();
             assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn case_does_not_count_where_the_server_does_not_regard_it() {
+        let (white, black) = ("table.whitelist", "table.blacklist");
+        let (include, exclude) = ("table.include.list", "table.exclude.list");
+        for (keys, want) in [
+            (vec![(white, "A,`D`.`C`,E.X")], "d.a d.c e.x"),
+            (vec![(black, "A,D.c")], "d.b"),
+            (vec![(include, r"D\.[AB]|E\.X"), (exclude, r".*\.B")], "d.a e.x"),
+            (vec![(white, "d.a,X")], "d.a"),
+        ] {
+            let (config, listed) = (config(&keys).in_any_case(), listed("d.a d.b d.c", "e.a e.x"));
+            let chosen = choose(&config, &listed, &MySql).unwrap();
+            assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
+            let none = unmatched(&config, &listed, &MySql);
+            assert_eq!(none.len(), usize::from(keys[0].1 == "d.a,X"), "{none:?}");
         }
     }
 

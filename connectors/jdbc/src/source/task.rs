@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::batch::{Buffered, Done};
 use super::config::SourceConfig;
 use super::entries::{Entry, entries, stored_place};
+use super::probe;
 use super::ranges::Snapshot;
 use super::reader::{Gone, Outcome, Sent, TableReader};
 use super::sweep::Sweep;
@@ -76,7 +77,6 @@ impl JdbcSourceTask {
     /// Connects, looks all tables up and stands where the stored offsets say.
     /// Errors: `Config` when there is nothing to read, or no table fits the mode.
     pub async fn open(config: SourceConfig, stored: &dyn Positions) -> Result<Self> {
-        let config = Arc::new(config);
         let ids: Vec<_> = match &config.query {
             Some(_) => vec![None],
             None => config.tables.iter().cloned().map(Some).collect(),
@@ -89,6 +89,7 @@ impl JdbcSourceTask {
             ));
         }
         let mut session = reading_session(&config).await?;
+        let config = Arc::new(probe::understood(&mut *session, config).await?);
         let (mut tables, mut positions) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut failed, mut works) = (None, false);
         for id in ids {

@@ -46,6 +46,11 @@ impl Dialect for MySql {
         }
     }
 
+    /// 1: names are stored in small letters; 2: as they were written.
+    fn any_case(&self) -> Option<&'static str> {
+        Some("SELECT @@lower_case_table_names")
+    }
+
     fn clock(&self) -> &'static str {
         "SELECT UTC_TIMESTAMP(6), \
          COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', @@global.time_zone), UTC_TIMESTAMP(6))"
