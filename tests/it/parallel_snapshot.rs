@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_api::Source;
+use connector_api::{Positions, Source};
 use connector_jdbc::source::JdbcSource;
 use serde_json::{Value, json};
 use testkit::mariadb::{count, run, texts};
@@ -179,5 +179,62 @@ async fn ranges_are_read_once_whichever_task_dies_with_whichever_batch() {
             place.column("SELECT id FROM t ORDER BY id").await.iter().map(|id| id.parse().unwrap()).collect();
         assert!(ids == want, "{server:?}: {} records of {} rows", ids.len(), want.len());
         assert!(most > 1, "{server:?}: one task read it all");
+    }
+}
+
+/// A task that has all ranges of one table and another table as well, since there may be but one task any more.
+#[tokio::test]
+async fn a_table_read_in_ranges_that_cannot_be_opened_stops_alone_and_is_read_once_when_it_can() {
+    for server in [Server::MariaDb, Server::Postgres] {
+        let mut place = Place::new(server).await;
+        place.run("CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40))").await;
+        place.run("CREATE TABLE u (id BIGINT NOT NULL PRIMARY KEY)").await;
+        let rows: Vec<String> = (1..=3000).map(|n| format!("({n}, 'row')")).collect();
+        place.run(&format!("INSERT INTO t VALUES {}", rows.join(","))).await;
+        place.run(if server == Server::Postgres { "ANALYZE t" } else { "ANALYZE TABLE t" }).await;
+        let keys = [
+            ("delete.capture", "none"),
+            ("incrementing.column.name", "id"),
+            ("table.whitelist", "t,u"),
+            ("table.poll.interval.ms", "300"),
+            ("snapshot.parallel.min.rows", "1000"),
+            ("batch.max.rows", "100"),
+        ];
+        let (config, mut topic) = (place.source(&keys), Topic::default());
+        // some of the ranges are begun by several tasks
+        for _ in 0..2 {
+            for task in JdbcSource.plan_on(&config, 4, &topic).await.unwrap().tasks {
+                let mut task = JdbcSource.open(&task, &topic).await.unwrap();
+                let had = topic.records.len();
+                topic.poll(&mut *task, Duration::from_millis(500), |topic| topic.records.len() >= had + 300).await;
+                task.close().await;
+            }
+        }
+        let begun = topic.records.len();
+        assert!((300..3000).contains(&begun), "{server:?}: {begun}");
+        place.run("ALTER TABLE t RENAME COLUMN id TO number").await;
+        place.run("INSERT INTO u VALUES (7001)").await;
+        let mut task = topic.open(&config).await;
+        let came = topic.poll(&mut *task, SOON, |topic| topic.records.iter().any(|r| key_of(r) == "7001")).await;
+        assert!(came, "{server:?}: {:?}", task.progress().warnings);
+        assert_eq!(topic.records.len(), begun + 1);
+        let warnings = task.progress().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(".t is not read any more"), "{server:?}: {warnings:?}");
+        place.run("ALTER TABLE t RENAME COLUMN number TO id").await;
+        let all = topic.poll(&mut *task, SOON, |topic| topic.records.len() > 3000).await;
+        assert!(all, "{server:?}: {} records, {:?}", topic.records.len(), task.progress().warnings);
+        let settled = async |topic: &Topic| {
+            let whole = |p: &connector_api::Position| p.offset.as_ref().is_some_and(|o| o.0.len() == 1);
+            topic.all().await.unwrap().iter().filter(|p| whole(p)).count() == 2 && topic.all().await.unwrap().len() == 2
+        };
+        let end = tokio::time::Instant::now() + SOON;
+        while !settled(&topic).await {
+            assert!(tokio::time::Instant::now() < end, "{:?}", topic.all().await);
+            topic.poll(&mut *task, Duration::from_millis(100), |_| false).await;
+        }
+        task.close().await;
+        let mut ids: Vec<i64> = topic.records.iter().map(|record| key_of(record).parse().unwrap()).collect();
+        ids.sort_unstable();
+        assert!(ids == (1..=3000).chain([7001]).collect::<Vec<_>>(), "{server:?}: {} records", ids.len());
     }
 }

@@ -1,9 +1,12 @@
 //! Several tables of one source task: trouble with one of them is its own.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use connector_api::{Kind, Report, Source, SourceTask, Value};
+use connector_api::{
+    Kind, Position, Positions, Report, Result, Source, SourceOffset, SourcePartition, SourceTask, Value, async_trait,
+};
 use connector_jdbc::source::JdbcSource;
 use serde_json::json;
 use sqlx::mysql::MySqlConnection;
@@ -242,4 +245,37 @@ async fn names_in_any_letters_mean_their_tables_on_a_server_that_does_not_tell_t
         task.close().await;
     }
     server.stop();
+}
+
+/// Two tables that cannot be opened, and one that can.
+#[tokio::test]
+async fn stored_offsets_are_read_once_however_many_tables_cannot_be_opened() {
+    struct Counted(AtomicUsize);
+    #[async_trait]
+    impl Positions for Counted {
+        async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
+            Ok(vec![None; partitions.len()])
+        }
+
+        async fn all(&self) -> Result<Vec<Position>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Vec::new())
+        }
+    }
+    let database = unique("once");
+    let mut sql = lab().mariadb().create_database(&database).await;
+    for (table, id) in [("a", "id"), ("b", "other"), ("c", "another")] {
+        run(&mut sql, &format!("CREATE TABLE {table} ({id} INT PRIMARY KEY)")).await;
+    }
+    let capture = [("delete.capture", "key_sweep"), ("mode", "incrementing"), ("incrementing.column.name", "id")];
+    for (keys, want) in [(&capture[..], 1), (&capture[1..], 0)] {
+        let keys = [keys, &[("table.whitelist", "a,b,c")]].concat();
+        let config = config(&lab().mariadb().jdbc_url(&database), MariaDb::USER, MariaDb::PASSWORD, &keys);
+        let plan = JdbcSource.plan(&config, 1).await.unwrap();
+        let counted = Counted(AtomicUsize::new(0));
+        let task = JdbcSource.open(&plan.tasks[0], &counted).await.unwrap();
+        assert_eq!(task.progress().warnings.len(), 2, "{:?}", task.progress().warnings);
+        assert_eq!(counted.0.load(Ordering::Relaxed), want);
+        task.close().await;
+    }
 }

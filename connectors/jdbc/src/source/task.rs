@@ -90,27 +90,34 @@ impl JdbcSourceTask {
         }
         let mut session = reading_session(&config).await?;
         let config = Arc::new(probe::understood(&mut *session, config).await?);
+        let known = if config.delete_capture.is_some() { stored.all().await? } else { Vec::new() };
         let (mut tables, mut positions) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut failed, mut works) = (None, false);
         for id in ids {
-            match Table::open(id.clone(), &config, stored, &mut *session).await {
-                Ok((opened, at_once)) => {
-                    works = true;
-                    tables.extend(opened);
+            let entries = match entries(id.clone(), &config, stored, &mut *session).await {
+                Ok((entries, at_once)) => {
                     positions.extend(at_once);
+                    entries
                 }
+                // it cannot be cut into ranges, so that none are stored; why not is told when it is opened
                 Err(error) if stops(error.kind()) => {
                     let reached = stored_place(&config, id.as_ref(), stored).await?;
-                    if reached.as_ref().is_some_and(|reached| reached.snapshot.is_some()) {
-                        // read as a whole later on, its ranges would be read twice
-                        return Err(error);
-                    }
-                    let mut table = Table::new(Entry::whole(id, reached), &config, &stored.all().await?);
-                    table.stop(&error, &config);
-                    tables.push(table);
-                    failed.get_or_insert(error);
+                    vec![Entry::whole(id, reached)]
                 }
                 Err(error) => return Err(error),
+            };
+            works |= entries.is_empty();
+            for entry in entries {
+                let mut table = Table::new(entry, &config, &known);
+                match table.open(&mut *session).await {
+                    Ok(()) => works = true,
+                    Err(error) if stops(error.kind()) => {
+                        table.stop(&error, &config);
+                        failed.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+                tables.push(table);
             }
         }
         if let Some(error) = failed.filter(|_| !works) {
@@ -238,25 +245,13 @@ fn backoff(failures: u32) -> Duration {
 }
 
 impl Table {
-    /// Looks a table up and stands where its stored offset says; positions to be stored before anything else.
-    async fn open(
-        id: Option<TableId>,
-        config: &Arc<SourceConfig>,
-        stored: &dyn Positions,
-        session: &mut dyn Session,
-    ) -> Result<(Vec<Self>, Vec<Position>)> {
-        let (entries, positions) = entries(id, config, stored, session).await?;
-        let known = if config.delete_capture.is_some() { stored.all().await? } else { Vec::new() };
-        let mut tables = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let mut table = Self::new(entry, config, &known);
-            if let Some(reader) = &mut table.reader {
-                reader.open(session).await?;
-            }
-            table.look();
-            tables.push(table);
+    /// Looks the table up and stands where its stored offset says.
+    async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
+        if let Some(reader) = &mut self.reader {
+            reader.open(session).await?;
         }
-        Ok((tables, positions))
+        self.look();
+        Ok(())
     }
 
     /// One that has not been looked up; `stored` are the offsets that may tell its known keys.
@@ -424,10 +419,11 @@ impl SourceTask for JdbcSourceTask {
     }
 
     fn progress(&self) -> Progress {
-        let mut warnings: Vec<_> = self.tables.iter().filter_map(|t| t.trouble.clone()).collect();
-        let swept = |t: &'_ Table| t.sweep.as_ref().and_then(|sweep| sweep.warning().cloned());
-        warnings.extend(self.tables.iter().filter_map(swept));
-        for warning in self.tables.iter().flat_map(|t| t.warnings.iter().chain(&t.beyond)) {
+        let mut warnings: Vec<String> = Vec::new();
+        let troubles = self.tables.iter().filter_map(|t| t.trouble.as_ref());
+        let swept = self.tables.iter().filter_map(|t| t.sweep.as_ref()?.warning());
+        let others = self.tables.iter().flat_map(|t| t.warnings.iter().chain(&t.beyond));
+        for warning in troubles.chain(swept).chain(others) {
             if !warnings.contains(warning) {
                 warnings.push(warning.clone());
             }
