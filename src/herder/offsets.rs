@@ -18,7 +18,7 @@ pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &C
     within(async {
         let config = &worker.resolved(config).await?;
         Ok(match connector {
-            Connector::Source(_) => Offsets::Source(worker.source_offsets(name, config).await?),
+            Connector::Source(_) => Offsets::Source(worker.source_offsets(name, config).await?.positions()),
             Connector::Sink(_) => Offsets::Sink(worker.sink_offsets(name, config).await?),
         })
     })
@@ -63,7 +63,7 @@ async fn change_source(worker: &Worker, name: &str, config: &Config, change: Off
         OffsetChange::Source(positions) => positions,
         OffsetChange::Reset => {
             let stored = worker.source_offsets(name, config).await?;
-            stored.into_iter().map(|position| Position { offset: None, ..position }).collect()
+            stored.positions().into_iter().map(|position| Position { offset: None, ..position }).collect()
         }
         OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
     };

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::OnceCell;
 
 use crate::settings::Providers;
-use crate::worker::Worker;
+use crate::worker::{Stored, Worker};
 
 /// A source that has not planned its tasks within this time is taken for hung.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -47,19 +47,22 @@ struct OnDemand<'a> {
     worker: &'a Worker,
     name: &'a str,
     config: &'a Config,
-    found: OnceCell<Vec<Position>>,
+    found: OnceCell<Stored>,
+}
+
+impl OnDemand<'_> {
+    async fn stored(&self) -> Result<&Stored> {
+        self.found.get_or_try_init(|| self.worker.source_offsets(self.name, self.config)).await
+    }
 }
 
 #[async_trait]
 impl Positions for OnDemand<'_> {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
-        let stored = self.all().await?;
-        let find = |wanted: &SourcePartition| stored.iter().find(|p| p.partition.same_as(wanted));
-        Ok(partitions.iter().map(|wanted| find(wanted).and_then(|p| p.offset.clone())).collect())
+        self.stored().await?.read(partitions).await
     }
 
     async fn all(&self) -> Result<Vec<Position>> {
-        let found = self.found.get_or_try_init(|| self.worker.source_offsets(self.name, self.config)).await;
-        found.cloned()
+        self.stored().await?.all().await
     }
 }

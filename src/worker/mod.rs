@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use policy::exception_class;
+pub use positions::Stored;
 
 use ledger::Ledger;
 use offsets::Memory;
@@ -201,10 +202,9 @@ impl Worker {
     }
 
     /// The stored offsets of a source connector, from its offsets topic.
-    pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<Vec<Position>, Error> {
+    pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<Stored, Error> {
         let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
-        let stored = blocking(move || offsets::stored(&shared, &connector, &config)).await?;
-        Ok(stored.map_or_else(Vec::new, |stored| stored.positions()))
+        Ok(blocking(move || offsets::stored(&shared, &connector, &config)).await?.unwrap_or_default())
     }
 
     /// Writes source offsets (`None`: forgets them), fencing former producers of the connector's `tasks` tasks.

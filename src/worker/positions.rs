@@ -3,9 +3,10 @@
 //! Connect compares keys byte by byte; here they are compared by meaning, and the bytes first seen are written again, so
 //! that a connector taken over from Connect goes on with its own records. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use connector_api::{OffsetValue, Position, SourceOffset, SourcePartition};
+use async_trait::async_trait;
+use connector_api::{OffsetValue, Position, Positions, Result, SourceOffset, SourcePartition};
 use serde_json::{Map, Value};
 
 /// The stored positions of one connector.
@@ -13,6 +14,8 @@ use serde_json::{Map, Value};
 pub struct Stored {
     connector: String,
     entries: Vec<Entry>,
+    /// Where those are that mean one partition, by its meaning; seldom more than one.
+    places: HashMap<String, Vec<usize>>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,12 +33,26 @@ impl Stored {
             let offset = Some(SourceOffset(members(serde_json::from_slice(value).ok()?)?));
             (owner == connector).then(|| Entry { key: key.clone(), partition, offset })
         };
-        Self { connector: connector.to_owned(), entries: table.iter().filter_map(entry).collect() }
+        let mut stored = Self { connector: connector.to_owned(), ..Self::default() };
+        table.iter().filter_map(entry).for_each(|entry| stored.add(entry));
+        stored
+    }
+
+    fn add(&mut self, entry: Entry) {
+        self.places.entry(entry.partition.meaning()).or_default().push(self.entries.len());
+        self.entries.push(entry);
+    }
+
+    /// The entry of a partition: the one with its members in the same order, else the first.
+    fn place(&self, partition: &SourcePartition) -> Option<usize> {
+        let places = self.places.get(&partition.meaning())?;
+        let exactly = |at: &&usize| self.entries.get(**at).is_some_and(|entry| entry.partition == *partition);
+        places.iter().find(exactly).or(places.first()).copied()
     }
 
     /// The offset of a partition.
     pub fn get(&self, partition: &SourcePartition) -> Option<&SourceOffset> {
-        self.entries.iter().find(|e| e.partition.same_as(partition))?.offset.as_ref()
+        self.entries.get(self.place(partition)?)?.offset.as_ref()
     }
 
     /// All positions that hold an offset.
@@ -46,10 +63,7 @@ impl Stored {
 
     /// The record that stores a position: its key, and its value or `None` for a tombstone.
     pub fn record(&mut self, position: &Position) -> (Vec<u8>, Option<Vec<u8>>) {
-        let at = match self.entries.iter().position(|e| e.partition == position.partition) {
-            Some(at) => Some(at),
-            None => self.entries.iter().position(|e| e.partition.same_as(&position.partition)),
-        };
+        let at = self.place(&position.partition);
         let value = position.offset.as_ref().map(|offset| to_bytes(&json(&offset.0)));
         let key = match at.and_then(|at| self.entries.get_mut(at)) {
             Some(entry) => {
@@ -59,11 +73,23 @@ impl Stored {
             None => {
                 let Position { partition, offset } = position.clone();
                 let key = to_bytes(&Value::Array(vec![self.connector.as_str().into(), json(&partition.0)]));
-                self.entries.push(Entry { key: key.clone(), partition, offset });
+                self.add(Entry { key: key.clone(), partition, offset });
                 key
             }
         };
         (key, value)
+    }
+}
+
+/// As a connector asks for them.
+#[async_trait]
+impl Positions for Stored {
+    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
+        Ok(partitions.iter().map(|partition| self.get(partition).cloned()).collect())
+    }
+
+    async fn all(&self) -> Result<Vec<Position>> {
+        Ok(self.positions())
     }
 }
 
@@ -177,6 +203,20 @@ mod tests {
         let names = |members: &[(String, OffsetValue)]| members.iter().map(|m| m.0.clone()).collect::<Vec<_>>();
         assert_eq!(names(&set.partition.0), ["protocol", "table"]);
         assert_eq!(names(&set.offset.unwrap().0), ["timestamp_nanos", "incrementing", "timestamp"]);
+    }
+
+    #[test]
+    fn of_two_keys_that_mean_one_partition_the_one_in_the_same_order_counts() {
+        let (a, b) = (r#"["c",{"protocol":"1","table":"t"}]"#, r#"["c",{"table":"t","protocol":"1"}]"#);
+        let mut stored = Stored::of("c", &table(&[(a, r#"{"incrementing":1}"#), (b, r#"{"incrementing":2}"#)]));
+        let partition =
+            |names: [&str; 2]| SourcePartition(names.map(|n| text(n, if n == "table" { "t" } else { "1" })).to_vec());
+        let id = |stored: &Stored, names| stored.get(&partition(names)).and_then(|o| o.get("incrementing").cloned());
+        let (of_a, of_b) = (["protocol", "table"], ["table", "protocol"]);
+        assert_eq!([id(&stored, of_a), id(&stored, of_b)], [1, 2].map(|n| Some(OffsetValue::Long(n))));
+        let offset = Some(SourceOffset(vec![("incrementing".to_owned(), OffsetValue::Long(3))]));
+        assert_eq!(stored.record(&Position { partition: partition(of_b), offset }).0, b.as_bytes());
+        assert_eq!([id(&stored, of_a), id(&stored, of_b)], [1, 3].map(|n| Some(OffsetValue::Long(n))));
     }
 
     #[test]

@@ -8,10 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use connector_api::{
-    Batch, Config, Error, Position, Positions, Record, Result, Source, SourceOffset, SourcePartition, SourceTask,
-};
+use connector_api::{Batch, Config, Error, Record, Result, Source, SourceTask};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::codec::{Chunk, Codec};
@@ -59,20 +56,6 @@ pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
     Ok(())
 }
 
-/// The stored positions, as the connector asks for them.
-struct Known(Stored);
-
-#[async_trait]
-impl Positions for Known {
-    async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
-        Ok(partitions.iter().map(|partition| self.0.get(partition).cloned()).collect())
-    }
-
-    async fn all(&self) -> Result<Vec<Position>> {
-        Ok(self.0.positions())
-    }
-}
-
 /// Opens everything, works until it is to stop, closes everything.
 async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> Result<()> {
     let (told, mut news) = mpsc::unbounded_channel();
@@ -107,9 +90,9 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     };
     let options = &running.shared.options;
     let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
-    let known = Known(delivery.stored.clone());
+    let stored = delivery.stored.clone();
     let (config, id) = (running.start.task_config.clone(), running.id().clone());
-    let opening = source.open(&config, &known);
+    let opening = source.open(&config, &stored);
     let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
     let (batches, rows) = mpsc::channel(BATCHES_AHEAD);

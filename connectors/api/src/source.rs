@@ -36,8 +36,12 @@ impl SourcePartition {
 
     /// The same members whatever their order.
     pub fn same_as(&self, other: &Self) -> bool {
-        let sorted = |p: &Self| p.0.iter().map(|(n, v)| (n.clone(), format!("{v:?}"))).collect::<BTreeMap<_, _>>();
-        sorted(self) == sorted(other)
+        self.meaning() == other.meaning()
+    }
+
+    /// A text that two partitions share when they have the same members, whatever their order: for lookups.
+    pub fn meaning(&self) -> String {
+        format!("{:?}", self.0.iter().map(|(name, value)| (name, value)).collect::<BTreeMap<_, _>>())
     }
 }
 
