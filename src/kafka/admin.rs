@@ -122,21 +122,21 @@ impl Admin {
         client.map_err(|e| error::of("opening a Kafka admin client", e))
     }
 
-    /// Creates the topic if it does not exist; an existing one is left as it is. Returns whether it was created.
+    /// Creates the topic if it does not exist, and waits until it can be used; an existing one is left as it is.
     /// Errors: `Config` for a name or number the broker refuses, `Denied`, `Retry`.
-    pub fn ensure(&self, wanted: &Wanted) -> Result<bool> {
-        if self.partitions(&wanted.topic)?.is_some() {
-            return Ok(false);
+    pub fn ensure(&self, wanted: &Wanted) -> Result<()> {
+        if self.partitions(&wanted.topic)?.is_none() {
+            self.create(wanted)?;
+            await_topic(&wanted.topic, &self.brokers, || self.partitions(&wanted.topic))?;
         }
-        match &self.dev {
-            Some(dev) => dev.create_topic(&wanted.topic, wanted.partitions.max(1))?,
-            None => self.create(wanted)?,
-        }
-        self.await_leader(&wanted.topic)?;
-        Ok(true)
+        Ok(())
     }
 
-    fn create(&self, wanted: &Wanted) -> Result<()> {
+    /// Creates a topic, which not every broker knows at once; an existing one is left as it is. Errors: as above.
+    pub fn create(&self, wanted: &Wanted) -> Result<()> {
+        if let Some(dev) = &self.dev {
+            return dev.create_topic(&wanted.topic, wanted.partitions.max(1));
+        }
         let what = || format!("creating topic {} at {}", wanted.topic, self.brokers);
         let replication = TopicReplication::Fixed(wanted.replication_factor);
         let mut topic = NewTopic::new(&wanted.topic, wanted.partitions, replication);
@@ -154,19 +154,6 @@ impl Admin {
         Ok(())
     }
 
-    /// A new topic takes a moment until every broker knows it.
-    fn await_leader(&self, topic: &str) -> Result<()> {
-        let began = std::time::Instant::now();
-        while began.elapsed() < PATIENCE {
-            match self.partitions(topic) {
-                Ok(Some(_)) => return Ok(()),
-                Err(error) if error.kind() != Kind::Retry => return Err(error),
-                _ => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
-        Err(Error::retry(format!("topic {topic} was created at {} but has no leader yet", self.brokers)))
-    }
-
     /// Deletes a consumer group with its offsets; one that does not exist is fine. `false`: it still has members.
     /// Errors: `Retry`, `Denied`.
     pub fn delete_group(&self, group: &str) -> Result<bool> {
@@ -182,6 +169,20 @@ impl Admin {
         }
         Ok(true)
     }
+}
+
+/// The number of partitions of a new topic, once the brokers that `ask` asks know it, which takes a moment.
+/// Errors: `Retry`, `Denied`.
+pub(super) fn await_topic(topic: &str, brokers: &str, ask: impl Fn() -> Result<Option<i32>>) -> Result<i32> {
+    let began = std::time::Instant::now();
+    while began.elapsed() < PATIENCE {
+        match ask() {
+            Ok(Some(partitions)) => return Ok(partitions),
+            Err(error) if error.kind() != Kind::Retry => return Err(error),
+            _ => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    Err(Error::retry(format!("topic {topic} was created at {brokers} but has no leader yet")))
 }
 
 /// The number of partitions of a topic, as that client's brokers know it.

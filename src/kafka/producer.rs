@@ -144,6 +144,11 @@ impl Producer {
         admin::partitions(self.inner.client(), &self.context().brokers, topic)
     }
 
+    /// The number of partitions of a topic that has just been created. Errors: `Retry`, `Denied`.
+    pub fn await_topic(&self, topic: &str) -> Result<i32> {
+        admin::await_topic(topic, &self.context().brokers, || self.partitions(topic))
+    }
+
     /// Takes over the transactional id: fences earlier producers of it and aborts what they left open. Tries as long as
     /// it is `wanted`, at most for `within`. Errors: `Retry` when Kafka is out of reach.
     pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {

@@ -48,8 +48,8 @@ pub enum Delivered {
     Topic(Arc<str>),
 }
 
-/// Makes sure that a topic exists; blocks.
-pub type EnsureTopic = Box<dyn Fn(&str) -> Result<()> + Send>;
+/// Makes a topic that is not there; blocks. `false`: this worker makes none.
+pub type CreateTopic = Box<dyn Fn(&str) -> Result<bool> + Send>;
 
 /// Everything the thread needs.
 pub struct Delivery {
@@ -70,7 +70,7 @@ pub struct Delivery {
     /// What to do about records that cannot be written.
     pub policy: Policy,
     /// Makes topics.
-    pub ensure_topic: EnsureTopic,
+    pub create_topic: CreateTopic,
     /// Makes used topics be told again.
     pub forgotten: Forgotten,
     /// Tells the source loop.
@@ -219,10 +219,9 @@ impl Delivery {
         }
         let partitions = match self.producer.partitions(topic)? {
             Some(partitions) => Some(partitions),
-            None => {
-                (self.ensure_topic)(topic)?;
-                self.producer.partitions(topic)?
-            }
+            None if (self.create_topic)(topic)? => Some(self.producer.await_topic(topic)?),
+            // brokers may make it when they are asked for it
+            None => self.producer.partitions(topic)?,
         };
         let partitions = partitions.and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
         topics.partitions.insert(Arc::clone(topic), partitions);

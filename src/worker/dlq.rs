@@ -64,7 +64,7 @@ impl DeadLetters {
         if producer.partitions(&wanted.topic)?.is_none() {
             let settings = clients::admin(options, Some(config))?;
             let admin = Admin::open(&settings, options.dev_broker.clone(), shared.runtime.clone())?;
-            admin.ensure(&wanted).map_err(|e| e.context(TOPIC))?;
+            admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
         }
         Ok(Some(Self { producer, topic: wanted.topic, explain, id: id.clone() }))
     }

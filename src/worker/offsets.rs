@@ -57,7 +57,7 @@ pub fn ensure_topic(shared: &Shared, config: &Config) -> Result<()> {
         replication_factor: options.replication_factor,
         config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
     };
-    admin.ensure(&wanted).map(|_| ())
+    admin.ensure(&wanted)
 }
 
 /// Writes positions of a stopped connector, after fencing what its former tasks may still have under way.

@@ -12,7 +12,7 @@ use connector_api::{Batch, Config, Error, Record, Result, Source, SourceTask};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::codec::{Chunk, Codec};
-use super::deliver::{Boundary, Delivered, Delivery, may_pass, replace};
+use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, may_pass, replace};
 use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
 use super::task::{Running, Worker, blocking};
@@ -75,7 +75,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
             memory: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.memory)),
             ledger: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.ledger)),
             policy,
-            ensure_topic: ensure_topic(&shared, config)?,
+            create_topic: create_topic(&shared, config)?,
             forgotten: shared.forgotten.clone(),
             told,
             spare,
@@ -160,20 +160,18 @@ pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Boun
 }
 
 /// How a topic is made when the first record for it comes.
-fn ensure_topic(shared: &Arc<Shared>, config: &Config) -> Result<super::deliver::EnsureTopic> {
+fn create_topic(shared: &Arc<Shared>, config: &Config) -> Result<CreateTopic> {
     let rules = TopicRules::read(config)?;
     if !clients::may_create_topics(&shared.options) {
-        return Ok(Box::new(|_| Ok(())));
+        return Ok(Box::new(|_| Ok(false)));
     }
     let settings = clients::admin(&shared.options, Some(config))?;
     let shared = Arc::clone(shared);
     Ok(Box::new(move |topic| {
         let dev = shared.options.dev_broker.clone();
-        let created = Admin::open(&settings, dev, shared.runtime.clone())?.ensure(&rules.wanted(topic))?;
-        if created {
-            tracing::info!(topic, "topic created");
-        }
-        Ok(())
+        Admin::open(&settings, dev, shared.runtime.clone())?.create(&rules.wanted(topic))?;
+        tracing::info!(topic, "topic created");
+        Ok(true)
     }))
 }
 
