@@ -12,22 +12,22 @@ use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
 /// A connector over a fixture's database.
-struct Connector<'a> {
-    rest: &'a Rest,
-    fixture: Fixture,
-    name: String,
+pub(super) struct Connector<'a> {
+    pub(super) rest: &'a Rest,
+    pub(super) fixture: Fixture,
+    pub(super) name: String,
 }
 
 impl Connector<'_> {
     /// Over a new database; nothing is created yet.
-    async fn new(server: super::fixture::Server, keys: &[(&str, &str)]) -> Self {
+    pub(super) async fn new(server: super::fixture::Server, keys: &[(&str, &str)]) -> Self {
         let mut fixture = Fixture::new(server, keys).await;
         let name = unique("conform");
         fixture.set(&[("topic.prefix", &format!("{name}-")), ("poll.interval.ms", "200")]);
         Self { rest: lab().worker().rest(), fixture, name }
     }
 
-    async fn create(&self) {
+    pub(super) async fn create(&self) {
         let class = "io.confluent.connect.jdbc.JdbcSourceConnector";
         let mut config: BTreeMap<_, _> =
             self.fixture.config().iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
@@ -41,7 +41,7 @@ impl Connector<'_> {
         records
     }
 
-    async fn ids(&self, table: &str, count: usize) -> Vec<i64> {
+    pub(super) async fn ids(&self, table: &str, count: usize) -> Vec<i64> {
         let id = |entry: &Entry| entry.json()["payload"]["id"].as_i64().expect("an id");
         self.records(table, count).await.iter().map(id).collect()
     }
@@ -72,7 +72,7 @@ impl Connector<'_> {
         self.rest.get(&format!("/connectors/{}/offsets", self.name)).await.expect(200).body
     }
 
-    async fn remove(self) {
+    pub(super) async fn remove(self) {
         self.rest.remove(&self.name).await;
     }
 }

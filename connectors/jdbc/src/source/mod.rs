@@ -120,6 +120,8 @@ impl Source for JdbcSource {
             let listed = probe::listed(&mut *session, &read).await;
             if let Ok(listed) = &listed {
                 probe::names(session.dialect(), &read, listed, report);
+                let is_masked = config.get("query.masked").is_some_and(|query| !query.trim().is_empty());
+                probe::query(&mut *session, &read, is_masked, report).await;
                 if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
                     tracing::debug!(%error, "privileges cannot be told");
                 }

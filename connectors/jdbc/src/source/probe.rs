@@ -8,6 +8,7 @@ use super::tables::{self, Listed};
 use crate::dialect::Dialect;
 use crate::driver::Session;
 use crate::privileges::{Account, Privilege};
+use crate::url::Database;
 
 /// How many tables are looked at.
 const TABLES: usize = 200;
@@ -40,6 +41,25 @@ pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, repo
     match tables::out_of_reach(config, listed, dialect) {
         Some(text) => report.error("table.whitelist", text),
         None => tables::unmatched(config, listed, dialect).into_iter().for_each(|(key, text)| report.warn(key, text)),
+    }
+}
+
+/// Reports a query that the database refuses, under the key that it stands in.
+///
+/// On MariaDB and MySQL it is only warned of, since Kafka Connect, whose driver there asks the server first when the query
+/// runs, takes such a connector.
+pub async fn query(session: &mut dyn Session, config: &SourceConfig, is_masked: bool, report: &mut Report) {
+    let Some(query) = &config.query else { return };
+    let Err(error) = session.describe(query).await else { return };
+    let key = if is_masked { "query.masked" } else { "query" };
+    // the server's words quote the query; its codes stand before them
+    let error = error.to_string();
+    let shown = if is_masked { error.split_once("): ").map_or("", |(codes, _)| codes) } else { &error };
+    let close = if is_masked && !shown.is_empty() { ")" } else { "" };
+    let text = format!("The configured query is not valid, or its tables cannot be read: {shown}{close}");
+    match config.target.database_kind() {
+        Database::MySql => report.warn(key, text),
+        Database::Postgres | Database::Sqlite => report.error(key, text),
     }
 }
 

@@ -326,8 +326,12 @@ fn stamp_columns<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) ->
         columns_of(&config.stamp_mapping, &full(meta))?
     };
     let columns: Vec<_> = names.iter().filter_map(|name| meta.column(name)).collect();
-    if columns.len() < names.len() {
-        return Err(Error::config(format!("Timestamp columns: {} do not exist in table '{shown}'", names.join(", "))));
+    let missing: Vec<_> = names.iter().filter(|name| meta.column(name).is_none()).map(String::as_str).collect();
+    if !missing.is_empty() {
+        return Err(Error::config(format!(
+            "Timestamp columns: {} do not exist in table '{shown}'",
+            missing.join(", ")
+        )));
     }
     let nullable = |c: &&ColumnMeta| c.nullable && c.key_position.is_none();
     if (config.validate_non_null && columns.iter().all(nullable)) || columns.is_empty() {
