@@ -9,55 +9,21 @@ mod speed;
 mod statement;
 
 use connector_api::{Kind, Type, Value};
-use testkit::mariadb::{count, rows, run};
-use testkit::unique;
+use testkit::mariadb::{count, run};
 
-use self::records::{Task, Topic, int, text};
+use self::database::{Database, Server};
+use self::records::{Topic, int, text};
 use crate::lab;
-
-/// A task on a new database, with the partitions of `topic` assigned.
-struct Bench {
-    database: String,
-    config: connector_api::Config,
-    sql: sqlx::MySqlConnection,
-}
-
-impl Bench {
-    async fn new(keys: &[(&str, &str)]) -> Self {
-        let database = unique("sink");
-        let sql = lab().mariadb().create_database(&database).await;
-        let config = records::config(&lab().mariadb().jdbc_url(&database), keys);
-        Self { database, config, sql }
-    }
-
-    async fn open(&self, topic: &Topic) -> Task {
-        self.open_with(topic, false).await
-    }
-
-    async fn open_with(&self, topic: &Topic, tolerate: bool) -> Task {
-        let mut task = records::open(&self.config, tolerate).await;
-        task.assign(&topic.partitions()).await.unwrap();
-        task
-    }
-
-    async fn select(&mut self, sql: &str) -> Vec<String> {
-        use sqlx::Row;
-        let text = format!("SELECT CONCAT_WS('|', {sql}");
-        rows(&mut self.sql, &text).await.iter().map(|row| row.get(0)).collect()
-    }
-}
 
 #[tokio::test]
 async fn a_table_is_created_filled_and_evolved() {
-    let mut bench = Bench::new(&[
-        ("auto.evolve", "true"),
-        ("pk.mode", "record_value"),
-        ("pk.fields", "id"),
-        ("insert.mode", "upsert"),
-    ])
+    let mut database = Database::new(
+        Server::MariaDb,
+        &[("auto.evolve", "true"), ("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")],
+    )
     .await;
     let topic = Topic::new("t");
-    let mut task = bench.open(&topic).await;
+    let mut task = database.open(&topic, false, &[]).await;
     let old = [int("id"), text("name")];
     let new = [int("id"), text("name"), records::optional("age", Type::Int64)];
     let batch = [
@@ -68,7 +34,7 @@ async fn a_table_is_created_filled_and_evolved() {
     ];
     let report = task.put(&batch, &topic.next()).await.unwrap();
     assert!(report.rejected.is_empty());
-    assert_eq!(bench.select("id, name, IFNULL(age, 'null')) FROM t ORDER BY id").await, ["1|é😀|null", "2|c|7"]);
+    assert_eq!(database.select("id, name, IFNULL(age, 'null')", "FROM t ORDER BY id").await, ["1|é😀|null", "2|c|7"]);
     task.close().await;
 }
 
@@ -76,9 +42,9 @@ async fn a_table_is_created_filled_and_evolved() {
 async fn deletes_and_inserts_of_one_key_keep_their_order() {
     let keys = [("delete.enabled", "true"), ("pk.mode", "record_key"), ("pk.fields", "code")];
     for mode in ["insert", "upsert"] {
-        let mut bench = Bench::new(&[&keys[..], &[("insert.mode", mode)]].concat()).await;
+        let mut database = Database::new(Server::MariaDb, &[&keys[..], &[("insert.mode", mode)]].concat()).await;
         let topic = Topic::new("t");
-        let mut task = bench.open(&topic).await;
+        let mut task = database.open(&topic, false, &[]).await;
         let value = |n| Some(vec![Value::I32(n)]);
         let mut batch: Vec<_> =
             [("gone", None), ("a", value(1)), ("b", value(2)), ("a", None), ("a", value(3)), ("b", None)]
@@ -86,30 +52,30 @@ async fn deletes_and_inserts_of_one_key_keep_their_order() {
                 .map(|(key, fields)| topic.keyed(key, &[int("n")], fields))
                 .collect();
         task.put(&batch, &topic.next()).await.unwrap();
-        assert_eq!(bench.select("code, n) FROM t ORDER BY code").await, ["a|3"], "{mode}");
+        assert_eq!(database.select("code, n", "FROM t ORDER BY code").await, ["a|3"], "{mode}");
         batch = vec![topic.keyed("a", &[int("n")], None)];
         task.put(&batch, &topic.next()).await.unwrap();
-        assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 0);
+        assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
         task.close().await;
     }
 }
 
 #[tokio::test]
 async fn a_new_owner_goes_on_after_the_last_batch_and_fences_the_old_one() {
-    let mut bench = Bench::new(&[]).await;
+    let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
-    let mut old = bench.open(&topic).await;
+    let mut old = database.open(&topic, false, &[]).await;
     let one = [topic.value(&[int("id")], [Value::I32(1)])];
     old.put(&one, &topic.next()).await.unwrap();
-    let mut new = records::open(&bench.config, false).await;
+    let mut new = records::open(&database.config, false).await;
     let stored = new.assign(&topic.partitions()).await.unwrap();
     assert_eq!(stored, topic.next());
     let two = [topic.value(&[int("id")], [Value::I32(2)])];
     let error = old.put(&two, &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Fenced, "{error}");
     new.put(&two, &topic.next()).await.unwrap();
-    assert_eq!(bench.select("id) FROM t ORDER BY id").await, ["1", "2"]);
-    let ledger = bench.select("sink, topic, partition_id, next_offset, epoch) FROM rowferry_offsets").await;
+    assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"]);
+    let ledger = database.select("sink, topic, partition_id, next_offset, epoch", "FROM rowferry_offsets").await;
     assert_eq!(ledger, ["sink-test|t|0|2|2"]);
     old.close().await;
     new.close().await;
@@ -117,14 +83,14 @@ async fn a_new_owner_goes_on_after_the_last_batch_and_fences_the_old_one() {
 
 #[tokio::test]
 async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
-    let mut bench = Bench::new(&[]).await;
+    let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
-    let mut old = bench.open(&topic).await;
+    let mut old = database.open(&topic, false, &[]).await;
     old.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
     // a session that holds the row of the ledger, as a stopped worker would, and is named there as the owner's
-    let mut zombie = lab().mariadb().connect(&bench.database).await;
+    let mut zombie = lab().mariadb().connect(&database.name).await;
     run(&mut zombie, "BEGIN; UPDATE rowferry_offsets SET next_offset=99").await;
-    run(&mut bench.sql, "SET innodb_lock_wait_timeout=1").await;
+    database.run("SET innodb_lock_wait_timeout=1").await;
     let id = count(&mut zombie, "SELECT CAST(CONNECTION_ID() AS SIGNED)").await;
     run(
         &mut zombie,
@@ -133,7 +99,7 @@ async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
         ),
     )
     .await;
-    let mut new = records::open(&bench.config, false).await;
+    let mut new = records::open(&database.config, false).await;
     let stored = new.assign(&topic.partitions()).await.unwrap();
     assert_eq!(stored[0].offset, 99);
     assert!(sqlx::query("SELECT 1").execute(&mut zombie).await.is_err());
@@ -144,10 +110,10 @@ async fn an_owner_that_stands_still_in_a_transaction_is_ended() {
 #[tokio::test]
 async fn bad_records_are_found_and_the_others_written() {
     let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
-    let mut bench = Bench::new(&keys).await;
-    run(&mut bench.sql, "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))").await;
+    let mut database = Database::new(Server::MariaDb, &keys).await;
+    database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5))").await;
     let topic = Topic::new("t");
-    let mut task = bench.open_with(&topic, true).await;
+    let mut task = database.open(&topic, true, &[]).await;
     let fields = [int("id"), text("name")];
     let batch: Vec<_> = (0..1000)
         .map(|n| {
@@ -161,46 +127,44 @@ async fn bad_records_are_found_and_the_others_written() {
     assert_eq!(rejected, [477, 977, 1000]);
     let text = report.rejected[0].error.to_string();
     assert!(text.contains("topic t, partition 0, offset 478") && text.contains("column 'name'"), "{text}");
-    assert!(text.contains(&format!("table {}.t", bench.database)) && !text.contains("much too long"), "{text}");
+    assert!(text.contains(&format!("table {}.t", database.name)) && !text.contains("much too long"), "{text}");
     // record 77 has the key of the refused 977, and stays
-    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t WHERE name='fits'").await, 899);
+    assert_eq!(database.rows("SELECT COUNT(*) FROM t WHERE name='fits'").await, ["899"]);
     task.close().await;
 
-    let mut strict = bench.open(&topic).await;
-    run(&mut bench.sql, "DELETE FROM t").await;
+    let mut strict = database.open(&topic, false, &[]).await;
+    database.run("DELETE FROM t").await;
     let error = strict.put(&batch[..1000], &topic.next()).await.unwrap_err();
     assert!(error.kind() == Kind::Record && error.to_string().contains("offset 478:"), "{error}");
-    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 0);
+    assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     strict.close().await;
 }
 
 #[tokio::test]
 async fn a_row_that_collides_on_another_unique_index_changes_no_other_row() {
     let keys = [("pk.mode", "record_value"), ("pk.fields", "id"), ("insert.mode", "upsert")];
-    let mut bench = Bench::new(&keys).await;
-    run(
-        &mut bench.sql,
-        "CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(20) UNIQUE, n INT); INSERT INTO t VALUES (1, 'a', 0)",
-    )
-    .await;
+    let mut database = Database::new(Server::MariaDb, &keys).await;
+    database
+        .run("CREATE TABLE t (id INT PRIMARY KEY, mail VARCHAR(20) UNIQUE, n INT); INSERT INTO t VALUES (1, 'a', 0)")
+        .await;
     let topic = Topic::new("t");
-    let mut task = bench.open(&topic).await;
+    let mut task = database.open(&topic, false, &[]).await;
     let fields = [int("id"), text("mail"), int("n")];
     let row = |id, mail: &str, n| topic.value(&fields, [Value::I32(id), Value::Text(mail.into()), Value::I32(n)]);
     let error = task.put(&[row(3, "c", 1), row(2, "a", 1)], &topic.next()).await.unwrap_err();
     assert!(error.kind() == Kind::Record && error.message().contains("unique index"), "{error}");
-    assert_eq!(bench.select("id, mail, n) FROM t").await, ["1|a|0"]);
+    assert_eq!(database.select("id, mail, n", "FROM t").await, ["1|a|0"]);
     // the unique value moves from one row to another, in order
     task.put(&[row(1, "b", 2), row(2, "a", 2), row(1, "c", 3)], &topic.next()).await.unwrap();
-    assert_eq!(bench.select("id, mail, n) FROM t ORDER BY id").await, ["1|c|3", "2|a|2"]);
+    assert_eq!(database.select("id, mail, n", "FROM t ORDER BY id").await, ["1|c|3", "2|a|2"]);
     task.close().await;
 }
 
 #[tokio::test]
 async fn tasks_that_create_the_same_table_at_once_all_succeed() {
-    let mut bench = Bench::new(&[("auto.evolve", "true")]).await;
+    let mut database = Database::new(Server::MariaDb, &[("auto.evolve", "true")]).await;
     let puts = (0..8).map(|partition| {
-        let config = bench.config.clone();
+        let config = database.config.clone();
         tokio::spawn(async move {
             let topic = Topic::part("t", partition);
             let mut task = records::open(&config, false).await;
@@ -218,54 +182,54 @@ async fn tasks_that_create_the_same_table_at_once_all_succeed() {
     for put in puts.collect::<Vec<_>>() {
         put.await.unwrap();
     }
-    assert_eq!(count(&mut bench.sql, "SELECT COUNT(*) FROM t").await, 24);
+    assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["24"]);
 }
 
 #[tokio::test]
 async fn a_lost_connection_is_made_anew_and_nothing_doubled() {
-    let mut bench = Bench::new(&[]).await;
+    let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
-    let mut task = bench.open(&topic).await;
+    let mut task = database.open(&topic, false, &[]).await;
     task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
-    let id = count(&mut bench.sql, "SELECT session_id FROM rowferry_offsets").await;
-    run(&mut bench.sql, &format!("KILL CONNECTION {id}")).await;
+    let id = database.rows("SELECT session_id FROM rowferry_offsets").await.remove(0);
+    database.run(&format!("KILL CONNECTION {id}")).await;
     let batch = [topic.value(&[int("id")], [Value::I32(2)])];
     let error = task.put(&batch, &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Retry, "{error}");
     task.put(&batch, &topic.next()).await.unwrap();
-    assert_eq!(bench.select("id) FROM t ORDER BY id").await, ["1", "2"]);
+    assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"]);
     task.close().await;
 }
 
 #[tokio::test]
 async fn a_column_dropped_by_others_is_noticed() {
-    let mut bench = Bench::new(&[("auto.evolve", "true")]).await;
+    let mut database = Database::new(Server::MariaDb, &[("auto.evolve", "true")]).await;
     let topic = Topic::new("t");
-    let mut task = bench.open(&topic).await;
+    let mut task = database.open(&topic, false, &[]).await;
     let fields = [int("id"), records::optional("name", Type::String)];
     task.put(&[topic.value(&fields, [Value::I32(1), Value::Text("a".into())])], &topic.next()).await.unwrap();
-    run(&mut bench.sql, "ALTER TABLE t DROP COLUMN name").await;
+    database.run("ALTER TABLE t DROP COLUMN name").await;
     task.put(&[topic.value(&fields, [Value::I32(2), Value::Text("b".into())])], &topic.next()).await.unwrap();
-    assert_eq!(bench.select("id, name) FROM t ORDER BY id").await, ["1", "2|b"]);
+    assert_eq!(database.select("id, name", "FROM t ORDER BY id").await, ["1", "2|b"]);
     task.close().await;
 }
 
 #[tokio::test]
 async fn offsets_are_altered_and_reset_in_the_ledger() {
     use connector_api::Sink;
-    let bench = Bench::new(&[]).await;
+    let database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
-    let mut task = bench.open(&topic).await;
+    let mut task = database.open(&topic, false, &[]).await;
     task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &topic.next()).await.unwrap();
     let sink = connector_jdbc::sink::JdbcSink;
     let to = [(topic.partitions()[0].clone(), Some(41))];
-    sink.alter_offsets(&bench.config, &to).await.unwrap();
+    sink.alter_offsets(&database.config, &to).await.unwrap();
     let error = task.put(&[], &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Fenced);
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
     task.revoke(&topic.partitions()).await.unwrap();
     assert_eq!(task.assign(&topic.partitions()).await.unwrap()[0].offset, 41);
-    sink.reset_offsets(&bench.config).await.unwrap();
+    sink.reset_offsets(&database.config).await.unwrap();
     task.revoke(&topic.partitions()).await.unwrap();
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
     task.close().await;
@@ -273,22 +237,16 @@ async fn offsets_are_altered_and_reset_in_the_ledger() {
 
 #[tokio::test]
 async fn postgres_is_created_filled_evolved_and_sifted() {
-    use sqlx::{AssertSqlSafe, Row};
-    let database = unique("sink");
-    let mut sql = lab().postgres().create_database(&database).await;
     let keys = [
-        ("connection.user", testkit::Postgres::USER),
-        ("connection.password", testkit::Postgres::PASSWORD),
         ("insert.mode", "upsert"),
         ("auto.evolve", "true"),
         ("delete.enabled", "true"),
         ("pk.mode", "record_key"),
         ("pk.fields", "code"),
     ];
-    let config = records::config(&lab().postgres().jdbc_url(&database), &keys);
+    let mut database = Database::new(Server::Postgres, &keys).await;
     let topic = Topic::new("t");
-    let mut task = records::open(&config, true).await;
-    task.assign(&topic.partitions()).await.unwrap();
+    let mut task = database.open(&topic, true, &[]).await;
     let numbers = records::array("numbers", Type::Int32);
     let (old, new) = (vec![records::optional("n", Type::Int32)], vec![records::optional("n", Type::Int32), numbers]);
     let list = Value::Array([Value::I32(1), Value::Null].into());
@@ -301,7 +259,7 @@ async fn postgres_is_created_filled_evolved_and_sifted() {
         topic.keyed("d", &old, Some(vec![Value::I32(4)])),
     ];
     task.put(&batch, &topic.next()).await.unwrap();
-    sqlx::raw_sql("ALTER TABLE t ADD CHECK (n < 100)").execute(&mut sql).await.unwrap();
+    database.run("ALTER TABLE t ADD CHECK (n < 100)").await;
     let second = [
         topic.keyed("a", &old, Some(vec![Value::I32(1)])),
         topic.keyed("d", &old, Some(vec![Value::I32(100)])),
@@ -309,11 +267,9 @@ async fn postgres_is_created_filled_evolved_and_sifted() {
     ];
     let report = task.put(&second, &topic.next()).await.unwrap();
     assert_eq!(report.rejected.iter().map(|r| r.index).collect::<Vec<_>>(), [1]);
-    let select = "SELECT concat_ws('|', code, n, numbers) FROM t ORDER BY n";
-    let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(&mut sql).await.unwrap();
-    let rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let rows = database.select("code, n, numbers", "FROM t ORDER BY n").await;
     assert_eq!(rows, ["a|1", "c|3|{1,NULL}", "d|4", "é|5"]);
-    let mut new_owner = records::open(&config, true).await;
+    let mut new_owner = records::open(&database.config, true).await;
     assert_eq!(new_owner.assign(&topic.partitions()).await.unwrap(), topic.next());
     let error = task.put(&second[..1], &topic.next()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Fenced, "{error}");
