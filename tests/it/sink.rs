@@ -1,6 +1,7 @@
 //! The JDBC sink alone: records made in memory go in, and SQL tells what became of them.
 
 pub(crate) mod database;
+mod deferred;
 mod errors;
 mod exactly_once;
 mod order;

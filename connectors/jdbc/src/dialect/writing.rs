@@ -99,6 +99,15 @@ pub struct StatementProbe {
     pub forget: &'static str,
 }
 
+/// Statements about constraints that are checked when a transaction is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deferral {
+    /// Has them checked now, and at each statement from now on.
+    pub check: &'static str,
+    /// Lets them wait for the commit again.
+    pub wait: &'static str,
+}
+
 /// Appends the conflict clause of a server that knows conflicts on the key alone: its words before the key's columns,
 /// and its name for the row that was to be inserted.
 pub(super) fn on_key_conflict(
@@ -221,6 +230,11 @@ pub trait Writing: Send + Sync {
 
     /// How the server is made to read a statement without running it. `None`: not possible.
     fn statement_probe(&self, _sql: &str) -> Option<StatementProbe> {
+        None
+    }
+
+    /// How constraints are checked that wait for the commit. `None`: there are none, or they cannot be checked before.
+    fn deferral(&self) -> Option<Deferral> {
         None
     }
 

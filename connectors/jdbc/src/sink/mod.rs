@@ -3,13 +3,14 @@
 //! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `adapt` (what is no row -> rows), `fields` and
 //! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` and `key_bytes` (operations ->
 //! statements), `bind`, `copy` and `time` (values -> parameters or text). With I/O: `target` (tables and the plans of
-//! their shapes), `link` (the connection), `ledger` (offsets), `write` (rows), `statement` (SQL of the user's own),
-//! `task` (one batch, one transaction), `probe` (what validation finds out).
+//! their shapes), `link` (the connection), `ledger` (offsets), `write` (rows), `deferred` (rows that are refused at
+//! the end), `statement` (SQL of the user's own), `task` (one batch, one transaction), `probe` (what validation finds out).
 
 mod adapt;
 mod bind;
 mod config;
 mod copy;
+mod deferred;
 mod evolve;
 mod fields;
 mod group;

@@ -3,6 +3,8 @@
 //! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows. The
 //! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
 
+mod transaction;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,15 +14,16 @@ use connector_api::{
 
 use tokio::time::Instant;
 
+use self::transaction::Care;
 use super::adapt::{Adapted, Adapter, Plain};
 use super::config::{Evolve, InsertMode, SinkConfig};
 use super::group::Op;
 use super::ledger::Ledger;
 use super::link::Link;
 use super::shape::check_record;
-use super::statement::{Runner, Statements};
+use super::statement::Statements;
 use super::target::{Source, Target};
-use super::write::{self, Apply, Failure, Part, Writer};
+use super::write::Failure;
 use crate::url::{self, Database};
 
 /// In place of a table's number: the records run statements.
@@ -42,6 +45,8 @@ pub struct JdbcSinkTask {
     held: Option<Vec<TopicOffset>>,
     /// A commit was sent, and no answer came: what it would have stored.
     unsure: Option<Vec<TopicOffset>>,
+    /// A constraint has refused a commit: from then on such constraints are checked before.
+    settles: bool,
     /// With `insert.mode=statement`.
     statements: Option<Statements>,
     /// Failed tries of the present batch.
@@ -72,6 +77,7 @@ impl JdbcSinkTask {
             emptied: Vec::new(),
             held: None,
             unsure: None,
+            settles: false,
             statements,
             tries: 0,
             retry_at: None,
@@ -115,55 +121,22 @@ impl JdbcSinkTask {
         }
     }
 
-    /// After a commit without an answer: whether it happened, as the ledger tells. Its dead letters were stored before.
-    async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<bool> {
-        let Some(intended) = self.unsure.clone() else { return Ok(false) };
-        self.link().await?;
-        let Some(link) = &mut self.link else { return Ok(false) };
-        let stored = self.ledger.is_stored(&mut *link.session, &*link.writing, &intended).await?;
-        self.unsure = None;
-        if stored && intended != next {
-            return Err(Error::fatal(
-                "a batch whose commit got no answer was committed, and another batch came after it",
-            ));
-        }
-        Ok(stored)
-    }
-
-    /// Rolls back what was written and never committed.
-    async fn take_back(&mut self) -> Result<()> {
-        match (self.held.take(), &mut self.link) {
-            (Some(_), Some(link)) => link.session.rollback().await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn commit_held(&mut self) -> Result<()> {
-        let (Some(next), Some(link)) = (self.held.take(), &mut self.link) else { return Ok(()) };
-        let Err(error) = link.session.commit().await else { return Ok(()) };
-        if link.session.is_lost() && self.config.exactly_once && !next.is_empty() {
-            tracing::warn!(%error, "a commit got no answer");
-            self.unsure = Some(next);
-            return Err(Error::retry("the database did not answer a commit; looking whether it happened"));
-        }
-        // one that cannot be rolled back has ended with its connection
-        let _ = link.session.rollback().await;
-        Err(error)
-    }
-
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
         let mut rejected: Vec<Rejected> = Vec::new();
         let statements = self.statements.is_some();
         let (adapted, fates) = if statements { (None, HashMap::new()) } else { self.adapt(batch).await? };
         let batch = adapted.as_deref().unwrap_or(batch);
         let ops = self.operations(batch, fates, &mut rejected).await?;
-        let mut careful = false;
+        let mut care = Care::None;
         loop {
             let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
-            match self.transaction(batch, next, &ops, &bad, careful).await {
-                Ok(culprits) if culprits.is_empty() => break,
+            match self.transaction(batch, next, &ops, &bad, care).await {
+                Ok(culprits) if culprits.is_empty() => match self.settle(care).await? {
+                    None => break,
+                    Some(deferral) => care = Care::Deferred(deferral),
+                },
                 Ok(mut culprits) => {
-                    careful = false;
+                    care = Care::None;
                     culprits.sort_by_key(|(index, _)| *index);
                     for (index, failure) in culprits {
                         let error = self.told(batch, failure);
@@ -173,7 +146,7 @@ impl JdbcSinkTask {
                         rejected.push(Rejected { index, error });
                     }
                 }
-                Err(failure) if failure.error.kind() == Kind::Record && !careful => careful = true,
+                Err(failure) if failure.error.kind() == Kind::Record && care == Care::None => care = Care::Rows,
                 Err(failure) => return Err(self.told(batch, failure)),
             }
         }
@@ -296,59 +269,6 @@ impl JdbcSinkTask {
         Ok(target)
     }
 
-    /// Writes everything but the records in `bad`, and leaves the transaction open. When `careful`, finds the records that
-    /// the database refuses instead, and rolls back if there are any.
-    async fn transaction(
-        &mut self,
-        batch: &[SinkRecord],
-        next: &[TopicOffset],
-        ops: &[(usize, Vec<Op>)],
-        bad: &[usize],
-        careful: bool,
-    ) -> Result<Vec<(usize, Failure)>, Failure> {
-        let plain = |error: Error| Failure { error, target: usize::MAX, records: Vec::new() };
-        let Some(link) = &mut self.link else { return Err(plain(Error::retry("the connection is gone"))) };
-        let Link { session, writing, here } = link;
-        let session = &mut **session;
-        session.begin().await.map_err(plain)?;
-        let mut culprits = Vec::new();
-        let written = async {
-            if self.config.exactly_once {
-                self.ledger.advance(session, &**writing, next).await.map_err(plain)?;
-            }
-            for &target in &self.emptied {
-                let sql = format!("DELETE FROM {}", writing.dialect().table(&self.targets[target].id));
-                session.run(&sql).await.map_err(|error| Failure { error, target, records: Vec::new() })?;
-            }
-            let good = |ops: &[Op]| ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect::<Vec<_>>();
-            if let Some(statements) = &self.statements {
-                for (_, ops) in ops {
-                    let ops = good(ops);
-                    let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
-                    let mut runner = Runner { session: &mut *session, statements, batch, ops: &ops };
-                    write_records(&mut runner, &records, careful, &mut culprits).await?;
-                }
-                return Ok(());
-            }
-            let targets = &mut self.targets;
-            let mut writer = Writer { session, config: &self.config, writing: &**writing, here, targets, batch };
-            for (target, ops) in ops {
-                for rows in writer.group(*target, &good(ops)) {
-                    let mut part = Part { writer: &mut writer, target: *target, rows: &rows };
-                    write_records(&mut part, &rows.records, careful, &mut culprits).await?;
-                }
-            }
-            Ok(())
-        };
-        let written = written.await;
-        if written.is_err() || !culprits.is_empty() {
-            link.session.rollback().await.or_else(|e| if written.is_err() { Ok(()) } else { Err(plain(e)) })?;
-            return written.map(|()| culprits);
-        }
-        self.held = Some(next.to_vec());
-        Ok(culprits)
-    }
-
     /// The error with the place of its record and the table.
     fn told(&self, batch: &[SinkRecord], failure: Failure) -> Error {
         let Failure { error, target, records } = failure;
@@ -418,15 +338,6 @@ async fn tables_exist(link: &mut Link, config: &SinkConfig) -> Result<()> {
     Ok(())
 }
 
-async fn write_records(
-    apply: &mut dyn Apply,
-    records: &[usize],
-    careful: bool,
-    culprits: &mut Vec<(usize, Failure)>,
-) -> Result<(), Failure> {
-    if careful { write::sift(apply, records, culprits).await } else { write::all(apply, records).await }
-}
-
 /// Where a record came from, for texts.
 fn place_of(record: &SinkRecord) -> String {
     format!("record of topic {}, partition {}, offset {}", record.at.topic, record.at.partition, record.at.offset)
@@ -466,8 +377,10 @@ impl SinkTask for JdbcSinkTask {
     }
 
     async fn commit(&mut self) -> Result<()> {
-        self.commit_held().await.map_err(|error| self.counted(error))?;
-        self.tries = 0;
+        match self.commit_held().await {
+            Ok(()) => self.tries = 0,
+            Err(error) => return Err(self.looks_again(&error).unwrap_or_else(|| self.counted(error))),
+        }
         Ok(())
     }
 

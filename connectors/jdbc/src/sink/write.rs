@@ -35,6 +35,11 @@ pub trait Apply: Send {
     /// How many of these records go together next; at least one.
     fn chunk(&self, left: &[usize]) -> usize;
 
+    /// Number of a record's table, where its rows are this one's to group.
+    fn target(&self, _record: usize) -> usize {
+        usize::MAX
+    }
+
     /// Writes them. On an error the transaction is to be rolled back.
     async fn apply(&mut self, records: &[usize]) -> Result<(), Failure>;
 }
@@ -83,7 +88,8 @@ pub async fn sift(
     Ok(())
 }
 
-async fn settle(apply: &mut dyn Apply, sql: &str) -> Result<(), Failure> {
+/// Sends a statement about the transaction.
+pub async fn settle(apply: &mut dyn Apply, sql: &str) -> Result<(), Failure> {
     let done = apply.session().run(sql).await;
     done.map(drop).map_err(|error| Failure { error, target: usize::MAX, records: Vec::new() })
 }

@@ -5,8 +5,8 @@ use connector_api::{Schema, Type, Value};
 use super::super::Dialect;
 use super::super::carried::Carried;
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Place, Room, StatementProbe, TIME, Widening,
-    Writing, hex, numeric_literal, on_key_conflict,
+    ColumnSpec, Columns, DATE, DATE_TIME, Deferral, JSON, LedgerSql, Logical, Place, Room, StatementProbe, TIME,
+    Widening, Writing, hex, numeric_literal, on_key_conflict,
 };
 use super::{Postgres, wider};
 use crate::catalog::ColumnMeta;
@@ -199,6 +199,10 @@ impl Writing for PostgresWriting {
             ),
             forget: "DEALLOCATE rowferry_statement",
         })
+    }
+
+    fn deferral(&self) -> Option<Deferral> {
+        Some(Deferral { check: "SET CONSTRAINTS ALL IMMEDIATE", wait: "SET CONSTRAINTS ALL DEFERRED" })
     }
 
     fn ledger(&self) -> &'static LedgerSql {

@@ -1,0 +1,156 @@
+//! Finds the records that a constraint refuses which is checked at the end of a transaction.
+//!
+//! Such a constraint speaks of all rows together: a row may need one that stands later in the batch, in another table,
+//! too. So no row is to blame until everything else that can stand without it does.
+
+use connector_api::{Kind, async_trait};
+
+use super::group::Rows;
+use super::write::{Apply, Failure, Part, Writer, all, settle};
+use crate::dialect::writing::Deferral;
+use crate::driver::Session;
+
+/// So many rows are tried in pairs, at most.
+const MOST_IN_PAIRS: usize = 24;
+
+/// The rows of all tables.
+pub struct Whole<'a, 'b> {
+    pub writer: &'a mut Writer<'b>,
+    /// Each table's, by its number.
+    pub groups: Vec<(usize, Vec<Rows>)>,
+}
+
+impl Whole<'_, '_> {
+    /// Indices of the records, in order.
+    pub fn records(&self) -> Vec<usize> {
+        let rows = self.groups.iter().flat_map(|(_, groups)| groups);
+        let mut records: Vec<usize> = rows.flat_map(|rows| rows.records.iter().copied()).collect();
+        records.sort_unstable();
+        records
+    }
+}
+
+#[async_trait]
+impl Apply for Whole<'_, '_> {
+    fn session(&mut self) -> &mut dyn Session {
+        &mut *self.writer.session
+    }
+
+    fn chunk(&self, left: &[usize]) -> usize {
+        left.len()
+    }
+
+    fn target(&self, record: usize) -> usize {
+        let has = |groups: &Vec<Rows>| groups.iter().any(|rows| rows.records.contains(&record));
+        self.groups.iter().find(|(_, groups)| has(groups)).map_or(usize::MAX, |(target, _)| *target)
+    }
+
+    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure> {
+        for (target, groups) in &self.groups {
+            for rows in groups {
+                let wanted = rows.records.iter().filter(|record| records.binary_search(record).is_ok());
+                let wanted: Vec<usize> = wanted.copied().collect();
+                all(&mut Part { writer: &mut *self.writer, target: *target, rows }, &wanted).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the records, which are in order. If constraints refuse them, adds those to `culprits` without which they do
+/// not; the transaction is to be rolled back then.
+/// Errors: all kinds but `Record`, and that one where no record is to blame.
+pub async fn sift(
+    apply: &mut dyn Apply,
+    records: &[usize],
+    deferral: Deferral,
+    culprits: &mut Vec<(usize, Failure)>,
+) -> Result<(), Failure> {
+    let mut search = Search { apply, deferral };
+    // what the transaction began with may be refused already
+    if let Some(failure) = search.place(&[]).await? {
+        return Err(failure);
+    }
+    let Some(failure) = search.place(records).await? else { return Ok(()) };
+    let mut left = records.to_vec();
+    while !left.is_empty() {
+        let refused = search.place_parts(&left).await?;
+        let rest = if refused.len() < left.len() {
+            // these may have waited for what is there now
+            refused.iter().map(|(record, _)| *record).collect()
+        } else if let Some(rest) = search.place_circle(&left).await? {
+            rest
+        } else {
+            culprits.extend(refused);
+            return Ok(());
+        };
+        left = rest;
+    }
+    // every row could stand in some order, but not in that of the batch
+    Err(failure)
+}
+
+struct Search<'a> {
+    apply: &'a mut dyn Apply,
+    deferral: Deferral,
+}
+
+impl Search<'_> {
+    /// Adds the records to what is there, unless constraints refuse the outcome: then the reason is returned.
+    async fn place(&mut self, records: &[usize]) -> Result<Option<Failure>, Failure> {
+        settle(self.apply, "SAVEPOINT rowferry_sift").await?;
+        let placed = async {
+            settle(self.apply, self.deferral.wait).await?;
+            self.apply.apply(records).await?;
+            settle(self.apply, self.deferral.check).await
+        };
+        match placed.await {
+            Ok(()) => Ok(None),
+            Err(failure) if failure.error.kind() == Kind::Record => {
+                settle(self.apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
+                Ok(Some(failure))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Adds what can be added, halving what cannot. Returns the others.
+    async fn place_parts(&mut self, records: &[usize]) -> Result<Vec<(usize, Failure)>, Failure> {
+        let (mut todo, mut refused) = (vec![records], Vec::new());
+        while let Some(now) = todo.pop() {
+            let Some(failure) = self.place(now).await? else { continue };
+            match now {
+                [one] => refused.push((*one, self.named(failure, *one))),
+                _ => {
+                    let (first, second) = now.split_at(now.len() / 2);
+                    todo.extend([second, first]);
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Rows that need each other in a circle can be added together only. Where few are left, all but one are tried, and
+    /// every two. Returns what is left then; `None`: no such rows were found.
+    async fn place_circle(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, Failure> {
+        if left.len() > MOST_IN_PAIRS {
+            return Ok(None);
+        }
+        let but_one = (0..left.len()).map(|one| [&left[..one], &left[one + 1..]].concat());
+        let pairs = (1..left.len()).flat_map(|b| (0..b).map(move |a| vec![left[a], left[b]]));
+        for together in but_one.chain(pairs).filter(|together| together.len() > 1) {
+            if self.place(&together).await?.is_none() {
+                return Ok(Some(left.iter().filter(|record| !together.contains(record)).copied().collect()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The failure as that of the one record.
+    fn named(&self, failure: Failure, record: usize) -> Failure {
+        match failure.records.as_slice() {
+            [one] if *one == record => failure,
+            _ => Failure { error: failure.error, target: self.apply.target(record), records: vec![record] },
+        }
+    }
+}

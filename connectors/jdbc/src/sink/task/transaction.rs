@@ -1,0 +1,157 @@
+//! The transaction of a batch: written, and kept open until it is committed or taken back.
+
+use connector_api::{Error, Kind, Result, SinkRecord, TopicOffset};
+
+use super::JdbcSinkTask;
+use crate::dialect::writing::Deferral;
+use crate::sink::deferred::{self, Whole};
+use crate::sink::group::Op;
+use crate::sink::link::Link;
+use crate::sink::statement::Runner;
+use crate::sink::write::{self, Apply, Failure, Part, Writer};
+
+/// How records are looked for that the database refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Not at all.
+    None,
+    /// By the statements that fail.
+    Rows,
+    /// By what constraints say at the end.
+    Deferred(Deferral),
+}
+
+impl JdbcSinkTask {
+    /// Writes everything but the records in `bad`, and leaves the transaction open. With `care`, finds the records
+    /// that the database refuses instead, and rolls back if there are any.
+    pub(super) async fn transaction(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+        ops: &[(usize, Vec<Op>)],
+        bad: &[usize],
+        care: Care,
+    ) -> Result<Vec<(usize, Failure)>, Failure> {
+        let plain = |error: Error| Failure { error, target: usize::MAX, records: Vec::new() };
+        let Some(link) = &mut self.link else { return Err(plain(Error::retry("the connection is gone"))) };
+        let Link { session, writing, here } = link;
+        let session = &mut **session;
+        session.begin().await.map_err(plain)?;
+        let mut culprits = Vec::new();
+        let written = async {
+            if self.config.exactly_once {
+                self.ledger.advance(session, &**writing, next).await.map_err(plain)?;
+            }
+            for &target in &self.emptied {
+                let sql = format!("DELETE FROM {}", writing.dialect().table(&self.targets[target].id));
+                session.run(&sql).await.map_err(|error| Failure { error, target, records: Vec::new() })?;
+            }
+            let good = |ops: &[Op]| ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect::<Vec<_>>();
+            if let Some(statements) = &self.statements {
+                for (_, ops) in ops {
+                    let ops = good(ops);
+                    let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
+                    let mut runner = Runner { session: &mut *session, statements, batch, ops: &ops };
+                    write_records(&mut runner, &records, care, &mut culprits).await?;
+                }
+                return Ok(());
+            }
+            let targets = &mut self.targets;
+            let mut writer = Writer { session, config: &self.config, writing: &**writing, here, targets, batch };
+            if let Care::Deferred(_) = care {
+                let groups = ops.iter().map(|(target, ops)| (*target, writer.group(*target, &good(ops)))).collect();
+                let mut whole = Whole { writer: &mut writer, groups };
+                let records = whole.records();
+                return write_records(&mut whole, &records, care, &mut culprits).await;
+            }
+            for (target, ops) in ops {
+                for rows in writer.group(*target, &good(ops)) {
+                    let mut part = Part { writer: &mut writer, target: *target, rows: &rows };
+                    write_records(&mut part, &rows.records, care, &mut culprits).await?;
+                }
+            }
+            Ok(())
+        };
+        let written = written.await;
+        if written.is_err() || !culprits.is_empty() {
+            link.session.rollback().await.or_else(|e| if written.is_err() { Ok(()) } else { Err(plain(e)) })?;
+            return written.map(|()| culprits);
+        }
+        self.held = Some(next.to_vec());
+        Ok(culprits)
+    }
+
+    /// Has constraints checked that wait for the commit, where one has refused a commit before: in time for the records
+    /// to be found. If one refuses the rows, they are taken back, and how the culprits are found is returned.
+    pub(super) async fn settle(&mut self, care: Care) -> Result<Option<Deferral>> {
+        let (Some(link), true, false) = (&mut self.link, self.settles, matches!(care, Care::Deferred(_))) else {
+            return Ok(None);
+        };
+        let Some(deferral) = link.writing.deferral() else { return Ok(None) };
+        let Err(error) = link.session.run(deferral.check).await else { return Ok(None) };
+        self.take_back().await?;
+        if error.kind() == Kind::Record { Ok(Some(deferral)) } else { Err(error) }
+    }
+
+    /// Whether the error of a commit is a constraint's, and of which records has not been looked for: then the error by
+    /// which the runtime puts the batch again.
+    pub(super) fn looks_again(&mut self, error: &Error) -> Option<Error> {
+        let deferral = self.link.as_ref().and_then(|link| link.writing.deferral());
+        if error.kind() != Kind::Record || self.settles || deferral.is_none() {
+            return None;
+        }
+        self.settles = true;
+        Some(Error::retry(format!(
+            "a constraint that is checked at commit refused the batch; looking for the record: {error}"
+        )))
+    }
+
+    /// After a commit without an answer: whether it happened, as the ledger tells. Its dead letters were stored before.
+    pub(super) async fn settle_unsure(&mut self, next: &[TopicOffset]) -> Result<bool> {
+        let Some(intended) = self.unsure.clone() else { return Ok(false) };
+        self.link().await?;
+        let Some(link) = &mut self.link else { return Ok(false) };
+        let stored = self.ledger.is_stored(&mut *link.session, &*link.writing, &intended).await?;
+        self.unsure = None;
+        if stored && intended != next {
+            return Err(Error::fatal(
+                "a batch whose commit got no answer was committed, and another batch came after it",
+            ));
+        }
+        Ok(stored)
+    }
+
+    /// Rolls back what was written and never committed.
+    pub(super) async fn take_back(&mut self) -> Result<()> {
+        match (self.held.take(), &mut self.link) {
+            (Some(_), Some(link)) => link.session.rollback().await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn commit_held(&mut self) -> Result<()> {
+        let (Some(next), Some(link)) = (self.held.take(), &mut self.link) else { return Ok(()) };
+        let Err(error) = link.session.commit().await else { return Ok(()) };
+        if link.session.is_lost() && self.config.exactly_once && !next.is_empty() {
+            tracing::warn!(%error, "a commit got no answer");
+            self.unsure = Some(next);
+            return Err(Error::retry("the database did not answer a commit; looking whether it happened"));
+        }
+        // one that cannot be rolled back has ended with its connection
+        let _ = link.session.rollback().await;
+        Err(error)
+    }
+}
+
+async fn write_records(
+    apply: &mut dyn Apply,
+    records: &[usize],
+    care: Care,
+    culprits: &mut Vec<(usize, Failure)>,
+) -> Result<(), Failure> {
+    match care {
+        Care::None => write::all(apply, records).await,
+        Care::Rows => write::sift(apply, records, culprits).await,
+        Care::Deferred(deferral) => deferred::sift(apply, records, deferral, culprits).await,
+    }
+}
