@@ -6,8 +6,8 @@ use connector_api::{Datum, Decimal, Header, Kind, Plugin, Report, Schema, Sink, 
 use connector_jdbc::sink::JdbcSink;
 use testkit::for_condition;
 
-use super::database::{self, Server};
-use super::records::{Topic, int, optional, text};
+use super::database::{self, Database, Server};
+use super::records::{self, Topic, int, optional, text};
 use crate::SOON;
 
 const STOCK: &str = "CREATE TABLE stock (product_id INT PRIMARY KEY, qty INT NOT NULL, CHECK (qty >= 0)); \
@@ -208,6 +208,72 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
                 _ => panic!("{}: {sql}: {told:?}", database.server),
             }
         }
+    }
+}
+
+/// A batch that fails half-way would stay half written.
+#[tokio::test]
+async fn statements_that_write_what_takes_nothing_back_are_refused_unless_rows_may_come_twice() {
+    let mut database = Database::new(Server::MariaDb, &[]).await;
+    let journal = "CREATE TABLE journal (product_id INT, qty INT) ENGINE=InnoDB";
+    let join =
+        "UPDATE journal j JOIN stock s USING (product_id) SET s.qty = j.qty - :qty WHERE product_id = :product_id";
+    let bare = "UPDATE journal j JOIN other s USING (product_id) SET own = :qty WHERE product_id = :product_id";
+    let delete = "DELETE FROM stock WHERE product_id = :key";
+    let read = "INSERT INTO journal SELECT product_id, :qty FROM stock WHERE product_id = :product_id";
+    for engine in ["MyISAM", "Aria", "MEMORY"] {
+        database.run(&format!("DROP TABLE IF EXISTS stock, journal, other; {STOCK}; {journal}")).await;
+        database.run("CREATE TABLE other (product_id INT, own INT); INSERT INTO other VALUES (1, 1)").await;
+        database.run(&format!("ALTER TABLE stock ENGINE={engine}; ALTER TABLE other ENGINE={engine}")).await;
+        for (sql, delete, table) in [
+            (TAKE, "", Some("stock")),
+            (join, "", Some("stock")),
+            (bare, "", Some("other")),
+            (read, delete, Some("stock")),
+            (read, "", None),
+            ("SELECT 1", "", None),
+        ] {
+            let topic = Topic::new("stock");
+            let keys = |guarantee| {
+                let mut keys = vec![("insert.mode", "statement"), ("statement", sql), ("topics", "stock")];
+                keys.extend([("delivery.guarantee", guarantee), ("delete.statement", delete)]);
+                keys.retain(|(_, value)| !value.is_empty());
+                database.config(&keys)
+            };
+            let mend = |text: &str| {
+                let table = table.expect("a table to refuse");
+                let mend =
+                    format!("ALTER TABLE `{}`.`{table}` ENGINE=InnoDB, or set delivery.guarantee", database.name);
+                assert!(text.contains(engine) && text.contains(&mend), "{engine}, {sql}: {text}");
+            };
+            let (mut strict, mut loose) = (Report::default(), Report::default());
+            JdbcSink.probe(&keys("exactly_once"), &mut strict).await;
+            JdbcSink.probe(&keys("at_least_once"), &mut loose).await;
+            let refused = usize::from(table.is_some());
+            assert_eq!((strict.errors.len(), loose.errors.len()), (refused, 0), "{engine}, {sql}: {:?}", strict.errors);
+            for problem in strict.errors.iter().chain(&loose.warnings) {
+                assert_eq!(problem.key, "delivery.guarantee");
+                mend(&problem.message);
+            }
+            assert_eq!(loose.warnings.len(), refused, "{engine}, {sql}");
+            match JdbcSink.open(&keys("exactly_once"), false).await {
+                Ok(task) => {
+                    assert_eq!(table, None, "{engine}, {sql}");
+                    task.close().await;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), Kind::Config, "{error}");
+                    mend(error.message());
+                }
+            }
+            let mut task = records::open(&keys("at_least_once"), false).await;
+            task.put(&[order(&topic, 1, 10)], &topic.next()).await.unwrap();
+            task.close().await;
+        }
+        database.run("ALTER TABLE stock ENGINE=InnoDB").await;
+        let topic = Topic::new("orders");
+        let task = database.open(&topic, false, &[("insert.mode", "statement"), ("statement", TAKE)]).await;
+        task.close().await;
     }
 }
 

@@ -40,13 +40,19 @@ pub async fn probe(config: &Config, report: &mut Report) {
     };
     // What is wrong with other keys stands there already.
     if let Ok(sink) = SinkConfig::read(config) {
-        if let Err(error) = look(&mut link, &sink, topics(config), report).await {
+        // statements name their tables themselves
+        let topics = if sink.statement.is_some() { Vec::new() } else { topics(config) };
+        if let Err(error) = look(&mut link, &sink, topics, report).await {
             tracing::debug!(%error, "tables and privileges cannot be told");
         }
         // what cannot be parsed has been told
         if let Ok(Some(statements)) = Statements::read(&sink, link.writing.database()) {
             for (key, error) in statement::check(&mut *link.session, &*link.writing, &statements).await {
                 report.error(key, error.message().to_owned());
+            }
+            match statements.no_rollback(&mut *link.session, &*link.writing).await {
+                Ok(text) => tell_no_rollback(&sink, text, report),
+                Err(error) => tracing::debug!(%error, "the tables of statements cannot be told"),
             }
         }
     }
@@ -71,11 +77,7 @@ async fn look(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>, report: &mu
         // A topic without a table is told by the task; here there is no error that stands for certain.
         let Ok(id) = sink.naming.table(topic, database) else { continue };
         let target = Target::find(&mut *link.session, sink, &link.here, id).await?;
-        match target.meta.as_ref().and_then(|meta| evolve::no_rollback(&*link.writing, meta)) {
-            Some(text) if sink.exactly_once => report.error("delivery.guarantee", text),
-            Some(text) => report.warn("delivery.guarantee", text),
-            None => {}
-        }
+        tell_no_rollback(sink, target.meta.as_ref().and_then(|meta| evolve::no_rollback(&*link.writing, meta)), report);
         add(&mut needs, target.id, &for_rows(sink, target.meta.is_some()));
     }
     if sink.exactly_once {
@@ -89,6 +91,14 @@ async fn look(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>, report: &mu
         missing.into_iter().for_each(|text| report.error("connection.user", text));
     }
     Ok(())
+}
+
+fn tell_no_rollback(sink: &SinkConfig, text: Option<String>, report: &mut Report) {
+    match text {
+        Some(text) if sink.exactly_once => report.error("delivery.guarantee", text),
+        Some(text) => report.warn("delivery.guarantee", text),
+        None => {}
+    }
 }
 
 fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Privilege]) {

@@ -63,6 +63,11 @@ impl JdbcSinkTask {
         if config.tables_must_exist {
             tables_exist(&mut link, &config).await?;
         }
+        if let Some(statements) = statements.as_ref().filter(|_| config.exactly_once)
+            && let Some(text) = statements.no_rollback(&mut *link.session, &*link.writing).await?
+        {
+            return Err(Error::config(text));
+        }
         let adapter = Adapter::new(config.adapting(place.database_kind() == Database::Postgres));
         let ledger = Ledger::new(&config.cluster, &config.name, &format!("{}-{}", config.name, config.task));
         Ok(Self {

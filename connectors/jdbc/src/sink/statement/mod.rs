@@ -3,6 +3,7 @@
 
 mod bind;
 mod parse;
+mod written;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use connector_api::{Error, Kind, Result, Schema, SinkRecord, Value, async_trait}
 use self::bind::{Binding, Hole};
 use self::parse::Template;
 pub use self::parse::parse;
+use self::written::{Written, written};
 use super::config::{SinkConfig, TimeRules};
+use super::evolve;
 use super::group::Op;
 use super::write::{Apply, Failure};
 use crate::dialect::writing::Writing;
@@ -69,6 +72,23 @@ impl Statements {
     /// Whether nothing was asked of the server yet.
     pub fn is_empty(&self) -> bool {
         self.plans.is_empty()
+    }
+
+    /// What is wrong with a table that the statements write, where it takes nothing back when a batch fails.
+    pub async fn no_rollback(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<Option<String>> {
+        if writing.database() != Database::MySql {
+            return Ok(None);
+        }
+        for template in self.write.iter().chain(self.delete.iter().flatten()) {
+            for Written { table, if_it_has } in written(template) {
+                let Some(meta) = session.table(&table).await? else { continue };
+                let is_written = if_it_has.is_empty() || if_it_has.iter().any(|name| meta.column(name).is_some());
+                if let Some(text) = evolve::no_rollback(writing, &meta).filter(|_| is_written) {
+                    return Ok(Some(text));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Forgets what the server told.

@@ -1,0 +1,336 @@
+//! Which tables a statement of MariaDB or MySQL writes, as far as its text tells. Pure.
+//!
+//! What a procedure, a function, a trigger or a view writes is not seen, and what is not understood has no tables.
+
+use super::parse::{Piece, Template};
+use crate::ident::TableId;
+
+/// A table that a statement writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its name, as it stands there.
+    pub table: TableId,
+    /// It is written if it has one of these columns, which are set without their table's name; empty: for certain.
+    pub if_it_has: Vec<String>,
+}
+
+/// The tables that the statement writes.
+pub fn written(template: &Template) -> Vec<Written> {
+    let tokens = tokens(template).unwrap_or_default();
+    Reader { tokens: &tokens }.statement().unwrap_or_default()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// A word or a number.
+    Word(String),
+    /// A name in backquotes.
+    Name(String),
+    Mark(char),
+    /// A literal or a parameter.
+    Value,
+}
+
+/// `None`: there is code in a comment, which is for some versions only.
+fn tokens(template: &Template) -> Option<Vec<Token>> {
+    let mut out = Vec::new();
+    for piece in &template.pieces {
+        let Piece::Text(text) = piece else {
+            out.push(Token::Value);
+            continue;
+        };
+        let mut rest = text.as_str();
+        while let Some(c) = rest.chars().next() {
+            let (token, length) = match c {
+                '\'' | '"' => (Some(Token::Value), quoted(rest, c, true)),
+                '`' => {
+                    let length = quoted(rest, c, false);
+                    let inside = rest.get(1..length.saturating_sub(1)).unwrap_or_default();
+                    (Some(Token::Name(inside.replace("``", "`"))), length)
+                }
+                '/' if rest.starts_with("/*!") || rest.starts_with("/*M!") => return None,
+                '/' if rest.starts_with("/*") => (None, rest.find("*/").map_or(rest.len(), |end| end + 2)),
+                _ if is_word(c) => {
+                    let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                    (Some(Token::Word(rest[..length].to_owned())), length)
+                }
+                _ if c.is_whitespace() => (None, c.len_utf8()),
+                _ => (Some(Token::Mark(c)), c.len_utf8()),
+            };
+            out.extend(token);
+            rest = &rest[length..];
+        }
+    }
+    Some(out)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$')
+}
+
+/// Bytes up to the closing quote; a doubled one ends a text and begins the next.
+fn quoted(text: &str, quote: char, backslash: bool) -> usize {
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' && backslash || c == quote && chars.next_if(|(_, next)| *next == quote).is_some() {
+            if c == '\\' {
+                chars.next();
+            }
+        } else if c == quote {
+            return at + 1;
+        }
+    }
+    text.len()
+}
+
+/// A table that a statement names, with what else it is called there.
+struct Reference {
+    parts: Vec<String>,
+    alias: Option<String>,
+}
+
+impl Reference {
+    fn is_called(&self, name: &str) -> bool {
+        let own = self.alias.as_deref().or(self.parts.last().map(String::as_str));
+        own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Words that end the tables of a statement.
+const AFTER_TABLES: [&str; 5] = ["SET", "WHERE", "ORDER", "LIMIT", "RETURNING"];
+
+/// Words after a table that are no alias of it, beside those.
+const NO_ALIAS: [&str; 14] = [
+    "JOIN",
+    "INNER",
+    "CROSS",
+    "LEFT",
+    "RIGHT",
+    "NATURAL",
+    "STRAIGHT_JOIN",
+    "ON",
+    "USING",
+    "USE",
+    "FORCE",
+    "IGNORE",
+    "PARTITION",
+    "FOR",
+];
+
+struct Reader<'a> {
+    tokens: &'a [Token],
+}
+
+impl Reader<'_> {
+    fn statement(&mut self) -> Option<Vec<Written>> {
+        if self.eat(&["WITH"]) {
+            while !self.tokens.is_empty() && !self.is_at(&["UPDATE", "DELETE"]) {
+                self.skip();
+            }
+        }
+        if self.eat(&["INSERT", "REPLACE"]) {
+            while self.eat(&["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE"]) {}
+            self.eat(&["INTO"]);
+            return Some(vec![certain(&self.name()?)?]);
+        }
+        if self.eat(&["UPDATE"]) {
+            while self.eat(&["LOW_PRIORITY", "IGNORE"]) {}
+            let tables = self.references();
+            self.eat(&["SET"]).then_some(())?;
+            return self.assigned(&tables);
+        }
+        self.eat(&["DELETE"]).then_some(())?;
+        while self.eat(&["LOW_PRIORITY", "QUICK", "IGNORE", "HISTORY"]) {}
+        let from = self.eat(&["FROM"]);
+        let targets = self.targets()?;
+        let tables = match (from, self.eat(&["FROM", "USING"])) {
+            (true, false) => Vec::new(),
+            (_, true) => self.references(),
+            (false, false) => return None,
+        };
+        targets.iter().map(|target| resolved(target, &tables)).collect()
+    }
+
+    fn is_at(&self, words: &[&str]) -> bool {
+        matches!(self.tokens.first(), Some(Token::Word(word)) if words.iter().any(|w| word.eq_ignore_ascii_case(w)))
+    }
+
+    fn is_mark(&self, mark: char) -> bool {
+        self.tokens.first() == Some(&Token::Mark(mark))
+    }
+
+    fn eat(&mut self, words: &[&str]) -> bool {
+        let is_at = self.is_at(words);
+        if is_at {
+            self.next();
+        }
+        is_at
+    }
+
+    fn next(&mut self) {
+        self.tokens = self.tokens.get(1..).unwrap_or_default();
+    }
+
+    /// One token, or everything in a pair of brackets.
+    fn skip(&mut self) {
+        let mut depth = 0_usize;
+        loop {
+            match self.tokens.first() {
+                Some(Token::Mark('(')) => depth += 1,
+                Some(Token::Mark(')')) => depth = depth.saturating_sub(1),
+                None => return,
+                _ => {}
+            }
+            self.next();
+            if depth == 0 {
+                return;
+            }
+        }
+    }
+
+    /// `a` or `a.b`.
+    fn name(&mut self) -> Option<Vec<String>> {
+        let mut parts = Vec::new();
+        loop {
+            let (Token::Word(part) | Token::Name(part)) = self.tokens.first()? else { return None };
+            parts.push(part.clone());
+            self.next();
+            match self.tokens {
+                [Token::Mark('.'), Token::Word(_) | Token::Name(_), ..] => self.next(),
+                _ => return Some(parts),
+            }
+        }
+    }
+
+    /// `a, b.*`: tables, or what they are called further on.
+    fn targets(&mut self) -> Option<Vec<Vec<String>>> {
+        let mut out = Vec::new();
+        loop {
+            out.push(self.name()?);
+            while self.is_mark('.') || self.is_mark('*') {
+                self.next();
+            }
+            if !self.is_mark(',') {
+                return Some(out);
+            }
+            self.next();
+        }
+    }
+
+    /// Tables with commas and joins between; derived tables are left out.
+    fn references(&mut self) -> Vec<Reference> {
+        let (mut out, mut expected) = (Vec::new(), true);
+        while !self.tokens.is_empty() && !self.is_at(&AFTER_TABLES) {
+            if self.is_mark(',') || self.is_at(&["JOIN", "STRAIGHT_JOIN"]) {
+                expected = true;
+                self.next();
+            } else if expected && self.is_mark('(') {
+                match self.tokens.get(1) {
+                    Some(Token::Word(word))
+                        if ["SELECT", "WITH", "VALUES"].iter().any(|w| word.eq_ignore_ascii_case(w)) =>
+                    {
+                        self.skip();
+                        expected = false;
+                    }
+                    _ => self.next(),
+                }
+            } else if let (true, Some(parts)) = (expected, self.name()) {
+                expected = false;
+                if self.eat(&["PARTITION"]) {
+                    self.skip();
+                }
+                let alias = self.eat(&["AS"]) || !self.is_at(&NO_ALIAS) && !self.is_at(&AFTER_TABLES);
+                let alias = if alias { self.name().and_then(|mut parts| parts.pop()) } else { None };
+                out.push(Reference { parts, alias });
+            } else {
+                self.skip();
+            }
+        }
+        out
+    }
+
+    /// What `a = …, b.c = …` writes.
+    fn assigned(&mut self, tables: &[Reference]) -> Option<Vec<Written>> {
+        if let [one] = tables {
+            return Some(vec![certain(&one.parts)?]);
+        }
+        let (mut out, mut columns): (Vec<Written>, Vec<String>) = (Vec::new(), Vec::new());
+        while !self.tokens.is_empty() && !self.is_at(&AFTER_TABLES) {
+            let mut column = self.name()?;
+            let name = column.pop()?;
+            if column.is_empty() {
+                columns.push(name);
+            } else {
+                out.push(resolved(&column, tables)?);
+            }
+            while !self.tokens.is_empty() && !self.is_mark(',') && !self.is_at(&AFTER_TABLES) {
+                self.skip();
+            }
+            if self.is_mark(',') {
+                self.next();
+            }
+        }
+        if !columns.is_empty() {
+            let maybe = |table: &Reference| Some(Written { if_it_has: columns.clone(), ..certain(&table.parts)? });
+            out.extend(tables.iter().filter_map(maybe));
+        }
+        Some(out)
+    }
+}
+
+fn certain(parts: &[String]) -> Option<Written> {
+    let table = match parts {
+        [table] => TableId::bare(table),
+        [database, table] => TableId::in_catalog(database, table),
+        _ => return None,
+    };
+    Some(Written { table, if_it_has: Vec::new() })
+}
+
+/// The table that goes by that name.
+fn resolved(name: &[String], tables: &[Reference]) -> Option<Written> {
+    let known = match name {
+        [name] => tables.iter().find(|table| table.is_called(name)),
+        _ => None,
+    };
+    certain(known.map_or(name, |table| &table.parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse::parse;
+    use super::written;
+    use crate::url::Database;
+
+    #[test]
+    fn what_is_written_is_told_from_what_is_read() {
+        for (sql, want) in [
+            ("UPDATE stock SET qty = qty - :qty WHERE product_id = :product_id", "stock"),
+            ("insert low_priority ignore into `a b`.`c``d` (x) select :x from e", "a b.c`d"),
+            ("INSERT t(a) VALUES (:a) ON DUPLICATE KEY UPDATE a = :a", "t"),
+            ("REPLACE INTO d.t SET a = 'UPDATE x', b = \"it\\\"s\"", "d.t"),
+            ("UPDATE LOW_PRIORITY a AS x, d.b y SET y.n = x.n, y.m = f(:m, 1) WHERE x.id = :id", "d.b, d.b"),
+            (
+                "UPDATE a JOIN b ON a.id = b.id AND f(a.x, b.y) LEFT JOIN (SELECT 1 FROM c) z USING (id) SET n = 1",
+                "a?n, b?n",
+            ),
+            ("UPDATE (a, b) SET a.n = b.n ORDER BY a.id", "a"),
+            ("UPDATE a PARTITION (p0, p1) x SET x.n = 1", "a"),
+            ("DELETE FROM t WHERE id IN (SELECT id FROM u)", "t"),
+            ("DELETE QUICK x, b.* FROM a x INNER JOIN b WHERE x.id = b.id", "a, b"),
+            ("DELETE FROM x, d.b USING a AS x JOIN d.b ON x.id = b.id", "a, d.b"),
+            ("WITH w AS (SELECT 1 AS n FROM u) UPDATE t, w SET t.n = w.n", "t"),
+            ("SELECT f(:a)", ""),
+            ("CALL p(:a)", ""),
+            ("UPDATE /*+ NO_ICP(a) */ t SET n = 1", "t"),
+            ("UPDATE /*! u */ t SET n = 1", ""),
+        ] {
+            let templates = parse(sql, Database::MySql).unwrap();
+            let shown = |w: &super::Written| {
+                let table = w.table.parts().collect::<Vec<_>>().join(".");
+                if w.if_it_has.is_empty() { table } else { format!("{table}?{}", w.if_it_has.join("+")) }
+            };
+            assert_eq!(written(&templates[0]).iter().map(shown).collect::<Vec<_>>().join(", "), want, "{sql}");
+        }
+    }
+}
