@@ -1,7 +1,9 @@
 //! Reads one table on from where it stands, page by page, in a task of its own: the next page is fetched while the
-//! last one is on its way to the topic. `ids` says which ids may be handed out, `stamps` up to which stamp.
+//! last one is on its way to the topic. `place` says where it begins, `ids` which ids may be handed out, `stamps` up to
+//! which stamp.
 
 mod ids;
+mod place;
 mod sent;
 mod stamps;
 
@@ -11,13 +13,14 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Kind, Result, Value};
 use tokio::sync::mpsc;
 
+pub use self::place::{reached, zone_of};
 pub use self::sent::{Chunk, Gone, Ids, Pages, Sent};
 use self::stamps::Unsettled;
 use super::config::{Mode, SourceConfig};
 use super::entries::Entry;
 use super::gaps::Gaps;
 use super::passing::Passing;
-use super::position::{Reached, Within};
+use super::position::Reached;
 use super::query::{self, From};
 use super::ranges::{KeyRange, Snapshot};
 use super::sweep::Sweep;
@@ -26,7 +29,6 @@ use super::tracking::Tracking;
 use crate::catalog::TableMeta;
 use crate::driver::{Page, Session};
 use crate::ident::TableId;
-use crate::zone::Zone;
 
 /// A page is cut when its values weigh more than this many bytes.
 const PAGE_WEIGHT: usize = 4 << 20;
@@ -159,35 +161,6 @@ impl TableReader {
         let plan = known.unwrap_or_else(|| Arc::new(plan));
         self.plan = Some(Arc::clone(&plan));
         Ok(plan)
-    }
-
-    /// Stands where the stored offset says, or at the configured beginning. The table must have been looked up.
-    async fn stand(&mut self, session: &mut dyn Session) -> Result<()> {
-        let initial = self.config.initial;
-        let reached = self.reached.clone();
-        let reached = reached.as_ref();
-        let wall = reached.and_then(|r| r.wall).filter(|_| !self.stamps_are_instants());
-        let stamp = match (wall.or(reached.and_then(|r| r.stamp).map(|s| self.to_server(s))), initial.stamp_ms) {
-            (Some(stamp), _) => Some(stamp),
-            (None, Some(-1)) if self.config.mode.has_stamp() => Some(self.now(session).await?),
-            (None, Some(ms)) => Some(self.to_server(ms.saturating_mul(1000))),
-            (None, None) => Some(self.to_server(0)),
-        };
-        let within = reached.and_then(|r| r.within.as_ref());
-        self.from = From {
-            stamp,
-            id: reached.and_then(|r| r.id).or(Some(initial.id)),
-            at: within.map(|w| {
-                let wall = w.wall.filter(|_| !self.stamps_are_instants());
-                (wall.unwrap_or_else(|| self.to_server(w.stamp)), w.key.iter().map(key_value).collect())
-            }),
-            up_to: self.range.as_ref().map(|(range, _)| range.up_to),
-            ..From::default()
-        };
-        self.in_cycle = false;
-        self.track(reached, session).await?;
-        self.standing = true;
-        Ok(())
     }
 
     /// Whether it stands somewhere: it has been opened.
@@ -397,45 +370,6 @@ impl TableReader {
         }
         Ok(())
     }
-
-    fn stamps_are_instants(&self) -> bool {
-        self.plan.as_ref().is_some_and(|p| p.stamp_is_instant)
-    }
-
-    fn zone(&self) -> Option<&Zone> {
-        if self.stamps_are_instants() { None } else { Some(&self.config.read.zone) }
-    }
-
-    /// Rows stamped later than that have not been read when those up to that instant have.
-    fn to_server(&self, instant: i64) -> i64 {
-        let Some(zone) = self.zone() else { return instant };
-        let (wall, lowest) = (zone.wall(instant), zone.lowest_wall_from(instant));
-        // read up to an hour that came again afterwards: read it anew, as stamps do not tell which time it was
-        if lowest < wall { lowest - 1 } else { wall }
-    }
-}
-
-/// The offset to store for a place of reading.
-pub fn reached(from: &From, mode: Mode, zone: Option<&Zone>) -> Reached {
-    let instant = |stamp: i64| zone.map_or(stamp, |zone| zone.last_instant(stamp));
-    let left_out = |stamp: i64| zone.is_some_and(|zone| zone.wall(instant(stamp)) != stamp).then_some(stamp);
-    let stamp = from.stamp.filter(|_| mode.has_stamp());
-    Reached {
-        stamp: stamp.map(instant),
-        wall: stamp.and_then(left_out),
-        id: from.id.filter(|_| mode.has_id()),
-        within: from.at.as_ref().map(|(stamp, key)| Within {
-            stamp: instant(*stamp),
-            wall: left_out(*stamp),
-            key: key.iter().map(offset_value).collect(),
-        }),
-        ..Reached::default()
-    }
-}
-
-/// The zone that stamps of that plan are wall times of; `None` when they are instants.
-pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a Zone> {
-    if plan.stamp_is_instant { None } else { Some(&config.read.zone) }
 }
 
 /// The id of a row.
@@ -460,20 +394,4 @@ fn next_page_rows(page: &Page, now: u64) -> u64 {
     let each = (page.weight / page.rows.len()).max(1);
     let fitting = (PAGE_WEIGHT / each / 2) as u64;
     fitting.clamp(1, LARGEST_PAGE).min(now.saturating_mul(8))
-}
-
-fn key_value(value: &connector_api::OffsetValue) -> Value {
-    match value {
-        connector_api::OffsetValue::Long(n) => Value::I64(*n),
-        connector_api::OffsetValue::Text(text) => Value::Text(text.as_str().into()),
-        _ => Value::Null,
-    }
-}
-
-fn offset_value(value: &Value) -> connector_api::OffsetValue {
-    match value {
-        Value::Text(text) => connector_api::OffsetValue::Text(text.to_string()),
-        Value::Decimal(d) => connector_api::OffsetValue::Text(d.to_string()),
-        value => value.as_i64().map_or(connector_api::OffsetValue::Null, connector_api::OffsetValue::Long),
-    }
 }
