@@ -1,0 +1,190 @@
+//! What callers ask of the loop: each command is admitted, stored, and answered, at once or by a job.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use connector_api::{Config, Result};
+use futures_util::FutureExt;
+use tracing::error;
+
+use super::super::answer::{refuse, send};
+use super::super::clock::wall_ms;
+use super::super::core::{self, Event, Ticket};
+use super::super::{
+    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, Target, WorkerInfo, offsets,
+};
+use super::{Done, Loop};
+use crate::registry::Connector;
+use crate::store::Version;
+use crate::worker::TaskId;
+
+impl Loop {
+    /// Admits a command, stores what it writes, then lets it take effect.
+    pub(super) async fn command(&mut self, command: Command) {
+        let writes = match core::admit(&self.state, &command) {
+            Ok(writes) => writes,
+            Err(refusal) => return refuse(command, refusal),
+        };
+        if !writes.is_empty() {
+            // What was to be kept of a connector before counts no more once it changes.
+            self.pending.retain(|write| !writes.iter().any(|w| w.name() == write.name()));
+            if let Err(error) = self.parts.store.apply(&writes, wall_ms()).await {
+                error!(%error, "a change could not be stored");
+                return refuse(command, Refusal::Unavailable(error.to_string()));
+            }
+        }
+        self.obey(command).await;
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::List { reply } => {
+                let mut views = core::views(&self.state);
+                views.iter_mut().for_each(|view| self.add_progress(view));
+                send(reply, Ok(views));
+            }
+            Command::Get { name, reply } => self.reply_view(&name, reply),
+            Command::Create { name, config, target, reply } => {
+                let direction = self.direction(&config);
+                self.step(Event::Create { name: name.as_str().into(), config, direction, target });
+                self.reply_view(&name, reply);
+            }
+            Command::PutConfig { name, config, reply, .. } => self.put_config(&name, config, reply),
+            Command::Delete { name, reply } => {
+                if let Some(plan) = self.plans.remove(name.as_str()) {
+                    plan.abort();
+                }
+                self.step(Event::Delete { name: name.into() });
+                send(reply, Ok(()));
+            }
+            Command::SetTarget { name, target, reply } => {
+                self.step(Event::SetTarget { name: name.into(), target });
+                send(reply, Ok(()));
+            }
+            Command::Restart { name, include_tasks, only_failed, reply } => {
+                self.restart(name, include_tasks, only_failed, reply);
+            }
+            Command::RestartTask { name, task, reply } => {
+                self.step(Event::RestartTask { name: name.into(), task });
+                send(reply, Ok(()));
+            }
+            Command::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
+            Command::ResetTopics { name, reply } => {
+                self.step(Event::ResetTopics { name: name.into() });
+                self.parts.worker.forget_topics();
+                send(reply, Ok(()));
+            }
+            Command::Offsets { name, reply } => self.offsets(name, reply),
+            Command::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
+            Command::History { name, reply } => self.history(name, reply),
+            Command::Info { reply } => self.info(reply),
+            Command::Health { reply } => self.health(reply),
+        }
+        self.save().await;
+    }
+
+    fn put_config(&mut self, name: &str, config: Config, reply: Reply<(ConnectorView, bool)>) {
+        let direction = self.direction(&config);
+        let new = core::view(&self.state, name).is_none();
+        let owned: Arc<str> = Arc::from(name);
+        self.step(if new {
+            Event::Create { name: owned, config, direction, target: Target::Started }
+        } else {
+            Event::Replace { name: owned, config, direction }
+        });
+        let view = core::view(&self.state, name).ok_or_else(|| Refusal::UnknownConnector(name.to_owned()));
+        send(reply, view.map(|view| (view, new)));
+    }
+
+    /// A plain restart is answered when the connector is up or has failed; KIP-745's at once, with what it restarts.
+    fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView>) {
+        let owned: Arc<str> = Arc::from(name.as_str());
+        if include_tasks || only_failed {
+            self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: None });
+            return self.reply_view(&name, reply);
+        }
+        self.last_ticket += 1;
+        self.waiting.insert(self.last_ticket, (name, reply));
+        self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: Some(self.last_ticket) });
+    }
+
+    pub(super) fn answer(&mut self, ticket: Ticket, outcome: Result<(), String>) {
+        let Some((name, reply)) = self.waiting.remove(&ticket) else { return };
+        match outcome {
+            Ok(()) => self.reply_view(&name, reply),
+            Err(why) => send(reply, Err(Refusal::StartFailed(name, why))),
+        }
+    }
+
+    fn reply_view(&self, name: &str, reply: Reply<ConnectorView>) {
+        let view = core::view(&self.state, name).map(|mut view| {
+            self.add_progress(&mut view);
+            view
+        });
+        send(reply, view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned())));
+    }
+
+    fn add_progress(&self, view: &mut ConnectorView) {
+        for task in &mut view.tasks {
+            task.progress = self.parts.worker.progress(&TaskId { connector: Arc::clone(&view.name), task: task.id });
+        }
+    }
+
+    fn offsets(&mut self, name: String, reply: Reply<Offsets>) {
+        let Some((connector, config)) = self.known(&name) else {
+            return send(reply, Err(Refusal::UnknownConnector(name)));
+        };
+        let worker = self.parts.worker.clone();
+        self.jobs.spawn(async move {
+            send(reply, offsets::read(&worker, &connector, &name, &config).await);
+            Done::Answered
+        });
+    }
+
+    fn change_offsets(&mut self, name: String, change: OffsetChange, reply: Reply<bool>) {
+        let Some((connector, config)) = self.known(&name) else {
+            return send(reply, Err(Refusal::UnknownConnector(name)));
+        };
+        let worker = self.parts.worker.clone();
+        let name: Arc<str> = Arc::from(name);
+        self.step(Event::OffsetsChanging { name: Arc::clone(&name) });
+        self.jobs.spawn(async move {
+            let changing =
+                AssertUnwindSafe(offsets::change(&worker, &connector, &name, &config, change)).catch_unwind();
+            let panicked = |_| Err(Refusal::Unavailable("changing the offsets panicked: this is a bug".to_owned()));
+            let result = changing.await.unwrap_or_else(panicked);
+            Done::OffsetsChanged { name, result, reply }
+        });
+    }
+
+    /// A connector that is there and whose class is known.
+    fn known(&self, name: &str) -> Option<(Connector, Config)> {
+        let config = core::view(&self.state, name)?.config;
+        Some((self.connector(&config)?.clone(), config))
+    }
+
+    fn history(&mut self, name: String, reply: Reply<Vec<Version>>) {
+        let store = self.parts.store.clone();
+        self.jobs.spawn(async move {
+            let versions = store.history(&name).await.map_err(|error| Refusal::Unavailable(error.to_string()));
+            send(reply, versions.and_then(|v| if v.is_empty() { Err(Refusal::UnknownConnector(name)) } else { Ok(v) }));
+            Done::Answered
+        });
+    }
+
+    fn info(&mut self, reply: Reply<WorkerInfo>) {
+        let cluster = self.cluster.clone();
+        self.jobs.spawn(async move {
+            send(reply, Ok(WorkerInfo { kafka_cluster_id: cluster.id().await }));
+            Done::Answered
+        });
+    }
+
+    fn health(&mut self, reply: Reply<Health>) {
+        let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
+        self.jobs.spawn(async move {
+            send(reply, Ok(cluster.health(worker).await));
+            Done::Answered
+        });
+    }
+}
