@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use connector_api::{Config, SourceTask};
+use futures_util::future::join_all;
 use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::run;
 use testkit::{MariaDb, unique};
@@ -120,9 +121,8 @@ async fn through(season: Season, server: &MariaDb, sql: &mut MySqlConnection, us
             rows.push(at);
         }
         run(sql, &format!("SET GLOBAL init_connect = 'SET timestamp = {}'", season.begin + now)).await;
-        for reading in &mut readings {
-            reading.go_on(season, now, &rows).await;
-        }
+        // Each waits for its own task, so they go on together.
+        join_all(readings.iter_mut().map(|reading| reading.go_on(season, now, &rows))).await;
     }
     assert!(readings.iter().all(|reading| reading.seen.len() == rows.len()));
 }
