@@ -157,9 +157,8 @@ impl JsonConverter {
         let text = std::str::from_utf8(bytes.get(prefix.len()..)?).ok()?;
         let mut decoder = Decoder::new(text, &self.options);
         let value = decoder.value(node).ok()?;
-        let reader = &mut decoder.reader;
         // what stands behind the document does not count, as in Kafka Connect
-        let closed = reader.peek() == Some(b'}') && reader.try_close();
+        let closed = decoder.reader.peek() == Some(b'}');
         closed.then(|| Datum::new(Arc::clone(&node.schema), value))
     }
 
