@@ -2,6 +2,8 @@
 //!
 //! Tables only. Who reads a key takes its default and its parsing from here.
 
+mod values;
+
 use connector_api::Key;
 use connector_api::config::{Check, Default, Importance, Type, Width};
 
@@ -9,6 +11,12 @@ const COMMON_GROUP: &str = "Common";
 const ERRORS_GROUP: &str = "Error Handling";
 const TOPICS_GROUP: &str = "Topic Creation";
 const EXACTLY_ONCE_GROUP: &str = "Exactly Once Support";
+
+/// Which version the connector must have.
+pub const CONNECTOR_VERSION: &str = "connector.plugin.version";
+
+const VERSION_DOC: &str = "The version that the plug-in must have: one, such as 0.1.0, or a range, such as [0.1,1.0). Absent, and `latest`: \
+                           any. There is one version of each plug-in here; GET /connector-plugins?connectorsOnly=false tells it.";
 
 /// Keys of every connector (Kafka's `ConnectorConfig`).
 pub const COMMON: &[Key] = &[
@@ -20,7 +28,7 @@ pub const COMMON: &[Key] = &[
         "The connector's name: unique on this worker and its group, and part of the names of its consumer group and \
          of its transactional ids.",
     )
-    .check(Check::By(connector_name))
+    .check(Check::By(values::connector_name))
     .importance(Importance::High)
     .form(Width::Medium, "Connector name")
     .order(1),
@@ -35,7 +43,7 @@ pub const COMMON: &[Key] = &[
     .importance(Importance::High)
     .form(Width::Long, "Connector class")
     .order(2),
-    version("connector.plugin.version", "Connector version", Importance::Medium, Width::Medium, 3),
+    version(CONNECTOR_VERSION, "Connector version", Importance::Medium, Width::Medium, 3),
     Key::new(
         "tasks.max",
         Type::Int,
@@ -220,7 +228,7 @@ pub const TOPIC_GROUP: &[Key] = &[
         TOPICS_GROUP,
         "Copies of each partition; -1 leaves it to the broker.",
     )
-    .check(Check::By(at_least_one_or_minus_one))
+    .check(Check::By(values::at_least_one_or_minus_one))
     .importance(Importance::Low)
     .form(Width::Long, "Replication factor"),
     Key::new(
@@ -230,7 +238,7 @@ pub const TOPIC_GROUP: &[Key] = &[
         TOPICS_GROUP,
         "Partitions of a new topic; -1 leaves it to the broker.",
     )
-    .check(Check::By(at_least_one_or_minus_one))
+    .check(Check::By(values::at_least_one_or_minus_one))
     .importance(Importance::Low)
     .form(Width::Long, "Partitions"),
     Key::new(
@@ -274,7 +282,7 @@ pub const SINK: &[Key] = &[
         COMMON_GROUP,
         "A regular expression; all topics that it matches whole are read, new ones too.",
     )
-    .check(Check::By(regex))
+    .check(Check::By(values::regex))
     .importance(Importance::High)
     .form(Width::Long, "Topics regex")
     .order(4),
@@ -311,7 +319,7 @@ pub const SINK: &[Key] = &[
 /// Keys of one transform, after `transforms.NAME.`, beside those of its class.
 pub const TRANSFORM: &[Key] = &[
     class("type", "The transform's class: its full name, or its simple name."),
-    alias_version("there is one version of each transform, this program's."),
+    alias_version(),
     Key::new(
         "predicate",
         Type::String,
@@ -331,25 +339,21 @@ pub const TRANSFORM: &[Key] = &[
 ];
 
 /// Keys of one predicate, after `predicates.NAME.`, beside those of its class.
-pub const PREDICATE: &[Key] = &[
-    class("type", "The predicate's class: its full name, or its simple name."),
-    alias_version("there is one version of each predicate, this program's."),
-];
+pub const PREDICATE: &[Key] =
+    &[class("type", "The predicate's class: its full name, or its simple name."), alias_version()];
 
 const fn class(name: &'static str, doc: &'static str) -> Key {
     Key::new(name, Type::Class, Default::Required, "", doc).importance(Importance::High).form(Width::None, name)
 }
 
-const fn alias_version(doc: &'static str) -> Key {
-    Key::new("plugin.version", Type::String, Default::Null, "", doc)
-        .without_effect()
+const fn alias_version() -> Key {
+    Key::new("plugin.version", Type::String, Default::Null, "", VERSION_DOC)
         .importance(Importance::Low)
         .form(Width::None, "plugin.version")
 }
 
 const fn version(name: &'static str, label: &'static str, importance: Importance, width: Width, order: i32) -> Key {
-    Key::new(name, Type::String, Default::Null, COMMON_GROUP, "there is one version of each plug-in, this program's.")
-        .without_effect()
+    Key::new(name, Type::String, Default::Null, COMMON_GROUP, VERSION_DOC)
         .importance(importance)
         .form(width, label)
         .order(order)
@@ -379,27 +383,4 @@ const fn errors(
     doc: &'static str,
 ) -> Key {
     Key::new(name, ty, Default::Text(default), ERRORS_GROUP, doc).form(width, label).order(order)
-}
-
-/// Kafka's `NonEmptyStringWithoutControlChars`.
-fn connector_name(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("String may not be empty".to_owned());
-    }
-    let control: Vec<_> = text.chars().filter(|c| c.is_control()).map(|c| u32::from(c).to_string()).collect();
-    if control.is_empty() {
-        return Ok(());
-    }
-    Err(format!("String may not contain control sequences but had the following ASCII chars: {}", control.join(", ")))
-}
-
-fn at_least_one_or_minus_one(text: &str) -> Result<(), String> {
-    match text.parse::<i64>() {
-        Ok(-1) | Ok(1..) => Ok(()),
-        _ => Err("Value must be -1 or at least 1".to_owned()),
-    }
-}
-
-fn regex(text: &str) -> Result<(), String> {
-    regex::Regex::new(text).map(drop).map_err(|error| format!("Invalid regular expression: {error}"))
 }

@@ -1,6 +1,7 @@
 //! The one file that names concrete connectors, converters, transforms and predicates.
 
 mod kind;
+pub mod version;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -377,11 +378,11 @@ impl Registry {
     /// A new converter of that class with its own settings (prefix already cut off).
     /// Errors: `Config` for an unknown class or a bad setting.
     pub fn converter(&self, class: &str, role: ConverterRole, config: &Config) -> Result<Box<dyn Converter>, Error> {
-        let (kind, makers) = match role {
-            ConverterRole::Key | ConverterRole::Value => (PluginKind::Converter, self.converters),
-            ConverterRole::Header => (PluginKind::HeaderConverter, self.header_converters),
+        let makers = match role {
+            ConverterRole::Key | ConverterRole::Value => self.converters,
+            ConverterRole::Header => self.header_converters,
         };
-        (find(kind, makers, class)?.make)(role, config)
+        (find(role.kind(), makers, class)?.make)(role, config)
     }
 
     /// A new transform of that class with its own settings (prefix already cut off).

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::OnceCell;
 
 use crate::settings::Providers;
-use crate::worker::{Stored, Worker};
+use crate::worker::{Stored, Worker, right_version};
 
 /// A source that has not planned its tasks within this time is taken for hung.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,6 +36,7 @@ pub(super) async fn plan(
 
 async fn planned(worker: &Worker, source: &dyn Source, name: &str, config: &Config, max_tasks: usize) -> Result<Plan> {
     let resolved = worker.resolved(config).await?;
+    right_version(source, &resolved)?;
     let stored = OnDemand { worker, name, config: &resolved, found: OnceCell::new() };
     let mut plan = source.plan_on(&resolved, max_tasks, &stored).await?;
     Providers::put_back(config, &resolved, &mut plan.tasks);

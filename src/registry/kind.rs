@@ -55,6 +55,14 @@ impl ConverterRole {
             Self::Header => "header",
         }
     }
+
+    /// The kind of plug-in that is used so.
+    pub fn kind(self) -> PluginKind {
+        match self {
+            Self::Key | Self::Value => PluginKind::Converter,
+            Self::Header => PluginKind::HeaderConverter,
+        }
+    }
 }
 
 /// What kind of plug-in it is, in the order in which they are listed.

@@ -153,6 +153,16 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, format!("Unknown plugin {class}."))
     }
 
+    /// A plug-in's version is asked for in a way that cannot be read (KIP-891).
+    pub fn bad_version(asked: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("Invalid version specification: {asked}"))
+    }
+
+    /// A plug-in of another version than what is asked for.
+    pub fn other_version(text: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
     /// Used topics are not kept (KIP-558).
     pub fn no_topic_tracking() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Topic tracking is disabled.")

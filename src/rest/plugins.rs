@@ -9,9 +9,10 @@ use super::App;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use super::path::Path;
-use super::query::{Params, flag};
+use super::query::{Params, flag, given};
 use crate::model::{ConfigInfos, ConfigKeyInfo, PluginInfo, RawConfig};
 use crate::registry::PluginKind;
+use crate::registry::version::Wanted;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(keys)).routes(routes!(validate))
@@ -37,10 +38,18 @@ async fn list(State(app): State<App>, params: Params) -> Json<Vec<PluginInfo>> {
     Json(infos)
 }
 
-/// The keys of a plug-in of any kind.
-#[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", responses((status = 200, body = Vec<ConfigKeyInfo>)))]
-async fn keys(State(app): State<App>, Path(plugin): Path<String>) -> ApiResult<Json<Vec<ConfigKeyInfo>>> {
-    app.validator.plugin_keys(&plugin).map(Json).ok_or_else(|| ApiError::unknown_plugin(&plugin))
+/// The keys of a plug-in of any kind; `version` names one or a range, as in a config (KIP-891).
+#[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", params(("plugin" = String, Path), ("version" = Option<String>, Query, description = "the version it must have, such as `0.1.0` or `[0.1,1.0)`")), responses((status = 200, body = Vec<ConfigKeyInfo>)))]
+async fn keys(
+    State(app): State<App>,
+    Path(plugin): Path<String>,
+    params: Params,
+) -> ApiResult<Json<Vec<ConfigKeyInfo>>> {
+    let asked = given(&params, "version");
+    let wanted = asked.map(Wanted::read).transpose();
+    let wanted = wanted.map_err(|_| ApiError::bad_version(asked.unwrap_or_default()))?.flatten();
+    let keys = app.validator.plugin_keys(&plugin, wanted.as_ref()).ok_or_else(|| ApiError::unknown_plugin(&plugin))?;
+    keys.map(Json).map_err(ApiError::other_version)
 }
 
 /// Validates a config and looks at its database; creates nothing.

@@ -8,7 +8,12 @@ pub(super) type Params = Query<Vec<(String, String)>>;
 
 /// The value of a parameter.
 pub(super) fn first<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
-    params.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    given(params, name).filter(|v| !v.is_empty())
+}
+
+/// The value of a parameter that has no default: an empty one counts.
+pub(super) fn given<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
+    params.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
 }
 
 /// A boolean parameter.

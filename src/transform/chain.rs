@@ -6,7 +6,7 @@ use std::sync::Arc;
 use connector_api::config::Key;
 use connector_api::{Config, Error, Predicate, Record, Result, TopicOffset, Transform};
 
-use crate::registry::{PluginKind, Registry};
+use crate::registry::{PluginKind, Registry, version};
 
 /// The transforms of one task.
 pub struct Chain {
@@ -164,6 +164,7 @@ fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> R
     let Some(plugin) = registry.plugin(kind, class) else {
         return Err(unknown(registry, kind, class, prefix));
     };
+    version::ensure(plugin, &format!("{prefix}plugin.version"), own.get("plugin.version"))?;
     let missing = |key: &&Key| {
         let given = std::iter::once(&key.name).chain(key.aliases).any(|name| own.get(name).is_some());
         matches!(key.default, connector_api::config::Default::Required) && !given

@@ -10,7 +10,7 @@ use connector_api::{Config, Converter, Error, Header, Headers, Position, Presenc
 use super::policy::Stage;
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::Outgoing;
-use crate::registry::{ConverterRole, Registry};
+use crate::registry::{ConverterRole, Registry, version};
 use crate::transform::Chain;
 
 /// What failed and where: the stage, and the class that was at work.
@@ -43,6 +43,7 @@ impl Codec {
     pub fn open(registry: &Registry, worker: &Config, connector: &Config) -> Result<Self, Error> {
         let converter = |prefix: &str, role, otherwise: &str| {
             let (class, config) = converter_config(worker, connector, prefix, otherwise);
+            converter_version(registry, worker, connector, prefix, role, &class)?;
             let it = registry.converter(&class, role, &config).map_err(|e| e.context(prefix))?;
             Ok::<_, Error>(Named { class: class.into(), it })
         };
@@ -130,6 +131,23 @@ impl Codec {
         let new: Arc<str> = name.into();
         self.topics.push(Arc::clone(&new));
         new
+    }
+}
+
+/// Whether a converter has the version that is asked for by whoever names its class. Errors: `Config`.
+fn converter_version(
+    registry: &Registry,
+    worker: &Config,
+    connector: &Config,
+    prefix: &str,
+    role: ConverterRole,
+    class: &str,
+) -> Result<(), Error> {
+    let key = format!("{prefix}.plugin.version");
+    let asking = if connector.get(prefix).is_some() { connector } else { worker };
+    match registry.plugin(role.kind(), class) {
+        Some(plugin) => version::ensure(plugin, &key, asking.get(&key)),
+        None => Ok(()),
     }
 }
 
@@ -226,5 +244,43 @@ mod tests {
         let (class, config) = read(Config::from([("value.converter.schemas.enable", "false")]));
         assert_eq!((class.as_str(), config), ("W", Config::from([("schemas.enable", "false"), ("x", "1")])));
         assert_eq!(converter_config(&Config::new(), &Config::new(), "key.converter", "D").0, "D");
+    }
+
+    #[test]
+    fn a_task_does_not_begin_with_plug_ins_of_other_versions() {
+        let open =
+            |worker: &Config, connector: &Config| Codec::open(&Registry::built_in(), worker, connector).map(drop);
+        let routed = [
+            ("transforms", "t"),
+            ("transforms.t.type", "TimestampRouter"),
+            ("transforms.t.predicate", "p"),
+            ("predicates", "p"),
+            ("predicates.p.type", "RecordIsTombstone"),
+            ("key.converter", "StringConverter"),
+            ("header.converter", "SimpleHeaderConverter"),
+        ];
+        let here = env!("CARGO_PKG_VERSION");
+        for key in [
+            "transforms.t.plugin.version",
+            "predicates.p.plugin.version",
+            "key.converter.plugin.version",
+            "header.converter.plugin.version",
+        ] {
+            let with = |version| {
+                routed
+                    .into_iter()
+                    .chain([(key, version)])
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .collect::<Config>()
+            };
+            open(&Config::new(), &with(here)).unwrap();
+            let error = open(&Config::new(), &with("[9.0,)")).unwrap_err();
+            let text = error.message().to_owned();
+            assert!(text.contains(&format!("Invalid value [9.0,) for configuration {key}: Plugin ")), "{text}");
+            assert!(text.contains(&format!("available versions: [{here}]")), "{text}");
+        }
+        let unfit = Config::from([("value.converter.plugin.version", "9.9")]);
+        assert!(open(&unfit, &Config::new()).is_err(), "the worker's converter");
+        open(&Config::new(), &unfit).unwrap();
     }
 }

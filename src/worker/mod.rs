@@ -35,6 +35,7 @@ pub use positions::Stored;
 use ledger::Ledger;
 use offsets::Memory;
 use pulse::Pulse;
+pub use task::right_version;
 use task::{Handle, Wanted, blocking};
 use told::Forgotten;
 

@@ -7,7 +7,7 @@ use connector_api::{Config, Result};
 use super::codec::Codec;
 use super::policy::Policy;
 use super::topics::TopicRules;
-use super::{Options, TaskId, clients, dlq, sink, source};
+use super::{Options, TaskId, clients, dlq, right_version, sink, source};
 use crate::registry::Registry;
 use crate::settings::Providers;
 
@@ -30,11 +30,16 @@ fn id() -> TaskId {
     TaskId { connector: "c".into(), task: 0 }
 }
 
+fn versions(config: &Config) -> Result<()> {
+    Registry::built_in().connectors().iter().try_for_each(|connector| right_version(connector.plugin(), config))
+}
+
 /// What a source task reads of its connector's keys and of the worker's.
 pub(crate) fn of_a_source(options: &Options, config: &Config) -> Result<()> {
     Policy::read(config)?;
     TopicRules::read(config)?;
     source::boundary(config, options.flush_interval)?;
+    versions(config)?;
     let transactional = source::transactional(options, config)?;
     clients::producer(options, &id(), config, transactional)?;
     clients::admin(options, Some(config))?;
@@ -47,6 +52,7 @@ pub(crate) fn of_a_source(options: &Options, config: &Config) -> Result<()> {
 pub(crate) fn of_a_sink(options: &Options, config: &Config) -> Result<()> {
     Policy::read(config)?;
     sink::subscription(config)?;
+    versions(config)?;
     dlq::wanted(config)?;
     clients::consumer(options, &id(), config)?;
     Codec::open(&Registry::built_in(), &options.config, config).map(drop)

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use connector_api::{Error, Progress, Result};
+use connector_api::{Config, Error, Plugin, Progress, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
-use crate::registry::Connector;
+use crate::keys;
+use crate::registry::{Connector, version};
 
 /// A broker that has not answered a starting task within this time is taken for unreachable.
 const REACH_LIMIT: Duration = Duration::from_secs(5);
@@ -106,6 +107,7 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let inner = AbortOnDrop(tokio::spawn(async move {
         let mut running = running;
         running.resolve().await?;
+        right_version(running.start.connector.plugin(), &running.start.connector_config)?;
         if !running.reach_kafka().await? {
             return Ok(());
         }
@@ -125,6 +127,12 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
         Err(error) => TaskEvent::Failed(id, panicked(error)),
     };
     let _receiver_gone = events.send(event).await;
+}
+
+/// Whether a connector has the version that its config asks for: a stored config may be of another program's time.
+/// Errors: `Config`.
+pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
+    version::ensure(plugin, keys::CONNECTOR_VERSION, config.get(keys::CONNECTOR_VERSION))
 }
 
 /// A task whose handle is dropped must not live on.

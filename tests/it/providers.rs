@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use testkit::mariadb::run;
-use testkit::{Rest, Rowferry, Settings, for_condition, unique};
+use testkit::{MariaDb, Rest, Rowferry, Settings, for_condition, unique};
 
 use crate::{SOON, lab};
 
@@ -100,5 +100,56 @@ async fn nothing_shows_the_password(rest: &Rest, config: &Value) {
         let configs = shown.body["configs"].as_array().unwrap().clone();
         let prefix = configs.iter().find(|config| config["value"]["name"] == "topic.prefix").unwrap();
         assert_eq!(prefix["value"]["value"], config["topic.prefix"], "a form shows the reference");
+    }
+}
+
+/// The version of a plug-in changes with the program; here it is what is asked for that changes.
+#[tokio::test]
+async fn a_stored_connector_that_asks_for_another_version_fails_with_the_one_that_there_is() {
+    let name = unique("versioned");
+    let mut connection = lab().mariadb().create_database(&name).await;
+    run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let folder = lab().scratch().path().join(format!("{name}-versions"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let asked = |range: &str| std::fs::write(folder.join("p.properties"), format!("version={range}\n")).unwrap();
+    let worker = Rowferry::start(lab().scratch(), settings(&name, &folder.display().to_string()));
+    let rest = worker.rest();
+
+    asked("[0.0.1,)");
+    let version = format!("${{file:{}/p.properties:version}}", folder.display());
+    let shared = json!({"connection.url": lab().mariadb().jdbc_url(&name), "connection.user": MariaDb::USER,
+        "connection.password": MariaDb::PASSWORD, "connector.plugin.version": version});
+    let with = |more: Value| {
+        let mut config = shared.clone();
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    let source = with(json!({"connector.class": "JdbcSourceConnector", "mode": "incrementing", "table.whitelist": "t",
+        "incrementing.column.name": "id", "topic.prefix": format!("{name}-"), "poll.interval.ms": "200"}));
+    let sink = with(json!({"connector.class": "JdbcSinkConnector", "topics": name}));
+    let both = [("source", &source), ("sink", &sink)];
+    for (connector, config) in both {
+        rest.create(connector, config).await;
+        rest.wait_state(connector, "RUNNING", SOON).await;
+    }
+    asked("[9.0,)");
+    for (connector, config) in both {
+        // What a reference stands for is not in an answer, so neither is the range.
+        let text = "not found that matches the version range ";
+        let refused = rest.post("/connectors", &json!({"name": "new", "config": config})).await.expect(400);
+        assert!(refused.message().contains(text), "{}", refused.text);
+        rest.post(&format!("/connectors/{connector}/restart?includeTasks=true"), &json!({})).await.expect(202);
+        for_condition("the status tells the key and what there is", SOON, async || {
+            let status = rest.get(&format!("/connectors/{connector}/status")).await.text;
+            ["FAILED", text, "available versions: [", "connector.plugin.version"]
+                .iter()
+                .all(|part| status.contains(part))
+        })
+        .await;
+    }
+    asked("latest");
+    for (connector, _) in both {
+        rest.post(&format!("/connectors/{connector}/restart?includeTasks=true"), &json!({})).await.expect(202);
+        rest.wait_state(connector, "RUNNING", SOON).await;
     }
 }

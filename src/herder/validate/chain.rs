@@ -4,6 +4,7 @@ use connector_api::{Config, Plugin, Report};
 
 use super::form::{Form, Given, Naming};
 use crate::keys;
+use crate::registry::version::{self, Wanted};
 use crate::registry::{self, PluginKind, Registry};
 
 /// How the keys of a plug-in are shown by themselves.
@@ -100,7 +101,20 @@ fn add_own<'a>(
 ) {
     let key = format!("{}type", naming.prefix);
     if let Some(plugin) = find(form, &key, config.get(&key)) {
+        let (version, prefix) = ("plugin.version", naming.prefix);
+        check_version(form, plugin, &key, &format!("{prefix}{version}"), config.with_prefix(prefix).get(version));
         add_plugin(form, given, config, naming, plugin);
+    }
+}
+
+/// Whether a plug-in has the version that is asked for under `key`. Like Kafka Connect, both keys tell where it has not.
+pub(super) fn check_version(form: &mut Form, plugin: &dyn Plugin, class_key: &str, key: &str, asked: Option<&str>) {
+    if let Some(value) = form.value_mut(key) {
+        value.recommended_values = vec![plugin.version().to_owned()];
+    }
+    if let Err(text) = version::check(plugin, asked) {
+        form.error(class_key, text.as_str());
+        form.error(key, text);
     }
 }
 
@@ -121,8 +135,19 @@ pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, re
     ] {
         let class = config.get(key).or_else(|| worker.get(key));
         form.set_default(key, worker.get(key));
-        let Some(plugin) = resolve(form, registry, kind, key, class) else { continue };
         let prefix = format!("{key}.");
+        let version = format!("{prefix}plugin.version");
+        let asked = config.get(&version);
+        let unreadable = asked.and_then(|asked| Wanted::read(asked).err());
+        let is_readable = unreadable.is_none();
+        if let Some(text) = unreadable {
+            form.error(&version, text);
+        }
+        let Some(plugin) = resolve(form, registry, kind, key, class) else { continue };
+        if is_readable {
+            // The worker's converter has the version that the worker asks for.
+            check_version(form, plugin, key, &version, asked.filter(|_| config.get(key).is_some()));
+        }
         let own = config.with_prefix(&prefix);
         let settings = own.iter().any(|(name, _)| name != "plugin.version");
         if config.get(key).is_none() && !settings {

@@ -10,10 +10,11 @@ mod rules;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Report};
+use connector_api::{Config, Error, Plugin, Report};
 
 use crate::keys;
 use crate::model::{ConfigInfos, ConfigKeyInfo};
+use crate::registry::version::Wanted;
 use crate::registry::{Connector, PluginKind, Registry};
 use crate::settings::{Providers, Resolved};
 use form::{Form, Given, Naming};
@@ -138,6 +139,8 @@ impl Validator {
         chain::add_transforms(&mut form, given, config, &self.registry);
         chain::add_predicates(&mut form, given, config, &self.registry);
         let plugin = connector.plugin();
+        let version = keys::CONNECTOR_VERSION;
+        chain::check_version(&mut form, plugin, "connector.class", version, config.get(version));
         form.add(plugin.keys(), given, Naming::PLAIN);
         let mut report = Report::default();
         plugin.check(config, &mut report);
@@ -152,19 +155,22 @@ impl Validator {
     }
 
     /// The keys of a plug-in of any kind, a connector's own first. `None`: no such plug-in.
-    pub fn plugin_keys(&self, class: &str) -> Option<Vec<ConfigKeyInfo>> {
+    /// Errors: it has none of the versions `wanted`.
+    pub fn plugin_keys(&self, class: &str, wanted: Option<&Wanted>) -> Option<Result<Vec<ConfigKeyInfo>, String>> {
+        let fits = |plugin: &dyn Plugin| wanted.map_or(Ok(()), |wanted| wanted.met_by(plugin));
         if let Some(connector) = self.registry.connector(class) {
             let further = match connector {
                 Connector::Source(_) => keys::SOURCE,
                 Connector::Sink(_) => keys::SINK,
             };
             let tables = [connector.plugin().keys(), keys::COMMON, further];
-            return Some(tables.into_iter().flat_map(|table| form::definitions(table, Naming::PLAIN)).collect());
+            let keys = || tables.into_iter().flat_map(|table| form::definitions(table, Naming::PLAIN)).collect();
+            return Some(fits(connector.plugin()).map(|()| keys()));
         }
         let kinds =
             [PluginKind::Converter, PluginKind::HeaderConverter, PluginKind::Transformation, PluginKind::Predicate];
         let plugin = kinds.into_iter().find_map(|kind| self.registry.plugin(kind, class))?;
-        Some(form::definitions(plugin.keys(), chain::OWN))
+        Some(fits(plugin).map(|()| form::definitions(plugin.keys(), chain::OWN)))
     }
 }
 

@@ -10,7 +10,17 @@ use crate::model::{ConfigInfos, ConfigValueInfo};
 use crate::registry::Registry;
 
 async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, Unknown> {
-    let registry = Registry::default().and(fixture::source());
+    validate_with(Registry::default(), pairs).await
+}
+
+/// A valid config of the fixture and these keys, with all transforms, predicates and converters at hand.
+async fn validate_built_in(pairs: &[(&str, &str)]) -> ConfigInfos {
+    let pairs = [&[("connector.class", "Rows"), ("name", "n"), ("url", "u")], pairs].concat();
+    validate_with(Registry::built_in(), &pairs).await.unwrap()
+}
+
+async fn validate_with(registry: Registry, pairs: &[(&str, &str)]) -> Result<ConfigInfos, Unknown> {
+    let registry = registry.and(fixture::source());
     let worker = WorkerFacts {
         group_id: "g".into(),
         config: Config::new(),
@@ -135,4 +145,66 @@ async fn client_overrides_are_refused_one_by_one() {
     assert_eq!(value(&infos, "producer.override.linger.ms").value.as_deref(), Some("5"));
     let refused = &value(&infos, "producer.override.plugin.library.paths").errors[0];
     assert!(refused.starts_with("The 'producer.override.plugin.library.paths' override is not supported"), "{refused}");
+}
+
+const ROUTED: [(&str, &str); 6] = [
+    ("transforms", "t"),
+    ("transforms.t.type", "TimestampRouter"),
+    ("transforms.t.predicate", "p"),
+    ("predicates", "p"),
+    ("predicates.p.type", "RecordIsTombstone"),
+    ("value.converter", "JsonConverter"),
+];
+
+#[tokio::test]
+async fn a_plug_in_of_another_version_is_an_error_of_its_class_and_of_its_version() {
+    let there = env!("CARGO_PKG_VERSION");
+    for (key, class_key, class, there) in [
+        ("connector.plugin.version", "connector.class", "a.b.RowsConnector", "1.2.3"),
+        (
+            "transforms.t.plugin.version",
+            "transforms.t.type",
+            "org.apache.kafka.connect.transforms.TimestampRouter",
+            there,
+        ),
+        (
+            "predicates.p.plugin.version",
+            "predicates.p.type",
+            "org.apache.kafka.connect.transforms.predicates.RecordIsTombstone",
+            there,
+        ),
+        ("value.converter.plugin.version", "value.converter", "org.apache.kafka.connect.json.JsonConverter", there),
+    ] {
+        for (asked, errors) in [
+            (
+                "9.9",
+                vec![format!(
+                    "Plugin {class} not found that matches the version range [9.9,9.9], available versions: [{there}]"
+                )],
+            ),
+            ("latest", vec![]),
+            (there, vec![]),
+            ("(0.0.1,9.8]", vec![]),
+        ] {
+            let infos = validate_built_in(&[&ROUTED[..], &[(key, asked)]].concat()).await;
+            assert_eq!(value(&infos, key).errors, errors, "{key}={asked}");
+            assert_eq!(value(&infos, class_key).errors, errors, "{key}={asked}");
+            assert_eq!(infos.error_count, 2 * errors.len(), "{key}={asked}");
+            assert_eq!(value(&infos, key).recommended_values, [there]);
+        }
+        let infos = validate_built_in(&[&ROUTED[..], &[(key, "[1.0")]].concat()).await;
+        assert_eq!(value(&infos, key).errors, ["Unbounded range: [1.0"], "{key}");
+    }
+}
+
+/// As Kafka Connect does: the worker's converter is used, whose version is the worker's affair.
+#[tokio::test]
+async fn the_version_of_a_converter_counts_only_beside_its_class() {
+    let infos = validate_built_in(&[("key.converter.plugin.version", "9.9")]).await;
+    assert_eq!(infos.error_count, 0);
+    let infos = validate_built_in(&[("key.converter.plugin.version", "[1.0")]).await;
+    assert_eq!(
+        (infos.error_count, &*value(&infos, "key.converter.plugin.version").errors[0]),
+        (1, "Unbounded range: [1.0")
+    );
 }

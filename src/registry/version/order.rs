@@ -1,0 +1,241 @@
+//! The order of versions, which is Maven's (its `ComparableVersion`): `1.0-rc1`, `1.0`, `1.0.1`, `1.10`.
+//!
+//! A version is a list of numbers and words, whose last element may be a list of its own: what follows a hyphen, or
+//! a change between digits and letters.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// Words before and after a release, in order; the empty one is the release itself. Others come behind them.
+const WORDS: [&str; 7] = ["alpha", "beta", "milestone", "rc", "snapshot", "", "sp"];
+const RELEASE: &str = "";
+
+/// A version as it is written, and in parts.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    text: String,
+    /// Each list, and inside it, as its last element, the next.
+    lists: Vec<Vec<Part>>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    /// Digits without leading zeros; none for zero.
+    Number(String),
+    /// In small letters, under its usual name.
+    Word(String),
+}
+
+/// What stands at one place of a list.
+#[derive(Clone, Copy)]
+enum Element<'a> {
+    Part(&'a Part),
+    List(&'a [Vec<Part>]),
+}
+
+impl Version {
+    /// Every text is a version.
+    pub(super) fn new(text: &str) -> Self {
+        let (mut lists, mut list) = (Vec::new(), Vec::new());
+        let lower = text.to_lowercase();
+        let mut rest = lower.as_str();
+        while !rest.is_empty() {
+            let digits = rest.starts_with(|c: char| c.is_ascii_digit());
+            let end = rest.find(|c: char| c == '.' || c == '-' || c.is_ascii_digit() != digits);
+            let (token, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            let next = behind.chars().next();
+            let before_digit = next.is_some_and(|c| c.is_ascii_digit());
+            // A word at the end, or before a number, begins a list even behind a dot.
+            if !digits && !token.is_empty() && (next.is_none() || before_digit) && !list.is_empty() {
+                lists.push(std::mem::take(&mut list));
+            }
+            list.push(Part::new(token, digits, before_digit));
+            if next.is_some_and(|c| c != '.') {
+                lists.push(std::mem::take(&mut list));
+            }
+            rest = behind.strip_prefix(['.', '-']).unwrap_or(behind);
+        }
+        lists.push(list);
+        for list in &mut lists {
+            while list.last().is_some_and(Part::is_nothing) {
+                list.pop();
+            }
+        }
+        while lists.len() > 1 && lists.last().is_some_and(Vec::is_empty) {
+            lists.pop();
+        }
+        Self { text: text.to_owned(), lists }
+    }
+
+    /// Not an [`Ord`]: Maven's rules are not transitive for words behind dots.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        compare(&self.lists, &other.lists)
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.compare(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Version {}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Part {
+    fn new(token: &str, digits: bool, before_digit: bool) -> Self {
+        if digits || token.is_empty() {
+            return Self::Number(token.trim_start_matches('0').to_owned());
+        }
+        let usual = match token {
+            "a" if before_digit => "alpha",
+            "b" if before_digit => "beta",
+            "m" if before_digit => "milestone",
+            "cr" => "rc",
+            "ga" | "final" | "release" => RELEASE,
+            other => other,
+        };
+        Self::Word(usual.to_owned())
+    }
+
+    /// What makes no difference at the end.
+    fn is_nothing(&self) -> bool {
+        self.against_nothing() == Ordering::Equal
+    }
+
+    fn against_nothing(&self) -> Ordering {
+        match self {
+            Self::Number(digits) if digits.is_empty() => Ordering::Equal,
+            Self::Number(_) => Ordering::Greater,
+            Self::Word(word) => place(word).cmp(&place(RELEASE)),
+        }
+    }
+}
+
+/// Where a word stands among the others.
+fn place(word: &str) -> (usize, &str) {
+    match WORDS.iter().position(|known| *known == word) {
+        Some(at) => (at, ""),
+        None => (WORDS.len(), word),
+    }
+}
+
+fn element(lists: &[Vec<Part>], at: usize) -> Option<Element<'_>> {
+    let (first, inner) = lists.split_first()?;
+    match first.get(at) {
+        Some(part) => Some(Element::Part(part)),
+        None if at == first.len() && !inner.is_empty() => Some(Element::List(inner)),
+        None => None,
+    }
+}
+
+/// Lists, place by place; what is not there counts as nothing.
+fn compare(a: &[Vec<Part>], b: &[Vec<Part>]) -> Ordering {
+    let mut at = 0;
+    loop {
+        let order = match (element(a, at), element(b, at)) {
+            (None, None) => return Ordering::Equal,
+            (Some(a), None) => a.against_nothing(),
+            (None, Some(b)) => b.against_nothing().reverse(),
+            (Some(a), Some(b)) => a.compare(b),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+        at += 1;
+    }
+}
+
+impl Element<'_> {
+    fn against_nothing(self) -> Ordering {
+        match self {
+            Self::Part(part) => part.against_nothing(),
+            Self::List(lists) => compare(lists, &[]),
+        }
+    }
+
+    /// Kinds differ: a number comes behind a list, and a list behind a word.
+    fn compare(self, other: Self) -> Ordering {
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => compare(a, b),
+            (Self::Part(Part::Number(a)), Self::Part(Part::Number(b))) => (a.len(), a).cmp(&(b.len(), b)),
+            (Self::Part(Part::Word(a)), Self::Part(Part::Word(b))) => place(a).cmp(&place(b)),
+            (a, b) => a.kind().cmp(&b.kind()),
+        }
+    }
+
+    fn kind(self) -> u8 {
+        match self {
+            Self::Part(Part::Word(_)) => 0,
+            Self::List(_) => 1,
+            Self::Part(Part::Number(_)) => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use super::Version;
+
+    /// The order into which Maven 3.9.6 puts them.
+    const ORDERED: &[&[&str]] = &[
+        &[""],
+        &["nonsense"],
+        &["v1"],
+        &["0.1.0-alpha.1"],
+        &["0.1.0-rc.1"],
+        &["0.1.0-rc.2"],
+        &["0.1.0"],
+        &["1-a1"],
+        &["1-alpha-2"],
+        &["1-alpha.1"],
+        &["1-beta"],
+        &["1-b2"],
+        &["1-m1"],
+        &["1-milestone-2"],
+        &["1-rc"],
+        &["1-cr1"],
+        &["1.rc2"],
+        &["1-snapshot"],
+        &["1", "1.0.0", "1-ga", "1.final"],
+        &["1-sp"],
+        &["1-sp1"],
+        &["1.0+build"],
+        &["1_1"],
+        &["1-abc"],
+        &["1-x.0", "1-x"],
+        &["1-xyz"],
+        &["1-0.1"],
+        &["1-1", "1.-1"],
+        &["1-2"],
+        &["1.0.1-rc1"],
+        &["1.0.1", "1..1"],
+        &["1.1"],
+        &["1.2"],
+        &["1.9"],
+        &["1.10"],
+        &["2.0-beta"],
+        &["2"],
+        &["99999999999999999999"],
+        &["100000000000000000000"],
+    ];
+
+    #[test]
+    fn versions_are_ordered_as_maven_orders_them() {
+        let all = || ORDERED.iter().enumerate().flat_map(|(at, same)| same.iter().map(move |text| (at, text)));
+        for (a_at, a) in all() {
+            for (b_at, b) in all() {
+                assert_eq!(Version::new(a).compare(&Version::new(b)), a_at.cmp(&b_at), "{a} and {b}");
+            }
+        }
+        // A word in the middle stands in the list of the numbers.
+        assert_eq!(Version::new("1.xyz.1").compare(&Version::new("1-alpha")), Ordering::Less);
+    }
+}
