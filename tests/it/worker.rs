@@ -1,7 +1,10 @@
 //! Tasks against a real broker and the development broker, with a source and a sink that live in memory: what the
 //! runtime promises about order, loss, duplicates and dead letters, whatever the connector.
 
-use std::collections::{BTreeMap, HashMap};
+mod lost_partitions;
+mod refused;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +28,8 @@ struct Numbers {
     topic: Arc<str>,
     upto: Arc<AtomicI64>,
     batch: i64,
+    /// The number whose record is larger than others by 50 kB.
+    big: Arc<AtomicI64>,
 }
 
 impl Plugin for Numbers {
@@ -59,7 +64,8 @@ impl Source for Numbers {
         let schema = Arc::new(Schema::structure(Some("numbers"), fields));
         let key = Arc::new(Schema::of(Type::Int64));
         let (topic, upto, batch) = (Arc::clone(&self.topic), Arc::clone(&self.upto), self.batch);
-        Ok(Box::new(NumbersTask { topic, upto, batch, next, schema, key }))
+        let big = self.big.load(Ordering::Relaxed);
+        Ok(Box::new(NumbersTask { topic, upto, batch, big, next, schema, key }))
     }
 }
 
@@ -67,6 +73,7 @@ struct NumbersTask {
     topic: Arc<str>,
     upto: Arc<AtomicI64>,
     batch: i64,
+    big: i64,
     next: i64,
     schema: Arc<Schema>,
     key: Arc<Schema>,
@@ -77,7 +84,8 @@ impl SourceTask for NumbersTask {
     async fn poll(&mut self) -> Result<Batch> {
         let upto = self.upto.load(Ordering::Relaxed).min(self.next + self.batch);
         let record = |id: i64| {
-            let value = Value::Struct(Box::new([Value::I64(id), Value::Text(format!("number {id:0100}").into())]));
+            let width = if id == self.big { 50_000 } else { 100 };
+            let value = Value::Struct(Box::new([Value::I64(id), Value::Text(format!("number {id:0width$}").into())]));
             Record {
                 topic: Arc::clone(&self.topic),
                 partition: None,
@@ -116,6 +124,9 @@ struct Kept {
     ids: BTreeMap<i64, usize>,
     offsets: HashMap<(Arc<str>, i32), i64>,
     puts: usize,
+    /// Puts while the vault was shut.
+    refused: usize,
+    held: HashSet<TopicPartition>,
 }
 
 impl Vault {
@@ -161,7 +172,8 @@ struct VaultTask {
 #[async_trait]
 impl SinkTask for VaultTask {
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
-        let kept = self.kept.lock().unwrap();
+        let mut kept = self.kept.lock().unwrap();
+        kept.held.extend(partitions.iter().cloned());
         let stored = |at: &TopicPartition| {
             let offset = *kept.offsets.get(&(Arc::clone(&at.topic), at.partition))?;
             Some(TopicOffset { topic: Arc::clone(&at.topic), partition: at.partition, offset })
@@ -169,11 +181,21 @@ impl SinkTask for VaultTask {
         Ok(partitions.iter().filter_map(stored).collect())
     }
 
+    async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.kept.lock().unwrap().held.retain(|at| !partitions.contains(at));
+        Ok(())
+    }
+
     async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        let mut kept = self.kept.lock().unwrap();
         if self.shut.load(Ordering::Relaxed) {
+            kept.refused += 1;
             return Err(Error::retry("the vault is shut"));
         }
-        let mut kept = self.kept.lock().unwrap();
+        let is_held = |at: &TopicOffset| kept.held.iter().any(|h| h.partition == at.partition && h.topic == at.topic);
+        if let Some(at) = next.iter().find(|at| !is_held(at)) {
+            return Err(Error::fatal(format!("{at:?} was written without being assigned")));
+        }
         let mut report = PutReport::default();
         for (index, record) in batch.iter().enumerate() {
             let Value::Struct(fields) = &record.record.value.value else { continue };
@@ -218,8 +240,8 @@ impl Bench {
             dev_broker: dev,
             providers: rowferry::settings::Providers::default(),
         };
-        let source =
-            Arc::new(Numbers { topic: unique("topic").as_str().into(), upto: Arc::new(AtomicI64::new(0)), batch });
+        let (topic, upto, big) = (unique("topic").as_str().into(), Arc::default(), Arc::new(AtomicI64::new(-1)));
+        let source = Arc::new(Numbers { topic, upto, batch, big });
         let (sender, mut receiver) = mpsc::channel(16);
         let events = Arc::new(Mutex::new(Vec::new()));
         let list = Arc::clone(&events);
@@ -250,7 +272,12 @@ impl Bench {
     }
 
     fn start_source(&self) {
-        self.start(&self.names.0, Connector::Source(Arc::clone(&self.source) as _), Config::new());
+        self.start_source_with(&[]);
+    }
+
+    fn start_source_with(&self, more: &[(&str, &str)]) {
+        let config = Config::from_iter(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        self.start(&self.names.0, Connector::Source(Arc::clone(&self.source) as _), config);
     }
 
     fn start_sink(&self, more: &[(&str, &str)]) {
