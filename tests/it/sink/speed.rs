@@ -109,9 +109,15 @@ async fn rows_a_second_beside_copy() {
     let load = began.elapsed();
     std::fs::remove_file(&file).unwrap();
     println!("COPY: {:.0} rows/s", row_count() as f64 / load.as_secs_f64());
-    for (mode, batch, before) in
-        [("insert", 2000, 0), ("insert", 10_000, 0), ("upsert", 2000, row_count()), ("update", 2000, row_count())]
-    {
+    let rows = row_count();
+    for (mode, batch, before) in [
+        ("insert", 2000, 0),
+        ("insert", 10_000, 0),
+        ("upsert", 10_000, 0),
+        ("upsert", 2000, rows),
+        ("upsert", 10_000, rows),
+        ("update", 2000, rows),
+    ] {
         if before == 0 {
             database.run("TRUNCATE t").await;
         }
