@@ -23,7 +23,9 @@ use crate::convert::number::NumberConverter;
 use crate::convert::plain::{self, ByteArrayConverter, StringConverter};
 #[cfg(feature = "protobuf")]
 use crate::convert::protobuf::{self, ProtobufFormat};
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 use crate::convert::registered::{Format, RegistryConverter};
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 use crate::schema_registry::SchemaRegistry;
 use crate::transform::Part;
 use crate::transform::cast::{self, Cast};
@@ -298,6 +300,7 @@ const fn converter(class: &'static str, keys: &'static [Key], make: MakeConverte
 }
 
 /// A converter of a format whose schemas are in a registry.
+#[cfg(any(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 fn registered<F: Format + 'static>(
     role: ConverterRole,
     config: &Config,
