@@ -178,6 +178,32 @@ async fn x4_a_stamp_of_a_statement_that_waits_for_a_table_is_waited_for() {
     task.close().await;
 }
 
+/// The same once the wait is over, and its transaction stays open: it is listed as begun after the wait.
+#[tokio::test]
+async fn a_stamp_of_a_transaction_whose_first_statement_waited_for_a_table_is_waited_for() {
+    let database = unique("waited");
+    let mut locker = lab().mariadb().create_database(&database).await;
+    run(&mut locker, "CREATE TABLE t (id INT PRIMARY KEY, ts DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6))").await;
+    run(&mut locker, "INSERT INTO t VALUES (2, CURRENT_TIMESTAMP(6) + INTERVAL 1 SECOND)").await;
+    let mut stored = Stored::default();
+    let config = mariadb_config(&database, &[("mode", "timestamp"), ("timestamp.column.name", "ts")]);
+    let mut task = open(&config, &stored).await;
+    run(&mut locker, "LOCK TABLES t READ").await;
+    let mut slow = lab().mariadb().connect(&database).await;
+    let insert = tokio::spawn(async move {
+        run(&mut slow, "BEGIN; INSERT INTO t (id) VALUES (1)").await;
+        slow
+    });
+    let early = poll(&mut *task, &mut stored, Duration::from_secs(4), |seen| !seen.is_empty()).await;
+    run(&mut locker, "UNLOCK TABLES").await;
+    let mut slow = insert.await.unwrap();
+    let later = poll(&mut *task, &mut stored, Duration::from_secs(3), |seen| !seen.is_empty()).await;
+    assert!(early.is_empty() && later.is_empty(), "row 2 overtook row 1: {early:?} {later:?}");
+    run(&mut slow, "COMMIT").await;
+    assert_eq!(poll(&mut *task, &mut stored, PLENTY, |seen| seen.len() >= 2).await, [1, 2]);
+    task.close().await;
+}
+
 /// The same of a statement of an event, which takes its time before it writes.
 #[tokio::test]
 async fn a_stamp_of_an_event_that_has_not_written_yet_is_waited_for() {

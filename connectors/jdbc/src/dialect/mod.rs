@@ -37,7 +37,9 @@ pub struct OldestTransaction {
     pub running: &'static str,
     /// Sent before `sql`.
     pub before: &'static str,
-    /// Gives one row: anything, microseconds since it began (NULL: there is none), whether the answer can be relied on.
+    /// Gives one row: anything, microseconds since it began (NULL: there is none), whether the answer can be relied on;
+    /// where stamps are older than transactions may be, the least and the greatest number of those that are open (else
+    /// NULL).
     pub sql: &'static str,
     /// Whether [`MARK`] stands in it for a text that is new each time, by which it knows a fresh answer. Without, an
     /// answer that cannot be relied on stays so.

@@ -12,12 +12,15 @@ use connector_api::{Kind, Result, Value};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::sleep;
 
+use super::late::{Late, Seen};
 use crate::dialect::MARK;
 use crate::driver::Session;
 use crate::url::{Database, Target};
 
 /// The least time between two looks at one server.
 const EVERY: Duration = Duration::from_millis(250);
+/// After so long it is asked twice, where what has begun meanwhile matters.
+const LONG: Duration = Duration::from_secs(1);
 /// How often it is asked until its answer can be relied on.
 const TRIES: u32 = 4;
 
@@ -28,6 +31,8 @@ pub struct Sample {
     pub at: Instant,
     /// Microseconds since the oldest transaction or running statement began, up to a second more or less.
     pub oldest: Option<i64>,
+    /// The same, where not longer: since the oldest stamp that what is open may commit.
+    pub stamped: Option<i64>,
 }
 
 /// What there is to know.
@@ -44,6 +49,7 @@ pub enum Horizon {
 #[derive(Default)]
 struct Server {
     last: Option<Sample>,
+    late: Late,
     /// When it was last asked in vain.
     in_vain: Option<Instant>,
     asked: u64,
@@ -67,15 +73,29 @@ fn server(target: &Target) -> Arc<AsyncMutex<Server>> {
 pub async fn sample(session: &mut dyn Session, target: &Target) -> Result<Horizon> {
     let server = server(target);
     let mut server = server.lock().await;
-    if let Some(last) = server.last.filter(|last| last.at.elapsed() < EVERY) {
+    let last = server.last;
+    if let Some(last) = last.filter(|last| last.at.elapsed() < EVERY) {
         return Ok(Horizon::Seen(last));
     }
+    let seen = fresh(&mut server, session).await?;
+    match (seen, last) {
+        // what has begun since that look is new; most of it has ended at the next one
+        (Horizon::Seen(seen), Some(last)) if seen.stamped > seen.oldest && seen.at - last.at > LONG => {
+            sleep(EVERY.saturating_sub(seen.at.elapsed())).await;
+            fresh(&mut server, session).await
+        }
+        _ => Ok(seen),
+    }
+}
+
+/// A sample taken now, waiting until there is one, though not for ever.
+async fn fresh(server: &mut Server, session: &mut dyn Session) -> Result<Horizon> {
     for _ in 0..TRIES {
         let rest = server.in_vain.map(|at| EVERY.saturating_sub(at.elapsed()));
         if let Some(rest) = rest.filter(|rest| *rest > Duration::ZERO) {
             sleep(rest).await;
         }
-        let seen = look(&mut server, session).await?;
+        let seen = look(server, session).await?;
         if !matches!(seen, Horizon::NotNow) {
             return Ok(seen);
         }
@@ -103,8 +123,11 @@ async fn look(server: &mut Server, session: &mut dyn Session) -> Result<Horizon>
     let mark = format!("look {} {:p}", server.asked, Arc::as_ptr(&SERVER_MARK));
     let at = Instant::now();
     Ok(match ask(session, &mark).await? {
-        Answer::Oldest(oldest) => {
-            let sample = Sample { at, oldest };
+        Answer::Seen { running, oldest, open } => {
+            let micros = |age: i64| Duration::from_micros(age.max(0).unsigned_abs());
+            let from = server.late.look(Seen { at, running: running.map(micros), open });
+            let since = |from: Instant| i64::try_from((at - from).as_micros()).unwrap_or(i64::MAX);
+            let sample = Sample { at, oldest, stamped: oldest.max(from.map(since)) };
             (server.last, server.in_vain) = (Some(sample), None);
             Horizon::Seen(sample)
         }
@@ -120,14 +143,21 @@ async fn look(server: &mut Server, session: &mut dyn Session) -> Result<Horizon>
 static SERVER_MARK: std::sync::LazyLock<Arc<()>> = std::sync::LazyLock::new(|| Arc::new(()));
 
 enum Answer {
-    Oldest(Option<i64>),
+    /// Ages in microseconds, and the numbers of transactions.
+    Seen {
+        running: Option<i64>,
+        oldest: Option<i64>,
+        open: Option<(i64, i64)>,
+    },
     Stale,
     Denied,
 }
 
 /// Asks the server; `mark` is a text never used before, of letters and digits.
 async fn ask(session: &mut dyn Session, mark: &str) -> Result<Answer> {
-    let Some(statements) = session.dialect().oldest_transaction() else { return Ok(Answer::Oldest(None)) };
+    let Some(statements) = session.dialect().oldest_transaction() else {
+        return Ok(Answer::Seen { running: None, oldest: None, open: None });
+    };
     let mut running = None;
     if !statements.running.is_empty() {
         // first the statements, then the transactions: what passes from the one to the other is seen at least once
@@ -149,11 +179,15 @@ async fn ask(session: &mut dyn Session, mark: &str) -> Result<Answer> {
         Err(error) if error.kind() == Kind::Denied => return Ok(Answer::Denied),
         found => found?,
     };
-    let Some([_, age, reliable]) = found.first().map(Vec::as_slice) else { return Ok(Answer::Stale) };
+    let Some([_, age, reliable, least, greatest]) = found.first().map(Vec::as_slice) else { return Ok(Answer::Stale) };
     let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
     Ok(match (number(age), number(reliable)) {
         (_, None | Some(0)) if !statements.marked => Answer::Denied,
         (_, None | Some(0)) => Answer::Stale,
-        (age, _) => Answer::Oldest(age.map(|micros| micros.max(0)).max(running)),
+        (age, _) => Answer::Seen {
+            running,
+            oldest: age.map(|micros| micros.max(0)).max(running),
+            open: number(least).zip(number(greatest)),
+        },
     })
 }

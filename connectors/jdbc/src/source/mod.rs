@@ -3,7 +3,7 @@
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
 //! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
 //! of those with odd values) and `position` the offsets; `entries` says what a task reads, tables or ranges of large ones
-//! (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon`
+//! (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon` (with `late`)
 //! see to it that no row is missed that commits late, `passing` that one may come late; `sweep` finds deleted rows, of
 //! `deleted` tables; `turns` lets the tables of one task take turns, and `task` is that
 //! task.
@@ -18,6 +18,7 @@ mod fence;
 mod gaps;
 mod horizon;
 mod keys;
+mod late;
 mod mapping;
 mod passing;
 mod planning;

@@ -86,11 +86,12 @@ impl Dialect for MySql {
                       AND (info IS NULL OR info NOT LIKE 'select%') OR command = 'Connect' AND info IS NOT NULL \
                       AND user <> 'system user')",
             before: "START TRANSACTION WITH CONSISTENT SNAPSHOT",
-            sql: "SELECT '{mark}', CAST(MAX(CASE WHEN trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> \
-                 CONNECTION_ID() THEN TIMESTAMPDIFF(MICROSECOND, trx_started, \
-                 CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')) END) AS SIGNED), \
-                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%{mark}%') \
-                 FROM information_schema.innodb_trx",
+            sql: "SELECT '{mark}', CAST(MAX(IF(writes, TIMESTAMPDIFF(MICROSECOND, trx_started, \
+                 CONVERT_TZ(UTC_TIMESTAMP(6), '+00:00', 'SYSTEM')), NULL)) AS SIGNED), \
+                 MAX(trx_mysql_thread_id = CONNECTION_ID() AND trx_query LIKE '%{mark}%'), \
+                 CAST(MIN(IF(writes, trx_id + 0, NULL)) AS SIGNED), CAST(MAX(IF(writes, trx_id + 0, NULL)) AS SIGNED) \
+                 FROM (SELECT t.*, trx_id <> 0 AND trx_id < 281474976710656 AND trx_mysql_thread_id <> CONNECTION_ID() \
+                 AS writes FROM information_schema.innodb_trx t) AS t",
             after: "COMMIT",
             marked: true,
             grant: "PROCESS",

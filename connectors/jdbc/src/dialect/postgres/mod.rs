@@ -67,7 +67,7 @@ impl Dialect for Postgres {
             running: "",
             before: "",
             sql: "SELECT NULL::text, (EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) * 1000000)::int8, \
-                 pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')::int4 \
+                 pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')::int4, NULL::int8, NULL::int8 \
                  FROM pg_catalog.pg_stat_activity WHERE datname = current_database() \
                  AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
             after: "",

@@ -114,7 +114,7 @@ impl TableReader {
         if let Some(back) = self.passing.end(self.from.stamp) {
             self.from = back;
         }
-        let open = sample.oldest.map_or(looked, |age| looked.saturating_sub(age).saturating_sub(SECOND));
+        let open = sample.stamped.map_or(looked, |age| looked.saturating_sub(age).saturating_sub(SECOND));
         Ok(open.min(clock.utc.saturating_sub(delay)))
     }
 
