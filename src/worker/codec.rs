@@ -68,6 +68,7 @@ impl Codec {
         match encoded {
             Ok((key, value, headers)) => {
                 let Record { topic, partition, timestamp_ms, .. } = record;
+                let topic = chunk.topic(topic);
                 chunk.records.push(Encoded { topic, partition, timestamp_ms, key, value, headers });
                 Ok(true)
             }
@@ -173,6 +174,7 @@ fn converter_config(worker: &Config, connector: &Config, prefix: &str, otherwise
 pub struct Chunk {
     bytes: Vec<u8>,
     records: Vec<Encoded>,
+    topics: Vec<Arc<str>>,
     /// Positions that hold once these records and those before them are durable.
     pub positions: Vec<Position>,
     /// With it a batch of the source is complete: a transaction may end here.
@@ -183,7 +185,8 @@ pub struct Chunk {
 
 #[derive(Debug)]
 struct Encoded {
-    topic: Arc<str>,
+    /// Its number in the chunk.
+    topic: usize,
     partition: Option<i32>,
     timestamp_ms: Option<i64>,
     key: Option<Range<usize>>,
@@ -202,19 +205,29 @@ impl Chunk {
         self.records.is_empty()
     }
 
+    /// The number of a topic here. One handle serves all of its records: counting holders on two threads is slow.
+    fn topic(&mut self, topic: Arc<str>) -> usize {
+        if let Some(known) = self.topics.iter().rposition(|known| Arc::ptr_eq(known, &topic) || **known == *topic) {
+            return known;
+        }
+        self.topics.push(topic);
+        self.topics.len() - 1
+    }
+
     /// Its records, with their topics' shared names.
     pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, Outgoing<'_>)> {
         let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
-        self.records.iter().map(move |r| {
+        self.records.iter().filter_map(move |r| {
+            let topic = self.topics.get(r.topic)?;
             let outgoing = Outgoing {
-                topic: &r.topic,
+                topic,
                 partition: r.partition,
                 key: bytes(&r.key),
                 value: bytes(&r.value),
                 timestamp_ms: r.timestamp_ms,
                 headers: &r.headers,
             };
-            (&r.topic, outgoing)
+            Some((topic, outgoing))
         })
     }
 
@@ -223,7 +236,8 @@ impl Chunk {
     pub fn cleared(mut self) -> Self {
         self.bytes.clear();
         self.records.clear();
-        Self { bytes: self.bytes, records: self.records, ..Self::default() }
+        self.topics.clear();
+        Self { bytes: self.bytes, records: self.records, topics: self.topics, ..Self::default() }
     }
 }
 

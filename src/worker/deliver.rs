@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use connector_api::{Error, Kind, Position, Result};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
+use tokio::time::timeout;
 
 use super::codec::Chunk;
 use super::ledger::Ledger;
@@ -105,9 +107,9 @@ struct Open {
 impl Delivery {
     /// Runs until the other end of `chunks` is gone; commits what is complete. After an error, what was under way is
     /// either durable with its positions or not at all, and the producer is of no use any more.
-    pub fn run(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
+    pub fn run(mut self, chunks: Receiver<Chunk>, runtime: &Handle) -> Result<()> {
         let mut open = Open { complete: true, ..Open::default() };
-        let outcome = self.work(chunks, &mut open);
+        let outcome = self.work(chunks, runtime, &mut open);
         if outcome.is_err() {
             // a transaction left open would hold up every reader of the offsets topic until it times out
             self.give_up(&open);
@@ -115,20 +117,17 @@ impl Delivery {
         outcome
     }
 
-    fn work(&mut self, chunks: &Receiver<Chunk>, open: &mut Open) -> Result<()> {
+    fn work(&mut self, mut chunks: Receiver<Chunk>, runtime: &Handle, open: &mut Open) -> Result<()> {
         let mut topics = Topics { told: Told::new(self.forgotten.clone()), partitions: HashMap::new() };
         let mut pace = Pace::default();
         loop {
             let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
-            let chunk = match due {
-                Some(due) if open.complete => chunks.recv_timeout(due),
-                _ => chunks.recv_timeout(SERVE_EVERY),
-            };
-            match chunk {
-                Ok(chunk) => self.take(chunk, open, &mut topics, &mut pace)?,
-                Err(RecvTimeoutError::Timeout) if due.is_some() && open.complete => self.commit(open)?,
-                Err(RecvTimeoutError::Timeout) => self.producer.serve(),
-                Err(RecvTimeoutError::Disconnected) => break,
+            let wait = due.filter(|_| open.complete).unwrap_or(SERVE_EVERY);
+            match runtime.block_on(async { timeout(wait, chunks.recv()).await }) {
+                Ok(Some(chunk)) => self.take(chunk, open, &mut topics, &mut pace)?,
+                Ok(None) => break,
+                Err(_) if due.is_some() && open.complete => self.commit(open)?,
+                Err(_) => self.producer.serve(),
             }
         }
         if open.since.is_some() && open.complete {

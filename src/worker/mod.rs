@@ -6,6 +6,7 @@ mod clients;
 mod codec;
 mod deliver;
 mod dlq;
+mod encode;
 mod intake;
 mod ledger;
 mod offsets;

@@ -1,18 +1,22 @@
-//! A source task: rows are polled here, encoded on a second thread and written to Kafka on a third, so that the
-//! database, the encoder and the broker all work at the same time. Bounded channels between them hold few batches.
+//! A source task: records are polled and encoded on a thread of its own, and written to Kafka on a second one, so that
+//! the database, the encoder and the broker all work at the same time. A bounded channel between them holds few chunks.
+//! Polling and encoding share a thread because records hold schemas and topics in common: counting who holds them costs
+//! more on two threads than encoding gains by a third one.
 //!
 //! After trouble with Kafka nothing in memory is trusted: the task is opened anew at the positions that are stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use connector_api::{Batch, Config, Error, Record, Result, Source, SourceTask};
+use connector_api::{Config, Error, Result, Source, SourceTask};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio_util::sync::CancellationToken;
 
-use super::codec::{Chunk, Codec};
-use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, may_pass, replace};
+use super::codec::Codec;
+use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, may_pass};
+use super::encode::Encoder;
 use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
 use super::task::{Running, Worker, blocking};
@@ -21,17 +25,26 @@ use super::{Options, Shared, StartTask, TaskEvent, clients, offsets};
 use crate::kafka::admin::Admin;
 use crate::kafka::producer::{Acknowledged, Producer};
 
-/// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
-const CHUNK_BYTES: usize = 256 * 1024;
-/// Batches that may wait for the encoder.
-const BATCHES_AHEAD: usize = 4;
+/// Chunks that may wait for the writer.
+const CHUNKS_AHEAD: usize = 2;
 /// How long a new producer waits for brokers.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
 /// A transaction under backlog ends after this time or this many bytes.
 const BOUNDARY: Boundary = Boundary { after: Duration::from_secs(1), bytes: 256 * 1024 * 1024, idle: true };
 
-/// Runs the task until it is to stop.
-pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
+/// Runs the task, on a thread of its own, until it is to stop. Dropped before, it ends as soon as it waits.
+pub async fn run(mut running: Running, source: Arc<dyn Source>) -> Result<()> {
+    let (runtime, cut_off) = (running.shared.runtime.clone(), CancellationToken::new());
+    let _when_dropped = cut_off.clone().drop_guard();
+    let thread = Worker::spawn(&format!("src-{}", running.id().connector), move || {
+        let work = cut_off.run_until_cancelled(attempts(&mut running, &*source));
+        runtime.block_on(work).unwrap_or_else(|| Err(Error::retry("the task was cut off")))
+    });
+    thread?.join().await
+}
+
+/// Tries anew after trouble with Kafka.
+async fn attempts(running: &mut Running, source: &dyn Source) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut trouble: Option<(u32, Instant)> = None;
     while running.may_work().await {
@@ -95,21 +108,19 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let opening = source.open(&config, &stored);
     let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
-    let (batches, rows) = mpsc::channel(BATCHES_AHEAD);
-    let (chunks, encoded) = sync_channel(2);
-    let encoder =
-        Worker::spawn(&format!("enc-{}", id.connector), move || encode(codec, policy, rows, &chunks, &spares));
-    let writer = Worker::spawn(&format!("out-{}", id.connector), move || delivery.run(&encoded));
+    let (chunks, encoded) = mpsc::channel(CHUNKS_AHEAD);
+    let runtime = running.shared.runtime.clone();
+    let writer = Worker::spawn(&format!("out-{}", id.connector), move || delivery.run(encoded, &runtime))?;
     running.tell_paused(false).await;
-    let polled = poll(running, &mut *task, policy, batches, &mut news).await;
-    let encoded = encoder?.join().await;
-    let delivered = writer?.join().await;
+    let encoder = Encoder::new(codec, policy, chunks, spares);
+    let polled = poll(running, &mut *task, policy, encoder, &mut news).await;
+    let delivered = writer.join().await;
     news.close();
     while let Some(delivered) = news.recv().await {
         take_news(running, &mut *task, delivered, true).await;
     }
     task.close().await;
-    delivered.and(encoded).and(polled)
+    delivered.and(polled)
 }
 
 /// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
@@ -175,12 +186,12 @@ fn create_topic(shared: &Arc<Shared>, config: &Config) -> Result<CreateTopic> {
     }))
 }
 
-/// Polls until the task is to stop, or the threads behind have ended.
+/// Polls and encodes until the task is to stop, or the writer has ended.
 async fn poll(
     running: &mut Running,
     task: &mut dyn SourceTask,
     policy: Policy,
-    batches: mpsc::Sender<Batch>,
+    mut encoder: Encoder,
     news: &mut UnboundedReceiver<Delivered>,
 ) -> Result<()> {
     let mut failed: Option<(u32, Instant)> = None;
@@ -202,6 +213,13 @@ async fn poll(
                 continue;
             }
             polled = task.poll() => polled,
+            // more does not come at once: what there is must not wait for it
+            sent = encoder.send(), if encoder.holds_news() => {
+                if sent {
+                    continue;
+                }
+                return Ok(());
+            }
         };
         let idle = match polled {
             Ok(batch) => {
@@ -214,7 +232,8 @@ async fn poll(
                     // Nothing is left of what could not be delivered before.
                     running.recovered();
                 }
-                if !hand_over(running, &batches, batch).await {
+                let taken = running.unless_stopped(encoder.take(batch)).await;
+                if !taken.transpose()?.unwrap_or(false) {
                     return Ok(());
                 }
                 idle
@@ -242,21 +261,7 @@ async fn poll(
     }
 }
 
-/// Gives a batch to the encoder, waiting for room. `false`: there is nobody to take it, or the task is to stop.
-async fn hand_over(running: &mut Running, batches: &mpsc::Sender<Batch>, batch: Batch) -> bool {
-    let sending = async {
-        match batches.reserve().await {
-            Ok(room) => {
-                room.send(batch);
-                true
-            }
-            Err(_) => false,
-        }
-    };
-    running.unless_stopped(sending).await.unwrap_or(false)
-}
-
-/// Waits until it is time to poll again. `false`: the threads behind have ended.
+/// Waits until it is time to poll again. `false`: the writer has ended.
 async fn wait(
     running: &mut Running,
     task: &mut dyn SourceTask,
@@ -291,58 +296,5 @@ async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Deli
                 tracing::warn!(%error, "the source did not take note of committed positions");
             }
         }
-    }
-}
-
-/// The encoder's thread: batches of records become chunks of bytes. Batches that wait already share a chunk: each
-/// hand-over costs as much as many records.
-fn encode(
-    mut codec: Codec,
-    policy: Policy,
-    mut batches: mpsc::Receiver<Batch>,
-    chunks: &SyncSender<Chunk>,
-    spares: &Receiver<Chunk>,
-) -> Result<()> {
-    let fresh = || spares.try_recv().unwrap_or_default();
-    let (mut chunk, mut unfinished) = (fresh(), false);
-    while let Some(batch) = batches.blocking_recv() {
-        let mut batch = Some(batch);
-        while let Some(Batch { records, positions, idle_for }) = batch.take() {
-            chunk.complete = false;
-            for record in records {
-                encode_one(&mut codec, policy, record, &mut chunk)?;
-                if chunk.len() >= CHUNK_BYTES && chunks.send(std::mem::replace(&mut chunk, fresh())).is_err() {
-                    return Ok(());
-                }
-            }
-            replace(&mut chunk.positions, positions);
-            chunk.complete = true;
-            chunk.last = idle_for.is_some();
-            if !chunk.last && chunk.len() < CHUNK_BYTES {
-                batch = batches.try_recv().ok();
-            }
-        }
-        if chunk.is_empty() && chunk.positions.is_empty() && !unfinished {
-            continue;
-        }
-        unfinished = !chunk.last;
-        if chunks.send(std::mem::replace(&mut chunk, fresh())).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Errors: the record's, unless it is to be left out.
-fn encode_one(codec: &mut Codec, policy: Policy, record: Record, chunk: &mut Chunk) -> Result<()> {
-    let topic = Arc::clone(&record.topic);
-    let Err((stage, class, error)) = codec.encode(record, chunk) else { return Ok(()) };
-    let error = error.context(format_args!("topic {topic}, {} ({class})", stage.name()));
-    match policy.judge(error.kind(), stage, 1, Duration::ZERO) {
-        Verdict::Skip => {
-            tracing::warn!(%error, "record left out");
-            Ok(())
-        }
-        Verdict::Retry(_) | Verdict::Fail => Err(error),
     }
 }

@@ -112,7 +112,7 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
             return Ok(());
         }
         match running.start.connector.clone() {
-            Connector::Source(source) => source::run(&mut running, &*source).await,
+            Connector::Source(source) => source::run(running, source).await,
             Connector::Sink(sink) => sink::run(&mut running, &*sink).await,
         }
     }));

@@ -55,6 +55,7 @@ async fn main() {
     let mut report = Report::new(options.rows);
     let worker = worker::start(&lab, &options);
     report.idle(worker::idle_memory(&worker));
+    worker::warm_up(&lab, &worker, &options).await;
     worker::source(&lab, &worker, &options, &mut report).await;
     if options.source {
         limits::read(server, options.rows, &mut report).await;
