@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
+use super::aside::Aside;
 use super::context::Quiet;
 use super::dev::Broker;
 use super::producer::serve;
@@ -41,7 +42,7 @@ pub struct Wanted {
 pub struct Admin {
     settings: Settings,
     /// Asks; librdkafka's admin client would never tell why a broker refuses it.
-    asker: BaseProducer<Quiet>,
+    asker: Aside<BaseProducer<Quiet>>,
     brokers: String,
     dev: Option<Broker>,
     runtime: Handle,
@@ -52,7 +53,7 @@ impl Admin {
     pub fn open(settings: &Settings, dev: Option<Broker>, runtime: Handle) -> Result<Self> {
         let brokers = settings.brokers().to_owned();
         let asker = settings.native().create_with_context(Quiet::default());
-        let asker = asker.map_err(|e| error::of("opening a Kafka admin client", e))?;
+        let asker = Aside::new(asker.map_err(|e| error::of("opening a Kafka admin client", e))?);
         Ok(Self { settings: settings.clone(), asker, brokers, dev, runtime })
     }
 
@@ -117,9 +118,9 @@ impl Admin {
         }
     }
 
-    fn client(&self) -> Result<AdminClient<Quiet>> {
+    fn client(&self) -> Result<Aside<AdminClient<Quiet>>> {
         let client = self.settings.native().create_with_context(Quiet::default());
-        client.map_err(|e| error::of("opening a Kafka admin client", e))
+        client.map(Aside::new).map_err(|e| error::of("opening a Kafka admin client", e))
     }
 
     /// Creates the topic if it does not exist, and waits until it can be used; an existing one is left as it is.

@@ -4,6 +4,7 @@
 //! belong on threads of their own), and its errors are classified here, where they are born.
 
 pub mod admin;
+mod aside;
 pub mod consumer;
 mod context;
 pub mod dev;

@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::PATIENCE;
+use super::aside::Aside;
 use super::context::Quiet;
 use super::{Settings, admin, error};
 
@@ -52,8 +53,8 @@ struct End {
 struct Reader<'a> {
     topic: &'a str,
     brokers: &'a str,
-    committed: BaseConsumer<Quiet>,
-    uncommitted: BaseConsumer<Quiet>,
+    committed: Aside<BaseConsumer<Quiet>>,
+    uncommitted: Aside<BaseConsumer<Quiet>>,
     deadline: Instant,
 }
 
@@ -68,6 +69,7 @@ impl<'a> Reader<'a> {
             settings
                 .native()
                 .create_with_context(Quiet::default())
+                .map(Aside::new)
                 .map_err(|e| error::of("opening a Kafka consumer", e))
         };
         let (committed, uncommitted) = (client("read_committed")?, client("read_uncommitted")?);
