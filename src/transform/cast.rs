@@ -145,7 +145,7 @@ impl Transform for Cast {
         }
         let spec = &self.spec;
         let planned = match &datum.schema {
-            Some(schema) => Some((schema, self.plans.of(schema, |schema| plan(spec, schema))?)),
+            Some(schema) => Some((schema, &**self.plans.of(schema, |schema| plan(spec, schema))?)),
             None => None,
         };
         *datum = match (spec, planned) {

@@ -207,7 +207,9 @@ impl Transform for ExtractNewRecordState {
         let rewrite = self.delete == Delete::Rewrite;
         let changed =
             plans.of(&schema, |schema| event(schema, rewrite, &self.fields, &self.headers)).and_then(|event| {
-                let (Some(event), Value::Struct(members)) = (event, &mut record.value.value) else { return Ok(true) };
+                let (Some(event), Value::Struct(members)) = (&**event, &mut record.value.value) else {
+                    return Ok(true);
+                };
                 let deleted = members.get(event.after).is_none_or(Value::is_null);
                 let op = event.op.and_then(|at| members.get(at)).and_then(Value::as_str).unwrap_or_default();
                 if deleted && (op == "t" || op == "m" || self.delete == Delete::Drop) {

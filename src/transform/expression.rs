@@ -225,7 +225,7 @@ impl Expression {
         };
         let mut members = struct_members(&mut datum.value, PURPOSE)?;
         let fields = &self.fields;
-        let (schema, places) = self.plans.of(schema, |schema| extended(fields, schema))?;
+        let (schema, places) = &**self.plans.of(schema, |schema| extended(fields, schema))?;
         members.resize(schema.fields.len(), Value::Null);
         for (at, value) in places.iter().zip(computed) {
             members[*at] = value;

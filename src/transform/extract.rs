@@ -78,7 +78,7 @@ impl Transform for ExtractField {
         let positions = self.plans.of(&schema, |schema| positions(schema, field, steps))?;
         let mut value = std::mem::take(&mut datum.value);
         let mut schema = schema;
-        for at in positions {
+        for at in positions.iter() {
             let inner = Arc::clone(&schema.fields[*at].schema);
             // Below a null there is nothing, whatever the defaults there.
             if let Value::Struct(members) = value {

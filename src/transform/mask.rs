@@ -116,12 +116,12 @@ impl Transform for MaskField {
             return Ok(Some(record));
         };
         let mut members = struct_members(&mut datum.value, PURPOSE)?;
-        fill_defaults(&mut members, &schema.fields, self.replace);
         let fields = &self.fields;
         let chosen = self.plans.of(schema, |schema| {
             Ok((0..schema.fields.len()).filter(|at| fields.iter().any(|f| **f == *schema.fields[*at].name)).collect())
         })?;
-        for at in chosen {
+        fill_defaults(&mut members, &schema.fields, self.replace && chosen.has_defaults);
+        for at in chosen.iter() {
             if let Some(member) = members.get_mut(*at) {
                 *member = masked(member, Some(&schema.fields[*at].schema), replacement)?;
             }

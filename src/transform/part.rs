@@ -1,5 +1,6 @@
 //! The part of a record that a transform works on, taken apart; and what follows from a schema, worked out once.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use connector_api::config::{Default, Importance, Key, Type as KeyType, Width};
@@ -167,7 +168,23 @@ pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
 
 /// What follows from the last few schemas seen, found by pointer first and by content second.
 pub(super) struct Plans<T> {
-    made: Vec<(Arc<Schema>, T)>,
+    made: Vec<Plan<T>>,
+}
+
+/// What follows from one schema.
+pub(super) struct Plan<T> {
+    schema: Arc<Schema>,
+    /// Whether any of its fields has a default: looking for them in vain takes as long as the rest of a transform.
+    pub(super) has_defaults: bool,
+    made: T,
+}
+
+impl<T> Deref for Plan<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.made
+    }
 }
 
 impl<T> Plans<T> {
@@ -179,18 +196,19 @@ impl<T> Plans<T> {
     }
 
     /// What follows from `schema`, made if it is not there yet. The latest one stands first.
-    pub(super) fn of(&mut self, schema: &Arc<Schema>, make: impl FnOnce(&Schema) -> Result<T>) -> Result<&T> {
-        let found = self.made.iter().position(|(known, _)| Arc::ptr_eq(known, schema));
-        let found = found.or_else(|| self.made.iter().position(|(known, _)| known == schema));
+    pub(super) fn of(&mut self, schema: &Arc<Schema>, make: impl FnOnce(&Schema) -> Result<T>) -> Result<&Plan<T>> {
+        let found = self.made.iter().position(|known| Arc::ptr_eq(&known.schema, schema));
+        let found = found.or_else(|| self.made.iter().position(|known| known.schema == *schema));
         match found {
             Some(0) => {}
             Some(at) => self.made.swap(0, at),
             None => {
                 let made = make(schema)?;
                 self.made.truncate(Self::KEPT - 1);
-                self.made.insert(0, (Arc::clone(schema), made));
+                let has_defaults = schema.fields.iter().any(|field| field.schema.default.is_some());
+                self.made.insert(0, Plan { schema: Arc::clone(schema), has_defaults, made });
             }
         }
-        self.made.first().map(|(_, made)| made).ok_or_else(|| Error::fatal("the plan of a schema is missing"))
+        self.made.first().ok_or_else(|| Error::fatal("the plan of a schema is missing"))
     }
 }

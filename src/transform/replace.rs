@@ -121,10 +121,11 @@ impl Transform for ReplaceField {
         };
         let mut members = struct_members(&mut datum.value, PURPOSE)?;
         let mut plans = std::mem::replace(&mut self.plans, Plans::new());
-        let planned = plans.of(&schema, |schema| self.plan(schema)).map(|(schema, kept)| {
+        let planned = plans.of(&schema, |schema| self.plan(schema)).map(|plan| {
+            let (schema, kept) = &**plan;
             let mut kept = kept.iter();
             members.retain(|_| kept.next().is_some_and(|kept| *kept));
-            fill_defaults(&mut members, &schema.fields, self.replace);
+            fill_defaults(&mut members, &schema.fields, self.replace && plan.has_defaults);
             Datum::new(Arc::clone(schema), Value::Struct(members.into()))
         });
         self.plans = plans;

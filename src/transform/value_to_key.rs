@@ -59,7 +59,7 @@ impl Transform for ValueToKey {
         let Value::Struct(members) = &record.value.value else {
             return Err(super::part::wrong_struct(&record.value.value, PURPOSE));
         };
-        let (key_schema, picked) = self.plans.of(schema, |schema| Self::plan(&self.fields, schema))?;
+        let (key_schema, picked) = &**self.plans.of(schema, |schema| Self::plan(&self.fields, schema))?;
         let member = |(at, field): (&usize, &Field)| {
             or_default(members.get(*at).cloned().unwrap_or_default(), &field.schema, self.replace)
         };
