@@ -23,15 +23,17 @@ pub struct Encoder {
     /// Chunks that were written, whose buffers are used again.
     spares: Receiver<Chunk>,
     chunk: Chunk,
-    /// The writer waits for the rest of what it was given.
-    unfinished: bool,
+    /// The writer was given a batch in part.
+    half: bool,
+    /// The writer has not been told that there is nothing more for now.
+    more: bool,
 }
 
 impl Encoder {
     /// One that sends to `chunks`, and takes buffers from `spares`.
     pub fn new(codec: Codec, policy: Policy, chunks: Sender<Chunk>, spares: Receiver<Chunk>) -> Self {
         let chunk = spares.try_recv().unwrap_or_default();
-        Self { codec, policy, chunks, spares, chunk, unfinished: false }
+        Self { codec, policy, chunks, spares, chunk, half: false, more: false }
     }
 
     /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
@@ -39,7 +41,7 @@ impl Encoder {
     /// Errors: that of a record, unless it is to be left out.
     pub async fn take(&mut self, batch: Batch) -> Result<bool> {
         let Batch { records, positions, idle_for } = batch;
-        self.chunk.complete = false;
+        (self.chunk.complete, self.chunk.last) = (false, false);
         for record in records {
             self.encode(record)?;
             if self.chunk.len() >= CHUNK_BYTES && !self.send().await {
@@ -49,19 +51,19 @@ impl Encoder {
         replace(&mut self.chunk.positions, positions);
         self.chunk.complete = true;
         self.chunk.last = idle_for.is_some();
-        let due = if self.chunk.last { self.holds_news() || self.unfinished } else { self.chunk.len() >= CHUNK_BYTES };
+        let due = if self.chunk.last { self.holds_news() || self.more } else { self.chunk.len() >= CHUNK_BYTES };
         Ok(!due || self.send().await)
     }
 
-    /// Whether something waits here for more to come.
+    /// Between two batches: whether there is something that the writer does not know yet.
     pub fn holds_news(&self) -> bool {
-        !(self.chunk.is_empty() && self.chunk.positions.is_empty())
+        self.half || !(self.chunk.is_empty() && self.chunk.positions.is_empty())
     }
 
     /// Sends what there is. `false`: nobody takes it any more. Cancel safe.
     pub async fn send(&mut self) -> bool {
         let Ok(room) = self.chunks.reserve().await else { return false };
-        self.unfinished = !self.chunk.last;
+        (self.half, self.more) = (!self.chunk.complete, !self.chunk.last);
         room.send(std::mem::replace(&mut self.chunk, self.spares.try_recv().unwrap_or_default()));
         true
     }
@@ -77,5 +79,68 @@ impl Encoder {
             }
             Verdict::Retry(_) | Verdict::Fail => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use connector_api::{Batch, Config, Datum, Position, Record, SourcePartition, Value};
+    use tokio::sync::mpsc::{Receiver, channel};
+
+    use super::{CHUNK_BYTES, Encoder};
+    use crate::registry::Registry;
+    use crate::worker::codec::{Chunk, Codec};
+    use crate::worker::policy::Policy;
+
+    fn batch(records: &[usize], position: bool, last: bool) -> Batch {
+        let record = |length: &usize| Record {
+            topic: "t".into(),
+            partition: None,
+            key: Datum::NONE,
+            value: Datum { schema: None, value: Value::Text("x".repeat(*length).into()) },
+            timestamp_ms: None,
+            headers: Vec::new(),
+        };
+        let partition = SourcePartition::default();
+        let position = position.then_some(Position { partition, offset: None });
+        Batch {
+            records: records.iter().map(record).collect(),
+            positions: position.into_iter().collect(),
+            idle_for: last.then_some(std::time::Duration::ZERO),
+        }
+    }
+
+    /// Records, positions, whether a batch is complete with it and whether it is the last for now.
+    fn seen(chunks: &mut Receiver<Chunk>) -> Vec<(usize, usize, bool, bool)> {
+        let chunks = std::iter::from_fn(|| chunks.try_recv().ok());
+        chunks.map(|c| (c.records().count(), c.positions.len(), c.complete, c.last)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_writer_is_told_of_every_batch_and_of_its_end() {
+        let codec = Codec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
+        let ((chunks, mut sent), (_spare, spares)) = (channel(10), sync_channel(1));
+        let mut encoder = Encoder::new(codec, Policy::read(&Config::new()).unwrap(), chunks, spares);
+        assert!(encoder.take(batch(&[], false, true)).await.unwrap() && !encoder.holds_news());
+        assert_eq!(seen(&mut sent), []);
+        // small batches share a chunk, which goes when nothing more comes at once
+        assert!(encoder.take(batch(&[1, 1], true, false)).await.unwrap());
+        assert!(encoder.take(batch(&[1], true, false)).await.unwrap() && encoder.holds_news());
+        assert_eq!(seen(&mut sent), []);
+        assert!(encoder.send().await && !encoder.holds_news());
+        assert_eq!(seen(&mut sent), [(3, 1, true, false)]);
+        assert!(encoder.take(batch(&[], false, true)).await.unwrap());
+        assert_eq!(seen(&mut sent), [(0, 0, true, true)]);
+        // a batch without positions that ends with a full chunk: the writer must not wait for the rest of it
+        assert!(encoder.take(batch(&[1, CHUNK_BYTES], false, false)).await.unwrap() && encoder.holds_news());
+        assert!(encoder.send().await && !encoder.holds_news());
+        assert_eq!(seen(&mut sent), [(2, 0, false, false), (0, 0, true, false)]);
+        assert!(encoder.take(batch(&[CHUNK_BYTES, 1], true, true)).await.unwrap() && !encoder.holds_news());
+        assert_eq!(seen(&mut sent), [(1, 0, false, false), (1, 1, true, true)]);
+        // nobody is there any more
+        drop(sent);
+        assert!(!encoder.take(batch(&[1], true, true)).await.unwrap());
     }
 }
