@@ -197,5 +197,6 @@ fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
     let outcome = runtime.block_on(work);
     // A blocking call that hangs in a library must not hold up the end.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    crate::kafka::await_ended(std::time::Duration::from_secs(1));
     outcome
 }

@@ -1,6 +1,11 @@
 //! Clients that nobody waits for: librdkafka takes a tenth of a second to end one.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How many are being ended.
+static ENDING: AtomicUsize = AtomicUsize::new(0);
 
 /// A client that is ended on a thread of its own when it is dropped.
 pub(super) struct Aside<T: Send + 'static>(Option<T>);
@@ -25,8 +30,66 @@ impl<T: Send + 'static> Deref for Aside<T> {
 
 impl<T: Send + 'static> Drop for Aside<T> {
     fn drop(&mut self) {
-        let client = self.0.take();
+        let (client, ending) = (self.0.take(), Ending::begin());
+        let end = move || {
+            drop(client);
+            drop(ending);
+        };
         // without a thread for it, it is ended here and now
-        let _thread = std::thread::Builder::new().name("end-client".to_owned()).spawn(move || drop(client));
+        let _thread = std::thread::Builder::new().name("end-client".to_owned()).spawn(end);
+    }
+}
+
+/// Counts as long as it is there.
+struct Ending;
+
+impl Ending {
+    fn begin() -> Self {
+        ENDING.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        ENDING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until all clients have ended, at most for `limit`: the libraries below must not be torn down while they do.
+pub fn await_ended(limit: Duration) {
+    let until = Instant::now() + limit;
+    while ENDING.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    use super::{Aside, await_ended};
+
+    struct Slow(std::sync::mpsc::Receiver<()>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let _ended = self.0.recv();
+        }
+    }
+
+    #[test]
+    fn only_the_end_of_the_process_waits_for_a_client_to_end() {
+        let (end, wait) = channel();
+        drop(Aside::new(Slow(wait)));
+        let limit = Duration::from_millis(20);
+        let began = Instant::now();
+        await_ended(limit);
+        assert!(began.elapsed() >= limit, "it has not ended");
+        end.send(()).unwrap();
+        let began = Instant::now();
+        await_ended(Duration::from_secs(60));
+        assert!(began.elapsed() < Duration::from_secs(60));
     }
 }

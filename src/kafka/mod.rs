@@ -16,4 +16,5 @@ pub mod producer;
 pub mod settings;
 pub mod table;
 
+pub use aside::await_ended;
 pub use settings::{Client, Settings};

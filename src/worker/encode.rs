@@ -37,7 +37,7 @@ impl Encoder {
     }
 
     /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
-    /// them any more. Dropped in the middle it leaves a batch in halves, which can only end in giving all of it up.
+    /// them any more. Must not be dropped in the middle: the writer would have a batch in halves.
     /// Errors: that of a record, unless it is to be left out.
     pub async fn take(&mut self, batch: Batch) -> Result<bool> {
         let Batch { records, positions, idle_for } = batch;
@@ -60,8 +60,13 @@ impl Encoder {
         self.half || !(self.chunk.is_empty() && self.chunk.positions.is_empty())
     }
 
-    /// Sends what there is. `false`: nobody takes it any more. Cancel safe.
-    pub async fn send(&mut self) -> bool {
+    /// Sends what is left of whole batches, before anything is waited for. `false`: nobody takes it any more. Cancel safe.
+    pub async fn send_rest(&mut self) -> bool {
+        !(self.chunk.complete && self.holds_news()) || self.send().await
+    }
+
+    /// Sends what there is. As above.
+    async fn send(&mut self) -> bool {
         let Ok(room) = self.chunks.reserve().await else { return false };
         (self.half, self.more) = (!self.chunk.complete, !self.chunk.last);
         room.send(std::mem::replace(&mut self.chunk, self.spares.try_recv().unwrap_or_default()));
@@ -129,13 +134,13 @@ mod tests {
         assert!(encoder.take(batch(&[1, 1], true, false)).await.unwrap());
         assert!(encoder.take(batch(&[1], true, false)).await.unwrap() && encoder.holds_news());
         assert_eq!(seen(&mut sent), []);
-        assert!(encoder.send().await && !encoder.holds_news());
+        assert!(encoder.send_rest().await && !encoder.holds_news());
         assert_eq!(seen(&mut sent), [(3, 1, true, false)]);
         assert!(encoder.take(batch(&[], false, true)).await.unwrap());
         assert_eq!(seen(&mut sent), [(0, 0, true, true)]);
         // a batch without positions that ends with a full chunk: the writer must not wait for the rest of it
         assert!(encoder.take(batch(&[1, CHUNK_BYTES], false, false)).await.unwrap() && encoder.holds_news());
-        assert!(encoder.send().await && !encoder.holds_news());
+        assert!(encoder.send_rest().await && !encoder.holds_news());
         assert_eq!(seen(&mut sent), [(2, 0, false, false), (0, 0, true, false)]);
         assert!(encoder.take(batch(&[CHUNK_BYTES, 1], true, true)).await.unwrap() && !encoder.holds_news());
         assert_eq!(seen(&mut sent), [(1, 0, false, false), (1, 1, true, true)]);

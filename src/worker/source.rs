@@ -19,7 +19,7 @@ use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, may_pass};
 use super::encode::Encoder;
 use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
-use super::task::{Running, Worker, blocking};
+use super::task::{Running, Wanted, Worker, blocking};
 use super::topics::TopicRules;
 use super::{Options, Shared, StartTask, TaskEvent, clients, offsets};
 use crate::kafka::admin::Admin;
@@ -112,8 +112,10 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let runtime = running.shared.runtime.clone();
     let writer = Worker::spawn(&format!("out-{}", id.connector), move || delivery.run(encoded, &runtime))?;
     running.tell_paused(false).await;
-    let encoder = Encoder::new(codec, policy, chunks, spares);
-    let polled = poll(running, &mut *task, policy, encoder, &mut news).await;
+    let mut encoder = Encoder::new(codec, policy, chunks, spares);
+    let polled = poll(running, &mut *task, policy, &mut encoder, &mut news).await;
+    encoder.send_rest().await;
+    drop(encoder);
     let delivered = writer.join().await;
     news.close();
     while let Some(delivered) = news.recv().await {
@@ -191,7 +193,7 @@ async fn poll(
     running: &mut Running,
     task: &mut dyn SourceTask,
     policy: Policy,
-    mut encoder: Encoder,
+    encoder: &mut Encoder,
     news: &mut UnboundedReceiver<Delivered>,
 ) -> Result<()> {
     let mut failed: Option<(u32, Instant)> = None;
@@ -199,6 +201,9 @@ async fn poll(
     loop {
         while let Ok(delivered) = news.try_recv() {
             take_news(running, task, delivered, failed.is_none()).await;
+        }
+        if running.wanted() != Wanted::Run && running.unless_stopped(encoder.send_rest()).await != Some(true) {
+            return Ok(());
         }
         if !running.may_work().await {
             return Ok(());
@@ -214,7 +219,7 @@ async fn poll(
             }
             polled = task.poll() => polled,
             // more does not come at once: what there is must not wait for it
-            sent = encoder.send(), if encoder.holds_news() => {
+            sent = encoder.send_rest(), if encoder.holds_news() => {
                 if sent {
                     continue;
                 }
@@ -232,8 +237,8 @@ async fn poll(
                     // Nothing is left of what could not be delivered before.
                     running.recovered();
                 }
-                let taken = running.unless_stopped(encoder.take(batch)).await;
-                if !taken.transpose()?.unwrap_or(false) {
+                // never in halves: without transactions what was sent of it would be sent again
+                if !encoder.take(batch).await? {
                     return Ok(());
                 }
                 idle
@@ -244,6 +249,9 @@ async fn poll(
                 match policy.judge(error.kind(), Stage::Poll, tries, since.elapsed()) {
                     Verdict::Retry(wait) => {
                         running.warn(&error);
+                        if running.unless_stopped(encoder.send_rest()).await != Some(true) {
+                            return Ok(());
+                        }
                         Some(wait)
                     }
                     Verdict::Skip | Verdict::Fail => return Err(error),

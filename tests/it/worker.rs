@@ -344,6 +344,37 @@ async fn at_least_once_doubles_nothing_over_orderly_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_stop_ends_no_batch_in_the_middle() {
+    // the writer waits for the sink in the middle of each batch
+    through_stops_and_starts(Bench::new(Some(Broker::start().unwrap()), true, 25_000, Vault::default()), 200_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_source_has_committed_all_that_it_has_sent() {
+    let bench = Bench::new(Some(Broker::start().unwrap()), true, 500, Vault::default());
+    let (source, total) = (Bench::id(&bench.names.0), 100_000);
+    bench.start_sink(&[]);
+    bench.source.upto.store(total, Ordering::Relaxed);
+    bench.start_source();
+    bench.until_kept(10_000).await;
+    bench.worker.set_paused(&source, true);
+    let paused = format!("{} paused", source.connector);
+    for_condition("the source is paused", Duration::from_secs(20), async || bench.told(&paused)).await;
+    for_condition("what was sent is committed", Duration::from_secs(20), async || {
+        let stored = bench.worker.source_offsets(&source.connector, &Config::new()).await.unwrap();
+        let next = stored.get(&partition()).and_then(|offset| offset.get("next").cloned());
+        next == i64::try_from(bench.sink.count()).ok().map(OffsetValue::Long)
+    })
+    .await;
+    assert!(i64::try_from(bench.sink.count()).unwrap() < total, "it was paused in the middle");
+    bench.worker.set_paused(&source, false);
+    bench.until_kept(usize::try_from(total).unwrap()).await;
+    bench.stop(&bench.names.0).await;
+    bench.stop(&bench.names.1).await;
+    bench.sink.assert_whole(total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_development_broker_carries_more_than_it_holds() {
     through_stops_and_starts(Bench::new(Some(Broker::start().unwrap()), true, 500, Vault::default()), 200_000).await;
 }
