@@ -35,6 +35,13 @@ pub struct Boundary {
     pub idle: bool,
 }
 
+impl Boundary {
+    /// Whether each batch of the source is a transaction of its own.
+    pub fn is_each_batch(self) -> bool {
+        self.after.is_zero()
+    }
+}
+
 /// How often an idle producer is looked after.
 const SERVE_EVERY: Duration = Duration::from_secs(1);
 

@@ -19,6 +19,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub struct Encoder {
     codec: Codec,
     policy: Policy,
+    /// Each batch is a transaction of its own.
+    alone: bool,
     chunks: Sender<Chunk>,
     /// Chunks that were written, whose buffers are used again.
     spares: Receiver<Chunk>,
@@ -30,10 +32,10 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// One that sends to `chunks`, and takes buffers from `spares`.
-    pub fn new(codec: Codec, policy: Policy, chunks: Sender<Chunk>, spares: Receiver<Chunk>) -> Self {
+    /// One that sends to `chunks`, and takes buffers from `spares`. `alone`: no two batches share a chunk.
+    pub fn new(codec: Codec, policy: Policy, alone: bool, chunks: Sender<Chunk>, spares: Receiver<Chunk>) -> Self {
         let chunk = spares.try_recv().unwrap_or_default();
-        Self { codec, policy, chunks, spares, chunk, half: false, more: false }
+        Self { codec, policy, alone, chunks, spares, chunk, half: false, more: false }
     }
 
     /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
@@ -51,7 +53,10 @@ impl Encoder {
         replace(&mut self.chunk.positions, positions);
         self.chunk.complete = true;
         self.chunk.last = idle_for.is_some();
-        let due = if self.chunk.last { self.holds_news() || self.more } else { self.chunk.len() >= CHUNK_BYTES };
+        let due = match self.chunk.last {
+            true => self.holds_news() || self.more,
+            false => self.chunk.len() >= CHUNK_BYTES || (self.alone && self.holds_news()),
+        };
         Ok(!due || self.send().await)
     }
 
@@ -123,11 +128,25 @@ mod tests {
         chunks.map(|c| (c.records().count(), c.positions.len(), c.complete, c.last)).collect()
     }
 
+    fn encoder(alone: bool) -> (Encoder, Receiver<Chunk>) {
+        let codec = Codec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
+        let ((chunks, sent), (_spare, spares)) = (channel(10), sync_channel(1));
+        (Encoder::new(codec, Policy::read(&Config::new()).unwrap(), alone, chunks, spares), sent)
+    }
+
+    #[tokio::test]
+    async fn batches_that_are_transactions_of_their_own_share_nothing() {
+        let (mut encoder, mut sent) = encoder(true);
+        for _ in 0..2 {
+            assert!(encoder.take(batch(&[1, 1], true, false)).await.unwrap() && !encoder.holds_news());
+        }
+        assert!(encoder.take(batch(&[], false, false)).await.unwrap());
+        assert_eq!(seen(&mut sent), [(2, 1, true, false); 2]);
+    }
+
     #[tokio::test]
     async fn the_writer_is_told_of_every_batch_and_of_its_end() {
-        let codec = Codec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
-        let ((chunks, mut sent), (_spare, spares)) = (channel(10), sync_channel(1));
-        let mut encoder = Encoder::new(codec, Policy::read(&Config::new()).unwrap(), chunks, spares);
+        let (mut encoder, mut sent) = encoder(false);
         assert!(encoder.take(batch(&[], false, true)).await.unwrap() && !encoder.holds_news());
         assert_eq!(seen(&mut sent), []);
         // small batches share a chunk, which goes when nothing more comes at once

@@ -103,7 +103,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     };
     let options = &running.shared.options;
     let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
-    let stored = delivery.stored.clone();
+    let (stored, alone) = (delivery.stored.clone(), delivery.boundary.is_each_batch());
     let (config, id) = (running.start.task_config.clone(), running.id().clone());
     let opening = source.open(&config, &stored);
     let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
@@ -112,7 +112,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let runtime = running.shared.runtime.clone();
     let writer = Worker::spawn(&format!("out-{}", id.connector), move || delivery.run(encoded, &runtime))?;
     running.tell_paused(false).await;
-    let mut encoder = Encoder::new(codec, policy, chunks, spares);
+    let mut encoder = Encoder::new(codec, policy, alone, chunks, spares);
     let polled = poll(running, &mut *task, policy, &mut encoder, &mut news).await;
     encoder.send_rest().await;
     drop(encoder);
