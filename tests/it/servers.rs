@@ -1,7 +1,7 @@
 //! The kit itself: its servers keep what they are given, and its oracle sees a difference.
 
 use testkit::mariadb::{count, run};
-use testkit::{MariaTable, assert_same, unique};
+use testkit::{Api, Fault, KafkaProxy, Line, MariaTable, Topics, assert_same, for_condition, unique};
 
 use crate::{SOON, lab};
 
@@ -45,4 +45,41 @@ async fn the_oracle_sees_a_changed_row() {
     run(&mut connection, "UPDATE b SET y = '' WHERE x = 2").await;
     let columns = a.canonical(&mut connection).await;
     assert_ne!(a.checksum(&mut connection, &columns).await, b.checksum(&mut connection, &columns).await);
+}
+
+/// Produces one record through the proxy, from a thread of its own.
+fn produce(proxy: &KafkaProxy, topic: &str, value: &'static str) -> std::thread::JoinHandle<()> {
+    let (topics, topic) = (Topics::new(&proxy.brokers()), topic.to_owned());
+    std::thread::spawn(move || topics.produce(&topic, &[(None, Some(value))]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_holds_swallows_and_strands_the_requests_it_is_told_to() {
+    let (topics, topic) = (lab().kafka().topics(), unique("proxied"));
+    topics.create(&topic, 1).await;
+    let proxy = KafkaProxy::start(lab().kafka()).await;
+    let held = proxy.trap(Api::Produce, None, 2, false, Fault::HoldRequest);
+    produce(&proxy, &topic, "first").join().unwrap();
+    let second = produce(&proxy, &topic, "second");
+    held.wait_sprung(SOON).await;
+    assert_eq!((topics.read(&topic).len(), held.sprung(), proxy.seen(Api::Produce)), (1, 1, 2));
+    held.release();
+    second.join().unwrap();
+    assert_eq!(topics.read(&topic).len(), 2);
+
+    // the broker gets it only after its client has sent it again
+    let stranded = proxy.trap(Api::Produce, None, 1, false, Fault::Strand);
+    produce(&proxy, &topic, "third").join().unwrap();
+    stranded.wait_sprung(SOON).await;
+    assert_eq!(topics.read(&topic).len(), 3);
+    stranded.release();
+    topics.wait_for(&topic, 4, SOON).await;
+
+    let nobody = proxy.trap(Api::Produce, Some("of-nobody"), 1, true, Fault::CutRequest);
+    proxy.line(Line::Silent);
+    let fourth = produce(&proxy, &topic, "fourth");
+    for_condition("a client to wait", SOON, async || !fourth.is_finished()).await;
+    proxy.line(Line::Open);
+    fourth.join().unwrap();
+    assert_eq!(nobody.sprung(), 0);
 }

@@ -84,10 +84,10 @@ impl Topics {
         self.create_with(topic, partitions, &[]).await;
     }
 
-    /// Makes a topic with settings of its own.
+    /// Makes a topic with settings of its own, with as many copies as the brokers make by default.
     pub async fn create_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
         let new = settings.iter().fold(new, |new, (key, value)| new.set(key, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let made = admin.create_topics([&new], &options).await.expect("create a topic");
