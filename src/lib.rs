@@ -7,6 +7,8 @@
 mod app;
 pub mod cli;
 pub mod convert;
+#[cfg(feature = "fail-points")]
+mod fail_points;
 pub mod herder;
 pub mod kafka;
 #[cfg(test)]

@@ -142,6 +142,8 @@ impl Dev {
 type Start = (Settings, Registry, Option<Broker>, Filter);
 
 async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[String])) -> Result<()> {
+    #[cfg(feature = "fail-points")]
+    crate::fail_points::start();
     let shutdown = on_signals()?;
     let app = App::open(settings, registry, broker, log).await?;
     ready(&app.addresses());

@@ -4,7 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Config, Error, Plan, Position, Positions, Result, Source, SourceOffset, SourcePartition};
+use connector_api::{
+    Config, Error, Plan, Position, Positions, Result, Source, SourceOffset, SourcePartition, fail_point,
+};
 use futures_util::FutureExt;
 use tokio::sync::OnceCell;
 
@@ -38,6 +40,7 @@ async fn planned(worker: &Worker, source: &dyn Source, name: &str, config: &Conf
     let resolved = worker.resolved(config).await?;
     right_version(source, &resolved)?;
     let stored = OnDemand { worker, name, config: &resolved, found: OnceCell::new() };
+    fail_point::reach_async("source.plan").await?;
     let mut plan = source.plan_on(&resolved, max_tasks, &stored).await?;
     Providers::put_back(config, &resolved, &mut plan.tasks);
     Ok(plan)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
+use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -59,6 +59,7 @@ impl Admin {
 
     /// The cluster's id. `None` when no broker answers within [`PATIENCE`]. Errors: `Denied` as soon as one refuses us.
     pub fn cluster_id(&self) -> Result<Option<String>> {
+        fail_point::reach("admin.cluster-id")?;
         let began = std::time::Instant::now();
         while began.elapsed() < PATIENCE {
             if let Some(id) = self.asker.client().fetch_cluster_id(Duration::from_millis(300)) {
@@ -135,6 +136,7 @@ impl Admin {
 
     /// Creates a topic, which not every broker knows at once; an existing one is left as it is. Errors: as above.
     pub fn create(&self, wanted: &Wanted) -> Result<()> {
+        fail_point::reach("admin.create-topic")?;
         if let Some(dev) = &self.dev {
             return dev.create_topic(&wanted.topic, wanted.partitions.max(1));
         }

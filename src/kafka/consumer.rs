@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition};
+use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
@@ -320,6 +320,7 @@ impl Consumer {
     /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
     /// Errors: `Fatal` for an offset that is gone, `Denied`, and what the partitions' owner answers.
     pub fn poll(&self, timeout: Duration) -> Result<Option<Incoming<'_>>> {
+        fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
         let polled = inner.poll(timeout);
         if let Some(error) = inner.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -405,6 +406,7 @@ impl Drop for Consumer {
     /// in that state is closed by a thread of its own, once the coordinator answers again.
     fn drop(&mut self) {
         let Some(consumer) = self.inner.take() else { return };
+        let _only_waits = fail_point::reach("consumer.leave");
         if coordinator_answers(&consumer) {
             leave(&consumer);
             return;

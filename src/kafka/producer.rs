@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Result};
+use connector_api::{Error, Result, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -141,6 +141,7 @@ impl Producer {
 
     /// The number of partitions of a topic; `None` when it does not exist. Errors: `Retry`, `Denied`.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>> {
+        fail_point::reach("producer.partitions")?;
         admin::partitions(self.inner.client(), &self.context().brokers, topic)
     }
 
@@ -152,6 +153,7 @@ impl Producer {
     /// Takes over the transactional id: fences earlier producers of it and aborts what they left open. Tries as long as
     /// it is `wanted`, at most for `within`. Errors: `Retry` when Kafka is out of reach.
     pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
+        fail_point::reach("producer.init")?;
         let began = Instant::now();
         // With no broker connected yet librdkafka would look again only after half a second.
         let _connected = self.inner.client().fetch_cluster_id(within.min(Duration::from_secs(1)));
@@ -172,6 +174,7 @@ impl Producer {
 
     /// Begins a transaction.
     pub fn begin(&self) -> Result<()> {
+        fail_point::reach("producer.begin")?;
         if let Some((code, reason)) = self.inner.client().fatal_error() {
             return Err(error::of_code(format_args!("beginning a transaction: {reason}"), code));
         }
@@ -235,6 +238,7 @@ impl Producer {
 
     /// Waits until all records are durable. Errors: that of the first that is not, `Retry` on time-out.
     pub fn flush(&self, within: Duration) -> Result<()> {
+        fail_point::reach("producer.flush")?;
         self.drain(Some(Instant::now() + within))
     }
 
@@ -252,6 +256,7 @@ impl Producer {
 
     /// Commits the transaction. After any error, drop this producer: what the broker has done may be unknown.
     pub fn commit(&self) -> Result<()> {
+        fail_point::reach("producer.commit")?;
         let began = Instant::now();
         // librdkafka gives up each record in its time (delivery.timeout.ms)
         self.drain(None)?;

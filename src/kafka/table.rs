@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, Kind, Result, fail_point};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -26,6 +26,7 @@ pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Reads the whole topic: the last value of each key that `keep` wants, tombstones left out. `None`: there is no such
 /// topic. Blocks. Errors: `Retry` when the broker is out of reach or it takes longer than `within`.
 pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[u8]) -> bool) -> Result<Option<Table>> {
+    fail_point::reach("offsets.read")?;
     let reader = Reader::open(settings, topic, Instant::now() + within)?;
     let mut table = Table::new();
     let Some(mut waiting) = reader.ends()? else { return Ok(None) };

@@ -7,7 +7,7 @@ mod http;
 
 use std::collections::HashMap;
 
-use connector_api::{Config, Error, Kind, Report, Result};
+use connector_api::{Config, Error, Kind, Report, Result, fail_point};
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -133,6 +133,7 @@ impl SchemaRegistry {
         body: Option<String>,
         what: &str,
     ) -> Result<T> {
+        fail_point::reach("schema-registry.ask")?;
         let (status, bytes) = self.client.send(method, path, body)?;
         if !status.is_success() {
             return Err(self.refused(status, &bytes, what));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, Kind, Result, fail_point};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -47,9 +47,13 @@ macro_rules! execute {
                     Cell::Int(n) => query.bind(n),
                 };
             }
+            fail_point::reach_async("store.before-statement").await?;
             query.execute(&mut *transaction).await.map_err(failed)?;
+            fail_point::reach_async("store.after-statement").await?;
         }
-        transaction.commit().await.map_err(failed)
+        fail_point::reach_async("store.before-commit").await?;
+        transaction.commit().await.map_err(failed)?;
+        fail_point::reach_async("store.after-commit").await
     }};
 }
 
@@ -63,6 +67,7 @@ macro_rules! rows {
                 Cell::Int(n) => query.bind(n),
             };
         }
+        fail_point::reach_async("store.query").await?;
         let mut rows = Vec::new();
         for row in query.fetch_all($pool).await.map_err(failed)? {
             let mut cells = Vec::with_capacity($query.columns.len());

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Kind, Position, Result};
+use connector_api::{Error, Kind, Position, Result, fail_point};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
 use tokio::time::timeout;
@@ -152,6 +152,7 @@ impl Delivery {
             }
             open.since = Some(Instant::now());
         }
+        fail_point::reach("source.before-produce")?;
         self.write(&chunk, open, topics, pace)?;
         replace(&mut open.positions, chunk.positions.drain(..));
         open.complete = chunk.complete;
@@ -252,11 +253,13 @@ impl Delivery {
             self.producer.send(record, || true)?;
             written.push((key, value));
         }
+        fail_point::reach("source.before-commit")?;
         if self.transactional {
             self.producer.commit()?;
         } else {
             self.producer.flush(Duration::from_secs(300))?;
         }
+        fail_point::reach("source.after-commit")?;
         if let Some(memory) = &self.memory {
             memory.write(written);
         }

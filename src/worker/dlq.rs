@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Result};
+use connector_api::{Config, Error, Result, fail_point};
 
 use super::codec::RawHeaders;
 use super::policy::{Stage, exception_class, number};
@@ -59,6 +59,7 @@ impl DeadLetters {
     /// Opens it and makes its topic, if the connector has one. Blocks.
     pub fn open(shared: &Shared, id: &TaskId, config: &Config) -> Result<Option<Self>> {
         let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
+        fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
         let producer = Producer::open(&clients::dlq_producer(options, id, config)?, None)?;
         if producer.partitions(&wanted.topic)?.is_none() {
@@ -88,6 +89,7 @@ impl DeadLetters {
 
     /// Waits until everything sent is durable. Blocks.
     pub fn flush(&self) -> Result<()> {
+        fail_point::reach("dead-letters.flush")?;
         self.producer.flush(STORED_WITHIN).map_err(|e| self.not_stored(e))
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use connector_api::{
     Config, Error, Kind, Progress, Rejected, Result, Sink, SinkTask, TableProgress, TopicOffset, TopicPartition,
+    fail_point,
 };
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
@@ -86,6 +87,7 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         let config = shared.sink_config(&start.task_config, &start.id.connector).await?;
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
         let letters = blocking(open).await?.map(Arc::new);
+        fail_point::reach_async("sink.open").await?;
         Ok::<_, Error>((letters, sink.open(&config, policy.tolerate).await?))
     };
     let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
@@ -123,6 +125,7 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         }
         Err(error) => Err(error.into()),
     };
+    let _only_waits = fail_point::reach_async("sink.close").await;
     put.task.close().await;
     outcome
 }
@@ -262,7 +265,11 @@ impl Put {
                 self.pending.take_if(|pending| pending.batch.is_empty());
                 self.waiting.retain(|batch| !batch.is_empty());
                 let _asker_gone = answer.send(self.common.give_up(&partitions));
-                if let Err(error) = self.task.revoke(&partitions).await {
+                let revoked = async {
+                    fail_point::reach_async("sink.revoke").await?;
+                    self.task.revoke(&partitions).await
+                };
+                if let Err(error) = revoked.await {
                     tracing::warn!(%error, "the sink did not give partitions up cleanly");
                 }
             }
@@ -272,7 +279,11 @@ impl Put {
     async fn assign(&mut self, running: &Running, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         let (mut tries, since) = (0, Instant::now());
         loop {
-            let error = match self.task.assign(partitions).await {
+            let assigned = async {
+                fail_point::reach_async("sink.assign").await?;
+                self.task.assign(partitions).await
+            };
+            let error = match assigned.await {
                 Ok(stored) => return Ok(stored),
                 Err(error) => error,
             };
@@ -317,14 +328,18 @@ impl Put {
     /// Writes the batch, stores its dead letters, and only then commits: a death in between doubles a letter and loses
     /// none.
     async fn write(&mut self, pending: &mut Pending, next: &[TopicOffset]) -> Result<()> {
+        fail_point::reach_async("sink.before-sql").await?;
         let report = self.task.put(&pending.batch.records, next).await?;
+        fail_point::reach_async("sink.before-dead-letters").await?;
         if let Err(error) = self.reject(pending, report.rejected).await {
             if let Err(error) = self.task.rollback().await {
                 tracing::warn!(%error, "a batch was not taken back cleanly");
             }
             return Err(error);
         }
-        self.task.commit().await
+        fail_point::reach_async("sink.before-commit").await?;
+        self.task.commit().await?;
+        fail_point::reach_async("sink.after-commit").await
     }
 
     fn count(&mut self, batch: &Batch) {

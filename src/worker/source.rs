@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Error, Result, Source, SourceTask};
+use connector_api::{Batch, Config, Error, Result, Source, SourceTask, fail_point};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 
@@ -105,7 +105,10 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
     let (stored, alone) = (delivery.stored.clone(), delivery.boundary.is_each_batch());
     let (config, id) = (running.start.task_config.clone(), running.id().clone());
-    let opening = source.open(&config, &stored);
+    let opening = async {
+        fail_point::reach_async("source.open").await?;
+        source.open(&config, &stored).await
+    };
     let Some(mut task) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
     let (chunks, encoded) = mpsc::channel(CHUNKS_AHEAD);
@@ -121,7 +124,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     while let Some(delivered) = news.recv().await {
         take_news(running, &mut *task, delivered, true).await;
     }
-    task.close().await;
+    close(task).await;
     delivered.and(polled)
 }
 
@@ -217,7 +220,7 @@ async fn poll(
                 take_news(running, task, delivered, failed.is_none()).await;
                 continue;
             }
-            polled = task.poll() => polled,
+            polled = polled(task) => polled,
             // more does not come at once: what there is must not wait for it
             sent = encoder.send_rest(), if encoder.holds_news() => {
                 if sent {
@@ -269,6 +272,16 @@ async fn poll(
     }
 }
 
+async fn polled(task: &mut dyn SourceTask) -> Result<Batch> {
+    fail_point::reach_async("source.poll").await?;
+    task.poll().await
+}
+
+async fn close(task: Box<dyn SourceTask>) {
+    let _only_waits = fail_point::reach_async("source.close").await;
+    task.close().await;
+}
+
 /// Waits until it is time to poll again. `false`: the writer has ended.
 async fn wait(
     running: &mut Running,
@@ -300,7 +313,11 @@ async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Deli
             if polls {
                 running.recovered();
             }
-            if let Err(error) = task.committed(&positions).await {
+            let noted = async {
+                fail_point::reach_async("source.committed").await?;
+                task.committed(&positions).await
+            };
+            if let Err(error) = noted.await {
                 tracing::warn!(%error, "the source did not take note of committed positions");
             }
         }

@@ -12,6 +12,7 @@ mod deletes;
 mod dev;
 mod differential;
 mod examples;
+mod fail_points;
 mod formats;
 mod full_disk;
 mod golden;

@@ -18,6 +18,7 @@ pub mod config;
 mod convert;
 mod decimal;
 mod error;
+pub mod fail_point;
 mod record;
 mod schema;
 mod sink;

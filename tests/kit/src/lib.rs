@@ -8,6 +8,7 @@
 
 mod compare;
 mod disk;
+mod fail_points;
 mod kafka;
 mod kafka_connect;
 mod kafka_proxy;

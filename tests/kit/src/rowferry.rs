@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::fail_points::FailPoints;
 use crate::lab::{Scratch, free_port};
 use crate::process::{Process, Program};
 use crate::{Rest, target_folder};
@@ -19,6 +20,8 @@ pub struct Settings {
     pub keys: Vec<(String, String)>,
     /// REST port; a free one if 0.
     pub port: u16,
+    /// Fail points from the start on, with their actions.
+    pub fail_points: Vec<(String, String)>,
 }
 
 impl Settings {
@@ -31,18 +34,24 @@ impl Settings {
             key("offset.storage.topic", &format!("{name}-offsets")),
             key("offset.flush.interval.ms", "1000"),
         ];
-        Self { name: name.to_owned(), args: vec!["serve".to_owned()], keys, port: 0 }
+        Self { name: name.to_owned(), args: vec!["serve".to_owned()], keys, port: 0, fail_points: Vec::new() }
     }
 
     /// `rowferry dev`.
     pub fn dev(name: &str) -> Self {
-        Self { name: name.to_owned(), args: vec!["dev".to_owned()], keys: Vec::new(), port: 0 }
+        Self { name: name.to_owned(), args: vec!["dev".to_owned()], keys: Vec::new(), port: 0, fail_points: Vec::new() }
     }
 
     /// One more worker key.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.keys.retain(|(known, _)| known != key);
         self.keys.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A fail point that is set from the start on, such as `("source.open", "return(hang)")`.
+    pub fn failing_at(mut self, name: &str, actions: &str) -> Self {
+        self.fail_points.push((name.to_owned(), actions.to_owned()));
         self
     }
 
@@ -58,6 +67,7 @@ pub struct Rowferry {
     program: Program,
     process: Mutex<Process>,
     rest: Rest,
+    fail_points: FailPoints,
 }
 
 impl Rowferry {
@@ -68,12 +78,15 @@ impl Rowferry {
         let mut env: Vec<(String, String)> =
             settings.keys.iter().map(|(key, value)| (variable(key), value.clone())).collect();
         env.push((variable("listeners"), format!("http://127.0.0.1:{port}")));
+        let points = folder.join("fail-points");
+        env.push(("ROWFERRY_FAIL_POINTS".to_owned(), points.display().to_string()));
+        let fail_points = FailPoints::new(points, settings.fail_points);
         let mut args = vec![binary().display().to_string()];
         args.extend(settings.args);
         let log = scratch.log(&settings.name);
         let program = Program { name: settings.name, args, env, folder, user: None, log };
         let process = Mutex::new(start_program(&program, port));
-        Self { program, process, rest: Rest::new(&format!("http://127.0.0.1:{port}")) }
+        Self { program, process, rest: Rest::new(&format!("http://127.0.0.1:{port}")), fail_points }
     }
 
     /// Its REST API.
@@ -123,7 +136,23 @@ impl Rowferry {
     /// Starts it again with the same settings, store and port, after [`Self::kill`] or [`Self::stop`].
     pub fn restart(&self) {
         let port = self.rest.base().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        self.fail_points.forget_state();
         *self.process() = start_program(&self.program, port);
+    }
+
+    /// Sets a fail point, now or for the next start: `("source.poll", "return(hang)")`.
+    pub fn fail_at(&self, name: &str, actions: &str) {
+        self.fail_points.set(name, Some(actions), self.is_running());
+    }
+
+    /// Takes a fail point away: what hangs there goes on.
+    pub fn go_on_at(&self, name: &str) {
+        self.fail_points.set(name, None, self.is_running());
+    }
+
+    /// How often a fail point that was set has been reached since the worker was started.
+    pub fn reached(&self, name: &str) -> u64 {
+        self.fail_points.hits(name)
     }
 
     /// All it has logged so far.

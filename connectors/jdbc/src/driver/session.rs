@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Error, Result, Value};
+use connector_api::{Error, Result, Value, fail_point};
 use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Type};
@@ -115,6 +115,7 @@ where
     /// Connects to one host.
     pub(super) async fn connect(target: &Target, host: &str, port: u16, access: Access) -> Result<Self> {
         let place = target.place();
+        fail_point::reach_async("database.connect").await?;
         let options = DB::options(target, host, port, access)?;
         let connection = options.disable_statement_logging().connect().await;
         let connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
@@ -157,21 +158,25 @@ where
     }
 
     async fn run(&mut self, sql: &str) -> Result<u64> {
+        fail_point::reach_async("database.run").await?;
         let outcome = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
+        fail_point::reach_async("database.execute").await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         let outcome = self.connection.execute(query).await;
         outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+        fail_point::reach_async("database.copy").await?;
         DB::copy(self, sql, rows).await
     }
 
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
+        fail_point::reach_async("database.query").await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
         rows::plain(self, query).await
     }
@@ -181,6 +186,7 @@ where
     }
 
     async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
+        fail_point::reach_async("database.read").await?;
         DB::admit(sql)?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::read(self, query, layout, max_weight).await
@@ -194,6 +200,7 @@ where
         page_weight: usize,
         pages: &mpsc::Sender<Page>,
     ) -> Result<()> {
+        fail_point::reach_async("database.stream").await?;
         DB::admit(sql)?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::stream(self, query, layout, page_weight, pages).await
@@ -207,14 +214,16 @@ where
     }
 
     async fn commit(&mut self) -> Result<()> {
+        fail_point::reach_async("database.before-commit").await?;
         self.run("COMMIT").await?;
         self.in_transaction = false;
-        Ok(())
+        fail_point::reach_async("database.after-commit").await
     }
 
     async fn rollback(&mut self) -> Result<()> {
         if self.in_transaction && !self.lost {
             self.in_transaction = false;
+            fail_point::reach_async("database.rollback").await?;
             // one that cannot be rolled back ends with its connection
             self.run("ROLLBACK").await.inspect_err(|_| self.lost = true)?;
         }
@@ -222,6 +231,7 @@ where
     }
 
     async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
+        fail_point::reach_async("database.catalogue").await?;
         DB::table(self, id).await
     }
 
@@ -238,6 +248,7 @@ where
     }
 
     async fn close(self: Box<Self>) {
+        let _only_waits = fail_point::reach_async("database.close").await;
         // the server notices a cut connection by itself
         let _ = timeout(CLOSE_WITHIN, self.connection.close()).await;
     }
