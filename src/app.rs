@@ -72,6 +72,7 @@ impl App {
             registry: registry.clone(),
             worker_id: Arc::clone(&worker_id),
             track_topics: settings.topic_tracking.enabled,
+            tasks_max: settings.tasks_max,
             graceful: settings.graceful_timeout.min(GRACEFUL_MAX),
         };
         let main_loop = Loop::load(parts, commands_received).await?;
@@ -80,6 +81,7 @@ impl App {
             config: settings.config.clone(),
             group_id: settings.group_id.clone(),
             exactly_once_source: settings.exactly_once_source,
+            tasks_max: settings.tasks_max,
             providers: settings.providers.clone(),
         };
         let rest = rest::App {

@@ -3,6 +3,7 @@
 //! The handle knows no HTTP; what it refuses comes back as a [`Refusal`], whose texts `rest/error.rs` holds.
 
 mod answer;
+pub mod bounds;
 mod clock;
 pub mod core;
 mod journal;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use connector_api::{Config, Error, Position, Sink, TopicOffset, TopicPartition};
 
-use super::core::tasks_max;
 use super::{OffsetChange, Offsets, Refusal};
 use crate::registry::Connector;
 use crate::worker::Worker;
@@ -25,13 +24,14 @@ pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &C
     .await
 }
 
-/// Changes the stored offsets of a connector of which nothing runs. Returns whether the connector itself keeps offsets
+/// Changes the stored offsets of a connector of which nothing runs and which has had at most so many tasks. Returns whether the connector itself keeps offsets
 /// too and has changed them. Errors: `BadOffsets`, `Unavailable`.
 pub async fn change(
     worker: &Worker,
     connector: &Connector,
     name: &str,
     config: &Config,
+    tasks: usize,
     change: OffsetChange,
 ) -> Result<bool, Refusal> {
     if let (Connector::Source(source), OffsetChange::Source(positions)) = (connector, &change) {
@@ -40,7 +40,7 @@ pub async fn change(
     within(async {
         let config = &worker.resolved(config).await?;
         match connector {
-            Connector::Source(_) => change_source(worker, name, config, change).await,
+            Connector::Source(_) => change_source(worker, name, config, tasks, change).await,
             Connector::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,
         }
     })
@@ -58,7 +58,13 @@ async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Re
     }
 }
 
-async fn change_source(worker: &Worker, name: &str, config: &Config, change: OffsetChange) -> Result<bool, Error> {
+async fn change_source(
+    worker: &Worker,
+    name: &str,
+    config: &Config,
+    tasks: usize,
+    change: OffsetChange,
+) -> Result<bool, Error> {
     let positions = match change {
         OffsetChange::Source(positions) => positions,
         OffsetChange::Reset => {
@@ -67,8 +73,7 @@ async fn change_source(worker: &Worker, name: &str, config: &Config, change: Off
         }
         OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
     };
-    // A stopped connector has no tasks; those it may have had are at most these.
-    worker.set_source_offsets(name, config, tasks_max(config), &positions).await?;
+    worker.set_source_offsets(name, config, tasks, &positions).await?;
     Ok(false)
 }
 

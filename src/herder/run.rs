@@ -45,6 +45,8 @@ pub struct Parts {
     pub worker_id: Arc<str>,
     /// Whether used topics are kept (`topic.tracking.enable`).
     pub track_topics: bool,
+    /// Most tasks that a connector may have (`rowferry.tasks.max`).
+    pub tasks_max: usize,
     /// `task.shutdown.graceful.timeout.ms`.
     pub graceful: Duration,
 }
@@ -78,7 +80,7 @@ impl Loop {
     /// Errors: as [`Store::load`].
     pub async fn load(parts: Parts, commands: mpsc::Receiver<Command>) -> Result<Self> {
         let stored = parts.store.load().await?;
-        let state = core::State::new(Arc::clone(&parts.worker_id), parts.track_topics);
+        let state = core::State::new(Arc::clone(&parts.worker_id), parts.track_topics, parts.tasks_max);
         let (known, cluster) = Cluster::unknown();
         let mut jobs = JoinSet::new();
         let reaching = kafka::reach(parts.worker.clone(), known);

@@ -11,6 +11,9 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder,
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+/// Most keys that a config may have; a longer one is refused while it is read.
+pub const KEYS_MAX: usize = 10_000;
+
 /// A config as it is sent: scalars of any kind count as text, as they are written (`1.50` stays `1.50`); null values
 /// are kept apart, because validation refuses them and PATCH removes the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,6 +60,9 @@ impl<'de> Deserialize<'de> for RawConfig {
                         de::Error::custom(format!("the value of \"{key}\" must be text, not {kind}"))
                     })?;
                     pairs.insert(key, value);
+                    if pairs.len() > KEYS_MAX {
+                        return Err(de::Error::custom(format!("a config has at most {KEYS_MAX} keys")));
+                    }
                 }
                 Ok(RawConfig(pairs))
             }

@@ -11,7 +11,7 @@ mod status;
 mod trial;
 mod worker;
 
-pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, RawConfig, TaskInfo, TaskName};
+pub use connector::{ActiveTopics, ConnectorInfo, CreateConnector, KEYS_MAX, RawConfig, TaskInfo, TaskName};
 pub use history::{ConfigChange, ConfigVersion};
 pub use offset::{ConnectorOffsets, OffsetEntry};
 pub use path::path_segment;

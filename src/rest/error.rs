@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::origin::Foreign;
@@ -21,6 +22,8 @@ use crate::settings::{is_secret, without_passwords};
 pub struct ApiError {
     status: StatusCode,
     message: String,
+    /// In how many seconds to come again.
+    retry_after: Option<u64>,
 }
 
 /// What a handler returns.
@@ -28,7 +31,12 @@ pub type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    /// Too much is under way; whoever comes again after so many seconds may be served.
+    fn busy(seconds: u64, message: impl Into<String>) -> Self {
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
     /// A plain HTTP refusal, such as `HTTP 404 Not Found`.
@@ -125,6 +133,10 @@ impl ApiError {
                      connectors are: {}",
                     known.collect::<Vec<_>>().join(", ")
                 )
+            }
+            Unknown::TooLarge(why) => format!("The config is too large: {why}"),
+            Unknown::Busy => {
+                return Self::busy(5, "Too many configs are being validated; ask again later");
             }
         };
         Self::new(StatusCode::BAD_REQUEST, text)
@@ -283,7 +295,11 @@ impl From<Refusal> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error_code: self.status.as_u16(), message: self.message };
-        (self.status, Json(body)).into_response()
+        let mut answer = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        answer
     }
 }
 

@@ -90,6 +90,15 @@ pub const KEYS: &[Key] = &[
         WORKER,
         "Names of client settings that a connector may override, with the policy Allowlist.",
     ),
+    Key::new(
+        "rowferry.tasks.max",
+        Type::Int,
+        Default::Text("1000"),
+        WORKER,
+        "Most tasks that one connector may have: a larger tasks.max is refused, and a stored one fails its connector. Each \
+         task has threads and clients of its own.",
+    )
+    .check(Check::AtLeast(1)),
     flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
     flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
     flag("topic.creation.enable", "true", WORKER, "Whether sources may create topics."),

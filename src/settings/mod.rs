@@ -43,6 +43,8 @@ pub struct Settings {
     pub flush_interval: Duration,
     /// `task.shutdown.graceful.timeout.ms`.
     pub graceful_timeout: Duration,
+    /// `rowferry.tasks.max`.
+    pub tasks_max: usize,
     /// `exactly.once.source.support` is on.
     pub exactly_once_source: bool,
     /// `topic.tracking.*`.
@@ -174,6 +176,7 @@ impl Settings {
             replication_factor: int(r.long("offset.storage.replication.factor")),
             flush_interval: Duration::from_millis(r.unsigned("offset.flush.interval.ms")),
             graceful_timeout: Duration::from_millis(r.unsigned("task.shutdown.graceful.timeout.ms")),
+            tasks_max: usize::try_from(r.unsigned("rowferry.tasks.max")).unwrap_or(usize::MAX),
             exactly_once_source: r.text("exactly.once.source.support").eq_ignore_ascii_case("enabled"),
             topic_tracking: TopicTracking {
                 enabled: r.bool("topic.tracking.enable"),

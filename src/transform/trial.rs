@@ -8,8 +8,14 @@ use connector_api::{Config, Converter, Datum, Error, Header, Presence, Record, R
 use serde_json::value::RawValue;
 
 use super::Chain;
+use crate::keys::ALIASES_MAX;
 use crate::model::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
 use crate::registry::{ConverterRole, Registry};
+
+/// Most records that are tried at once.
+const RECORDS_MAX: usize = 1_000;
+/// Most bytes of keys, values and headers that the answer shows, all steps of all records together.
+const SHOWN_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
@@ -82,8 +88,14 @@ impl Forms {
 /// Sends records through the chain of a config. Errors: a wrong config (`Config`) or a record that is none (`Record`);
 /// what happens to records within the chain is no error.
 pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<TriedRecord>> {
+    let config = given.config.given();
+    small_enough(given.records.len(), RECORDS_MAX, "records")?;
+    for key in ["transforms", "predicates"] {
+        small_enough(config.get(key).unwrap_or_default().split(',').count(), ALIASES_MAX, key)?;
+    }
     let mut forms = Forms::new(registry)?;
-    let mut chain = open(registry, &given.config.given())?;
+    let mut chain = open(registry, &config)?;
+    let mut shown = 0;
     let tried = |(at, record): (usize, &TrialRecord)| {
         let read = forms.read_record(record).map_err(|e| e.context(format_args!("record {at}")));
         let (input, place) = read?;
@@ -93,7 +105,11 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
             let (class, transform, applied) = (step.class.to_string(), step.alias.to_string(), step.applied);
             let (written, error) = match &step.result {
                 Ok(Some(record)) => match forms.write_record(record, record_offset(place.as_ref())) {
-                    Ok(written) => (Some(written), None),
+                    Ok(written) => {
+                        shown += bytes(&written);
+                        small_enough(shown, SHOWN_MAX_BYTES, "bytes of records to show")?;
+                        (Some(written), None)
+                    }
                     Err(error) => (None, Some(format!("the record cannot be shown: {error}"))),
                 },
                 Ok(None) => (None, None),
@@ -106,6 +122,22 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
         Ok(TriedRecord { steps, record: record.unwrap_or_default() })
     };
     given.records.iter().enumerate().map(tried).collect()
+}
+
+fn small_enough(found: usize, most: usize, what: &str) -> Result<()> {
+    if found <= most {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "{found} {what} are too many for one try-out, the most is {most}: try fewer or smaller records"
+    )))
+}
+
+/// How much of an answer a record is.
+fn bytes(record: &TrialRecord) -> usize {
+    let json = |json: &Option<Box<RawValue>>| json.as_ref().map_or(0, |json| json.get().len());
+    let headers = record.headers.iter().map(|header| header.name.len() + json(&header.value));
+    record.topic.len() + json(&record.key) + json(&record.value) + headers.sum::<usize>()
 }
 
 /// The chain of a config. Its errors tell which transform they are about.

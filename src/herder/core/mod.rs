@@ -23,7 +23,6 @@ use crate::store::{Stored, Write};
 use crate::worker::{TaskId, exception_class};
 
 pub use admit::admit;
-pub use plan::tasks_max;
 #[cfg(test)]
 pub(crate) use plan::within_max;
 pub use view::{view, views};
@@ -46,6 +45,8 @@ pub struct State {
     worker_id: Arc<str>,
     /// Whether used topics are kept.
     track_topics: bool,
+    /// Most tasks that a connector may have.
+    tasks_max: usize,
     connectors: BTreeMap<Arc<str>, Connector>,
     /// What the worker runs, has been told to start, or is still ending.
     runs: BTreeMap<TaskId, Run>,
@@ -163,10 +164,11 @@ pub enum Action {
 
 impl State {
     /// Nothing yet.
-    pub fn new(worker_id: Arc<str>, track_topics: bool) -> Self {
+    pub fn new(worker_id: Arc<str>, track_topics: bool, tasks_max: usize) -> Self {
         Self {
             worker_id,
             track_topics,
+            tasks_max,
             connectors: BTreeMap::new(),
             runs: BTreeMap::new(),
             changing_offsets: BTreeSet::new(),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use connector_api::{Config, Error, Kind, Plan};
 
 use super::{Action, Connector, Millis, State, Task, backoff, set_status, tasks, trace};
+use crate::herder::bounds;
 use crate::herder::{Direction, State as PartState, Status, Target};
 use crate::store::Write;
 
 /// Starts a connector that is due: a source plans in the background, a sink's plan needs no look at anything.
 pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
-    let number = state.next_number();
+    let (number, most) = (state.next_number(), state.tasks_max);
     let Some(connector) = state.connectors.get_mut(name) else { return };
     connector.due = None;
     if connector.target != Target::Started {
@@ -23,17 +24,20 @@ pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut V
         Target::Stopped => return tasks::reconcile(state, name, out),
     }
     connector.planning = Some(number);
+    let max_tasks = match bounds::tasks(&connector.config, most) {
+        Ok(max_tasks) => max_tasks,
+        Err(why) => return planned(state, name, number, Err(Error::config(why)), now, out),
+    };
     match connector.direction {
         Direction::Source => {
             let config = connector.config.clone();
-            let max_tasks = tasks_max(&config);
             out.push(Action::Plan { name: Arc::clone(name), plan: number, config, max_tasks });
             if connector.status.is_none() {
                 set_status(state, name, PartState::Unassigned, None, out);
             }
         }
         Direction::Sink => {
-            let plan = sink_plan(&connector.config);
+            let plan = sink_plan(&connector.config, max_tasks);
             planned(state, name, number, Ok(plan), now, out);
         }
         Direction::Unknown => {
@@ -46,19 +50,14 @@ pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut V
     }
 }
 
-/// `tasks.max` as given, at least 1.
-pub fn tasks_max(config: &Config) -> usize {
-    config.get("tasks.max").and_then(|text| text.trim().parse().ok()).unwrap_or(1).max(1)
-}
-
 /// A sink's tasks are copies of its config that differ by their number; the consumer group shares the partitions out.
-fn sink_plan(config: &Config) -> Plan {
+fn sink_plan(config: &Config, tasks: usize) -> Plan {
     let task = |number: usize| {
         let mut task = config.clone();
         task.set("task.id", number.to_string());
         task
     };
-    Plan { tasks: (0..tasks_max(config)).map(task).collect(), again_after: None }
+    Plan { tasks: (0..tasks).map(task).collect(), again_after: None }
 }
 
 /// Takes over the answer of a plan; one that was overtaken by another plan or a new target counts no more.
@@ -70,9 +69,11 @@ pub(super) fn planned(
     now: Millis,
     out: &mut Vec<Action>,
 ) {
+    let most = state.tasks_max;
     let Some(connector) = state.connectors.get_mut(name).filter(|c| c.planning == Some(number)) else { return };
     connector.planning = None;
-    match result.and_then(|plan| within_max(name, &connector.config, plan)) {
+    match result.and_then(|plan| within_max(name, &connector.config, plan)).and_then(|plan| runnable(name, most, plan))
+    {
         Ok(plan) => {
             connector.failures = 0;
             connector.due = plan.again_after.map(|wait| now.saturating_add(millis(wait)));
@@ -101,7 +102,7 @@ pub(super) fn settle(connector: &mut Connector, outcome: &Result<(), String>, ou
 
 /// Refuses more tasks than `tasks.max`, unless `tasks.max.enforce` is false. Source: KIP-1004.
 pub(crate) fn within_max(name: &str, config: &Config, plan: Plan) -> Result<Plan, Error> {
-    let (count, max) = (plan.tasks.len(), tasks_max(config));
+    let (count, max) = (plan.tasks.len(), bounds::tasks_max(config));
     let enforced = !config.get("tasks.max.enforce").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"));
     if count <= max || !enforced {
         return Ok(plan);
@@ -109,6 +110,18 @@ pub(crate) fn within_max(name: &str, config: &Config, plan: Plan) -> Result<Plan
     Err(Error::config(format!(
         "The connector {name} has generated {count} tasks, which is greater than {max}, the maximum number of tasks it \
          is configured to create. Raise tasks.max, or set tasks.max.enforce to false."
+    )))
+}
+
+/// Refuses more tasks than the worker allows a connector, whatever its config says.
+fn runnable(name: &str, most: usize, plan: Plan) -> Result<Plan, Error> {
+    let count = plan.tasks.len();
+    if count <= most {
+        return Ok(plan);
+    }
+    Err(Error::config(format!(
+        "The connector {name} has generated {count} tasks, and rowferry.tasks.max of the worker allows {most}. Raise it, or \
+         have the connector make fewer tasks."
     )))
 }
 
@@ -144,4 +157,71 @@ fn take_over(state: &mut State, name: &Arc<str>, configs: Vec<Config>, out: &mut
 
 fn millis(duration: std::time::Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::{Config, Plan};
+
+    use super::super::{Action, Event, State, Write, step};
+    use crate::herder::{Direction, State as PartState, Target};
+    use crate::store::Stored;
+
+    fn stored(tasks_max: &str, tasks: usize) -> Stored {
+        Stored {
+            name: "c".into(),
+            config: Config::from([("tasks.max", tasks_max), ("connector.class", "C")]),
+            target: Target::Started,
+            tasks: vec![Config::new(); tasks],
+            status: None,
+            task_statuses: Default::default(),
+            topics: Default::default(),
+        }
+    }
+
+    /// What a worker that allows three tasks makes of a connector: the tasks it starts, and why it fails.
+    fn loaded(stored: Stored, direction: Direction, planned: usize) -> (usize, Option<String>) {
+        let mut state = State::new("w:1".into(), true, 3);
+        let mut actions = step(&mut state, Event::Loaded(vec![(stored, direction)]), 0);
+        actions.extend(step(&mut state, Event::Tick, 0));
+        for at in 0..actions.len() {
+            if let Action::Plan { name, plan, .. } = &actions[at] {
+                let result = Ok(Plan { tasks: vec![Config::new(); planned], again_after: None });
+                let event = Event::Planned { name: Arc::clone(name), plan: *plan, result };
+                actions.extend(step(&mut state, event, 0));
+            }
+        }
+        let failed = actions.iter().find_map(|action| match action {
+            Action::Write(Write::SetStatus { task: None, status, .. }) if status.state == PartState::Failed => {
+                status.trace.clone()
+            }
+            _ => None,
+        });
+        (actions.iter().filter(|action| matches!(action, Action::Start { .. })).count(), failed)
+    }
+
+    #[test]
+    fn a_stored_connector_that_asks_for_more_tasks_than_the_worker_allows_fails_and_starts_none() {
+        for direction in [Direction::Sink, Direction::Source] {
+            for (tasks_max, tasks) in [("4", 0), ("2147483647", 0), ("4", 4), ("18446744073709551615", 1000)] {
+                let (started, failed) = loaded(stored(tasks_max, tasks), direction, 1);
+                let trace = failed.unwrap_or_default();
+                assert_eq!(started, 0, "{direction:?} {tasks_max}");
+                assert!(trace.contains("no more than 3") && trace.contains("rowferry.tasks.max"), "{trace}");
+            }
+        }
+        assert_eq!(loaded(stored("3", 0), Direction::Sink, 0), (3, None));
+        assert_eq!(loaded(stored("3", 3), Direction::Source, 3), (3, None));
+    }
+
+    #[test]
+    fn a_plan_of_more_tasks_than_the_worker_allows_fails_whatever_the_config_says() {
+        let mut free = stored("2", 0);
+        free.config.set("tasks.max.enforce", "false");
+        assert_eq!(loaded(free.clone(), Direction::Source, 3), (3, None));
+        let (started, failed) = loaded(free, Direction::Source, 4);
+        assert!(started == 0 && failed.unwrap().contains("rowferry.tasks.max"));
+    }
 }

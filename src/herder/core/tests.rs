@@ -25,7 +25,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            state: State::new(Arc::from("w:1"), true),
+            state: State::new(Arc::from("w:1"), true, 100),
             now: 0,
             alive: BTreeMap::new(),
             plans: Vec::new(),

@@ -11,7 +11,7 @@ use super::super::answer::{refuse, send};
 use super::super::clock::wall_ms;
 use super::super::core::{self, Event, Ticket};
 use super::super::{
-    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, Target, WorkerInfo, offsets,
+    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, Target, WorkerInfo, bounds, offsets,
 };
 use super::{Done, Loop};
 use crate::registry::Connector;
@@ -145,12 +145,17 @@ impl Loop {
         let Some((connector, config)) = self.known(&name) else {
             return send(reply, Err(Refusal::UnknownConnector(name)));
         };
+        // A stopped connector has no tasks; those it may have had are at most these.
+        let tasks = match bounds::tasks(&config, self.parts.tasks_max) {
+            Ok(tasks) => tasks,
+            Err(why) => return send(reply, Err(Refusal::BadOffsets(why))),
+        };
         let worker = self.parts.worker.clone();
         let name: Arc<str> = Arc::from(name);
         self.step(Event::OffsetsChanging { name: Arc::clone(&name) });
         self.jobs.spawn(async move {
             let changing =
-                AssertUnwindSafe(offsets::change(&worker, &connector, &name, &config, change)).catch_unwind();
+                AssertUnwindSafe(offsets::change(&worker, &connector, &name, &config, tasks, change)).catch_unwind();
             let panicked = |_| Err(Refusal::Unavailable("changing the offsets panicked: this is a bug".to_owned()));
             let result = changing.await.unwrap_or_else(panicked);
             Done::OffsetsChanged { name, result, reply }

@@ -1,9 +1,11 @@
 //! Transforms, predicates and converters of a connector: their classes and their own settings. Pure.
 
+use std::collections::HashSet;
+
 use connector_api::{Config, Plugin, Report};
 
 use super::form::{Form, Given, Naming};
-use crate::keys;
+use crate::keys::{self, ALIASES_MAX};
 use crate::registry::version::{self, Wanted};
 use crate::registry::{self, PluginKind, Registry};
 
@@ -34,20 +36,26 @@ fn resolve<'a>(
     Some(plugin)
 }
 
-fn aliases(config: &Config, key: &str) -> Vec<String> {
-    let mut aliases: Vec<String> = Vec::new();
-    for alias in config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty()) {
-        if !aliases.iter().any(|known| known == alias) {
-            aliases.push(alias.to_owned());
-        }
+/// The names that `key` lists, each once; none and an error where there are more than can be.
+pub(super) fn aliases(form: &mut Form, config: &Config, key: &str) -> Vec<String> {
+    let listed = config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
+    let mut known = HashSet::new();
+    let aliases: Vec<&str> = listed.filter(|alias| known.insert(*alias)).collect();
+    if aliases.len() > ALIASES_MAX {
+        let text = format!(
+            "Invalid value for configuration {key}: it lists {} names, the most is {ALIASES_MAX}",
+            aliases.len()
+        );
+        form.error(key, text);
+        return Vec::new();
     }
-    aliases
+    aliases.into_iter().map(str::to_owned).collect()
 }
 
 /// The keys of each transform, its class and settings checked.
 pub(super) fn add_transforms(form: &mut Form, given: &Given, config: &Config, registry: &Registry) {
-    let predicates = aliases(config, "predicates");
-    for alias in aliases(config, "transforms") {
+    let predicates = aliases(form, config, "predicates");
+    for alias in aliases(form, config, "transforms") {
         let (prefix, group) = (format!("transforms.{alias}."), format!("Transforms: {alias}"));
         let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
         form.add(keys::TRANSFORM, given, naming);
@@ -81,7 +89,7 @@ pub(super) fn add_transforms(form: &mut Form, given: &Given, config: &Config, re
 
 /// The keys of each predicate, its class and settings checked.
 pub(super) fn add_predicates(form: &mut Form, given: &Given, config: &Config, registry: &Registry) {
-    for alias in aliases(config, "predicates") {
+    for alias in aliases(form, config, "predicates") {
         let (prefix, group) = (format!("predicates.{alias}."), format!("Predicates: {alias}"));
         let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
         form.add(keys::PREDICATE, given, naming);

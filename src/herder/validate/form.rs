@@ -1,6 +1,6 @@
 //! A form under construction: declared keys, their values, what is wrong with them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connector_api::config::{Default, Importance, Parsed, Type, Width};
 use connector_api::{Config, Key, Report};
@@ -10,6 +10,9 @@ use crate::settings::Resolved;
 
 /// What is shown in the place of a secret.
 const HIDDEN: &str = "[hidden]";
+
+/// More errors than the check of one key by itself finds.
+const OWN_ERRORS: usize = 8;
 
 /// The values as they were given; `None` is a JSON null.
 pub(super) type Given = BTreeMap<String, Option<String>>;
@@ -35,6 +38,12 @@ pub(super) struct Form {
     groups: Vec<String>,
     fields: Vec<ConfigInfo>,
     warnings: Vec<ConfigWarning>,
+    /// Where the first field of each name stands.
+    places: HashMap<String, usize>,
+    /// Errors that are there: the field and the text.
+    said: HashSet<(usize, String)>,
+    /// Warnings that are there: the key and the text.
+    warned: HashSet<(String, String)>,
 }
 
 impl Form {
@@ -46,8 +55,13 @@ impl Form {
             {
                 self.groups.push(group.clone());
             }
-            self.fields.push(ConfigInfo { definition: Some(definition), value: field_value(key, given, naming) });
+            self.push(ConfigInfo { definition: Some(definition), value: field_value(key, given, naming) });
         }
+    }
+
+    fn push(&mut self, field: ConfigInfo) {
+        self.places.entry(field.value.name.clone()).or_insert(self.fields.len());
+        self.fields.push(field);
     }
 
     /// Adds a key that nobody declares, if it is not there yet.
@@ -59,14 +73,14 @@ impl Form {
                 visible: true,
                 ..ConfigValueInfo::default()
             };
-            self.fields.push(ConfigInfo { definition: None, value });
+            self.push(ConfigInfo { definition: None, value });
         }
         let at = self.position(name).unwrap_or_default();
         &mut self.fields[at].value
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.fields.iter().position(|field| field.value.name == name)
+        self.places.get(name).copied()
     }
 
     /// The value of a key.
@@ -76,17 +90,21 @@ impl Form {
 
     /// Shows another default for a declared key.
     pub(super) fn set_default(&mut self, name: &str, default: Option<&str>) {
-        let field = self.fields.iter_mut().find(|field| field.value.name == name);
-        if let Some(definition) = field.and_then(|field| field.definition.as_mut()) {
+        let definition = self.position(name).and_then(|at| self.fields[at].definition.as_mut());
+        if let Some(definition) = definition {
             definition.default_value = default.map(str::to_owned);
         }
     }
 
     /// Adds an error to a key, declared or not; the same text stands there once only.
     pub(super) fn error(&mut self, name: &str, text: impl Into<String>) {
-        let (value, text) = (self.add_undeclared(name, None), text.into());
-        if !value.errors.contains(&text) {
-            value.errors.push(text);
+        let text = text.into();
+        self.add_undeclared(name, None);
+        let at = self.position(name).unwrap_or_default();
+        let errors = &mut self.fields[at].value.errors;
+        // Those that the key's own check has found were not noted when they were put there.
+        if self.said.insert((at, text.clone())) && !errors.iter().take(OWN_ERRORS).any(|own| *own == text) {
+            errors.push(text);
         }
     }
 
@@ -97,7 +115,7 @@ impl Form {
         }
         for warning in report.warnings {
             let warning = ConfigWarning { key: format!("{prefix}{}", warning.key), message: warning.message };
-            if !self.warnings.contains(&warning) {
+            if self.warned.insert((warning.key.clone(), warning.message.clone())) {
                 self.warnings.push(warning);
             }
         }

@@ -6,18 +6,21 @@
 mod chain;
 mod form;
 mod rules;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use connector_api::{Config, Error, Plugin, Report};
 
+use super::bounds;
 use crate::keys;
 use crate::model::{ConfigInfos, ConfigKeyInfo};
 use crate::registry::version::Wanted;
 use crate::registry::{Connector, PluginKind, Registry};
 use crate::settings::{Providers, Resolved};
 use form::{Form, Given, Naming};
+use turns::Turns;
 
 /// How long a connector may look at its database.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
@@ -29,6 +32,10 @@ pub enum Unknown {
     NoClass,
     /// No connector has that class; all that there are.
     Class(String, Vec<Available>),
+    /// It is larger than any config may be: what there is too much of.
+    TooLarge(String),
+    /// Too many configs are being validated.
+    Busy,
 }
 
 /// A connector that may be named.
@@ -41,7 +48,7 @@ pub struct Available {
 }
 
 /// What validation has to know of the worker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct WorkerFacts {
     /// The worker's keys: default converters, override policy.
     pub config: Config,
@@ -49,21 +56,31 @@ pub struct WorkerFacts {
     pub group_id: String,
     /// Whether sources deliver exactly once here.
     pub exactly_once_source: bool,
+    /// Most tasks that a connector may have.
+    pub tasks_max: usize,
     /// What `${…}` in values stands for.
     pub providers: Providers,
 }
 
-/// Validates configs. Cheap to clone.
+impl Default for WorkerFacts {
+    fn default() -> Self {
+        let (config, group_id, providers) = Default::default();
+        Self { config, group_id, exactly_once_source: false, tasks_max: 1000, providers }
+    }
+}
+
+/// Validates configs. Cheap to clone; all clones together do only so much at once.
 #[derive(Clone)]
 pub struct Validator {
     registry: Registry,
     worker: Arc<WorkerFacts>,
+    turns: Turns,
 }
 
 impl Validator {
     /// A validator for what `registry` knows, on a worker like that.
     pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
-        Self { registry, worker: Arc::new(worker) }
+        Self { registry, worker: Arc::new(worker), turns: Turns::default() }
     }
 
     /// What can be named in a config.
@@ -88,23 +105,30 @@ impl Validator {
             .collect()
     }
 
-    /// Validates a config; `None` values are JSON nulls. Ends within seconds, however the database hangs.
+    /// Validates a config; `None` values are JSON nulls. Ends within seconds, however the database hangs. What takes
+    /// computing time runs beside the threads that serve others.
     pub async fn validate(&self, given: &Given) -> Result<ConfigInfos, Unknown> {
-        let connector = self.connector(given)?;
+        let connector = self.connector(given)?.clone();
+        small_enough(given)?;
+        let _place = self.turns.place().ok_or(Unknown::Busy)?;
         let written: Config = given.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
         let (resolved, failed) = self.resolved(&written).await;
         let config = &resolved.config;
         let known = given.keys().map(|key| (key.clone(), config.get(key).map(str::to_owned))).collect();
-        let mut form = self.declared(connector, &known, config);
+        let (this, own, values) = (self.clone(), connector.clone(), config.clone());
+        let declared = self.turns.compute(move || this.declared(&own, &known, &values)).await;
+        let mut form = declared.ok_or(Unknown::Busy)?;
         // What a reference stands for is not there: the database need not be asked.
-        if failed.is_empty() {
-            form.merge(probe(connector, config).await, "");
-        }
-        for (key, error) in failed {
-            form.error(&key, format!("Invalid value for configuration {key}: {error}"));
-        }
-        form.hide(&written, &resolved);
-        Ok(form.finish(config.get("connector.class").unwrap_or_default().trim()))
+        let found = if failed.is_empty() { probe(&connector, config).await } else { Report::default() };
+        let finish = move || {
+            form.merge(found, "");
+            for (key, error) in failed {
+                form.error(&key, format!("Invalid value for configuration {key}: {error}"));
+            }
+            form.hide(&written, &resolved);
+            form.finish(resolved.config.get("connector.class").unwrap_or_default().trim())
+        };
+        self.turns.compute(finish).await.ok_or(Unknown::Busy)
     }
 
     async fn resolved(&self, written: &Config) -> (Resolved, Vec<(String, Error)>) {
@@ -126,6 +150,7 @@ impl Validator {
     fn declared(&self, connector: &Connector, given: &Given, config: &Config) -> Form {
         let mut form = Form::default();
         form.add(keys::COMMON, given, Naming::PLAIN);
+        rules::check_tasks(&mut form, config, self.worker.tasks_max);
         match connector {
             Connector::Source(_) => {
                 form.add(keys::SOURCE, given, Naming::PLAIN);
@@ -172,6 +197,19 @@ impl Validator {
         let plugin = kinds.into_iter().find_map(|kind| self.registry.plugin(kind, class))?;
         Some(fits(plugin).map(|()| form::definitions(plugin.keys(), chain::OWN)))
     }
+}
+
+/// Refuses what no connector has and what would take its time or memory by its size alone.
+fn small_enough(given: &Given) -> Result<(), Unknown> {
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len)).sum();
+    for (found, most, what) in
+        [(given.len(), bounds::KEYS_MAX, "keys"), (bytes, bounds::CONFIG_MAX_BYTES, "bytes of names and values")]
+    {
+        if found > most {
+            return Err(Unknown::TooLarge(format!("it has {found} {what}, the most is {most}")));
+        }
+    }
+    Ok(())
 }
 
 async fn probe(connector: &Connector, config: &Config) -> Report {

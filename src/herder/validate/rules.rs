@@ -4,7 +4,9 @@ use connector_api::Config;
 use regex::Regex;
 
 use super::WorkerFacts;
+use super::chain;
 use super::form::{Form, Given, Naming};
+use crate::herder::bounds;
 use crate::kafka::{Client, overrides};
 use crate::keys;
 
@@ -14,6 +16,13 @@ fn list<'a>(config: &'a Config, key: &str) -> Vec<&'a str> {
 
 fn is(config: &Config, key: &str, value: &str) -> bool {
     config.get(key).is_some_and(|given| given.trim().eq_ignore_ascii_case(value))
+}
+
+/// Whether the worker can make as many tasks as the config asks for.
+pub(super) fn check_tasks(form: &mut Form, config: &Config, most: usize) {
+    if let Err(text) = bounds::tasks(config, most) {
+        form.error("tasks.max", text);
+    }
 }
 
 /// Exactly once (KIP-618) and topic creation (KIP-158).
@@ -32,8 +41,8 @@ pub(super) fn check_source(form: &mut Form, config: &Config, worker: &WorkerFact
         return;
     }
     let given: Given = config.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect();
-    let groups = list(config, "topic.creation.groups");
-    for group in groups.iter().copied().filter(|group| *group != "default").chain(["default"]) {
+    let groups = chain::aliases(form, config, "topic.creation.groups");
+    for group in groups.iter().map(String::as_str).filter(|group| *group != "default").chain(["default"]) {
         let prefix = format!("topic.creation.{group}.");
         let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: None };
         // Groups inherit counts from the default group, and only that one need have them.

@@ -208,3 +208,62 @@ async fn the_version_of_a_converter_counts_only_beside_its_class() {
         (1, "Unbounded range: [1.0")
     );
 }
+
+#[tokio::test]
+async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named() {
+    fn config<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&[("connector.class", "Rows"), ("name", "n"), ("url", "u")], pairs].concat()
+    }
+    let infos = validate(&config(&[("tasks.max", "2147483647")])).await.unwrap();
+    let text = "Invalid value 2147483647 for configuration tasks.max: Value must be no more than 1000, which \
+                rowferry.tasks.max of the worker allows";
+    assert_eq!(value(&infos, "tasks.max").errors, [text]);
+    assert_eq!(infos.error_count, 1);
+    let listed = |count: usize| (0..count).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
+    for key in ["transforms", "predicates", "topic.creation.groups"] {
+        let names = listed(257);
+        let mut pairs = config(&[(key, names.as_str())]);
+        pairs.push(("topic.creation.default.partitions", "1"));
+        let infos = validate(&pairs).await.unwrap();
+        let text = format!("Invalid value for configuration {key}: it lists 257 names, the most is 256");
+        assert_eq!(value(&infos, key).errors, [text]);
+        assert!(infos.configs.len() < 100, "no forms are made of names that are too many");
+    }
+    let large = "x".repeat(1024 * 1024);
+    let Err(Unknown::TooLarge(why)) = validate(&config(&[("other", &large)])).await else { panic!("it is taken") };
+    assert!(why.contains("the most is 1048576"), "{why}");
+}
+
+/// Every list of every plug-in at once, and as many transforms and predicates as there may be.
+#[tokio::test]
+async fn the_time_of_a_validation_grows_with_the_config_and_no_faster() {
+    let registry = Registry::built_in();
+    let listed = |name: &str, count: usize| (0..count).map(|n| format!("{name}{n}")).collect::<Vec<_>>().join(",");
+    let began = std::time::Instant::now();
+    for connector in registry.connectors() {
+        let tables = [connector.plugin().keys(), crate::keys::COMMON, crate::keys::SOURCE, crate::keys::SINK];
+        let keys = tables.into_iter().flatten();
+        for key in keys.filter(|key| key.ty == connector_api::config::Type::List) {
+            let long = listed("t", 120_000);
+            let pairs = [("connector.class", connector.plugin().class()), ("name", "n"), (key.name, long.as_str())];
+            validate_with(Registry::built_in(), &pairs).await.unwrap();
+        }
+    }
+    let (transforms, predicates, topics) = (listed("t", 256), listed("p", 256), listed("topic", 60_000));
+    let mut pairs = vec![
+        ("transforms".to_owned(), transforms),
+        ("predicates".to_owned(), predicates),
+        ("topics".to_owned(), topics),
+    ];
+    for n in 0..256 {
+        pairs.push((format!("transforms.t{n}.type"), "ReplaceField$Value".to_owned()));
+        pairs.push((format!("transforms.t{n}.predicate"), format!("p{n}")));
+        pairs.push((format!("predicates.p{n}.type"), "RecordIsTombstone".to_owned()));
+        pairs.push((format!("producer.override.key{n}"), "x".to_owned()));
+    }
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let infos = validate_built_in(&pairs).await;
+    assert!(infos.configs.len() > 256 * 5);
+    // A quadratic step over one of these takes minutes.
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+}

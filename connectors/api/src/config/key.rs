@@ -1,6 +1,7 @@
 //! One key: its declaration, and how its text is parsed and checked.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use regex::Regex;
 
@@ -366,8 +367,13 @@ impl Key {
                 Err(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
             }
             Check::Distinct => match parsed {
-                Parsed::List(items) if items.iter().enumerate().any(|(i, item)| items[..i].contains(item)) => {
-                    Err("Duplicate alias provided.".to_owned())
+                Parsed::List(items) => {
+                    let mut known = HashSet::with_capacity(items.len());
+                    if items.iter().all(|item| known.insert(item)) {
+                        Ok(())
+                    } else {
+                        Err("Duplicate alias provided.".to_owned())
+                    }
                 }
                 _ => Ok(()),
             },

@@ -1,0 +1,96 @@
+//! Configs that are too large, ask for too much, or come in floods.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::{Settings, for_condition, unique};
+
+use super::worker;
+use crate::{SOON, lab};
+
+fn sink(tasks_max: &str) -> Value {
+    json!({"connector.class": "JdbcSink", "topics": "none", "tasks.max": tasks_max, "connection.url": "jdbc:sqlite:x.db"})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_tasks_than_a_worker_allows_are_refused_and_stored_ones_fail_their_connector_alone() {
+    let name = unique("tasks");
+    let folder = lab().scratch().path().join(format!("{name}-data")).display().to_string();
+    let settings = Settings::dev(&name).with("rowferry.data.dir", &folder);
+    let mut settings = settings.with("rowferry.store.url", &format!("sqlite:{folder}/rowferry.db"));
+    let first = testkit::Rowferry::start(lab().scratch(), settings.clone());
+    for tasks_max in ["2147483647", "1001"] {
+        let refused =
+            first.rest().post("/connectors", &json!({"name": "huge", "config": sink(tasks_max)})).await.expect(400);
+        let limit = format!("Invalid value {tasks_max} for configuration tasks.max: Value must be no more than 1000");
+        assert!(
+            refused.message().contains(&limit) && refused.message().contains("rowferry.tasks.max"),
+            "{}",
+            refused.text
+        );
+    }
+    first.rest().create("five", &sink("5")).await;
+    first.rest().create("two", &sink("2")).await;
+    first.rest().wait_state("five", "RUNNING", SOON).await;
+    assert_eq!(first.stop(SOON), Some(0));
+    // The same store, as another version or another hand may have left it.
+    settings = settings.with("rowferry.tasks.max", "2");
+    let second = testkit::Rowferry::start(lab().scratch(), settings);
+    second.rest().wait_state("two", "RUNNING", SOON).await;
+    let mut status = Value::Null;
+    for_condition("the connector has failed", SOON, async || {
+        status = second.rest().get("/connectors/five/status").await.expect(200).body;
+        status["connector"]["state"] == "FAILED"
+    })
+    .await;
+    let trace = status["connector"]["trace"].as_str().unwrap();
+    assert!(trace.contains("no more than 2") && trace.contains("rowferry.tasks.max"), "{trace}");
+    assert_eq!(status["tasks"], json!([]), "none of its tasks is started");
+    second.rest().put("/connectors/five/config", &sink("1")).await.expect(200);
+    second.rest().wait_state("five", "RUNNING", SOON).await;
+}
+
+/// Bodies of megabytes: transforms without number, keys without number, one key without end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_huge_validations_holds_up_neither_other_requests_nor_the_end() {
+    let worker = worker("flood", &[]);
+    let rest = worker.rest().clone();
+    let listed = (0..300_000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
+    let mut many = sink("1");
+    for n in 0..150_000 {
+        many[format!("k{n}")] = json!("");
+    }
+    let mut listing = sink("1");
+    listing["transforms"] = json!(listed);
+    let mut fitting = sink("1");
+    fitting["transforms"] = json!(listed[..700_000]);
+    fitting["topics"] = json!(listed[..300_000]);
+    let mut asked = tokio::task::JoinSet::new();
+    for body in [&many, &listing, &fitting].map(|body| body.to_string()).iter().cycle().take(24) {
+        let (rest, body) = (rest.clone(), body.clone());
+        asked.spawn(async move {
+            let path = "/connector-plugins/JdbcSink/config/validate";
+            rest.send("PUT", path, Some(("application/json", body))).await
+        });
+    }
+    let mut others = 0;
+    while !asked.is_empty() {
+        tokio::select! {
+            Some(answer) = asked.join_next() => {
+                let answer = answer.unwrap();
+                let told = ["at most 10000 keys", "the most is 1048576", "the most is 256", "ask again later"];
+                assert!([200, 400, 503].contains(&answer.status), "{}", answer.text);
+                assert!(told.iter().any(|told| answer.text.contains(told)), "{}", answer.text);
+            }
+            () = tokio::time::sleep(Duration::from_millis(50)) => {
+                let began = Instant::now();
+                rest.get("/").await.expect(200);
+                rest.get("/connectors").await.expect(200);
+                assert!(began.elapsed() < Duration::from_secs(2), "others waited for {:?}", began.elapsed());
+                others += 1;
+            }
+        }
+    }
+    assert!(others > 0);
+    assert_eq!(worker.stop(Duration::from_secs(30)), Some(0));
+}
