@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod access;
+mod chaos;
 mod clients;
 mod clock_changes;
 mod converters;

@@ -6,6 +6,7 @@
 //!
 //! Everything here panics when the surroundings fail: a test without its servers cannot go on.
 
+pub mod chaos;
 mod compare;
 mod disk;
 mod fail_points;
@@ -18,6 +19,7 @@ pub mod postgres;
 mod process;
 pub mod proxy;
 mod random;
+pub mod relay;
 mod rest;
 mod rowferry;
 pub mod rows_sql;

@@ -115,6 +115,16 @@ impl MariaDb {
         *self.process.lock().expect("lock of the server") = start_program(&self.program, self.port);
     }
 
+    /// SIGSTOP: it stands still until [`Self::thaw`].
+    pub fn freeze(&self) {
+        self.process.lock().expect("lock of the server").signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.process.lock().expect("lock of the server").signal("CONT");
+    }
+
     /// Clean shutdown.
     pub fn stop(&self) {
         self.process.lock().expect("lock of the server").terminate(Duration::from_secs(60));

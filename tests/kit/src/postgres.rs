@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::lab::{Scratch, free_port};
-use crate::process::{Process, Program, find, is_root};
+use crate::process::{Process, Program, find, is_root, signal};
 
 /// A running server. Its data survives [`Postgres::kill`] and [`Postgres::restart`].
 pub struct Postgres {
@@ -68,9 +68,13 @@ impl Postgres {
 
     /// A connection to a database that exists.
     pub async fn connect(&self, database: &str) -> PgConnection {
+        self.try_connect(database).await.unwrap_or_else(|error| panic!("connect to {database}: {error}"))
+    }
+
+    /// The same, `Err` while the server is down.
+    pub async fn try_connect(&self, database: &str) -> sqlx::Result<PgConnection> {
         let (user, password) = (Self::USER, Self::PASSWORD);
-        let url = format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port);
-        PgConnection::connect(&url).await.unwrap_or_else(|error| panic!("connect to {database}: {error}"))
+        PgConnection::connect(&format!("postgres://{user}:{password}@127.0.0.1:{}/{database}", self.port)).await
     }
 
     /// Makes an empty database and connects to it.
@@ -81,9 +85,33 @@ impl Postgres {
         self.connect(database).await
     }
 
-    /// `kill -9`.
+    /// `kill -9` of the server and of the processes that it has made for its clients.
     pub fn kill(&self) {
-        self.process.lock().expect("lock of the server").kill();
+        let process = self.process.lock().expect("lock of the server");
+        let children = process.children();
+        process.kill();
+        children.iter().for_each(|&child| signal(child, "KILL"));
+    }
+
+    /// SIGSTOP: it stands still with all its processes until [`Self::thaw`].
+    pub fn freeze(&self) {
+        let process = self.process.lock().expect("lock of the server");
+        process.signal("STOP");
+        process.children().iter().for_each(|&child| signal(child, "STOP"));
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        let process = self.process.lock().expect("lock of the server");
+        process.children().iter().for_each(|&child| signal(child, "CONT"));
+        process.signal("CONT");
+    }
+
+    /// Clean shutdown, in PostgreSQL's mode "fast": clients are sent away.
+    pub fn stop(&self) {
+        let process = self.process.lock().expect("lock of the server");
+        process.signal("INT");
+        process.wait_for_end(Duration::from_secs(60));
     }
 
     /// Starts it again on the same data and port.

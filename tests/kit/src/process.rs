@@ -82,6 +82,12 @@ impl Process {
         assert!(status.success(), "kill -s {signal} of {} failed", self.program.name);
     }
 
+    /// The ids of its children.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let list = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&self) {
         let mut child = self.child.lock().expect("lock of the child");
@@ -91,16 +97,29 @@ impl Process {
 
     /// `kill -15`, and waits until it is gone; its exit code. Kills it and panics when it takes longer than `within`.
     pub fn terminate(&self, within: Duration) -> Option<i32> {
+        self.try_terminate(within).unwrap_or_else(|| {
+            let (name, log) = (&self.program.name, tail(&self.program.log));
+            panic!("{name} did not end within {within:?}:\n{log}")
+        })
+    }
+
+    /// The same; kills it and gives none when it takes longer than `within`.
+    pub fn try_terminate(&self, within: Duration) -> Option<Option<i32>> {
         self.signal("TERM");
+        self.wait_for_end(within)
+    }
+
+    /// Its exit code once it has ended; kills it and gives none when that takes longer than `within`.
+    pub(crate) fn wait_for_end(&self, within: Duration) -> Option<Option<i32>> {
         let end = Instant::now() + within;
         loop {
             if let Some(status) = self.child.lock().expect("lock of the child").try_wait().expect("wait for the child")
             {
-                return status.code();
+                return Some(status.code());
             }
             if Instant::now() > end {
                 self.kill();
-                panic!("{} did not end within {within:?}:\n{}", self.program.name, tail(&self.program.log));
+                return None;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -132,6 +151,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends a signal by name to a process that may have ended.
+pub(crate) fn signal(pid: u32, signal: &str) {
+    let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
 /// What a process has used, from `/proc`.

@@ -118,6 +118,11 @@ impl Rowferry {
         self.process().terminate(within)
     }
 
+    /// SIGTERM, and waits for its end; its exit code. None, and it has been killed, when it takes longer than `within`.
+    pub fn try_stop(&self, within: Duration) -> Option<Option<i32>> {
+        self.process().try_terminate(within)
+    }
+
     /// SIGSTOP: it stands still until [`Self::thaw`].
     pub fn freeze(&self) {
         self.process().signal("STOP");
