@@ -83,7 +83,7 @@ impl Fault {
         }
     }
 
-    /// How long it takes by itself.
+    /// How long something stands still or is away in it.
     pub(crate) fn lasts(&self) -> Duration {
         match self {
             Self::KillWorker(time)
@@ -91,9 +91,8 @@ impl Fault {
             | Self::KillServer(_, time)
             | Self::StallServer(_, time)
             | Self::Network(_, _, time)
-            | Self::LoseCommit(_, _, _, time)
             | Self::FillDisk(time) => *time,
-            Self::StopWorker | Self::RestartServer(_) | Self::CutAll(_) => Duration::ZERO,
+            Self::StopWorker | Self::RestartServer(_) | Self::CutAll(_) | Self::LoseCommit(..) => Duration::ZERO,
         }
     }
 }
@@ -162,8 +161,8 @@ pub(crate) fn schedule(plan: &Plan, possible: &Possible, random: &mut Random) ->
                 _ => {
                     // The source is read only: it commits nothing that matters.
                     let target = *random.pick(&[Server::MariaDb, Server::Postgres]);
-                    let (nth, silent) = (1 + random.below(4) as u8, random.below(2) == 0);
-                    Fault::LoseCommit(target, nth, silent, Duration::from_secs(10))
+                    let (nth, silent) = (1 + random.below(3) as u8, random.below(2) == 0);
+                    Fault::LoseCommit(target, nth, silent, Duration::from_secs(20))
                 }
             });
         }
