@@ -184,10 +184,10 @@ const TRANSFORMS: &[TransformMaker] = &[
     transform("org.apache.kafka.connect.transforms.InsertHeader", headers::INSERT_KEYS, no_check, |config| {
         Ok(Box::new(InsertHeader::new(config)?))
     }),
-    transform("org.apache.kafka.connect.transforms.MaskField$Key", mask::KEYS, no_check, |config| {
+    transform("org.apache.kafka.connect.transforms.MaskField$Key", mask::KEYS, mask::check, |config| {
         Ok(Box::new(MaskField::new(Part::Key, config)?))
     }),
-    transform("org.apache.kafka.connect.transforms.MaskField$Value", mask::KEYS, no_check, |config| {
+    transform("org.apache.kafka.connect.transforms.MaskField$Value", mask::KEYS, mask::check, |config| {
         Ok(Box::new(MaskField::new(Part::Value, config)?))
     }),
     transform("org.apache.kafka.connect.transforms.RegexRouter", route::REGEX_KEYS, no_check, |config| {

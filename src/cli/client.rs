@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::{Error, Kind, Result};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
@@ -22,6 +22,8 @@ use crate::model::ErrorBody;
 /// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
 const TIME_LIMIT: Duration = Duration::from_secs(100);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes of an answer.
+const MAX_ANSWER: usize = 256 << 20;
 
 /// How a worker is reached.
 #[derive(clap::Args, Debug)]
@@ -154,7 +156,10 @@ impl Client {
 }
 
 /// Sends a request over a connection and reads the answer.
-async fn over<S>(stream: S, request: Request<Full<Bytes>>) -> hyper::Result<(StatusCode, Bytes)>
+async fn over<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -162,9 +167,13 @@ where
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let bytes = response.into_body().collect().await?.to_bytes();
+    let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
     driver.abort();
-    Ok((status, bytes))
+    Ok((
+        status,
+        body.map_err(|error| format!("its answer broke off, or is longer than {MAX_ANSWER} bytes: {error}"))?
+            .to_bytes(),
+    ))
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! Connector files: what Kafka Connect's tools take. `{"name","config"}` as POST takes it, a flat JSON object, a JSON
 //! list of either, or Java properties; `-` is standard input.
 
-use std::io::Read;
 use std::path::Path;
 
 use connector_api::{Error, Result};
 use serde_json::{Map, Value};
 
-use crate::settings::properties;
+use crate::settings::{file, properties};
+
+/// Bytes of a file of connectors or records, or of what comes through a pipe.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// A connector that a file describes.
 #[derive(Debug, PartialEq)]
@@ -35,13 +37,9 @@ pub fn read_config(path: &Path) -> Result<Map<String, Value>> {
 /// The text of a file; `-` is standard input. Errors: `Config`, with the file's name.
 pub fn text(path: &Path) -> Result<String> {
     let shown = path.display();
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        std::fs::read_to_string(path)
-    };
-    text.map_err(|error| Error::config(format!("cannot read {shown}: {error}")))
+    let bytes =
+        if path == Path::new("-") { file::whole(std::io::stdin(), MAX_BYTES) } else { file::bytes(path, MAX_BYTES) };
+    bytes.and_then(file::utf8).map_err(|error| Error::config(format!("cannot read {shown}: {error}")))
 }
 
 fn parse(text: &str) -> Result<Vec<Described>, String> {

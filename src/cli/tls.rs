@@ -12,6 +12,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::settings::file;
+
+/// Bytes of a file of authorities; those of systems have some hundred kilobytes.
+const MAX_AUTHORITIES: u64 = 16 << 20;
 /// Where systems keep the authorities that they trust, besides `SSL_CERT_FILE`.
 const SYSTEM: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
@@ -58,7 +62,8 @@ fn trusted(given: Option<&Path>) -> Result<RootCertStore> {
     let unusable = |why: &dyn std::fmt::Display| {
         Error::config(format!("the certificates in {} cannot be used: {why}; it has to be a PEM file", path.display()))
     };
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let text = file::bytes(path, MAX_AUTHORITIES).map_err(|error| unusable(&error))?;
+    let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let mut roots = RootCertStore::empty();
     // Systems' files hold some that rustls does not take; one that is given has to be right.
     let (added, _) = roots.add_parsable_certificates(read.map_err(|error| unusable(&error))?);

@@ -13,6 +13,7 @@ mod entries;
 pub mod header;
 pub mod java;
 pub mod json;
+mod limits;
 pub mod number;
 pub mod plain;
 #[cfg(feature = "protobuf")]

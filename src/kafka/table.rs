@@ -20,6 +20,9 @@ use super::{Settings, admin, error};
 /// Partitions whose ends are asked for at the same time.
 const ASKED_AT_ONCE: usize = 8;
 
+/// Bytes that a table may hold: offsets of one connector, and the keys that its deletes are found by.
+const MAX_TABLE: usize = 1 << 30;
+
 /// What a table holds.
 pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -28,12 +31,19 @@ pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[u8]) -> bool) -> Result<Option<Table>> {
     fail_point::reach("offsets.read")?;
     let reader = Reader::open(settings, topic, Instant::now() + within)?;
-    let mut table = Table::new();
+    let (mut table, mut held) = (Table::new(), 0);
     let Some(mut waiting) = reader.ends()? else { return Ok(None) };
     while !waiting.is_empty() {
         let (ready, open): (Vec<_>, Vec<_>) =
             waiting.into_iter().map(|end| reader.stable(end)).partition(|end| end.stable);
-        reader.read(&ready, |message| apply(message, &keep, &mut table))?;
+        reader.read(&ready, |message| {
+            held += apply(message, &keep, &mut table);
+            if held <= MAX_TABLE {
+                return Ok(());
+            }
+            held = table.iter().map(|(key, value)| key.len() + value.len()).sum();
+            if held <= MAX_TABLE { Ok(()) } else { Err(too_large(topic)) }
+        })?;
         if !open.is_empty() {
             reader.in_time()?;
             std::thread::sleep(Duration::from_millis(20));
@@ -126,7 +136,7 @@ impl<'a> Reader<'a> {
         End { stable: marks.is_ok_and(|(_, stable)| stable >= end.end), ..end }
     }
 
-    fn read(&self, ready: &[End], mut apply: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
+    fn read(&self, ready: &[End], mut apply: impl FnMut(&BorrowedMessage<'_>) -> Result<()>) -> Result<()> {
         if ready.is_empty() {
             return Ok(());
         }
@@ -138,7 +148,7 @@ impl<'a> Reader<'a> {
         let mut left: Vec<i32> = ready.iter().map(|end| end.partition).collect();
         while !left.is_empty() {
             match self.committed.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => apply(&message),
+                Some(Ok(message)) => apply(&message)?,
                 Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
                 Some(Err(cause)) => {
                     let error = self.failed(cause);
@@ -154,10 +164,19 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn apply(message: &BorrowedMessage<'_>, keep: impl Fn(&[u8]) -> bool, table: &mut Table) {
-    let Some(key) = message.key().filter(|key| keep(key)) else { return };
-    match message.payload() {
-        Some(value) => table.insert(key.to_vec(), value.to_vec()),
-        None => table.remove(key),
+/// Returns how many bytes came in.
+fn apply(message: &BorrowedMessage<'_>, keep: impl Fn(&[u8]) -> bool, table: &mut Table) -> usize {
+    let Some(key) = message.key().filter(|key| keep(key)) else { return 0 };
+    let Some(value) = message.payload() else {
+        table.remove(key);
+        return 0;
     };
+    table.insert(key.to_vec(), value.to_vec());
+    key.len() + value.len()
+}
+
+fn too_large(topic: &str) -> Error {
+    Error::fatal(format!(
+        "topic {topic} holds more than {MAX_TABLE} bytes of offsets of one connector (MAX_TABLE): something else writes there"
+    ))
 }

@@ -18,6 +18,8 @@ use connector_api::{Error, Result};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::settings::file;
+
 /// How often the file is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Passwords checked at once: each check takes some 20 MB for some 20 ms, on purpose.
@@ -181,7 +183,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 
 fn read(path: &Path) -> Result<Accounts> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = file::text(path, file::MAX_BYTES)
         .map_err(|error| Error::config(format!("rowferry.auth.file {shown} cannot be read: {error}")))?;
     parse(&text).map_err(|(line, why)| Error::config(format!("rowferry.auth.file {shown}, line {line}: {why}")))
 }

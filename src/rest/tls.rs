@@ -16,6 +16,8 @@ use tokio_rustls::rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use crate::settings::file;
+
 /// A client that has not shaken hands within this time is dropped.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Handshakes under way at once; more wait to be accepted.
@@ -70,7 +72,8 @@ impl Tls {
 impl Files {
     fn read(&self) -> Result<TlsAcceptor> {
         let chain = certificates(&self.certificates)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unreadable("private key", &self.key, e))?;
+        let key = file::bytes(&self.key, file::MAX_BYTES).map_err(|e| unreadable("private key", &self.key, e))?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| unreadable("private key", &self.key, e))?;
         let provider = Arc::new(default_provider());
         let verifier = match &self.client_authorities {
             None => Arc::new(NoClientAuth) as _,
@@ -95,8 +98,8 @@ impl Files {
 
 /// The certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match read {
+    let text = file::bytes(path, file::MAX_BYTES).map_err(|error| unreadable("certificate", path, error))?;
+    match CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>() {
         Ok(found) if found.is_empty() => Err(unreadable("certificate", path, "it holds none")),
         Ok(found) => Ok(found),
         Err(error) => Err(unreadable("certificate", path, error)),

@@ -21,6 +21,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::KEYS;
+use crate::settings::file;
 
 const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// The largest answer that is read.
@@ -249,7 +250,12 @@ fn connector(roots: &str) -> Result<TlsConnector, String> {
                 "the certificates in {roots} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read"
             )
         };
-        let read = CertificateDer::pem_file_iter(Path::new(roots)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let path = Path::new(roots);
+        if !path.is_file() {
+            return Err(unreadable("it is no file".to_owned()));
+        }
+        let text = file::bytes(path, file::MAX_BYTES).map_err(|error| unreadable(error.to_string()))?;
+        let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
         for certificate in read.map_err(|error| unreadable(error.to_string()))? {
             store.add(certificate).map_err(|error| unreadable(error.to_string()))?;
         }

@@ -17,17 +17,21 @@ use http::Client;
 
 /// How many answers are kept.
 const KEPT: usize = 1000;
+/// How many bytes of schemas are kept.
+const KEPT_BYTES: usize = 32 << 20;
 
 /// The registry of one converter.
 pub struct SchemaRegistry {
     client: Client,
     by_id: HashMap<i32, SchemaText>,
+    /// Bytes of their texts.
+    kept: usize,
 }
 
 impl SchemaRegistry {
     /// Of a converter's settings. Nothing is asked yet. Errors: every key that is wrong.
     pub fn open(config: &Config) -> Result<Self, Report> {
-        Ok(Self { client: Client::open(config)?, by_id: HashMap::new() })
+        Ok(Self { client: Client::open(config)?, by_id: HashMap::new(), kept: 0 })
     }
 }
 
@@ -95,8 +99,10 @@ impl Schemas for SchemaRegistry {
         let what = format!("schema {id}");
         let body: Body = self.ask(&Method::GET, &format!("/schemas/ids/{id}?fetchMaxId=false"), None, &what)?;
         let schema = body.into_schema()?;
-        if self.by_id.len() >= KEPT {
+        self.kept += schema.text.len();
+        if self.by_id.len() >= KEPT || self.kept > KEPT_BYTES {
             self.by_id.clear();
+            self.kept = schema.text.len();
         }
         self.by_id.insert(id, schema.clone());
         Ok(schema)

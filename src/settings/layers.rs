@@ -9,7 +9,7 @@ use std::path::Path;
 use config::{FileFormat, Format, Map, Source, Value, ValueKind};
 use connector_api::{Error, Result};
 
-use super::properties;
+use super::{file, properties};
 
 /// Stands for the dots of a key while the crate `config` merges: it would read them as a path into nested tables.
 const DOT: &str = "\u{1f}";
@@ -32,7 +32,7 @@ impl Layer {
     /// Errors: `Config` when it cannot be read or parsed.
     pub fn file(path: &Path) -> Result<Self> {
         let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path)
+        let text = file::text(path, file::MAX_BYTES)
             .map_err(|e| Error::config(format!("cannot read the settings file {origin}: {e}")))?;
         if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml")) {
             let tables = FileFormat::Toml

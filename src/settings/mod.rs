@@ -3,6 +3,7 @@
 //! Order: defaults < file < `CONNECT_*` environment < flags. Everything else in the worker takes what it needs from
 //! [`Settings`]; nothing else reads the environment or settings files.
 
+pub mod file;
 mod keys;
 mod layers;
 mod listener;

@@ -13,11 +13,8 @@ use std::sync::Arc;
 use connector_api::{Config, Error, Result};
 use regex::Regex;
 
-use super::properties;
 use super::references::{self, Reference};
-
-/// Nothing that is referred to may be larger.
-const MAX_BYTES: u64 = 1024 * 1024;
+use super::{file, properties};
 
 /// The providers of a worker, by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -211,10 +208,11 @@ fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
         Err(_) => return Err(refused()),
     };
     let about = std::fs::metadata(&real).map_err(unreadable)?;
-    if !about.is_file() || about.len() > MAX_BYTES {
-        return Err(Error::config(format!("{shown} is no file, or larger than {MAX_BYTES} bytes")));
+    if !about.is_file() || about.len() > file::MAX_BYTES {
+        let most = file::MAX_BYTES;
+        return Err(Error::config(format!("{shown} is no file, or larger than {most} bytes (MAX_BYTES)")));
     }
-    std::fs::read_to_string(&real).map_err(unreadable)
+    file::text(&real, file::MAX_BYTES).map_err(unreadable)
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use connector_api::{Config, Error, Predicate, Record, Result, TopicOffset, Trans
 
 use crate::registry::{PluginKind, Registry, version};
 
+/// How many transforms one connector has: each may put what it gets one level deeper.
+const MAX_TRANSFORMS: usize = 100;
+
 /// The transforms of one task.
 pub struct Chain {
     stages: Vec<Stage>,
@@ -41,6 +44,11 @@ impl Chain {
     pub fn open(registry: &Registry, connector: &Config) -> Result<Self> {
         let predicates = aliases(connector, "predicates")?;
         let aliases = aliases(connector, "transforms")?;
+        if aliases.len() > MAX_TRANSFORMS {
+            return Err(Error::config(format!(
+                "Invalid value for configuration transforms: at most {MAX_TRANSFORMS} names (MAX_TRANSFORMS)"
+            )));
+        }
         let stage = |alias: &String| Stage::open(registry, connector, alias, &predicates);
         Ok(Self { stages: aliases.iter().map(stage).collect::<Result<_>>()? })
     }

@@ -20,6 +20,8 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const LETTERS: &str = "GyMdkHmsSEDFwWahKzZYuXL";
+/// Characters of a pattern; a number is written as wide as its letters are many.
+const MAX_PATTERN: usize = 250;
 
 /// A compiled pattern.
 pub struct DateFormat {
@@ -37,6 +39,9 @@ impl DateFormat {
     /// Compiles a pattern. Two digits of a year read as one in the 80 years before `now_ms` and the 20 after it.
     /// Errors: Java's text.
     pub fn compile(pattern: &str, now_ms: i64) -> Result<Self, String> {
+        if pattern.chars().count() > MAX_PATTERN {
+            return Err(format!("a pattern has at most {MAX_PATTERN} characters (MAX_PATTERN)"));
+        }
         let mut items = Vec::new();
         let mut text = String::new();
         let mut chars = pattern.chars().peekable();

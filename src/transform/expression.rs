@@ -2,10 +2,17 @@
 //!
 //! Expressions are Rhai's, without statements: `value.price * value.quantity`, `topic.starts_with("eu.")`,
 //! `value.name ?? "unknown"`. They see `value`, `key`, `headers`, `topic`, `partition`, `offset` and `timestamp`; null is
-//! `()`, and a decimal is a 64-bit float. Operations, depth and sizes are limited, and errors never show values.
+//! `()`, and a decimal is a 64-bit float. Operations, time, depth and sizes are limited, and errors never show values.
+//!
+//! Operations alone bound no time: one that copies a long text takes as long as thousands of others. So the clock is
+//! looked at every few operations. A record that took too long is computed once more before it counts as bad, since
+//! the process may have stood still meanwhile.
+
+mod limits;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
 use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
@@ -15,12 +22,10 @@ use rhai::packages::{
 };
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Scope};
 
+use self::limits::{Deadline, MAX_ITEMS, MAX_TEXT, is_small, text_functions, too_large};
 use super::part::{Plans, fields, key, list_fields, map_entries, set_entry, struct_members, with_basics_of};
 
 const PURPOSE: &str = "computed fields";
-/// Bytes of a text, items of an array, entries of a map that an expression may make.
-const MAX_TEXT: usize = 1 << 20;
-const MAX_ITEMS: usize = 10_000;
 const MAX_DEPTH: usize = 64;
 
 /// The keys of the transform; besides them one `set.FIELD` for each of `fields`.
@@ -49,9 +54,17 @@ pub const KEYS: &[Key] = &[
         "How many operations one expression may take for one record.",
     )
     .check(Check::AtLeast(1)),
+    key(
+        "max.time.ms",
+        KeyType::Long,
+        Default::Text("100"),
+        Importance::Low,
+        "How many milliseconds the expressions may take for one record.",
+    )
+    .check(Check::Between(1, 60_000)),
 ];
 
-fn engine(operations: u64) -> Engine {
+fn engine(operations: u64, deadline: &Deadline) -> Engine {
     let mut engine = Engine::new_raw();
     ArithmeticPackage::new().register_into_engine(&mut engine);
     LogicPackage::new().register_into_engine(&mut engine);
@@ -61,6 +74,7 @@ fn engine(operations: u64) -> Engine {
     BasicArrayPackage::new().register_into_engine(&mut engine);
     BasicMapPackage::new().register_into_engine(&mut engine);
     engine.set_max_operations(operations);
+    deadline.ends(&mut engine);
     engine.set_max_expr_depths(MAX_DEPTH);
     engine.set_max_string_size(MAX_TEXT);
     engine.set_max_array_size(MAX_ITEMS);
@@ -72,27 +86,8 @@ fn engine(operations: u64) -> Engine {
     engine
 }
 
-/// Rhai's own change their text in place, which an expression cannot use, and `replace` minds no limit.
-fn text_functions(engine: &mut Engine) {
-    engine.register_fn("trim", |text: &str| text.trim().to_owned());
-    engine.register_fn("replace", replaced);
-    engine.register_fn("replace", |text: &str, find: char, by: &str| replaced(text, find.encode_utf8(&mut [0; 4]), by));
-    engine.register_fn("replace", |text: &str, find: &str, by: char| replaced(text, find, by.encode_utf8(&mut [0; 4])));
-    engine.register_fn("replace", |text: &str, find: char, by: char| {
-        replaced(text, find.encode_utf8(&mut [0; 4]), by.encode_utf8(&mut [0; 4]))
-    });
-}
-
-fn replaced(text: &str, find: &str, by: &str) -> Result<String, Box<EvalAltResult>> {
-    let longer = by.len().saturating_sub(find.len()).saturating_mul(text.matches(find).count());
-    if text.len().saturating_add(longer) > MAX_TEXT {
-        return Err(EvalAltResult::ErrorDataTooLarge("Length of string".to_owned(), rhai::Position::NONE).into());
-    }
-    Ok(text.replace(find, by))
-}
-
 fn check_expression(text: &str) -> Result<(), String> {
-    if text.is_empty() { Ok(()) } else { compile(&engine(1), text).map(drop) }
+    if text.is_empty() { Ok(()) } else { compile(&engine(1, &Deadline::new()), text).map(drop) }
 }
 
 fn compile(engine: &Engine, text: &str) -> Result<AST, String> {
@@ -104,19 +99,21 @@ fn compile(engine: &Engine, text: &str) -> Result<AST, String> {
 struct Row(Arc<Datum>);
 
 impl Row {
-    fn get(&self, name: &str) -> Dynamic {
-        match (&self.0.schema, &self.0.value) {
+    fn get(&self, name: &str) -> Result<Dynamic, Box<EvalAltResult>> {
+        let found = match (&self.0.schema, &self.0.value) {
             (Some(schema), Value::Struct(members)) => {
                 let found = schema.field_index(name).and_then(|at| members.get(at).zip(schema.fields.get(at)));
-                found.map_or(Dynamic::UNIT, |(value, field)| dynamic(value, Some(&field.schema)))
+                found.map(|(value, field)| (value, Some(&*field.schema)))
             }
             (_, Value::Map(entries)) => {
                 let found = entries.iter().find(|(key, _)| key.as_str() == Some(name));
                 let of = self.0.schema.as_ref().and_then(|schema| schema.values.as_deref());
-                found.map_or(Dynamic::UNIT, |(_, value)| dynamic(value, of))
+                found.map(|(_, value)| (value, of))
             }
-            _ => Dynamic::UNIT,
-        }
+            _ => None,
+        };
+        let Some((value, schema)) = found else { return Ok(Dynamic::UNIT) };
+        if is_small(value) { Ok(dynamic(value, schema)) } else { Err(too_large("A part of the record")) }
     }
 }
 
@@ -144,11 +141,27 @@ fn dynamic(value: &Value, schema: Option<&Schema>) -> Dynamic {
 }
 
 /// A part of the record as an expression sees it: whole structs and maps by name, anything else as it is.
-fn visible(datum: &Arc<Datum>) -> Dynamic {
+/// Errors: `Record` for what is larger than an expression may be given.
+fn visible(name: &str, datum: &Arc<Datum>) -> Result<Dynamic> {
     match &datum.value {
-        Value::Struct(_) | Value::Map(_) => Dynamic::from(Row(Arc::clone(datum))),
-        other => dynamic(other, datum.schema.as_deref()),
+        Value::Struct(_) | Value::Map(_) => Ok(Dynamic::from(Row(Arc::clone(datum)))),
+        other if is_small(other) => Ok(dynamic(other, datum.schema.as_deref())),
+        _ => Err(Error::record(format!(
+            "the {name} is larger than an expression may be given: {MAX_TEXT} bytes, {MAX_ITEMS} items"
+        ))),
     }
+}
+
+/// The headers by name.
+fn visible_headers(record: &Record) -> Result<Dynamic> {
+    if record.headers.len() > MAX_ITEMS || !record.headers.iter().all(|header| is_small(&header.datum.value)) {
+        return Err(Error::record(format!(
+            "the headers are more or larger than an expression may be given: {MAX_ITEMS}, of {MAX_TEXT} bytes each"
+        )));
+    }
+    let headers = record.headers.iter();
+    let headers = headers.map(|h| ((&*h.key).into(), dynamic(&h.datum.value, h.datum.schema.as_deref())));
+    Ok(Dynamic::from_map(headers.collect()))
 }
 
 struct Computed {
@@ -162,15 +175,20 @@ pub struct Expression {
     engine: Engine,
     filter: Option<AST>,
     fields: Vec<Computed>,
+    within: Duration,
+    deadline: Deadline,
     plans: Plans<(Arc<Schema>, Vec<usize>)>,
 }
 
 impl Expression {
     /// Errors: every key that is wrong.
     pub fn new(config: &Config) -> Result<Self, Report> {
-        let (filter, list, operations) =
-            config.read(KEYS, |keys| (keys.text("filter"), keys.list("fields"), keys.unsigned("max.operations")))?;
-        let engine = engine(operations);
+        let (filter, list, operations, within) = config.read(KEYS, |keys| {
+            let limits = (keys.unsigned("max.operations"), Duration::from_millis(keys.unsigned("max.time.ms")));
+            (keys.text("filter"), keys.list("fields"), limits.0, limits.1)
+        })?;
+        let deadline = Deadline::new();
+        let engine = engine(operations, &deadline);
         let mut report = Report::default();
         check(config, &mut report);
         if !report.is_ok() {
@@ -188,7 +206,11 @@ impl Expression {
                 fields.push(Computed { name: name.into(), ty, expression });
             }
         }
-        if report.is_ok() { Ok(Self { engine, filter, fields, plans: Plans::new() }) } else { Err(report) }
+        if report.is_ok() {
+            Ok(Self { engine, filter, fields, within, deadline, plans: Plans::new() })
+        } else {
+            Err(report)
+        }
     }
 
     fn evaluate(&self, what: &str, expression: &AST, scope: &mut Scope<'_>) -> Result<Dynamic> {
@@ -214,6 +236,14 @@ impl Expression {
         self.fields.iter().map(value).collect()
     }
 
+    /// What the fields become; `None` where the record is dropped.
+    fn outcome(&self, scope: &mut Scope<'_>, compute: bool) -> Result<Option<Vec<Value>>> {
+        if !self.keeps(scope)? {
+            return Ok(None);
+        }
+        if compute { self.computed(scope).map(Some) } else { Ok(Some(Vec::new())) }
+    }
+
     fn set(&mut self, datum: &mut Datum, computed: Vec<Value>) -> Result<()> {
         let Some(schema) = &datum.schema else {
             let mut entries = map_entries(&mut datum.value, PURPOSE)?;
@@ -237,7 +267,7 @@ impl Expression {
 
 /// Checks the computed fields: each has a type and an expression.
 pub fn check(config: &Config, report: &mut Report) {
-    let engine = engine(1);
+    let engine = engine(1, &Deadline::new());
     let list = config.get("fields").unwrap_or_default();
     for item in list.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let Some((name, _)) = field(item) else {
@@ -323,6 +353,7 @@ fn reason(error: &EvalAltResult) -> String {
         EvalAltResult::ErrorFunctionNotFound(signature, _) => format!("needs {signature}, which there is not"),
         EvalAltResult::ErrorMismatchDataType(needed, found, _) => format!("needs {needed}, but finds {found}"),
         EvalAltResult::ErrorTooManyOperations(_) => "takes more operations than max.operations allows".to_owned(),
+        EvalAltResult::ErrorTerminated(..) => "takes longer than max.time.ms allows".to_owned(),
         EvalAltResult::ErrorDataTooLarge(what, _) => format!("makes something too large ({what})"),
         EvalAltResult::ErrorArithmetic(..) => {
             "cannot be computed: a division by zero, or a number too large".to_owned()
@@ -339,21 +370,22 @@ impl Transform for Expression {
         let value = Arc::new(std::mem::take(&mut record.value));
         let key = Arc::new(std::mem::take(&mut record.key));
         let mut scope = Scope::new();
-        scope.push_dynamic("value", visible(&value));
-        scope.push_dynamic("key", visible(&key));
+        self.deadline.set(self.within);
+        scope.push_dynamic("value", visible("value", &value)?);
+        scope.push_dynamic("key", visible("key", &key)?);
         scope.push_dynamic("topic", (&*record.topic).into());
         scope.push_dynamic("partition", record.partition.map_or(Dynamic::UNIT, |n| i64::from(n).into()));
         scope.push_dynamic("offset", at.map_or(Dynamic::UNIT, |at| at.offset.into()));
         scope.push_dynamic("timestamp", record.timestamp_ms.map_or(Dynamic::UNIT, Dynamic::from));
-        let headers = record.headers.iter();
-        let headers = headers.map(|h| ((&*h.key).into(), dynamic(&h.datum.value, h.datum.schema.as_deref())));
-        scope.push_dynamic("headers", Dynamic::from_map(headers.collect()));
-        if !self.keeps(&mut scope)? {
-            return Ok(None);
-        }
+        scope.push_dynamic("headers", visible_headers(&record)?);
         let compute = !self.fields.is_empty() && !value.value.is_null();
-        let computed = if compute { self.computed(&mut scope)? } else { Vec::new() };
+        let mut outcome = self.outcome(&mut scope, compute);
+        if outcome.is_err() && self.deadline.is_over() {
+            self.deadline.set(self.within);
+            outcome = self.outcome(&mut scope, compute);
+        }
         drop(scope);
+        let Some(computed) = outcome? else { return Ok(None) };
         record.key = Arc::unwrap_or_clone(key);
         record.value = Arc::unwrap_or_clone(value);
         if compute {

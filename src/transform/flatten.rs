@@ -1,11 +1,12 @@
 //! `Flatten`: nested structs and maps become fields of the outermost one, their names joined.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
 use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
 
-use super::part::{Part, Plans, fields, key, list_fields, map_entries, or_default, set_entry, struct_or_null};
+use super::part::{Part, Plans, fields, key, list_fields, map_entries, or_default, struct_or_null};
 use crate::convert::java;
 
 const PURPOSE: &str = "flattening";
@@ -33,8 +34,18 @@ impl Flatten {
     }
 }
 
-fn joined(prefix: &str, delimiter: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}{delimiter}{name}") }
+/// Bytes of a joined name: as many levels as a record has, times the length of their names.
+const MAX_NAME: usize = 1024;
+
+/// Errors: `Record` where the name gets too long.
+fn joined(prefix: &str, delimiter: &str, name: &str) -> Result<String> {
+    if prefix.is_empty() {
+        return Ok(name.to_owned());
+    }
+    if prefix.len() + delimiter.len() + name.len() > MAX_NAME {
+        return Err(Error::record(format!("a flattened name has more than {MAX_NAME} bytes (MAX_NAME)")));
+    }
+    Ok(format!("{prefix}{delimiter}{name}"))
 }
 
 fn flat_schema(schema: &Schema, delimiter: &str) -> Result<Arc<Schema>> {
@@ -53,7 +64,7 @@ fn collect(
     list: &mut Vec<Field>,
 ) -> Result<()> {
     for (at, field) in list_fields(schema)?.iter().enumerate() {
-        let name = joined(prefix, delimiter, &field.name);
+        let name = joined(prefix, delimiter, &field.name)?;
         let optional = optional || field.schema.optional;
         let inherited = match parent {
             Some(Value::Struct(members)) => members.get(at).filter(|value| !value.is_null()),
@@ -97,15 +108,16 @@ fn flatten_map(
     delimiter: &str,
     prefix: &str,
     flat: &mut Vec<(Value, Value)>,
+    places: &mut HashMap<Box<str>, usize>,
 ) -> Result<()> {
     for (key, value) in entries {
         let Value::Text(key) = &key else {
             let class = java::class_name(&key);
             return Err(Error::record(format!("Flatten transformation needs text keys, but found class {class}")));
         };
-        let name = joined(prefix, delimiter, key);
+        let name = joined(prefix, delimiter, key)?;
         match value {
-            Value::Map(inner) => flatten_map(inner.into_vec(), delimiter, &name, flat)?,
+            Value::Map(inner) => flatten_map(inner.into_vec(), delimiter, &name, flat, places)?,
             Value::Decimal(_) => {
                 return Err(Error::record(
                     "Flatten transformation was passed a value of type class java.math.BigDecimal which is not \
@@ -118,7 +130,13 @@ fn flatten_map(
                      without schemas (for field {name})."
                 )));
             }
-            other => set_entry(flat, &name, other),
+            other => match places.get(name.as_str()) {
+                Some(at) => flat[*at].1 = other,
+                None => {
+                    places.insert(name.as_str().into(), flat.len());
+                    flat.push((Value::Text(name.into()), other));
+                }
+            },
         }
     }
     Ok(())
@@ -132,7 +150,8 @@ impl Transform for Flatten {
         }
         let Some(schema) = &datum.schema else {
             let mut flat = Vec::new();
-            flatten_map(map_entries(&mut datum.value, PURPOSE)?, &self.delimiter, "", &mut flat)?;
+            let entries = map_entries(&mut datum.value, PURPOSE)?;
+            flatten_map(entries, &self.delimiter, "", &mut flat, &mut HashMap::new())?;
             datum.value = Value::Map(flat.into());
             return Ok(Some(record));
         };

@@ -114,9 +114,15 @@ struct Plan {
     kept: Vec<bool>,
 }
 
+/// How many headers one transform makes: a list may name the same large field often.
+const MAX_HEADERS: usize = 1000;
+
 /// Checks what the keys say together.
 pub fn check_from(config: &Config, report: &mut Report) {
     let count = |name: &str| config.get(name).map_or(0, |list| list.split(',').count());
+    if count("headers") > MAX_HEADERS {
+        report.error("headers", format!("'headers' config has more than {MAX_HEADERS} elements (MAX_HEADERS)."));
+    }
     if count("fields") != count("headers") {
         report.error("fields", "'fields' config must have the same number of elements as 'headers' config.");
     }

@@ -6,7 +6,7 @@ use connector_api::config::{Check, Config, Default, Importance, Key, Report, Typ
 use connector_api::{Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
 
 use super::part::{Plans, fields, key};
-use super::route::{Rename, check_regex};
+use super::route::{Rename, check_regex, check_template};
 
 /// The keys of the transform.
 pub const KEYS: &[Key] = &[
@@ -48,7 +48,8 @@ pub const KEYS: &[Key] = &[
         "What the topic's old name must match to become the value of that field in a shorter form.",
     )
     .check(Check::By(check_regex)),
-    key("key.field.replacement", KeyType::String, Default::Null, Importance::Low, "That shorter form."),
+    key("key.field.replacement", KeyType::String, Default::Null, Importance::Low, "That shorter form.")
+        .check(Check::By(check_template)),
 ];
 
 /// The transform.
@@ -63,6 +64,10 @@ pub struct ByLogicalTableRouter {
 pub fn check(config: &Config, report: &mut Report) {
     if config.get("key.field.regex").is_some() && config.get("key.field.replacement").is_none() {
         report.invalid("key.field.replacement", "null", "key.field.replacement must be set when key.field.regex is");
+    }
+    let topic = config.get("topic.replacement").unwrap_or_default();
+    if let Err(why) = check_template(topic) {
+        report.invalid("topic.replacement", topic, &why);
     }
 }
 

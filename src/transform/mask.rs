@@ -9,6 +9,8 @@ use super::part::{
 use crate::convert::java;
 
 const PURPOSE: &str = "mask fields";
+/// Bytes of a replacement, which may stand in very many fields.
+const MAX_REPLACEMENT: usize = 4096;
 
 /// The keys of the transform.
 pub const KEYS: &[Key] = &[
@@ -36,6 +38,11 @@ pub struct MaskField {
 impl MaskField {
     /// Errors: every key that is wrong.
     pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+        let mut report = Report::default();
+        check(config, &mut report);
+        if !report.is_ok() {
+            return Err(report);
+        }
         config.read(KEYS, |keys| Self {
             part,
             fields: keys.list("fields"),
@@ -46,15 +53,27 @@ impl MaskField {
     }
 }
 
+/// Checks that the replacement is short enough.
+pub fn check(config: &Config, report: &mut Report) {
+    if config.get("replacement").is_some_and(|text| text.len() > MAX_REPLACEMENT) {
+        report.error(
+            "replacement",
+            format!(
+                "Invalid value for configuration replacement: it has at most {MAX_REPLACEMENT} bytes (MAX_REPLACEMENT)"
+            ),
+        );
+    }
+}
+
 fn masked(value: &Value, schema: Option<&Schema>, replacement: Option<&str>) -> Result<Value> {
     match replacement {
         _ if value.is_null() => Ok(Value::Null),
         Some(replacement) => replaced(value, schema, replacement),
-        None => emptied(value, schema),
+        None => emptied(value),
     }
 }
 
-fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
+fn emptied(value: &Value) -> Result<Value> {
     Ok(match value {
         Value::Null => Value::Null,
         Value::Bool(_) => Value::Bool(false),
@@ -64,8 +83,8 @@ fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
         Value::I64(_) => Value::I64(0),
         Value::F32(_) => Value::F32(0.0),
         Value::F64(_) => Value::F64(0.0),
-        // Kafka's zero always has the scale 0. A schema asks for its own scale, and Kafka then cannot write the record.
-        Value::Decimal(n) => Value::Decimal(Box::new(Decimal::new(0, schema.map_or(0, |_| n.scale())))),
+        // Kafka's zero has no digits after the point and so cannot be written; ours keeps the scale.
+        Value::Decimal(n) => Value::Decimal(Box::new(Decimal::new(0, n.scale()))),
         Value::Text(_) => Value::Text(Box::default()),
         Value::Array(_) => Value::Array(Box::default()),
         Value::Map(_) => Value::Map(Box::default()),

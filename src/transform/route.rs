@@ -2,21 +2,40 @@
 
 use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
 use connector_api::{Error, Record, Result, TopicOffset, Transform};
-use fancy_regex::{Captures, Regex};
+use fancy_regex::{Captures, Regex, RegexBuilder};
 
 use super::date_format::DateFormat;
 use super::part::key;
 
+/// How often an expression may turn back while it is compared with one name.
+const MAX_STEPS: usize = 100_000;
+/// Characters of a text that a name is put into, perhaps often; names of topics have 249 at most.
+const MAX_TEMPLATE: usize = 1000;
+
+/// A regular expression that ends. Errors: Connect's text.
+pub(super) fn compiled(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern).backtrack_limit(MAX_STEPS).build();
+    built.map_err(|error| format!("Invalid regex: {error}"))
+}
+
 /// Whether it is a regular expression, with Connect's text.
 pub(super) fn check_regex(text: &str) -> Result<(), String> {
-    Regex::new(text).map(drop).map_err(|error| format!("Invalid regex: {error}"))
+    compiled(text).map(drop)
+}
+
+/// Whether a text that names are put into is short enough.
+pub(super) fn check_template(text: &str) -> Result<(), String> {
+    if text.chars().count() <= MAX_TEMPLATE {
+        return Ok(());
+    }
+    Err(format!("it has at most {MAX_TEMPLATE} characters (MAX_TEMPLATE)"))
 }
 
 /// An expression that must match a whole text.
 pub(super) fn whole(name: &str, pattern: &str) -> Result<Regex, Report> {
-    Regex::new(&format!("\\A(?:{pattern})\\z")).map_err(|error| {
+    compiled(&format!("\\A(?:{pattern})\\z")).map_err(|error| {
         let mut report = Report::default();
-        report.invalid(name, pattern, &format!("Invalid regex: {error}"));
+        report.invalid(name, pattern, &error);
         report
     })
 }
@@ -36,7 +55,8 @@ pub const REGEX_KEYS: &[Key] = &[
         Default::Required,
         Importance::High,
         "What the first match becomes; $1 or ${name} stand for groups.",
-    ),
+    )
+    .check(Check::By(check_template)),
 ];
 
 /// A regular expression that must match a whole name, and what its first match then becomes.
@@ -57,9 +77,9 @@ impl Rename {
     /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in Kafka Connect.
     /// Errors: a bad expression.
     pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, Report> {
-        let first = Regex::new(regex).map_err(|error| {
+        let first = compiled(regex).map_err(|error| {
             let mut report = Report::default();
-            report.invalid(key, regex, &format!("Invalid regex: {error}"));
+            report.invalid(key, regex, &error);
             report
         })?;
         let replacement = pieces(replacement, first.captures_len() - 1);
@@ -175,7 +195,8 @@ pub const TIMESTAMP_KEYS: &[Key] = &[
         Default::Text("${topic}-${timestamp}"),
         Importance::High,
         "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the record's timestamp.",
-    ),
+    )
+    .check(Check::By(check_template)),
     key(
         "timestamp.format",
         KeyType::String,

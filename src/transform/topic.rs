@@ -6,6 +6,7 @@ use connector_api::{Datum, Error, Record, Result, Schema, TopicOffset, Transform
 
 use super::date_format::DateFormat;
 use super::part::{Part, key};
+use super::route::check_template;
 
 /// The keys of [`ExtractTopic`].
 pub const EXTRACT_KEYS: &[Key] = &[
@@ -170,7 +171,8 @@ pub const TIMESTAMP_KEYS: &[Key] = &[
         Default::Text("${topic}-${timestamp}"),
         Importance::High,
         "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the moment in the value.",
-    ),
+    )
+    .check(Check::By(check_template)),
     key(
         "message.timestamp.keys",
         KeyType::List,

@@ -8,7 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Result, SinkRecord, TopicOffset, TopicPartition};
+use connector_api::{Error, Header, Result, SinkRecord, TopicOffset, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
@@ -26,6 +26,10 @@ use crate::kafka::consumer::{Consumer, Incoming, Owner};
 const ANSWER_WITHIN: Duration = Duration::from_secs(70);
 /// Bytes as read after which a batch is full.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes as decoded after which a batch is full: a few bytes can stand for many values.
+const BATCH_WEIGHT: usize = 64 * 1024 * 1024;
+/// What a header takes besides its name and value: names and types of its own.
+const HEADER_WEIGHT: usize = 300;
 /// A batch that nobody takes is held this long before fetching is paused.
 const HOLD: Duration = Duration::from_secs(1);
 
@@ -39,9 +43,15 @@ pub struct Batch {
     /// The next offset of each partition after this batch; records left out count as read.
     pub next: Latest,
     bytes: usize,
+    weight: usize,
 }
 
 impl Batch {
+    /// Whether it takes no more records, at most `rows` of them.
+    fn is_full(&self, rows: usize) -> bool {
+        self.records.len() >= rows || self.bytes >= BATCH_BYTES || self.weight >= BATCH_WEIGHT
+    }
+
     /// Takes everything of these partitions out.
     pub fn forget(&mut self, gone: &[TopicPartition]) {
         let is_gone = |at: &TopicOffset| gone.iter().any(|g| g.partition == at.partition && g.topic == at.topic);
@@ -219,7 +229,7 @@ impl Intake {
                 self.consumer.pause(paused)?;
                 under.paused = paused;
             }
-            let full = under.batch.records.len() >= self.batch_rows || under.batch.bytes >= BATCH_BYTES;
+            let full = under.batch.is_full(self.batch_rows);
             let hungry = self.common.hungry.load(Ordering::Relaxed);
             if full {
                 self.hand_over(&mut under)?;
@@ -267,12 +277,14 @@ impl Intake {
                 if self.keep_raw {
                     batch.raw.push(Raw::of(&incoming, Arc::clone(&topic)));
                 }
+                batch.weight += weight(&record);
                 batch.records.push(record);
             }
             Ok(None) => {}
             Err(failed) => left_out(&self.policy, self.dead_letters.as_deref(), &incoming, Arc::clone(&topic), failed)?,
         }
-        batch.bytes += incoming.value().map_or(0, <[u8]>::len) + incoming.key().map_or(0, <[u8]>::len);
+        let headers = incoming.headers().map(|(name, bytes)| name.len() + bytes.map_or(0, <[u8]>::len)).sum::<usize>();
+        batch.bytes += incoming.value().map_or(0, <[u8]>::len) + incoming.key().map_or(0, <[u8]>::len) + headers;
         let next = incoming.offset() + 1;
         match batch.next.iter_mut().find(|(at, _)| at.partition == incoming.partition() && at.topic == topic) {
             Some((_, offset)) => *offset = next,
@@ -321,6 +333,13 @@ impl Intake {
         }
         Ok(())
     }
+}
+
+/// Roughly how many bytes a decoded record takes.
+fn weight(record: &SinkRecord) -> usize {
+    let record = &record.record;
+    let header = |header: &Header| HEADER_WEIGHT + header.key.len() + header.datum.value.weight();
+    record.key.value.weight() + record.value.value.weight() + record.headers.iter().map(header).sum::<usize>()
 }
 
 /// A record that could not be decoded: to the dead letters, into the log, or the end of the task.

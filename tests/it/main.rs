@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod access;
+mod bounds;
 mod chaos;
 mod clients;
 mod clock_changes;
@@ -29,7 +30,6 @@ mod providers;
 mod recording;
 mod rest;
 mod rest_conversations;
-mod rest_details;
 mod rest_limits;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod schema_registry;

@@ -21,6 +21,16 @@ enum Unscaled {
 }
 
 impl Decimal {
+    /// The largest scale, in either direction, with which a decimal from outside is taken, and how many zeros its plain
+    /// digits may have that its unscaled value has not: what PostgreSQL lets a NUMERIC declare, the widest there is. A
+    /// scale is one number in a record, and as plain digits it is that many bytes.
+    pub const MAX_SCALE: u32 = 1000;
+    /// The most digits of an unscaled value: what PostgreSQL's NUMERIC has before and after its point together. Turning
+    /// bytes into digits takes time by the square of their number.
+    pub const MAX_DIGITS: usize = 131_072 + 16_383;
+    /// Bytes that hold [`Self::MAX_DIGITS`].
+    const MAX_BYTES: usize = 61_230;
+
     /// The decimal `unscaled * 10^-scale`.
     pub fn new(unscaled: i128, scale: i32) -> Self {
         Self { unscaled: Unscaled::Small(unscaled), scale }
@@ -32,9 +42,13 @@ impl Decimal {
         Self { unscaled, scale }
     }
 
-    /// From big-endian two's complement bytes, the payload of Connect's Decimal. `None` if there are none.
+    /// From big-endian two's complement bytes, the payload of Connect's Decimal. `None` if there are none, or more than
+    /// [`Self::MAX_DIGITS`] take.
     pub fn from_be_bytes(bytes: &[u8], scale: i32) -> Option<Self> {
         let first = *bytes.first()?;
+        if bytes.len() > Self::MAX_BYTES {
+            return None;
+        }
         if bytes.len() <= 16 {
             let mut wide = if first & 0x80 == 0 { [0u8; 16] } else { [0xff; 16] };
             wide[16 - bytes.len()..].copy_from_slice(bytes);
@@ -44,7 +58,7 @@ impl Decimal {
     }
 
     /// Parses `-12.50`, `1e3`, `.5`; the scale is the number of digits after the point less the exponent, as
-    /// `new BigDecimal(text)` has it. `None` if it is no number.
+    /// `new BigDecimal(text)` has it. `None` if it is no number, or one of more than [`Self::MAX_DIGITS`].
     pub fn parse(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(at) => {
@@ -60,11 +74,12 @@ impl Decimal {
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-        if whole.len() + fraction.len() == 0 || !all_digits(whole) || !all_digits(fraction) {
+        let count = whole.len() + fraction.len();
+        if count == 0 || count > Self::MAX_DIGITS || !all_digits(whole) || !all_digits(fraction) {
             return None;
         }
         let scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
-        if whole.len() + fraction.len() <= 38 {
+        if count <= 38 {
             let n = whole.bytes().chain(fraction.bytes()).fold(0i128, |n, b| n * 10 + i128::from(b - b'0'));
             return Some(Self::new(if negative { -n } else { n }, scale));
         }
@@ -105,22 +120,24 @@ impl Decimal {
         (&whole * &power == unscaled).then(|| Self::from_bigint(whole, scale))
     }
 
+    /// Whether its scale is one that is taken from outside: at most [`Self::MAX_SCALE`] in either direction.
+    pub fn has_usual_scale(&self) -> bool {
+        self.scale.unsigned_abs() <= Self::MAX_SCALE
+    }
+
     /// The same number without zeros at its end (`BigDecimal.stripTrailingZeros`).
     #[must_use]
     pub fn stripped(&self) -> Self {
-        let (mut unscaled, mut scale) = (self.unscaled(), self.scale);
-        let ten = BigInt::from(10);
-        while unscaled.sign() != Sign::NoSign && (&unscaled % &ten).sign() == Sign::NoSign {
-            unscaled /= &ten;
-            scale = scale.saturating_sub(1);
-        }
-        Self::from_bigint(unscaled, scale)
+        let digits = self.unscaled().magnitude().to_string();
+        let zeros = if digits == "0" { 0 } else { digits.len() - digits.trim_end_matches('0').len() };
+        let Ok(zeros) = u32::try_from(zeros) else { return self.clone() };
+        let scale = i32::try_from(i64::from(self.scale) - i64::from(zeros)).unwrap_or(i32::MIN);
+        Self::from_bigint(self.unscaled() / BigInt::from(10).pow(zeros), scale)
     }
 
     /// How many digits the number has, zeros at both ends left out; 0 of zero.
     pub fn significant_digits(&self) -> usize {
-        let magnitude = self.stripped().unscaled().magnitude().to_string();
-        if magnitude == "0" { 0 } else { magnitude.len() }
+        self.unscaled().magnitude().to_string().trim_end_matches('0').len()
     }
 
     /// Appends the shortest big-endian two's complement form of the unscaled value (`BigInteger.toByteArray`).
@@ -140,7 +157,8 @@ impl Decimal {
         }
     }
 
-    /// Appends plain digits, never an exponent (`BigDecimal.toPlainString`): what SQL takes as a literal.
+    /// Appends plain digits (`BigDecimal.toPlainString`): what SQL takes as a literal. Where that would add more than
+    /// [`Self::MAX_SCALE`] zeros, one digit, a point, the others and an exponent, which SQL takes too.
     pub fn write_plain(&self, out: &mut String) {
         let (negative, digits) = match &self.unscaled {
             Unscaled::Small(n) => (*n < 0, n.unsigned_abs().to_string()),
@@ -149,29 +167,43 @@ impl Decimal {
         if negative {
             out.push('-');
         }
-        let scale = self.scale;
-        if scale <= 0 {
-            out.push_str(&digits);
-            if digits != "0" {
-                out.extend(std::iter::repeat_n('0', scale.unsigned_abs() as usize));
+        let places = self.scale.unsigned_abs() as usize;
+        let zeros = match self.scale {
+            ..0 if digits == "0" => 0,
+            ..0 => places,
+            _ => places.saturating_sub(digits.len()),
+        };
+        if zeros > Self::MAX_SCALE as usize {
+            return self.write_exponent(&digits, out);
+        }
+        match digits.split_at_checked(digits.len().saturating_sub(places)) {
+            Some((whole, fraction)) if self.scale > 0 && !whole.is_empty() => out.extend([whole, ".", fraction]),
+            _ if self.scale > 0 => {
+                out.push_str("0.");
+                out.extend(std::iter::repeat_n('0', zeros));
+                out.push_str(&digits);
             }
-            return;
+            _ => {
+                out.push_str(&digits);
+                out.extend(std::iter::repeat_n('0', zeros));
+            }
         }
-        let scale = scale.unsigned_abs() as usize;
-        if digits.len() > scale {
-            out.push_str(&digits[..digits.len() - scale]);
-            out.push('.');
-            out.push_str(&digits[digits.len() - scale..]);
-        } else {
-            out.push_str("0.");
-            out.extend(std::iter::repeat_n('0', scale - digits.len()));
-            out.push_str(&digits);
+    }
+
+    /// `1.23E-4000`.
+    fn write_exponent(&self, digits: &str, out: &mut String) {
+        let (first, rest) = digits.split_at(1);
+        out.push_str(first);
+        if !rest.is_empty() {
+            out.extend([".", rest]);
         }
+        let exponent = i64::try_from(rest.len()).unwrap_or(i64::MAX) - i64::from(self.scale);
+        out.push_str(&format!("E{exponent:+}"));
     }
 }
 
 impl fmt::Display for Decimal {
-    /// Plain digits, see [`Decimal::write_plain`].
+    /// Plain digits but for far-out scales, see [`Decimal::write_plain`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
         self.write_plain(&mut text);
@@ -193,6 +225,41 @@ mod tests {
             let decimal = Decimal::parse(text).unwrap();
             assert_eq!((decimal.stripped().to_string().as_str(), decimal.significant_digits()), (stripped, digits));
         }
+    }
+
+    #[test]
+    fn no_scale_makes_a_long_text() {
+        for (unscaled, scale, want) in [
+            (1, -1000, format!("1{}", "0".repeat(1000))),
+            (-1, -1001, "-1E+1001".to_owned()),
+            (123, -2_000_000_000, "1.23E+2000000002".to_owned()),
+            (-123, 2_000_000_000, "-1.23E-1999999998".to_owned()),
+            (1, 1001, format!("0.{}1", "0".repeat(1000))),
+            (1, 1002, "1E-1002".to_owned()),
+            (0, -2_000_000_000, "0".to_owned()),
+            (0, i32::MAX, "0E-2147483647".to_owned()),
+            (5, i32::MIN, "5E+2147483648".to_owned()),
+        ] {
+            let decimal = Decimal::new(unscaled, scale);
+            assert_eq!(decimal.to_string(), want);
+            assert_eq!(decimal.stripped().to_string(), want);
+            assert_eq!(decimal.has_usual_scale(), scale.unsigned_abs() <= 1000);
+        }
+    }
+
+    #[test]
+    fn no_number_has_more_digits_than_a_database_holds() {
+        let nines = "9".repeat(Decimal::MAX_DIGITS);
+        let widest = Decimal::parse(&nines).unwrap();
+        assert!(widest.to_string() == nines && widest.significant_digits() == Decimal::MAX_DIGITS);
+        let mut bytes = Vec::new();
+        widest.write_be_bytes(&mut bytes);
+        assert!(Decimal::from_be_bytes(&bytes, 0) == Some(widest), "{} bytes", bytes.len());
+        bytes.insert(0, 0);
+        assert!(Decimal::from_be_bytes(&bytes, 0).is_none());
+        assert!(Decimal::parse(&format!("{nines}0")).is_none());
+        let zeros = Decimal::parse(&format!("7{}", "0".repeat(Decimal::MAX_DIGITS - 1))).unwrap();
+        assert_eq!((zeros.stripped(), zeros.significant_digits()), (Decimal::new(7, -147_454), 1));
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are checked against what is
 //! there, and how many values one record may come to is limited.
 
-use connector_api::{Decimal, Error, Result, Type, Value};
+use connector_api::{Error, Result, Type, Value};
 
 use super::plan::{Kind, Member, Node};
 use crate::convert::entries::last_of_each;
+use crate::convert::limits::{Budget, decimal};
 
-/// How many values a record may come to: items without bytes of their own could else be claimed without end.
-const MAX_VALUES: usize = 1 << 22;
+/// How many items without bytes of their own (empty records) a record may claim.
+const MAX_EMPTY: usize = 10_000;
 
 /// Reads from one payload.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
-    left: usize,
+    budget: Budget,
+    empty_left: usize,
 }
 
 fn ends() -> Error {
@@ -21,7 +23,7 @@ fn ends() -> Error {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, left: MAX_VALUES }
+        Self { bytes, budget: Budget::new(), empty_left: MAX_EMPTY }
     }
 
     /// Errors: `Record` where bytes are left over.
@@ -61,7 +63,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a value.
     pub(super) fn value(&mut self, node: &Node) -> Result<Value> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| Error::record("the record holds too many values"))?;
+        self.budget.take(1)?;
         if node.branch.is_some() || node.null.is_some() || matches!(node.kind, Kind::Choice(_)) {
             let branch = self.long()?;
             if node.null == Some(branch) {
@@ -94,13 +96,14 @@ impl<'a> Reader<'a> {
                     Some(size) => self.take(*size)?,
                     None => self.data()?,
                 };
-                let decimal = Decimal::from_be_bytes(bytes, *scale);
-                Value::Decimal(Box::new(decimal.ok_or_else(|| Error::record("a decimal without digits"))?))
+                decimal(bytes, *scale)?
             }
             Kind::Enum(symbols, _) => {
                 let at = usize::try_from(self.long()?).ok();
                 let symbol = at.and_then(|at| symbols.get(at));
-                Value::Text(symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?.clone())
+                let symbol = symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?;
+                self.budget.take_text(symbol)?;
+                Value::Text(symbol.clone())
             }
             Kind::Array(items) => Value::Array(self.list(|reader| reader.value(items))?.into()),
             Kind::Map(values) => {
@@ -126,6 +129,7 @@ impl<'a> Reader<'a> {
     fn choice(&mut self, branch: i64, branches: &[(i64, Node)]) -> Result<Value> {
         let at = branches.iter().position(|(at, _)| *at == branch);
         let at = at.ok_or_else(|| Error::record("a union's branch that it does not have"))?;
+        self.budget.take(branches.len())?;
         let mut values: Vec<_> = branches.iter().map(|_| Value::Null).collect();
         values[at] = self.value(&branches[at].1)?;
         Ok(Value::Struct(values.into()))
@@ -143,14 +147,14 @@ impl<'a> Reader<'a> {
                 }
                 count => count.unsigned_abs(),
             };
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            if count > self.left {
-                return Err(Error::record("the record claims more items than it may hold"));
-            }
-            items.reserve(count.min(self.bytes.len()));
             for _ in 0..count {
-                self.left = self.left.saturating_sub(1);
+                let before = self.bytes.len();
                 items.push(item(self)?);
+                if self.bytes.len() == before {
+                    let too_many =
+                        || Error::record(format!("the record claims more than {MAX_EMPTY} empty items (MAX_EMPTY)"));
+                    self.empty_left = self.empty_left.checked_sub(1).ok_or_else(too_many)?;
+                }
             }
         }
     }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Decimal, Error, Field, Result, Schema, Type, Value, logical};
-use num_bigint::BigInt;
+use connector_api::{Error, Field, Result, Schema, Type, Value, logical};
 use serde_json::Value as Json;
 
 use super::names::{
@@ -11,6 +10,7 @@ use super::names::{
     INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
 };
 use super::schema::{Avro, Kind, repeated};
+use crate::convert::limits::decimal;
 
 /// How many types a schema may come to, each use of a named one counted: a small text could else describe a huge one.
 const MAX_TYPES: usize = 100_000;
@@ -74,8 +74,9 @@ impl Deriver {
                 schema
             }
             Kind::Enum(name, symbols) => {
-                let schema = Schema::of(Type::String).param(ENUM, name);
-                symbols.iter().fold(schema, |schema, symbol| schema.param(&format!("{ENUM}.{symbol}"), symbol))
+                let symbols = symbols.iter().map(|symbol| (format!("{ENUM}.{symbol}").into(), (**symbol).into()));
+                let params = std::iter::once((ENUM.into(), name.as_str().into())).chain(symbols).collect();
+                Schema { params, ..Schema::of(Type::String) }
             }
             Kind::Fixed(name, size) => Schema {
                 name: Some(name.as_str().into()),
@@ -92,7 +93,7 @@ impl Deriver {
         let mut others = branches.iter().filter(|branch| !branch.is_null());
         match (others.next(), others.next()) {
             (Some(only), None) => Ok(self.ty(only)?.optional(optional)),
-            (None, _) => self.ty(&Avro { kind: Kind::Null, attributes: Default::default() }),
+            (None, _) => self.ty(&Avro::null()),
             _ => {
                 let fields = || branches.iter().filter(|branch| !branch.is_null());
                 if let Some(name) = repeated(fields().map(|branch| branch.branch_name())) {
@@ -189,7 +190,7 @@ fn found(json: &Json, avro: &Avro, schema: &Schema) -> Option<Value> {
         (_, Type::String) => Value::Text(json.as_str()?.into()),
         (_, Type::Bytes) if schema.is_named(logical::DECIMAL) => {
             let scale = schema.get_param(logical::SCALE)?.parse().ok()?;
-            Value::Decimal(Box::new(Decimal::from_bigint(BigInt::from_signed_bytes_be(&bytes(json)?), scale)))
+            decimal(&bytes(json)?, scale).ok()?
         }
         (_, Type::Bytes) => Value::Bytes(bytes(json)?.into()),
         (Kind::Array(items), Type::Array) => {

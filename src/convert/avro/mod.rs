@@ -17,6 +17,7 @@ use std::sync::Arc;
 use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
 use connector_api::{Datum, Result, Schema, Value};
 
+use super::limits;
 use super::registered::keys::{self, key};
 use super::registered::{Format, Language, References, SchemaText};
 use plan::Node;
@@ -69,6 +70,7 @@ pub struct AvroFormat {
 pub struct Reader {
     schema: Arc<Schema>,
     node: Node,
+    types: usize,
 }
 
 /// What writes one Connect schema.
@@ -109,8 +111,13 @@ impl Format for AvroFormat {
     fn reader(&self, registered: &SchemaText, references: &References) -> Result<Reader> {
         let avro = schema::parse(&registered.text, references)?;
         let schema = Arc::new(derive::derive(&avro)?);
+        let types = limits::checked(&schema)?;
         let node = plan::compile(&schema, &avro, &Options::PLAIN)?;
-        Ok(Reader { schema, node })
+        Ok(Reader { schema, node, types })
+    }
+
+    fn types(reader: &Reader) -> usize {
+        reader.types
     }
 
     fn encode(&self, writer: &Writer, value: &Value, out: &mut Vec<u8>) -> Result<()> {

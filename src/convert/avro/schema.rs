@@ -6,10 +6,17 @@ use std::sync::Arc;
 use connector_api::{Error, Result};
 use serde_json::{Map, Value as Json};
 
+/// Types within each other; a named type that uses another adds one, whichever text it stands in.
+const MAX_LEVELS: usize = 200;
+/// Bytes of a fixed: values with fewer are filled up to its size.
+const MAX_FIXED: usize = 1 << 20;
+
 /// A type with its attributes.
 #[derive(Debug)]
 pub(super) struct Avro {
     pub(super) kind: Kind,
+    /// How many types are within each other, this one counted.
+    levels: usize,
     /// Every attribute, those of Avro's own included.
     pub(super) attributes: Map<String, Json>,
 }
@@ -45,6 +52,25 @@ pub(super) struct Field {
 }
 
 impl Avro {
+    /// Errors: `Record` where it has more than [`MAX_LEVELS`].
+    fn new(kind: Kind, attributes: Map<String, Json>) -> Result<Arc<Self>> {
+        let deepest = match &kind {
+            Kind::Array(inner) | Kind::Map(inner) => inner.levels,
+            Kind::Union(branches) => branches.iter().map(|branch| branch.levels).max().unwrap_or_default(),
+            Kind::Record(_, fields) => fields.iter().map(|field| field.ty.levels).max().unwrap_or_default(),
+            _ => 0,
+        };
+        if deepest >= MAX_LEVELS {
+            return Err(bad(format_args!("it has more than {MAX_LEVELS} types within each other (MAX_LEVELS)")));
+        }
+        Ok(Arc::new(Self { kind, levels: deepest + 1, attributes }))
+    }
+
+    /// A type of null.
+    pub(super) fn null() -> Self {
+        Self { kind: Kind::Null, levels: 1, attributes: Map::new() }
+    }
+
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).and_then(Json::as_str)
     }
@@ -126,7 +152,7 @@ impl Parser {
     fn ty(&mut self, json: &Json, space: &str) -> Result<Arc<Avro>> {
         match json {
             Json::String(name) => match primitive(name) {
-                Some(kind) => Ok(Arc::new(Avro { kind, attributes: Map::new() })),
+                Some(kind) => Avro::new(kind, Map::new()),
                 None => self.find(name, space),
             },
             Json::Array(branches) => {
@@ -134,7 +160,7 @@ impl Parser {
                 if branches.is_empty() {
                     return Err(bad("a union has no branches"));
                 }
-                Ok(Arc::new(Avro { kind: Kind::Union(branches), attributes: Map::new() }))
+                Avro::new(Kind::Union(branches), Map::new())
             }
             Json::Object(members) => self.object(members, space),
             _ => Err(bad("a type is neither text, object nor list")),
@@ -164,7 +190,7 @@ impl Parser {
                 None => return self.find(other, space),
             },
         };
-        Ok(Arc::new(Avro { kind, attributes: members.clone() }))
+        Avro::new(kind, members.clone())
     }
 
     fn named(&mut self, ty: &str, members: &Map<String, Json>, space: &str) -> Result<Arc<Avro>> {
@@ -190,7 +216,11 @@ impl Parser {
             }
             "fixed" => {
                 let size = members.get("size").and_then(Json::as_u64).and_then(|size| usize::try_from(size).ok());
-                Kind::Fixed(full.clone(), size.ok_or_else(|| bad(format_args!("{full} without size")))?)
+                let size = size.ok_or_else(|| bad(format_args!("{full} without size")))?;
+                if size > MAX_FIXED {
+                    return Err(bad(format_args!("{full} is larger than {MAX_FIXED} bytes (MAX_FIXED)")));
+                }
+                Kind::Fixed(full.clone(), size)
             }
             _ => {
                 let fields =
@@ -203,7 +233,7 @@ impl Parser {
         };
         let attributes = members.iter().filter(|(name, _)| *name != "fields");
         let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let found = Arc::new(Avro { kind, attributes });
+        let found = Avro::new(kind, attributes)?;
         self.named.insert(full, Some(Arc::clone(&found)));
         Ok(found)
     }

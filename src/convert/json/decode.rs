@@ -15,11 +15,7 @@ use super::encode::MILLIS_PER_DAY;
 use super::plan::{Kind, Members, Node};
 use super::reader::{Number, Reader, Token};
 use crate::convert::entries::last_of_each;
-
-/// How many struct fields one record may come to hold: a small text could else name a wide schema very often.
-const MAX_FIELDS: usize = 1 << 22;
-/// Digits before or after the point that a Decimal may have in strict mode; PostgreSQL's limit, the widest there is.
-const MAX_SCALE: u32 = 131_072;
+use crate::convert::limits::{Budget, decimal, usual_scale};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -32,17 +28,27 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) struct Decoder<'a, 'o> {
     pub(super) reader: Reader<'a>,
     options: &'o Options,
-    fields: usize,
+    budget: Budget,
 }
 
 impl<'a, 'o> Decoder<'a, 'o> {
     pub(super) fn new(text: &'a str, options: &'o Options) -> Self {
-        Self { reader: Reader::new(text, options.strict), options, fields: 0 }
+        Self { reader: Reader::new(text, options.strict), options, budget: Budget::new() }
     }
 
     /// Reads a value of that schema.
     pub(super) fn value(&mut self, node: &Node) -> Result<Value> {
-        let token = self.reader.token()?;
+        match (&node.kind, self.reader.token()?) {
+            (Kind::Array(items), Token::Array) => self.array(items.as_deref()),
+            (Kind::Object(pair), Token::Object) => self.object(pair),
+            (Kind::Pairs(pair), Token::Array) => self.pairs(pair),
+            (Kind::Struct(members), Token::Object) => self.structure(members),
+            (_, token) => self.scalar(node, token),
+        }
+    }
+
+    /// Reads what is neither a list nor an object. By itself, so that little of the stack is taken for each level of those.
+    fn scalar(&mut self, node: &Node, token: Token<'a>) -> Result<Value> {
         match (&node.kind, token) {
             (_, Token::Null) => self.null(node),
             (Kind::Bool, Token::Bool(b)) => Ok(Value::Bool(b)),
@@ -57,24 +63,23 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 base64_bytes(&text).map(|b| Value::Bytes(b.into())).ok_or_else(|| Error::record("Invalid bytes field"))
             }
             (Kind::Decimal(_), Token::Number(n)) => self.decimal(n),
-            (Kind::Decimal(scale), Token::Text(text)) => scale
-                .and_then(|scale| Decimal::from_be_bytes(&base64_bytes(&text)?, scale))
-                .map(|decimal| Value::Decimal(Box::new(decimal)))
-                .ok_or_else(|| Error::record("Invalid bytes for Decimal field")),
+            (Kind::Decimal(scale), Token::Text(text)) => match scale.zip(base64_bytes(&text)) {
+                Some((scale, bytes)) if !bytes.is_empty() => decimal(&bytes, scale),
+                _ => Err(Error::record("Invalid bytes for Decimal field")),
+            },
             (Kind::Date | Kind::Time, Token::Number(n)) => self.day_or_time(node, n),
             (Kind::Timestamp, Token::Number(n)) if n.integral => self.long(node, n).map(Value::I64),
-            (Kind::Array(items), Token::Array) => self.array(items.as_deref()),
-            (Kind::Object(pair), Token::Object) => self.object(pair),
-            (Kind::Pairs(pair), Token::Array) => self.pairs(pair),
-            (Kind::Struct(members), Token::Object) => self.structure(members),
             (_, token) => self.mismatch(node, &token),
         }
     }
 
     /// What null, or an absent member, stands for.
-    fn null(&self, node: &Node) -> Result<Value> {
+    fn null(&mut self, node: &Node) -> Result<Value> {
         match &node.schema.default {
-            Some(default) if self.options.replace_null => Ok(default.clone()),
+            Some(default) if self.options.replace_null => {
+                self.budget.take_copy(default)?;
+                Ok(default.clone())
+            }
             _ if node.schema.optional => Ok(Value::Null),
             _ => Err(Error::record(format!("Invalid null value for required {} field", node.schema.ty.name()))),
         }
@@ -122,8 +127,9 @@ impl<'a, 'o> Decoder<'a, 'o> {
 
     fn decimal(&self, number: Number<'_>) -> Result<Value> {
         match Decimal::parse(number.text) {
-            Some(n) if !self.options.strict || n.scale().unsigned_abs() <= MAX_SCALE => Ok(Value::Decimal(Box::new(n))),
-            _ => Err(Error::record("Invalid value for Decimal: the number's exponent is too large")),
+            Some(n) if !self.options.strict || n.has_usual_scale() => Ok(Value::Decimal(Box::new(n))),
+            Some(n) => Err(usual_scale(n.scale()).err().unwrap_or_else(|| Error::fatal("a scale that is none"))),
+            None => Err(Error::record("Invalid value for Decimal: the number's exponent, or the number, is too large")),
         }
     }
 
@@ -198,16 +204,14 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 _ => self.reader.skip()?,
             }
         }
-        Ok((key.map_or_else(|| self.null(keys), Ok)?, value.map_or_else(|| self.null(values), Ok)?))
+        let key = key.map_or_else(|| self.null(keys), Ok)?;
+        Ok((key, value.map_or_else(|| self.null(values), Ok)?))
     }
 
     /// Members mostly come in the schema's order: each next one is expected by its exact text first.
     fn structure(&mut self, members: &Members) -> Result<Value> {
         let list = &members.list;
-        self.fields += list.len();
-        if self.fields > MAX_FIELDS {
-            return Err(Error::record(format!("the record holds more than {MAX_FIELDS} struct fields")));
-        }
+        self.budget.take(list.len())?;
         let mut values = Vec::with_capacity(list.len());
         for member in list {
             if !self.reader.try_member(values.is_empty(), &member.text) {

@@ -24,7 +24,7 @@ use decode::Decoder;
 use envelope::Envelope;
 use plan::Node;
 
-use super::CONVERTER_TYPE;
+use super::{CONVERTER_TYPE, limits};
 
 /// The keys of the converter.
 pub const KEYS: &[Key] = &[
@@ -185,6 +185,7 @@ impl JsonConverter {
     fn learn(&mut self, text: &str) -> Result<Arc<Node>> {
         let schema =
             schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::Type::String));
+        limits::checked(&schema)?;
         let node = Arc::new(Node::compile(&Arc::new(schema)));
         self.kept += text.len();
         if self.kept > MAX_KEPT || self.known.len() >= self.options.cache {

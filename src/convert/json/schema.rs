@@ -10,6 +10,7 @@ use super::decode::read_default;
 use super::encode::{write, write_text};
 use super::plan::Node;
 use super::reader::{Reader, Token};
+use crate::convert::limits::parameters;
 
 /// Schemas within each other.
 const MAX_LEVELS: usize = 200;
@@ -307,14 +308,10 @@ type Parameters = Box<[(Arc<str>, Arc<str>)]>;
 fn read_parameters(json: &str, options: &Options) -> Result<Parameters> {
     let mut given = Vec::new();
     each_member(json, options, |name, value| given.push((Arc::<str>::from(name), value)))?;
-    let mut parameters: Vec<(Arc<str>, Arc<str>)> = Vec::with_capacity(given.len());
-    for (name, json) in given {
+    let text = |(name, json): (Arc<str>, &str)| {
         let text = text_in(json, options)?;
-        let text: Arc<str> = text.ok_or_else(|| Error::record("Schema parameters must have string values."))?.into();
-        match parameters.iter_mut().find(|(other, _)| *other == name) {
-            Some((_, value)) => *value = text,
-            None => parameters.push((name, text)),
-        }
-    }
-    Ok(parameters.into())
+        let text = text.ok_or_else(|| Error::record("Schema parameters must have string values."))?;
+        Ok((name, Arc::from(text)))
+    };
+    Ok(parameters(given.into_iter().map(text).collect::<Result<Vec<_>>>()?.into_iter()))
 }

@@ -1,11 +1,14 @@
 //! Protobuf's wire format to values. Nothing that stands in it is trusted; fields that the schema does not know are left
 //! out, as Protobuf has it.
 
-use connector_api::{Decimal, Error, Result, Type, Value};
+use std::cell::RefCell;
+
+use connector_api::{Error, Result, Type, Value};
 
 use super::plan::{Field, Kind, Message, Number, Shape, zero};
 use crate::convert::calendar;
 use crate::convert::entries::last_of_each;
+use crate::convert::limits::{Budget, decimal};
 use crate::convert::same_scale;
 
 /// Groups within each other, in fields that are left out.
@@ -15,6 +18,8 @@ const MAX_GROUPS: usize = 100;
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     strict: bool,
+    /// One for all readers of a record.
+    budget: &'a RefCell<Budget>,
 }
 
 /// A value as it is on the wire.
@@ -41,8 +46,17 @@ fn wrong_wire() -> Error {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8], strict: bool) -> Self {
-        Self { bytes, strict }
+    pub(super) fn new(bytes: &'a [u8], strict: bool, budget: &'a RefCell<Budget>) -> Self {
+        Self { bytes, strict, budget }
+    }
+
+    /// Of a part of it.
+    fn within(&self, bytes: &'a [u8]) -> Self {
+        Self { bytes, ..*self }
+    }
+
+    fn count(&self, values: usize) -> Result<()> {
+        self.budget.borrow_mut().take(values)
     }
 
     /// The path of a message in its file: a count and so many places; a count of 0 is the first message.
@@ -117,6 +131,8 @@ impl<'a> Reader<'a> {
 
     /// Reads a message.
     pub(super) fn message(&mut self, message: &Message) -> Result<Value> {
+        // a few bytes are a message of many members
+        self.count(message.size)?;
         let mut slots: Vec<Slot> = message.missing.iter().map(|value| Slot::One(value.clone())).collect();
         for (at, branches) in &message.unions {
             slots[*at] = Slot::One(Value::Struct(vec![Value::Null; *branches].into()));
@@ -160,13 +176,16 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&self, field: &Field, raw: Raw<'a>, slot: &mut Slot) -> Result<()> {
+        if !matches!(slot, Slot::One(_)) {
+            self.count(1)?;
+        }
         match (slot, &field.shape, raw) {
             (Slot::Map(entries), Shape::Map(keys), Raw::Delimited(bytes)) => {
                 let (key, value) = self.entry(keys, &field.kind, bytes)?;
                 entries.push((key, value));
             }
             (Slot::List(items), Shape::List(_), Raw::Delimited(bytes)) if is_number(&field.kind) => {
-                let mut packed = Self::new(bytes, self.strict);
+                let mut packed = self.within(bytes);
                 while !packed.bytes.is_empty() {
                     let raw = packed.number(&field.kind)?;
                     items.push(self.single(&field.kind, raw)?);
@@ -187,7 +206,7 @@ impl<'a> Reader<'a> {
     }
 
     fn entry(&self, keys: &Kind, values: &Kind, bytes: &'a [u8]) -> Result<(Value, Value)> {
-        let mut entry = Self::new(bytes, self.strict);
+        let mut entry = self.within(bytes);
         let (mut key, mut value) = (zero(keys), None);
         while let Some((number, raw)) = entry.next()? {
             match number {
@@ -198,7 +217,7 @@ impl<'a> Reader<'a> {
         }
         match (value, values) {
             (Some(value), _) => Ok((key, value)),
-            (None, Kind::Message(message)) => Ok((key, Self::new(&[], self.strict).message(message)?)),
+            (None, Kind::Message(message)) => Ok((key, self.within(&[]).message(message)?)),
             (None, kind) => Ok((key, zero(kind))),
         }
     }
@@ -226,6 +245,7 @@ impl<'a> Reader<'a> {
             (Kind::Enum(symbols), Raw::Varint(n)) => {
                 let symbol = symbols.iter().find(|(_, number)| i64::from(*number) == n.cast_signed());
                 let (name, _) = symbol.ok_or_else(|| Error::record("a number that is no symbol of the enum"))?;
+                self.budget.borrow_mut().take_text(name)?;
                 Value::Text(name.clone())
             }
             (Kind::Decimal(scale), Raw::Delimited(bytes)) => self.decimal(*scale, bytes)?,
@@ -253,7 +273,7 @@ impl<'a> Reader<'a> {
                 Value::I64(millis.ok_or_else(|| Error::record("a timestamp that does not fit 64 bits"))?)
             }
             (Kind::Wrapper(kind), Raw::Delimited(bytes)) => {
-                let mut wrapper = Self::new(bytes, self.strict);
+                let mut wrapper = self.within(bytes);
                 let mut value = zero(kind);
                 while let Some((number, raw)) = wrapper.next()? {
                     if number == 1 {
@@ -262,7 +282,7 @@ impl<'a> Reader<'a> {
                 }
                 value
             }
-            (Kind::Message(message), Raw::Delimited(bytes)) => Self::new(bytes, self.strict).message(message)?,
+            (Kind::Message(message), Raw::Delimited(bytes)) => self.within(bytes).message(message)?,
             _ => return Err(wrong_wire()),
         })
     }
@@ -293,7 +313,7 @@ impl<'a> Reader<'a> {
     }
 
     fn decimal(&self, scale: i32, bytes: &'a [u8]) -> Result<Value> {
-        let mut message = Self::new(bytes, self.strict);
+        let mut message = self.within(bytes);
         let (mut digits, mut own) = (&[][..], 0);
         while let Some((number, raw)) = message.next()? {
             match (number, raw) {
@@ -303,13 +323,12 @@ impl<'a> Reader<'a> {
             }
         }
         same_scale(scale, own)?;
-        let decimal = Decimal::from_be_bytes(if digits.is_empty() { &[0] } else { digits }, scale);
-        Ok(Value::Decimal(Box::new(decimal.ok_or_else(|| Error::record("a decimal without digits"))?)))
+        decimal(if digits.is_empty() { &[0] } else { digits }, scale)
     }
 
     /// The first four fields of a message of whole numbers.
     fn numbers(&self, bytes: &'a [u8]) -> Result<[i64; 4]> {
-        let mut message = Self::new(bytes, self.strict);
+        let mut message = self.within(bytes);
         let mut numbers = [0; 4];
         while let Some((number, raw)) = message.next()? {
             if let (Some(n), Raw::Varint(raw)) = (numbers.get_mut(number as usize - 1), raw) {

@@ -12,6 +12,7 @@ mod names;
 mod plan;
 mod write;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use connector_api::config::{Config, Default, Importance, Key, Report, Type as Ke
 use connector_api::{Datum, Error, Result, Schema, Value};
 use prost_reflect::{FileDescriptor, MessageDescriptor};
 
+use super::limits::{self, Budget};
 use super::registered::keys::{self, key};
 use super::registered::{Format, Language, References, SchemaText};
 use plan::Message;
@@ -74,6 +76,8 @@ pub const KEYS: &[Key] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
 /// How many messages of one schema are kept compiled.
 const KEPT: usize = 100;
+/// How many types they may have together.
+const KEPT_TYPES: usize = 50_000;
 
 /// The settings.
 struct Options {
@@ -97,6 +101,7 @@ pub struct Writer(Message);
 pub struct Reader {
     file: FileDescriptor,
     known: HashMap<Vec<i32>, (Arc<Schema>, Message)>,
+    types: usize,
 }
 
 impl ProtobufFormat {
@@ -136,7 +141,11 @@ impl Format for ProtobufFormat {
     }
 
     fn reader(&self, registered: &SchemaText, references: &References) -> Result<Reader> {
-        Ok(Reader { file: files::read(&registered.text, references)?, known: HashMap::new() })
+        Ok(Reader { file: files::read(&registered.text, references)?, known: HashMap::new(), types: 0 })
+    }
+
+    fn types(reader: &Reader) -> usize {
+        reader.types
     }
 
     fn encode(&self, writer: &Writer, value: &Value, out: &mut Vec<u8>) -> Result<()> {
@@ -147,14 +156,17 @@ impl Format for ProtobufFormat {
     }
 
     fn decode(&self, reader: &mut Reader, payload: &[u8]) -> Result<Datum> {
-        let mut bytes = decode::Reader::new(payload, self.options.strict);
+        let budget = RefCell::new(Budget::new());
+        let mut bytes = decode::Reader::new(payload, self.options.strict, &budget);
         let path = bytes.message_indexes()?;
         if !reader.known.contains_key(&path) {
-            if reader.known.len() >= KEPT {
+            if reader.known.len() >= KEPT || reader.types > KEPT_TYPES {
                 reader.known.clear();
+                reader.types = 0;
             }
             let message = message_at(&reader.file, &path)?;
             let schema = Arc::new(derive::derive(&message, &self.options)?);
+            reader.types += limits::checked(&schema)?;
             let plan = plan::compile(&schema, &message, &self.options)?;
             reader.known.insert(path.clone(), (schema, plan));
         }

@@ -10,6 +10,7 @@ use super::Options;
 use super::derive::{oneof, union_field};
 use super::names::{DATE, DECIMAL, TIME, TIMESTAMP, is_wrapper};
 use super::write::field_name;
+use crate::convert::limits::units;
 
 /// A message beside a struct.
 pub(super) struct Message {
@@ -19,6 +20,8 @@ pub(super) struct Message {
     pub(super) missing: Box<[Value]>,
     /// Members that stand for a oneof, and how many branches it has.
     pub(super) unions: Box<[(usize, usize)]>,
+    /// As how many values an empty message counts.
+    pub(super) size: usize,
 }
 
 /// A field of a message.
@@ -121,7 +124,9 @@ pub(super) fn compile(schema: &Schema, message: &MessageDescriptor, options: &Op
         return Err(Error::record(format!("the schema has no field {}, which the record has", left.name)));
     }
     fields.sort_by_key(|field| field.number);
-    Ok(Message { fields: fields.into(), missing: missing.into(), unions: unions.into() })
+    let branches: usize = unions.iter().map(|(_, branches)| branches).sum();
+    let size = branches + units(missing.iter().map(Value::weight).sum());
+    Ok(Message { fields: fields.into(), missing: missing.into(), unions: unions.into(), size })
 }
 
 fn compile_field(field: &FieldDescriptor, schema: &Arc<Schema>, options: &Options) -> Result<Field> {

@@ -20,6 +20,12 @@ use keys::Options;
 const MAGIC: u8 = 0;
 /// How many schemas one schema may refer to in all.
 const MAX_REFERENCES: usize = 1000;
+/// Bytes of a schema's text with those that it refers to.
+const MAX_TEXT: usize = 8 << 20;
+/// Bytes that readers of schemas may take before all of them are forgotten: their texts, and what a type compiles to.
+const MAX_KEPT: usize = 64 << 20;
+/// What a type compiles to, roughly.
+const BYTES_PER_TYPE: usize = 400;
 
 /// What language a schema is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +113,9 @@ pub trait Format: Send {
     /// What reads values of a registered schema.
     fn reader(&self, registered: &SchemaText, references: &References) -> Result<Self::Reader>;
 
+    /// How many types have been compiled in a reader so far.
+    fn types(reader: &Self::Reader) -> usize;
+
     /// Appends a value's payload.
     fn encode(&self, writer: &Self::Writer, value: &Value, out: &mut Vec<u8>) -> Result<()>;
 
@@ -124,7 +133,15 @@ pub struct RegistryConverter<F: Format> {
     options: Options,
     written: Vec<Written<F::Writer>>,
     last: usize,
-    read: HashMap<i32, F::Reader>,
+    read: HashMap<i32, Kept<F::Reader>>,
+    /// How many bytes those take, roughly.
+    kept: usize,
+}
+
+/// What reads one schema, and how many types of it have been counted.
+struct Kept<R> {
+    reader: R,
+    types: usize,
 }
 
 /// What is written for one schema in one topic.
@@ -139,7 +156,7 @@ impl<F: Format> RegistryConverter<F> {
     /// A converter for keys or values (`role`). Errors: every key that is wrong.
     pub fn new(role: &str, config: &Config, format: F, schemas: Box<dyn Schemas>) -> Result<Self, Report> {
         let options = Options::read(role, config)?;
-        Ok(Self { format, schemas, options, written: Vec::new(), last: 0, read: HashMap::new() })
+        Ok(Self { format, schemas, options, written: Vec::new(), last: 0, read: HashMap::new(), kept: 0 })
     }
 
     /// Finds a schema among those written before, by pointer and then by content, or registers it; sets `last`.
@@ -204,8 +221,9 @@ impl<F: Format> RegistryConverter<F> {
         Err(Error::record(format!("schema {id} is one of {found}, not of {wanted}: another converter is needed")))
     }
 
-    /// All that a schema refers to.
+    /// All that a schema refers to. Errors: also `Record` for more text than [`MAX_TEXT`].
     fn references(&mut self, schema: &SchemaText) -> Result<References> {
+        short_enough(schema.text.len())?;
         let mut found = References::new();
         self.add_references(schema, &mut HashSet::new(), &mut found, 0)?;
         Ok(found)
@@ -228,6 +246,7 @@ impl<F: Format> RegistryConverter<F> {
             let (_, used) = self.schemas.version(&reference.subject, Some(reference.version))?;
             self.add_references(&used, seen, found, depth + 1)?;
             found.push((reference.name.clone(), used.text));
+            short_enough(schema.text.len() + found.iter().map(|(_, text)| text.len()).sum::<usize>())?;
         }
         Ok(())
     }
@@ -238,12 +257,26 @@ impl<F: Format> RegistryConverter<F> {
         let references = self.references(&registered)?;
         let reader = self.format.reader(&registered, &references);
         let reader = reader.map_err(|e| e.context(format_args!("schema {id}")))?;
+        let texts = registered.text.len() + references.iter().map(|(_, text)| text.len()).sum::<usize>();
         if self.read.len() >= self.options.cache {
-            self.read.clear();
+            self.forget();
         }
-        self.read.insert(id, reader);
+        self.kept += texts;
+        self.read.insert(id, Kept { reader, types: 0 });
         Ok(())
     }
+
+    fn forget(&mut self) {
+        self.read.clear();
+        self.kept = 0;
+    }
+}
+
+fn short_enough(text: usize) -> Result<()> {
+    if text <= MAX_TEXT {
+        return Ok(());
+    }
+    Err(Error::record(format!("a schema, with those it refers to, is longer than {MAX_TEXT} bytes (MAX_TEXT)")))
 }
 
 impl<F: Format> Converter for RegistryConverter<F> {
@@ -284,8 +317,16 @@ impl<F: Format> Converter for RegistryConverter<F> {
         if !self.read.contains_key(&id) {
             self.learn(id)?;
         }
-        let Some(reader) = self.read.get_mut(&id) else { return Err(Error::fatal("schema lost from the cache")) };
-        let decoded = self.format.decode(reader, payload);
+        let Some(known) = self.read.get_mut(&id) else { return Err(Error::fatal("schema lost from the cache")) };
+        let decoded = self.format.decode(&mut known.reader, payload);
+        let types = F::types(&known.reader);
+        if types > known.types {
+            self.kept += (types - known.types) * BYTES_PER_TYPE;
+            known.types = types;
+            if self.kept > MAX_KEPT {
+                self.forget();
+            }
+        }
         decoded.map_err(|e| e.context(format_args!("Failed to deserialize {title} data of schema {id}")))
     }
 }

@@ -11,7 +11,7 @@ use super::super::answer::{refuse, send};
 use super::super::clock::wall_ms;
 use super::super::core::{self, Event, Ticket};
 use super::super::{
-    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, State, Target, WorkerInfo, bounds, offsets,
+    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, Target, WorkerInfo, bounds, offsets,
 };
 use super::{Done, Loop};
 use crate::registry::Connector;
@@ -100,16 +100,8 @@ impl Loop {
     fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView>) {
         let owned: Arc<str> = Arc::from(name.as_str());
         if include_tasks || only_failed {
-            let chosen = core::restarts_connector(&self.state, &name, only_failed);
             self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: None });
-            let view = self.view(&name).map(|mut view| {
-                // The answer is the plan, also where the restart is over already, as that of a stopped connector is.
-                if let (true, Some(status)) = (chosen, &mut view.status) {
-                    status.state = State::Restarting;
-                }
-                view
-            });
-            return send(reply, view);
+            return self.reply_view(&name, reply);
         }
         self.last_ticket += 1;
         self.waiting.insert(self.last_ticket, (name, reply));
@@ -125,15 +117,11 @@ impl Loop {
     }
 
     fn reply_view(&self, name: &str, reply: Reply<ConnectorView>) {
-        send(reply, self.view(name));
-    }
-
-    fn view(&self, name: &str) -> Result<ConnectorView, Refusal> {
         let view = core::view(&self.state, name).map(|mut view| {
             self.add_progress(&mut view);
             view
         });
-        view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned()))
+        send(reply, view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned())));
     }
 
     fn add_progress(&self, view: &mut ConnectorView) {

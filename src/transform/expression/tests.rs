@@ -144,6 +144,50 @@ fn hostile_expressions_end_in_a_clear_error_at_once() {
     assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
+/// A record of one field, `v`.
+fn of(schema: Schema, value: Value) -> Record {
+    let schema = Schema::structure(None, vec![Field::new("v", schema)]);
+    Record { value: Datum::new(Arc::new(schema), Value::Struct([value].into())), ..record() }
+}
+
+#[test]
+fn expressions_of_few_operations_that_take_long_end_in_time() {
+    let text = || of(Schema::of(Type::String), Value::Text("ab,".repeat(300_000).into()));
+    let list = || {
+        let items: Vec<_> = (0..9000).map(|n| Value::Text(format!("item {n}").into())).collect();
+        of(Schema::array(Schema::of(Type::String)), Value::Array(items.into()))
+    };
+    let many = |piece: &str, count: usize| format!("[{}].len()", vec![piece; count].join(","));
+    for (record, expression) in [
+        (text(), many("value.v.to_upper().len()", 2000)),
+        (text(), many("value.v.index_of(\"zz\")", 2400)),
+        (text(), many("value.v.replace(\"ab\", \"ba\").replace(\",\", \".\").len()", 1200)),
+        (text(), many("value.v.sub_string(1, 800000).len()", 1800)),
+        (list(), many("value.v.len()", 3000)),
+        (list(), many("(value.v + [1]).len()", 2000)),
+        (list(), many("value.v.to_string().len()", 2000)),
+    ] {
+        let config = Config::from([("fields", "f:int64"), ("set.f", expression.as_str())]);
+        let mut made = Expression::new(&config).unwrap();
+        let begun = std::time::Instant::now();
+        let error = made.apply(record, None).unwrap_err();
+        assert!(error.message().contains("max.time.ms"), "{error} for {}", &expression[..40]);
+        // twice the limit of 100 ms, and how long this machine, or a build without optimisation, takes for 8 operations
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?} {}", begun.elapsed(), &expression[..40]);
+    }
+}
+
+#[test]
+fn a_record_that_is_too_large_for_expressions_is_refused_before_it_is_copied() {
+    let text = of(Schema::of(Type::String), Value::Text("x".repeat(limits::MAX_TEXT + 1).into()));
+    let list = Value::Array(vec![Value::Null; limits::MAX_ITEMS + 1].into());
+    let list = of(Schema::array(Schema::of(Type::String).optional(true)), list);
+    for record in [text, list] {
+        let error = Expression::new(&Config::from([("filter", "value.v == ()")])).unwrap().apply(record, None);
+        assert!(error.unwrap_err().message().contains("too large"));
+    }
+}
+
 #[test]
 fn text_is_changed_by_value() {
     for (expression, want) in [

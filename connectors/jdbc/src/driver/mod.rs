@@ -2,6 +2,7 @@
 //!
 //! It sends statements and moves values; what to send is decided elsewhere.
 
+mod certificates;
 mod failure;
 mod mysql;
 mod mysql_catalog;

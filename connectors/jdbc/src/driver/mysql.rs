@@ -9,6 +9,7 @@ use sqlx::mysql::{
 use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
+use super::certificates::certificates;
 use super::session::{Backend, SqlxSession, cut_short, missing};
 use super::{Access, Param, mysql_catalog, mysql_describe};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
@@ -104,7 +105,7 @@ fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions
     }
     for name in ["serverSslCert", "sslCa", "ssl-ca"] {
         if let Some(file) = target.param(name) {
-            options = options.ssl_ca(file);
+            options = options.ssl_ca_from_pem(certificates(file)?);
         }
     }
     Ok(options)

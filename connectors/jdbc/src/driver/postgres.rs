@@ -7,6 +7,7 @@ use sqlx::postgres::{PgArgumentBuffer, PgColumn, PgConnectOptions, PgQueryResult
 use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
+use super::certificates::certificates;
 use super::session::{Backend, SqlxSession, cut_short, missing};
 use super::{Access, Param, postgres_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
@@ -104,7 +105,7 @@ fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
         options = options.database(database);
     }
     if let Some(file) = target.param("sslrootcert") {
-        options = options.ssl_root_cert(file);
+        options = options.ssl_root_cert_from_pem(certificates(file)?);
     }
     if let Some(schema) = target.param("currentSchema") {
         options = options.options([("search_path", schema)]);

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Error, Header, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Decimal, Error, Header, Result, Schema, SinkRecord, Type, Value};
 
 use super::adapt::json;
 use super::config::{Evolve, SinkConfig, TimeRules};
@@ -175,7 +175,7 @@ impl Binder {
                 let text = record.record.timestamp_ms.map(|millis| self.time.timestamp(millis, 1000));
                 return Ok(text.map_or(Param::Null, |text| Param::Text(Cow::Owned(text))));
             }
-            Slot::Header(name) => return Ok(header(&record.record.headers, name)),
+            Slot::Header(name) => return header(&record.record.headers, name),
         };
         self.stored(value)
     }
@@ -287,6 +287,12 @@ impl Binder {
                     self.wrong("its decimal has more digits than a number of the database; make it a TEXT column")
                 );
             }
+            Value::Decimal(n) if !n.has_usual_scale() => {
+                let (scale, most) = (n.scale(), Decimal::MAX_SCALE);
+                return Err(self.wrong(&format!(
+                    "its decimal has scale {scale}; scales from -{most} to {most} are taken (Decimal::MAX_SCALE)"
+                )));
+            }
             Value::Decimal(n) => Param::Text(Cow::Owned(n.to_string())),
             Value::Text(text) => Param::Text(Cow::Borrowed(text)),
             Value::Bytes(bytes) if self.reversed => {
@@ -327,9 +333,9 @@ fn length(value: &Value, room: Room) -> u64 {
 }
 
 /// The last header of that name as text; bytes as their UTF-8, or else as hexadecimal digits.
-fn header<'a>(headers: &'a [Header], name: &str) -> Param<'a> {
-    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else { return Param::Null };
-    match &header.datum.value {
+fn header<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
+    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else { return Ok(Param::Null) };
+    Ok(match &header.datum.value {
         Value::Null => Param::Null,
         Value::Text(text) => Param::Text(Cow::Borrowed(text)),
         Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
@@ -340,8 +346,8 @@ fn header<'a>(headers: &'a [Header], name: &str) -> Param<'a> {
                 Param::Text(Cow::Owned(out))
             }
         },
-        other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref()))),
-    }
+        other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref())?)),
+    })
 }
 
 fn kind_of(schema: &Schema, instant: bool) -> Kind {

@@ -1,5 +1,6 @@
 //! JSON Schemas as Connect schemas: what a reader of registered schemas gets. As Confluent's JsonSchemaData maps them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use connector_api::{Error, Field, Result, Schema, Type, logical};
@@ -137,11 +138,11 @@ impl<'a> Deriver<'a> {
         let mut properties: Vec<_> = properties.into_iter().flatten().collect();
         properties.sort_by_key(|(_, member)| member.get("connect.index").and_then(Json::as_u64).unwrap_or(u64::MAX));
         let required = members.get("required").and_then(Json::as_array);
-        let is_required = |name: &str| required.is_some_and(|list| list.iter().any(|item| item.as_str() == Some(name)));
+        let required: HashSet<&str> = required.into_iter().flatten().filter_map(Json::as_str).collect();
         let mut fields = Vec::with_capacity(properties.len());
         for (name, member) in properties {
             let schema = self.ty(member, root, level + 1).map_err(|e| e.context(format_args!("property {name}")))?;
-            let optional = schema.optional || (self.settings.optional && !is_required(name));
+            let optional = schema.optional || (self.settings.optional && !required.contains(name.as_str()));
             fields.push(Field::new(name.as_str(), schema.optional(optional)));
         }
         Ok(Schema::structure(None, fields))
@@ -176,6 +177,7 @@ impl<'a> Deriver<'a> {
 fn text(members: &Map<String, Json>) -> Schema {
     let Some(Json::Array(symbols)) = members.get("enum") else { return Schema::of(Type::String) };
     let symbols = symbols.iter().filter_map(Json::as_str);
-    let schema = Schema::of(Type::String).param(ENUM, "");
-    symbols.fold(schema, |schema, symbol| schema.param(&format!("{ENUM}.{symbol}"), symbol))
+    let symbols = symbols.map(|symbol| (format!("{ENUM}.{symbol}").into(), symbol.into()));
+    let params = std::iter::once((ENUM.into(), "".into())).chain(symbols).collect();
+    Schema { params, ..Schema::of(Type::String) }
 }

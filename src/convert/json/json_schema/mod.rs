@@ -14,6 +14,7 @@ use connector_api::{Datum, Result, Schema, Value};
 use super::decode::Decoder;
 use super::plan::Node;
 use super::{Options, encode, unicode};
+use crate::convert::limits;
 use crate::convert::registered::keys::{self, key};
 use crate::convert::registered::{Format, Language, References, SchemaText};
 
@@ -48,8 +49,8 @@ pub struct JsonSchemaFormat {
 /// What writes one Connect schema.
 pub struct Writer(Node);
 
-/// What reads one registered schema.
-pub struct Reader(Node);
+/// What reads one registered schema, and how many types it has.
+pub struct Reader(Node, usize);
 
 impl JsonSchemaFormat {
     /// Errors: every key that is wrong.
@@ -94,7 +95,12 @@ impl Format for JsonSchemaFormat {
         let references = references.iter().map(|(name, text)| Ok((name.clone(), derive::parse(text)?)));
         let references = references.collect::<Result<Vec<_>>>()?;
         let schema = derive::derive(&root, &references, &self.settings)?;
-        Ok(Reader(Node::compile(&Arc::new(schema))))
+        let types = limits::checked(&schema)?;
+        Ok(Reader(Node::compile(&Arc::new(schema)), types))
+    }
+
+    fn types(reader: &Reader) -> usize {
+        reader.1
     }
 
     fn encode(&self, writer: &Writer, value: &Value, out: &mut Vec<u8>) -> Result<()> {

@@ -84,7 +84,8 @@ pub fn text(meaning: Meaning, value: &Value, time: &TimeRules) -> Option<Value> 
         (Meaning::ZonedOfDay, Value::Text(iso), _) => iso.split(['Z', '+', '-']).next()?.to_owned(),
         (Meaning::Number, Value::Struct(members), _) => match members.as_ref() {
             [scale, Value::Bytes(unscaled)] => {
-                Decimal::from_be_bytes(unscaled, i32::try_from(scale.as_i64()?).ok()?)?.to_string()
+                let number = Decimal::from_be_bytes(unscaled, i32::try_from(scale.as_i64()?).ok()?)?;
+                Some(number).filter(Decimal::has_usual_scale)?.to_string()
             }
             _ => return None,
         },

@@ -5,25 +5,33 @@ use std::fmt::Write as _;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connector_api::{Schema, Value};
+use connector_api::{Error, Result, Schema, Value};
 
 use super::super::config::TimeRules;
 use crate::dialect::writing::Logical;
 use crate::zone::Zone;
 
+/// Bytes of a value's JSON: more than a record has, as keys that are no text are JSON within JSON.
+const MAX_JSON: usize = 64 << 20;
+
 /// A value as JSON. `schema` tells what its numbers mean and how the members of a struct are called.
-pub fn text(value: &Value, schema: Option<&Schema>) -> String {
+/// Errors: `Record` where it would be longer than [`MAX_JSON`].
+pub fn text(value: &Value, schema: Option<&Schema>) -> Result<String> {
     let mut out = String::new();
-    write(value, schema, &mut out);
-    out
+    write(value, schema, &mut out)?;
+    Ok(out)
 }
 
-fn write(value: &Value, schema: Option<&Schema>, out: &mut String) {
+fn write(value: &Value, schema: Option<&Schema>, out: &mut String) -> Result<()> {
+    if out.len() > MAX_JSON {
+        return Err(Error::record(format!("a nested value is longer than {MAX_JSON} bytes as JSON (MAX_JSON)")));
+    }
     let inner = || schema.and_then(|schema| schema.values.as_deref());
     if let (Some(schema), Some(number)) = (schema, value.as_i64())
         && let Some(text) = point_in_time(schema, number)
     {
-        return quoted(&text, out);
+        quoted(&text, out);
+        return Ok(());
     }
     // writing to a String cannot fail
     let _ = match value {
@@ -35,20 +43,23 @@ fn write(value: &Value, schema: Option<&Schema>, out: &mut String) {
         Value::I64(n) => write!(out, "{n}"),
         Value::F32(n) if n.is_finite() => write!(out, "{n:?}"),
         Value::F64(n) if n.is_finite() => write!(out, "{n:?}"),
-        Value::F32(n) => return quoted(&n.to_string(), out),
-        Value::F64(n) => return quoted(&n.to_string(), out),
+        Value::F32(n) => write!(out, "\"{n}\""),
+        Value::F64(n) => write!(out, "\"{n}\""),
         Value::Decimal(n) => write!(out, "{n}"),
-        Value::Text(text) => return quoted(text, out),
-        Value::Bytes(bytes) => return quoted(&STANDARD.encode(bytes), out),
+        Value::Text(text) => {
+            quoted(text, out);
+            Ok(())
+        }
+        Value::Bytes(bytes) => write!(out, "\"{}\"", STANDARD.encode(bytes)),
         Value::Array(items) => return list('[', ']', items.iter(), out, |item, out| write(item, inner(), out)),
         Value::Map(entries) => {
             return list('{', '}', entries.iter(), out, |(key, value), out| {
                 match key {
                     Value::Text(text) => quoted(text, out),
-                    other => quoted(&text(other, schema.and_then(|schema| schema.keys.as_deref())), out),
+                    other => quoted(&text(other, schema.and_then(|schema| schema.keys.as_deref()))?, out),
                 }
                 out.push(':');
-                write(value, inner(), out);
+                write(value, inner(), out)
             });
         }
         Value::Struct(members) => {
@@ -56,10 +67,11 @@ fn write(value: &Value, schema: Option<&Schema>, out: &mut String) {
                 let field = schema.and_then(|schema| schema.fields.get(at));
                 quoted(field.map_or("", |field| &field.name), out);
                 out.push(':');
-                write(member, field.map(|field| &*field.schema), out);
+                write(member, field.map(|field| &*field.schema), out)
             });
         }
     };
+    Ok(())
 }
 
 fn list<T>(
@@ -67,16 +79,17 @@ fn list<T>(
     close: char,
     items: impl Iterator<Item = T>,
     out: &mut String,
-    mut write: impl FnMut(T, &mut String),
-) {
+    mut write: impl FnMut(T, &mut String) -> Result<()>,
+) -> Result<()> {
     out.push(open);
     for (n, item) in items.enumerate() {
         if n > 0 {
             out.push(',');
         }
-        write(item, out);
+        write(item, out)?;
     }
     out.push(close);
+    Ok(())
 }
 
 fn quoted(text: &str, out: &mut String) {

@@ -19,6 +19,8 @@ use crate::dialect::writing::JSON;
 
 /// How many recipes are kept.
 const RECENT: usize = 16;
+/// Bytes of a column's name that is made of the names of structs within each other; no database has such long ones.
+const MAX_NAME: usize = 1024;
 
 /// `nested.mode`: what becomes of structs, maps and lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +138,7 @@ impl Adapter {
                 if self.recipes.len() == RECENT {
                     self.recipes.remove(0);
                 }
-                self.recipes.push((Arc::clone(schema), recipe(&self.rules, schema)));
+                self.recipes.push((Arc::clone(schema), recipe(&self.rules, schema)?));
                 self.recipes.len() - 1
             }
         };
@@ -186,7 +188,7 @@ impl Part {
         match (&self.change, value) {
             (_, Value::Null) => Ok(Value::Null),
             (Change::Nothing, value) => Ok(value.clone()),
-            (Change::Json(schema), value) => Ok(Value::Text(json::text(value, Some(schema)).into())),
+            (Change::Json(schema), value) => Ok(Value::Text(json::text(value, Some(schema))?.into())),
             (Change::Meaning(meaning), value) => debezium::text(*meaning, value, &rules.time)
                 .ok_or_else(|| Error::record("a value is not what its schema's name (io.debezium…) says")),
         }
@@ -218,23 +220,23 @@ fn is_marked(value: &Value) -> bool {
 }
 
 /// `None`: records of that schema are rows already.
-fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Option<Recipe> {
+fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
     let event = event(schema).filter(|_| rules.unwrap);
     let row = event.map_or(schema, |event| &schema.fields[event.after].schema);
     let mark = rules.marker.as_ref().and_then(|name| row.field_index(name));
     let understood = rules.debezium || event.is_some();
     let mut columns = Columns { rules, understood, fields: Vec::new(), parts: Vec::new() };
     for (at, field) in row.fields.iter().enumerate().filter(|(at, _)| mark != Some(*at)) {
-        columns.add(Arc::clone(&field.name), vec![at], Arc::clone(&field.schema));
+        columns.add(Arc::clone(&field.name), vec![at], Arc::clone(&field.schema))?;
     }
     let Columns { fields, parts, .. } = columns;
     let same =
         mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
     if same && event.is_none() {
-        return None;
+        return Ok(None);
     }
     let schema = Schema { optional: false, fields: fields.into(), ..Schema::clone(row) };
-    Some(Recipe { event, mark, schema: Arc::new(schema), parts: (!same).then_some(parts) })
+    Ok(Some(Recipe { event, mark, schema: Arc::new(schema), parts: (!same).then_some(parts) }))
 }
 
 /// Where a change event's schema has its parts; `None` for one that is no change event's.
@@ -256,12 +258,13 @@ struct Columns<'a> {
 
 impl Columns<'_> {
     /// Adds the columns of one member.
-    fn add(&mut self, name: Arc<str>, path: Vec<usize>, schema: Arc<Schema>) {
+    fn add(&mut self, name: Arc<str>, path: Vec<usize>, schema: Arc<Schema>) -> Result<()> {
         if let Some((meaning, to)) =
             Some(&schema).filter(|_| self.understood).and_then(|schema| debezium::meaning(schema))
         {
             self.fields.push(Field { name, schema: Arc::new(to) });
-            return self.parts.push(Part { path, change: Change::Meaning(meaning) });
+            self.parts.push(Part { path, change: Change::Meaning(meaning) });
+            return Ok(());
         }
         let nested = self.rules.nested;
         let as_json = match schema.ty {
@@ -278,18 +281,28 @@ impl Columns<'_> {
         };
         self.fields.push(Field { name, schema });
         self.parts.push(Part { path, change });
+        Ok(())
     }
 
-    fn flatten(&mut self, name: &str, path: &[usize], schema: &Schema) {
+    fn flatten(&mut self, name: &str, path: &[usize], schema: &Schema) -> Result<()> {
         for (at, field) in schema.fields.iter().enumerate() {
-            let name = format!("{name}{}{}", self.rules.delimiter, field.name).into();
+            let name = format!("{name}{}{}", self.rules.delimiter, field.name);
+            short_enough(&name)?;
             let path = path.iter().copied().chain([at]).collect();
             // a struct that is null has no members
             let inner = Schema::clone(&field.schema);
             let optional = inner.optional || schema.optional;
-            self.add(name, path, Arc::new(inner.optional(optional)));
+            self.add(name.into(), path, Arc::new(inner.optional(optional)))?;
         }
+        Ok(())
     }
+}
+
+fn short_enough(name: &str) -> Result<()> {
+    if name.len() <= MAX_NAME {
+        return Ok(());
+    }
+    Err(Error::record(format!("the name of a flattened column has more than {MAX_NAME} bytes (MAX_NAME)")))
 }
 
 /// The schema of a column that holds JSON.

@@ -8,7 +8,7 @@ use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SinkRecord, Ty
 
 use super::super::config::TimeRules;
 use super::super::time::parse_instant;
-use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, with_value};
+use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, with_value};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
 use crate::dialect::read::{Read, ReadOptions};
@@ -75,6 +75,7 @@ impl Adapter {
         if let (Value::Map(members), Nested::Flatten, None) = (value, self.rules.nested, column) {
             for (inner, value) in members {
                 let name = format!("{name}{}{}", self.rules.delimiter, inner.as_str().unwrap_or_default());
+                short_enough(&name)?;
                 self.member(target, &name, value, fields, values)?;
             }
             return Ok(());
@@ -84,7 +85,7 @@ impl Adapter {
             (None, Value::Null) => return Ok(()),
             (Some(column), value) => self.fitted(target, column, value)?,
             (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => {
-                (json_schema(true), Value::Text(json::text(value, None).into()))
+                (json_schema(true), Value::Text(json::text(value, None)?.into()))
             }
             (None, value) => (Schema::of(type_of(value)), value.clone()),
         };
@@ -133,10 +134,10 @@ impl Adapter {
                 (Schema::array(Schema::of(Type::String)), value.clone())
             }
             (Read::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => {
-                (json_schema(true), Value::Text(json::text(value, None).into()))
+                (json_schema(true), Value::Text(json::text(value, None)?.into()))
             }
             (Read::Text, Value::Map(_) | Value::Array(_)) => plain(value.clone()),
-            (Read::Text, value) => text(json::text(value, None)),
+            (Read::Text, value) => text(json::text(value, None)?),
             _ => return Err(wrong()),
         })
     }
@@ -223,8 +224,9 @@ fn float(value: &Value) -> Option<f64> {
 
 fn digits(value: &Value) -> Option<String> {
     match value {
-        Value::Text(text) => Decimal::parse(text.trim()).map(|n| n.to_string()),
-        Value::Decimal(n) => Some(n.to_string()),
+        Value::Text(text) => Decimal::parse(text.trim()).filter(Decimal::has_usual_scale).map(|n| n.to_string()),
+        Value::Decimal(n) if n.has_usual_scale() => Some(n.to_string()),
+        Value::Decimal(_) => None,
         Value::F64(n) if n.is_finite() => Some(n.to_string()),
         other => other.as_i64().map(|n| n.to_string()),
     }
