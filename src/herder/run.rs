@@ -21,7 +21,7 @@ use super::clock::{sleep_until, wall_ms};
 use super::core::{self, Action, Event, Millis, Ticket};
 use super::journal::log_status;
 use super::kafka::{self, Cluster};
-use super::{Command, ConnectorView, Direction, Refusal, Reply, planning};
+use super::{Command, Direction, Refusal, Reply, planning};
 use crate::registry::{Connector, Registry};
 use crate::store::{Store, Write};
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
@@ -59,8 +59,10 @@ pub struct Loop {
     started: Instant,
     jobs: JoinSet<Done>,
     plans: HashMap<Arc<str>, AbortHandle>,
-    waiting: BTreeMap<Ticket, (String, Reply<ConnectorView>)>,
+    waiting: BTreeMap<Ticket, commands::Waiting>,
     last_ticket: Ticket,
+    /// A ticket that was answered before anybody waited with it.
+    early: Option<Ticket>,
     /// Statuses, task configs and topics that the store does not hold yet.
     pending: Vec<Write>,
     store_fails: bool,
@@ -97,6 +99,7 @@ impl Loop {
             plans: HashMap::new(),
             waiting: BTreeMap::new(),
             last_ticket: 0,
+            early: None,
             pending: Vec::new(),
             store_fails: false,
             cluster,

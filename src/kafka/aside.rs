@@ -1,7 +1,9 @@
-//! Clients that nobody waits for: librdkafka takes a tenth of a second to end one.
+//! Clients that nobody waits for, since librdkafka takes a tenth of a second to end one; and calls that are waited for
+//! within limits, since some of librdkafka's have none or do not keep to it.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// How many are being ended.
@@ -40,6 +42,38 @@ impl<T: Send + 'static> Drop for Aside<T> {
     }
 }
 
+/// How soon it is seen that a call is not to be waited for any more.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs `call` on a thread of its own and waits for it: at most for `limit`, and only while `go_on` says so. `None`: it
+/// was not waited for any longer, or there was no thread for it. It runs on then and keeps what it works with alive.
+pub(super) fn within<T: Send + 'static>(
+    limit: Duration,
+    go_on: impl Fn() -> bool,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (done, outcome) = sync_channel(1);
+    let ending = Ending::begin();
+    let run = move || {
+        let _nobody_waits = done.send(call());
+        drop(ending);
+    };
+    if let Err(error) = std::thread::Builder::new().name("kafka-call".to_owned()).spawn(run) {
+        tracing::error!(%error, "no thread for a call to Kafka");
+        return None;
+    }
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match outcome.recv_timeout(left.min(LOOK_EVERY)) {
+            Ok(outcome) => return Some(outcome),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if left.is_zero() || !go_on() => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
 /// Counts as long as it is there.
 struct Ending;
 
@@ -69,7 +103,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::{Duration, Instant};
 
-    use super::{Aside, await_ended};
+    use super::{Aside, await_ended, within};
 
     struct Slow(std::sync::mpsc::Receiver<()>);
 
@@ -91,5 +125,15 @@ mod tests {
         let began = Instant::now();
         await_ended(Duration::from_secs(60));
         assert!(began.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_call_is_waited_for_within_its_limit_and_while_it_is_wanted() {
+        let (_never, hang) = channel::<()>();
+        let limit = Duration::from_millis(20);
+        assert_eq!(within(limit, || true, move || hang.recv()), None);
+        let (_never, hang) = channel::<()>();
+        assert_eq!(within(Duration::from_secs(3600), || false, move || hang.recv()), None);
+        assert_eq!(within(Duration::from_secs(60), || true, || 7), Some(7));
     }
 }

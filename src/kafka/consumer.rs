@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::client::ClientContext;
@@ -19,7 +19,10 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::{PATIENCE, offset_list};
-use super::{Settings, context, error};
+use super::aside::within;
+use super::contact::Contact;
+use super::silence::Silence;
+use super::{Settings, context, error, leave};
 
 /// Who the partitions belong to. Called on the polling thread, within [`Consumer::poll`].
 pub trait Owner: Send + Sync {
@@ -40,8 +43,16 @@ pub enum Subscription {
     Pattern(String),
 }
 
-struct Context {
+/// A consumer whose calls may be left behind.
+pub(super) type Native = BaseConsumer<Context>;
+
+/// What its events are about.
+pub(super) struct Context {
     owner: Arc<dyn Owner>,
+    /// What librdkafka's statistics say.
+    pub(super) contact: Contact,
+    /// The consumer that this belongs to, for calls that are not waited for for ever.
+    consumer: OnceLock<Weak<Native>>,
     /// Where to start without any offset; `None` refuses to.
     reset: Option<Offset>,
     /// Records before the first one that is held were never offered to anybody: starting there would skip them.
@@ -62,6 +73,10 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(error = %error, "consumer: {reason}");
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.contact.told(statistics);
     }
 }
 
@@ -189,10 +204,7 @@ impl Context {
             let done = if lost { Vec::new() } else { self.with_begun(&done, Some(&partitions)) };
             self.begun().retain(|at, _| !partitions.contains(at));
             if !done.is_empty() {
-                let offsets = offset_list(&done).map_err(|e| error::of("committing group offsets", e))?;
-                if let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
-                    tracing::warn!(error = %error, "group offsets were not committed while partitions were given up");
-                }
+                self.commit_last(&done)?;
             }
         }
         let done = match consumer.rebalance_protocol() {
@@ -202,6 +214,25 @@ impl Context {
         done.map_err(|e| error::of("giving up partitions", e))
     }
 }
+
+impl Context {
+    /// Commits offsets of partitions that are being given up. librdkafka waits for the answer without a limit.
+    fn commit_last(&self, offsets: &[TopicOffset]) -> Result<()> {
+        let offsets = offset_list(offsets).map_err(|e| error::of("committing group offsets", e))?;
+        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return Ok(()) };
+        match within(COMMIT_WITHIN, || true, move || consumer.commit(&offsets, CommitMode::Sync)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::warn!(%error, "group offsets were not committed while partitions were given up");
+            }
+            None => tracing::warn!("group offsets were not committed in time while partitions were given up"),
+        }
+        Ok(())
+    }
+}
+
+/// How long the last commit of partitions that are given up may take.
+const COMMIT_WITHIN: Duration = Duration::from_secs(3);
 
 /// The offsets that `earliest` and `latest` stand for now. A partition that is to start at its end starts there for
 /// good, in `list` too. Those that cannot be told are left out.
@@ -282,9 +313,11 @@ impl Incoming<'_> {
     }
 }
 
-/// A consumer. Dropping it leaves the group (the partitions' owner is asked what to commit) and blocks until done.
+/// A consumer. Dropping it leaves the group (the partitions' owner is asked what to commit), and blocks for at most some
+/// seconds until that is done.
 pub struct Consumer {
-    inner: Option<BaseConsumer<Context>>,
+    inner: Option<Arc<Native>>,
+    silence: Silence,
     brokers: String,
 }
 
@@ -300,25 +333,29 @@ impl Consumer {
             _ => return Err(Error::config("auto.offset.reset must be earliest, latest or none")),
         };
         settings.set("auto.offset.reset", "error");
-        let (paused, begun, failed) = Default::default();
-        let context = Context { owner, reset, must_be_whole, paused, begun, failed };
-        let brokers = settings.brokers().to_owned();
-        let inner: BaseConsumer<Context> =
+        Contact::ask(&mut settings);
+        let (contact, consumer, paused, begun, failed) = Default::default();
+        let context = Context { owner, contact, consumer, reset, must_be_whole, paused, begun, failed };
+        let (brokers, silence) = (settings.brokers().to_owned(), Silence::of(&settings));
+        let inner: Native =
             settings.native().create_with_context(context).map_err(|e| error::of("opening a Kafka consumer", e))?;
+        let inner = Arc::new(inner);
+        let _set_once = inner.context().consumer.set(Arc::downgrade(&inner));
         let subscribed = match what {
             Subscription::Topics(topics) => inner.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>()),
             Subscription::Pattern(pattern) => inner.subscribe(&[&format!("^({pattern})$")]),
         };
         subscribed.map_err(|e| Error::config(format!("subscribing at {brokers}: {e}")))?;
-        Ok(Self { inner: Some(inner), brokers })
+        Ok(Self { inner: Some(inner), silence, brokers })
     }
 
-    fn inner(&self) -> Result<&BaseConsumer<Context>> {
-        self.inner.as_ref().ok_or_else(|| Error::fatal("the consumer is closed"))
+    fn inner(&self) -> Result<&Native> {
+        self.inner.as_deref().ok_or_else(|| Error::fatal("the consumer is closed"))
     }
 
     /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
-    /// Errors: `Fatal` for an offset that is gone, `Denied`, and what the partitions' owner answers.
+    /// Errors: `Fatal` for an offset that is gone, `Denied`, what the partitions' owner answers, and `Retry` when this
+    /// consumer hears nothing any more, so that only a new one gets on.
     pub fn poll(&self, timeout: Duration) -> Result<Option<Incoming<'_>>> {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
@@ -327,7 +364,7 @@ impl Consumer {
             return Err(error);
         }
         match polled {
-            None => Ok(None),
+            None => self.silence.look(&inner.context().contact).map(|()| None),
             Some(Ok(message)) => Ok(Some(Incoming(message))),
             Some(Err(error)) => self.judge(error).map(|()| None),
         }
@@ -396,49 +433,10 @@ impl Consumer {
     }
 }
 
-/// How long a consumer that is dropped waits for its group's coordinator.
-const COORDINATOR_WITHIN: Duration = Duration::from_secs(2);
-/// How long its partitions may take to be given up.
-const LEAVE_WITHIN: Duration = Duration::from_secs(10);
-
 impl Drop for Consumer {
-    /// librdkafka 2.12 crashes when a group is left whose coordinator is not known (librdkafka issue 5347). A consumer
-    /// in that state is closed by a thread of its own, once the coordinator answers again.
     fn drop(&mut self) {
-        let Some(consumer) = self.inner.take() else { return };
-        let _only_waits = fail_point::reach("consumer.leave");
-        if coordinator_answers(&consumer) {
-            leave(&consumer);
-            return;
+        if let Some(consumer) = self.inner.take() {
+            leave::end(consumer, &self.brokers);
         }
-        tracing::warn!("the group's coordinator at {} does not answer; the group is left once it does", self.brokers);
-        let later = move || {
-            while !coordinator_answers(&consumer) {
-                std::thread::sleep(Duration::from_millis(200));
-            }
-            leave(&consumer);
-        };
-        if let Err(error) = std::thread::Builder::new().name("leave-later".to_owned()).spawn(later) {
-            tracing::error!(%error, "no thread to leave a consumer group later");
-        }
-    }
-}
-
-/// Whether the group's coordinator is known and answers.
-fn coordinator_answers(consumer: &BaseConsumer<Context>) -> bool {
-    let mut any = TopicPartitionList::with_capacity(1);
-    any.add_partition("any", 0);
-    match consumer.committed_offsets(any, COORDINATOR_WITHIN) {
-        Ok(_) => true,
-        Err(refused) => refused.rdkafka_error_code().is_some_and(|code| error::kind(code) != Kind::Retry),
-    }
-}
-
-/// Gives up all partitions; dropping the consumer after that leaves the group.
-fn leave(consumer: &BaseConsumer<Context>) {
-    consumer.unsubscribe();
-    let began = Instant::now();
-    while began.elapsed() < LEAVE_WITHIN && consumer.assignment().is_ok_and(|list| list.count() > 0) {
-        drop(consumer.poll(Duration::from_millis(20)));
     }
 }

@@ -6,14 +6,17 @@
 pub mod admin;
 mod aside;
 pub mod consumer;
+mod contact;
 mod context;
 pub mod dev;
 mod error;
 mod jaas;
+mod leave;
 pub mod overrides;
 pub mod pace;
 pub mod producer;
 pub mod settings;
+mod silence;
 pub mod table;
 
 pub use aside::await_ended;

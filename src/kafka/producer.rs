@@ -1,8 +1,10 @@
 //! Writes records, in transactions or without. All calls block, so a producer lives on a thread of its own.
 //!
-//! What a failed commit has done is not always known: [`Producer::commit`] tells apart, and after anything but success
-//! the producer must be dropped and a new one initialised, which fences whatever of the old one is still under way.
+//! What a failed commit has done is not always known: after anything but success the producer must be dropped and a new
+//! one initialised, which fences whatever of the old one is still under way. No call waits without a limit, and dropping
+//! a producer never does.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +17,8 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::util::Timeout;
 
+use super::aside::{Aside, within};
+use super::contact::Contact;
 use super::{Settings, admin, context, error};
 
 /// One record to write.
@@ -45,6 +49,7 @@ struct Context {
     failed: Mutex<Option<Error>>,
     /// A broker was lost since this was last cleared.
     lost: AtomicBool,
+    contact: Contact,
     acknowledged: Option<Arc<dyn Acknowledged>>,
     brokers: String,
 }
@@ -60,6 +65,10 @@ impl ClientContext for Context {
         } else {
             tracing::warn!(%error, "producer at {}: {reason}", self.brokers);
         }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.contact.told(statistics);
     }
 }
 
@@ -103,11 +112,22 @@ const FLUSH_SLICE: Duration = Duration::from_millis(1);
 /// `batch.size` where it is not set: librdkafka's default.
 const BATCH_BYTES: u64 = 1_000_000;
 
+/// `delivery.timeout.ms` where it is not set: librdkafka's default.
+const DELIVERY_MS: u64 = 300_000;
+
+/// How much longer than its time-out a call of librdkafka may take until it is given up.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// A producer.
 pub struct Producer {
-    inner: BaseProducer<Context>,
+    /// Ended on a thread of its own, by whoever has it last: that takes time, and with a broker that stands still for ever.
+    inner: Arc<Aside<BaseProducer<Context>>>,
     /// A transaction call that takes longer than this has an unknown outcome, whatever it says.
     patience: Duration,
+    /// librdkafka gives up each record in this time.
+    delivery: Duration,
+    /// A commit was begun and its outcome is not known.
+    in_doubt: AtomicBool,
     batch_bytes: usize,
 }
 
@@ -119,16 +139,32 @@ impl Producer {
         if acknowledged.is_some() {
             settings.set("delivery.report.only.error", "false");
         }
+        Contact::ask(&mut settings);
         let context = Context {
             failed: Mutex::default(),
             lost: AtomicBool::new(false),
+            contact: Contact::default(),
             acknowledged,
             brokers: settings.brokers().to_owned(),
         };
         let patience = Duration::from_millis(settings.number("socket.timeout.ms", 10_000));
         let batch_bytes = usize::try_from(settings.number("batch.size", BATCH_BYTES)).unwrap_or(usize::MAX);
+        let delivery = Duration::from_millis(settings.number("delivery.timeout.ms", DELIVERY_MS));
         let inner = settings.native().create_with_context(context);
-        Ok(Self { inner: inner.map_err(|e| error::of("opening a Kafka producer", e))?, patience, batch_bytes })
+        let inner = Arc::new(Aside::new(inner.map_err(|e| error::of("opening a Kafka producer", e))?));
+        Ok(Self { inner, patience, delivery, in_doubt: AtomicBool::new(false), batch_bytes })
+    }
+
+    /// A call that ends only when librdkafka's own thread answers, as all calls about transactions do. Its time-out is
+    /// `limit`. `None`: it has not ended in time, or was not `wanted` any more.
+    fn bounded<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        wanted: impl Fn() -> bool,
+        call: impl FnOnce(&BaseProducer<Context>) -> T + Send + 'static,
+    ) -> Option<T> {
+        let inner = Arc::clone(&self.inner);
+        within(limit + GRACE, wanted, move || call(inner.deref().deref()))
     }
 
     fn context(&self) -> &Context {
@@ -153,23 +189,40 @@ impl Producer {
     /// Takes over the transactional id: fences earlier producers of it and aborts what they left open. Tries as long as
     /// it is `wanted`, at most for `within`. Errors: `Retry` when Kafka is out of reach.
     pub fn init(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
+        const ONE_TRY: Duration = Duration::from_secs(1);
         fail_point::reach("producer.init")?;
         let began = Instant::now();
         // With no broker connected yet librdkafka would look again only after half a second.
-        let _connected = self.inner.client().fetch_cluster_id(within.min(Duration::from_secs(1)));
+        let _connected = self.inner.client().fetch_cluster_id(within.min(ONE_TRY));
         loop {
             if !wanted() {
                 return Err(Error::retry("starting transactions was given up"));
             }
-            let left = within.saturating_sub(began.elapsed());
-            match self.inner.init_transactions(left.min(Duration::from_secs(1))) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(e)) if e.is_retriable() && began.elapsed() < within => {
+            let limit = within.saturating_sub(began.elapsed()).min(ONE_TRY);
+            // with a limit that is far longer than its time-out: a call that is given up cannot be taken up again
+            match self.bounded(limit + self.patience, || true, move |inner| inner.init_transactions(limit)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(KafkaError::Transaction(e))) if e.is_retriable() && began.elapsed() < within => {
                     self.inner.poll(Duration::from_millis(50));
+                    self.known()?;
                 }
-                Err(error) => return Err(self.failure("starting transactions", error)),
+                Some(Err(error)) => return Err(self.failure("starting transactions", error)),
+                None => return Err(self.unanswered("starting transactions")),
             }
         }
+    }
+
+    /// Errors: `Retry` when this producer knows no broker any more, so that only a new one gets on.
+    fn known(&self) -> Result<()> {
+        if self.context().contact.is_lost() {
+            let brokers = &self.context().brokers;
+            return Err(Error::retry(format!("the producer has lost the brokers at {brokers}; a new one is opened")));
+        }
+        Ok(())
+    }
+
+    fn unanswered(&self, what: &str) -> Error {
+        Error::retry(format!("{what} at {}: no answer in time", self.context().brokers))
     }
 
     /// Begins a transaction.
@@ -179,8 +232,12 @@ impl Producer {
             return Err(error::of_code(format_args!("beginning a transaction: {reason}"), code));
         }
         self.serve();
+        self.known()?;
         self.context().lost.store(false, Ordering::Relaxed);
-        self.inner.begin_transaction().map_err(|e| self.failure("beginning a transaction", e))
+        match self.bounded(self.patience, || true, BaseProducer::begin_transaction) {
+            Some(begun) => begun.map_err(|e| self.failure("beginning a transaction", e)),
+            None => Err(self.unanswered("beginning a transaction")),
+        }
     }
 
     /// Hands one record over. Waits while the queue is full, for as long as `go_on` says so.
@@ -227,59 +284,75 @@ impl Producer {
         serve(&self.inner);
     }
 
-    /// Serves acknowledgements. Errors: that of a record that was not delivered.
+    /// Serves acknowledgements. Errors: that of a record that was not delivered, `Retry` when all brokers are lost.
     pub fn check(&self) -> Result<()> {
         self.inner.poll(Duration::ZERO);
         match self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Ok(()),
+            None => self.known(),
             Some(error) => Err(error),
         }
     }
 
-    /// Waits until all records are durable. Errors: that of the first that is not, `Retry` on time-out.
-    pub fn flush(&self, within: Duration) -> Result<()> {
+    /// Waits until all records are durable, while that is `wanted`. Errors: that of the first that is not, `Retry` on
+    /// time-out.
+    pub fn flush(&self, within: Duration, wanted: impl Fn() -> bool) -> Result<()> {
         fail_point::reach("producer.flush")?;
-        self.drain(Some(Instant::now() + within))
+        self.drain(Instant::now() + within, wanted)
     }
 
     /// In slices: one long wait would end with its time and not with the last acknowledgement, of which there is no event.
-    fn drain(&self, deadline: Option<Instant>) -> Result<()> {
+    fn drain(&self, deadline: Instant, wanted: impl Fn() -> bool) -> Result<()> {
         while self.under_way() > 0 {
             let flushed = self.inner.flush(Timeout::After(FLUSH_SLICE));
             self.check()?;
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if Instant::now() >= deadline || !wanted() {
                 return flushed.map_err(|e| self.failure("waiting for acknowledgements", e));
             }
         }
         self.check()
     }
 
-    /// Commits the transaction. After any error, drop this producer: what the broker has done may be unknown.
-    pub fn commit(&self) -> Result<()> {
-        fail_point::reach("producer.commit")?;
-        let began = Instant::now();
-        // librdkafka gives up each record in its time (delivery.timeout.ms)
-        self.drain(None)?;
-        let outcome = self.inner.commit_transaction(Timeout::Never);
+    /// Commits the transaction, waiting while that is `wanted`. After any error, drop this producer: what the broker has
+    /// done may be unknown. Errors: that of a record, `Retry`, `Fenced`.
+    pub fn commit(&self, wanted: impl Fn() -> bool) -> Result<()> {
+        let what = "committing a transaction";
+        self.drain(Instant::now() + self.delivery + GRACE, &wanted)?;
+        if self.under_way() > 0 {
+            return Err(self.unanswered(what));
+        }
+        let (began, patience) = (Instant::now(), self.patience);
+        self.in_doubt.store(true, Ordering::Relaxed);
+        let commit = move |inner: &BaseProducer<Context>| {
+            let reached = fail_point::reach("producer.commit");
+            reached.map(|()| inner.commit_transaction(Timeout::After(patience)))
+        };
+        let outcome = self.bounded(patience, wanted, commit).ok_or_else(|| self.unanswered(what))??;
         self.check()?;
-        outcome.map_err(|e| self.failure("committing a transaction", e))?;
-        if began.elapsed() > self.patience || self.context().lost.load(Ordering::Relaxed) {
+        outcome.map_err(|e| self.failure(what, e))?;
+        if began.elapsed() > patience || self.context().lost.load(Ordering::Relaxed) {
             let text = "a broker was lost while a transaction was committed, so its outcome is looked up";
             return Err(Error::retry(text));
         }
+        self.in_doubt.store(false, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Aborts the transaction, as far as that can be done quickly; a new producer's [`Producer::init`] does the rest.
+    /// Aborts the transaction, as far as that can be done quickly; a new producer's [`Producer::init`] does the rest. One
+    /// that may have been committed is left to that altogether.
     pub fn abort(&self) {
         self.inner.purge(PurgeConfig::default().queue().inflight());
+        if self.in_doubt.load(Ordering::Relaxed) {
+            return;
+        }
         // librdkafka aborts only once it has been told that each purged record is known to be lost
         let until = Instant::now() + ABORT_WITHIN;
         while self.under_way() > 0 && Instant::now() < until {
             self.inner.poll(FLUSH_SLICE);
         }
-        if let Err(error) = self.inner.abort_transaction(ABORT_WITHIN) {
-            tracing::debug!(error = %error, "aborting a transaction");
+        match self.bounded(ABORT_WITHIN, || true, |inner| inner.abort_transaction(ABORT_WITHIN)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!(%error, "aborting a transaction"),
+            None => tracing::debug!("aborting a transaction: no answer in time"),
         }
     }
 }

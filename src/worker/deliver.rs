@@ -4,6 +4,7 @@
 //! With exactly-once, records and positions are one Kafka transaction; otherwise positions are written after the
 //! acknowledgements of their records. Either way a position never stands in Kafka without everything before it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +45,9 @@ impl Boundary {
 
 /// How often an idle producer is looked after.
 const SERVE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long records may take to become durable without transactions.
+const FLUSH_WITHIN: Duration = Duration::from_secs(300);
 
 /// How often a producer that has enough under way is asked for more room; a batch takes some milliseconds.
 const LOOK_FOR_ROOM: Duration = Duration::from_micros(300);
@@ -88,6 +92,31 @@ pub struct Delivery {
     pub spare: SyncSender<Chunk>,
     /// The task was cut off: nothing more may become durable.
     pub cut: Arc<AtomicBool>,
+    /// Whether it is to stop.
+    pub stopping: Stopping,
+}
+
+/// Whether a task is to stop, and since when that is known: what is under way then has a moment to become durable.
+pub struct Stopping {
+    asked: Box<dyn Fn() -> bool + Send>,
+    seen: Cell<Option<Instant>>,
+}
+
+/// How long a task that is to stop waits for Kafka. What is not durable by then is given up and read again by the next.
+pub const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+impl Stopping {
+    /// Asks this.
+    pub fn new(asked: impl Fn() -> bool + Send + 'static) -> Self {
+        Self { asked: Box::new(asked), seen: Cell::new(None) }
+    }
+
+    /// Whether nothing is to be waited for any more.
+    fn is_over(&self) -> bool {
+        let seen = self.seen.get().or_else(|| (self.asked)().then(Instant::now));
+        self.seen.set(seen);
+        seen.is_some_and(|seen| seen.elapsed() >= STOP_WITHIN)
+    }
 }
 
 /// The topics written to.
@@ -134,7 +163,7 @@ impl Delivery {
                 Ok(Some(chunk)) => self.take(chunk, open, &mut topics, &mut pace)?,
                 Ok(None) => break,
                 Err(_) if due.is_some() && open.complete => self.commit(open)?,
-                Err(_) => self.producer.serve(),
+                Err(_) => self.producer.check()?,
             }
         }
         if open.since.is_some() && open.complete {
@@ -166,7 +195,7 @@ impl Delivery {
     }
 
     fn write(&self, chunk: &Chunk, open: &mut Open, topics: &mut Topics, pace: &mut Pace) -> Result<()> {
-        let go_on = || !self.cut.load(Ordering::Relaxed);
+        let go_on = || self.goes_on();
         let mut last: Option<&Arc<str>> = None;
         for (topic, record) in chunk.records() {
             if last.is_none_or(|last| !Arc::ptr_eq(last, topic)) {
@@ -197,14 +226,19 @@ impl Delivery {
         self.producer.check()
     }
 
+    /// Whether Kafka may still be waited for.
+    fn goes_on(&self) -> bool {
+        !self.cut.load(Ordering::Relaxed) && !self.stopping.is_over()
+    }
+
     /// Waits while as much is under way as does good.
     fn wait_for_room(&self, pace: &mut Pace, partitions: usize) -> Result<()> {
         let most = pace::most(self.producer.batch_bytes(), partitions);
         while pace.bytes() >= most {
             pace.left(self.producer.under_way());
             if pace.bytes() >= most {
-                if self.cut.load(Ordering::Relaxed) {
-                    return Err(Error::retry("the task was cut off"));
+                if !self.goes_on() {
+                    return Err(Error::retry("the task ended before its records were durable"));
                 }
                 std::thread::sleep(LOOK_FOR_ROOM);
                 self.producer.serve();
@@ -242,7 +276,7 @@ impl Delivery {
             return Err(Error::retry("the task was cut off"));
         }
         if !self.transactional {
-            self.producer.flush(Duration::from_secs(300))?;
+            self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
         }
         let mut written = Vec::with_capacity(open.positions.len());
         for position in &open.positions {
@@ -250,14 +284,14 @@ impl Delivery {
             let (topic, timestamp_ms, headers) = (self.offsets_topic.as_str(), None, &[][..]);
             let record =
                 Outgoing { topic, partition: None, key: Some(&key), value: value.as_deref(), timestamp_ms, headers };
-            self.producer.send(record, || true)?;
+            self.producer.send(record, || self.goes_on())?;
             written.push((key, value));
         }
         fail_point::reach("source.before-commit")?;
         if self.transactional {
-            self.producer.commit()?;
+            self.producer.commit(|| self.goes_on())?;
         } else {
-            self.producer.flush(Duration::from_secs(300))?;
+            self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
         }
         fail_point::reach("source.after-commit")?;
         if let Some(memory) = &self.memory {

@@ -1,14 +1,15 @@
 //! The dead-letter topic of a sink: records that could not be processed, as they were, with headers that tell why
 //! (KIP-298).
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use connector_api::{Config, Error, Result, fail_point};
 
 use super::codec::RawHeaders;
 use super::policy::{Stage, exception_class, number};
 use super::{Shared, TaskId, clients};
+use crate::kafka::Settings;
 use crate::kafka::admin::{Admin, Wanted};
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::{Outgoing, Producer};
@@ -49,7 +50,8 @@ const TOPIC: &str = "errors.deadletterqueue.topic.name";
 
 /// The way to the dead-letter topic.
 pub struct DeadLetters {
-    producer: Producer,
+    settings: Settings,
+    producer: Mutex<Arc<Producer>>,
     topic: String,
     explain: bool,
     id: TaskId,
@@ -61,13 +63,15 @@ impl DeadLetters {
         let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
         fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
-        let producer = Producer::open(&clients::dlq_producer(options, id, config)?, None)?;
+        let settings = clients::dlq_producer(options, id, config)?;
+        let producer = Producer::open(&settings, None)?;
         if producer.partitions(&wanted.topic)?.is_none() {
-            let settings = clients::admin(options, Some(config))?;
-            let admin = Admin::open(&settings, options.dev_broker.clone(), shared.runtime.clone())?;
+            let of_admin = clients::admin(options, Some(config))?;
+            let admin = Admin::open(&of_admin, options.dev_broker.clone(), shared.runtime.clone())?;
             admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
         }
-        Ok(Some(Self { producer, topic: wanted.topic, explain, id: id.clone() }))
+        let producer = Mutex::new(Arc::new(producer));
+        Ok(Some(Self { settings, producer, topic: wanted.topic, explain, id: id.clone() }))
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
@@ -84,16 +88,31 @@ impl DeadLetters {
             timestamp_ms: raw.timestamp_ms,
             headers: &headers,
         };
-        self.producer.send(record, || true).map_err(|e| self.not_stored(e))
+        let (producer, began) = (self.producer(), Instant::now());
+        producer.send(record, || began.elapsed() < STORED_WITHIN).map_err(|e| self.not_stored(&producer, e))
+    }
+
+    fn producer(&self) -> Arc<Producer> {
+        Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until everything sent is durable. Blocks.
     pub fn flush(&self) -> Result<()> {
         fail_point::reach("dead-letters.flush")?;
-        self.producer.flush(STORED_WITHIN).map_err(|e| self.not_stored(e))
+        let producer = self.producer();
+        producer.flush(STORED_WITHIN, || true).map_err(|e| self.not_stored(&producer, e))
     }
 
-    fn not_stored(&self, error: Error) -> Error {
+    /// Puts a new producer in the place of one that has failed: it may never get on, and what it still has under way is
+    /// sent again with its batch.
+    fn not_stored(&self, failed: &Arc<Producer>, error: Error) -> Error {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&producer, failed) {
+            match Producer::open(&self.settings, None) {
+                Ok(new) => *producer = Arc::new(new),
+                Err(error) => tracing::warn!(%error, "no new producer of dead letters"),
+            }
+        }
         error.context(format_args!(
             "the dead-letter topic {} cannot be written, and no offset passes a record that it is to hold",
             self.topic

@@ -92,9 +92,9 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
         written.push((key, value));
     }
     if transactional {
-        producer.commit()?;
+        producer.commit(|| true)?;
     } else {
-        producer.flush(Duration::from_secs(30))?;
+        producer.flush(Duration::from_secs(30), || true)?;
     }
     shared.memory.write(written);
     Ok(())

@@ -51,6 +51,11 @@ impl Pulse {
                 Arc::clone(state.admin.insert(Arc::new(opened)))
             }
         };
-        blocking(move || admin.answers(LIMIT)).await
+        let answered = blocking(move || admin.answers(LIMIT)).await;
+        if answered.is_err() {
+            // one that has lost its brokers would never find them again
+            state.admin = None;
+        }
+        answered
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use connector_api::{
     Config, Error, Kind, Progress, Rejected, Result, Sink, SinkTask, TableProgress, TopicOffset, TopicPartition,
@@ -35,16 +35,26 @@ pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut trouble: Option<(u32, Instant)> = None;
     while running.wanted() != Wanted::Stop {
-        let Err(Ended { error, reading }) = attempt(running, sink, policy).await else { return Ok(()) };
-        let again = error.kind() == Kind::Fenced || reading && may_pass(&error);
+        let began = Instant::now();
+        let Err(Ended { error, within }) = attempt(running, sink, policy).await else { return Ok(()) };
+        let again = error.kind() == Kind::Fenced || within != Within::Sink && may_pass(&error);
+        if running.wanted() == Wanted::Stop && again {
+            // what was not written yet is read again by whoever comes next
+            tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
+            return Ok(());
+        }
         if !again || !running.has_run() {
             return Err(error);
         }
+        if began.elapsed() > LASTING {
+            trouble = None;
+        }
         // Somebody else took the partitions over: if they are still this task's, its group gives them back. Or what
-        // reading needs is out of reach, as a schema registry.
+        // reading needs is out of reach, as a schema registry. Brokers are waited for however long they are away.
         let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
         trouble = Some((tries, since));
-        match policy.judge(Kind::Retry, Stage::Put, tries, since.elapsed()) {
+        let waited = if within == Within::Kafka { Duration::ZERO } else { since.elapsed() };
+        match policy.judge(Kind::Retry, Stage::Put, tries, waited) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -54,6 +64,12 @@ pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
     }
     Ok(())
 }
+
+/// How long the reading half may take to leave its group; less than tasks have to stop.
+const LEFT_WITHIN: Duration = Duration::from_secs(4);
+
+/// An attempt that lasted this long had come out of what troubled the one before.
+const LASTING: Duration = Duration::from_secs(60);
 
 /// What a sink connector reads. Errors: `Config`.
 pub fn subscription(config: &Config) -> Result<Subscription> {
@@ -67,15 +83,26 @@ pub fn subscription(config: &Config) -> Result<Subscription> {
     }
 }
 
-/// Why an attempt has ended, and whether that came up in the reading half.
+/// Why an attempt has ended.
 struct Ended {
     error: Error,
-    reading: bool,
+    within: Within,
+}
+
+/// Where that came up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// Reaching Kafka, or storing dead letters.
+    Kafka,
+    /// The reading half.
+    Reading,
+    /// The sink.
+    Sink,
 }
 
 impl From<Error> for Ended {
     fn from(error: Error) -> Self {
-        Self { error, reading: false }
+        Self { error, within: Within::Sink }
     }
 }
 
@@ -84,11 +111,12 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
     let what = subscription(&running.start.connector_config)?;
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
     let opening = async {
-        let config = shared.sink_config(&start.task_config, &start.id.connector).await?;
+        let of_kafka = |error| Ended { error, within: Within::Kafka };
+        let config = shared.sink_config(&start.task_config, &start.id.connector).await.map_err(of_kafka)?;
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
-        let letters = blocking(open).await?.map(Arc::new);
+        let letters = blocking(open).await.map_err(of_kafka)?.map(Arc::new);
         fail_point::reach_async("sink.open").await?;
-        Ok::<_, Error>((letters, sink.open(&config, policy.tolerate).await?))
+        Ok::<_, Ended>((letters, sink.open(&config, policy.tolerate).await?))
     };
     let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
@@ -120,8 +148,9 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         Ok(reader) => {
             running.tell_paused(running.wanted() == Wanted::Pause).await;
             let written = put.work(running, incoming, questions).await;
-            let read = reader.join().await.map_err(|error| Ended { error, reading: true });
-            written.map_err(Ended::from).and(read)
+            // one that does not end is left behind: whatever it still asks, nobody answers
+            let read = tokio::time::timeout(Duration::from_millis(100), reader.join()).await.unwrap_or(Ok(()));
+            written.map_err(Ended::from).and(read.map_err(|error| Ended { error, within: Within::Reading }))
         }
         Err(error) => Err(error.into()),
     };
@@ -209,7 +238,8 @@ struct Put {
 }
 
 impl Put {
-    /// Works until the reading half has ended. The first error makes that one leave the group and is returned then.
+    /// Works until the reading half has ended. The first error makes that one leave the group and is returned then, or
+    /// when that takes too long: Kafka may not answer at all.
     async fn work(
         &mut self,
         running: &mut Running,
@@ -217,6 +247,7 @@ impl Put {
         mut questions: UnboundedReceiver<Question>,
     ) -> Result<()> {
         let mut outcome = Ok(());
+        let mut left_by: Option<tokio::time::Instant> = None;
         loop {
             let wanted = running.wanted();
             let leaving = wanted == Wanted::Stop || outcome.is_err();
@@ -226,6 +257,7 @@ impl Put {
             }
             if leaving {
                 self.common.leave.store(true, Ordering::Relaxed);
+                left_by.get_or_insert_with(|| tokio::time::Instant::now() + LEFT_WITHIN);
             } else {
                 running.tell_paused(!working).await;
             }
@@ -248,6 +280,7 @@ impl Put {
                     }
                     None => return outcome,
                 },
+                () = sleep_until(left_by.unwrap_or(due)), if left_by.is_some() => return outcome,
             }
         }
     }
@@ -313,9 +346,10 @@ impl Put {
                 }
                 Ok(())
             }
-            Err(error) => {
+            Err(Ended { error, within }) => {
                 pending.tries += 1;
-                let verdict = self.policy.judge(error.kind(), Stage::Put, pending.tries, pending.since.elapsed());
+                let waited = if within == Within::Kafka { Duration::ZERO } else { pending.since.elapsed() };
+                let verdict = self.policy.judge(error.kind(), Stage::Put, pending.tries, waited);
                 let Verdict::Retry(wait) = verdict else { return Err(error) };
                 running.warn(&error);
                 pending.again = tokio::time::Instant::now() + wait;
@@ -327,7 +361,7 @@ impl Put {
 
     /// Writes the batch, stores its dead letters, and only then commits: a death in between doubles a letter and loses
     /// none.
-    async fn write(&mut self, pending: &mut Pending, next: &[TopicOffset]) -> Result<()> {
+    async fn write(&mut self, pending: &mut Pending, next: &[TopicOffset]) -> Result<(), Ended> {
         fail_point::reach_async("sink.before-sql").await?;
         let report = self.task.put(&pending.batch.records, next).await?;
         fail_point::reach_async("sink.before-dead-letters").await?;
@@ -339,7 +373,7 @@ impl Put {
         }
         fail_point::reach_async("sink.before-commit").await?;
         self.task.commit().await?;
-        fail_point::reach_async("sink.after-commit").await
+        Ok(fail_point::reach_async("sink.after-commit").await?)
     }
 
     fn count(&mut self, batch: &Batch) {
@@ -363,21 +397,22 @@ impl Put {
 
     /// Stores the records that the sink would not take; those of an earlier try are stored already.
     /// Errors: also that of a record that may not be left out.
-    async fn reject(&mut self, pending: &mut Pending, rejected: Vec<Rejected>) -> Result<()> {
+    async fn reject(&mut self, pending: &mut Pending, rejected: Vec<Rejected>) -> Result<(), Ended> {
+        let of_kafka = |error| Ended { error, within: Within::Kafka };
         let (batch, mut fatal, mut told) = (&pending.batch, None, Vec::new());
         for Rejected { index, error } in rejected {
             let Some(TopicOffset { topic, partition, offset }) = batch.records.get(index).map(|record| &record.at)
             else {
-                return Err(error.context(format_args!("record {index} of a batch of {}", batch.records.len())));
+                return Err(error.context(format_args!("record {index} of a batch of {}", batch.records.len())).into());
             };
             let place = (TopicPartition { topic: Arc::clone(topic), partition: *partition }, *offset);
             let is_new = !pending.told.contains(&place);
             if let (true, Some(letters), Some(raw)) = (is_new, &self.letters, batch.raw.get(index)) {
-                letters.send(raw, Stage::Put, SINK_TASK, &error)?;
+                letters.send(raw, Stage::Put, SINK_TASK, &error).map_err(of_kafka)?;
             }
             told.push(place);
             let error = error.context(format_args!("topic {topic}, partition {partition}, offset {offset}"));
-            match self.policy.judge(error.kind(), Stage::Put, 1, std::time::Duration::MAX) {
+            match self.policy.judge(error.kind(), Stage::Put, 1, Duration::MAX) {
                 Verdict::Skip if self.policy.log && is_new => tracing::warn!(%error, "record left out"),
                 Verdict::Skip => {}
                 Verdict::Retry(_) | Verdict::Fail => {
@@ -386,9 +421,9 @@ impl Put {
             }
         }
         if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {
-            blocking(move || letters.flush()).await?;
+            blocking(move || letters.flush()).await.map_err(of_kafka)?;
         }
         pending.told.extend(told);
-        fatal.map_or(Ok(()), Err)
+        fatal.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 
 use super::codec::Codec;
-use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, may_pass};
+use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, STOP_WITHIN, Stopping, may_pass};
 use super::encode::Encoder;
 use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
@@ -49,7 +49,12 @@ async fn attempts(running: &mut Running, source: &dyn Source) -> Result<()> {
     let mut trouble: Option<(u32, Instant)> = None;
     while running.may_work().await {
         let began = Instant::now();
-        let Err(error) = attempt(running, source, policy).await else { return Ok(()) };
+        let Err(Ended { error, kafka }) = attempt(running, source, policy).await else { return Ok(()) };
+        if running.wanted() == Wanted::Stop && may_pass(&error) {
+            // what was not durable yet is read again by whoever comes next
+            tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
+            return Ok(());
+        }
         if !running.has_run() || !may_pass(&error) {
             return Err(error);
         }
@@ -58,7 +63,9 @@ async fn attempts(running: &mut Running, source: &dyn Source) -> Result<()> {
         }
         let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
         trouble = Some((tries, since));
-        match policy.judge(connector_api::Kind::Retry, Stage::Produce, tries, since.elapsed()) {
+        // brokers are waited for however long they are away, as Kafka's own producers do
+        let waited = if kafka { Duration::ZERO } else { since.elapsed() };
+        match policy.judge(connector_api::Kind::Retry, Stage::Produce, tries, waited) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -69,13 +76,27 @@ async fn attempts(running: &mut Running, source: &dyn Source) -> Result<()> {
     Ok(())
 }
 
+/// Why an attempt has ended, and whether Kafka is to blame.
+struct Ended {
+    error: Error,
+    kafka: bool,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self { error, kafka: false }
+    }
+}
+
 /// Opens everything, works until it is to stop, closes everything.
-async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> Result<()> {
+async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> Result<(), Ended> {
+    let of_kafka = |error| Ended { error, kafka: true };
     let (told, mut news) = mpsc::unbounded_channel();
     let (spare, spares) = sync_channel(4);
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
     let (cut, given_up) = (Arc::clone(&running.cut), Arc::new(AtomicBool::new(false)));
     let not_wanted = Arc::clone(&given_up);
+    let stopping = Stopping::new(running.is_to_stop());
     let mut opening = Box::pin(blocking(move || {
         let (producer, stored, transactional) = open(&shared, &start, &not_wanted)?;
         let config = &start.connector_config;
@@ -93,12 +114,16 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
             told,
             spare,
             cut,
+            stopping,
         })
     }));
-    let Some(delivery) = running.unless_stopped(&mut opening).await.transpose()? else {
+    let Some(delivery) = running.unless_stopped(&mut opening).await.transpose().map_err(of_kafka)? else {
         // It may be about to take over the transactional id, which must not happen after a successor has.
         given_up.store(true, Ordering::Relaxed);
-        drop(opening.await);
+        // Kafka may not answer at all, and a successor that is fenced all the same begins once more.
+        if tokio::time::timeout(STOP_WITHIN, opening).await.is_err() {
+            tracing::debug!(connector = %running.id().connector, task = running.id().task, "stopped while it was opened");
+        }
         return Ok(());
     };
     let options = &running.shared.options;
@@ -125,7 +150,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
         take_news(running, &mut *task, delivered, true).await;
     }
     close(task).await;
-    delivered.and(polled)
+    delivered.map_err(of_kafka).and(polled.map_err(Ended::from))
 }
 
 /// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
@@ -138,10 +163,16 @@ fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Pr
     if transactional {
         producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
     }
+    let wanted = || match given_up.load(Ordering::Relaxed) {
+        true => Err(Error::retry("the task was stopped while it was opened")),
+        false => Ok(()),
+    };
+    wanted()?;
     let topic = clients::offsets_topic(options, config);
     if producer.partitions(&topic)?.is_none() {
         offsets::ensure_topic(shared, config)?;
     }
+    wanted()?;
     let stored = offsets::stored(shared, &start.id.connector, config)?;
     let stored = stored.ok_or_else(|| Error::retry(format!("the brokers do not all know topic {topic} yet")))?;
     Ok((producer, stored, transactional))

@@ -209,6 +209,12 @@ impl Running {
         *self.wanted.borrow()
     }
 
+    /// Whether it is to stop, for a thread of its own.
+    pub fn is_to_stop(&self) -> impl Fn() -> bool + Send + use<> {
+        let wanted = self.wanted.clone();
+        move || *wanted.borrow() == Wanted::Stop
+    }
+
     /// Waits until something else is asked. Cancel safe.
     pub async fn changed(&mut self) {
         if self.wanted.changed().await.is_err() {

@@ -46,6 +46,7 @@ mod source_tables;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod speed;
 mod sqlite;
+mod stall;
 mod store;
 mod tidy;
 mod transfer;

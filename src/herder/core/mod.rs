@@ -7,6 +7,7 @@
 
 mod admit;
 mod plan;
+mod restarts;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,8 @@ pub struct State {
     runs: BTreeMap<TaskId, Run>,
     /// Connectors whose offsets are being changed: nothing of them may start.
     changing_offsets: BTreeSet<Arc<str>>,
+    /// Restarts that somebody waits for.
+    restarts: Vec<restarts::Restart>,
     /// Source of numbers for plans and incarnations of tasks.
     last_number: u64,
     closing: bool,
@@ -116,10 +119,10 @@ pub enum Event {
     Delete { name: Arc<str> },
     /// A connector's target state was stored.
     SetTarget { name: Arc<str>, target: Target },
-    /// A restart was asked for (KIP-745).
+    /// A restart was asked for (KIP-745). `ticket` waits for the connector, and for its tasks where they restart too.
     Restart { name: Arc<str>, include_tasks: bool, only_failed: bool, ticket: Option<Ticket> },
-    /// A restart of one task was asked for.
-    RestartTask { name: Arc<str>, task: u32 },
+    /// A restart of one task was asked for; `ticket` waits until it is up again or has failed.
+    RestartTask { name: Arc<str>, task: u32, ticket: Option<Ticket> },
     /// The topics of a connector were removed from the store.
     ResetTopics { name: Arc<str> },
     /// A change of offsets begins; it was admitted.
@@ -172,6 +175,7 @@ impl State {
             connectors: BTreeMap::new(),
             runs: BTreeMap::new(),
             changing_offsets: BTreeSet::new(),
+            restarts: Vec::new(),
             last_number: 0,
             closing: false,
         }
@@ -184,7 +188,8 @@ impl State {
         }
         let retries =
             |c: &Connector| c.tasks.iter().filter_map(|t| t.retry_at).min().filter(|_| c.target == Target::Started);
-        self.connectors.values().flat_map(|c| [c.due, retries(c)]).flatten().min()
+        let given_up = self.restarts.iter().map(restarts::Restart::until);
+        self.connectors.values().flat_map(|c| [c.due, retries(c)]).flatten().chain(given_up).min()
     }
 
     /// Whether nothing runs any more.
@@ -213,7 +218,7 @@ pub fn step(state: &mut State, event: Event, now: Millis) -> Vec<Action> {
         Event::Restart { name, include_tasks, only_failed, ticket } => {
             verbs::restart(state, &name, (include_tasks, only_failed), ticket, now, out);
         }
-        Event::RestartTask { name, task } => verbs::restart_task(state, &name, task, out),
+        Event::RestartTask { name, task, ticket } => verbs::restart_task(state, &name, task, ticket, now, out),
         Event::ResetTopics { name } => {
             if let Some(connector) = state.connectors.get_mut(&name) {
                 connector.topics.clear();
@@ -233,6 +238,7 @@ pub fn step(state: &mut State, event: Event, now: Millis) -> Vec<Action> {
         Event::Tick => tick(state, now, out),
         Event::Close => close(state, out),
     }
+    restarts::settle(state, now, out);
     actions
 }
 

@@ -297,6 +297,8 @@ fn restart_follows_the_matrix_of_kip_745() {
         let restart = Event::Restart { name: "s".into(), include_tasks, only_failed, ticket: Some(7) };
         world.step(restart);
         assert_eq!(world.show("s"), want);
+        let at_once = !include_tasks && only_failed;
+        assert_eq!(world.answers.contains_key(&7), at_once, "{include_tasks} {only_failed}");
         world.send(Event::Tick);
         world.settle(2);
         assert_eq!(world.answers.get(&7), Some(&Ok(())));
@@ -312,6 +314,33 @@ fn a_restart_that_fails_tells_the_caller_why() {
     assert!(world.answers.is_empty());
     world.finish_plan(0, Err(Error::denied("access denied")));
     assert_eq!(world.answers[&1], Err("access denied".to_owned()));
+}
+
+#[test]
+fn a_restart_of_a_task_is_answered_when_it_is_up_again_has_failed_or_takes_too_long() {
+    let restart = |ticket| Event::RestartTask { name: "s".into(), task: 1, ticket: Some(ticket) };
+    let mut world = running();
+    world.send(restart(1));
+    assert!(world.answers.is_empty(), "the old one still ends");
+    world.finish_stop(0);
+    assert!(world.answers.is_empty(), "the new one is opened");
+    world.report();
+    assert_eq!(world.answers.get(&1), Some(&Ok(())));
+
+    world.send(restart(2));
+    world.finish_stop(0);
+    world.fail(&id("s", 1), Error::config("broken"));
+    assert!(world.answers.contains_key(&2));
+
+    world.send(restart(3));
+    world.now = world.state.next_due().unwrap();
+    world.send(Event::Tick);
+    assert_eq!(world.show("s"), "RUNNING: RUNNING RESTARTING");
+    assert!(world.answers.contains_key(&3));
+
+    world.send(restart(4));
+    world.send(Event::Delete { name: "s".into() });
+    assert!(world.answers.contains_key(&4), "nothing is left to wait for");
 }
 
 #[test]
@@ -421,7 +450,10 @@ fn random_event(world: &mut World, random: &mut Random) {
             let (include_tasks, only_failed) = (random.below(2) == 0, random.below(2) == 0);
             world.send(Event::Restart { name, include_tasks, only_failed, ticket: None });
         }
-        6 => world.send(Event::RestartTask { name, task: u32::try_from(random.below(3)).unwrap() }),
+        6 => {
+            let task = u32::try_from(random.below(3)).unwrap();
+            world.send(Event::RestartTask { name, task, ticket: None });
+        }
         7 | 8 if !world.plans.is_empty() => {
             let at = random.below(world.plans.len());
             let tasks = random.below(4);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use connector_api::Config;
 
+use super::restarts::Restart;
 use super::{Action, Connector, Millis, State, Task, Ticket, plan, set_status, tasks};
 use crate::herder::{Direction, State as PartState, Status, Target};
 use crate::store::{Stored, Write};
@@ -128,7 +129,8 @@ fn resume(state: &mut State, name: &Arc<str>, before: Target, now: Millis, out: 
     }
 }
 
-/// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`.
+/// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`. A plain restart is answered
+/// with how the connector's start went.
 pub(super) fn restart(
     state: &mut State,
     name: &Arc<str>,
@@ -141,10 +143,13 @@ pub(super) fn restart(
     let mut number = state.last_number;
     let Some(connector) = state.connectors.get_mut(name) else { return };
     let chosen = |state: Option<PartState>| !only_failed || state == Some(PartState::Failed);
+    let plain = !include_tasks && !only_failed;
+    let mut restarted = Vec::new();
     if include_tasks {
-        for (at, task) in (0..).zip(&mut connector.tasks) {
+        for (place, (at, task)) in (0..).zip(&mut connector.tasks).enumerate() {
             if chosen(Some(task.status.state)) {
                 number += 1;
+                restarted.push((place, number));
                 task.renew(number);
                 task.failures = 0;
                 let id = TaskId { connector: Arc::clone(name), task: at };
@@ -154,22 +159,33 @@ pub(super) fn restart(
         }
     }
     state.last_number = number;
-    if chosen(connector.status.as_ref().map(|status| status.state)) {
-        connector.waiting.extend(ticket);
+    let itself = chosen(connector.status.as_ref().map(|status| status.state));
+    if itself {
+        connector.waiting.extend(ticket.filter(|_| plain));
         connector.failures = 0;
         connector.due = Some(now);
         set_status(state, name, PartState::Restarting, None, out);
-    } else if let Some(ticket) = ticket {
-        out.push(Action::Answer(ticket, Ok(())));
     }
+    let waits = ticket.filter(|_| !plain).map(|ticket| Restart::new(ticket, name, itself, restarted, now));
+    state.restarts.extend(waits);
     tasks::reconcile(state, name, out);
 }
 
-pub(super) fn restart_task(state: &mut State, name: &Arc<str>, number: u32, out: &mut Vec<Action>) {
+pub(super) fn restart_task(
+    state: &mut State,
+    name: &Arc<str>,
+    number: u32,
+    ticket: Option<Ticket>,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
     let incarnation = state.next_number();
     let worker_id = Arc::clone(&state.worker_id);
+    // what is not there is answered at once
+    let at = usize::try_from(number).unwrap_or(usize::MAX);
+    state.restarts.extend(ticket.map(|ticket| Restart::new(ticket, name, false, vec![(at, incarnation)], now)));
     let Some(connector) = state.connectors.get_mut(name) else { return };
-    let Some(task) = usize::try_from(number).ok().and_then(|at| connector.tasks.get_mut(at)) else { return };
+    let Some(task) = connector.tasks.get_mut(at) else { return };
     task.renew(incarnation);
     task.failures = 0;
     let id = TaskId { connector: Arc::clone(name), task: number };

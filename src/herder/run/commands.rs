@@ -18,6 +18,16 @@ use crate::registry::Connector;
 use crate::store::Version;
 use crate::worker::TaskId;
 
+/// A caller who is answered later.
+pub(super) enum Waiting {
+    /// With the connector once it has restarted.
+    Connector(String, Reply<ConnectorView>),
+    /// Once a task has restarted.
+    Task(Reply<()>),
+    /// With what this showed, once all of it has restarted.
+    All(Result<ConnectorView, Refusal>, Reply<ConnectorView>),
+}
+
 impl Loop {
     /// Admits a command, stores what it writes, then lets it take effect.
     pub(super) async fn command(&mut self, command: Command) {
@@ -65,8 +75,8 @@ impl Loop {
                 self.restart(name, include_tasks, only_failed, reply);
             }
             Command::RestartTask { name, task, reply } => {
-                self.step(Event::RestartTask { name: name.into(), task });
-                send(reply, Ok(()));
+                let ticket = Some(self.wait(Waiting::Task(reply)));
+                self.step(Event::RestartTask { name: name.into(), task, ticket });
             }
             Command::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
             Command::ResetTopics { name, reply } => {
@@ -96,32 +106,53 @@ impl Loop {
         send(reply, view.map(|view| (view, new)));
     }
 
-    /// A plain restart is answered when the connector is up or has failed; KIP-745's at once, with what it restarts.
+    /// A plain restart is answered when the connector is up or has failed; KIP-745's with what it restarts, once that is
+    /// up.
     fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView>) {
         let owned: Arc<str> = Arc::from(name.as_str());
-        if include_tasks || only_failed {
-            self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: None });
-            return self.reply_view(&name, reply);
+        if !include_tasks && !only_failed {
+            let ticket = Some(self.wait(Waiting::Connector(name, reply)));
+            return self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket });
         }
+        // what restarts is shown as it is now, and may be over by the end of the step
         self.last_ticket += 1;
-        self.waiting.insert(self.last_ticket, (name, reply));
-        self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket: Some(self.last_ticket) });
+        let ticket = Some(self.last_ticket);
+        self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket });
+        let view = self.view(&name);
+        match self.early.take_if(|early| Some(*early) == ticket) {
+            Some(_) => send(reply, view),
+            None => drop(self.waiting.insert(self.last_ticket, Waiting::All(view, reply))),
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting) -> Ticket {
+        self.last_ticket += 1;
+        self.waiting.insert(self.last_ticket, waiting);
+        self.last_ticket
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket, outcome: Result<(), String>) {
-        let Some((name, reply)) = self.waiting.remove(&ticket) else { return };
-        match outcome {
-            Ok(()) => self.reply_view(&name, reply),
-            Err(why) => send(reply, Err(Refusal::StartFailed(name, why))),
+        match self.waiting.remove(&ticket) {
+            Some(Waiting::Connector(name, reply)) => match outcome {
+                Ok(()) => self.reply_view(&name, reply),
+                Err(why) => send(reply, Err(Refusal::StartFailed(name, why))),
+            },
+            Some(Waiting::Task(reply)) => send(reply, Ok(())),
+            Some(Waiting::All(view, reply)) => send(reply, view),
+            None => self.early = Some(ticket),
         }
     }
 
-    fn reply_view(&self, name: &str, reply: Reply<ConnectorView>) {
+    fn view(&self, name: &str) -> Result<ConnectorView, Refusal> {
         let view = core::view(&self.state, name).map(|mut view| {
             self.add_progress(&mut view);
             view
         });
-        send(reply, view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned())));
+        view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned()))
+    }
+
+    fn reply_view(&self, name: &str, reply: Reply<ConnectorView>) {
+        send(reply, self.view(name));
     }
 
     fn add_progress(&self, view: &mut ConnectorView) {

@@ -1,0 +1,145 @@
+//! Whether a client of librdkafka still has brokers to talk to, from its own statistics.
+//!
+//! A broker that was away for longer than its session is fenced for a moment after it is back, and answers that there
+//! are topics and no brokers. librdkafka 2.12 forgets every broker then and never asks anybody again (librdkafka issue
+//! 5301): such a client is lost, and its owner must open a new one. That is the form that is known; a client that hears
+//! nothing although others do is as lost, whatever the reason.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use super::Settings;
+
+/// How often librdkafka tells its statistics, in milliseconds.
+const TOLD_EVERY: &str = "1000";
+/// A client that knows no broker so many times in a row is lost: in between it may be about to start anew by itself.
+const LOST_AFTER: u32 = 2;
+
+/// The part of the statistics that counts. Source: librdkafka's STATISTICS.md.
+#[derive(Deserialize)]
+struct Statistics<'a> {
+    #[serde(borrow)]
+    brokers: HashMap<Cow<'a, str>, Broker<'a>>,
+    #[serde(borrow)]
+    cgrp: Option<Group<'a>>,
+}
+
+/// A consumer's group.
+#[derive(Deserialize)]
+struct Group<'a> {
+    /// `up` while requests go to its coordinator.
+    state: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Broker<'a> {
+    /// `configured` or `learned`; `logical` ones (a group's coordinator) stand for another, `internal` ones for nobody.
+    source: Cow<'a, str>,
+    /// Microseconds since it said something; -1 is never.
+    rxidle: i64,
+}
+
+/// What is known of a client's contact to its brokers.
+pub(super) struct Contact(Mutex<State>);
+
+struct State {
+    heard: Instant,
+    /// How many times in a row no broker was known.
+    without: u32,
+    /// Requests go to the group's coordinator.
+    group_is_up: bool,
+}
+
+impl Default for Contact {
+    fn default() -> Self {
+        Self(Mutex::new(State { heard: Instant::now(), without: 0, group_is_up: true }))
+    }
+}
+
+impl Contact {
+    /// Has a client tell its statistics.
+    pub(super) fn ask(settings: &mut Settings) {
+        settings.set("statistics.interval.ms", TOLD_EVERY);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of statistics.
+    pub(super) fn told(&self, statistics: &[u8]) {
+        let statistics: Statistics<'_> = match serde_json::from_slice(statistics) {
+            Ok(statistics) => statistics,
+            Err(error) => return tracing::debug!(%error, "statistics of librdkafka that cannot be read"),
+        };
+        let real = |broker: &&Broker<'_>| matches!(&*broker.source, "configured" | "learned");
+        let some = statistics.brokers.values().any(|broker| real(&broker));
+        let idle = statistics.brokers.values().filter_map(|broker| u64::try_from(broker.rxidle).ok()).min();
+        let heard = idle.and_then(|idle| Instant::now().checked_sub(Duration::from_micros(idle)));
+        let mut state = self.state();
+        state.without = if some { 0 } else { state.without.saturating_add(1) };
+        state.group_is_up = statistics.cgrp.is_some_and(|group| group.state == "up");
+        state.heard = heard.map_or(state.heard, |heard| heard.max(state.heard));
+    }
+
+    /// Whether the client knows no broker any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.state().without >= LOST_AFTER
+    }
+
+    /// Whether requests go to the group's coordinator, answered or not.
+    pub(super) fn group_is_up(&self) -> bool {
+        self.state().group_is_up
+    }
+
+    /// How long no broker has said anything.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.state().heard.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(source: &str, rxidle: i64) -> String {
+        format!(r#"{{"name":"b","nodeid":1,"source":"{source}","state":"UP","rxidle":{rxidle},"toppars":{{}}}}"#)
+    }
+
+    fn statistics(brokers: &[String]) -> Vec<u8> {
+        let brokers: Vec<_> = brokers.iter().enumerate().map(|(n, broker)| format!(r#""b{n}":{broker}"#)).collect();
+        format!(r#"{{"type":"consumer","brokers":{{{}}},"topics":{{"t":{{}}}}}}"#, brokers.join(",")).into_bytes()
+    }
+
+    #[test]
+    fn a_client_that_knows_no_broker_twice_is_lost_until_it_knows_one() {
+        let contact = Contact::default();
+        let (known, none) =
+            (statistics(&[broker("learned", 5)]), statistics(&[broker("logical", 5), broker("internal", -1)]));
+        contact.told(&none);
+        assert!(!contact.is_lost(), "it may be about to start anew");
+        contact.told(&known);
+        contact.told(&none);
+        assert!(!contact.is_lost());
+        contact.told(&none);
+        assert!(contact.is_lost());
+        contact.told(b"no statistics");
+        assert!(contact.is_lost());
+        contact.told(&statistics(&[broker("configured", -1)]));
+        assert!(!contact.is_lost());
+    }
+
+    #[test]
+    fn it_is_silent_since_the_last_broker_said_something() {
+        let contact = Contact::default();
+        std::thread::sleep(Duration::from_millis(30));
+        contact.told(&statistics(&[broker("configured", -1), broker("learned", 90_000_000)]));
+        assert!(contact.silent_for() >= Duration::from_millis(30), "what was said before it began does not count");
+        contact.told(&statistics(&[broker("learned", 90_000_000), broker("logical", 1000)]));
+        assert!(contact.silent_for() < Duration::from_millis(30));
+    }
+}

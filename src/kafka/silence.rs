@@ -1,0 +1,99 @@
+//! Notices a consumer that hears nothing any more although Kafka answers others: whatever the reason in the client, a new
+//! one gets on. A consumer is healthy and idle as long as brokers answer it: heartbeats, fetches and questions for metadata
+//! go on without records, while a group settles, and while its topics do not exist. And when nobody gets an answer, a new
+//! consumer would get none either.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Result};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::Settings;
+use super::aside::Aside;
+use super::contact::Contact;
+use super::context::Quiet;
+
+/// On top of the time within which an answer is due.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How long another client waits for an answer, and how long it is until the next one asks.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// How long after others were answered a silent consumer may still come back by itself.
+const COME_BACK_WITHIN: Duration = Duration::from_secs(3);
+
+/// What another client has found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    NotAsked,
+    Asked,
+    Silent(Instant),
+    Answered(Instant),
+}
+
+/// Watches one consumer.
+pub(super) struct Silence {
+    settings: Settings,
+    /// Silent for longer than this is suspicious.
+    due: Duration,
+    others: Arc<Mutex<Others>>,
+}
+
+impl Silence {
+    /// For a consumer of these settings.
+    pub(super) fn of(settings: &Settings) -> Self {
+        // whichever goes on: a request's answer, heartbeats of a member, questions for topics that do not exist yet
+        let each = [("socket.timeout.ms", 10_000, 1), ("heartbeat.interval.ms", 3000, 2), (REFRESH, 300_000, 1)];
+        let longest = each.iter().map(|(name, otherwise, times)| settings.number(name, *otherwise) * times).max();
+        let due = Duration::from_millis(longest.unwrap_or_default()) + MARGIN;
+        let mut settings = settings.clone();
+        // it is to ask, not to become a member
+        settings.remove("group.id");
+        settings.remove("statistics.interval.ms");
+        Self { settings, due, others: Arc::new(Mutex::new(Others::NotAsked)) }
+    }
+
+    /// Looks whether the consumer still hears something; called when no record came.
+    /// Errors: `Retry` when it does not and others do.
+    pub(super) fn look(&self, contact: &Contact) -> Result<()> {
+        if contact.is_lost() {
+            return Err(self.deaf("knows no broker any more"));
+        }
+        let silent = contact.silent_for() > self.due;
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        match *others {
+            Others::Asked => {}
+            Others::NotAsked if !silent => {}
+            _ if !silent => *others = Others::NotAsked,
+            Others::Answered(at) if at.elapsed() < COME_BACK_WITHIN => {}
+            Others::Answered(_) => return Err(self.deaf("hears nothing any more, though Kafka answers others")),
+            Others::Silent(at) if at.elapsed() < ASK_WITHIN => {}
+            Others::Silent(_) | Others::NotAsked => {
+                *others = Others::Asked;
+                self.ask();
+            }
+        }
+        Ok(())
+    }
+
+    fn deaf(&self, what: &str) -> Error {
+        Error::retry(format!("the consumer at {} {what}; a new one is opened", self.settings.brokers()))
+    }
+
+    /// Has another client ask, on a thread of its own.
+    fn ask(&self) {
+        let (settings, others) = (self.settings.clone(), Arc::clone(&self.others));
+        let ask = move || {
+            let client = settings.native().create_with_context::<_, BaseConsumer<_>>(Quiet::default()).map(Aside::new);
+            let answered = client.is_ok_and(|client| client.client().fetch_cluster_id(ASK_WITHIN).is_some());
+            let now = Instant::now();
+            let found = if answered { Others::Answered(now) } else { Others::Silent(now) };
+            *others.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        };
+        if std::thread::Builder::new().name("kafka-asks".to_owned()).spawn(ask).is_err() {
+            *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Others::Silent(Instant::now());
+        }
+    }
+}
+
+/// How often topics are asked for.
+const REFRESH: &str = "topic.metadata.refresh.interval.ms";
