@@ -12,6 +12,7 @@ use super::keys;
 use crate::app::App;
 use crate::kafka::dev::Broker;
 use crate::observe::log::{self, Filter};
+use crate::observe::panics;
 use crate::registry::Registry;
 use crate::settings::{Layer, Settings};
 
@@ -105,6 +106,7 @@ impl Serve {
             return Ok(());
         }
         let log = log::init(&settings.log_level, &settings.log_format)?;
+        panics::to_log();
         block_on(serve((settings, registry, None, log), |_| {}))
     }
 }
@@ -124,6 +126,7 @@ impl Dev {
         layers.push(Layer::pairs("rowferry dev", servers));
         let settings = Settings::load(layers)?;
         let log = log::init(&settings.log_level, &settings.log_format)?;
+        panics::to_log();
         let kafka = settings.config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let kafka = if broker.is_some() { format!("{kafka} (inside this process, in memory)") } else { kafka };
         let kept = match &self.common.data_dir {

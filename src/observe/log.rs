@@ -43,10 +43,11 @@ pub fn init(directives: &str, format: &str) -> Result<Filter> {
     let root = targets.default_level().unwrap_or(LevelFilter::OFF);
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
     let terminal = std::io::stderr().is_terminal();
+    // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told to the log.
     let layer: Box<dyn Layer<_> + Send + Sync> = if format == "json" || (format == "auto" && !terminal) {
-        fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        fmt::layer().log_internal_errors(false).json().flatten_event(true).with_writer(std::io::stderr).boxed()
     } else {
-        fmt::layer().with_ansi(terminal).with_writer(std::io::stderr).boxed()
+        fmt::layer().log_internal_errors(false).with_ansi(terminal).with_writer(std::io::stderr).boxed()
     };
     tracing_subscriber::registry()
         .with(filter)

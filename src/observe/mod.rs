@@ -1,3 +1,4 @@
-//! What people see of a running worker: its log ([`log`]).
+//! What people see of a running worker: its log ([`log`]), panics in it included ([`panics`]).
 
 pub mod log;
+pub mod panics;

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use crate::observe::panics;
 
 /// How long a call may take, as in Kafka Connect.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -91,7 +92,6 @@ pub(super) async fn deadline(request: Request, next: Next) -> Response {
 /// The answer when a handler panicked.
 #[allow(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
 pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
-    let text = cause.downcast_ref::<&str>().copied().or_else(|| cause.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = text.unwrap_or("unknown"), "a request handler panicked");
+    tracing::error!(panic = panics::text(&*cause), "a request handler panicked");
     ApiError::internal().into_response()
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
 use crate::keys;
+use crate::observe::panics;
 use crate::registry::{Connector, version};
 
 /// A broker that has not answered a starting task within this time is taken for unreachable.
@@ -160,8 +161,7 @@ fn panicked(error: tokio::task::JoinError) -> Error {
 }
 
 fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Error::fatal(format!("a bug: the task panicked: {}", text.unwrap_or("no message")))
+    Error::fatal(format!("a bug: the task panicked: {}; the log names the place in the code", panics::text(panic)))
 }
 
 /// A thread of a task. Its panic comes back as an error.

@@ -3,10 +3,13 @@
 //! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
 
 mod sqlite;
+mod tls;
 
 use std::fmt;
 
 use connector_api::{Config, Error, Result};
+
+pub use self::tls::{Mode as TlsMode, Tls};
 
 /// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,10 +81,6 @@ const DANGEROUS: &[&str] = &[
     "propertiestransform",
     "socketfactory",
     "socketfactoryarg",
-    "sslfactory",
-    "sslfactoryarg",
-    "sslhostnameverifier",
-    "sslpasswordcallback",
     "authenticationpluginclassname",
     "loggerfile",
     "loggerlevel",
@@ -105,10 +104,13 @@ impl Target {
         }
         for (name, value) in config.with_prefix("connection.").iter() {
             if !OWN_KEYS.contains(&name) && name != "pass" {
+                // Properties of the driver may be written with the word for them before their names.
+                let name = name.strip_prefix("properties.").unwrap_or(name);
                 target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
                 target.set_param(name.to_owned(), value.to_owned());
             }
         }
+        target.tls()?;
         Ok(target)
     }
 
@@ -207,6 +209,11 @@ impl Target {
     /// The value of a parameter, whatever its letter case.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// What its parameters ask of TLS. Errors: `Config` for what contradicts itself or cannot be done.
+    pub fn tls(&self) -> Result<Tls> {
+        Tls::read(self.scheme, &self.params)
     }
 
     /// The kind of database.

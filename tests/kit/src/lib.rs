@@ -10,6 +10,7 @@ pub mod chaos;
 mod compare;
 mod disk;
 mod fail_points;
+pub mod hostile;
 mod kafka;
 mod kafka_connect;
 mod kafka_proxy;

@@ -30,7 +30,17 @@ impl Postgres {
 
     /// The same on a given port.
     pub fn start_on(scratch: &Scratch, name: &str, port: u16) -> Self {
+        Self::start_with(scratch, name, port, None)
+    }
+
+    /// One on a free port that shows the certificate which [`certificate`](crate::certificate) made in that folder.
+    pub fn start_with_tls(scratch: &Scratch, name: &str, certificate: &Path) -> Self {
+        Self::start_with(scratch, name, free_port(), Some(certificate))
+    }
+
+    fn start_with(scratch: &Scratch, name: &str, port: u16, certificate: Option<&Path>) -> Self {
         let user = is_root().then(|| "postgres".to_owned());
+        let user_name = user.clone();
         let folder = scratch.folder(name, user.as_deref());
         let data = folder.join("data").display().to_string();
         let base = Program {
@@ -51,6 +61,14 @@ impl Postgres {
         // Without fsync the data survives the death of the process, though not of the machine.
         let mut args = vec![server.as_str(), "-D", &data, "-p", &port_text, "-k", &sockets, "-h", "127.0.0.1"];
         args.extend(["-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=300"]);
+        let files = certificate.map(|from| own_copies(from, &folder, user_name.as_deref()));
+        let settings = files.map(|[cert, key]| [format!("ssl_cert_file={cert}"), format!("ssl_key_file={key}")]);
+        for setting in settings.iter().flatten() {
+            args.extend(["-c", setting.as_str()]);
+        }
+        if settings.is_some() {
+            args.extend(["-c", "ssl=on"]);
+        }
         let program = Program { args: args.into_iter().map(str::to_owned).collect(), ..base };
         let process = Mutex::new(start_program(&program, port));
         Self { port, program, process }
@@ -126,6 +144,21 @@ pub async fn texts(connection: &mut PgConnection, sql: &str) -> Vec<Vec<Option<S
     let rows: Vec<PgRow> = rows.unwrap_or_else(|error| panic!("{error} in: {sql}"));
     let cell = |row: &PgRow, n: usize| row.try_get_unchecked::<Option<String>, _>(n).expect("text");
     rows.iter().map(|row| (0..row.len()).map(|n| cell(row, n)).collect()).collect()
+}
+
+/// Copies of a certificate and its key that the server's account alone can read, as it demands.
+fn own_copies(from: &Path, folder: &Path, user: Option<&str>) -> [String; 2] {
+    ["cert.pem", "key.pem"].map(|name| {
+        let path = folder.join(name);
+        std::fs::copy(from.join(name), &path).expect("copy the certificate");
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, own).expect("hide the key");
+        if let Some(user) = user {
+            let status = std::process::Command::new("chown").arg(user).arg(&path).status().expect("run chown");
+            assert!(status.success(), "chown {user} {} failed", path.display());
+        }
+        path.display().to_string()
+    })
 }
 
 fn start_program(program: &Program, port: u16) -> Process {

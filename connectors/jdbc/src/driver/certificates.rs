@@ -1,4 +1,5 @@
-//! Files of certificates that a URL names, read no further than certificates have any reason to be long.
+//! Certificates and keys that a URL names, as PEM: files, read no further than certificates have any reason to be long,
+//! or the text itself.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -8,8 +9,15 @@ use connector_api::{Error, Result};
 /// Bytes of such a file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// What stands in the file. Errors: `Config` where it cannot be read, is no file, or is longer than [`MAX_BYTES`].
+/// How every object in such a file begins.
+const BEGIN: &str = "-----BEGIN";
+
+/// What stands in the file, or the value where it is PEM itself. Errors: `Config` where it cannot be read, is no PEM file,
+/// or is longer than [`MAX_BYTES`]; none tells what the file holds.
 pub fn certificates(path: &str) -> Result<Vec<u8>> {
+    if path.contains(BEGIN) {
+        return Ok(path.as_bytes().to_vec());
+    }
     let unusable = |why: &dyn std::fmt::Display| {
         Error::config(format!("the certificates in {path}, which connection.url names, cannot be used: {why}"))
     };
@@ -22,6 +30,9 @@ pub fn certificates(path: &str) -> Result<Vec<u8>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(unusable(&format_args!("it is longer than {MAX_BYTES} bytes (MAX_BYTES)")));
     }
+    if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes()) {
+        return Err(unusable(&"it is no PEM file; convert it, as in openssl x509 -inform DER -in FILE -out FILE.pem"));
+    }
     Ok(bytes)
 }
 
@@ -33,5 +44,8 @@ mod tests {
             let error = super::certificates(path).unwrap_err();
             assert!(error.message().contains("it is no file"), "{error}");
         }
+        let error = super::certificates("/etc/passwd").unwrap_err();
+        assert!(error.message().contains("openssl x509") && !error.message().contains("root:"), "{error}");
+        assert_eq!(super::certificates("-----BEGIN X").unwrap(), b"-----BEGIN X");
     }
 }

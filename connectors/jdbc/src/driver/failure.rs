@@ -7,6 +7,12 @@ use super::session::Backend;
 /// What JDBC throws for a value that the database refuses.
 const REFUSED: &str = "java.sql.SQLException";
 
+/// How the drivers' texts begin about a number of the server's that is not believed.
+const SIZE_LIMIT: &str = "size limit: ";
+
+/// The longest text of a server that goes into an error, in bytes.
+const LONGEST_TEXT: usize = 2000;
+
 /// The error with its kind; `place` is `host:port/database` for the text.
 ///
 /// The server's own text stands in the message where it names tables or columns, and is left to the cause where it
@@ -22,26 +28,47 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
                 (false, false) => format!("{code}, SQLSTATE {sqlstate}"),
             };
             let text = match kind {
-                Kind::Record => without_values(server.message()),
-                _ => server.message().to_owned(),
+                Kind::Record => without_values(shortened(server.message())),
+                _ => shortened(server.message()).to_owned(),
             };
             let error = Error::new(kind, format!("the database refused ({shown}): {text}"));
             let error = if kind == Kind::Record { error.of_class(REFUSED) } else { error };
             error.caused_by(sqlx::Error::Database(server))
         }
+        sqlx::Error::Io(cause) if is_about_certificates(&cause) => not_trusted(place, cause),
         sqlx::Error::Io(cause) => {
             Error::retry(format!("connection to {place} failed: {cause}")).caused_by(sqlx::Error::Io(cause))
         }
-        sqlx::Error::Tls(cause) => Error::config(format!(
-            "TLS with {place} failed: {cause}; check the server's certificate or set sslMode in connection.url"
-        )),
+        sqlx::Error::Tls(cause) => not_trusted(place, cause),
         sqlx::Error::Configuration(cause) => Error::config(format!("connecting to {place}: {cause}")),
+        // what our additions to the drivers refuse, see vendor/README.md
+        sqlx::Error::Protocol(text) if text.starts_with(SIZE_LIMIT) => Error::fatal(format!(
+            "{place}: {}; the connection is given up. Check that a supported database answers there; a source whose rows are \
+             that large needs a larger max.row.bytes",
+            text.trim_start_matches(SIZE_LIMIT)
+        )),
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             Error::retry(format!("the answer of {place} could not be read; the connection is given up"))
                 .caused_by(error)
         }
         other => Error::fatal(format!("unexpected answer of {place}")).caused_by(other),
     }
+}
+
+fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {
+    Error::config(format!(
+        "TLS with {place} failed: {cause}; check the server's certificate and what connection.url says of TLS (sslMode or \
+         sslmode; only with disable, or prefer where the server has none, are password and rows sent in the clear)"
+    ))
+}
+
+/// Whether one side refused the other's certificate, which the TLS library reports as it does what it reads and writes.
+fn is_about_certificates(error: &std::io::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("invalid peer certificate")
+        || text.strip_prefix("received fatal alert: ").is_some_and(|alert| {
+            alert.contains("Certificate") || matches!(alert, "UnknownCA" | "AccessDenied" | "ProtocolVersion")
+        })
 }
 
 /// Whether the connection cannot be used any more after this error.
@@ -54,6 +81,11 @@ pub(super) fn loses_connection<DB: Backend>(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// The beginning of a text that a server made as long as it liked.
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_TEXT)]
 }
 
 /// A server's text about a value, without the value: servers quote the offending value, and names of columns and keys.

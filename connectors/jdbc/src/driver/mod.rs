@@ -2,6 +2,7 @@
 //!
 //! It sends statements and moves values; what to send is decided elsewhere.
 
+mod caught;
 mod certificates;
 mod failure;
 mod mysql;
@@ -16,6 +17,7 @@ mod sqlite;
 mod sqlite_catalog;
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use async_trait::async_trait;
 use connector_api::{Result, Value};
 use tokio::sync::mpsc;
 
+use self::caught::Caught;
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -60,7 +63,10 @@ pub enum Access {
     Create,
 }
 
-/// How often and how long connecting is tried.
+/// Most bytes of one message of a server where `max.row.bytes` does not say otherwise.
+pub const MAX_MESSAGE: usize = 64 << 20;
+
+/// How often and how long connecting is tried, and what the connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// `connection.attempts`.
@@ -71,6 +77,8 @@ pub struct ConnectOptions {
     pub timeout: Duration,
     /// What it is for.
     pub access: Access,
+    /// Most bytes of one message of a server: a row, the columns of a result, an error.
+    pub max_message: usize,
 }
 
 impl Default for ConnectOptions {
@@ -81,6 +89,7 @@ impl Default for ConnectOptions {
             backoff: Duration::from_secs(10),
             timeout: Duration::from_secs(40),
             access: Access::Existing,
+            max_message: MAX_MESSAGE,
         }
     }
 }
@@ -183,10 +192,17 @@ pub trait Session: Send {
 /// `Retry` when it is out of reach.
 pub async fn connect(target: &Target, options: ConnectOptions) -> Result<Box<dyn Session>> {
     match target.database_kind() {
-        Database::MySql => Ok(Box::new(retry::attempts(target, options, mysql::MySqlSession::connect).await?)),
-        Database::Postgres => Ok(Box::new(retry::attempts(target, options, postgres::PostgresSession::connect).await?)),
-        Database::Sqlite => Ok(Box::new(retry::attempts(target, options, sqlite::SqliteSession::connect).await?)),
+        Database::MySql => open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await,
+        Database::Postgres => open(target, retry::attempts(target, options, postgres::PostgresSession::connect)).await,
+        Database::Sqlite => open(target, retry::attempts(target, options, sqlite::SqliteSession::connect)).await,
     }
+}
+
+async fn open<S: Session + 'static>(
+    target: &Target,
+    connecting: impl Future<Output = Result<S>>,
+) -> Result<Box<dyn Session>> {
+    Ok(Box::new(Caught::new(connecting.await?, target.place())))
 }
 
 /// Whether [`connect`] would make the database's file. Errors: `Config`, when its folder is missing.

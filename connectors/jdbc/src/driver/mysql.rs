@@ -1,6 +1,6 @@
 //! MariaDB and MySQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use connector_api::{Error, Result, Type as ConnectType, Value};
+use connector_api::{Result, Type as ConnectType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
@@ -11,7 +11,7 @@ use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
 use super::certificates::certificates;
 use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{Access, Param, mysql_catalog, mysql_describe};
+use super::{ConnectOptions, Param, mysql_catalog, mysql_describe};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::mysql::MySql as MySqlDialect;
@@ -19,7 +19,7 @@ use crate::dialect::mysql::decode::{self, Wire};
 use crate::dialect::mysql::wire::{WireDateTime, WireTime};
 use crate::dialect::read::{Read, ReadColumn};
 use crate::ident::TableId;
-use crate::url::Target;
+use crate::url::{Target, TlsMode};
 
 /// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to utf8mb4.
 pub(super) type MySqlSession = SqlxSession<MySql>;
@@ -32,8 +32,8 @@ impl Backend for MySql {
     const BEGIN: &'static str = "START TRANSACTION";
     const VERSION: &'static str = "SELECT VERSION()";
 
-    fn options(target: &Target, host: &str, port: u16, _access: Access) -> Result<MySqlConnectOptions> {
-        options(target, host, port)
+    fn options(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<MySqlConnectOptions> {
+        Ok(options(target, host, port)?.max_message_size(how.max_message))
     }
 
     fn opened(_target: &Target) {}
@@ -88,12 +88,17 @@ impl Backend for MySql {
 }
 
 fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions> {
-    let mut options = MySqlConnectOptions::new()
-        .host(host)
-        .port(port)
-        .pipes_as_concat(false)
-        .no_engine_substitution(false)
-        .ssl_mode(ssl_mode(target)?);
+    let tls = target.tls()?;
+    let mut options =
+        MySqlConnectOptions::new().host(host).port(port).pipes_as_concat(false).no_engine_substitution(false).ssl_mode(
+            match tls.mode {
+                TlsMode::Off => MySqlSslMode::Disabled,
+                TlsMode::IfOffered => MySqlSslMode::Preferred,
+                TlsMode::Encrypted => MySqlSslMode::Required,
+                TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
+                TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
+            },
+        );
     if let Some(user) = &target.user {
         options = options.username(user);
     }
@@ -103,35 +108,14 @@ fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions
     if let Some(database) = &target.database {
         options = options.database(database);
     }
-    for name in ["serverSslCert", "sslCa", "ssl-ca"] {
-        if let Some(file) = target.param(name) {
-            options = options.ssl_ca_from_pem(certificates(file)?);
-        }
+    if let Some(authority) = tls.authority {
+        options = options.ssl_ca_from_pem(certificates(&authority)?);
+    }
+    if let (Some(certificate), Some(key)) = (tls.certificate, tls.key) {
+        options = options.ssl_client_cert_from_pem(certificates(&certificate)?);
+        options = options.ssl_client_key_from_pem(certificates(&key)?);
     }
     Ok(options)
-}
-
-/// TLS as `sslMode` of either JDBC driver says, else as the older `useSSL` and its companions do.
-fn ssl_mode(target: &Target) -> Result<MySqlSslMode> {
-    let is_true = |name: &str| target.param(name).is_some_and(|v| v.eq_ignore_ascii_case("true"));
-    if let Some(mode) = target.param("sslMode").or_else(|| target.param("ssl-mode")) {
-        return match mode.to_ascii_lowercase().replace('_', "-").as_str() {
-            "disable" | "disabled" => Ok(MySqlSslMode::Disabled),
-            "preferred" => Ok(MySqlSslMode::Preferred),
-            "required" | "trust" => Ok(MySqlSslMode::Required),
-            "verify-ca" => Ok(MySqlSslMode::VerifyCa),
-            "verify-identity" | "verify-full" => Ok(MySqlSslMode::VerifyIdentity),
-            _ => Err(Error::config(format!(
-                "sslMode {mode} is unknown; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
-            ))),
-        };
-    }
-    Ok(match target.param("useSSL") {
-        Some(v) if v.eq_ignore_ascii_case("false") => MySqlSslMode::Disabled,
-        Some(_) if is_true("verifyServerCertificate") => MySqlSslMode::VerifyCa,
-        Some(_) if is_true("requireSSL") => MySqlSslMode::Required,
-        _ => MySqlSslMode::Preferred,
-    })
 }
 
 impl Type<MySql> for Param<'_> {

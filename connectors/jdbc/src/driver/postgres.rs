@@ -1,6 +1,6 @@
 //! PostgreSQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use connector_api::{Error, Result, Value};
+use connector_api::{Result, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{PgArgumentBuffer, PgColumn, PgConnectOptions, PgQueryResult, PgRow, PgSslMode, PgTypeInfo};
@@ -9,13 +9,13 @@ use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
 use super::certificates::certificates;
 use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{Access, Param, postgres_catalog};
+use super::{ConnectOptions, Param, postgres_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::{Postgres as PostgresDialect, decode};
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
-use crate::url::Target;
+use crate::url::{Target, TlsMode};
 
 /// One connection to PostgreSQL. sqlx sets its time zone to UTC and its character set to UTF-8.
 pub(super) type PostgresSession = SqlxSession<Postgres>;
@@ -29,8 +29,8 @@ impl Backend for Postgres {
     const BEGIN: &'static str = "BEGIN";
     const VERSION: &'static str = "SELECT version()";
 
-    fn options(target: &Target, host: &str, port: u16, _access: Access) -> Result<PgConnectOptions> {
-        options(target, host, port)
+    fn options(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<PgConnectOptions> {
+        Ok(options(target, host, port)?.max_message_size(how.max_message))
     }
 
     fn opened(_target: &Target) {}
@@ -93,8 +93,15 @@ impl Backend for Postgres {
 
 fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
     let name = target.param("ApplicationName").unwrap_or("rowferry");
-    let mut options =
-        PgConnectOptions::new_without_pgpass().host(host).port(port).application_name(name).ssl_mode(ssl_mode(target)?);
+    let tls = target.tls()?;
+    let mut options = PgConnectOptions::new_without_pgpass().host(host).port(port).application_name(name);
+    options = options.ssl_mode(match tls.mode {
+        TlsMode::Off => PgSslMode::Disable,
+        TlsMode::IfOffered => PgSslMode::Prefer,
+        TlsMode::Encrypted => PgSslMode::Require,
+        TlsMode::VerifyCa => PgSslMode::VerifyCa,
+        TlsMode::VerifyFull => PgSslMode::VerifyFull,
+    });
     if let Some(user) = &target.user {
         options = options.username(user);
     }
@@ -104,26 +111,17 @@ fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
     if let Some(database) = &target.database {
         options = options.database(database);
     }
-    if let Some(file) = target.param("sslrootcert") {
-        options = options.ssl_root_cert_from_pem(certificates(file)?);
+    if let Some(authority) = tls.authority {
+        options = options.ssl_root_cert_from_pem(certificates(&authority)?);
+    }
+    if let (Some(certificate), Some(key)) = (tls.certificate, tls.key) {
+        options = options.ssl_client_cert_from_pem(certificates(&certificate)?);
+        options = options.ssl_client_key_from_pem(certificates(&key)?);
     }
     if let Some(schema) = target.param("currentSchema") {
         options = options.options([("search_path", schema)]);
     }
     Ok(options)
-}
-
-/// TLS as `sslmode` says, else as `ssl=true` does.
-fn ssl_mode(target: &Target) -> Result<PgSslMode> {
-    match target.param("sslmode") {
-        Some(mode) => mode.to_ascii_lowercase().parse().map_err(|_| {
-            Error::config(format!(
-                "sslmode {mode} is unknown; use disable, allow, prefer, require, verify-ca or verify-full"
-            ))
-        }),
-        None if target.param("ssl").is_some_and(|v| !v.eq_ignore_ascii_case("false")) => Ok(PgSslMode::VerifyFull),
-        None => Ok(PgSslMode::Prefer),
-    }
 }
 
 impl Type<Postgres> for Param<'_> {

@@ -5,17 +5,18 @@ use std::future::Future;
 use connector_api::{Error, Kind, Result};
 use tokio::time::{sleep, timeout};
 
-use super::{Access, ConnectOptions};
+use super::ConnectOptions;
+use super::caught::caught;
 use crate::url::Target;
 
 /// Tries each host in order, then waits and tries again. Only errors of kind `Retry` are tried again.
 pub(super) async fn attempts<'a, T, F>(
     target: &'a Target,
     options: ConnectOptions,
-    connect: impl Fn(&'a Target, &'a str, u16, Access) -> F,
+    connect: impl Fn(&'a Target, &'a str, u16, ConnectOptions) -> F,
 ) -> Result<T>
 where
-    F: Future<Output = Result<T>>,
+    F: Future<Output = Result<T>> + Send,
 {
     // a file has no host
     let hosts = || {
@@ -25,11 +26,14 @@ where
     let mut last = Error::config(format!("connection.url names no host: {}", target.place()));
     for attempt in 1..=options.attempts.max(1) {
         for (host, port) in hosts() {
-            let outcome = match timeout(options.timeout, connect(target, host, port, options.access)).await {
+            let place = if host.is_empty() { target.place() } else { format!("{host}:{port}") };
+            // what did not come to be needs no giving up
+            let mut broken = false;
+            let connecting = caught(&place, &mut broken, connect(target, host, port, options));
+            let outcome = match timeout(options.timeout, connecting).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Error::retry(format!(
-                    "no answer from {} within {} s; check connection.url and the network",
-                    if host.is_empty() { target.place() } else { format!("{host}:{port}") },
+                    "no answer from {place} within {} s; check connection.url and the network",
                     options.timeout.as_secs()
                 ))),
             };

@@ -5,12 +5,19 @@ use futures_util::TryStreamExt;
 use sqlx::query::Query;
 use sqlx::{Executor, Row};
 use tokio::sync::mpsc;
+use tokio::task::coop::consume_budget;
 
 use super::session::{Backend, SqlxSession};
 use super::{Layout, Page};
 
 /// What a value costs beside its bytes.
 const VALUE_WEIGHT: usize = size_of::<Value>();
+
+/// What an allocation costs beside its bytes.
+const ALLOCATION: usize = 32;
+
+/// The most that all of a small result may weigh: the names of more than a hundred thousand tables.
+const SMALL_RESULT: usize = 48 << 20;
 
 /// See [`super::Session::query`].
 pub(super) async fn plain<DB: Backend>(
@@ -21,16 +28,37 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
     let mut out = Vec::new();
+    let mut weight = 0;
     let mut rows = session.connection.fetch(query);
     let failure = loop {
         match rows.try_next().await {
-            Ok(Some(row)) => out.push((0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<_>>()?),
+            Ok(Some(row)) => {
+                let values = (0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<Vec<_>>>()?;
+                weight += 2 * size_of::<Vec<Value>>() + ALLOCATION + values.iter().map(heft).sum::<usize>();
+                if weight > SMALL_RESULT {
+                    drop(rows);
+                    return Err(session.too_much(SMALL_RESULT));
+                }
+                out.push(values);
+            }
             Ok(None) => return Ok(out),
             Err(error) => break error,
         }
+        // a server that always has more to send leaves other tasks no other occasion
+        consume_budget().await;
     };
     drop(rows);
     Err(session.failed(failure))
+}
+
+/// What a value of a small result weighs.
+fn heft(value: &Value) -> usize {
+    VALUE_WEIGHT
+        + match value {
+            Value::Text(text) => text.len() + ALLOCATION,
+            Value::Bytes(bytes) => bytes.len() + ALLOCATION,
+            _ => 0,
+        }
 }
 
 /// See [`super::Session::read`].
@@ -56,6 +84,7 @@ where
             Ok(None) => return Ok(page),
             Err(error) => break error,
         }
+        consume_budget().await;
     };
     drop(rows);
     Err(session.failed(failure))
@@ -85,6 +114,7 @@ where
             }
             Err(error) => break error,
         }
+        consume_budget().await;
         if page.weight > page_weight && pages.send(std::mem::take(&mut page)).await.is_err() {
             return Ok(());
         }

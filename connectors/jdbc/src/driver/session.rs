@@ -12,7 +12,7 @@ use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, En
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Access, Layout, Page, Param, Session, failure, rows};
+use super::{ConnectOptions, Layout, Page, Param, Session, failure, rows};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -44,7 +44,7 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
         target: &Target,
         host: &str,
         port: u16,
-        access: Access,
+        how: ConnectOptions,
     ) -> Result<<Self::Connection as Connection>::Options>;
 
     /// What has just been opened.
@@ -113,10 +113,10 @@ where
     for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
 {
     /// Connects to one host.
-    pub(super) async fn connect(target: &Target, host: &str, port: u16, access: Access) -> Result<Self> {
+    pub(super) async fn connect(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<Self> {
         let place = target.place();
         fail_point::reach_async("database.connect").await?;
-        let options = DB::options(target, host, port, access)?;
+        let options = DB::options(target, host, port, how)?;
         let connection = options.disable_statement_logging().connect().await;
         let connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
         let opened = DB::opened(target);
@@ -134,6 +134,15 @@ impl<DB: Backend> SqlxSession<DB> {
     /// Gives the connection up where it leads to something else than when it was opened.
     pub(super) fn check(&mut self) -> Result<()> {
         DB::check(&self.opened).inspect_err(|_| self.lost = true)
+    }
+
+    /// The error of an answer that has grown beyond `limit` bytes; what is left of it is not waited for.
+    pub(super) fn too_much(&mut self, limit: usize) -> Error {
+        self.lost = true;
+        Error::fatal(format!(
+            "{} answers a question about its tables with more than {limit} bytes; check that a database answers there",
+            self.place
+        ))
     }
 
     /// The error with its kind; the connection is given up where it is of no use any more.

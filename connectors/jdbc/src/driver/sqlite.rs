@@ -14,7 +14,7 @@ use sqlx::types::Type;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
 use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{Access, Param, sqlite_catalog};
+use super::{Access, ConnectOptions, Param, sqlite_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -40,8 +40,8 @@ impl Backend for Sqlite {
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const VERSION: &'static str = "SELECT sqlite_version()";
 
-    fn options(target: &Target, _host: &str, _port: u16, access: Access) -> Result<SqliteConnectOptions> {
-        options(target, access)
+    fn options(target: &Target, _host: &str, _port: u16, how: ConnectOptions) -> Result<SqliteConnectOptions> {
+        options(target, how.access)
     }
 
     fn opened(target: &Target) -> Option<FileId> {

@@ -26,8 +26,13 @@ pub async fn probe(config: &Config, report: &mut Report) {
     if config::given(config, "connection.url").is_none() {
         return;
     }
-    let options =
-        ConnectOptions { attempts: 1, backoff: Duration::ZERO, timeout: CONNECT_WITHIN, access: Access::Create };
+    let options = ConnectOptions {
+        attempts: 1,
+        backoff: Duration::ZERO,
+        timeout: CONNECT_WITHIN,
+        access: Access::Create,
+        ..ConnectOptions::default()
+    };
     let connected = match url::Target::from_config(config) {
         // looking makes no file; the connector will
         Ok(place) if driver::would_create(&place).unwrap_or(false) => return,

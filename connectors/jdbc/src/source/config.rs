@@ -209,6 +209,7 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         connect: ConnectOptions {
             attempts: u32::try_from(r.unsigned("connection.attempts")).unwrap_or(u32::MAX),
             backoff: Duration::from_millis(r.unsigned("connection.backoff.ms")),
+            max_message: usize::try_from(r.unsigned("max.row.bytes")).unwrap_or(usize::MAX),
             ..ConnectOptions::default()
         },
         mode: Mode::parse(&r.text("mode")).unwrap_or(Mode::Bulk),

@@ -486,5 +486,14 @@ pub const KEYS: &[Key] = &[
     )
     .check(Check::AtLeast(-1))
     .form(Short, "Longest wait for an open transaction (ms)"),
+    own(
+        "max.row.bytes",
+        Type::Long,
+        Text("67108864"),
+        "Most bytes that a row may have as the server sends it; a task whose table holds a larger one fails. So much memory \
+         is taken, at most, for what a server announces.",
+    )
+    .check(Check::Between(1 << 20, 1 << 30))
+    .form(Short, "Most bytes of a row"),
     key("tables", Type::List, Text(""), CONNECTOR, "The tables of this task.").internal(),
 ];

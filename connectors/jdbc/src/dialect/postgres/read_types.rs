@@ -12,6 +12,9 @@ use crate::zone::Zone;
 /// Scale that stands for a numeric without one, as the JDBC driver's -127 ends up.
 const UNBOUNDED_SCALE: i32 = 127;
 
+/// The largest scale, of either sign, that a numeric can be declared with; a catalog that tells more is not believed.
+const MAX_SCALE: u32 = 1000;
+
 /// How a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
@@ -48,7 +51,7 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
 /// A numeric with precision and scale is a decimal of that scale; one without gets the scale 127, whose values are
 /// written with that many digits, as the peers do.
 fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadColumn {
-    let bounds = meta.precision.zip(meta.scale);
+    let bounds = meta.precision.zip(meta.scale).filter(|(_, scale)| scale.unsigned_abs() <= MAX_SCALE);
     let (precision, scale) = bounds.unwrap_or((0, 0));
     let column = numeric(&meta.name, optional, precision, scale, mapping);
     if column.read != Read::Decimal || (bounds.is_some() && scale >= 0) {

@@ -1,0 +1,337 @@
+//! What a URL's parameters ask of TLS, in the spellings of every driver: MySQL Connector/J, MariaDB Connector/J, pgJDBC,
+//! libpq and the clients of MySQL. Pure.
+//!
+//! Names count without letter case, `-` and `_`. What was asked for is done or refused, never left out: the strongest of
+//! what several parameters ask counts, and what contradicts itself, or cannot be done here, is an error that names what
+//! can be written in its place. docs/databases.md has the table.
+
+use connector_api::{Error, Result};
+
+use super::Scheme;
+
+/// How far a connection is to be trusted. Later ones are stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// In the clear.
+    Off,
+    /// Encrypted if the server offers it, in the clear otherwise.
+    IfOffered,
+    /// Encrypted, with whomever.
+    Encrypted,
+    /// With a server whose certificate an authority signed.
+    VerifyCa,
+    /// With a server whose certificate is for the host's name, too.
+    VerifyFull,
+}
+
+/// What is asked for. Files are PEM files, or PEM text itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// How far.
+    pub mode: Mode,
+    /// The authorities that count in the place of the system's.
+    pub authority: Option<String>,
+    /// The client's certificate.
+    pub certificate: Option<String>,
+    /// The client's private key.
+    pub key: Option<String>,
+}
+
+/// A name, and what to write in its place; they matter wherever TLS does.
+type Refused = (&'static str, &'static str);
+
+const TRUST_STORE: &str = "Java key stores are not read here: write the authority's certificate as PEM (keytool -exportcert \
+                           -rfc -keystore STORE -alias NAME -file ca.pem; of PKCS12: openssl pkcs12 -in STORE -nokeys -out \
+                           ca.pem) and name it by serverSslCert=ca.pem (sslrootcert for PostgreSQL)";
+const KEY_STORE: &str = "Java key stores are not read here: write certificate and key as PEM (of JKS first keytool \
+                         -importkeystore -srckeystore STORE -destkeystore STORE.p12 -deststoretype pkcs12; then openssl \
+                         pkcs12 -in STORE.p12 -nokeys -out cert.pem and openssl pkcs12 -in STORE.p12 -nocerts -nodes -out \
+                         key.pem) and name them by sslCert=cert.pem and sslKey=key.pem";
+const PLAIN_KEY: &str = "keys are read without a password: write the key as openssl pkey -in KEY -out key.pem does, and name \
+                         it by sslKey=key.pem";
+const NO_REVOCATION: &str = "revoked certificates are not told from others here; leave it out if that will do";
+const NO_CODE: &str =
+    "Java classes are not run here; leave it out, and say by sslmode and sslrootcert what is to be verified";
+
+const REFUSED: &[Refused] = &[
+    ("trustcertificatekeystoreurl", TRUST_STORE),
+    ("truststore", TRUST_STORE),
+    ("ssltruststore", TRUST_STORE),
+    ("clientcertificatekeystoreurl", KEY_STORE),
+    ("keystore", KEY_STORE),
+    ("sslkeystore", KEY_STORE),
+    ("sslpassword", PLAIN_KEY),
+    ("sslpasswordcallback", PLAIN_KEY),
+    ("keypassword", PLAIN_KEY),
+    ("sslcrl", NO_REVOCATION),
+    ("sslcrldir", NO_REVOCATION),
+    ("sslhostnameverifier", NO_CODE),
+    ("sslcapath", "folders of authorities are not read here; name one PEM file that holds them all by sslCa"),
+    ("restrictedauth", "the kinds of login that MariaDB's driver may use are not chosen here; leave it out"),
+    ("requireauth", "the kind of login is not chosen here; leave it out, and use sslmode=verify-full"),
+    ("requirepeer", "there are no local sockets here; leave it out, and use sslmode=verify-full"),
+];
+
+/// Names of one file, the drivers' and the clients'.
+const AUTHORITY: &[&str] = &["serversslcert", "sslrootcert", "sslca", "sslrootca"];
+const CERTIFICATE: &[&str] = &["sslcert", "sslclientcert", "clientsslcert"];
+const KEY: &[&str] = &["sslkey", "sslclientkey", "clientsslkey"];
+
+impl Tls {
+    /// What the parameters of a URL of that scheme ask for. Errors: `Config`.
+    pub(super) fn read(scheme: Scheme, params: &[(String, String)]) -> Result<Self> {
+        let asked = Asked { scheme, params };
+        let (word, trusts) = (asked.word()?, asked.trusts()?);
+        let (authority, certificate, key) = (asked.file(AUTHORITY)?, asked.file(CERTIFICATE)?, asked.file(KEY)?);
+        let mut mode = asked.mode(word)?;
+        let chosen = word.is_some() || asked.on()?.is_some();
+        if mode == Mode::Encrypted || !chosen {
+            // an authority is named for a server to be verified, a certificate to be shown
+            let least = match (authority.is_some() && !trusts && word != Some(Word::Trust), certificate.is_some()) {
+                (true, _) => Mode::VerifyCa,
+                (false, true) => Mode::Encrypted,
+                (false, false) => mode,
+            };
+            mode = mode.max(least);
+        }
+        if mode == Mode::Off {
+            asked.in_the_clear()?;
+            return Ok(Self { mode, authority: None, certificate: None, key: None });
+        }
+        mode = mode.max(asked.least_beside()?);
+        asked.refuse()?;
+        if certificate.is_some() != key.is_some() {
+            return Err(bad("a client's certificate needs its key and the other way round: sslCert and sslKey"));
+        }
+        // libpq's word for the system's own
+        let authority = authority.filter(|file| file != "system");
+        Ok(Self { mode, authority, certificate, key })
+    }
+}
+
+/// A value of `sslMode` or `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Mode(Mode),
+    /// MariaDB's: encrypted, and nothing verified even where an authority is named.
+    Trust,
+}
+
+impl Word {
+    fn mode(self) -> Mode {
+        match self {
+            Self::Mode(mode) => mode,
+            Self::Trust => Mode::Encrypted,
+        }
+    }
+}
+
+struct Asked<'a> {
+    scheme: Scheme,
+    params: &'a [(String, String)],
+}
+
+impl<'a> Asked<'a> {
+    /// The value of a parameter by its plain name. Errors: `Config` for two that differ.
+    fn get(&self, name: &str) -> Result<Option<&'a str>> {
+        let mut found = self.params.iter().filter(|(written, _)| plain(written) == name).map(|(_, value)| value.trim());
+        let Some(first) = found.next() else { return Ok(None) };
+        match found.all(|other| other.eq_ignore_ascii_case(first)) {
+            true => Ok(Some(first)),
+            false => Err(bad(format!("{name} is given twice, with different values; keep one"))),
+        }
+    }
+
+    /// A truth value; a name without value is true, as drivers have it.
+    fn flag(&self, name: &str) -> Result<Option<bool>> {
+        let Some(value) = self.get(name)? else { return Ok(None) };
+        match value.to_ascii_lowercase().as_str() {
+            "" | "true" | "yes" | "on" | "1" => Ok(Some(true)),
+            "false" | "no" | "off" | "0" => Ok(Some(false)),
+            _ => Err(bad(format!("{name}={value} is not understood; write true or false"))),
+        }
+    }
+
+    fn is(&self, name: &str) -> Result<bool> {
+        Ok(self.flag(name)? == Some(true))
+    }
+
+    /// A PEM file under any of these names.
+    fn file(&self, names: &[&str]) -> Result<Option<String>> {
+        for name in names {
+            let Some(value) = self.get(name)?.filter(|value| !value.is_empty()) else { continue };
+            if value.contains("-----BEGIN") {
+                return Ok(Some(value.to_owned()));
+            }
+            let path = value.strip_prefix("file://").or_else(|| value.strip_prefix("file:")).unwrap_or(value);
+            let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+            if value.starts_with("classpath:") {
+                return Err(bad(format!("{name}: there is no class path here; name a PEM file")));
+            }
+            if ["jks", "p12", "pfx", "jceks", "keystore"].contains(&ending.as_str()) {
+                let how = if names == AUTHORITY { TRUST_STORE } else { KEY_STORE };
+                return Err(bad(format!("{name}: {how}")));
+            }
+            if ["der", "pk8"].contains(&ending.as_str()) {
+                return Err(bad(format!(
+                    "{name}: a PEM file is needed (openssl x509 -inform DER -in CERT -out cert.pem, openssl pkcs8 -inform \
+                     DER -nocrypt -in KEY -out key.pem)"
+                )));
+            }
+            return Ok(Some(path.to_owned()));
+        }
+        Ok(None)
+    }
+
+    fn word(&self) -> Result<Option<Word>> {
+        let Some(word) = self.get("sslmode")? else { return Ok(None) };
+        Ok(Some(match word.to_ascii_lowercase().replace('_', "-").as_str() {
+            "disable" | "disabled" => Word::Mode(Mode::Off),
+            // libpq tries a plain connection first; one with TLS, where there is TLS, is no less
+            "allow" | "prefer" | "preferred" => Word::Mode(Mode::IfOffered),
+            "require" | "required" => Word::Mode(Mode::Encrypted),
+            "trust" => Word::Trust,
+            "verify-ca" => Word::Mode(Mode::VerifyCa),
+            "verify-full" | "verify-identity" => Word::Mode(Mode::VerifyFull),
+            _ => {
+                return Err(bad(match self.scheme {
+                    Scheme::Postgres => format!(
+                        "sslmode {word} is unknown; use disable, allow, prefer, require, verify-ca or verify-full"
+                    ),
+                    _ => format!(
+                        "sslMode {word} is unknown; use DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
+                    ),
+                }));
+            }
+        }))
+    }
+
+    /// `useSSL` of MySQL's and MariaDB's drivers, `ssl` of PostgreSQL's.
+    fn on(&self) -> Result<Option<bool>> {
+        match (self.flag("usessl")?, self.flag("ssl")?) {
+            (Some(a), Some(b)) if a != b => Err(bad("useSSL and ssl contradict each other; keep one")),
+            (a, b) => Ok(a.or(b)),
+        }
+    }
+
+    /// Whether certificates are said not to matter.
+    fn trusts(&self) -> Result<bool> {
+        let factory = self.get("sslfactory")?.unwrap_or_default();
+        Ok(self.is("trustservercertificate")? || factory.ends_with("NonValidatingFactory"))
+    }
+
+    fn mode(&self, word: Option<Word>) -> Result<Mode> {
+        let on = self.on()?;
+        let verifies = self.is("verifyservercertificate")?;
+        let beside = match (verifies, self.is("requiressl")?) {
+            (true, _) => Mode::VerifyCa,
+            (false, true) => Mode::Encrypted,
+            (false, false) => Mode::Off,
+        };
+        let by_flag = self.by_flag()?;
+        let mode = match (word.map(Word::mode), on) {
+            (Some(Mode::Off), Some(true)) => return Err(contradiction("sslMode and useSSL (or ssl)")),
+            (Some(mode), Some(true)) if self.scheme == Scheme::MariaDb => mode.max(by_flag),
+            (Some(mode), Some(true)) => mode.max(Mode::Encrypted),
+            (Some(mode), _) => mode,
+            (None, Some(true)) => by_flag,
+            (None, Some(false)) => Mode::Off,
+            (None, None) => Mode::IfOffered,
+        };
+        if mode == Mode::Off && beside != Mode::Off {
+            return Err(contradiction("what turns TLS off and requireSSL or verifyServerCertificate"));
+        }
+        Ok(mode.max(beside))
+    }
+
+    /// What `useSSL=true` or `ssl=true` means without `sslMode`. MySQL's driver would go on in the clear with a server
+    /// that has no TLS.
+    fn by_flag(&self) -> Result<Mode> {
+        let names_matter = !self.is("disablesslhostnameverification")?;
+        Ok(match self.scheme {
+            _ if self.trusts()? => Mode::Encrypted,
+            Scheme::MySql => Mode::Encrypted,
+            Scheme::MariaDb if names_matter => Mode::VerifyFull,
+            Scheme::MariaDb => Mode::VerifyCa,
+            Scheme::Postgres | Scheme::Sqlite => Mode::VerifyFull,
+        })
+    }
+
+    /// What other settings need: a password that must not go to whoever answers with a key of its own.
+    fn least_beside(&self) -> Result<Mode> {
+        let keys = self.flag("allowpublickeyretrieval")? == Some(false)
+            || self.given("serverrsapublickeyfile")?
+            || self.given("serverpublickey")?;
+        Ok(if keys { Mode::Encrypted } else { Mode::Off })
+    }
+
+    fn given(&self, name: &str) -> Result<bool> {
+        Ok(self.get(name)?.is_some_and(|value| !value.is_empty()))
+    }
+
+    /// Settings that a connection in the clear cannot keep.
+    fn in_the_clear(&self) -> Result<()> {
+        if self.least_beside()? > Mode::Off {
+            return Err(bad(
+                "allowPublicKeyRetrieval=false and the server's public key are kept by connections with TLS alone: set \
+                 sslMode=REQUIRED or more, or leave them out",
+            ));
+        }
+        self.channel_binding()
+    }
+
+    fn channel_binding(&self) -> Result<()> {
+        for (name, value) in [("channelbinding", "require"), ("gssencmode", "require"), ("sslnegotiation", "direct")] {
+            if self.get(name)?.is_some_and(|given| given.eq_ignore_ascii_case(value)) {
+                return Err(bad(format!(
+                    "{name}={value} cannot be done here; leave it out, and use sslmode=verify-full"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something is asked for that cannot be done here. Errors: `Config`.
+    fn refuse(&self) -> Result<()> {
+        for (name, how) in REFUSED {
+            if self.given(name)? {
+                return Err(bad(format!("{name}: {how}")));
+            }
+        }
+        self.channel_binding()?;
+        if let Some(class) = self.get("sslfactory")?.filter(|class| !class.is_empty()) {
+            let known = ["NonValidatingFactory", "LibPQFactory", "DefaultJavaSSLFactory"];
+            if !known.iter().any(|known| class.rsplit('.').next() == Some(known)) {
+                return Err(bad(format!("sslfactory={class}: {NO_CODE}")));
+            }
+        }
+        for name in
+            ["tlsversions", "tlsversion", "enabledtlsprotocols", "enabledsslprotocolsuites", "sslminprotocolversion"]
+        {
+            let versions = self.get(name)?.unwrap_or_default().replace('_', ".");
+            let allows = |version: &str| versions.split([',', ' ']).any(|v| v.trim().eq_ignore_ascii_case(version));
+            if allows("TLSv1.3") && !allows("TLSv1.2") {
+                return Err(bad(format!(
+                    "{name}: TLS 1.2 and 1.3 are taken, whichever the server has; a server can be told to take 1.3 alone"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name without letter case, `-` and `_`.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn contradiction(what: &str) -> Error {
+    bad(format!("{what} contradict each other; keep one"))
+}
+
+fn bad(why: impl std::fmt::Display) -> Error {
+    Error::config(format!("connection.url: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

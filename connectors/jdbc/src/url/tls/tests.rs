@@ -1,0 +1,110 @@
+//! Every spelling of TLS, and what becomes of it.
+
+use super::Mode::{Encrypted, IfOffered, Off, VerifyCa, VerifyFull};
+use super::{Mode, Tls};
+use crate::url::Target;
+
+fn read(url: &str) -> connector_api::Result<Tls> {
+    Target::parse(url).and_then(|target| target.tls())
+}
+
+#[test]
+fn each_drivers_spelling_means_what_the_driver_means_or_more() {
+    for (params, mysql, mariadb, postgres) in [
+        ("", IfOffered, IfOffered, IfOffered),
+        ("useSSL=true", Encrypted, VerifyFull, VerifyFull),
+        ("useSSL", Encrypted, VerifyFull, VerifyFull),
+        ("useSsl=1", Encrypted, VerifyFull, VerifyFull),
+        ("ssl=true", Encrypted, VerifyFull, VerifyFull),
+        ("ssl", Encrypted, VerifyFull, VerifyFull),
+        ("useSSL=false", Off, Off, Off),
+        ("useSSL=false&requireSSL=false&verifyServerCertificate=false", Off, Off, Off),
+        ("useSSL=true&requireSSL=true", Encrypted, VerifyFull, VerifyFull),
+        ("useSSL=true&verifyServerCertificate=true", VerifyCa, VerifyFull, VerifyFull),
+        ("verifyServerCertificate=true", VerifyCa, VerifyCa, VerifyCa),
+        ("requireSSL=true", Encrypted, Encrypted, Encrypted),
+        ("useSSL=true&trustServerCertificate=true", Encrypted, Encrypted, Encrypted),
+        ("useSSL=true&disableSslHostnameVerification=true", Encrypted, VerifyCa, VerifyFull),
+        ("ssl=true&sslfactory=org.postgresql.ssl.NonValidatingFactory", Encrypted, Encrypted, Encrypted),
+        ("ssl=true&sslmode=require", Encrypted, VerifyFull, Encrypted),
+        ("ssl=true&sslmode=prefer", Encrypted, VerifyFull, Encrypted),
+        ("sslMode=DISABLED", Off, Off, Off),
+        ("sslMode=disable", Off, Off, Off),
+        ("sslmode=allow", IfOffered, IfOffered, IfOffered),
+        ("sslMode=PREFERRED", IfOffered, IfOffered, IfOffered),
+        ("SSLMODE=Required", Encrypted, Encrypted, Encrypted),
+        ("sslMode=trust", Encrypted, Encrypted, Encrypted),
+        ("ssl-mode=VERIFY_CA", VerifyCa, VerifyCa, VerifyCa),
+        ("ssl_mode=verify-ca", VerifyCa, VerifyCa, VerifyCa),
+        ("sslMode=VERIFY_IDENTITY", VerifyFull, VerifyFull, VerifyFull),
+        ("sslmode=verify-full&useSSL=false", VerifyFull, VerifyFull, VerifyFull),
+        ("sslMode=PREFERRED&requireSSL=true", Encrypted, Encrypted, Encrypted),
+        ("serverSslCert=/ca.pem", VerifyCa, VerifyCa, VerifyCa),
+        ("sslrootcert=/ca.pem&sslmode=require", VerifyCa, VerifyCa, VerifyCa),
+        ("sslrootcert=/ca.pem&sslmode=trust", Encrypted, Encrypted, Encrypted),
+        ("sslcert=/c.pem&sslkey=/k.pem", Encrypted, Encrypted, Encrypted),
+        ("allowPublicKeyRetrieval=false", Encrypted, Encrypted, Encrypted),
+        ("allowPublicKeyRetrieval=true", IfOffered, IfOffered, IfOffered),
+    ] {
+        for (scheme, want) in [("jdbc:mysql", mysql), ("jdbc:mariadb", mariadb), ("jdbc:postgresql", postgres)] {
+            let url = format!("{scheme}://h/d?{params}");
+            assert_eq!(
+                read(&url).map(|tls| tls.mode).map_err(|e| e.message().to_owned()),
+                Ok::<Mode, _>(want),
+                "{url}"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_go_by_every_name_and_only_as_pem() {
+    let tls = read("jdbc:mysql://h/d?sslMode=VERIFY_CA&ssl-ca=file:/ca.pem&ssl-cert=/c.pem&ssl_key=/k.pem").unwrap();
+    let files = [tls.authority, tls.certificate, tls.key].map(Option::unwrap_or_default);
+    assert_eq!(files, ["/ca.pem", "/c.pem", "/k.pem"]);
+    assert_eq!(read("jdbc:postgresql://h/d?sslmode=verify-full&sslrootcert=system").unwrap().authority, None);
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_what_can() {
+    for (params, want) in [
+        ("useSSL=perhaps", "true or false"),
+        ("sslMode=VERIFY", "is unknown"),
+        ("sslMode=", "is unknown"),
+        ("sslMode=DISABLED&useSSL=true", "contradict"),
+        ("useSSL=false&requireSSL=true", "contradict"),
+        ("sslMode=DISABLED&verifyServerCertificate=true", "contradict"),
+        ("sslMode=DISABLED&sslMode=REQUIRED", "twice"),
+        ("ssl-mode=DISABLED&sslMode=REQUIRED", "twice"),
+        ("useSSL=true&trustCertificateKeyStoreUrl=file:/t.jks", "keytool"),
+        ("useSSL=true&clientCertificateKeyStoreUrl=file:/t.jks", "sslCert=cert.pem"),
+        ("sslMode=verify-full&trustStore=/t.jks", "serverSslCert=ca.pem"),
+        ("sslMode=verify-full&keyStore=/k.p12", "openssl pkcs12"),
+        ("sslMode=verify-full&serverSslCert=/t.jks", "keytool"),
+        ("sslMode=verify-full&serverSslCert=classpath:ca.pem", "class path"),
+        ("sslmode=require&sslcert=/c.pem", "sslKey"),
+        ("sslmode=require&sslcert=/c.pem&sslkey=/k.pk8", "openssl pkcs8"),
+        ("sslmode=require&sslcert=/c.pem&sslkey=/k.pem&sslpassword=geheim", "without a password"),
+        ("sslmode=verify-full&sslcrl=/crl.pem", "revoked"),
+        ("ssl=true&sslfactory=com.example.Mine", "Java classes"),
+        ("ssl=true&sslfactory=org.postgresql.ssl.SingleCertValidatingFactory&sslfactoryarg=file:/x", "sslrootcert"),
+        ("sslmode=require&sslhostnameverifier=com.example.Mine", "Java classes"),
+        ("channel_binding=require", "verify-full"),
+        ("sslmode=disable&channelBinding=require", "verify-full"),
+        ("sslMode=REQUIRED&tlsVersions=TLSv1.3", "TLS 1.2 and 1.3"),
+        ("sslMode=DISABLED&allowPublicKeyRetrieval=false", "sslMode=REQUIRED"),
+    ] {
+        for scheme in ["jdbc:mysql", "jdbc:mariadb", "jdbc:postgresql"] {
+            let url = format!("{scheme}://h/d?{params}");
+            let error = read(&url).expect_err(&url);
+            assert!(error.message().contains(want), "{url}: {error}");
+            assert!(!error.message().contains("geheim"), "{url}: {error}");
+        }
+    }
+}
+
+#[test]
+fn stores_and_keys_do_not_matter_where_tls_is_turned_off() {
+    assert_eq!(read("jdbc:mysql://h/d?useSSL=false&trustCertificateKeyStoreUrl=file:/t.jks").unwrap().mode, Off);
+    assert_eq!(read("jdbc:sqlite:/x.db").unwrap().mode, IfOffered);
+}

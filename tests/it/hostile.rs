@@ -1,0 +1,265 @@
+//! Database servers that lie about sizes or whose bytes are damaged on their way: the worker lives, in little memory, and
+//! goes on once the truth is told again.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::hostile::{Hostile, Lie, Mood, Protocol};
+use testkit::{MariaDb, Postgres, Random, Rest, Rowferry, Settings, Usage, for_condition, mariadb, postgres, unique};
+
+use crate::{SOON, lab};
+
+/// Most resident memory of a worker that is lied to, in bytes.
+const LIMIT: u64 = 300_000_000;
+
+/// A database of the shared server with a table `t` of ids and names.
+pub(crate) struct Place {
+    pub protocol: Protocol,
+    pub name: String,
+}
+
+impl Place {
+    pub async fn new(protocol: Protocol) -> Self {
+        let name = unique("hostile");
+        match protocol {
+            Protocol::MySql => drop(lab().mariadb().create_database(&name).await),
+            Protocol::Postgres => drop(lab().postgres().create_database(&name).await),
+        }
+        let place = Self { protocol, name };
+        place.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(100))").await;
+        place
+    }
+
+    fn port(&self) -> u16 {
+        match self.protocol {
+            Protocol::MySql => lab().mariadb().port(),
+            Protocol::Postgres => lab().postgres().port(),
+        }
+    }
+
+    pub async fn run(&self, sql: &str) {
+        match self.protocol {
+            Protocol::MySql => mariadb::run(&mut lab().mariadb().connect(&self.name).await, sql).await,
+            Protocol::Postgres => {
+                drop(postgres::texts(&mut lab().postgres().connect(&self.name).await, sql).await);
+            }
+        }
+    }
+
+    /// Adds rows with the next ids.
+    pub async fn insert(&self, rows: usize) {
+        for _ in 0..rows {
+            self.run("INSERT INTO t SELECT COALESCE(MAX(id), 0) + 1, CONCAT('name ', COUNT(*)) FROM t").await;
+        }
+    }
+
+    /// The number of rows of a table, of different ids, and a sum of them; nothing while there is no such table.
+    async fn summary(&self, table: &str) -> Vec<Option<String>> {
+        let column = |name: &str| match self.protocol {
+            Protocol::MySql => format!("`{name}`"),
+            Protocol::Postgres => format!("\"{name}\""),
+        };
+        let there = format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = '{table}'");
+        let sql = format!(
+            "SELECT COUNT(*), COUNT(DISTINCT {id}), SUM({id} * LENGTH({name})) FROM {table}",
+            id = column("id"),
+            name = column("name"),
+            table = column(table)
+        );
+        let mut rows = match self.protocol {
+            Protocol::MySql => {
+                let mut connection = lab().mariadb().connect(&self.name).await;
+                let there = format!("{there} AND table_schema = DATABASE()");
+                if mariadb::texts(&mut connection, &there).await[0][0].as_deref() == Some("0") {
+                    return Vec::new();
+                }
+                mariadb::texts(&mut connection, &sql).await
+            }
+            Protocol::Postgres => {
+                let mut connection = lab().postgres().connect(&self.name).await;
+                if postgres::texts(&mut connection, &there.replace("COUNT(*)", "COUNT(*)::text")).await[0][0].as_deref()
+                    == Some("0")
+                {
+                    return Vec::new();
+                }
+                let sql = sql.replace("COUNT(*)", "COUNT(*)::text").replace("\"id\"),", "\"id\")::text,");
+                postgres::texts(&mut connection, &sql.replace("(\"name\"))", "(\"name\"))::text")).await
+            }
+        };
+        rows.remove(0)
+    }
+
+    fn url(&self, port: u16) -> String {
+        match self.protocol {
+            Protocol::MySql => format!("jdbc:mariadb://127.0.0.1:{port}/{}?sslMode=disable", self.name),
+            Protocol::Postgres => format!("jdbc:postgresql://127.0.0.1:{port}/{}?sslmode=disable", self.name),
+        }
+    }
+
+    fn login(&self, mut config: Value) -> Value {
+        let (user, password) = match self.protocol {
+            Protocol::MySql => (MariaDb::USER, MariaDb::PASSWORD),
+            Protocol::Postgres => (Postgres::USER, Postgres::PASSWORD),
+        };
+        config["connection.user"] = json!(user);
+        config["connection.password"] = json!(password);
+        config
+    }
+
+    pub fn source(&self, url: &str) -> Value {
+        self.login(json!({"connector.class": "JdbcSource", "connection.url": url, "mode": "incrementing",
+            "incrementing.column.name": "id", "table.whitelist": "t", "topic.prefix": format!("{}_", self.name),
+            "poll.interval.ms": "100", "connection.attempts": "1"}))
+    }
+
+    pub fn sink(&self, url: &str) -> Value {
+        self.login(json!({"connector.class": "JdbcSink", "connection.url": url, "topics": format!("{}_t", self.name),
+            "table.name.format": "copy", "connection.attempts": "1"}))
+    }
+
+    /// Waits until the copy holds the table's rows, while tasks that have failed are started again.
+    pub async fn wait_same(&self, rest: &Rest, names: &[String]) {
+        let mut last = (Vec::new(), Vec::new());
+        let arrived = async || {
+            restart_failed(rest, names).await;
+            last = (self.summary("t").await, self.summary("copy").await);
+            last.0 == last.1
+        };
+        for_condition(&format!("the same rows in {}", self.name), SOON * 2, arrived).await;
+    }
+}
+
+async fn restart_failed(rest: &Rest, names: &[String]) {
+    for name in names {
+        let status = rest.get(&format!("/connectors/{name}/status")).await;
+        if status.text.contains("FAILED") {
+            let _ =
+                rest.post(&format!("/connectors/{name}/restart?includeTasks=true&onlyFailed=true"), &json!({})).await;
+        }
+    }
+}
+
+/// Asserts that the worker has taken little memory since it was last asked, and never wrote a backtrace.
+fn assert_sound(worker: &Rowferry, what: &str) {
+    assert!(worker.is_running(), "{what}: the worker is gone: {}", worker.log());
+    let usage = Usage::of(worker.pid());
+    assert!(usage.peak < LIMIT, "{what}: {} bytes of resident memory at the peak", usage.peak);
+    Usage::reset_peak(worker.pid());
+    let log = worker.log();
+    assert!(!log.contains("stack backtrace") && !log.contains("RUST_BACKTRACE"), "{what}: a backtrace in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lies_about_sizes_is_refused_by_validation_in_little_memory() {
+    let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("lied-to")));
+    for protocol in [Protocol::MySql, Protocol::Postgres] {
+        let place = Place::new(protocol).await;
+        let relay = Hostile::start(protocol, place.port()).await;
+        let url = place.url(relay.port());
+        for (plugin, config) in [("JdbcSource", place.source(&url)), ("JdbcSink", place.sink(&url))] {
+            let mut config = config;
+            config["name"] = json!("lied-to");
+            for lie in Lie::ALL {
+                // the greeting, the settings after the login, and what is prepared and executed then
+                for at in [0, 2, 4, 5] {
+                    let what = format!("{protocol:?} {plugin} {lie:?} {at}");
+                    relay.be(Mood::Lying(lie, at));
+                    let path = format!("/connector-plugins/{plugin}/config/validate");
+                    let answer =
+                        worker.rest().try_send("PUT", &path, Some(("application/json", config.to_string()))).await;
+                    let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+                    assert_eq!(answer.status, 200, "{what}: {}", answer.text);
+                    assert!(answer.text.len() < 200_000, "{what}: an answer of {} bytes", answer.text.len());
+                    if at == 2 && matches!(lie, Lie::Columns | Lie::EndlessMessage | Lie::CutShort) {
+                        assert!(answer.body["error_count"].as_u64() > Some(0), "{what}: {}", answer.text);
+                    }
+                    assert_sound(&worker, &what);
+                }
+            }
+            relay.be(Mood::Honest);
+            let path = format!("/connector-plugins/{plugin}/config/validate");
+            let answer = worker.rest().put(&path, &config).await.expect(200);
+            assert_eq!(answer.body["error_count"], 0, "{}", answer.text);
+        }
+        assert!(relay.told() >= 72, "{} lies", relay.told());
+    }
+    assert_eq!(worker.stop(Duration::from_secs(35)), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_whose_database_lies_end_with_a_clear_error_and_go_on_when_it_does_not() {
+    let worker = lab().own_worker(&unique("lied-to-tasks"));
+    for protocol in [Protocol::MySql, Protocol::Postgres] {
+        let place = Place::new(protocol).await;
+        let (before, behind) =
+            (Hostile::start(protocol, place.port()).await, Hostile::start(protocol, place.port()).await);
+        let names = [format!("{}-source", place.name), format!("{}-sink", place.name)];
+        place.insert(3).await;
+        worker.rest().create(&names[0], &place.source(&place.url(before.port()))).await;
+        worker.rest().create(&names[1], &place.sink(&place.url(behind.port()))).await;
+        place.wait_same(worker.rest(), &names).await;
+        // what looks like an acknowledgement of a commit that never was is not among them: nobody could tell
+        for lie in [Lie::EndlessMessage, Lie::Columns, Lie::CutShort, Lie::LongerThanItsMessage, Lie::LongError] {
+            for (relay, name) in [(&behind, &names[1]), (&before, &names[0])] {
+                let what = format!("{protocol:?} {lie:?} to {name}");
+                let told = relay.told();
+                relay.be(Mood::Lying(lie, 1));
+                place.insert(2).await;
+                for_condition(&format!("a lie: {what}"), SOON, async || relay.told() > told).await;
+                if lie == Lie::EndlessMessage {
+                    let status = worker.rest().wait_state(name, "FAILED", SOON).await;
+                    let trace = status["tasks"][0]["trace"].as_str().unwrap_or_default().to_owned();
+                    assert!(trace.contains("max.row.bytes"), "{what}: {trace}");
+                }
+                relay.be(Mood::Honest);
+                place.wait_same(worker.rest(), &names).await;
+                assert_sound(&worker, &what);
+            }
+        }
+        for name in &names {
+            worker.rest().remove(name).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_bytes_never_take_the_worker_down() {
+    let (worker, mut random) = (lab().own_worker(&unique("damaged")), Random::new());
+    for protocol in [Protocol::MySql, Protocol::Postgres] {
+        let place = Place::new(protocol).await;
+        let relay = Hostile::start(protocol, place.port()).await;
+        let url = place.url(relay.port());
+        let names = [format!("{}-source", place.name), format!("{}-sink", place.name)];
+        worker.rest().create(&names[0], &place.source(&url)).await;
+        worker.rest().create(&names[1], &place.sink(&url)).await;
+        relay.be(Mood::Damaging(random.fork(), 150));
+        let damaged = async || {
+            restart_failed(worker.rest(), &names).await;
+            place.insert(1).await;
+            assert_sound(&worker, &format!("{protocol:?}"));
+            relay.told() > 60
+        };
+        for_condition("60 damages", SOON * 3, damaged).await;
+        relay.be(Mood::Honest);
+        for name in &names {
+            let status = worker.rest().get(&format!("/connectors/{name}/status")).await.expect(200);
+            println!("{protocol:?} {name}: {}", status.text);
+            worker.rest().remove(name).await;
+        }
+        // with damaged numbers for positions, rows may be lost; a connection with TLS notices. A new one finds all.
+        let names = names.map(|name| format!("{name}-2"));
+        let source = place.source(&url).as_object().cloned().map(|mut config| {
+            config.insert("topic.prefix".to_owned(), json!(format!("{}_2_", place.name)));
+            Value::Object(config)
+        });
+        worker.rest().create(&names[0], &source.unwrap()).await;
+        let mut sink = place.sink(&url);
+        sink["topics"] = json!(format!("{}_2_t", place.name));
+        place.run("DROP TABLE IF EXISTS copy").await;
+        worker.rest().create(&names[1], &sink).await;
+        place.wait_same(worker.rest(), &names).await;
+        for name in &names {
+            worker.rest().remove(name).await;
+        }
+    }
+}
