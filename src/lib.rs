@@ -22,6 +22,7 @@ pub mod schema_registry;
 pub mod settings;
 pub mod store;
 pub mod transform;
+mod waiting;
 pub mod worker;
 
 // The reference is of a program with everything in it.

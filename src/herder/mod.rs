@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use run::{Loop, Parts};
 
 use crate::store::Version;
+use crate::worker::{StandsStill, WaitsFor};
 
 /// What the user wants a connector to be (Kafka's `TargetState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,8 @@ pub struct TaskView {
     pub status: Status,
     /// How far it has come, while it runs here.
     pub progress: Option<Progress>,
+    /// What it waits for, while it runs here.
+    pub waits: Option<WaitsFor>,
 }
 
 /// One connector, whole.
@@ -223,7 +226,7 @@ pub enum Command {
     ResetTopics { name: String, reply: Reply<()> },
     History { name: String, reply: Reply<Vec<Version>> },
     Info { reply: Reply<WorkerInfo> },
-    Health { reply: Reply<Health> },
+    Health { reply: Reply<(Health, Vec<StandsStill>)> },
 }
 
 /// The handle. Cheap to clone.
@@ -333,8 +336,8 @@ impl Herder {
         self.call(|reply| Command::Info { reply }).await
     }
 
-    /// How the worker is.
-    pub async fn health(&self) -> Result<Health, Refusal> {
+    /// How the worker is, and which of its tasks stand still.
+    pub async fn health(&self) -> Result<(Health, Vec<StandsStill>), Refusal> {
         self.call(|reply| Command::Health { reply }).await
     }
 }

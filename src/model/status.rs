@@ -65,6 +65,14 @@ pub struct TaskProgress {
     pub tables: Vec<TableProgress>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What it waits for or is at work with: `source`, `database`, `kafka`, `converter`, `dead_letters`, `opening`, or
+    /// where nothing is to be done `nothing`, `resume` (it is paused), `retry` (a warning says why), `partner`.
+    pub waiting_for: String,
+    /// Since when: date and time in UTC.
+    pub since: String,
+    /// What is known of it beyond that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// How far a table has come.

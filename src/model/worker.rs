@@ -21,9 +21,27 @@ pub struct ServerInfo {
 /// `GET /health`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `healthy`, `starting` or `unhealthy`.
+    /// `healthy`, `degraded` (tasks stand still), `starting` or `unhealthy`.
     pub status: String,
     /// What that means.
+    pub message: String,
+    /// Tasks that have work and do not move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing_still: Vec<StandingStill>,
+}
+
+/// A task that has work and does not move, or was cut off for that and does not work again yet.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct StandingStill {
+    /// Its connector.
+    pub connector: String,
+    /// Its number.
+    pub task: u32,
+    /// What it waits for, as in its progress.
+    pub waiting_for: String,
+    /// Since when: date and time in UTC.
+    pub since: String,
+    /// The same as a sentence, with what follows.
     pub message: String,
 }
 

@@ -12,7 +12,8 @@ use utoipa_axum::routes;
 use super::App;
 use super::error::ApiResult;
 use crate::herder;
-use crate::model::{Health, ServerInfo};
+use crate::model::{Health, ServerInfo, StandingStill};
+use crate::worker::StandsStill;
 
 /// The level of Kafka Connect's API that is spoken. Clients such as kcctl compare it to know what they may ask.
 const API_VERSION: &str = "4.1.1";
@@ -43,11 +44,22 @@ async fn health(State(app): State<App>) -> Response {
         let text = "Worker was unable to handle this request and may be unable to handle other requests.";
         (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("{text}{why}"))
     };
-    let (status, word, message) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.health()).await {
+    let (health, still) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.health()).await {
+        Ok(Ok((health, still))) => (Ok(Ok(health)), still),
+        Ok(Err(refusal)) => (Ok(Err(refusal)), Vec::new()),
+        Err(late) => (Err(late), Vec::new()),
+    };
+    let (status, word, message) = match health {
         Ok(Ok(herder::Health::Starting(why))) => {
             let why = why.unwrap_or_else(|| "check bootstrap.servers and that the brokers are up".to_owned());
             let text = format!("Worker is still starting up. Kafka has not been reached yet: {why}");
             (StatusCode::SERVICE_UNAVAILABLE, "starting", text)
+        }
+        // The worker can do nothing about it that it does not do: to end it would stop the others as well.
+        Ok(Ok(herder::Health::Healthy)) if !still.is_empty() => {
+            let tasks: Vec<_> = still.iter().map(|s| format!("{} of {}", s.id.task, s.id.connector)).collect();
+            let text = format!("Worker handles requests, but tasks stand still: {}.", tasks.join(", "));
+            (StatusCode::OK, "degraded", text)
         }
         Ok(Ok(herder::Health::Healthy)) => {
             let text = "Worker has completed startup and is ready to handle requests.";
@@ -60,5 +72,16 @@ async fn health(State(app): State<App>) -> Response {
         }
         Err(_) => unable(""),
     };
-    (status, Json(Health { status: word.to_owned(), message })).into_response()
+    let standing_still = still.into_iter().map(standing_still).collect();
+    (status, Json(Health { status: word.to_owned(), message, standing_still })).into_response()
+}
+
+fn standing_still(StandsStill { id, waits, text }: StandsStill) -> StandingStill {
+    StandingStill {
+        connector: id.connector.to_string(),
+        task: id.task,
+        waiting_for: waits.what.to_owned(),
+        since: waits.since,
+        message: text,
+    }
 }

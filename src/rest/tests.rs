@@ -45,7 +45,7 @@ fn view(name: &str, config: Config, target: Target) -> ConnectorView {
         Target::Stopped => State::Stopped,
     };
     let status = Status { state, worker_id: Arc::from("h:1"), trace: None };
-    let task = TaskView { id: 0, config: Config::new(), status: status.clone(), progress: None };
+    let task = TaskView { id: 0, config: Config::new(), status: status.clone(), progress: None, waits: None };
     let tasks = if target == Target::Stopped { Vec::new() } else { vec![task] };
     ConnectorView { name: name.into(), config, direction: Direction::Source, target, status: Some(status), tasks }
 }
@@ -72,7 +72,7 @@ fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
         Command::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
         Command::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
         Command::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
-        Command::Health { reply } => drop(reply.send(Ok(Health::Starting(None)))),
+        Command::Health { reply } => drop(reply.send(Ok((Health::Starting(None), Vec::new())))),
         Command::PutConfig { name, config, reply, .. } => {
             let new = !connectors.contains_key(&name);
             let stored = connectors.entry(name.clone()).or_insert(view(&name, config, Target::Started)).clone();

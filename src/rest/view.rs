@@ -70,7 +70,15 @@ pub(super) fn progress(view: &ConnectorView) -> ConnectorProgress {
     let task = |t: &TaskView| {
         let progress = t.progress.as_ref()?;
         let tables = progress.tables.iter().map(table).collect();
-        Some(TaskProgress { id: t.id, tables, warnings: progress.warnings.clone() })
+        let waits = t.waits.as_ref()?;
+        Some(TaskProgress {
+            id: t.id,
+            tables,
+            warnings: progress.warnings.clone(),
+            waiting_for: waits.what.to_owned(),
+            since: waits.since.clone(),
+            detail: waits.detail.clone(),
+        })
     };
     ConnectorProgress { name: view.name.to_string(), tasks: view.tasks.iter().filter_map(task).collect() }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::convert::registered::{Language, Reference, SchemaText, Schemas, keys};
+use crate::waiting::{self, For};
 use http::Client;
 
 /// How many answers are kept.
@@ -139,6 +140,7 @@ impl SchemaRegistry {
         body: Option<String>,
         what: &str,
     ) -> Result<T> {
+        let _noted = waiting::wait_for(For::Converter);
         fail_point::reach("schema-registry.ask")?;
         let (status, bytes) = self.client.send(method, path, body)?;
         if !status.is_success() {

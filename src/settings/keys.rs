@@ -64,6 +64,15 @@ pub const KEYS: &[Key] = &[
         "How long tasks together may take to finish their batch, commit and close before they are cut off.",
     ),
     millis(
+        "task.progress.timeout.ms",
+        "300000",
+        WORKER,
+        "How long a task that has work may stand still, waiting for its source, Kafka, its database, a converter or the \
+         dead-letter topic, until it is cut off, FAILED with the reason, and started anew; after a fifth of it, its \
+         status warns. A statement that a database still works on, a try that is put off, and a pause do not count. 0 is \
+         for ever. A connector's own key of that name comes before it.",
+    ),
+    millis(
         "offset.flush.interval.ms",
         "10000",
         WORKER,

@@ -24,6 +24,7 @@ use super::positions::Stored;
 use super::told::{Forgotten, Told};
 use crate::kafka::pace::{self, Pace};
 use crate::kafka::producer::{Outgoing, Producer};
+use crate::waiting::{For, Place};
 
 /// When a transaction ends; always after a whole batch of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,8 @@ pub struct Delivery {
     pub cut: Arc<AtomicBool>,
     /// Whether it is to stop.
     pub stopping: Stopping,
+    /// Where it is noted what is waited for.
+    pub place: Arc<Place>,
 }
 
 /// Whether a task is to stop, and since when that is known: what is under way then has a moment to become durable.
@@ -159,7 +162,11 @@ impl Delivery {
         loop {
             let due = open.since.map(|since| (since + self.boundary.after).saturating_duration_since(Instant::now()));
             let wait = due.filter(|_| open.complete).unwrap_or(SERVE_EVERY);
-            match runtime.block_on(async { timeout(wait, chunks.recv()).await }) {
+            self.unless_cut()?;
+            self.place.enter(For::Nothing);
+            let chunk = runtime.block_on(async { timeout(wait, chunks.recv()).await });
+            self.place.enter(For::Kafka);
+            match chunk {
                 Ok(Some(chunk)) => self.take(chunk, open, &mut topics, &mut pace)?,
                 Ok(None) => break,
                 Err(_) if due.is_some() && open.complete => self.commit(open)?,
@@ -182,6 +189,7 @@ impl Delivery {
             open.since = Some(Instant::now());
         }
         fail_point::reach("source.before-produce")?;
+        self.unless_cut()?;
         self.write(&chunk, open, topics, pace)?;
         replace(&mut open.positions, chunk.positions.drain(..));
         open.complete = chunk.complete;
@@ -207,6 +215,8 @@ impl Delivery {
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
             if let Some(ledger) = &self.ledger {
                 ledger.send(topic, bytes, || {
+                    // sinks are waited for, however long they rest
+                    self.place.moved();
                     self.producer.serve();
                     go_on()
                 });
@@ -235,7 +245,11 @@ impl Delivery {
     fn wait_for_room(&self, pace: &mut Pace, partitions: usize) -> Result<()> {
         let most = pace::most(self.producer.batch_bytes(), partitions);
         while pace.bytes() >= most {
+            let before = pace.bytes();
             pace.left(self.producer.under_way());
+            if pace.bytes() < before {
+                self.place.moved();
+            }
             if pace.bytes() >= most {
                 if !self.goes_on() {
                     return Err(Error::retry("the task ended before its records were durable"));
@@ -271,10 +285,7 @@ impl Delivery {
     }
 
     fn commit(&mut self, open: &mut Open) -> Result<()> {
-        if self.cut.load(Ordering::Relaxed) {
-            self.give_up(open);
-            return Err(Error::retry("the task was cut off"));
-        }
+        self.unless_cut()?;
         if !self.transactional {
             self.producer.flush(FLUSH_WITHIN, || self.goes_on())?;
         }
@@ -288,6 +299,8 @@ impl Delivery {
             written.push((key, value));
         }
         fail_point::reach("source.before-commit")?;
+        // it may have hung until now
+        self.unless_cut()?;
         if self.transactional {
             self.producer.commit(|| self.goes_on())?;
         } else {
@@ -300,6 +313,11 @@ impl Delivery {
         let done = std::mem::replace(open, Open { complete: true, ..Open::default() });
         let _gone = self.told.send(Delivered::Committed(done.positions, done.records));
         Ok(())
+    }
+
+    /// Errors: when nothing of the task may become durable any more.
+    fn unless_cut(&self) -> Result<()> {
+        if self.cut.load(Ordering::Relaxed) { Err(Error::retry("the task was cut off")) } else { Ok(()) }
     }
 
     fn give_up(&self, open: &Open) {

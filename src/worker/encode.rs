@@ -11,6 +11,7 @@ use tokio::sync::mpsc::Sender;
 use super::codec::{Chunk, Codec};
 use super::deliver::replace;
 use super::policy::{Policy, Verdict};
+use crate::waiting::{For, Place};
 
 /// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -29,13 +30,22 @@ pub struct Encoder {
     half: bool,
     /// The writer has not been told that there is nothing more for now.
     more: bool,
+    /// Where it is noted what is waited for.
+    place: Arc<Place>,
 }
 
 impl Encoder {
     /// One that sends to `chunks`, and takes buffers from `spares`. `alone`: no two batches share a chunk.
-    pub fn new(codec: Codec, policy: Policy, alone: bool, chunks: Sender<Chunk>, spares: Receiver<Chunk>) -> Self {
+    pub fn new(
+        codec: Codec,
+        policy: Policy,
+        alone: bool,
+        chunks: Sender<Chunk>,
+        spares: Receiver<Chunk>,
+        place: Arc<Place>,
+    ) -> Self {
         let chunk = spares.try_recv().unwrap_or_default();
-        Self { codec, policy, alone, chunks, spares, chunk, half: false, more: false }
+        Self { codec, policy, alone, chunks, spares, chunk, half: false, more: false, place }
     }
 
     /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
@@ -43,6 +53,7 @@ impl Encoder {
     /// Errors: that of a record, unless it is to be left out.
     pub async fn take(&mut self, batch: Batch) -> Result<bool> {
         let Batch { records, positions, idle_for } = batch;
+        let _noted = self.place.note(For::Converter);
         (self.chunk.complete, self.chunk.last) = (false, false);
         for record in records {
             self.encode(record)?;
@@ -72,7 +83,9 @@ impl Encoder {
 
     /// Sends what there is. As above.
     async fn send(&mut self) -> bool {
+        let noted = self.place.note(For::Partner);
         let Ok(room) = self.chunks.reserve().await else { return false };
+        drop(noted);
         (self.half, self.more) = (!self.chunk.complete, !self.chunk.last);
         room.send(std::mem::replace(&mut self.chunk, self.spares.try_recv().unwrap_or_default()));
         true
@@ -131,7 +144,17 @@ mod tests {
     fn encoder(alone: bool) -> (Encoder, Receiver<Chunk>) {
         let codec = Codec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
         let ((chunks, sent), (_spare, spares)) = (channel(10), sync_channel(1));
-        (Encoder::new(codec, Policy::read(&Config::new()).unwrap(), alone, chunks, spares), sent)
+        (
+            Encoder::new(
+                codec,
+                Policy::read(&Config::new()).unwrap(),
+                alone,
+                chunks,
+                spares,
+                std::sync::Arc::default(),
+            ),
+            sent,
+        )
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ use super::policy::{Policy, Verdict};
 use super::told::{Forgotten, Told};
 use super::{TaskEvent, TaskId};
 use crate::kafka::consumer::{Consumer, Incoming, Owner};
+use crate::waiting::{For, Place, wait_for};
 
 /// How long the writing half may take to answer when partitions come or go.
 const ANSWER_WITHIN: Duration = Duration::from_secs(70);
@@ -146,6 +147,7 @@ impl Owner for Asker {
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         let silent = || Error::retry("the sink did not take its partitions over in time");
         let (answer, answered) = sync_channel(1);
+        let _noted = wait_for(For::Partner);
         self.questions.send(Question::Assigned(partitions.to_vec(), answer)).map_err(|_| silent())?;
         let mut stored = answered.recv_timeout(ANSWER_WITHIN).map_err(|_| silent())??;
         if let Some((ledger, group)) = &self.ledger {
@@ -165,6 +167,7 @@ impl Owner for Asker {
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(partitions);
         let (answer, answered) = sync_channel(1);
+        let _noted = wait_for(For::Partner);
         if self.questions.send(Question::Revoked(partitions.to_vec(), answer)).is_err() {
             return Vec::new();
         }
@@ -202,6 +205,8 @@ pub struct Intake {
     pub id: TaskId,
     /// For waits.
     pub runtime: Handle,
+    /// Where it is noted what is waited for.
+    pub place: Arc<Place>,
 }
 
 /// What changes while it runs.
@@ -218,6 +223,7 @@ impl Intake {
         let told = Told::new(self.forgotten.clone());
         let under = Under { batch: Batch::default(), told, paused: false, committed: Instant::now() };
         let outcome = self.read(under);
+        self.place.enter(For::Kafka);
         drop(self.consumer);
         outcome
     }
@@ -240,7 +246,11 @@ impl Intake {
                 (false, true) => Duration::ZERO,
                 (false, false) => Duration::from_millis(1),
             };
+            self.place.enter(For::Poll);
             let nothing = !self.take(&mut under, wait)?;
+            if nothing {
+                self.place.moved();
+            }
             if nothing && !under.batch.is_empty() && hungry {
                 self.hand_over(&mut under)?;
             }
@@ -300,9 +310,11 @@ impl Intake {
         let (mut held, batches) = (false, self.batches.clone());
         while !self.common.leave.load(Ordering::Relaxed) && !under.batch.is_empty() {
             let patience = if held { Duration::from_millis(20) } else { HOLD };
+            self.place.enter(For::Partner);
             let room = self.runtime.block_on(async { tokio::time::timeout(patience, batches.reserve()).await });
             match room {
                 Ok(Ok(room)) => {
+                    self.place.enter(For::DeadLetters);
                     // whoever has the batch may commit it: the letters of what was left out of it come first
                     if let Some(letters) = &self.dead_letters {
                         letters.flush()?;
@@ -321,6 +333,7 @@ impl Intake {
                         self.consumer.pause(true)?;
                         held = true;
                     }
+                    self.place.enter(For::Poll);
                     self.take(under, Duration::from_millis(80))?;
                     if under.committed.elapsed() >= self.commit_every {
                         self.commit(under);

@@ -18,8 +18,10 @@ pub(crate) mod reads;
 mod sink;
 mod source;
 mod task;
+mod thread;
 mod told;
 mod topics;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +39,11 @@ use ledger::Ledger;
 use offsets::Memory;
 use pulse::Pulse;
 pub use task::right_version;
-use task::{Handle, Wanted, blocking};
+use task::{Handle, Wanted};
+use thread::blocking;
 use told::Forgotten;
+use watch::Still;
+pub use watch::{StandsStill, TIMEOUT as PROGRESS_TIMEOUT, WaitsFor, limit as progress_limit};
 
 use crate::kafka::admin::Admin;
 use crate::kafka::dev::Broker;
@@ -125,6 +130,7 @@ pub struct Shared {
     cluster: tokio::sync::OnceCell<String>,
     forgotten: Forgotten,
     pulse: Pulse,
+    still: Still,
 }
 
 /// The worker. Cheap to clone.
@@ -147,6 +153,7 @@ impl Worker {
             cluster: tokio::sync::OnceCell::new(),
             forgotten: Forgotten::default(),
             pulse: Pulse::default(),
+            still: Still::default(),
         };
         Self { shared: Arc::new(shared), events, tasks: Arc::default() }
     }
@@ -196,6 +203,16 @@ impl Worker {
     /// Errors that ask for a person's eye though the task runs, and how far each running task has come.
     pub fn progress(&self, id: &TaskId) -> Option<Progress> {
         self.tasks().get(id).map(Handle::progress)
+    }
+
+    /// What a task waits for, while it runs.
+    pub fn waits(&self, id: &TaskId) -> Option<WaitsFor> {
+        self.tasks().get(id).filter(|task| !task.has_ended()).map(Handle::waits)
+    }
+
+    /// Tasks that have work and do not move, and those that were cut off for that and do not work again yet.
+    pub fn stand_still(&self) -> Vec<StandsStill> {
+        self.shared.still.all()
     }
 
     /// A connector's config with its references resolved: what the calls below take. Errors: as [`Providers::resolve`].

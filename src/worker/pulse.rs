@@ -7,7 +7,7 @@ use connector_api::{Error, Result};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Shared, clients, task::blocking};
+use super::{Shared, clients, thread::blocking};
 use crate::kafka::admin::Admin;
 
 /// How long an answer counts.

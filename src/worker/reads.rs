@@ -7,7 +7,7 @@ use connector_api::{Config, Result};
 use super::codec::Codec;
 use super::policy::Policy;
 use super::topics::TopicRules;
-use super::{Options, TaskId, clients, dlq, right_version, sink, source};
+use super::{Options, TaskId, clients, dlq, right_version, sink, source, watch};
 use crate::registry::Registry;
 use crate::settings::Providers;
 
@@ -40,6 +40,7 @@ pub(crate) fn of_a_source(options: &Options, config: &Config) -> Result<()> {
     TopicRules::read(config)?;
     source::boundary(config, options.flush_interval)?;
     versions(config)?;
+    watch::limit_of(&options.config, config);
     let transactional = source::transactional(options, config)?;
     clients::producer(options, &id(), config, transactional)?;
     clients::admin(options, Some(config))?;
@@ -53,6 +54,7 @@ pub(crate) fn of_a_sink(options: &Options, config: &Config) -> Result<()> {
     Policy::read(config)?;
     sink::subscription(config)?;
     versions(config)?;
+    watch::limit_of(&options.config, config);
     dlq::wanted(config)?;
     clients::consumer(options, &id(), config)?;
     Codec::open(&Registry::built_in(), &options.config, config).map(drop)

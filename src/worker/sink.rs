@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use connector_api::{
@@ -20,9 +20,12 @@ use super::intake::{Asker, Batch, Common, Intake, Question};
 use super::ledger::Ledger;
 use super::offsets::list;
 use super::policy::{Policy, Stage, Verdict, number};
-use super::task::{Running, Wanted, Worker, blocking};
+use super::task::{Running, Wanted};
+use super::thread::{Worker, blocking_of};
+use super::watch::Watch;
 use super::{Shared, StartTask, clients};
 use crate::kafka::consumer::{Consumer, Subscription};
+use crate::waiting::For;
 
 /// Records of one batch at most, where `consumer.override.max.poll.records` does not say.
 const BATCH_ROWS: usize = 4000;
@@ -109,18 +112,21 @@ impl From<Error> for Ended {
 /// Opens everything, works until it is to stop, closes everything.
 async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<(), Ended> {
     let what = subscription(&running.start.connector_config)?;
-    let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
+    let (shared, start, watch) = (Arc::clone(&running.shared), running.start.clone(), Arc::clone(&running.watch));
     let opening = async {
         let of_kafka = |error| Ended { error, within: Within::Kafka };
+        watch.front.enter(For::Kafka);
         let config = shared.sink_config(&start.task_config, &start.id.connector).await.map_err(of_kafka)?;
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
-        let letters = blocking(open).await.map_err(of_kafka)?.map(Arc::new);
+        let letters = blocking_of(&watch, For::DeadLetters, open).await.map_err(of_kafka)?.map(Arc::new);
+        watch.front.enter(For::Database);
         fail_point::reach_async("sink.open").await?;
         Ok::<_, Ended>((letters, sink.open(&config, policy.tolerate).await?))
     };
     let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
     let common = Arc::new(Common::default());
+    let _leaves_when_dropped = Leaves(Arc::clone(&common));
     common.paused.store(running.wanted() == Wanted::Pause, Ordering::Relaxed);
     let (batches, incoming) = mpsc::channel(1);
     let (asking, questions) = mpsc::unbounded_channel();
@@ -130,6 +136,8 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
     let asker = Arc::new(Asker::new(asking, ledger.clone()));
     let mut put = Put {
         task,
+        watch: Arc::clone(&watch),
+        cut: Arc::clone(&running.cut),
         policy,
         letters: letters.clone(),
         common: Arc::clone(&common),
@@ -141,7 +149,10 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
     let _reading = ledger.map(|(ledger, group)| Reading::join(ledger, group, &what));
     let intake = open(running, &what, policy, letters, common, batches, asker);
     let started = match intake {
-        Ok(intake) => Worker::spawn(&format!("in-{}", running.id().connector), move || intake.run()),
+        Ok(intake) => {
+            let name = format!("in-{}", running.id().connector);
+            Worker::spawn(&watch, &watch.back, &name, move || intake.run())
+        }
         Err(error) => Err(error),
     };
     let outcome = match started {
@@ -154,9 +165,20 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         }
         Err(error) => Err(error.into()),
     };
+    watch.front.enter(For::Database);
     let _only_waits = fail_point::reach_async("sink.close").await;
     put.task.close().await;
     outcome
+}
+
+/// Lets the reading half leave the group, also when the writing one is dropped: a member that nobody hears of any more
+/// would keep its partitions.
+struct Leaves(Arc<Common>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.leave.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Counts as a reader in the ledger while it lives.
@@ -204,6 +226,7 @@ fn open(
         forgotten: shared.forgotten.clone(),
         id: start.id.clone(),
         runtime: shared.runtime.clone(),
+        place: Arc::clone(&running.watch.back),
     })
 }
 
@@ -227,6 +250,9 @@ impl Pending {
 /// The writing half.
 struct Put {
     task: Box<dyn SinkTask>,
+    watch: Arc<Watch>,
+    /// Nothing more may become durable.
+    cut: Arc<AtomicBool>,
     policy: Policy,
     letters: Option<Arc<DeadLetters>>,
     common: Arc<Common>,
@@ -264,6 +290,12 @@ impl Put {
             self.common.paused.store(!working, Ordering::Relaxed);
             self.common.hungry.store(working && self.pending.is_none(), Ordering::Relaxed);
             let due = self.pending.as_ref().map_or_else(tokio::time::Instant::now, |pending| pending.again);
+            self.watch.front.enter(match wanted {
+                _ if leaving => For::Partner,
+                Wanted::Pause => For::Resume,
+                _ if self.pending.is_some() => For::Retry,
+                _ => For::Nothing,
+            });
             tokio::select! {
                 biased;
                 Some(question) = questions.recv() => self.answer(running, question, &mut batches).await,
@@ -286,6 +318,7 @@ impl Put {
     }
 
     async fn answer(&mut self, running: &Running, question: Question, batches: &mut Receiver<Batch>) {
+        self.watch.front.enter(For::Database);
         match question {
             Question::Assigned(partitions, answer) => {
                 let _asker_gone = answer.send(self.assign(running, &partitions).await);
@@ -324,6 +357,7 @@ impl Put {
             match self.policy.judge(error.kind(), Stage::Put, tries, since.elapsed()) {
                 Verdict::Retry(wait) if running.wanted() != Wanted::Stop => {
                     running.warn(&error);
+                    let _noted = self.watch.front.note(For::Retry);
                     tokio::time::sleep(wait).await;
                 }
                 _ => return Err(error),
@@ -335,6 +369,7 @@ impl Put {
     async fn put(&mut self, running: &Running) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let next = list(&pending.batch.next);
+        self.watch.front.enter(For::Database);
         match self.write(&mut pending, &next).await {
             Ok(()) => {
                 self.common.written(&pending.batch.next);
@@ -363,8 +398,11 @@ impl Put {
     /// none.
     async fn write(&mut self, pending: &mut Pending, next: &[TopicOffset]) -> Result<(), Ended> {
         fail_point::reach_async("sink.before-sql").await?;
+        self.unless_cut()?;
         let report = self.task.put(&pending.batch.records, next).await?;
+        self.watch.front.moved();
         fail_point::reach_async("sink.before-dead-letters").await?;
+        self.unless_cut()?;
         if let Err(error) = self.reject(pending, report.rejected).await {
             if let Err(error) = self.task.rollback().await {
                 tracing::warn!(%error, "a batch was not taken back cleanly");
@@ -372,8 +410,15 @@ impl Put {
             return Err(error);
         }
         fail_point::reach_async("sink.before-commit").await?;
+        // it may have hung until now
+        self.unless_cut()?;
         self.task.commit().await?;
         Ok(fail_point::reach_async("sink.after-commit").await?)
+    }
+
+    /// Errors: when nothing of the task may become durable any more.
+    fn unless_cut(&self) -> Result<()> {
+        if self.cut.load(Ordering::Relaxed) { Err(Error::retry("the task was cut off")) } else { Ok(()) }
     }
 
     fn count(&mut self, batch: &Batch) {
@@ -421,7 +466,7 @@ impl Put {
             }
         }
         if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {
-            blocking(move || letters.flush()).await.map_err(of_kafka)?;
+            blocking_of(&self.watch, For::DeadLetters, move || letters.flush()).await.map_err(of_kafka)?;
         }
         pending.told.extend(told);
         fatal.map_or(Ok(()), |error| Err(error.into()))

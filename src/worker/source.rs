@@ -12,18 +12,19 @@ use std::time::{Duration, Instant};
 
 use connector_api::{Batch, Config, Error, Result, Source, SourceTask, fail_point};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio_util::sync::CancellationToken;
 
 use super::codec::Codec;
 use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, STOP_WITHIN, Stopping, may_pass};
 use super::encode::Encoder;
 use super::policy::{Policy, Stage, Verdict, number};
 use super::positions::Stored;
-use super::task::{Running, Wanted, Worker, blocking};
+use super::task::{Running, Wanted};
+use super::thread::{Worker, blocking_of};
 use super::topics::TopicRules;
 use super::{Options, Shared, StartTask, TaskEvent, clients, offsets};
 use crate::kafka::admin::Admin;
 use crate::kafka::producer::{Acknowledged, Producer};
+use crate::waiting::{self, For};
 
 /// Chunks that may wait for the writer.
 const CHUNKS_AHEAD: usize = 2;
@@ -32,19 +33,8 @@ const INIT_WITHIN: Duration = Duration::from_secs(30);
 /// A transaction under backlog ends after this time or this many bytes.
 const BOUNDARY: Boundary = Boundary { after: Duration::from_secs(1), bytes: 256 * 1024 * 1024, idle: true };
 
-/// Runs the task, on a thread of its own, until it is to stop. Dropped before, it ends as soon as it waits.
-pub async fn run(mut running: Running, source: Arc<dyn Source>) -> Result<()> {
-    let (runtime, cut_off) = (running.shared.runtime.clone(), CancellationToken::new());
-    let _when_dropped = cut_off.clone().drop_guard();
-    let thread = Worker::spawn(&format!("src-{}", running.id().connector), move || {
-        let work = cut_off.run_until_cancelled(attempts(&mut running, &*source));
-        runtime.block_on(work).unwrap_or_else(|| Err(Error::retry("the task was cut off")))
-    });
-    thread?.join().await
-}
-
-/// Tries anew after trouble with Kafka.
-async fn attempts(running: &mut Running, source: &dyn Source) -> Result<()> {
+/// Runs the task until it is to stop. Tries anew after trouble with Kafka.
+pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut trouble: Option<(u32, Instant)> = None;
     while running.may_work().await {
@@ -95,9 +85,9 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let (spare, spares) = sync_channel(4);
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
     let (cut, given_up) = (Arc::clone(&running.cut), Arc::new(AtomicBool::new(false)));
-    let not_wanted = Arc::clone(&given_up);
-    let stopping = Stopping::new(running.is_to_stop());
-    let mut opening = Box::pin(blocking(move || {
+    let (not_wanted, watch) = (Arc::clone(&given_up), Arc::clone(&running.watch));
+    let (stopping, place) = (Stopping::new(running.is_to_stop()), Arc::clone(&watch.back));
+    let mut opening = Box::pin(blocking_of(&watch, For::Kafka, move || {
         let (producer, stored, transactional) = open(&shared, &start, &not_wanted)?;
         let config = &start.connector_config;
         Ok(Delivery {
@@ -115,6 +105,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
             spare,
             cut,
             stopping,
+            place,
         })
     }));
     let Some(delivery) = running.unless_stopped(&mut opening).await.transpose().map_err(of_kafka)? else {
@@ -130,6 +121,7 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
     let (stored, alone) = (delivery.stored.clone(), delivery.boundary.is_each_batch());
     let (config, id) = (running.start.task_config.clone(), running.id().clone());
+    watch.front.enter(For::Source);
     let opening = async {
         fail_point::reach_async("source.open").await?;
         source.open(&config, &stored).await
@@ -138,17 +130,20 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
 
     let (chunks, encoded) = mpsc::channel(CHUNKS_AHEAD);
     let runtime = running.shared.runtime.clone();
-    let writer = Worker::spawn(&format!("out-{}", id.connector), move || delivery.run(encoded, &runtime))?;
+    let name = format!("out-{}", id.connector);
+    let writer = Worker::spawn(&watch, &watch.back, &name, move || delivery.run(encoded, &runtime))?;
     running.tell_paused(false).await;
-    let mut encoder = Encoder::new(codec, policy, alone, chunks, spares);
+    let mut encoder = Encoder::new(codec, policy, alone, chunks, spares, Arc::clone(&watch.front));
     let polled = poll(running, &mut *task, policy, &mut encoder, &mut news).await;
     encoder.send_rest().await;
     drop(encoder);
+    watch.front.enter(For::Partner);
     let delivered = writer.join().await;
     news.close();
     while let Some(delivered) = news.recv().await {
         take_news(running, &mut *task, delivered, true).await;
     }
+    watch.front.enter(For::Source);
     close(task).await;
     delivered.map_err(of_kafka).and(polled.map_err(Ended::from))
 }
@@ -162,6 +157,7 @@ fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Pr
     let producer = Producer::open(&settings, acknowledged)?;
     if transactional {
         producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
+        waiting::moved();
     }
     let wanted = || match given_up.load(Ordering::Relaxed) {
         true => Err(Error::retry("the task was stopped while it was opened")),
@@ -171,6 +167,7 @@ fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Pr
     let topic = clients::offsets_topic(options, config);
     if producer.partitions(&topic)?.is_none() {
         offsets::ensure_topic(shared, config)?;
+        waiting::moved();
     }
     wanted()?;
     let stored = offsets::stored(shared, &start.id.connector, config)?;
@@ -243,6 +240,7 @@ async fn poll(
             return Ok(());
         }
         running.tell_paused(false).await;
+        running.watch.front.enter(For::Source);
         let polled = tokio::select! {
             biased;
             () = running.changed() => continue,
@@ -260,6 +258,7 @@ async fn poll(
                 return Ok(());
             }
         };
+        running.watch.front.moved();
         let idle = match polled {
             Ok(batch) => {
                 if failed.take().is_some() {
@@ -322,6 +321,7 @@ async fn wait(
     polls: bool,
 ) -> bool {
     let until = tokio::time::Instant::now() + time;
+    let _noted = running.watch.front.note(if polls { For::Nothing } else { For::Retry });
     loop {
         tokio::select! {
             biased;
@@ -344,11 +344,12 @@ async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Deli
             if polls {
                 running.recovered();
             }
-            let noted = async {
+            let _noted = running.watch.front.note(For::Source);
+            let told = async {
                 fail_point::reach_async("source.committed").await?;
                 task.committed(&positions).await
             };
-            if let Err(error) = noted.await {
+            if let Err(error) = told.await {
                 tracing::warn!(%error, "the source did not take note of committed positions");
             }
         }

@@ -8,10 +8,12 @@ use connector_api::{Config, Error, Plugin, Progress, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::thread::{AbortOnDrop, on_a_thread, panicked};
+use super::watch::{STANDS_STILL, WaitsFor, Watch, limit, limit_of, stands_still};
 use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
 use crate::keys;
-use crate::observe::panics;
 use crate::registry::{Connector, version};
+use crate::waiting::For;
 
 /// A broker that has not answered a starting task within this time is taken for unreachable.
 const REACH_LIMIT: Duration = Duration::from_secs(5);
@@ -29,6 +31,9 @@ pub enum Wanted {
 
 /// The worker's end of a task.
 pub struct Handle {
+    id: TaskId,
+    shared: Arc<Shared>,
+    watch: Arc<Watch>,
     wanted: watch::Sender<Wanted>,
     progress: Arc<Mutex<Progress>>,
     cut: Arc<AtomicBool>,
@@ -43,6 +48,8 @@ pub struct Running {
     pub shared: Arc<Shared>,
     /// Nothing more may become durable.
     pub cut: Arc<AtomicBool>,
+    /// Where it notes what it waits for.
+    pub watch: Arc<Watch>,
     wanted: watch::Receiver<Wanted>,
     progress: Arc<Mutex<Progress>>,
     events: mpsc::Sender<TaskEvent>,
@@ -53,18 +60,20 @@ impl Handle {
     /// Starts the task on the current runtime.
     pub fn start(start: StartTask, shared: Arc<Shared>, events: mpsc::Sender<TaskEvent>) -> Self {
         let (wanted, receiver) = watch::channel(if start.paused { Wanted::Pause } else { Wanted::Run });
-        let (progress, cut) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (progress, cut, watch) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::<Watch>::default());
+        let (id, task_shared) = (start.id.clone(), Arc::clone(&shared));
         let running = Running {
             start,
-            shared,
+            shared: task_shared,
             cut: Arc::clone(&cut),
+            watch: Arc::clone(&watch),
             wanted: receiver,
             progress: Arc::clone(&progress),
             events: events.clone(),
             told: None,
         };
         let join = tokio::spawn(supervise(running, events));
-        Self { wanted, progress, cut, join }
+        Self { id, shared, watch, wanted, progress, cut, join }
     }
 
     /// Asks for something else; a task that stops stays so.
@@ -83,6 +92,11 @@ impl Handle {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What it waits for.
+    pub fn waits(&self) -> WaitsFor {
+        self.watch.waits()
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.join.is_finished()
@@ -96,28 +110,32 @@ impl Handle {
         if !ended {
             self.join.abort();
             let _aborted = (&mut self.join).await;
+            self.shared.still.leave(&self.id, &self.watch);
         }
+        self.shared.still.forget(&self.id);
         ended
     }
 }
 
-/// Runs the task and tells how it ended; a panic is an error like others.
+/// Runs the task and tells how it ended; a panic is an error like others, and so is standing still.
 async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
-    let id = running.start.id.clone();
-    let cut = Arc::clone(&running.cut);
-    let inner = AbortOnDrop(tokio::spawn(async move {
-        let mut running = running;
-        running.resolve().await?;
-        right_version(running.start.connector.plugin(), &running.start.connector_config)?;
-        if !running.reach_kafka().await? {
-            return Ok(());
+    let (id, cut, watch) = (running.id().clone(), Arc::clone(&running.cut), Arc::clone(&running.watch));
+    let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
+    let limit = limit_of(&shared.options.config, &running.start.connector_config);
+    let mut inner = AbortOnDrop(tokio::spawn(work(running)));
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut inner => {
+            shared.still.forget(&id);
+            outcome
         }
-        match running.start.connector.clone() {
-            Connector::Source(source) => source::run(running, source).await,
-            Connector::Sink(sink) => sink::run(&mut running, &*sink).await,
+        error = stands_still(&id, &watch, limit, &progress, &shared.still) => {
+            cut.store(true, Ordering::Relaxed);
+            shared.still.leave(&id, &watch);
+            Ok(Err(error))
         }
-    }));
-    let outcome = inner.await;
+    };
+    drop(inner);
     cut.store(true, Ordering::Relaxed);
     let event = match outcome {
         Ok(Ok(())) => TaskEvent::Stopped(id),
@@ -130,65 +148,26 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let _receiver_gone = events.send(event).await;
 }
 
+async fn work(mut running: Running) -> Result<()> {
+    let _alive = running.watch.enter();
+    running.watch.front.enter(For::Opening);
+    running.shared.still.has_room(running.id())?;
+    running.resolve().await?;
+    limit(&running.start.connector_config)?;
+    right_version(running.start.connector.plugin(), &running.start.connector_config)?;
+    if !running.reach_kafka().await? {
+        return Ok(());
+    }
+    match running.start.connector.clone() {
+        Connector::Source(source) => on_a_thread("src", running, async move |r| source::run(r, &*source).await).await,
+        Connector::Sink(sink) => on_a_thread("put", running, async move |r| sink::run(r, &*sink).await).await,
+    }
+}
+
 /// Whether a connector has the version that its config asks for: a stored config may be of another program's time.
 /// Errors: `Config`.
 pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
     version::ensure(plugin, keys::CONNECTOR_VERSION, config.get(keys::CONNECTOR_VERSION))
-}
-
-/// A task whose handle is dropped must not live on.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, tokio::task::JoinError>;
-
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-fn panicked(error: tokio::task::JoinError) -> Error {
-    match error.try_into_panic() {
-        Ok(panic) => panic_error(&*panic),
-        Err(_) => Error::retry("the task was cut off"),
-    }
-}
-
-fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
-    Error::fatal(format!("a bug: the task panicked: {}; the log names the place in the code", panics::text(panic)))
-}
-
-/// A thread of a task. Its panic comes back as an error.
-pub struct Worker<T>(tokio::sync::oneshot::Receiver<Result<T>>);
-
-impl<T: Send + 'static> Worker<T> {
-    /// Starts it.
-    pub fn spawn(name: &str, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<Self> {
-        let (done, result) = tokio::sync::oneshot::channel();
-        let body = move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            let _nobody_waits = done.send(outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))));
-        };
-        let thread = std::thread::Builder::new().name(name.chars().take(15).collect()).spawn(body);
-        thread.map_err(|e| Error::retry(format!("no thread for {name}")).caused_by(e))?;
-        Ok(Self(result))
-    }
-
-    /// Waits for its end.
-    pub async fn join(self) -> Result<T> {
-        self.0.await.unwrap_or_else(|_| Err(Error::fatal("a thread of the task vanished")))
-    }
-}
-
-/// Runs blocking work off the runtime's threads.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(panicked(error)))
 }
 
 impl Running {
@@ -224,6 +203,7 @@ impl Running {
 
     /// Waits, unless something else is asked before.
     pub async fn sleep(&mut self, time: Duration) {
+        let _noted = self.watch.front.note(For::Retry);
         tokio::select! {
             () = self.changed() => {}
             () = tokio::time::sleep(time) => {}
@@ -233,7 +213,7 @@ impl Running {
     /// Waits for Kafka's first answer to this worker: clients of librdkafka try on in silence, and nobody would see why
     /// nothing happens. `false`: the task is to stop. Errors: `Retry`.
     async fn reach_kafka(&mut self) -> Result<bool> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, _noted) = (Arc::clone(&self.shared), self.watch.front.note(For::Kafka));
         let reached = self.unless_stopped(tokio::time::timeout(REACH_LIMIT, shared.reach_kafka())).await;
         match reached {
             None => Ok(false),
@@ -264,6 +244,7 @@ impl Running {
                 Wanted::Stop => return false,
                 Wanted::Pause => {
                     self.tell_paused(true).await;
+                    let _noted = self.watch.front.note(For::Resume);
                     self.changed().await;
                 }
             }
@@ -274,6 +255,7 @@ impl Running {
     pub async fn tell_paused(&mut self, paused: bool) {
         if self.told != Some(paused) {
             self.told = Some(paused);
+            self.watch.opened();
             let id = self.id().clone();
             self.tell(if paused { TaskEvent::Paused(id) } else { TaskEvent::Running(id) }).await;
         }
@@ -294,10 +276,11 @@ impl Running {
         self.events.clone()
     }
 
-    /// Notes how far it has come. What it is waiting for stays.
+    /// Notes how far it has come. What it is waiting for stays, and that it stands still.
     pub fn note(&self, mut progress: Progress) {
         let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.warnings.extend(now.warnings.drain(..).filter(|warning| warning.starts_with(WAITING)));
+        let stays = |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
+        progress.warnings.extend(now.warnings.drain(..).filter(stays));
         *now = progress;
     }
 

@@ -29,6 +29,7 @@ fn of(name: &Arc<str>, connector: &Connector) -> ConnectorView {
         config: task.config.clone(),
         status: task.status.clone(),
         progress: None,
+        waits: None,
     };
     ConnectorView {
         name: Arc::clone(name),

@@ -16,7 +16,7 @@ use super::super::{
 use super::{Done, Loop};
 use crate::registry::Connector;
 use crate::store::Version;
-use crate::worker::TaskId;
+use crate::worker::{StandsStill, TaskId};
 
 /// A caller who is answered later.
 pub(super) enum Waiting {
@@ -157,7 +157,9 @@ impl Loop {
 
     fn add_progress(&self, view: &mut ConnectorView) {
         for task in &mut view.tasks {
-            task.progress = self.parts.worker.progress(&TaskId { connector: Arc::clone(&view.name), task: task.id });
+            let id = TaskId { connector: Arc::clone(&view.name), task: task.id };
+            task.progress = self.parts.worker.progress(&id);
+            task.waits = self.parts.worker.waits(&id);
         }
     }
 
@@ -216,10 +218,11 @@ impl Loop {
         });
     }
 
-    fn health(&mut self, reply: Reply<Health>) {
+    fn health(&mut self, reply: Reply<(Health, Vec<StandsStill>)>) {
         let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
         self.jobs.spawn(async move {
-            send(reply, Ok(cluster.health(worker).await));
+            let still = worker.stand_still();
+            send(reply, Ok((cluster.health(worker).await, still)));
             Done::Answered
         });
     }

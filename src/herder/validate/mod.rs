@@ -172,6 +172,7 @@ impl Validator {
         form.merge(report, "");
         chain::add_converters(&mut form, given, config, &self.registry, &self.worker.config);
         rules::check_overrides(&mut form, config, &self.worker);
+        rules::check_progress_timeout(&mut form, config);
         for (name, _) in given.iter().filter(|(_, value)| value.is_none()) {
             let nulls = form.add_undeclared(name, None);
             nulls.errors.push("Null value can not be supplied as the configuration value.".to_owned());

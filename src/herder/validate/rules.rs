@@ -9,6 +9,7 @@ use super::form::{Form, Given, Naming};
 use crate::herder::bounds;
 use crate::kafka::{Client, overrides};
 use crate::keys;
+use crate::worker;
 
 fn list<'a>(config: &'a Config, key: &str) -> Vec<&'a str> {
     config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
@@ -98,6 +99,16 @@ fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option
              consumed by the connector"
         );
         form.error("topics.regex", text);
+    }
+}
+
+/// The worker's key that a connector may have of its own.
+pub(super) fn check_progress_timeout(form: &mut Form, config: &Config) {
+    let Some(value) = config.get(worker::PROGRESS_TIMEOUT) else { return };
+    form.add_undeclared(worker::PROGRESS_TIMEOUT, Some(value));
+    // A reference is looked up when a task starts.
+    if let (Err(error), false) = (worker::progress_limit(config), value.contains("${")) {
+        form.error(worker::PROGRESS_TIMEOUT, error.to_string());
     }
 }
 

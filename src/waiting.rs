@@ -1,0 +1,248 @@
+//! What each thread of a task waits for, and since when: noted by the code that waits, once for each call or batch, and
+//! read by the worker's watch. Two relaxed stores and a look at the clock; nothing here is done for each record.
+//!
+//! It knows no tasks. Code that is far from the task it works for (a converter that asks its registry) notes it for the
+//! thread that it runs on.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// What is waited for, or worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum For {
+    /// There is nothing to do: no new rows, no records.
+    Nothing,
+    /// To be resumed.
+    Resume,
+    /// The time of the next try; why is told in a warning.
+    Retry,
+    /// The task's other thread, which tells by itself what it waits for.
+    Partner,
+    /// What comes before any work: config providers, the first connection.
+    Opening,
+    /// The source: its next rows.
+    Source,
+    /// The sink: a batch is written.
+    Database,
+    /// Kafka.
+    Kafka,
+    /// A poll for records, which comes back within moments whether there are any or not.
+    Poll,
+    /// A converter, transforms, a schema registry.
+    Converter,
+    /// The dead-letter topic.
+    DeadLetters,
+}
+
+const ALL: [For; 11] = [
+    For::Nothing,
+    For::Resume,
+    For::Retry,
+    For::Partner,
+    For::Opening,
+    For::Source,
+    For::Database,
+    For::Kafka,
+    For::Poll,
+    For::Converter,
+    For::DeadLetters,
+];
+
+impl For {
+    /// Its name in REST answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Poll => "nothing",
+            Self::Resume => "resume",
+            Self::Retry => "retry",
+            Self::Partner => "partner",
+            Self::Opening => "opening",
+            Self::Source => "source",
+            Self::Database => "database",
+            Self::Kafka => "kafka",
+            Self::Converter => "converter",
+            Self::DeadLetters => "dead_letters",
+        }
+    }
+
+    /// As sentences have it: "waits for …".
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Nothing => "new records",
+            Self::Resume => "being resumed",
+            Self::Retry => "its next try",
+            Self::Partner => "its other half",
+            Self::Opening => "its connector to open",
+            Self::Source => "the source to answer",
+            Self::Database => "the database to take a batch",
+            Self::Kafka => "Kafka",
+            Self::Poll => "Kafka to answer a poll",
+            Self::Converter => "a converter, a transform or the schema registry",
+            Self::DeadLetters => "the dead-letter topic",
+        }
+    }
+
+    /// Whether something is under way that has to come to an end. The other waits end by themselves, or last as long as
+    /// somebody wants.
+    pub fn is_work(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Resume | Self::Retry | Self::Partner)
+    }
+}
+
+/// Time since the process began, as far as this module is concerned.
+fn now_ms() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX >> KIND_BITS)
+}
+
+const KIND_BITS: u32 = 8;
+
+/// What one thread of a task waits for.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Milliseconds since the process began, shifted, and what it is: one value, so that nobody reads half of it.
+    since: AtomicU64,
+    /// When something last came to an end.
+    moved: AtomicU64,
+}
+
+/// What was found at a [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// For what.
+    pub what: For,
+    /// For how long.
+    pub lasts: Duration,
+    /// How long ago something last came to an end; at most as long as it lasts.
+    pub still_for: Duration,
+}
+
+impl Place {
+    /// From now on it is this that is waited for; if it is so already, nothing changes.
+    pub fn enter(&self, what: For) {
+        if self.what() != what {
+            let now = now_ms();
+            self.moved.store(now, Ordering::Relaxed);
+            self.since.store(now << KIND_BITS | u64::from(what as u8), Ordering::Relaxed);
+        }
+    }
+
+    /// A part of it has come to an end, as a poll that found nothing, and it goes on.
+    pub fn moved(&self) {
+        self.moved.store(now_ms(), Ordering::Relaxed);
+    }
+
+    /// Notes that it is this that is waited for, until the answer is dropped.
+    pub fn note(self: &Arc<Self>, what: For) -> Noted {
+        let before = self.what();
+        self.enter(what);
+        Noted { place: Some(Arc::clone(self)), before }
+    }
+
+    /// What is waited for.
+    pub fn what(&self) -> For {
+        let kind = self.since.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1);
+        usize::try_from(kind).ok().and_then(|kind| ALL.get(kind)).copied().unwrap_or(For::Nothing)
+    }
+
+    /// What is waited for, and how long that has lasted.
+    pub fn read(&self) -> Waiting {
+        let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
+        let now = now_ms();
+        let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
+        Waiting { what, lasts: ago(since), still_for: ago(self.moved.load(Ordering::Relaxed).max(since)) }
+    }
+}
+
+thread_local! {
+    static HERE: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
+}
+
+/// This thread works for that place until the answer is dropped.
+pub fn work_for(place: &Arc<Place>) -> AtWork {
+    AtWork(HERE.with(|here| here.replace(Some(Arc::clone(place)))))
+}
+
+/// See [`work_for`].
+#[derive(Debug)]
+pub struct AtWork(Option<Arc<Place>>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        HERE.with(|here| here.replace(self.0.take()));
+    }
+}
+
+/// Notes what the present thread waits for, until the answer is dropped. Where it works for no task, that means nothing.
+pub fn wait_for(what: For) -> Noted {
+    let place = HERE.with(|here| here.borrow().clone());
+    place.map_or(Noted { place: None, before: For::Nothing }, |place| place.note(what))
+}
+
+/// A part of what the present thread waits for has come to an end.
+pub fn moved() {
+    HERE.with(|here| {
+        if let Some(place) = &*here.borrow() {
+            place.moved();
+        }
+    });
+}
+
+/// See [`wait_for`].
+#[derive(Debug)]
+pub struct Noted {
+    place: Option<Arc<Place>>,
+    before: For,
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            place.enter(self.before);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_read_as_it_was_written_and_its_time_goes_on() {
+        let place = Place::default();
+        for (number, kind) in ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(kind as u8), number, "{kind:?}");
+            place.enter(kind);
+            assert_eq!(place.what(), kind);
+        }
+        let before = place.since.load(Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(5));
+        place.enter(For::DeadLetters);
+        assert_eq!(place.since.load(Ordering::Relaxed), before, "it was that already");
+        let waiting = place.read();
+        assert!(waiting.lasts >= Duration::from_millis(5) && waiting.still_for == waiting.lasts, "{waiting:?}");
+        place.moved();
+        let waiting = place.read();
+        assert!(waiting.still_for < waiting.lasts, "{waiting:?}");
+    }
+
+    #[test]
+    fn a_thread_notes_for_the_place_that_it_works_for() {
+        let place = Arc::new(Place::default());
+        place.enter(For::Source);
+        drop(wait_for(For::Converter));
+        assert_eq!(place.what(), For::Source, "it works for nobody yet");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _at_work = work_for(&place);
+                let noted = wait_for(For::Converter);
+                assert_eq!(place.what(), For::Converter);
+                drop(noted);
+                assert_eq!(place.what(), For::Source);
+            });
+        });
+    }
+}

@@ -1,0 +1,108 @@
+//! Threads of tasks: they are counted, note what they wait for, and their panics come back as errors.
+
+use std::sync::Arc;
+
+use connector_api::{Error, Result};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::task::Running;
+use super::watch::Watch;
+use crate::observe::panics;
+use crate::waiting::{For, Place, work_for};
+
+/// Runs a task on a thread of its own: a call of its connector that never comes back holds up nobody else. Dropped
+/// before, it ends as soon as it waits.
+pub(super) async fn on_a_thread(
+    kind: &str,
+    mut running: Running,
+    work: impl AsyncFnOnce(&mut Running) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let (runtime, cut_off) = (running.shared.runtime.clone(), CancellationToken::new());
+    let _when_dropped = cut_off.clone().drop_guard();
+    let name = format!("{kind}-{}", running.id().connector);
+    let watch = Arc::clone(&running.watch);
+    let thread = Worker::spawn(&watch, &watch.front, &name, move || {
+        let pulse = running.watch.pulse.clone();
+        let work = cut_off.run_until_cancelled(pulse.within(work(&mut running)));
+        runtime.block_on(work).unwrap_or_else(|| Err(Error::retry("the task was cut off")))
+    });
+    thread?.join().await
+}
+
+/// A task whose handle is dropped must not live on.
+pub(super) struct AbortOnDrop<T>(pub(super) JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, tokio::task::JoinError>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+pub(super) fn panicked(error: tokio::task::JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => panic_error(&*panic),
+        Err(_) => Error::retry("the task was cut off"),
+    }
+}
+
+fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
+    Error::fatal(format!("a bug: the task panicked: {}; the log names the place in the code", panics::text(panic)))
+}
+
+/// A thread of a task. Its panic comes back as an error.
+pub struct Worker<T>(tokio::sync::oneshot::Receiver<Result<T>>);
+
+impl<T: Send + 'static> Worker<T> {
+    /// Starts it; it notes at `place` what it waits for.
+    pub fn spawn(
+        watch: &Arc<Watch>,
+        place: &Arc<Place>,
+        name: &str,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<Self> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let (alive, place) = (watch.enter(), Arc::clone(place));
+        let body = move || {
+            let (_alive, _at_work) = (alive, work_for(&place));
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            let _nobody_waits = done.send(outcome.unwrap_or_else(|panic| Err(panic_error(&*panic))));
+        };
+        let thread = std::thread::Builder::new().name(name.chars().take(15).collect()).spawn(body);
+        thread.map_err(|e| Error::retry(format!("no thread for {name}")).caused_by(e))?;
+        Ok(Self(result))
+    }
+
+    /// Waits for its end.
+    pub async fn join(self) -> Result<T> {
+        self.0.await.unwrap_or_else(|_| Err(Error::fatal("a thread of the task vanished")))
+    }
+}
+
+/// Runs blocking work off the runtime's threads.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(panicked(error)))
+}
+
+/// The same for a task: it is noted that it waits for `what` meanwhile.
+pub async fn blocking_of<T: Send + 'static>(
+    watch: &Arc<Watch>,
+    what: For,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let _noted = watch.front.note(what);
+    let (alive, place) = (watch.enter(), Arc::clone(&watch.front));
+    blocking(move || {
+        let (_alive, _at_work) = (alive, work_for(&place));
+        work()
+    })
+    .await
+}

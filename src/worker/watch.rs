@@ -1,0 +1,325 @@
+//! Watches over a task: what each of its two threads waits for, since when, and whether that ever comes to an end.
+//!
+//! A task that has work under way and does not move for a while says so in its status; after `task.progress.timeout.ms`
+//! it is given up: it is told that nothing of it may become durable any more, and is reported as failed, so that it is
+//! started anew. What of it never comes back is counted, and no more than a few of each task are left behind.
+//!
+//! Movement is anything that comes to an end: a poll that finds nothing, a batch that is written, a chunk, a commit. A
+//! call that is slow and healthy (a statement that the server still works on) lets the task's [`Pulse`] beat.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use connector_api::{Config, Error, Progress, Pulse, Result};
+
+use super::TaskId;
+use super::policy::number;
+use crate::convert::calendar::Civil;
+use crate::waiting::{For, Place, Waiting};
+
+/// The key, of the worker and of a connector.
+pub const TIMEOUT: &str = "task.progress.timeout.ms";
+/// How long a task may stand still where the key does not say.
+const DEFAULT: Duration = Duration::from_secs(300);
+/// It is warned of after this part of it.
+const WARNS_AFTER: u32 = 5;
+/// Starts of one task that may hang at the same time.
+const LEFT_MAX: usize = 3;
+/// How a warning about standing still begins.
+pub const STANDS_STILL: &str = "standing still: ";
+
+/// One task, as seen by those who watch.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Of what polls a source or writes to a sink.
+    pub front: Arc<Place>,
+    /// Of what writes to Kafka or reads from it.
+    pub back: Arc<Place>,
+    /// Beats during long calls of the connector.
+    pub pulse: Pulse,
+    /// It has been open.
+    opened: AtomicBool,
+    /// Threads (and futures) of it that have not come to their end.
+    alive: AtomicUsize,
+}
+
+/// What a task waits for, for people and displays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitsFor {
+    /// Its name, such as `kafka`.
+    pub what: &'static str,
+    /// Since when: date and time in UTC.
+    pub since: String,
+    /// What is known of it beyond that.
+    pub detail: Option<String>,
+}
+
+/// A task that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandsStill {
+    /// The task.
+    pub id: TaskId,
+    /// What it waits for.
+    pub waits: WaitsFor,
+    /// The same as a sentence.
+    pub text: String,
+}
+
+impl Watch {
+    /// Counts as long as it is held by a thread of the task.
+    pub fn enter(self: &Arc<Self>) -> Alive {
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        Alive(Arc::clone(self))
+    }
+
+    /// It is open.
+    pub fn opened(&self) {
+        self.opened.store(true, Ordering::Relaxed);
+    }
+
+    fn places(&self) -> [Waiting; 2] {
+        [self.front.read(), self.back.read()]
+    }
+
+    /// What it waits for as a whole: what is under way before what is not.
+    pub fn waits(&self) -> WaitsFor {
+        let [front, back] = self.places();
+        let shown = |place: Waiting| place.what.is_work() && place.what != For::Poll;
+        let one = match (shown(front), shown(back)) {
+            (true, true) if back.still_for > front.still_for => back,
+            (false, true) => back,
+            _ => front,
+        };
+        WaitsFor { what: one.what.name(), since: ago(one.lasts), detail: self.pulse.last_told() }
+    }
+
+    /// What has not moved for longest of what is under way.
+    fn still(&self) -> Option<Waiting> {
+        let working = self.places().into_iter().filter(|place| place.what.is_work());
+        working.max_by_key(|place| place.still_for)
+    }
+}
+
+/// See [`Watch::enter`].
+#[derive(Debug)]
+pub struct Alive(Arc<Watch>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long tasks may stand still by these keys, if they say so; 0: for ever. Errors: `Config`.
+pub fn limit(config: &Config) -> Result<Option<Duration>> {
+    match number(config, TIMEOUT)?.map(u64::try_from) {
+        None => Ok(None),
+        Some(Ok(ms)) => Ok(Some(Duration::from_millis(ms))),
+        Some(Err(_)) => Err(Error::config(format!("{TIMEOUT} must be 0 (no limit) or a number of milliseconds"))),
+    }
+}
+
+/// The same of a connector on a worker. What cannot be read is told elsewhere.
+pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
+    [connector, worker].into_iter().find_map(|config| limit(config).ok().flatten()).unwrap_or(DEFAULT)
+}
+
+/// Waits until the task has stood still for `limit` (zero: for ever); until then keeps its warnings and the list of such tasks up to date.
+/// Returns the error that it fails with.
+pub async fn stands_still(
+    id: &TaskId,
+    watch: &Watch,
+    limit: Duration,
+    progress: &Mutex<Progress>,
+    still: &Still,
+) -> Error {
+    if limit.is_zero() {
+        return std::future::pending().await;
+    }
+    let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(2));
+    let (mut beats, mut warned) = (watch.pulse.beats(), false);
+    loop {
+        tokio::time::sleep(every).await;
+        let now = watch.pulse.beats();
+        if std::mem::replace(&mut beats, now) != now {
+            watch.front.moved();
+        }
+        let standing = watch.still().filter(|standing| standing.still_for >= limit / WARNS_AFTER);
+        let Some(standing) = standing else {
+            if std::mem::take(&mut warned) {
+                tracing::info!(connector = %id.connector, task = id.task, "the task moves again");
+                set_warning(progress, None);
+                still.forget(id);
+            } else if watch.opened.load(Ordering::Relaxed) {
+                still.forget(id);
+            }
+            continue;
+        };
+        let since = ago(standing.still_for);
+        let what = standing.what.text();
+        let detail = watch.pulse.last_told().map(|told| format!(" ({told})")).unwrap_or_default();
+        if standing.still_for >= limit {
+            let seconds = limit.as_secs_f32();
+            let text = format!(
+                "the task stood still: since {since} it has waited for {what}{detail}; after {seconds} s ({TIMEOUT}) it \
+                 was cut off"
+            );
+            still.note(id, standing, since, &text);
+            return Error::retry(text);
+        }
+        let text = format!(
+            "{STANDS_STILL}since {since} it has waited for {what}{detail}; after {} s ({TIMEOUT}) the task is cut off and \
+             started anew",
+            limit.as_secs_f32()
+        );
+        if !std::mem::replace(&mut warned, true) {
+            tracing::warn!(connector = %id.connector, task = id.task, "{text}");
+        }
+        still.note(id, standing, since, &text);
+        set_warning(progress, Some(text));
+    }
+}
+
+fn set_warning(progress: &Mutex<Progress>, text: Option<String>) {
+    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+    progress.warnings.retain(|warning| !warning.starts_with(STANDS_STILL));
+    progress.warnings.extend(text);
+}
+
+/// The moment so long ago, as `2026-01-31T12:00:00.000Z`.
+fn ago(time: Duration) -> String {
+    let then = SystemTime::now().checked_sub(time).and_then(|then| then.duration_since(UNIX_EPOCH).ok());
+    let ms = then.and_then(|then| i64::try_from(then.as_millis()).ok()).unwrap_or(0);
+    let time = Civil::from_millis(ms);
+    let Civil { year, month, day, .. } = time;
+    let (hour, minute, second, milli) = (time.hour(), time.minute(), time.second(), time.milli());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// The tasks of a worker that stand still, and what hangs of those that were given up.
+#[derive(Debug, Default)]
+pub struct Still {
+    standing: Mutex<BTreeMap<TaskId, StandsStill>>,
+    left: Mutex<Vec<(TaskId, Arc<Watch>)>>,
+}
+
+impl Still {
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<TaskId, StandsStill>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<Watch>)>> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|(_, watch)| watch.alive.load(Ordering::Relaxed) > 0);
+        left
+    }
+
+    fn note(&self, id: &TaskId, standing: Waiting, since: String, text: &str) {
+        let text = text.strip_prefix(STANDS_STILL).unwrap_or(text).to_owned();
+        let waits = WaitsFor { what: standing.what.name(), since, detail: None };
+        self.standing().insert(id.clone(), StandsStill { id: id.clone(), waits, text });
+    }
+
+    /// It moves, has ended, or has failed for another reason.
+    pub fn forget(&self, id: &TaskId) {
+        self.standing().remove(id);
+    }
+
+    /// All of them, by name and number.
+    pub fn all(&self) -> Vec<StandsStill> {
+        self.standing().values().cloned().collect()
+    }
+
+    /// A task was cut off; what of it does not come back is counted from now on.
+    pub fn leave(&self, id: &TaskId, watch: &Arc<Watch>) {
+        self.left().push((id.clone(), Arc::clone(watch)));
+    }
+
+    /// Errors: `Retry`, while as many starts of that task hang as may.
+    pub fn has_room(&self, id: &TaskId) -> Result<()> {
+        let left = self.left().iter().filter(|(hanging, _)| hanging == id).count();
+        if left < LEFT_MAX {
+            return Ok(());
+        }
+        Err(Error::retry(format!(
+            "{left} earlier starts of this task were cut off and still hang, so that no other one is made; it begins once \
+             one of them comes back, or with the next start of the worker"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waiting::For;
+
+    fn id() -> TaskId {
+        TaskId { connector: "c".into(), task: 0 }
+    }
+
+    async fn failure(watch: &Watch, limit_ms: u64, still: &Still) -> Option<String> {
+        let (id, progress) = (id(), Mutex::default());
+        let limit = Duration::from_millis(limit_ms);
+        let standing = stands_still(&id, watch, limit, &progress, still);
+        tokio::time::timeout(limit * 3, standing).await.ok().map(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_and_does_not_move_fails_and_what_waits_for_others_does_not() {
+        let (watch, still) = (Watch::default(), Still::default());
+        for quiet in [For::Nothing, For::Resume, For::Retry, For::Partner] {
+            watch.front.enter(quiet);
+            assert_eq!(failure(&watch, 60, &still).await, None, "{quiet:?}");
+        }
+        watch.back.enter(For::Kafka);
+        let failed = failure(&watch, 60, &still).await.unwrap();
+        assert!(failed.contains("it has waited for Kafka"), "{failed}");
+        assert_eq!(still.all().iter().map(|s| s.waits.what).collect::<Vec<_>>(), ["kafka"]);
+    }
+
+    #[tokio::test]
+    async fn a_pulse_that_beats_keeps_a_long_call_alive() {
+        let (watch, still) = (Watch::default(), Still::default());
+        watch.front.enter(For::Database);
+        let pulse = watch.pulse.clone();
+        let beating = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                pulse.beat();
+            }
+        };
+        tokio::select! {
+            failed = failure(&watch, 200, &still) => assert_eq!(failed, None),
+            () = beating => {}
+        }
+    }
+
+    #[test]
+    fn only_a_few_starts_of_a_task_may_hang() {
+        let still = Still::default();
+        let mut hanging = Vec::new();
+        for _ in 0..LEFT_MAX {
+            still.has_room(&id()).unwrap();
+            let watch = Arc::new(Watch::default());
+            hanging.push(watch.enter());
+            still.leave(&id(), &watch);
+        }
+        still.has_room(&id()).unwrap_err();
+        hanging.pop();
+        still.has_room(&id()).unwrap();
+    }
+
+    #[test]
+    fn a_connectors_own_limit_counts_before_the_workers() {
+        let of = |value: &str| Config::from([(TIMEOUT, value)]);
+        let none = Config::new();
+        assert_eq!(limit_of(&none, &none), DEFAULT);
+        assert_eq!(limit_of(&of("7000"), &none), Duration::from_secs(7));
+        assert_eq!(limit_of(&of("7000"), &of("0")), Duration::ZERO);
+        assert_eq!(limit_of(&of("7000"), &of("${a:b}")), Duration::from_secs(7), "a reference");
+        limit(&of("-1")).unwrap_err();
+        limit(&of("soon")).unwrap_err();
+    }
+}
