@@ -50,7 +50,7 @@ impl App {
         let listeners = listen(&settings).await?;
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |address| address.port());
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
-        let store = Store::open(&settings.store_url).await?;
+        let store = Store::open(&settings.store).await?;
         let (events, events_received) = mpsc::channel(EVENTS);
         let options = Options {
             config: settings.config.clone(),

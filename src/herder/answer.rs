@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::{Command, Refusal};
+use super::{Command, Refusal, Reply};
 
 /// Whoever asked may be gone; then nobody needs the answer.
 pub(super) fn send<T>(reply: oneshot::Sender<T>, answer: T) {
@@ -28,4 +28,29 @@ pub(super) fn refuse(command: Command, refusal: Refusal) {
         Command::Info { reply } => send(reply, Err(refusal)),
         Command::Health { reply } => send(reply, Err(refusal)),
     }
+}
+
+/// Answers a command whose change may have been stored or not; the command, with nobody to answer, for when that is known.
+pub(super) fn refuse_in_doubt(command: Command, refusal: Refusal) -> Command {
+    match command {
+        Command::Create { name, config, target, reply } => {
+            Command::Create { name, config, target, reply: answered(reply, refusal) }
+        }
+        Command::PutConfig { name, config, expected, reply } => {
+            Command::PutConfig { name, config, expected, reply: answered(reply, refusal) }
+        }
+        Command::Delete { name, reply } => Command::Delete { name, reply: answered(reply, refusal) },
+        Command::SetTarget { name, target, reply } => {
+            Command::SetTarget { name, target, reply: answered(reply, refusal) }
+        }
+        Command::ResetTopics { name, reply } => Command::ResetTopics { name, reply: answered(reply, refusal) },
+        // The others change nothing.
+        other => other,
+    }
+}
+
+/// A channel that nobody listens to, in the place of the one that has been answered.
+fn answered<T>(reply: Reply<T>, refusal: Refusal) -> Reply<T> {
+    send(reply, Err(refusal));
+    oneshot::channel().0
 }

@@ -14,6 +14,7 @@ mod run;
 pub mod validate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connector_api::{Config, Position, Progress, TopicOffset};
 use tokio::sync::{mpsc, oneshot};
@@ -182,6 +183,8 @@ pub enum Refusal {
     BadOffsets(String),
     /// Kafka or the database is out of reach or refuses: what, where, how to mend.
     Unavailable(String),
+    /// The metadata store fails: what, where, how to mend; whether for want of room; when to ask again.
+    StoreFails { why: String, full: bool, retry_after: Duration },
     /// The config is another one than the caller thinks.
     ConfigChanged(String),
     /// The worker is shutting down.
@@ -202,6 +205,8 @@ pub enum Health {
     Starting(Option<String>),
     /// All is well.
     Healthy,
+    /// The metadata store does not work: why.
+    WithoutStore(String),
     /// Kafka has been reached before and does not answer: why.
     WithoutKafka(String),
 }

@@ -1,9 +1,11 @@
 //! The one loop: commands and events go into [`core::step`], the actions that come out are performed here.
 //!
-//! Nothing slow is awaited: plans, stops and offsets are jobs of their own that come back as [`Done`]. Only the
-//! metadata store is waited for, since a caller is answered after its change is durable.
+//! Nothing slow is awaited: plans, stops and offsets are jobs of their own that come back as [`Done`], and so is what the
+//! metadata store is asked for (`keeping`); a caller is answered after its change is durable.
 
 mod commands;
+mod keeping;
+mod pending;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,17 +19,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::answer::send;
-use super::clock::{sleep_until, wall_ms};
+use super::clock::sleep_until;
 use super::core::{self, Action, Event, Millis, Ticket};
 use super::journal::log_status;
 use super::kafka::{self, Cluster};
 use super::{Command, Direction, Refusal, Reply, planning};
 use crate::registry::{Connector, Registry};
-use crate::store::{Store, Write};
+use crate::store::Store;
 use crate::worker::{StartTask, TaskEvent, TaskId, Worker};
+use keeping::Keeping;
 
-/// Statuses that may wait for a store that is out of reach; beyond that the oldest are dropped.
-const PENDING_MAX: usize = 10_000;
 /// Events taken in one go before statuses are stored.
 const EVENTS_AT_ONCE: usize = 256;
 
@@ -63,9 +64,7 @@ pub struct Loop {
     last_ticket: Ticket,
     /// A ticket that was answered before anybody waited with it.
     early: Option<Ticket>,
-    /// Statuses, task configs and topics that the store does not hold yet.
-    pending: Vec<Write>,
-    store_fails: bool,
+    keeping: Keeping,
     cluster: Cluster,
 }
 
@@ -100,8 +99,7 @@ impl Loop {
             waiting: BTreeMap::new(),
             last_ticket: 0,
             early: None,
-            pending: Vec::new(),
-            store_fails: false,
+            keeping: Keeping::new(),
             cluster,
         };
         if !stored.is_empty() {
@@ -116,14 +114,16 @@ impl Loop {
     pub async fn run(mut self, closing: CancellationToken) {
         loop {
             self.tick();
-            self.save().await;
+            self.keep();
             let due = self.state.next_due().map(|at| self.started + Duration::from_millis(at));
+            let due = due.into_iter().chain(self.keeping.next_due()).min();
             tokio::select! {
                 biased;
                 () = closing.cancelled() => break,
                 Some(event) = self.parts.events.recv() => self.task_events(event),
-                Some(done) = self.jobs.join_next() => self.done(done).await,
-                Some(command) = self.commands.recv() => self.command(command).await,
+                Some(done) = self.jobs.join_next() => self.done(done),
+                Some(ended) = self.keeping.ended() => self.kept(ended),
+                Some(command) = self.commands.recv() => self.command(command),
                 () = sleep_until(due) => {}
             }
         }
@@ -139,16 +139,15 @@ impl Loop {
             tokio::select! {
                 biased;
                 Some(event) = self.parts.events.recv() => self.task_events(event),
-                Some(done) = self.jobs.join_next() => self.done(done).await,
+                Some(done) = self.jobs.join_next() => self.done(done),
                 () = tokio::time::sleep_until(deadline) => {
                     warn!("some tasks did not end in time and are cut off");
                     break;
                 }
             }
         }
-        self.save().await;
         self.jobs.shutdown().await;
-        self.parts.store.close().await;
+        self.keep_last().await;
         info!("all tasks have ended");
     }
 
@@ -177,7 +176,7 @@ impl Loop {
         match action {
             Action::Write(write) => {
                 log_status(&write);
-                self.pending.push(write);
+                self.keeping.pending.add(write);
             }
             Action::Plan { name, plan, config, max_tasks } => self.plan(name, plan, config, max_tasks),
             Action::Start { id, tasks, connector_config, task_config, paused } => {
@@ -238,7 +237,7 @@ impl Loop {
         });
     }
 
-    async fn done(&mut self, done: Result<Done, JoinError>) {
+    fn done(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done::Planned { name, plan, result }) => {
                 if let Err(error) = &result {
@@ -260,28 +259,6 @@ impl Loop {
             Ok(Done::Answered) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => error!(%error, "a job of the herder has panicked: this is a bug"),
-        }
-    }
-
-    /// Stores statuses, task configs and topics. When the store is out of reach they wait for the next time.
-    async fn save(&mut self) {
-        if self.pending.is_empty() {
-            return;
-        }
-        match self.parts.store.apply(&self.pending, wall_ms()).await {
-            Ok(()) => {
-                if std::mem::take(&mut self.store_fails) {
-                    info!("the metadata store works again");
-                }
-                self.pending.clear();
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.store_fails, true) {
-                    warn!(%error, "statuses cannot be stored for now");
-                }
-                let surplus = self.pending.len().saturating_sub(PENDING_MAX);
-                self.pending.drain(..surplus);
-            }
         }
     }
 

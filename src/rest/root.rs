@@ -65,6 +65,9 @@ async fn health(State(app): State<App>) -> Response {
             let text = "Worker has completed startup and is ready to handle requests.";
             (StatusCode::OK, "healthy", text.to_owned())
         }
+        Ok(Ok(herder::Health::WithoutStore(why))) => {
+            unable(&format!(" Changes cannot be stored, running tasks go on: {why}"))
+        }
         Ok(Ok(herder::Health::WithoutKafka(why))) => unable(&format!(" Kafka does not answer: {why}")),
         Ok(Err(_)) => {
             let text = "Worker is shutting down and takes no more requests.";

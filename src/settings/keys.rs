@@ -169,6 +169,43 @@ pub const KEYS: &[Key] = &[
         "Metadata store: `sqlite:path`, `mysql://user:password@host/db` or `postgres://user:password@host/db`. \
          Without it, an SQLite file in `rowferry.data.dir`.",
     ),
+    maybe(
+        "rowferry.secrets.key",
+        Type::Password,
+        OWN,
+        "Key that configs are encrypted with in the metadata store: 32 random bytes in base64, or `file:PATH` of a file that \
+         holds them. Without it, the key file `secrets.key`, made at the first start beside an SQLite store or else in \
+         `rowferry.data.dir`; on a database server it encrypts the history alone. Workers that share a store need the same \
+         key. A key in the key file is still read, and what it encrypts is encrypted anew.",
+    ),
+    maybe(
+        "rowferry.secrets.forget",
+        Type::String,
+        OWN,
+        "Id of a key that is lost, as the error at the start names it: configs that only it could read are forgotten.",
+    ),
+    Key::new(
+        "rowferry.history.versions",
+        Type::Int,
+        Default::Text("100"),
+        OWN,
+        "Earlier configs kept of each connector, the one in force included.",
+    )
+    .check(Check::AtLeast(1)),
+    Key::new(
+        "rowferry.history.total",
+        Type::Int,
+        Default::Text("10000"),
+        OWN,
+        "Earlier configs kept of all connectors together; the oldest are forgotten first, those in force never.",
+    )
+    .check(Check::AtLeast(0)),
+    millis(
+        "rowferry.history.deleted.retention.ms",
+        "2592000000",
+        OWN,
+        "How long the configs of a deleted connector are kept, so that it can be restored: 30 days.",
+    ),
     maybe("rowferry.auth.file", Type::String, REST, "File of users and tokens that may call REST; none: everybody."),
     maybe(
         "rowferry.tls.certificate",

@@ -25,6 +25,8 @@ pub use listener::Listener;
 pub use providers::{Providers, Resolved};
 pub use secrets::{is_secret, without_passwords};
 
+use crate::store;
+
 /// What a worker is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -52,8 +54,8 @@ pub struct Settings {
     pub topic_tracking: TopicTracking,
     /// How REST is served.
     pub rest: Rest,
-    /// Where configs and statuses are kept.
-    pub store_url: String,
+    /// Where configs and statuses are kept, and how.
+    pub store: store::Options,
     /// `rowferry.log.level`.
     pub log_level: String,
     /// `rowferry.log.format`: auto, text or json.
@@ -166,8 +168,6 @@ impl Settings {
     }
 
     fn read(r: &mut Reader<'_>, given: &BTreeMap<String, Setting>) -> Result<Self> {
-        let data_dir = r.text("rowferry.data.dir");
-        let store_url = r.text_opt("rowferry.store.url");
         Ok(Self {
             config: Config::new(),
             given: given.clone(),
@@ -184,11 +184,27 @@ impl Settings {
                 allow_reset: r.bool("topic.tracking.allow.reset"),
             },
             rest: Self::read_rest(r)?,
-            store_url: store_url.unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db")),
+            store: Self::read_store(r),
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
             providers: Providers::default(),
         })
+    }
+
+    fn read_store(r: &mut Reader<'_>) -> store::Options {
+        let data_dir = r.text("rowferry.data.dir");
+        let url = r.text_opt("rowferry.store.url").unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db"));
+        store::Options {
+            url,
+            data_dir: PathBuf::from(data_dir),
+            secrets_key: r.text_opt("rowferry.secrets.key").filter(|key| !key.is_empty()),
+            forget_key: r.text_opt("rowferry.secrets.forget"),
+            history: store::HistoryLimits {
+                versions: r.long("rowferry.history.versions"),
+                total: usize::try_from(r.long("rowferry.history.total")).unwrap_or(usize::MAX),
+                deleted_ms: r.long("rowferry.history.deleted.retention.ms"),
+            },
+        }
     }
 
     fn read_rest(r: &mut Reader<'_>) -> Result<Rest> {
@@ -285,7 +301,7 @@ mod tests {
         assert_eq!(settings.rest.worker_id(8083), "127.0.0.1:8083");
         assert_eq!(settings.config.get("value.converter"), Some("org.apache.kafka.connect.json.JsonConverter"));
         assert!(settings.exactly_once_source);
-        assert_eq!(settings.store_url, "sqlite:./rowferry-data/rowferry.db");
+        assert_eq!(settings.store.url, "sqlite:./rowferry-data/rowferry.db");
     }
 
     #[test]

@@ -1,128 +1,111 @@
 //! The metadata store: connector configs with their history, target states, task configs, statuses, used topics.
 //!
-//! One transaction per [`Store::apply`]: what it returned `Ok` for survives a power loss. The store decides nothing and
-//! knows no REST and no worker; `statement` says in SQL what each [`Write`] does, `pool` sends it.
+//! One transaction per [`Store::apply`]: what it returned `Ok` for survives a power loss, and what it returned an error for is
+//! not there, or is said to be in doubt. The store decides nothing and knows no REST and no worker. `statement` says in SQL what
+//! each [`Write`] does, `session` is a connection, `access` makes transactions of it, `ledger` knows which was the last;
+//! `cipher`, `key` and `seal` keep configs encrypted, `files` keeps them from other users, `history` says what is forgotten.
 
-mod pool;
+mod access;
+mod change;
+mod cipher;
+mod failure;
+mod files;
+mod history;
+mod key;
+mod ledger;
+mod place;
+mod seal;
+mod session;
 mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use connector_api::{Config, Error, Result};
+use connector_api::{Config, Result};
+
+pub use change::{HistoryLimits, Options, Stored, Version, Write};
+pub use failure::{Failure, Trouble};
 
 use crate::herder::{State, Status, Target};
-use pool::Pool;
-use statement::{Cell, Statement};
-
-/// One change.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the fields are what their names say")]
-pub enum Write {
-    /// A new connector with its first config and target state.
-    Create { name: Arc<str>, config: Config, target: Target },
-    /// Another config of a connector; the old tasks' configs are forgotten.
-    Replace { name: Arc<str>, config: Config },
-    /// Another target state.
-    SetTarget { name: Arc<str>, target: Target },
-    /// Forgets a connector, its tasks, statuses and topics; its history stays.
-    Delete { name: Arc<str> },
-    /// The task configs of a connector, all of them; statuses of tasks beyond are forgotten.
-    SetTasks { name: Arc<str>, tasks: Vec<Config> },
-    /// The status of a connector (`task` is `None`) or of a task.
-    SetStatus { name: Arc<str>, task: Option<u32>, status: Status },
-    /// A topic that a connector has used.
-    AddTopic { name: Arc<str>, topic: Arc<str> },
-    /// Forgets a connector's topics.
-    ResetTopics { name: Arc<str> },
-}
-
-impl Write {
-    /// The connector it is about.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Create { name, .. }
-            | Self::Replace { name, .. }
-            | Self::SetTarget { name, .. }
-            | Self::Delete { name }
-            | Self::SetTasks { name, .. }
-            | Self::SetStatus { name, .. }
-            | Self::AddTopic { name, .. }
-            | Self::ResetTopics { name } => name,
-        }
-    }
-}
-
-/// A connector as it was stored.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its config as given.
-    pub config: Config,
-    /// Its target state.
-    pub target: Target,
-    /// The task configs of the last plan.
-    pub tasks: Vec<Config>,
-    /// Its own last status.
-    pub status: Option<Status>,
-    /// The last status of each task that has one.
-    pub task_statuses: BTreeMap<u32, Status>,
-    /// Topics it has used.
-    pub topics: BTreeSet<Arc<str>>,
-}
-
-/// One version of a connector's config.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Version {
-    /// Its number, from 1.
-    pub version: i64,
-    /// The config; `None` when the connector was deleted then.
-    pub config: Option<Config>,
-    /// When it was stored, milliseconds since 1970-01-01 UTC.
-    pub at_ms: i64,
-}
+use access::Access;
+use cipher::{Cipher, Table};
+use history::Entry;
+use place::Place;
+use statement::{Cell, Style};
 
 /// The store. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
-    pool: Pool,
+pub struct Store(Arc<Parts>);
+
+struct Parts {
+    access: Access,
+    cipher: Cipher,
+    history: HistoryLimits,
 }
 
-/// A store that does not answer within this time is taken for unreachable.
-const TIME_LIMIT: Duration = Duration::from_secs(15);
-
 impl Store {
-    /// Opens a store and brings its tables up to date. `url` is `sqlite:path` (made if absent), `sqlite::memory:`,
-    /// `mysql://…`, `mariadb://…` or `postgres://…`.
-    /// Errors: `Config` for a bad URL or a newer store, `Retry` when the database is out of reach or in use.
-    pub async fn open(url: &str) -> Result<Self> {
-        let pool = within(Pool::open(url)).await?;
-        Ok(Self { pool })
+    /// Opens a store, brings its tables up to date, and encrypts what is not.
+    /// Errors: `Config` for a bad URL or key, a newer store or a missing key; `Retry` when the database is out of reach or in use.
+    pub async fn open(options: &Options) -> Result<Self> {
+        let access = Access::open(Place::parse(&options.url)?).await?;
+        let cipher = seal::take_up(&access, options).await?;
+        // From now on a worker that still thinks the store is its own finds that it is not.
+        access.transact(&[]).await?;
+        Ok(Self(Arc::new(Parts { access, cipher, history: options.history })))
     }
 
-    /// Performs all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01 UTC.
-    /// Errors: `Retry` when the database is out of reach, else `Fatal`.
-    pub async fn apply(&self, writes: &[Write], now_ms: i64) -> Result<()> {
-        let statements: Vec<Statement> = writes.iter().flat_map(|write| statement::of(write, now_ms)).collect();
-        if statements.is_empty() {
-            return Ok(());
+    /// Performs all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01 UTC. Nothing to write still is a
+    /// transaction, which tells whether the store can be written.
+    /// Errors: nothing was kept, unless the failure says that it is in doubt; then [`Store::settle`] comes next.
+    pub async fn apply(&self, writes: &[Write], now_ms: i64) -> Result<(), Failure> {
+        let style = Style { cipher: &self.0.cipher, history: self.0.history, now_ms };
+        let mut statements = Vec::new();
+        for write in writes {
+            statements.extend(statement::of(write, &style)?);
         }
-        within(self.pool.execute(statements)).await
+        self.0.access.transact(&statements).await
     }
 
-    /// All connectors, by name. Errors: as [`Store::apply`]; `Fatal` when a stored config is no JSON object of strings.
+    /// Whether the change that was in doubt was kept; `None` when none is. Errors: the store cannot be read.
+    pub async fn settle(&self) -> Result<Option<bool>, Failure> {
+        self.0.access.settle().await
+    }
+
+    /// Looks whether the store is there, and still as this worker has left it. Errors: it is not.
+    pub async fn check(&self) -> Result<(), Failure> {
+        self.0.access.check().await
+    }
+
+    /// Forgets configs that are beyond the limits of the history; of how many connectors. Errors: as [`Store::apply`].
+    pub async fn trim(&self, now_ms: i64) -> Result<usize, Failure> {
+        let mut entries = Vec::new();
+        for row in self.rows(&statement::LIST_HISTORY, &[]).await? {
+            if let [Cell::Text(Some(connector)), Cell::Int(version), Cell::Int(at_ms), Cell::Text(config)] =
+                row.as_slice()
+            {
+                let deleted = config.as_deref().unwrap_or_default().is_empty();
+                entries.push(Entry { connector: connector.clone(), version: *version, at_ms: *at_ms, deleted });
+            }
+        }
+        let cuts = history::surplus(&entries, &self.0.history, now_ms);
+        if !cuts.is_empty() {
+            let statements: Vec<_> = cuts.iter().map(|(name, up_to)| statement::cut_history(name, *up_to)).collect();
+            self.0.access.transact(&statements).await?;
+        }
+        Ok(cuts.len())
+    }
+
+    /// All connectors, by name. Errors: the store cannot be read; `Fatal` when a stored config is no JSON object of strings.
     pub async fn load(&self) -> Result<Vec<Stored>> {
         let mut found = BTreeMap::new();
-        for row in self.rows(&statement::LOAD_CONNECTORS, Vec::new()).await? {
+        for row in self.rows(&statement::LOAD_CONNECTORS, &[]).await? {
             let [Cell::Text(Some(name)), Cell::Text(Some(config)), Cell::Text(Some(target))] = row.as_slice() else {
                 continue;
             };
             let name: Arc<str> = Arc::from(name.as_str());
             let stored = Stored {
                 name: Arc::clone(&name),
-                config: parse(config)?,
+                config: self.config(Table::Connectors, &name, config)?,
                 target: Target::parse(target).ok_or_else(|| unreadable("target state"))?,
                 tasks: Vec::new(),
                 status: None,
@@ -137,14 +120,14 @@ impl Store {
     }
 
     async fn load_tasks(&self, found: &mut BTreeMap<Arc<str>, Stored>) -> Result<()> {
-        for row in self.rows(&statement::LOAD_TASKS, Vec::new()).await? {
+        for row in self.rows(&statement::LOAD_TASKS, &[]).await? {
             if let [Cell::Text(Some(name)), Cell::Text(Some(config))] = row.as_slice()
                 && let Some(stored) = found.get_mut(name.as_str())
             {
-                stored.tasks.push(parse(config)?);
+                stored.tasks.push(self.config(Table::Tasks, name, config)?);
             }
         }
-        for row in self.rows(&statement::LOAD_TOPICS, Vec::new()).await? {
+        for row in self.rows(&statement::LOAD_TOPICS, &[]).await? {
             if let [Cell::Text(Some(name)), Cell::Text(Some(topic))] = row.as_slice()
                 && let Some(stored) = found.get_mut(name.as_str())
             {
@@ -155,7 +138,7 @@ impl Store {
     }
 
     async fn load_statuses(&self, found: &mut BTreeMap<Arc<str>, Stored>) -> Result<()> {
-        for row in self.rows(&statement::LOAD_STATUSES, Vec::new()).await? {
+        for row in self.rows(&statement::LOAD_STATUSES, &[]).await? {
             let [
                 Cell::Text(Some(name)),
                 Cell::Int(task),
@@ -180,45 +163,37 @@ impl Store {
         Ok(())
     }
 
-    /// The configs a connector has had, oldest first; empty for one that never was. Errors: as [`Store::load`].
-    pub async fn history(&self, connector: &str) -> Result<Vec<Version>> {
+    /// The configs a connector has had, oldest first; empty for one that never was. Errors: the store cannot be read.
+    pub async fn history(&self, connector: &str) -> Result<Vec<Version>, Failure> {
         let mut versions = Vec::new();
-        for row in self.rows(&statement::LOAD_HISTORY, vec![Cell::Text(Some(connector.to_owned()))]).await? {
+        for row in self.rows(&statement::LOAD_HISTORY, &[Cell::Text(Some(connector.to_owned()))]).await? {
             if let [Cell::Int(version), Cell::Text(config), Cell::Int(at_ms)] = row.as_slice() {
-                let config = config.as_deref().map(parse).transpose()?;
-                versions.push(Version { version: *version, config, at_ms: *at_ms });
+                let opened = config.as_deref().map(|config| self.config(Table::History, connector, config));
+                versions.push(Version { version: *version, config: opened.transpose()?, at_ms: *at_ms });
             }
         }
         Ok(versions)
     }
 
-    async fn rows(&self, query: &'static statement::Query, args: Vec<Cell>) -> Result<Vec<Vec<Cell>>> {
-        within(self.pool.rows(query, args)).await
+    async fn rows(&self, query: &'static statement::Query, args: &[Cell]) -> Result<Vec<Vec<Cell>>, Failure> {
+        self.0.access.rows(query, args).await
     }
 
-    /// Closes the connections; what was applied stays.
+    fn config(&self, table: Table, connector: &str, stored: &str) -> Result<Config, Failure> {
+        let json = self.0.cipher.open(table, connector, stored)?;
+        let map: BTreeMap<String, String> = serde_json::from_str(&json).map_err(|_| unreadable("config"))?;
+        Ok(map.into_iter().collect())
+    }
+
+    /// Closes the connection; what was applied stays.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.0.access.close().await;
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(TIME_LIMIT, work).await {
-        Ok(done) => done,
-        Err(_) => Err(Error::retry(format!(
-            "the metadata store did not answer within {} s: see that the database of rowferry.store.url is up",
-            TIME_LIMIT.as_secs()
-        ))),
-    }
-}
-
-fn parse(json: &str) -> Result<Config> {
-    let map: BTreeMap<String, String> = serde_json::from_str(json).map_err(|_| unreadable("config"))?;
-    Ok(map.into_iter().collect())
-}
-
-fn unreadable(what: &str) -> Error {
-    Error::fatal(format!("the metadata store holds a {what} that cannot be read: was it changed by hand?"))
+fn unreadable(what: &str) -> Failure {
+    let text = format!("the metadata store holds a {what} that cannot be read: was it changed by hand?");
+    Failure::new(Trouble::Damaged, text)
 }
 
 #[cfg(test)]
@@ -235,7 +210,7 @@ mod tests {
             ("mysql://u:p@127.0.0.1:1/d", Kind::Retry),
             ("postgres://u:p@127.0.0.1:1/d", Kind::Retry),
         ] {
-            let error = Store::open(url).await.err().unwrap();
+            let error = Store::open(&Options::new(url, ".")).await.err().unwrap();
             assert!(error.message().contains("rowferry.store.url"), "{error}");
             assert_eq!(error.kind(), kind, "{error}");
         }

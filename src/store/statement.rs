@@ -5,7 +5,9 @@
 
 use connector_api::Config;
 
-use super::Write;
+use super::change::{HistoryLimits, Write};
+use super::cipher::{Cipher, Table};
+use super::failure::Failure;
 use crate::herder::Status;
 
 /// An argument or a column.
@@ -20,6 +22,8 @@ pub(super) enum Cell {
 pub(super) struct Statement {
     pub(super) sql: &'static str,
     pub(super) args: Vec<Cell>,
+    /// It must hit a row: else the store is not what this worker knows.
+    pub(super) must_hit: bool,
 }
 
 /// The type of a column that a query gives.
@@ -54,66 +58,117 @@ pub(super) const LOAD_HISTORY: Query = Query {
     columns: &[Column::Int, Column::Text, Column::Int],
 };
 
+pub(super) const LAST_CHANGE: Query =
+    Query { sql: "SELECT id FROM last_change WHERE number = 1", columns: &[Column::Text] };
+
+/// Every version that there is: connector, number, time, and an empty text where it marks a deletion.
+pub(super) const LIST_HISTORY: Query = Query {
+    sql: "SELECT connector, version, at_ms, CASE WHEN config IS NULL THEN '' ELSE 'config' END FROM config_history \
+          ORDER BY connector, version",
+    columns: &[Column::Text, Column::Int, Column::Int, Column::Text],
+};
+
 const ADD_HISTORY: &str = "INSERT INTO config_history (connector, version, config, at_ms) \
      SELECT ?, COALESCE(MAX(version), 0) + 1, ?, ? FROM config_history WHERE connector = ?";
 
-/// What a write does, in order.
-pub(super) fn of(write: &Write, now_ms: i64) -> Vec<Statement> {
-    let now = Cell::Int(now_ms);
-    match write {
+/// The inner SELECT is one that MySQL takes in a statement that deletes from the same table.
+const CUT_HISTORY: &str = "DELETE FROM config_history WHERE connector = ? AND version <= \
+     (SELECT newest FROM (SELECT MAX(version) AS newest FROM config_history WHERE connector = ?) AS versions) - ?";
+
+/// How a write is put.
+pub(super) struct Style<'a> {
+    pub(super) cipher: &'a Cipher,
+    pub(super) history: HistoryLimits,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(super) now_ms: i64,
+}
+
+/// What a write does, in order. Errors: the config cannot be encrypted.
+pub(super) fn of(write: &Write, style: &Style<'_>) -> Result<Vec<Statement>, Failure> {
+    let now = Cell::Int(style.now_ms);
+    let sealed = |table, name: &str, config: &Config| style.cipher.seal(table, name, &json(config)).map(|c| text(&c));
+    Ok(match write {
         Write::Create { name, config, target } => {
-            let config = json(config);
-            vec![
-                statement(
-                    "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
-                    vec![text(name), text(&config), text(target.name()), now.clone(), now.clone()],
-                ),
-                statement(ADD_HISTORY, vec![text(name), text(&config), now, text(name)]),
-            ]
+            let stored = sealed(Table::Connectors, name, config)?;
+            let create = statement(
+                "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
+                vec![text(name), stored, text(target.name()), now.clone(), now],
+            );
+            let config = sealed(Table::History, name, config)?;
+            std::iter::once(create).chain(add_history(name, config, style)).collect()
         }
         Write::Replace { name, config } => {
-            let config = json(config);
-            vec![
-                statement(
-                    "UPDATE connectors SET config = ?, updated_ms = ? WHERE name = ?",
-                    vec![text(&config), now.clone(), text(name)],
-                ),
-                statement(ADD_HISTORY, vec![text(name), text(&config), now, text(name)]),
-                statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
-            ]
+            let stored = sealed(Table::Connectors, name, config)?;
+            let replace = statement(
+                "UPDATE connectors SET config = ?, updated_ms = ? WHERE name = ?",
+                vec![stored, now, text(name)],
+            );
+            let config = sealed(Table::History, name, config)?;
+            let forget = statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]);
+            std::iter::once(replace.hitting()).chain(add_history(name, config, style)).chain([forget]).collect()
         }
-        Write::SetTarget { name, target } => vec![statement(
-            "UPDATE connectors SET target = ?, updated_ms = ? WHERE name = ?",
-            vec![text(target.name()), now, text(name)],
-        )],
-        Write::Delete { name } => vec![
-            statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]),
-            statement(ADD_HISTORY, vec![text(name), Cell::Text(None), now, text(name)]),
-            statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
-            statement("DELETE FROM statuses WHERE connector = ?", vec![text(name)]),
-            statement("DELETE FROM topics WHERE connector = ?", vec![text(name)]),
-        ],
-        Write::SetTasks { name, tasks } => set_tasks(name, tasks),
+        Write::SetTarget { name, target } => {
+            let set = "UPDATE connectors SET target = ?, updated_ms = ? WHERE name = ?";
+            vec![statement(set, vec![text(target.name()), now, text(name)]).hitting()]
+        }
+        Write::Delete { name } => {
+            let mut statements = vec![statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]).hitting()];
+            statements.extend(add_history(name, Cell::Text(None), style));
+            statements.extend(forget(name));
+            statements
+        }
+        Write::SetTasks { name, tasks } => set_tasks(name, tasks, style.cipher)?,
         Write::SetStatus { name, task, status } => set_status(name, task.map_or(-1, i64::from), status, now),
         Write::AddTopic { name, topic } => vec![
             statement("DELETE FROM topics WHERE connector = ? AND topic = ?", vec![text(name), text(topic)]),
             statement("INSERT INTO topics (connector, topic) VALUES (?, ?)", vec![text(name), text(topic)]),
         ],
         Write::ResetTopics { name } => vec![statement("DELETE FROM topics WHERE connector = ?", vec![text(name)])],
-    }
+    })
 }
 
-fn set_tasks(name: &str, tasks: &[Config]) -> Vec<Statement> {
+/// Sets the id of the last change in the place of the one before.
+pub(super) fn change(before: &str, id: &str) -> Statement {
+    let set = "UPDATE last_change SET id = ? WHERE number = 1 AND id = ?";
+    statement(set, vec![text(id), text(before)]).hitting()
+}
+
+/// Forgets versions of a connector's config up to this number.
+pub(super) fn cut_history(connector: &str, up_to: i64) -> Statement {
+    let cut = "DELETE FROM config_history WHERE connector = ? AND version <= ?";
+    statement(cut, vec![text(connector), Cell::Int(up_to)])
+}
+
+/// Forgets what is known about a connector beside its config.
+pub(super) fn forget(name: &str) -> [Statement; 3] {
+    [
+        "DELETE FROM tasks WHERE connector = ?",
+        "DELETE FROM statuses WHERE connector = ?",
+        "DELETE FROM topics WHERE connector = ?",
+    ]
+    .map(|sql| statement(sql, vec![text(name)]))
+}
+
+fn add_history(name: &str, config: Cell, style: &Style<'_>) -> [Statement; 2] {
+    let now = Cell::Int(style.now_ms);
+    [
+        statement(ADD_HISTORY, vec![text(name), config, now, text(name)]),
+        statement(CUT_HISTORY, vec![text(name), text(name), Cell::Int(style.history.versions)]),
+    ]
+}
+
+fn set_tasks(name: &str, tasks: &[Config], cipher: &Cipher) -> Result<Vec<Statement>, Failure> {
     let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
     let mut statements = vec![
         statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
         statement("DELETE FROM statuses WHERE connector = ? AND task >= ?", vec![text(name), Cell::Int(count)]),
     ];
-    statements.extend((0..).zip(tasks).map(|(task, config)| {
-        let args = vec![text(name), Cell::Int(task), text(&json(config))];
-        statement("INSERT INTO tasks (connector, task, config) VALUES (?, ?, ?)", args)
-    }));
-    statements
+    for (task, config) in (0..).zip(tasks) {
+        let config = cipher.seal(Table::Tasks, name, &json(config))?;
+        let args = vec![text(name), Cell::Int(task), text(&config)];
+        statements.push(statement("INSERT INTO tasks (connector, task, config) VALUES (?, ?, ?)", args));
+    }
+    Ok(statements)
 }
 
 fn set_status(name: &str, task: i64, status: &Status, now: Cell) -> Vec<Statement> {
@@ -146,11 +201,17 @@ pub(super) fn numbered(sql: &str) -> String {
     out
 }
 
-fn statement(sql: &'static str, args: Vec<Cell>) -> Statement {
-    Statement { sql, args }
+impl Statement {
+    fn hitting(self) -> Self {
+        Self { must_hit: true, ..self }
+    }
 }
 
-fn text(value: &str) -> Cell {
+pub(super) fn statement(sql: &'static str, args: Vec<Cell>) -> Statement {
+    Statement { sql, args, must_hit: false }
+}
+
+pub(super) fn text(value: &str) -> Cell {
     Cell::Text(Some(value.to_owned()))
 }
 

@@ -70,7 +70,7 @@ async fn a_config_that_the_metadata_store_has_no_room_for_is_refused_and_taken_l
         known.push(name);
         assert!(known.len() < 20, "4 MB went into 2");
     };
-    assert!(refused.status == 500 && refused.message().contains("full"), "{} {}", refused.status, refused.message());
+    assert!(refused.status == 507 && refused.message().contains("full"), "{} {}", refused.status, refused.message());
     let mut listed: Vec<String> = serde_json::from_value(rest.get("/connectors").await.expect(200).body).unwrap();
     listed.sort();
     known.sort();

@@ -145,7 +145,8 @@ async fn configs_are_kept_with_what_changed_and_can_be_restored() {
 async fn many_clients_at_once_leave_the_store_consistent() {
     let database = unique("many");
     let config = table(lab().mariadb(), &database).await;
-    let worker = lab().own_worker(&unique("many"));
+    let settings = Settings::serve(&unique("many"), lab().kafka().brokers());
+    let worker = Rowferry::start(lab().scratch(), settings.with("rowferry.history.versions", "1000"));
     let shared = json!({"name": "shared", "config": config, "initial_state": "STOPPED"});
     worker.rest().post("/connectors", &shared).await.expect(201);
     let clients: Vec<_> = (0..CLIENTS)

@@ -50,6 +50,8 @@ mod speed;
 mod sqlite;
 mod stall;
 mod store;
+mod store_faults;
+mod store_secrets;
 mod tidy;
 mod transfer;
 mod traps;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use connector_api::Config;
 use rowferry::herder::{State, Status, Target};
-use rowferry::store::{Store, Write};
+use rowferry::store::{Options, Store, Write};
 use testkit::{MariaDb, Postgres, unique};
 
 use crate::lab;
@@ -57,21 +57,26 @@ async fn keeps_what_it_is_given(store: &Store) {
     );
 }
 
+fn options(url: &str) -> Options {
+    Options::new(url, lab().scratch().path().join(unique("store-keys")))
+}
+
 async fn survives_and_belongs_to_one_worker(url: &str) {
-    let store = Store::open(url).await.unwrap();
+    let options = options(url);
+    let store = Store::open(&options).await.unwrap();
     keeps_what_it_is_given(&store).await;
-    let refused = Store::open(url).await.err().map(|e| e.message().to_owned()).unwrap();
+    let refused = Store::open(&options).await.err().map(|e| e.message().to_owned()).unwrap();
     assert!(refused.contains("another worker"), "{refused}");
     store.close().await;
     drop(store);
-    let again = Store::open(url).await.unwrap();
+    let again = Store::open(&options).await.unwrap();
     assert_eq!(again.load().await.unwrap().len(), 1);
     again.close().await;
 }
 
 #[tokio::test]
 async fn in_memory() {
-    keeps_what_it_is_given(&Store::open("sqlite::memory:").await.unwrap()).await;
+    keeps_what_it_is_given(&Store::open(&options("sqlite::memory:")).await.unwrap()).await;
 }
 
 #[tokio::test]

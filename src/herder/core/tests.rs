@@ -506,7 +506,7 @@ fn verify(world: &World) {
 fn verify_store(world: &World) {
     for (name, connector) in &world.state.connectors {
         let mut status = None;
-        for write in world.writes.iter().filter(|w| w.name() == &**name) {
+        for write in world.writes.iter().filter(|w| w.name() == name) {
             if let Write::SetStatus { task: None, status: stored, .. } = write {
                 status = Some(stored);
             }

@@ -1,19 +1,17 @@
-//! What callers ask of the loop: each command is admitted, stored, and answered, at once or by a job.
+//! What callers ask of the loop: each command takes effect and is answered, at once or by a job.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use connector_api::{Config, Result};
 use futures_util::FutureExt;
-use tracing::error;
 
-use super::super::answer::{refuse, send};
-use super::super::clock::wall_ms;
+use super::super::answer::send;
 use super::super::core::{self, Event, Ticket};
 use super::super::{
     Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, Target, WorkerInfo, bounds, offsets,
 };
-use super::{Done, Loop};
+use super::{Done, Loop, keeping};
 use crate::registry::Connector;
 use crate::store::Version;
 use crate::worker::{StandsStill, TaskId};
@@ -29,24 +27,8 @@ pub(super) enum Waiting {
 }
 
 impl Loop {
-    /// Admits a command, stores what it writes, then lets it take effect.
-    pub(super) async fn command(&mut self, command: Command) {
-        let writes = match core::admit(&self.state, &command) {
-            Ok(writes) => writes,
-            Err(refusal) => return refuse(command, refusal),
-        };
-        if !writes.is_empty() {
-            // What was to be kept of a connector before counts no more once it changes.
-            self.pending.retain(|write| !writes.iter().any(|w| w.name() == write.name()));
-            if let Err(error) = self.parts.store.apply(&writes, wall_ms()).await {
-                error!(%error, "a change could not be stored");
-                return refuse(command, Refusal::Unavailable(error.to_string()));
-            }
-        }
-        self.obey(command).await;
-    }
-
-    async fn obey(&mut self, command: Command) {
+    /// Lets a command take effect that was admitted, and stored where it changes something.
+    pub(super) fn obey(&mut self, command: Command) {
         match command {
             Command::List { reply } => {
                 let mut views = core::views(&self.state);
@@ -90,7 +72,6 @@ impl Loop {
             Command::Info { reply } => self.info(reply),
             Command::Health { reply } => self.health(reply),
         }
-        self.save().await;
     }
 
     fn put_config(&mut self, name: &str, config: Config, reply: Reply<(ConnectorView, bool)>) {
@@ -204,7 +185,7 @@ impl Loop {
     fn history(&mut self, name: String, reply: Reply<Vec<Version>>) {
         let store = self.parts.store.clone();
         self.jobs.spawn(async move {
-            let versions = store.history(&name).await.map_err(|error| Refusal::Unavailable(error.to_string()));
+            let versions = store.history(&name).await.map_err(|failure| keeping::refusal(&failure));
             send(reply, versions.and_then(|v| if v.is_empty() { Err(Refusal::UnknownConnector(name)) } else { Ok(v) }));
             Done::Answered
         });
@@ -219,6 +200,9 @@ impl Loop {
     }
 
     fn health(&mut self, reply: Reply<(Health, Vec<StandsStill>)>) {
+        if let Some(why) = self.keeping.trouble() {
+            return send(reply, Ok((Health::WithoutStore(why), self.parts.worker.stand_still())));
+        }
         let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
         self.jobs.spawn(async move {
             let still = worker.stand_still();

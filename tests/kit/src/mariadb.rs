@@ -105,16 +105,6 @@ impl MariaDb {
         self.connect(database).await
     }
 
-    /// `kill -9`.
-    pub fn kill(&self) {
-        self.process.lock().expect("lock of the server").kill();
-    }
-
-    /// Starts it again on the same data and port, after [`Self::kill`] or [`Self::stop`].
-    pub fn restart(&self) {
-        *self.process.lock().expect("lock of the server") = start_program(&self.program, self.port);
-    }
-
     /// SIGSTOP: it stands still until [`Self::thaw`].
     pub fn freeze(&self) {
         self.process.lock().expect("lock of the server").signal("STOP");
@@ -123,6 +113,16 @@ impl MariaDb {
     /// SIGCONT.
     pub fn thaw(&self) {
         self.process.lock().expect("lock of the server").signal("CONT");
+    }
+
+    /// `kill -9`.
+    pub fn kill(&self) {
+        self.process.lock().expect("lock of the server").kill();
+    }
+
+    /// Starts it again on the same data and port, after [`Self::kill`] or [`Self::stop`].
+    pub fn restart(&self) {
+        *self.process.lock().expect("lock of the server") = start_program(&self.program, self.port);
     }
 
     /// Clean shutdown.

@@ -18,6 +18,11 @@ impl SqliteFile {
         Self { path: scratch.folder("sqlite", None).join(format!("{name}.db")) }
     }
 
+    /// The database in that file.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

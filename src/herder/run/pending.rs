@@ -1,0 +1,141 @@
+//! What the store does not hold yet of statuses, task configs and topics: for each thing the last word. So a store that is out of
+//! reach for long costs no more memory than what there is to say, and holds the same as the memory once it works again. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::store::Write;
+
+/// A thing that has one value. Its order is that of writing: task configs first, which forget statuses of tasks beyond.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Thing {
+    Tasks,
+    Status(Option<u32>),
+    Topic(Arc<str>),
+}
+
+/// The changes to come, by connector.
+#[derive(Debug, Default)]
+pub(super) struct Pending(BTreeMap<(Arc<str>, Thing), Write>);
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is to be written, in order.
+    pub(super) fn writes(&self) -> Vec<Write> {
+        self.0.values().cloned().collect()
+    }
+
+    /// Adds a change in the place of an earlier one of the same thing.
+    pub(super) fn add(&mut self, write: Write) {
+        let thing = match &write {
+            Write::SetTasks { name, tasks } => {
+                let count = tasks.len();
+                self.0.retain(|(of, thing), _| {
+                    let beyond = |task: &u32| usize::try_from(*task).is_ok_and(|task| task >= count);
+                    *of != *name || !matches!(thing, Thing::Status(Some(task)) if beyond(task))
+                });
+                Thing::Tasks
+            }
+            Write::SetStatus { task, .. } => Thing::Status(*task),
+            Write::AddTopic { topic, .. } => Thing::Topic(Arc::clone(topic)),
+            // Commands, which are stored before they take effect.
+            Write::Create { .. }
+            | Write::Replace { .. }
+            | Write::SetTarget { .. }
+            | Write::Delete { .. }
+            | Write::ResetTopics { .. } => return,
+        };
+        self.0.insert((Arc::clone(write.name()), thing), write);
+    }
+
+    /// Adds what could not be stored again, unless there is a later word.
+    pub(super) fn put_back(&mut self, older: Self) {
+        let newer = std::mem::replace(self, older);
+        for write in newer.0.into_values() {
+            self.add(write);
+        }
+    }
+
+    /// Drops what a command that was stored has overtaken.
+    pub(super) fn overtaken_by(&mut self, write: &Write) {
+        let name = write.name();
+        self.0.retain(|(of, thing), _| {
+            *of != *name
+                || match write {
+                    Write::Create { .. } | Write::Delete { .. } => false,
+                    Write::Replace { .. } => *thing != Thing::Tasks,
+                    Write::ResetTopics { .. } => !matches!(thing, Thing::Topic(_)),
+                    _ => true,
+                }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Config;
+
+    use super::*;
+    use crate::herder::{State, Status, Target};
+
+    fn name(name: &str) -> Arc<str> {
+        Arc::from(name)
+    }
+
+    fn status(connector: &str, task: Option<u32>, state: State) -> Write {
+        Write::SetStatus { name: name(connector), task, status: Status { state, worker_id: name("w:1"), trace: None } }
+    }
+
+    fn tasks(connector: &str, count: usize) -> Write {
+        Write::SetTasks { name: name(connector), tasks: vec![Config::new(); count] }
+    }
+
+    fn topic(connector: &str) -> Write {
+        Write::AddTopic { name: name(connector), topic: name("t") }
+    }
+
+    fn pending(writes: &[Write]) -> Pending {
+        let mut pending = Pending::default();
+        writes.iter().cloned().for_each(|write| pending.add(write));
+        pending
+    }
+
+    #[test]
+    fn the_last_word_counts_and_tasks_come_before_their_statuses() {
+        let all = pending(&[
+            status("c", Some(0), State::Running),
+            status("c", Some(2), State::Running),
+            tasks("c", 2),
+            status("c", Some(0), State::Failed),
+            topic("c"),
+            topic("c"),
+        ]);
+        assert_eq!(all.writes(), [tasks("c", 2), status("c", Some(0), State::Failed), topic("c")]);
+    }
+
+    #[test]
+    fn what_could_not_be_stored_does_not_overwrite_what_came_later() {
+        let older = pending(&[tasks("c", 3), status("c", Some(2), State::Running), status("c", None, State::Running)]);
+        let mut now = pending(&[tasks("c", 1), status("c", None, State::Failed)]);
+        now.put_back(older);
+        assert_eq!(now.writes(), [tasks("c", 1), status("c", None, State::Failed)]);
+    }
+
+    #[test]
+    fn a_stored_command_overtakes_what_it_makes_untrue_and_nothing_else() {
+        let all = [tasks("c", 1), status("c", Some(0), State::Running), topic("c"), topic("d")];
+        let left = |write: Write| {
+            let mut pending = pending(&all);
+            pending.overtaken_by(&write);
+            pending.writes()
+        };
+        let c = || name("c");
+        assert_eq!(left(Write::Delete { name: c() }), all[3..]);
+        assert_eq!(left(Write::Replace { name: c(), config: Config::new() }), all[1..]);
+        assert_eq!(left(Write::ResetTopics { name: c() }), [all[0].clone(), all[1].clone(), all[3].clone()]);
+        assert_eq!(left(Write::SetTarget { name: c(), target: Target::Paused }), all);
+    }
+}

@@ -1,0 +1,207 @@
+//! Configs as the store holds them: AES-256-GCM under the worker's key, since configs hold passwords and stores are copied,
+//! backed up and read by others. Pure but for random numbers.
+//!
+//! A stored config is `aes256gcm:KEY:BYTES`: the id of the key, and nonce, text and tag in base64. The table and the connector
+//! are authenticated with it, so that a row cannot be put in the place of another. What begins with `{` is plain.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha256};
+
+use super::failure::{Failure, Trouble};
+
+/// Bytes of a key.
+pub(super) const KEY_LEN: usize = 32;
+/// What an encrypted config begins with.
+const SCHEME: &str = "aes256gcm:";
+/// Characters of a key's id.
+const ID_LEN: usize = 16;
+/// So many first characters of a stored config tell how it was stored.
+pub(super) const MARK_LEN: usize = SCHEME.len() + ID_LEN;
+
+/// A table that holds configs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Connectors,
+    Tasks,
+    History,
+}
+
+impl Table {
+    /// Its name in SQL.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Connectors => "connectors",
+            Self::Tasks => "tasks",
+            Self::History => "config_history",
+        }
+    }
+}
+
+/// How a stored config was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark<'a> {
+    Plain,
+    /// Under the key of this id.
+    Key(&'a str),
+}
+
+impl<'a> Mark<'a> {
+    /// Reads the first [`MARK_LEN`] characters of a stored config, or more.
+    pub(super) fn of(stored: &'a str) -> Self {
+        let id = stored.strip_prefix(SCHEME).and_then(|rest| rest.get(..ID_LEN));
+        id.map_or(Self::Plain, Self::Key)
+    }
+}
+
+/// A key with its id.
+struct Key {
+    id: String,
+    key: LessSafeKey,
+}
+
+/// The worker's keys.
+#[derive(Default)]
+pub(super) struct Cipher {
+    /// The first encrypts; all decrypt.
+    keys: Vec<Key>,
+    /// Whether the configs in force are encrypted as well as those of the past.
+    all: bool,
+}
+
+impl Cipher {
+    /// Nothing is encrypted: for a store in memory.
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    /// The first key encrypts, all decrypt; `all`: the configs in force too, not only those of the past.
+    pub(super) fn new(keys: &[[u8; KEY_LEN]], all: bool) -> Result<Self, Failure> {
+        let key = |bytes: &[u8; KEY_LEN]| {
+            let key =
+                UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| broken("the key of its secrets cannot be used"))?;
+            let hash = Sha256::digest([b"rowferry secrets key id: ".as_slice(), bytes].concat());
+            let id = hash.iter().take(ID_LEN / 2).map(|byte| format!("{byte:02x}")).collect();
+            Ok::<_, Failure>(Key { id, key: LessSafeKey::new(key) })
+        };
+        Ok(Self { keys: keys.iter().map(key).collect::<Result<_, _>>()?, all })
+    }
+
+    /// Whether a config of that table, stored like that, should be stored anew.
+    pub(super) fn is_outdated(&self, table: Table, mark: &Mark<'_>) -> bool {
+        match (mark, self.key(table)) {
+            (Mark::Plain, key) => key.is_some(),
+            (Mark::Key(id), Some(key)) => *id != key.id,
+            (Mark::Key(_), None) => false,
+        }
+    }
+
+    /// Whether the key of this id is at hand.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| key.id == id)
+    }
+
+    /// The key that configs of that table are encrypted with.
+    fn key(&self, table: Table) -> Option<&Key> {
+        self.keys.first().filter(|_| self.all || table == Table::History)
+    }
+
+    /// A config's text as it is to be stored.
+    pub(super) fn seal(&self, table: Table, connector: &str, text: &str) -> Result<String, Failure> {
+        let Some(key) = self.key(table) else { return Ok(text.to_owned()) };
+        let mut nonce = [0; NONCE_LEN];
+        let failed = |_| broken("a config cannot be encrypted: the system gives no random numbers");
+        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+        let mut sealed = text.as_bytes().to_vec();
+        key.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), place(table, connector), &mut sealed)
+            .map_err(failed)?;
+        let bytes = [nonce.as_slice(), &sealed].concat();
+        Ok(format!("{SCHEME}{}:{}", key.id, STANDARD.encode(bytes)))
+    }
+
+    /// The text of a stored config. Errors: the key is not at hand; it was changed.
+    pub(super) fn open<'a>(&self, table: Table, connector: &str, stored: &'a str) -> Result<Cow<'a, str>, Failure> {
+        let Mark::Key(id) = Mark::of(stored) else { return Ok(stored.into()) };
+        let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| {
+            let table = table.name();
+            broken(&format!(
+                "a config of {connector} in {table} is encrypted with another key, {id}, than this worker's"
+            ))
+        })?;
+        let text = stored.get(MARK_LEN + 1..).and_then(|text| STANDARD.decode(text).ok()).and_then(|mut bytes| {
+            let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
+            let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+            let text = key.key.open_in_place(nonce, place(table, connector), sealed).ok()?;
+            String::from_utf8(text.to_vec()).ok()
+        });
+        let changed =
+            || broken(&format!("a config of {connector} in {} cannot be decrypted: it was changed", table.name()));
+        text.map(Cow::from).ok_or_else(changed)
+    }
+}
+
+/// Where a config belongs, as it is authenticated.
+fn place(table: Table, connector: &str) -> Aad<Vec<u8>> {
+    Aad::from(format!("{} {connector}", table.name()).into_bytes())
+}
+
+fn broken(what: &str) -> Failure {
+    let cure = "give the key that it was made with (rowferry.secrets.key), or restore the store from a copy";
+    Failure::new(Trouble::Damaged, format!("the metadata store of rowferry.store.url: {what}; {cure}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{"connection.password":"CANARY"}"#;
+
+    #[test]
+    fn what_is_sealed_opens_in_its_place_only_and_never_looks_alike() {
+        let cipher = Cipher::new(&[[1; KEY_LEN]], true).unwrap();
+        let sealed = cipher.seal(Table::History, "c", CONFIG).unwrap();
+        assert!(!sealed.contains("CANARY") && sealed != cipher.seal(Table::History, "c", CONFIG).unwrap());
+        assert_eq!(cipher.open(Table::History, "c", &sealed).unwrap(), CONFIG);
+        for (table, name) in [(Table::Connectors, "c"), (Table::History, "d")] {
+            assert!(cipher.open(table, name, &sealed).unwrap_err().text.contains("was changed"));
+        }
+        let mut other = sealed.into_bytes();
+        let at = MARK_LEN + 30;
+        other[at] = if other[at] == b'A' { b'B' } else { b'A' };
+        assert!(cipher.open(Table::History, "c", &String::from_utf8(other).unwrap()).is_err());
+        assert_eq!(cipher.open(Table::History, "c", CONFIG).unwrap(), CONFIG, "plain ones of older versions");
+        for cut in ["", "aes256gcm:", "aes256gcm:0123456789abcdef", "aes256gcm:0123456789abcdef:AAAA"] {
+            drop(cipher.open(Table::History, "c", cut));
+        }
+    }
+
+    #[test]
+    fn the_first_key_seals_and_an_older_one_still_opens() {
+        let old = Cipher::new(&[[1; KEY_LEN]], true).unwrap();
+        let both = Cipher::new(&[[2; KEY_LEN], [1; KEY_LEN]], true).unwrap();
+        let new = Cipher::new(&[[2; KEY_LEN]], true).unwrap();
+        let sealed = old.seal(Table::Tasks, "c", CONFIG).unwrap();
+        assert_eq!(both.open(Table::Tasks, "c", &sealed).unwrap(), CONFIG);
+        assert!(
+            both.is_outdated(Table::Tasks, &Mark::of(&sealed)) && !old.is_outdated(Table::Tasks, &Mark::of(&sealed))
+        );
+        let Mark::Key(id) = Mark::of(&sealed) else { panic!("{sealed}") };
+        assert!(both.knows(id) && !new.knows(id));
+        assert!(new.open(Table::Tasks, "c", &sealed).unwrap_err().text.contains(id));
+    }
+
+    #[test]
+    fn configs_in_force_stay_plain_where_only_history_is_sealed() {
+        let cipher = Cipher::new(&[[1; KEY_LEN]], false).unwrap();
+        assert_eq!(cipher.seal(Table::Connectors, "c", CONFIG).unwrap(), CONFIG);
+        assert!(
+            !cipher.is_outdated(Table::Connectors, &Mark::Plain) && cipher.is_outdated(Table::History, &Mark::Plain)
+        );
+        assert_eq!(Cipher::none().seal(Table::History, "c", CONFIG).unwrap(), CONFIG);
+    }
+}

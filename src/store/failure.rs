@@ -1,0 +1,173 @@
+//! Why the store did not do what was asked: what is wrong, where, and how to mend it.
+
+use connector_api::{Error, Kind};
+use sqlx::error::DatabaseError;
+use sqlx::mysql::MySqlDatabaseError;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// There is no room on its disk.
+    Full,
+    /// Its database cannot be reached, does not answer, or asks to try again.
+    Unreachable,
+    /// Another program holds it.
+    InUse,
+    /// Another worker has changed it meanwhile.
+    Foreign,
+    /// What is in it cannot be read.
+    Damaged,
+    /// The URL, the account, the key or a privilege has to be corrected.
+    Refused,
+    /// Anything else that its database says.
+    Broken,
+}
+
+/// A change or a question that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What is wrong.
+    pub trouble: Trouble,
+    /// The same in words, with what mends it. No secrets, no values.
+    pub text: String,
+    /// Whether a change was kept is not known; [`super::Store::settle`] tells once the store can be read. Otherwise it was
+    /// not kept.
+    pub in_doubt: bool,
+}
+
+impl Failure {
+    pub(super) fn new(trouble: Trouble, text: impl Into<String>) -> Self {
+        Self { trouble, text: text.into(), in_doubt: false }
+    }
+
+    /// What the database says about our own statements, which hold no values.
+    pub(super) fn of(error: &sqlx::Error, place: &str) -> Self {
+        let trouble = match error {
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => Trouble::Unreachable,
+            sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => Trouble::Refused,
+            sqlx::Error::Database(cause) => of_database(&**cause),
+            _ => Trouble::Broken,
+        };
+        Self::told(trouble, place, &error.to_string())
+    }
+
+    /// A text of one pattern: the store, the cause, the cure.
+    pub(super) fn told(trouble: Trouble, place: &str, cause: &str) -> Self {
+        let cure = match trouble {
+            Trouble::Full => "make room on the disk that holds it",
+            Trouble::Unreachable => "see that its database is up and can be reached from here",
+            Trouble::InUse => {
+                "it is in use by another worker or program: end that, or give this worker a store of its own (--data-dir)"
+            }
+            Trouble::Foreign => {
+                "another worker has changed it meanwhile: end that one or this one, and start this one again, so that it \
+                 takes up what is stored"
+            }
+            Trouble::Damaged => {
+                "end the worker and put a copy of the file, made before, in its place; or save what can be read with \
+                 `sqlite3 FILE .recover | sqlite3 NEW` and put that in its place; or move the file away, start with an \
+                 empty store and create the connectors again: they go on where they were, since positions are in Kafka \
+                 and in the target databases"
+            }
+            Trouble::Refused => "check the URL, the account and what it may do",
+            Trouble::Broken => "the log of its database may say more",
+        };
+        Self::new(trouble, format!("the metadata store of rowferry.store.url ({place}) fails: {cause}; {cure}"))
+    }
+
+    pub(super) fn silent(place: &str) -> Self {
+        Self::told(Trouble::Unreachable, place, "it did not answer in time")
+    }
+}
+
+/// For fail points, which give errors of connectors.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let trouble = if error.kind() == Kind::Retry { Trouble::Unreachable } else { Trouble::Broken };
+        Self::new(trouble, format!("the metadata store of rowferry.store.url: {error}"))
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let kind = match failure.trouble {
+            Trouble::Full | Trouble::Unreachable | Trouble::InUse => Kind::Retry,
+            Trouble::Refused => Kind::Config,
+            Trouble::Foreign | Trouble::Damaged | Trouble::Broken => Kind::Fatal,
+        };
+        Self::new(kind, failure.text)
+    }
+}
+
+fn of_database(error: &dyn DatabaseError) -> Trouble {
+    if error.try_downcast_ref::<SqliteError>().is_some() {
+        return error.code().and_then(|code| code.parse().ok()).map_or(Trouble::Broken, of_sqlite);
+    }
+    if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
+        return of_mysql(error.number());
+    }
+    error.try_downcast_ref::<PgDatabaseError>().map_or(Trouble::Broken, |error| of_postgres(error.code()))
+}
+
+/// Source: <https://sqlite.org/rescode.html>; the lowest byte of an extended code is the primary one.
+fn of_sqlite(code: i32) -> Trouble {
+    match code & 0xff {
+        // BUSY, LOCKED
+        5 | 6 => Trouble::InUse,
+        // FULL
+        13 => Trouble::Full,
+        // CORRUPT, NOTADB
+        11 | 26 => Trouble::Damaged,
+        // PERM, READONLY, CANTOPEN, AUTH
+        3 | 8 | 14 | 23 => Trouble::Refused,
+        _ => Trouble::Broken,
+    }
+}
+
+/// Source: the MariaDB and MySQL error references.
+fn of_mysql(number: u16) -> Trouble {
+    match number {
+        // disk full, a table is full
+        1021 | 1114 => Trouble::Full,
+        // access denied, unknown database, no privilege, read-only
+        1044 | 1045 | 1049 | 1142 | 1227 | 1290 | 1698 | 1792 | 1836 => Trouble::Refused,
+        // too many connections, shutting down, lock waits, deadlocks, interrupted, killed
+        1040 | 1053 | 1203 | 1205 | 1213 | 1317 | 1927 | 3024 => Trouble::Unreachable,
+        // a crashed table, an index that is broken
+        126 | 127 | 145 | 1034 | 1035 | 1194 | 1712 => Trouble::Damaged,
+        _ => Trouble::Broken,
+    }
+}
+
+/// Source: PostgreSQL's appendix A.
+fn of_postgres(code: &str) -> Trouble {
+    match code {
+        "53100" => Trouble::Full,
+        "40001" | "40P01" | "55P03" => Trouble::Unreachable,
+        "25006" | "3D000" | "42501" => Trouble::Refused,
+        "XX001" | "XX002" => Trouble::Damaged,
+        _ if code.starts_with("28") => Trouble::Refused,
+        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57") => Trouble::Unreachable,
+        _ => Trouble::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_databases_are_told_apart() {
+        assert_eq!([of_sqlite(13), of_sqlite(261), of_sqlite(779), of_sqlite(10)], {
+            [Trouble::Full, Trouble::InUse, Trouble::Damaged, Trouble::Broken]
+        });
+        assert_eq!([of_mysql(1114), of_mysql(1213), of_mysql(1045)], {
+            [Trouble::Full, Trouble::Unreachable, Trouble::Refused]
+        });
+        assert_eq!([of_postgres("53100"), of_postgres("57P01"), of_postgres("28P01"), of_postgres("23505")], {
+            [Trouble::Full, Trouble::Unreachable, Trouble::Refused, Trouble::Broken]
+        });
+    }
+}

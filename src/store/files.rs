@@ -1,0 +1,106 @@
+//! Files and folders that are readable by their owner alone: configs hold passwords.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tracing::{info, warn};
+
+use super::failure::{Failure, Trouble};
+
+/// What the worker itself puts into the folder of its store; a folder with nothing else is its own.
+const OURS: &[&str] = &["rowferry.db", "rowferry.db-wal", "rowferry.db-shm", "rowferry.db-journal", KEY_FILE];
+/// Name of the key file.
+pub(super) const KEY_FILE: &str = "secrets.key";
+
+/// Makes the folder, for its owner alone. One that is there and holds nothing but the worker's files is closed to others;
+/// any other is left as it is, since it may be meant for them.
+pub(super) fn private_folder(folder: &Path) -> Result<(), Failure> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    if !folder.exists() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| refused("cannot make the folder", folder, &error))?;
+        // Its name should survive a power loss as its files do; a parent that may not be read cannot be synced.
+        drop(sync(parent(folder)));
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| refused("cannot read the folder", folder, &error))?;
+    let ours = |name: std::ffi::OsString| OURS.iter().any(|known| name.to_str() == Some(known));
+    if entries.flatten().all(|entry| ours(entry.file_name())) {
+        close(folder, 0o700);
+    }
+    Ok(())
+}
+
+/// Makes the file of an SQLite store before SQLite does, which would make it readable by all; its companions take its mode
+/// over. Those that are there are closed to others.
+pub(super) fn private_store(path: &Path) -> Result<(), Failure> {
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map_err(|error| refused("cannot open the file", path, &error))?;
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        close(&with_suffix(path, suffix), 0o600);
+    }
+    Ok(())
+}
+
+/// The path with more at its end.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Takes the rights of group and others away.
+pub(super) fn close(path: &Path, mode: u32) {
+    let Ok(found) = std::fs::metadata(path) else { return };
+    let before = found.permissions().mode() & 0o777;
+    if before & 0o077 == 0 {
+        return;
+    }
+    let shown = path.display();
+    match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
+        Ok(()) => info!("{shown} was open to others (mode {before:o}) and is now its owner's alone (mode {mode:o})"),
+        Err(error) => {
+            warn!("{shown} holds secrets and is open to others (mode {before:o}): chmod {mode:o} it; {error}");
+        }
+    }
+}
+
+/// Writes a new file for its owner alone, so that it is there whole or not at all after a power loss.
+/// Errors: also `AlreadyExists`.
+pub(super) fn create_private(path: &Path, text: &str) -> io::Result<()> {
+    let draft = with_suffix(path, ".new");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.sync_all()?;
+    // Unlike a renaming, a link never takes the place of a file that is there; some file systems have none.
+    match std::fs::hard_link(&draft, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => std::fs::rename(&draft, path)?,
+        linked => {
+            std::fs::remove_file(&draft)?;
+            linked?;
+        }
+    }
+    sync(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let trouble = if error.kind() == io::ErrorKind::StorageFull { Trouble::Full } else { Trouble::Refused };
+    let text = format!("{what} {} of the metadata store: {error}; set rowferry.data.dir or --data-dir", path.display());
+    Failure::new(trouble, text)
+}

@@ -1,0 +1,104 @@
+//! The keys that configs are encrypted with: `rowferry.secrets.key`, or the key file, which is made at the first start.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::{SecureRandom, SystemRandom};
+use tracing::info;
+
+use super::cipher::KEY_LEN;
+use super::failure::{Failure, Trouble};
+use super::files::{self, KEY_FILE};
+
+/// A key's bytes.
+pub(super) type Bytes = [u8; KEY_LEN];
+
+/// Longest file that can be a key's, in bytes.
+const FILE_MAX: u64 = 4096;
+/// Before a path in `rowferry.secrets.key`.
+const FILE: &str = "file:";
+
+/// The keys at hand: the configured one first, then that of the key file in `folder`, which may be an older one.
+pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<Bytes>, Failure> {
+    let mut keys = Vec::new();
+    if let Some(text) = configured {
+        keys.push(match text.strip_prefix(FILE) {
+            Some(path) => read(Path::new(path))?.ok_or_else(|| {
+                refused(&format!(
+                    "rowferry.secrets.key names {path}, which is not there: put the file with the key there"
+                ))
+            })?,
+            None => parse(text).ok_or_else(|| refused(&format!("rowferry.secrets.key is no key: {HOW}")))?,
+        });
+    }
+    let path = folder.join(KEY_FILE);
+    if let Some(key) = read(&path)? {
+        files::close(&path, 0o600);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+/// Makes the key file, for its owner alone.
+pub(super) fn make(folder: &Path) -> Result<Bytes, Failure> {
+    let mut key = [0; KEY_LEN];
+    SystemRandom::new().fill(&mut key).map_err(|_| refused("the system gives no random numbers to make a key of"))?;
+    let path = folder.join(KEY_FILE);
+    files::private_folder(folder)?;
+    match files::create_private(&path, &format!("{}\n", STANDARD.encode(key))) {
+        Ok(()) => {
+            info!(
+                "{} holds the key that configs are encrypted with in the metadata store: keep a copy of it, apart from copies \
+                 of the store",
+                path.display()
+            );
+            Ok(key)
+        }
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(Failure::new(Trouble::Full, format!("the key file {} cannot be written: {error}", path.display())))
+        }
+        Err(error) => Err(refused(&format!("the key file {} cannot be written: {error}", path.display()))),
+    }
+}
+
+const HOW: &str = "write 32 random bytes in base64, as `openssl rand -base64 32` gives them, or file:PATH of a file that \
+                   holds that";
+
+fn read(path: &Path) -> Result<Option<Bytes>, Failure> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
+    match read {
+        Ok(_) => match parse(&text) {
+            Some(key) => Ok(Some(key)),
+            None => Err(refused(&format!("the key file {} holds no key: {HOW}", path.display()))),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(refused(&format!("the key file {} cannot be read: {error}", path.display()))),
+    }
+}
+
+fn parse(text: &str) -> Option<Bytes> {
+    STANDARD.decode(text.trim()).ok()?.try_into().ok()
+}
+
+fn refused(text: &str) -> Failure {
+    Failure::new(Trouble::Refused, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_key_is_32_bytes_in_base64() {
+        let text = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        assert_eq!(parse(&format!(" {text}\n")).unwrap()[31], 31);
+        for wrong in ["", "secret", "AAEC", &text[1..], &format!("{text}AAAA")] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Where the store is: what its URL names, how a connection is made there, and the migrations of its tables.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+
+use super::failure::{Failure, Trouble};
+use super::files;
+
+/// How long a store may be locked by a worker that is just ending.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The store's place.
+pub(super) struct Place {
+    pub(super) kind: Kind,
+    /// As texts name it: without user and password.
+    pub(super) shown: String,
+}
+
+/// What its URL names.
+pub(super) enum Kind {
+    Memory(Box<SqliteConnectOptions>),
+    File(Box<SqliteConnectOptions>, PathBuf),
+    MySql(Box<MySqlConnectOptions>),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Place {
+    /// Reads the URL; a file's folder is made. Errors: `Refused`.
+    pub(super) fn parse(url: &str) -> Result<Self, Failure> {
+        let (scheme, _) = url.split_once(':').unwrap_or_default();
+        match scheme {
+            "sqlite" => Self::sqlite(url),
+            "mysql" | "mariadb" => {
+                let options = MySqlConnectOptions::from_str(url).map_err(bad_url)?;
+                let shown = server("mysql", options.get_host(), options.get_port(), options.get_database());
+                Ok(Self { kind: Kind::MySql(Box::new(options)), shown })
+            }
+            "postgres" | "postgresql" => {
+                let options = PgConnectOptions::from_str(url).map_err(bad_url)?;
+                let shown = server("postgres", options.get_host(), options.get_port(), options.get_database());
+                Ok(Self { kind: Kind::Postgres(Box::new(options)), shown })
+            }
+            _ => Err(bad_url("it names no known database")),
+        }
+    }
+
+    /// WAL, so that a write is one append; `synchronous=FULL`, so that an acknowledged config survives a power loss (WAL
+    /// with NORMAL may lose the last commits); exclusive locking, so that no second worker runs the same connectors;
+    /// `secure_delete`, so that what is deleted is not left in free pages.
+    fn sqlite(url: &str) -> Result<Self, Failure> {
+        let options = SqliteConnectOptions::from_str(url).map_err(bad_url)?;
+        let in_memory = url.contains(":memory:");
+        let options = options
+            .create_if_missing(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .locking_mode(if in_memory { SqliteLockingMode::Normal } else { SqliteLockingMode::Exclusive })
+            .journal_mode(if in_memory { SqliteJournalMode::Memory } else { SqliteJournalMode::Wal })
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("secure_delete", "ON");
+        if in_memory {
+            return Ok(Self { kind: Kind::Memory(Box::new(options)), shown: "SQLite in memory".to_owned() });
+        }
+        let path = options.get_filename().to_owned();
+        if let Some(folder) = path.parent() {
+            files::private_folder(folder)?;
+        }
+        let shown = format!("SQLite file {}", path.display());
+        Ok(Self { kind: Kind::File(Box::new(options), path), shown })
+    }
+
+    /// The folder of the store's file.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::File(_, path) => path.parent(),
+            _ => None,
+        }
+    }
+
+    /// Whether what it holds lives in the connection.
+    pub(super) fn is_in_memory(&self) -> bool {
+        matches!(self.kind, Kind::Memory(_))
+    }
+
+    /// The migrations in their order; the first has number 1.
+    pub(super) fn migrations(&self) -> Migrator {
+        let scripts = match self.kind {
+            Kind::Memory(_) | Kind::File(..) => [
+                include_str!("../../migrations/sqlite/0001_connectors.sql"),
+                include_str!("../../migrations/sqlite/0002_last_change.sql"),
+            ],
+            Kind::MySql(_) => [
+                include_str!("../../migrations/mysql/0001_connectors.sql"),
+                include_str!("../../migrations/mysql/0002_last_change.sql"),
+            ],
+            Kind::Postgres(_) => [
+                include_str!("../../migrations/postgres/0001_connectors.sql"),
+                include_str!("../../migrations/postgres/0002_last_change.sql"),
+            ],
+        };
+        let migration = |(version, script): (i64, &'static str)| {
+            let description = Cow::Borrowed("rowferry metadata");
+            Migration::new(version, description, MigrationType::Simple, script.into_sql_str(), false)
+        };
+        Migrator::with_migrations((1..).zip(scripts).map(migration).collect())
+    }
+}
+
+fn server(scheme: &str, host: &str, port: u16, database: Option<&str>) -> String {
+    format!("{scheme}://{host}:{port}/{}", database.unwrap_or_default())
+}
+
+fn bad_url(why: impl std::fmt::Display) -> Failure {
+    let text = format!(
+        "rowferry.store.url cannot be used: {why}; write sqlite:PATH, mysql://USER:PASSWORD@HOST/DATABASE or \
+         postgres://USER:PASSWORD@HOST/DATABASE"
+    );
+    Failure::new(Trouble::Refused, text)
+}

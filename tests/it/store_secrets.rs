@@ -1,0 +1,244 @@
+//! What the metadata store holds is its owner's alone: modes of files, encrypted configs, keys, and a history with an end.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use connector_api::{Config, Kind};
+use rowferry::herder::Target;
+use rowferry::store::{HistoryLimits, Options, Store, Write};
+use serde_json::json;
+use testkit::{MariaDb, Rowferry, Settings, SqliteFile, for_condition, unique};
+
+use crate::{SOON, lab};
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const OTHER_KEY: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const SECRET: &str = "CANARY-5f2c";
+
+fn config(version: i64) -> Config {
+    Config::from([("connection.password", SECRET), ("v", &version.to_string())])
+}
+
+fn create(name: &str) -> Write {
+    Write::Create { name: Arc::from(name), config: config(1), target: Target::Stopped }
+}
+
+fn replace(name: &str, version: i64) -> Write {
+    Write::Replace { name: Arc::from(name), config: config(version) }
+}
+
+fn delete(name: &str) -> Write {
+    Write::Delete { name: Arc::from(name) }
+}
+
+fn tasks(name: &str) -> Write {
+    Write::SetTasks { name: Arc::from(name), tasks: vec![config(1), config(1)] }
+}
+
+fn folder() -> PathBuf {
+    lab().scratch().path().join(unique("secrets"))
+}
+
+fn sqlite(folder: &Path) -> Options {
+    Options::new(format!("sqlite:{}/rowferry.db", folder.display()), folder)
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+/// Whether any file of a folder holds the secret as it is.
+fn leaks(folder: &Path) -> bool {
+    let files = std::fs::read_dir(folder).unwrap().flatten();
+    files
+        .map(|file| std::fs::read(file.path()).unwrap())
+        .any(|bytes| bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()))
+}
+
+async fn versions(store: &Store, name: &str) -> Vec<(i64, bool)> {
+    store.history(name).await.unwrap().into_iter().map(|v| (v.version, v.config.is_some())).collect()
+}
+
+#[tokio::test]
+async fn the_files_of_a_store_are_their_owners_alone_in_any_folder() {
+    let name = unique("modes");
+    let folder = lab().scratch().path().join(&name).join("rowferry-data");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let worker = Rowferry::start(lab().scratch(), Settings::serve(&name, lab().kafka().brokers()));
+    let rest = worker.rest();
+    let sink = json!({"connector.class": "JdbcSinkConnector", "topics": "secrets_none", "connection.password": SECRET,
+                      "connection.url": format!("jdbc:sqlite:{}/target.db", folder.display())});
+    rest.post("/connectors", &json!({"name": "c", "initial_state": "STOPPED", "config": sink})).await.expect(201);
+    let ours = ["rowferry.db", "rowferry.db-wal", "secrets.key"];
+    for file in ours {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(mode(&folder), 0o700, "a folder with nothing else in it");
+    assert!(!leaks(&folder), "a password stands in the store's files");
+    worker.kill();
+    for file in ours {
+        std::fs::set_permissions(folder.join(file), std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    worker.restart();
+    for file in ["rowferry.db", "secrets.key"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file} of an older version");
+        assert!(worker.log().contains(&format!("{file} was open to others")), "the log says nothing of {file}");
+    }
+    rest.put_empty("/connectors/c/pause").await.expect(202);
+    for_condition("the log of the store", SOON, async || folder.join("rowferry.db-wal").exists()).await;
+    assert_eq!(mode(&folder.join("rowferry.db-wal")), 0o600);
+    worker.stop(SOON);
+}
+
+#[tokio::test]
+async fn a_store_of_an_older_version_is_encrypted_and_nothing_of_it_is_left() {
+    let folder = folder();
+    let options = sqlite(&folder);
+    let store = Store::open(&options).await.unwrap();
+    store
+        .apply(&[create("c"), tasks("c"), replace("c", 2), tasks("c"), create("gone"), delete("gone")], 1)
+        .await
+        .unwrap();
+    store.close().await;
+    // As the version before this one has left it.
+    let file = SqliteFile::at(&folder.join("rowferry.db"));
+    let mut connection = file.connect().await;
+    let plain = |version| json!({"connection.password": SECRET, "v": format!("{version}")});
+    let pad = "x".repeat(100);
+    testkit::sqlite::run(
+        &mut connection,
+        &format!(
+            "DROP TABLE last_change; DELETE FROM _sqlx_migrations WHERE version = 2; UPDATE connectors SET config = '{two}'; \
+             UPDATE tasks SET config = '{one}'; UPDATE config_history SET config = '{one}' WHERE config IS NOT NULL; \
+             UPDATE config_history SET config = '{two}' WHERE connector = 'c' AND version = 2; \
+             CREATE TABLE rubbish (a TEXT); INSERT INTO rubbish VALUES ('{SECRET}{pad}'); DROP TABLE rubbish",
+            one = plain(1),
+            two = plain(2)
+        ),
+    )
+    .await;
+    sqlx::Connection::close(connection).await.unwrap();
+    std::fs::remove_file(folder.join("secrets.key")).unwrap();
+    assert!(leaks(&folder));
+    for _ in 0..2 {
+        let store = Store::open(&options).await.unwrap();
+        let [stored] = store.load().await.unwrap().try_into().unwrap();
+        assert_eq!((stored.config, stored.tasks), (config(2), vec![config(1), config(1)]));
+        assert_eq!(store.history("c").await.unwrap()[1].config, Some(config(2)));
+        assert_eq!(versions(&store, "gone").await, [(1, true), (2, false)]);
+        assert!(!leaks(&folder), "a password is left in the store's files");
+        store.close().await;
+        assert!(!leaks(&folder));
+    }
+}
+
+/// The error of a start, which must be one that a person can mend.
+async fn refused(options: &Options) -> String {
+    let error = Store::open(options).await.err().expect("a start without the key");
+    assert_eq!(error.kind(), Kind::Config, "{error}");
+    error.message().to_owned()
+}
+
+#[tokio::test]
+async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_out() {
+    let folder = folder();
+    let options = sqlite(&folder);
+    let store = Store::open(&options).await.unwrap();
+    store.apply(&[create("kept"), replace("kept", 2)], 1).await.unwrap();
+    store.close().await;
+    let (file, away) = (folder.join("secrets.key"), folder.join("away.key"));
+    std::fs::rename(&file, &away).unwrap();
+    let text = refused(&options).await;
+    for word in ["is not there", "rowferry.secrets.key", "rowferry.secrets.forget=", "kept", "2 earlier versions"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!file.exists(), "another key must not take the place of the one that is missed");
+    for (key, word) in
+        [("c2hvcnQ=", "32 random bytes"), (OTHER_KEY, "gives another key"), ("file:/nowhere", "/nowhere")]
+    {
+        let text = refused(&Options { secrets_key: Some(key.to_owned()), ..options.clone() }).await;
+        assert!(text.contains(word) && !text.contains(KEY) && !text.contains("c2hvcnQ"), "{word}: {text}");
+    }
+    std::fs::write(&file, "no key").unwrap();
+    assert!(refused(&options).await.contains("holds no key"));
+    // The same key, given otherwise.
+    std::fs::remove_file(&file).unwrap();
+    let given = Options { secrets_key: Some(format!("file:{}", away.display())), ..options.clone() };
+    let store = Store::open(&given).await.unwrap();
+    assert_eq!(store.load().await.unwrap()[0].config, config(2));
+    store.close().await;
+    // Lost for good: what it encrypts goes, by a word that no other key has.
+    let id = text.split("rowferry.secrets.forget=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert!(
+        refused(&Options { forget_key: Some("0123456789abcdef".to_owned()), ..options.clone() }).await.contains(&id)
+    );
+    let store = Store::open(&Options { forget_key: Some(id), ..options.clone() }).await.unwrap();
+    assert!(store.load().await.unwrap().is_empty() && versions(&store, "kept").await.is_empty());
+    store.apply(&[create("kept")], 1).await.unwrap();
+    store.close().await;
+    assert_eq!(Store::open(&options).await.unwrap().load().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn another_key_takes_the_place_of_the_key_files() {
+    let folder = folder();
+    let options = sqlite(&folder);
+    let store = Store::open(&options).await.unwrap();
+    store.apply(&[create("c"), tasks("c"), replace("c", 2)], 1).await.unwrap();
+    store.close().await;
+    let with_key = Options { secrets_key: Some(KEY.to_owned()), ..options.clone() };
+    Store::open(&with_key).await.unwrap().close().await;
+    std::fs::remove_file(folder.join("secrets.key")).unwrap();
+    let store = Store::open(&with_key).await.unwrap();
+    assert_eq!(store.history("c").await.unwrap().len(), 2);
+    store.close().await;
+    assert!(refused(&options).await.contains("which this worker does not have"));
+}
+
+#[tokio::test]
+async fn a_database_servers_store_encrypts_history_and_with_a_chosen_key_everything() {
+    let database = unique("secrets");
+    let mut connection = lab().mariadb().create_database(&database).await;
+    let (user, password, port) = (MariaDb::USER, MariaDb::PASSWORD, lab().mariadb().port());
+    let options = Options::new(format!("mysql://{user}:{password}@127.0.0.1:{port}/{database}"), folder());
+    let store = Store::open(&options).await.unwrap();
+    store.apply(&[create("c"), tasks("c")], 1).await.unwrap();
+    store.close().await;
+    let mut plain = async |table: &str| {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE config LIKE '%{SECRET}%'");
+        testkit::mariadb::count(&mut connection, &sql).await
+    };
+    assert_eq!((plain("config_history").await, plain("connectors").await, plain("tasks").await), (0, 1, 2));
+    assert_eq!(mode(&options.data_dir.join("secrets.key")), 0o600);
+    let chosen = Options { secrets_key: Some(KEY.to_owned()), ..options.clone() };
+    let store = Store::open(&chosen).await.unwrap();
+    assert_eq!((plain("config_history").await, plain("connectors").await, plain("tasks").await), (0, 0, 0));
+    assert_eq!(store.load().await.unwrap()[0].tasks.len(), 2);
+    store.close().await;
+    // Another worker on the same store needs the same key.
+    let text = refused(&Options::new(options.url.clone(), folder())).await;
+    assert!(text.contains("workers that share a store need the same key"), "{text}");
+}
+
+#[tokio::test]
+async fn history_has_a_bound_and_forgets_deleted_connectors() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let limits = HistoryLimits { versions: 3, total: 4, deleted_ms: 30 * DAY };
+    let store = Store::open(&Options { history: limits, ..sqlite(&folder()) }).await.unwrap();
+    store.apply(&[create("a")], 1).await.unwrap();
+    for version in 2..=10 {
+        store.apply(&[replace("a", version)], version).await.unwrap();
+    }
+    assert_eq!(versions(&store, "a").await, [(8, true), (9, true), (10, true)]);
+    store.apply(&[create("b"), delete("b"), create("c")], 2 * DAY).await.unwrap();
+    assert_eq!(store.trim(3 * DAY).await.unwrap(), 1, "six versions are there, four may be");
+    assert_eq!(versions(&store, "a").await, [(10, true)]);
+    assert_eq!(versions(&store, "b").await, [(1, true), (2, false)]);
+    assert_eq!(store.trim(32 * DAY - 1).await.unwrap(), 0);
+    assert_eq!(store.trim(32 * DAY).await.unwrap(), 1);
+    assert!(versions(&store, "b").await.is_empty() && versions(&store, "c").await == [(1, true)]);
+    store.apply(&[replace("a", 11)], 33 * DAY).await.unwrap();
+    assert_eq!(versions(&store, "a").await, [(10, true), (11, true)], "the numbers go on");
+}
