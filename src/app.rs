@@ -87,7 +87,7 @@ impl App {
         let rest = rest::App {
             herder: Herder::new(commands),
             validator: Validator::new(registry, facts),
-            levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
+            levels: rest::LogLevels::new(log),
             turns: rest::Turns::default(),
             topic_tracking: settings.topic_tracking,
             admin: settings.rest.admin,
@@ -181,4 +181,22 @@ async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
         })?);
     }
     Ok(bound)
+}
+
+impl rest::Log for Filter {
+    fn levels(&self) -> Vec<(String, String)> {
+        self.levels()
+    }
+
+    fn root(&self) -> String {
+        self.root()
+    }
+
+    fn known(&self) -> Vec<String> {
+        self.known()
+    }
+
+    fn set(&self, directives: &str) {
+        self.set(directives);
+    }
 }

@@ -44,7 +44,7 @@ use crate::settings::TopicTracking;
 use error::ApiError;
 
 pub use access::Access;
-pub use loggers::LogLevels;
+pub use loggers::{Log, LogLevels};
 pub use origin::Rules;
 pub use tls::{Files, Tls};
 pub use turns::Turns;
@@ -118,7 +118,8 @@ pub async fn serve(
     door: Door,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router = door.access.before(router(app));
+    // First of all, so that roles are asked for the path that is served.
+    let router = door.access.before(router(app)).layer(from_fn(http::ignore_matrix_parameters));
     match door.tls {
         None => serve::serve(listener, router, shutdown).await,
         Some(tls) => serve::serve(tls.listen(listener)?, router, shutdown).await,
