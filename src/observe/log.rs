@@ -1,7 +1,7 @@
 //! Log output on standard error, and its filter, which changes while the worker runs (`/admin/loggers`).
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +13,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use super::guard::{self, Guarded};
 
 /// Libraries that say at info what belongs to debug; directives may name them otherwise.
 const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
@@ -73,9 +75,11 @@ pub fn init(directives: &str, format: &str) -> Result<Filter> {
     let terminal = std::io::stderr().is_terminal();
     // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told to the log.
     let layer: Box<dyn Layer<_> + Send + Sync> = if format == "json" || (format == "auto" && !terminal) {
-        fmt::layer().log_internal_errors(false).json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        let json = fmt::layer().log_internal_errors(false).json().flatten_event(true);
+        json.with_writer(|| Guarded { into: io::stderr(), json: true }).boxed()
     } else {
-        fmt::layer().log_internal_errors(false).with_ansi(terminal).with_writer(std::io::stderr).boxed()
+        let text = fmt::layer().log_internal_errors(false).fmt_fields(guard::fields()).with_ansi(terminal);
+        text.with_writer(|| Guarded { into: io::stderr(), json: false }).boxed()
     };
     tracing_subscriber::registry()
         .with(filter)
