@@ -16,7 +16,6 @@ use crate::kafka::dev::Broker;
 use crate::observe::log::Filter;
 use crate::registry::Registry;
 use crate::rest;
-use crate::secrets::{Secrets, known};
 use crate::settings::{self, Settings};
 use crate::store::Store;
 use crate::worker::{Options, Worker};
@@ -44,7 +43,7 @@ impl App {
     /// Kafka and databases need not be up.
     /// Errors: `Config`, `Denied`, or `Retry` when an address or the store is in use or out of reach.
     pub async fn open(settings: Settings, registry: Registry, broker: Option<Broker>, log: Filter) -> Result<Self> {
-        for warning in settings.warnings() {
+        for warning in settings.warnings().into_iter().chain(settings.rest.warnings()) {
             warn!("{warning}");
         }
         let doors = doors(&settings.rest)?;
@@ -53,8 +52,6 @@ impl App {
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
         let store = Store::open(&settings.store).await?;
         let (events, events_received) = mpsc::channel(EVENTS);
-        let secrets = Secrets::of(&registry).on_worker(&settings.written(), &settings.resolved);
-        known::remember(&secrets.of_worker());
         let options = Options {
             config: settings.config.clone(),
             group_id: settings.group_id.clone(),
@@ -65,7 +62,6 @@ impl App {
             exactly_once_source: settings.exactly_once_source,
             dev_broker: broker,
             providers: settings.providers.clone(),
-            secrets: secrets.clone(),
         };
         let worker = Worker::new(options, registry.clone(), events);
         let (commands, commands_received) = mpsc::channel(COMMANDS);
@@ -87,18 +83,15 @@ impl App {
             exactly_once_source: settings.exactly_once_source,
             tasks_max: settings.tasks_max,
             providers: settings.providers.clone(),
-            secrets: secrets.clone(),
         };
-        let doors =
-            doors.into_iter().map(|door| rest::Door { access: door.access.with_secrets(secrets.clone()), ..door });
-        let doors = doors.collect();
         let rest = rest::App {
             herder: Herder::new(commands),
             validator: Validator::new(registry, facts),
-            levels: rest::LogLevels::new(log),
+            levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
             turns: rest::Turns::default(),
             topic_tracking: settings.topic_tracking,
             admin: settings.rest.admin,
+            warnings: settings.rest.warnings().into(),
         };
         Ok(Self { settings, listeners, main_loop, rest, doors })
     }
@@ -127,17 +120,13 @@ impl App {
     /// stored.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut servers = JoinSet::new();
+        let reception = rest::Reception::new(connections(&self.settings.rest));
         for (listener, door) in self.listeners.into_iter().zip(self.doors) {
-            servers.spawn(rest::serve(listener, self.rest.clone(), door, shutdown.clone().cancelled_owned()));
+            let end = shutdown.clone().cancelled_owned();
+            servers.spawn(rest::serve(listener, self.rest.clone(), door, reception.clone(), end));
         }
         self.main_loop.run(shutdown).await;
-        let finished = async {
-            while let Some(served) = servers.join_next().await {
-                if let Ok(Err(error)) = served {
-                    warn!(%error, "the REST listener has failed");
-                }
-            }
-        };
+        let finished = async { while servers.join_next().await.is_some() {} };
         if tokio::time::timeout(REST_LIMIT, finished).await.is_err() {
             warn!("some requests did not end in time and are cut off");
         }
@@ -159,29 +148,38 @@ fn doors(settings: &settings::Rest) -> Result<Vec<rest::Door>> {
     }
     let auth = settings.auth_file.as_deref().map(rest::auth::Auth::open).transpose()?;
     // Whoever gives credentials means this worker, whatever name it is reached by.
-    let own_names = auth.is_none().then(|| settings.advertised_host.iter().cloned().collect::<Vec<_>>());
-    let rules = |hosts| rest::Rules { allow_origin: settings.allow_origin.clone(), hosts };
-    let (methods, headers) = (&settings.allow_methods, &settings.extra_headers);
-    let shut = rest::Access::new(auth, rules(own_names), methods, headers)?;
-    let door = |listener: &settings::Listener| {
-        let mut access = shut.clone();
-        if !listener.is_loopback() {
-            access = access.with_rules(rules(None));
-        }
-        rest::Door { access, tls: tls.clone().filter(|_| listener.tls) }
+    let hosts = auth.is_none().then(|| known_as(settings));
+    let rules = rest::Rules { allow_origin: settings.allow_origin.clone(), hosts };
+    let access = rest::Access::new(auth, rules, &settings.allow_methods, &settings.extra_headers)?;
+    let door = |listener: &settings::Listener| rest::Door {
+        access: access.clone(),
+        tls: tls.clone().filter(|_| listener.tls),
     };
     Ok(settings.listeners.iter().map(door).collect())
+}
+
+/// How many connections REST may have: as many as the settings say and open files leave room for.
+fn connections(settings: &settings::Rest) -> rest::Limits {
+    let (wanted, files) = (settings.connections, settings::raise_open_files());
+    // Databases, Kafka and the store need theirs, and the reserved share too.
+    let room = (files / 2).saturating_sub(64).max(8);
+    if wanted > room {
+        warn!("REST takes {room} connections at once rather than {wanted}: {files} files may be open (ulimit -n)");
+    }
+    rest::Limits { connections: wanted.min(room), per_address: settings.connections_per_address }
+}
+
+/// The names that a request may call this worker by.
+fn known_as(settings: &settings::Rest) -> Vec<String> {
+    let listeners = settings.listeners.iter().map(|listener| listener.host.clone());
+    let given = settings.advertised_host.iter().chain(&settings.allowed_hosts).cloned();
+    listeners.chain(given).chain(settings::own_names()).filter(|name| !name.is_empty()).collect()
 }
 
 async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
     let mut bound = Vec::new();
     for listener in &settings.rest.listeners {
         let (host, port) = listener.address();
-        if !listener.is_loopback() && settings.rest.auth_file.is_none() {
-            warn!(
-                "REST listens on {host}:{port} without authentication: whoever reaches it can read and change everything"
-            );
-        }
         bound.push(TcpListener::bind((host, port)).await.map_err(|e| {
             Error::retry(format!(
                 "cannot listen on {host}:{port}: {e}; end what uses the address, or choose another with --listen"
@@ -189,22 +187,4 @@ async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
         })?);
     }
     Ok(bound)
-}
-
-impl rest::Log for Filter {
-    fn levels(&self) -> Vec<(String, String)> {
-        self.levels()
-    }
-
-    fn root(&self) -> String {
-        self.root()
-    }
-
-    fn known(&self) -> Vec<String> {
-        self.known()
-    }
-
-    fn set(&self, directives: &str) {
-        self.set(directives);
-    }
 }

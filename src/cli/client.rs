@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::tls::Tls;
-use crate::model::ErrorBody;
+use crate::model::{ErrorBody, Health};
 
 /// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
 const TIME_LIMIT: Duration = Duration::from_secs(100);
@@ -115,6 +115,15 @@ impl Client {
     /// `GET` of something.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.send(Method::GET, path, None).await?.json()
+    }
+
+    /// The worker's health, good or bad. Errors: `Retry` when the worker does not tell it soon, `Fatal` when that is
+    /// something else.
+    pub async fn health(&self, within: Duration) -> Result<Health> {
+        let asked = tokio::time::timeout(within, self.exchange(Method::GET, "/health", None)).await;
+        let late = || Error::retry(format!("the worker at {} has not told its health in time", self.authority));
+        let (_, bytes) = asked.map_err(|_| late())??;
+        Answer(bytes).json()
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {

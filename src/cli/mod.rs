@@ -9,17 +9,16 @@ mod keys;
 mod print;
 mod serve;
 mod show;
+mod signals;
 mod tls;
 mod trial;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connector_api::shown::in_lines;
 use connector_api::{Error, Kind, Result};
 
 use crate::registry::Registry;
-use crate::secrets::{Secrets, known};
 
 /// The worker refused a request, or a connector has failed.
 const REFUSED: u8 = 1;
@@ -74,6 +73,8 @@ enum Command {
 enum Remote {
     /// List connectors with their states, plug-ins or log levels
     Get(Asking<show::Get>),
+    /// Show how the worker is; exit code 1 unless it is healthy
+    Health(Asking<show::Health>),
     /// Show everything about a connector
     Describe(Asking<show::One>),
     /// Show the states of a connector and its tasks; exit code 1 if one has failed
@@ -108,15 +109,14 @@ struct Asking<T: clap::Args> {
 }
 
 impl Remote {
-    fn run(self, registry: &Registry) -> Result<()> {
+    fn run(self) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
         runtime.block_on(async {
             match self {
                 Self::Get(Asking { verb, server }) => verb.run(&server.client()?).await,
-                Self::Describe(Asking { verb, server }) => {
-                    verb.describe(&server.client()?, &Secrets::of(registry)).await
-                }
+                Self::Health(Asking { verb, server }) => verb.run(&server.client()?).await,
+                Self::Describe(Asking { verb, server }) => verb.describe(&server.client()?).await,
                 Self::Status(Asking { verb, server }) => verb.status(&server.client()?).await,
                 Self::History(Asking { verb, server }) => verb.history(&server.client()?).await,
                 Self::Apply(Asking { verb, server }) => verb.apply(&server.client()?).await,
@@ -154,13 +154,12 @@ pub fn main(registry: Registry) -> ExitCode {
         }
         Command::Passwd(account) => account.user(),
         Command::Token(account) => account.token(),
-        Command::Remote(remote) => remote.run(&registry),
+        Command::Remote(remote) => remote.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = error.to_string();
-            eprintln!("rowferry: {}", in_lines(&known::hide(&text, str::to_owned)));
+            eprintln!("rowferry: {error}");
             ExitCode::from(code_of(&error))
         }
     }

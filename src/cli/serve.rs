@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use connector_api::{Error, Result};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
-use super::keys;
+use super::{keys, signals};
 use crate::app::App;
 use crate::kafka::dev::Broker;
 use crate::observe::log::{self, Filter};
@@ -147,36 +145,12 @@ type Start = (Settings, Registry, Option<Broker>, Filter);
 async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[String])) -> Result<()> {
     #[cfg(feature = "fail-points")]
     crate::fail_points::start();
-    let shutdown = on_signals()?;
+    let shutdown = signals::on_end()?;
     let app = App::open(settings, registry, broker, log).await?;
     ready(&app.addresses());
     on_hangup(app.reloader())?;
     app.run(shutdown).await;
     Ok(())
-}
-
-/// SIGTERM or SIGINT ends the worker in order, a second one at once.
-fn on_signals() -> Result<CancellationToken> {
-    let failed = |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("ending: no new work, tasks flush, commit and close; a second signal ends at once");
-        token.cancel();
-        let number = tokio::select! {
-            _ = terminate.recv() => 15,
-            _ = interrupt.recv() => 2,
-        };
-        warn!("ending at once");
-        std::process::exit(128 + number);
-    });
-    Ok(shutdown)
 }
 
 /// SIGHUP has files read again.

@@ -18,4 +18,4 @@ pub use path::path_segment;
 pub use plugin::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning, PluginInfo};
 pub use status::{ConnectorProgress, ConnectorStatus, Expanded, PartStatus, TableProgress, TaskProgress, TaskStatus};
 pub use trial::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
-pub use worker::{ErrorBody, Health, LoggerLevel, Message, NewLevel, ServerInfo, StandingStill};
+pub use worker::{ErrorBody, Health, Live, LoggerLevel, Message, NewLevel, ServerInfo, StandingStill};

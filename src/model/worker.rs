@@ -28,6 +28,9 @@ pub struct Health {
     /// Tasks that have work and do not move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub standing_still: Vec<StandingStill>,
+    /// What a person should know all the same, such as a door that stands open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A task that has work and does not move, or was cut off for that and does not work again yet.
@@ -43,6 +46,13 @@ pub struct StandingStill {
     pub since: String,
     /// The same as a sentence, with what follows.
     pub message: String,
+}
+
+/// `GET /livez`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Live {
+    /// `alive`.
+    pub status: String,
 }
 
 /// An answer that is a sentence.

@@ -1,5 +1,6 @@
 //! Stands before the API: foreign pages, credentials, roles, extra headers, CORS. The routes know nothing of it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,15 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use connector_api::shown::without_passwords;
 use connector_api::{Error, Result};
 use serde_json::Value;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::auth::{Account, Auth, Role};
-use super::error::ApiError;
+use super::auth::{Account, Auth, Given, Role};
+use super::error::{ApiError, masked};
 use super::origin::Rules;
-use crate::secrets::Secrets;
+use super::serve::Peer;
 
 /// Who may reach the API, and what is added to its answers.
 #[derive(Clone, Default)]
@@ -25,7 +25,6 @@ pub struct Access {
     rules: Arc<Rules>,
     cors: Option<CorsLayer>,
     headers: Arc<Vec<Extra>>,
-    secrets: Secrets,
 }
 
 /// A header of `response.http.headers.config`.
@@ -42,20 +41,7 @@ impl Access {
     /// `access.control.allow.methods`. Errors: `Config`.
     pub fn new(auth: Option<Auth>, rules: Rules, methods: &str, headers: &str) -> Result<Self> {
         let cors = if rules.allow_origin.trim().is_empty() { None } else { Some(cors(&rules.allow_origin, methods)?) };
-        let headers = Arc::new(extra_headers(headers)?);
-        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers, secrets: Secrets::default() })
-    }
-
-    /// The same where these keys are secret.
-    #[must_use]
-    pub fn with_secrets(self, secrets: Secrets) -> Self {
-        Self { secrets, ..self }
-    }
-
-    /// The same with other rules about foreign pages.
-    #[must_use]
-    pub fn with_rules(self, rules: Rules) -> Self {
-        Self { rules: Arc::new(rules), ..self }
+        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers: Arc::new(extra_headers(headers)?) })
     }
 
     /// Stands before `router`.
@@ -70,9 +56,10 @@ impl Access {
 }
 
 async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let mut response = match access.rules.refuse(request.method(), request.headers()) {
+    let (parts, body) = request.into_parts();
+    let mut response = match access.rules.refuse(&parts) {
         Some(foreign) => ApiError::foreign(foreign).into_response(),
-        None => admit(&access, request, next).await,
+        None => admit(&access, Request::from_parts(parts, body), next).await,
     };
     for extra in access.headers.iter() {
         if extra.replace {
@@ -88,11 +75,16 @@ async fn admit(access: &Access, request: Request, next: Next) -> Response {
     let Some(auth) = &access.auth else { return next.run(request).await };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let Some(needed) = Role::needed(&method, &path) else { return next.run(request).await };
-    let Some(Account { name, role }) = auth.account(request.headers()).await else {
-        let mut refused = ApiError::unauthenticated().into_response();
-        let ask = HeaderValue::from_static("Basic realm=\"rowferry\", charset=\"UTF-8\"");
-        refused.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
-        return refused;
+    let from = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let Account { name, role } = match auth.account(request.headers(), from).await {
+        Given::Known(account) => account,
+        Given::TooMany(after) => return ApiError::too_many_guesses(after).into_response(),
+        Given::Nothing | Given::Wrong => {
+            let mut refused = ApiError::unauthenticated().into_response();
+            let ask = HeaderValue::from_static("Basic realm=\"rowferry\", charset=\"UTF-8\"");
+            refused.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+            return refused;
+        }
     };
     if role < needed {
         tracing::warn!(user = name, role = role.name(), %method, path, "refused");
@@ -102,11 +94,11 @@ async fn admit(access: &Access, request: Request, next: Next) -> Response {
     if needed > Role::Viewer {
         tracing::info!(user = name, %method, path, status = response.status().as_u16(), "changed over REST");
     }
-    if role == Role::Admin { response } else { without_secrets(response, &access.secrets).await }
+    if role == Role::Admin { response } else { without_secrets(response).await }
 }
 
 /// The same answer with secrets masked, as only an administrator sees them.
-async fn without_secrets(response: Response, secrets: &Secrets) -> Response {
+async fn without_secrets(response: Response) -> Response {
     let is_json =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
     if !is_json {
@@ -119,23 +111,22 @@ async fn without_secrets(response: Response, secrets: &Secrets) -> Response {
     let Ok(mut value) = serde_json::from_slice::<Value>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
-    mask(&mut value, secrets);
+    mask(&mut value);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(value.to_string()))
 }
 
-fn mask(value: &mut Value, secrets: &Secrets) {
+fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (key, member) in members {
                 match member {
-                    Value::String(text) => *text = secrets.masked(key, text).into_owned(),
-                    other => mask(other, secrets),
+                    Value::String(text) => *text = masked(key, text).into_owned(),
+                    other => mask(other),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, secrets)),
-        Value::String(text) => *text = without_passwords(text).into_owned(),
+        Value::Array(items) => items.iter_mut().for_each(mask),
         _ => {}
     }
 }
@@ -238,7 +229,7 @@ mod tests {
             (Some("a"), "DELETE", "/connectors/x", StatusCode::OK),
             (Some("a"), "GET", "/connectors/x", StatusCode::OK),
         ] {
-            let mut request = Request::builder().method(method).uri(path);
+            let mut request = Request::builder().method(method).uri(path).header(header::HOST, "w");
             if let Some(token) = token {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }

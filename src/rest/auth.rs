@@ -2,8 +2,12 @@
 //!
 //! A line is `user NAME ROLE HASH` or `token NAME ROLE HASH`; `rowferry passwd` and `rowferry token` print such lines.
 //! Passwords are kept as argon2id, tokens (which nobody can guess) as SHA-256. The file is read again when it changes.
+//!
+//! Whoever asks learns neither by the answer nor by its time whether a user exists. What was right before from the same
+//! address stays right while others guess; what is checked anew is limited in number and in time.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,12 +22,18 @@ use connector_api::{Error, Result};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use super::gate::network;
+use super::throttle::{Attempt, Throttle, TooMany};
 use crate::settings::file;
 
 /// How often the file is looked at.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Passwords checked at once: each check takes some 20 MB for some 20 ms, on purpose.
-const CHECKS_AT_ONCE: usize = 2;
+/// Passwords checked at once: each check takes some 20 MB and a processor for some 20 ms, on purpose.
+const CHECKS_AT_ONCE: usize = 1;
+/// Passwords that wait to be checked; more are turned away.
+const CHECKS_WAITING: usize = 32;
+/// What is shown of a user name that is not known.
+const NAME_SHOWN: usize = 64;
 /// Passwords found right that are remembered, as digests.
 const REMEMBERED: usize = 1000;
 
@@ -59,7 +69,7 @@ impl Role {
     /// The role that a request takes; `None` where nobody is asked.
     pub(super) fn needed(method: &Method, path: &str) -> Option<Self> {
         let path = path.trim_end_matches('/');
-        if path == "/health" {
+        if path == "/health" || path == "/livez" {
             return None;
         }
         if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
@@ -79,6 +89,8 @@ type Sha = [u8; 32];
 struct Accounts {
     users: BTreeMap<String, (Role, String)>,
     tokens: Vec<(String, Role, Sha)>,
+    /// The hash of a password that nobody gives, for users that there are not: checking it takes as long.
+    nobody: String,
 }
 
 /// Somebody who is known.
@@ -90,12 +102,27 @@ pub struct Account {
     pub role: Role,
 }
 
+/// What a request's credentials are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Those of an account.
+    Known(Account),
+    /// None at all.
+    Nothing,
+    /// Wrong ones.
+    Wrong,
+    /// They were not looked at: too many wrong ones came before. How long to wait.
+    TooMany(Duration),
+}
+
 /// The accounts of the file.
 pub struct Auth {
     path: PathBuf,
     loaded: Mutex<Loaded>,
     verified: Mutex<HashSet<Sha>>,
     checks: Semaphore,
+    waiting: Semaphore,
+    throttle: Mutex<Throttle>,
 }
 
 struct Loaded {
@@ -114,50 +141,111 @@ impl Auth {
             loaded: Mutex::new(loaded),
             verified: Mutex::default(),
             checks: Semaphore::new(CHECKS_AT_ONCE),
+            waiting: Semaphore::new(CHECKS_AT_ONCE + CHECKS_WAITING),
+            throttle: Mutex::default(),
         })
     }
 
     /// Whose credentials a request carries.
-    pub async fn account(&self, headers: &HeaderMap) -> Option<Account> {
-        let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, credentials) = given.split_once(' ')?;
-        let accounts = self.accounts();
+    pub async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Given {
+        let Some(given) = headers.get(header::AUTHORIZATION) else { return Given::Nothing };
+        let given = given.to_str().unwrap_or_default();
+        let (scheme, credentials) = given.split_once(' ').unwrap_or((given, ""));
+        let (accounts, credentials) = (self.accounts(), credentials.trim());
         if scheme.eq_ignore_ascii_case("Bearer") {
-            let digest = sha(credentials.trim());
-            let token = accounts.tokens.iter().find(|(_, _, known)| *known == digest);
-            return token.map(|(name, role, _)| Account { name: name.clone(), role: *role });
+            let digest = sha(credentials);
+            return match accounts.tokens.iter().find(|(_, _, known)| *known == digest) {
+                Some((name, role, _)) => Given::Known(Account { name: name.clone(), role: *role }),
+                None => self.wrong(from),
+            };
         }
-        if !scheme.eq_ignore_ascii_case("Basic") {
-            return None;
+        let decoded = STANDARD.decode(credentials).ok().filter(|_| scheme.eq_ignore_ascii_case("Basic"));
+        let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        match decoded.as_deref().and_then(|decoded| decoded.split_once(':')) {
+            Some((name, password)) => self.user(&accounts, name, password, from).await,
+            None => self.wrong(from),
         }
-        let decoded = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
-        let (name, password) = decoded.split_once(':')?;
-        let (role, hash) = accounts.users.get(name)?;
-        let account = Account { name: name.to_owned(), role: *role };
-        self.is_password(name, password, hash).await.then_some(account)
     }
 
-    /// Checks a password, once for each that is right: argon2 is slow on purpose.
-    async fn is_password(&self, name: &str, password: &str, hash: &str) -> bool {
-        let digest = sha(&format!("{name}\0{password}\0{hash}"));
-        let known = |set: &Mutex<HashSet<Sha>>| set.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest);
-        if known(&self.verified) {
-            return true;
+    /// A token that nobody has, or what is no credentials at all.
+    fn wrong(&self, from: IpAddr) -> Given {
+        match self.attempt(from, None) {
+            Ok(_) => {
+                tracing::warn!(%from, "a wrong token, or credentials that cannot be read");
+                Given::Wrong
+            }
+            Err(after) => Given::TooMany(after),
         }
-        let Ok(_slot) = self.checks.acquire().await else { return false };
+    }
+
+    /// A user by password: one that was right before from there, or that is found right now.
+    async fn user(&self, accounts: &Accounts, name: &str, password: &str, from: IpAddr) -> Given {
+        let known = accounts.users.get(name);
+        let hash = known.map_or(accounts.nobody.as_str(), |(_, hash)| hash);
+        let digest = sha(&format!("{}\0{name}\0{password}\0{hash}", network(from)));
+        let account = known.map(|(role, _)| Account { name: name.to_owned(), role: *role });
+        if let Some(account) = &account
+            && self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest)
+        {
+            return Given::Known(account.clone());
+        }
+        let attempt = match self.attempt(from, Some(name)) {
+            Ok(attempt) => attempt,
+            Err(after) => return Given::TooMany(after),
+        };
+        let right = self.is_password(password, hash).await;
+        match (right, account) {
+            (None, _) => {
+                self.give_back(attempt);
+                Given::TooMany(Duration::from_secs(1))
+            }
+            (Some(true), Some(account)) => {
+                self.give_back(attempt);
+                self.remember(digest);
+                Given::Known(account)
+            }
+            _ => {
+                tracing::warn!(%from, user = shown(name), "a wrong user name or password");
+                Given::Wrong
+            }
+        }
+    }
+
+    /// Errors: how long to wait.
+    fn attempt(&self, from: IpAddr, user: Option<&str>) -> Result<Attempt, Duration> {
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let attempt = throttle.attempt(from, user, Instant::now());
+        drop(throttle);
+        attempt.map_err(|TooMany { after, first }| {
+            if first {
+                let user = user.map(shown).unwrap_or_default();
+                tracing::warn!(%from, user, "too many wrong passwords or tokens; more are not looked at for a while");
+            }
+            after
+        })
+    }
+
+    fn give_back(&self, attempt: Attempt) {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).give_back(attempt);
+    }
+
+    fn remember(&self, digest: Sha) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.len() >= REMEMBERED {
+            verified.clear();
+        }
+        verified.insert(digest);
+    }
+
+    /// Whether a password is that of the hash; `None` when too many are being checked. argon2 is slow on purpose.
+    async fn is_password(&self, password: &str, hash: &str) -> Option<bool> {
+        let _place = self.waiting.try_acquire().ok()?;
+        let _turn = self.checks.acquire().await.ok()?;
         let (password, hash) = (password.to_owned(), hash.to_owned());
         let check = move || {
             PasswordHash::new(&hash).is_ok_and(|h| Argon2::default().verify_password(password.as_bytes(), &h).is_ok())
         };
-        let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        if right {
-            let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-            if verified.len() >= REMEMBERED {
-                verified.clear();
-            }
-            verified.insert(digest);
-        }
-        right
+        Some(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
 
     fn accounts(&self) -> Arc<Accounts> {
@@ -213,7 +301,16 @@ fn parse(text: &str) -> Result<Accounts, (usize, &'static str)> {
             _ => return Err((number, "a line begins with user or token")),
         }
     }
+    // As costly as a real one: one of them, of which the answer does not count.
+    let real = accounts.users.values().next().map(|(_, hash)| hash.clone());
+    accounts.nobody =
+        real.unwrap_or_else(|| Argon2::default().hash_password(b"nobody").map(|h| h.to_string()).unwrap_or_default());
     Ok(accounts)
+}
+
+/// A name as the log may show it.
+fn shown(name: &str) -> String {
+    name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect()
 }
 
 fn sha(text: &str) -> Sha {
@@ -244,12 +341,18 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    use super::{Auth, Role, parse, token_line, user_line};
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use super::{Account, Auth, Given, Role, parse, token_line, user_line};
+
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn roles_follow_what_a_request_changes() {
         for (method, path, role) in [
             (Method::GET, "/health", None),
+            (Method::GET, "/livez", None),
             (Method::GET, "/connectors/x/config", Some(Role::Viewer)),
             (Method::PUT, "/connectors/x/pause/", Some(Role::Operator)),
             (Method::POST, "/connectors/x/tasks/0/restart", Some(Role::Operator)),
@@ -291,10 +394,54 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&given).unwrap());
-            let account = auth.account(&headers).await;
-            assert_eq!(account.as_ref().map(|a| (a.name.as_str(), a.role)), want, "{given}");
+            let account = auth.account(&headers, HOME).await;
+            let want = want.map_or(Given::Wrong, |(name, role)| Given::Known(Account { name: name.to_owned(), role }));
+            assert_eq!(account, want, "{given}");
         }
-        assert!(auth.account(&HeaderMap::new()).await.is_none());
+        assert_eq!(auth.account(&HeaderMap::new(), HOME).await, Given::Nothing);
         std::fs::remove_file(path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn guesses_are_turned_away_alike_for_users_that_there_are_and_are_not_and_others_come_in() {
+        let path = std::env::temp_dir().join(format!("rowferry-guesses-{}", std::process::id()));
+        let lines = [user_line("ann", Role::Admin, "right"), user_line("bob", Role::Viewer, "right")];
+        let token = token_line("ci", Role::Operator, "t0ken").unwrap();
+        std::fs::write(&path, format!("{}\n{}\n{token}\n", lines[0].as_ref().unwrap(), lines[1].as_ref().unwrap()))
+            .unwrap();
+        let auth = Auth::open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let away: IpAddr = "10.0.0.9".parse().unwrap();
+        let asked = async |user: &str, password: &str, from: IpAddr| {
+            let pair = STANDARD.encode(format!("{user}:{password}"));
+            let value = HeaderValue::from_str(&format!("Basic {pair}")).unwrap();
+            auth.account(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]), from).await
+        };
+        assert!(matches!(asked("ann", "right", HOME).await, Given::Known(_)));
+        for user in ["ann", "nobody"] {
+            let mut outcomes = Vec::new();
+            for n in 0..12 {
+                outcomes.push(asked(user, &format!("guess{n}"), HOME).await);
+            }
+            assert!(outcomes[..10].iter().all(|outcome| *outcome == Given::Wrong), "{user}: {outcomes:?}");
+            assert!(matches!(outcomes[11], Given::TooMany(after) if after <= Duration::from_secs(6)), "{user}");
+        }
+        assert!(matches!(asked("ann", "right", HOME).await, Given::Known(_)), "right before, right now");
+        assert!(matches!(asked("bob", "right", HOME).await, Given::Known(_)), "another user");
+        assert!(matches!(asked("ann", "right", away).await, Given::Known(_)), "the same user from elsewhere");
+        for _ in 0..100 {
+            asked("x", "y", HOME).await;
+            auth.account(&HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer no"))]), HOME)
+                .await;
+        }
+        let token = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer t0ken"))]);
+        assert!(matches!(auth.account(&token, HOME).await, Given::Known(_)), "a right token is never in doubt");
+        assert!(matches!(asked("bob", "wrong", HOME).await, Given::TooMany(_)));
+    }
+
+    #[test]
+    fn names_are_shown_on_one_short_line() {
+        let shown = super::shown(&format!("a\n\u{1b}[31m\"{}", "x".repeat(1000)));
+        assert!(shown.starts_with(r#"a\n\u{1b}[31m\""#) && shown.len() < 100, "{shown}");
     }
 }

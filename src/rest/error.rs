@@ -2,19 +2,23 @@
 //!
 //! Texts that tools match on are Kafka Connect's; `{"error_code","message"}` is the body of every one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::budget::BodyFault;
+use super::gate::Full;
 use super::origin::Foreign;
 use crate::herder::Refusal;
 use crate::herder::validate::Unknown;
 use crate::model::{ConfigInfos, ErrorBody};
-use crate::secrets::Secrets;
+use crate::settings::{is_secret, without_passwords};
 
 /// An answer from 400 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,36 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, why.to_string())
     }
 
+    /// A body that is not read to its end.
+    pub(super) fn body_fault(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge => Self::http(StatusCode::PAYLOAD_TOO_LARGE),
+            BodyFault::TooSlow => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "The request body did not come in time; send it without pauses")
+            }
+            BodyFault::Busy => {
+                Self::busy(2, "Other request bodies take all the memory there is for them; ask again later")
+            }
+        }
+    }
+
+    /// There is a place for probes only.
+    pub(super) fn too_many_connections(full: Full) -> Self {
+        let (what, key, most) = match full {
+            Full::Worker(most) => ("", "rowferry.rest.connections", most),
+            Full::Address(most) => (" from this address", "rowferry.rest.connections.per.address", most),
+        };
+        Self::busy(
+            2,
+            format!("There are {most} connections{what} already, the most that {key} allows; ask again later"),
+        )
+    }
+
+    /// The answers that clients have not read yet leave no room for another.
+    pub(super) fn too_many_answers() -> Self {
+        Self::busy(2, "Answers that were not read yet take all the memory there is for them; ask again later")
+    }
+
     /// There is no body.
     pub fn no_body() -> Self {
         Self::bad_body("it is empty, a JSON object is expected")
@@ -75,6 +109,13 @@ impl ApiError {
     /// No credentials, or wrong ones. Source: the text of Kafka's BasicAuthSecurityRestExtension.
     pub fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "User cannot access the resource.")
+    }
+
+    /// Too many wrong passwords or tokens came before.
+    pub(super) fn too_many_guesses(after: Duration) -> Self {
+        let seconds = after.as_secs() + 1;
+        let text = format!("Too many wrong passwords or tokens; try again in {seconds} s");
+        Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, text) }
     }
 
     /// The account's role is not enough.
@@ -91,9 +132,12 @@ impl ApiError {
             ),
             Foreign::Host => Self::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                "This worker listens on loopback and is not known by the name in the Host header; \
-                 rest.advertised.host.name gives it a name",
+                "This worker is not known by the name in the Host header; rowferry.allowed.hosts in its settings gives it \
+                 further names, as rest.advertised.host.name does",
             ),
+            Foreign::Unclear(why) => {
+                Self::new(StatusCode::BAD_REQUEST, format!("The request does not say which host it is for: {why}"))
+            }
         }
     }
 
@@ -115,12 +159,11 @@ impl ApiError {
     }
 
     /// A config that names no connector that there is.
-    pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>, secrets: &Secrets) -> Self {
+    pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>) -> Self {
         let text = match unknown {
             Unknown::NoClass => {
-                let shown = |(k, v): (&String, &Option<String>)| {
-                    format!("{k}={}", in_short(&secrets.masked(k, v.as_deref().unwrap_or("null"))))
-                };
+                let shown =
+                    |(k, v): (&String, &Option<String>)| format!("{k}={}", in_short(k, v.as_deref().unwrap_or("null")));
                 let pairs: Vec<_> = config.iter().map(shown).collect();
                 format!("Connector config {{{}}} contains no connector type", pairs.join(", "))
             }
@@ -307,12 +350,18 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A value in as many characters as a text has room for.
-fn in_short(value: &str) -> String {
+/// A value as a text may show it: never a secret.
+pub(super) fn masked<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
+    if is_secret(key) { "[hidden]".into() } else { without_passwords(value) }
+}
+
+/// The same in as many characters as a text has room for.
+fn in_short(key: &str, value: &str) -> String {
     const ROOM: usize = 200;
-    match value.char_indices().nth(ROOM) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_owned(),
+    let shown = masked(key, value);
+    match shown.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown.into_owned(),
     }
 }
 

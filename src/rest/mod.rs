@@ -3,11 +3,14 @@
 //! It knows how requests and answers look, never how a connector is run; `error.rs` holds every text a client may see.
 
 mod access;
+mod activity;
 pub mod auth;
 mod body;
+mod budget;
 mod config;
 mod connectors;
 mod error;
+mod gate;
 mod history;
 mod http;
 mod lifecycle;
@@ -21,6 +24,7 @@ mod query;
 mod root;
 mod serve;
 mod tasks;
+mod throttle;
 mod tls;
 mod topics;
 mod trials;
@@ -44,8 +48,10 @@ use crate::settings::TopicTracking;
 use error::ApiError;
 
 pub use access::Access;
-pub use loggers::{Log, LogLevels};
+pub use gate::Limits;
+pub use loggers::LogLevels;
 pub use origin::Rules;
+pub use serve::Reception;
 pub use tls::{Files, Tls};
 pub use turns::Turns;
 
@@ -64,6 +70,8 @@ pub struct App {
     pub topic_tracking: TopicTracking,
     /// Whether `/admin` is served.
     pub admin: bool,
+    /// What a person should know who looks at the worker's health.
+    pub warnings: std::sync::Arc<[String]>,
 }
 
 /// Kafka Connect's routes and our own.
@@ -111,19 +119,15 @@ pub struct Door {
 }
 
 /// Serves the API until `shutdown` ends; requests under way are finished.
-/// Errors: what the listener says.
 pub async fn serve(
     listener: TcpListener,
     app: App,
     door: Door,
+    reception: Reception,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    // First of all, so that roles are asked for the path that is served.
-    let router = door.access.before(router(app)).layer(from_fn(http::ignore_matrix_parameters));
-    match door.tls {
-        None => serve::serve(listener, router, shutdown).await,
-        Some(tls) => serve::serve(tls.listen(listener)?, router, shutdown).await,
-    }
+) {
+    let router = door.access.before(router(app));
+    serve::serve(listener, door.tls, router, reception, shutdown).await;
 }
 
 #[cfg(test)]

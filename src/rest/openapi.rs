@@ -6,6 +6,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use hyper::body::Bytes;
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
@@ -71,7 +72,7 @@ fn complete(operation: &mut Operation, verb: &str, path: &str) {
 
 /// `/openapi.json` and `/docs`.
 pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router<App> {
-    let json = document.to_pretty_json().unwrap_or_default();
+    let json = Bytes::from(document.to_pretty_json().unwrap_or_default());
     let file = |content_type: &'static str, text: &'static str| {
         get(async move || {
             let policy = "default-src 'self'; frame-ancestors 'none'";

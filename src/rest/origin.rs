@@ -1,15 +1,18 @@
 //! Requests that a web page makes behind its reader's back: refused. Pure.
 //!
-//! A page of any site may send requests to a loopback address (CSRF), or make its own name point there (DNS rebinding).
+//! A page of any site may send requests to an address within its reader's reach (CSRF), or make its own name point there
+//! (DNS rebinding). What a proxy and this worker might read differently is refused as well.
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Version, header};
 
 /// Which requests are taken.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// `access.control.allow.origin`: other sites whose pages may call, or `*`.
     pub allow_origin: String,
-    /// The host names a request may name, besides addresses and localhost; `None` takes every name.
+    /// The host names a request may name, besides addresses and localhost: `name`, `.name` or `*.name` for all below
+    /// it, `*` for every one. `None` takes every name.
     pub hosts: Option<Vec<String>>,
 }
 
@@ -20,25 +23,60 @@ pub enum Foreign {
     Page,
     /// It names a host that this worker is not.
     Host,
+    /// It does not say which host it is for, or says it twice: why.
+    Unclear(&'static str),
 }
 
 impl Rules {
     /// Whether a request is refused.
-    pub fn refuse(&self, method: &Method, headers: &HeaderMap) -> Option<Foreign> {
-        let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = text(header::HOST).unwrap_or_default();
+    pub fn refuse(&self, request: &Parts) -> Option<Foreign> {
+        let host = match host(request) {
+            Ok(host) => host,
+            Err(unclear) => return Some(Foreign::Unclear(unclear)),
+        };
         if let Some(hosts) = &self.hosts
             && !is_local(host, hosts)
         {
             return Some(Foreign::Host);
         }
-        if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) {
-            return None;
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
+        (!reads && !self.may_change(host, &request.headers)).then_some(Foreign::Page)
+    }
+
+    /// Whether the page that sends it, if one does, may change something here.
+    fn may_change(&self, host: &str, headers: &HeaderMap) -> bool {
+        headers.get_all(header::ORIGIN).iter().all(|origin| {
+            let Ok(origin) = origin.to_str() else { return false };
+            let allowed = self.allow_origin.split(',').map(str::trim).any(|o| o == "*" || o == origin);
+            let (scheme, site) = origin.split_once("://").unwrap_or(("", origin));
+            let usual = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+            let bare = |site: &str| site.strip_suffix(usual).unwrap_or(site).to_ascii_lowercase();
+            allowed || (!site.is_empty() && bare(site) == bare(host))
+        })
+    }
+}
+
+/// The host that a request is for, empty where an old client does not say. Errors: why that cannot be told.
+/// Source: RFC 9112, 3.2.
+fn host(request: &Parts) -> Result<&str, &'static str> {
+    let mut given = request.headers.get_all(header::HOST).iter();
+    let named = match (given.next(), given.next()) {
+        (_, Some(_)) => return Err("it has more than one Host header"),
+        (None, _) if request.version >= Version::HTTP_11 => return Err("it has no Host header"),
+        (None, _) => None,
+        (Some(host), _) => Some(host.to_str().map_err(|_| "its Host header is no name")?.trim()),
+    };
+    let strange = |host: &str| host.contains(|c: char| !c.is_ascii_graphic() || "/?#@\\,\"<>".contains(c));
+    if named.is_some_and(strange) {
+        return Err("its Host header is no name");
+    }
+    match (request.uri.authority(), named) {
+        (None, named) => Ok(named.unwrap_or_default()),
+        (Some(target), _) if strange(target.as_str()) => Err("its target is no address"),
+        (Some(target), Some(named)) if !target.as_str().eq_ignore_ascii_case(named) => {
+            Err("its target and its Host header name different hosts")
         }
-        let origin = text(header::ORIGIN)?;
-        let site = origin.split_once("://").map_or(origin, |(_, site)| site);
-        let allowed = self.allow_origin.split(',').map(str::trim).any(|o| o == "*" || o == origin);
-        (site != host && !allowed).then_some(Foreign::Page)
+        (Some(target), _) => Ok(target.as_str()),
     }
 }
 
@@ -46,47 +84,115 @@ impl Rules {
 fn is_local(host: &str, hosts: &[String]) -> bool {
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
     let name = bracketed.unwrap_or_else(|| host.rsplit_once(':').map_or(host, |(name, _)| name));
-    let name = name.to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     name.is_empty()
         || name == "localhost"
         || name.ends_with(".localhost")
         || name.parse::<std::net::IpAddr>().is_ok()
-        || hosts.iter().any(|known| known.eq_ignore_ascii_case(&name))
+        || hosts.iter().any(|known| {
+            let known = known.trim().trim_end_matches('.').to_ascii_lowercase();
+            let below = known.strip_prefix('*').unwrap_or(&known);
+            known == "*" || known == name || (below.starts_with('.') && name.ends_with(below))
+        })
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderMap, HeaderValue, Method, header};
+    use axum::http::{HeaderValue, Method, Request, Version, header};
 
     use super::{Foreign, Rules};
 
     fn refuse(rules: &Rules, method: Method, host: &str, origin: Option<&str>) -> Option<Foreign> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+        let mut request = Request::builder().method(method).uri("/").header(header::HOST, host);
         if let Some(origin) = origin {
-            headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+            request = request.header(header::ORIGIN, origin);
         }
-        rules.refuse(&method, &headers)
+        rules.refuse(&request.body(()).unwrap().into_parts().0)
     }
 
     #[test]
     fn pages_of_other_sites_change_nothing() {
         let rules = Rules { allow_origin: "https://ui.example".to_owned(), hosts: None };
         assert_eq!(refuse(&rules, Method::PUT, "localhost:8083", None), None);
-        assert_eq!(refuse(&rules, Method::PUT, "localhost:8083", Some("http://localhost:8083")), None);
-        assert_eq!(refuse(&rules, Method::PUT, "localhost:8083", Some("https://ui.example")), None);
-        for origin in ["https://evil.test", "http://localhost:3000", "null"] {
+        for (host, origin) in [
+            ("localhost:8083", "http://localhost:8083"),
+            ("localhost:8083", "https://ui.example"),
+            ("W1.example", "http://w1.example:80"),
+            ("w1.example:443", "https://w1.example"),
+        ] {
+            assert_eq!(refuse(&rules, Method::PUT, host, Some(origin)), None, "{origin}");
+        }
+        for origin in
+            ["https://evil.test", "http://localhost:3000", "null", "http://", "", "https://ui.example.evil.test"]
+        {
             assert_eq!(refuse(&rules, Method::POST, "localhost:8083", Some(origin)), Some(Foreign::Page), "{origin}");
             assert_eq!(refuse(&rules, Method::GET, "localhost:8083", Some(origin)), None, "{origin}");
         }
+        let mut request = Request::builder().method(Method::POST).uri("/").header(header::HOST, "localhost");
+        let headers = request.headers_mut().unwrap();
+        headers.append(header::ORIGIN, HeaderValue::from_static("http://localhost"));
+        headers.append(header::ORIGIN, HeaderValue::from_bytes(b"http://\xff").unwrap());
+        assert_eq!(rules.refuse(&request.body(()).unwrap().into_parts().0), Some(Foreign::Page));
     }
 
     #[test]
-    fn a_loopback_worker_answers_to_its_own_names_only() {
-        let rules = Rules { hosts: Some(vec!["w1.example".to_owned()]), ..Rules::default() };
-        for host in ["localhost:8083", "127.0.0.1", "[::1]:8083", "W1.example:80", "a.localhost"] {
+    fn a_worker_answers_to_its_own_names_only() {
+        let names = ["w1.example", ".lab.example", "*.k8s.example."];
+        let rules = Rules { hosts: Some(names.map(str::to_owned).to_vec()), ..Rules::default() };
+        for host in [
+            "localhost:8083",
+            "127.0.0.1",
+            "10.1.2.3:8083",
+            "[::1]:8083",
+            "[2001:db8::7]",
+            "W1.example:80",
+            "w1.example.",
+            "a.localhost",
+            "a.b.lab.example:1",
+            "c.k8s.example",
+            "",
+        ] {
             assert_eq!(refuse(&rules, Method::GET, host, None), None, "{host}");
         }
-        assert_eq!(refuse(&rules, Method::GET, "evil.test:8083", None), Some(Foreign::Host));
+        for host in
+            ["evil.test:8083", "w1.example.evil.test", "lab.example", "evillab.example", "127.0.0.1.evil.test", "x"]
+        {
+            assert_eq!(refuse(&rules, Method::GET, host, None), Some(Foreign::Host), "{host}");
+        }
+        let any = Rules { hosts: Some(vec!["*".to_owned()]), ..Rules::default() };
+        assert_eq!(refuse(&any, Method::GET, "evil.test", None), None);
+    }
+
+    #[test]
+    fn a_request_is_for_one_host() {
+        let rules = Rules { hosts: Some(Vec::new()), ..Rules::default() };
+        let refuse = |version: Version, target: &str, hosts: &[&[u8]]| {
+            let mut request = Request::builder().version(version).uri(target);
+            for host in hosts {
+                request = request.header(header::HOST, HeaderValue::from_bytes(host).unwrap());
+            }
+            rules.refuse(&request.body(()).unwrap().into_parts().0)
+        };
+        let (old, new) = (Version::HTTP_10, Version::HTTP_11);
+        assert_eq!(refuse(old, "/", &[]), None);
+        assert_eq!(refuse(old, "/", &[b"evil.test"]), Some(Foreign::Host));
+        assert_eq!(refuse(new, "http://localhost:1/", &[b"LOCALHOST:1"]), None);
+        assert_eq!(refuse(new, "http://evil.test/", &[b"evil.test"]), Some(Foreign::Host));
+        assert_eq!(refuse(old, "http://evil.test/", &[]), Some(Foreign::Host));
+        for (target, hosts) in [
+            ("/", &[][..]),
+            ("/", &[&b"localhost"[..], b"localhost"]),
+            ("/", &[b"localhost", b"evil.test"]),
+            ("/", &[b"\xff"]),
+            ("/", &[b"a b"]),
+            ("/", &[b"evil.test@localhost"]),
+            ("/", &[b"localhost/evil"]),
+            ("http://evil.test/", &[b"localhost"]),
+            ("http://localhost/", &[b"evil.test"]),
+            ("http://localhost@evil.test/", &[b"localhost@evil.test"]),
+        ] {
+            let refused = refuse(new, target, hosts);
+            assert!(matches!(refused, Some(Foreign::Unclear(_))), "{target} {hosts:?}: {refused:?}");
+        }
     }
 }

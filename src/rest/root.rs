@@ -1,4 +1,4 @@
-//! `/` and `/health`.
+//! `/`, `/health` and `/livez`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::App;
 use super::error::ApiResult;
 use crate::herder;
-use crate::model::{Health, ServerInfo, StandingStill};
+use crate::model::{Health, Live, ServerInfo, StandingStill};
 use crate::worker::StandsStill;
 
 /// The level of Kafka Connect's API that is spoken. Clients such as kcctl compare it to know what they may ask.
@@ -22,7 +22,7 @@ const API_VERSION: &str = "4.1.1";
 const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(server_info)).routes(routes!(health))
+    OpenApiRouter::new().routes(routes!(server_info)).routes(routes!(health)).routes(routes!(livez))
 }
 
 /// Tells which API is spoken, and to which Kafka cluster.
@@ -35,6 +35,13 @@ async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
         kafka_cluster_id: info.kafka_cluster_id.unwrap_or_default(),
         rowferry_version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
+}
+
+/// Tells that this process answers. It asks nothing and nobody: for a probe that restarts what hangs, while `/health` is for
+/// one that takes a worker out of service.
+#[utoipa::path(get, path = "/livez", tag = "worker", responses((status = 200, body = Live)))]
+async fn livez() -> Json<Live> {
+    Json(Live { status: "alive".to_owned() })
 }
 
 /// Tells whether the worker takes requests (KIP-1017).
@@ -76,7 +83,8 @@ async fn health(State(app): State<App>) -> Response {
         Err(_) => unable(""),
     };
     let standing_still = still.into_iter().map(standing_still).collect();
-    (status, Json(Health { status: word.to_owned(), message, standing_still })).into_response()
+    let warnings = app.warnings.to_vec();
+    (status, Json(Health { status: word.to_owned(), message, standing_still, warnings })).into_response()
 }
 
 fn standing_still(StandsStill { id, waits, text }: StandsStill) -> StandingStill {

@@ -1,38 +1,83 @@
-//! Connections of a listener: how long a request's head may be and take, how many there may be, and their end.
+//! Connections of a listener: their places, their handshakes, their requests one after the other, and their end.
 
-use std::io;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::activity::{Activity, RESERVED, USUAL, Watched};
+use super::budget::{Budget, Kept, metered};
+use super::error::ApiError;
+use super::gate::{Full, Gate, Limits};
+use super::tls::Tls;
 
 /// Longest head of a request, in bytes; a longer one is answered with 431.
 const HEAD_MAX: usize = 64 * 1024;
-/// A client that has not sent the head of its next request within this time is hung up on.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 1024;
+/// What the reserved share of connections answers.
+const PROBES: [&str; 2] = ["/health", "/livez"];
+
+/// What all listeners of a worker share: places for connections, and memory for bodies. Cheap to clone.
+#[derive(Clone)]
+pub struct Reception {
+    gate: Arc<Gate>,
+    budget: Budget,
+}
+
+impl Reception {
+    /// With so many connections at once.
+    pub fn new(limits: Limits) -> Self {
+        Self { gate: Gate::new(limits), budget: Budget::default() }
+    }
+}
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Serves until `shutdown` ends; requests under way are finished.
-/// Errors: none while the listener lives; axum's listeners try again by themselves.
-pub(super) async fn serve<L: Listener>(
-    mut listener: L,
+pub(super) async fn serve(
+    mut listener: TcpListener,
+    tls: Option<Tls>,
     router: Router,
+    reception: Reception,
     shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+) {
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            (stream, _) = listener.accept(), if connections.len() < CONNECTIONS => {
-                connections.spawn(connection(TokioIo::new(stream), router.clone(), stopping.clone()));
+            (stream, from) = Listener::accept(&mut listener) => {
+                let activity = Activity::new();
+                let seat = reception.gate.seat(from.ip(), &activity);
+                let full = seat.as_ref().err().copied();
+                let exchange = Exchange {
+                    router: router.clone(),
+                    budget: reception.budget.clone(),
+                    activity,
+                    peer: Peer(from),
+                    full,
+                };
+                let (tls, stopping) = (tls.clone(), stopping.clone());
+                connections.spawn(async move {
+                    exchange.connection(stream, tls, stopping).await;
+                    drop(seat);
+                });
             }
             Some(_) = connections.join_next() => {}
         }
@@ -41,25 +86,92 @@ pub(super) async fn serve<L: Listener>(
     // Each connection sees that the other end is gone.
     drop(stop);
     while connections.join_next().await.is_some() {}
-    Ok(())
 }
 
-async fn connection<I>(stream: I, router: Router, mut stopping: watch::Receiver<()>)
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(HEAD_MAX);
-    let serving = builder.serve_connection(stream, TowerToHyperService::new(router));
-    tokio::pin!(serving);
-    let outcome = tokio::select! {
-        outcome = &mut serving => outcome,
-        _ = stopping.changed() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+/// One connection and what it has of the worker.
+#[derive(Clone)]
+struct Exchange {
+    router: Router,
+    budget: Budget,
+    activity: Arc<Activity>,
+    peer: Peer,
+    /// It has a place in the reserved share only: why.
+    full: Option<Full>,
+}
+
+/// Notes the end of an answer.
+struct Answering(Arc<Activity>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
+impl Exchange {
+    /// From the handshake to the end, unless the client keeps it waiting for too long.
+    async fn connection(self, stream: TcpStream, tls: Option<Tls>, stopping: watch::Receiver<()>) {
+        let (peer, activity) = (self.peer.0, Arc::clone(&self.activity));
+        let patience = if self.full.is_some() { RESERVED } else { USUAL };
+        let talk = async {
+            match tls {
+                None => self.requests(stream, stopping).await,
+                Some(tls) => {
+                    if let Some(stream) = tls.shake_hands(stream, peer).await {
+                        self.requests(stream, stopping).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = talk => {}
+            why = activity.exhausts(patience) => tracing::debug!(%peer, why, "a connection was ended"),
         }
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection has ended");
+    }
+
+    async fn requests<S>(self, stream: S, mut stopping: watch::Receiver<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&self.activity)));
+        let mut builder = http1::Builder::new();
+        builder.header_read_timeout(None).max_buf_size(HEAD_MAX).keep_alive(self.full.is_none());
+        let serving = builder.serve_connection(stream, service_fn(move |request| self.clone().answer(request)));
+        tokio::pin!(serving);
+        let outcome = tokio::select! {
+            outcome = &mut serving => outcome,
+            _ = stopping.changed() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a connection has ended");
+        }
+    }
+
+    /// Never fails: what goes wrong is an answer.
+    async fn answer(self, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
+        self.activity.serve();
+        let answering = Answering(Arc::clone(&self.activity));
+        if let Some(full) = self.full
+            && !PROBES.contains(&request.uri().path().trim_end_matches('/'))
+        {
+            let mut refused = ApiError::too_many_connections(full).into_response();
+            refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return Ok(refused.map(|body| Kept::body(body, answering)));
+        }
+        let share = self.budget.share();
+        let mut request = metered(request, &share, &self.activity);
+        request.extensions_mut().insert(share.clone());
+        request.extensions_mut().insert(self.peer);
+        let Ok(answer) = self.router.oneshot(request).await;
+        drop(share);
+        let bytes = answer.body().size_hint().exact().unwrap_or_default();
+        let (answer, room) = match self.budget.answer(usize::try_from(bytes).unwrap_or(usize::MAX)) {
+            Some(room) => (answer, room),
+            None => (ApiError::too_many_answers().into_response(), None),
+        };
+        Ok(answer.map(|body: Body| Kept::body(body, (answering, room))))
     }
 }

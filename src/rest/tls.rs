@@ -1,4 +1,4 @@
-//! HTTPS: a listener whose connections have shaken hands. Slow or broken handshakes hold up nobody else.
+//! HTTPS: the worker's certificate, and the handshake of a connection.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,8 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use connector_api::{Error, Result};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -20,8 +19,6 @@ use crate::settings::file;
 
 /// A client that has not shaken hands within this time is dropped.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// Handshakes under way at once; more wait to be accepted.
-const HANDSHAKES: usize = 256;
 
 /// The worker's certificate, as its files were when they were last read. All clones share it.
 #[derive(Clone)]
@@ -60,12 +57,14 @@ impl Tls {
         self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A listener that shakes hands.
-    pub(super) fn listen(self, tcp: TcpListener) -> std::io::Result<Listener> {
-        let address = tcp.local_addr()?;
-        let (shaken, ready) = mpsc::channel(16);
-        tokio::spawn(accept(self, tcp, shaken));
-        Ok(Listener { ready, address })
+    /// The connection once it has shaken hands; `None` when it does not come to that in time.
+    pub(super) async fn shake_hands(&self, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
+        match tokio::time::timeout(HANDSHAKE_LIMIT, self.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake has failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        }
+        None
     }
 }
 
@@ -111,49 +110,4 @@ fn unreadable(what: &str, path: &Path, why: impl std::fmt::Display) -> Error {
     Error::config(format!(
         "the {what} in {shown} cannot be used: {why}; it has to be a PEM file, Java's keystores are not read"
     ))
-}
-
-type Shaken = (TlsStream<TcpStream>, SocketAddr);
-
-async fn accept(tls: Tls, mut tcp: TcpListener, shaken: mpsc::Sender<Shaken>) {
-    let slots = Arc::new(Semaphore::new(HANDSHAKES));
-    while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-        let accepted = tokio::select! {
-            accepted = axum::serve::Listener::accept(&mut tcp) => accepted,
-            () = shaken.closed() => return,
-        };
-        let (acceptor, shaken) = (tls.acceptor(), shaken.clone());
-        tokio::spawn(async move {
-            let (stream, address) = accepted;
-            match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
-                // A listener that is gone takes no more connections.
-                Ok(Ok(stream)) => drop(shaken.send((stream, address)).await),
-                Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake has failed"),
-                Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
-            }
-            drop(slot);
-        });
-    }
-}
-
-/// Connections that have shaken hands.
-pub(super) struct Listener {
-    ready: mpsc::Receiver<Shaken>,
-    address: SocketAddr,
-}
-
-impl axum::serve::Listener for Listener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(connection) => connection,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        Ok(self.address)
-    }
 }

@@ -159,6 +159,31 @@ pub const KEYS: &[Key] = &[
     text("access.control.allow.origin", "", REST, "Web pages of this origin may call REST (CORS); empty is none."),
     text("access.control.allow.methods", "", REST, "Methods such pages may use; empty is GET, POST and HEAD."),
     text("response.http.headers.config", "", REST, "Extra response headers: `[add|set] name:value`, commas between."),
+    list(
+        "rowferry.allowed.hosts",
+        "",
+        REST,
+        "Further names under which requests may reach a worker without a file of users, so that no web page can make its own \
+         name point here: `connect.example.org`, `.example.org` for all below it, `*` for every name. Addresses, \
+         localhost, the machine's own names, those of the listeners and rest.advertised.host.name are allowed anyway.",
+    ),
+    Key::new(
+        "rowferry.rest.connections",
+        Type::Int,
+        Default::Text("1024"),
+        REST,
+        "Connections at once, on all listeners. Beyond them only `/health` and `/livez` are answered; whoever has kept the \
+         worker waiting longest makes room for the next.",
+    )
+    .check(Check::AtLeast(1)),
+    Key::new(
+        "rowferry.rest.connections.per.address",
+        Type::Int,
+        Default::Text("512"),
+        REST,
+        "Connections at once from one address (IPv6: one /64 network).",
+    )
+    .check(Check::AtLeast(1)),
     text("rest.extension.classes", "", REST, "Java extensions; refused unless empty, use `rowferry.auth.file`.")
         .importance(Importance::Low),
     text("rowferry.data.dir", "./rowferry-data", OWN, "Folder of the embedded metadata store."),

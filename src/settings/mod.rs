@@ -7,6 +7,8 @@ pub mod file;
 mod keys;
 mod layers;
 mod listener;
+mod names;
+mod open_files;
 pub mod properties;
 mod providers;
 mod references;
@@ -17,14 +19,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use connector_api::shown::{on_one_line, without_passwords};
 use connector_api::{Config, Error, Reader, Report, Result};
 
 pub use keys::{KEYS, is_known};
 pub use layers::{Layer, Setting};
 pub use listener::Listener;
+use names::host_name;
+pub use names::own_names;
+pub use open_files::raise_open_files;
 pub use providers::{Providers, Resolved};
-pub use secrets::{is_secret, sounds_secret};
+pub use secrets::{is_secret, without_passwords};
 
 use crate::store;
 
@@ -63,8 +67,6 @@ pub struct Settings {
     pub log_format: String,
     /// What `${…}` in values stands for.
     pub providers: Providers,
-    /// All keys as given, and what their own references stand for.
-    pub resolved: Resolved,
 }
 
 /// `topic.tracking.*` (KIP-558).
@@ -85,6 +87,8 @@ pub struct Rest {
     pub advertised_host: Option<String>,
     /// `rest.advertised.port`.
     pub advertised_port: Option<u16>,
+    /// `rowferry.allowed.hosts`.
+    pub allowed_hosts: Vec<String>,
     /// `access.control.allow.origin`; empty is off.
     pub allow_origin: String,
     /// `access.control.allow.methods`.
@@ -93,6 +97,10 @@ pub struct Rest {
     pub extra_headers: String,
     /// Whether `/admin` is served: `admin.listeners` is not empty.
     pub admin: bool,
+    /// `rowferry.rest.connections`.
+    pub connections: usize,
+    /// `rowferry.rest.connections.per.address`.
+    pub connections_per_address: usize,
     /// `rowferry.auth.file`.
     pub auth_file: Option<PathBuf>,
     /// What `https` listeners show.
@@ -141,6 +149,21 @@ impl Rest {
     }
 }
 
+impl Rest {
+    /// What a person should know who looks at this worker: doors that stand open.
+    pub fn warnings(&self) -> Vec<String> {
+        let open = self.listeners.iter().filter(|listener| !listener.is_loopback() && self.auth_file.is_none());
+        open.map(|listener| {
+            let (host, port) = listener.address();
+            format!(
+                "REST listens on {host}:{port} without authentication: whoever reaches it can read and change \
+                 everything; set rowferry.auth.file, or a listener on 127.0.0.1"
+            )
+        })
+        .collect()
+    }
+}
+
 impl Settings {
     /// Merges the layers, the last one winning, and reads every key.
     /// Errors: `Config` with every problem at once.
@@ -148,8 +171,7 @@ impl Settings {
         let given = layers::merge(layers)?;
         let written: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
         let providers = Providers::new(&written)?;
-        let resolved = providers.resolve(&written)?;
-        let mut config = resolved.config.clone();
+        let mut config = providers.resolve(&written)?.config;
         let mut report = Report::default();
         for key in KEYS {
             let given = config.iter().find(|(name, _)| *name == key.name);
@@ -168,7 +190,7 @@ impl Settings {
                 config.set(name, class);
             }
         }
-        Ok(Self { config, providers, resolved, ..settings })
+        Ok(Self { config, providers, ..settings })
     }
 
     fn read(r: &mut Reader<'_>, given: &BTreeMap<String, Setting>) -> Result<Self> {
@@ -181,7 +203,7 @@ impl Settings {
             replication_factor: int(r.long("offset.storage.replication.factor")),
             flush_interval: Duration::from_millis(r.unsigned("offset.flush.interval.ms")),
             graceful_timeout: Duration::from_millis(r.unsigned("task.shutdown.graceful.timeout.ms")),
-            tasks_max: usize::try_from(r.unsigned("rowferry.tasks.max")).unwrap_or(usize::MAX),
+            tasks_max: count(r.unsigned("rowferry.tasks.max")),
             exactly_once_source: r.text("exactly.once.source.support").eq_ignore_ascii_case("enabled"),
             topic_tracking: TopicTracking {
                 enabled: r.bool("topic.tracking.enable"),
@@ -192,7 +214,6 @@ impl Settings {
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
             providers: Providers::default(),
-            resolved: Resolved::default(),
         })
     }
 
@@ -240,18 +261,16 @@ impl Settings {
             listeners,
             advertised_host: r.text_opt("rest.advertised.host.name").filter(|host| !host.is_empty()),
             advertised_port,
+            allowed_hosts: r.list("rowferry.allowed.hosts"),
             allow_origin: r.text("access.control.allow.origin"),
             allow_methods: r.text("access.control.allow.methods"),
             extra_headers: r.text("response.http.headers.config"),
             admin: !r.is_set("admin.listeners") || !r.list("admin.listeners").is_empty(),
+            connections: count(r.unsigned("rowferry.rest.connections")),
+            connections_per_address: count(r.unsigned("rowferry.rest.connections.per.address")),
             auth_file: r.text_opt("rowferry.auth.file").filter(|path| !path.is_empty()).map(PathBuf::from),
             tls: TlsFiles::read(r),
         })
-    }
-
-    /// All keys as they are written, with references.
-    pub fn written(&self) -> Config {
-        self.given.iter().map(|(key, setting)| (key.clone(), setting.value.clone())).collect()
     }
 
     /// What a person should know: keys that nothing reads, with the key that was perhaps meant.
@@ -277,11 +296,12 @@ impl Settings {
             let value = if is_secret(key) { "********".into() } else { without_passwords(&setting.value) };
             lines.insert(key, (value, setting.origin.as_str()));
         }
-        let line = |(key, (value, origin)): (&&str, &(Cow<'_, str>, &str))| {
-            format!("{}\n", on_one_line(&format!("{key} = {value}  # {origin}")))
-        };
-        lines.iter().map(line).collect()
+        lines.iter().map(|(key, (value, origin))| format!("{key} = {value}  # {origin}\n")).collect()
     }
+}
+
+fn count(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 fn int(n: i64) -> i32 {
@@ -290,13 +310,6 @@ fn int(n: i64) -> i32 {
 
 fn port_of(key: &str, n: i64) -> Result<u16> {
     u16::try_from(n).map_err(|_| Error::config(format!("{key} {n} is no port from 0 to 65535")))
-}
-
-/// The machine's name as the kernel has it; loopback where there is none.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "127.0.0.1".to_owned() } else { name.to_owned() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Result, fail_point};
 
 use super::codec::RawHeaders;
@@ -14,7 +13,6 @@ use crate::kafka::Settings;
 use crate::kafka::admin::{Admin, Wanted};
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::{Outgoing, Producer};
-use crate::secrets::Redactor;
 
 /// How long the broker may take to store letters until that is tried again: databases end a transaction that is idle for
 /// longer.
@@ -57,12 +55,11 @@ pub struct DeadLetters {
     topic: String,
     explain: bool,
     id: TaskId,
-    redactor: Redactor,
 }
 
 impl DeadLetters {
     /// Opens it and makes its topic, if the connector has one. Blocks.
-    pub fn open(shared: &Shared, id: &TaskId, config: &Config, redactor: Redactor) -> Result<Option<Self>> {
+    pub fn open(shared: &Shared, id: &TaskId, config: &Config) -> Result<Option<Self>> {
         let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
         fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
@@ -74,14 +71,14 @@ impl DeadLetters {
             admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
         }
         let producer = Mutex::new(Arc::new(producer));
-        Ok(Some(Self { settings, producer, topic: wanted.topic, explain, id: id.clone(), redactor }))
+        Ok(Some(Self { settings, producer, topic: wanted.topic, explain, id: id.clone() }))
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
     pub fn send(&self, raw: &Raw, stage: Stage, class: &str, error: &Error) -> Result<()> {
         let mut headers = raw.headers.clone();
         if self.explain {
-            headers.extend(explanation(&self.id, raw, stage, class, error, &self.redactor));
+            headers.extend(explanation(&self.id, raw, stage, class, error));
         }
         let record = Outgoing {
             topic: &self.topic,
@@ -138,9 +135,7 @@ pub(super) fn wanted(config: &Config) -> Result<Option<(Wanted, bool)>> {
 }
 
 /// The headers of `DeadLetterQueueReporter`, in its order.
-fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error, redactor: &Redactor) -> RawHeaders {
-    let message = redactor.hide(error.message());
-    let message = on_one_line(&message);
+fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error) -> RawHeaders {
     let exception = exception_class(error, Some(stage));
     let text = |name: &str, value: String| (format!("__connect.errors.{name}").into(), Some(value.into_bytes()));
     vec![
@@ -152,8 +147,8 @@ fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error,
         text("stage", stage.name().to_owned()),
         text("class.name", class.to_owned()),
         text("exception.class.name", exception.to_owned()),
-        text("exception.message", message.to_string()),
-        text("exception.stacktrace", format!("{exception}: {message}")),
+        text("exception.message", error.message().to_owned()),
+        text("exception.stacktrace", format!("{exception}: {error}")),
     ]
 }
 
@@ -173,7 +168,7 @@ mod tests {
             headers: Vec::new(),
         };
         let id = TaskId { connector: "c".into(), task: 1 };
-        let headers = explanation(&id, &raw, Stage::ValueConverter, "C", &Error::record("bad"), &Redactor::default());
+        let headers = explanation(&id, &raw, Stage::ValueConverter, "C", &Error::record("bad"));
         let shown: Vec<_> =
             headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap()))).collect();
         assert_eq!(

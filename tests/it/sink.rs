@@ -4,7 +4,6 @@ pub(crate) mod database;
 mod deferred;
 mod errors;
 mod exactly_once;
-mod losses;
 mod order;
 pub(crate) mod records;
 mod speed;

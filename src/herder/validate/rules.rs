@@ -21,7 +21,8 @@ fn is(config: &Config, key: &str, value: &str) -> bool {
 
 /// Whether the worker can make as many tasks as the config asks for.
 pub(super) fn check_tasks(form: &mut Form, config: &Config, most: usize) {
-    if let Err(text) = bounds::tasks(config, most) {
+    let is_number = config.get("tasks.max").is_none_or(|text| text.trim().parse::<i32>().is_ok());
+    if let (true, Err(text)) = (is_number, bounds::tasks(config, most)) {
         form.error("tasks.max", text);
     }
 }
@@ -95,8 +96,8 @@ fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option
     let whole = regex.and_then(|regex| Regex::new(&format!("^(?:{regex})$")).ok());
     if let (Some(regex), true) = (regex, whole.is_some_and(|whole| whole.is_match(dlq))) {
         let text = format!(
-            "The DLQ topic '{dlq}' may not be matched by the regex for the topics ('topics.regex={regex}') consumed by \
-             the connector"
+            "The DLQ topic '{dlq}' may not be included in the regex matching the topics ('topics.regex={regex}') \
+             consumed by the connector"
         );
         form.error("topics.regex", text);
     }

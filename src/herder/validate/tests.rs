@@ -244,7 +244,7 @@ async fn the_time_of_a_validation_grows_with_the_config_and_no_faster() {
         let tables = [connector.plugin().keys(), crate::keys::COMMON, crate::keys::SOURCE, crate::keys::SINK];
         let keys = tables.into_iter().flatten();
         for key in keys.filter(|key| key.ty == connector_api::config::Type::List) {
-            let long = listed("t", 120_000);
+            let long = listed("t", 40_000);
             let pairs = [("connector.class", connector.plugin().class()), ("name", "n"), (key.name, long.as_str())];
             validate_with(Registry::built_in(), &pairs).await.unwrap();
         }

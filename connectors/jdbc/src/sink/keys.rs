@@ -92,8 +92,7 @@ pub const KEYS: &[Key] = &[
         .aliases(&["connection.username"]),
     Key::new("connection.password", Type::Password, Default::Null, CONNECTION, "Password of that account.")
         .importance(Importance::High)
-        .form(Width::Medium, "JDBC Password")
-        .aliases(&["connection.pass"]),
+        .form(Width::Medium, "JDBC Password"),
     Key::new(
         "jdbc.credentials.provider.class",
         Type::Class,

@@ -44,8 +44,7 @@ pub const KEYS: &[Key] = &[
         .aliases(&["connection.username"]),
     key("connection.password", Type::Password, Null, DATABASE, "Password; wins over one in the URL. Never shown.")
         .importance(High)
-        .form(Short, "JDBC Password")
-        .aliases(&["connection.pass"]),
+        .form(Short, "JDBC Password"),
     key(
         "jdbc.credentials.provider.class",
         Type::Class,

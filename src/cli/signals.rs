@@ -1,0 +1,78 @@
+//! The signals that end a worker. They are heard on a thread of its own with a runtime of its own: however busy everything
+//! else is, the worker begins to end, and has ended when its time is over.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use connector_api::{Error, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Everything has ended within this time after the first signal, or is cut off; what orchestrators give by default.
+const END_LIMIT: Duration = Duration::from_secs(30);
+/// How long the last line of the log may take to be written.
+const LAST_LINE: Duration = Duration::from_millis(200);
+
+/// SIGTERM or SIGINT cancels the token, a second one ends the process at once, and so does the end of its time.
+/// Errors: `Fatal` when signals cannot be received.
+pub(super) fn on_end() -> Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    let (token, (heard, hears)) = (shutdown.clone(), mpsc::channel());
+    let failed = |error: std::io::Error| Error::fatal("signals cannot be received").caused_by(error);
+    let hearing = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(heard.send(Err(error))),
+        };
+        runtime.block_on(async {
+            match listen() {
+                Ok(signals) => {
+                    // The receiver waits for this very answer.
+                    drop(heard.send(Ok(())));
+                    hear(signals, &token).await;
+                }
+                Err(error) => drop(heard.send(Err(error))),
+            }
+        });
+    });
+    hearing.map_err(failed)?;
+    match hears.recv() {
+        Ok(outcome) => outcome.map_err(failed)?,
+        Err(_) => return Err(Error::fatal("signals cannot be received: their thread has ended")),
+    }
+    Ok(shutdown)
+}
+
+fn listen() -> std::io::Result<[Signal; 2]> {
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+async fn hear([mut terminate, mut interrupt]: [Signal; 2], token: &CancellationToken) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    token.cancel();
+    info!("ending: no new work, tasks flush, commit and close; a second signal ends at once");
+    let code = tokio::select! {
+        _ = terminate.recv() => 128 + 15,
+        _ = interrupt.recv() => 128 + 2,
+        () = tokio::time::sleep(END_LIMIT) => 1,
+    };
+    // A log that nobody reads any more does not hold up the end.
+    let (written, is_written) = mpsc::channel();
+    let last_line = thread::Builder::new().spawn(move || {
+        if code == 1 {
+            warn!("not all has ended within {} s: the rest is cut off", END_LIMIT.as_secs());
+        } else {
+            warn!("ending at once");
+        }
+        let _nobody_waits = written.send(());
+    });
+    if last_line.is_ok() {
+        let _late = is_written.recv_timeout(LAST_LINE);
+    }
+    std::process::exit(code);
+}

@@ -1,0 +1,289 @@
+//! How much memory bodies take at once: parts of requests that have come in, large requests at work, and answers that
+//! wait to be read. What does not fit is turned away, nobody waits with bytes in hand.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::Request;
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+use super::activity::Activity;
+
+/// No body of a request may be larger.
+pub(super) const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that all bodies of requests under way may hold together, beyond the first [`FREE_BYTES`] of each.
+const REQUESTS_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of all answers on their way to clients, beyond those of up to [`FREE_BYTES`].
+const ANSWERS_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// What each body may hold in any case: most are smaller.
+const FREE_BYTES: usize = 32 * 1024;
+/// Bodies from this size on are few at once while they are at work: what is made of them is much larger.
+const LARGE_BYTES: usize = 128 * 1024;
+const LARGE_AT_ONCE: usize = 4;
+/// How long a large body waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_secs(10);
+/// In each such span a body brings at least [`WINDOW_BYTES`] or its end.
+const WINDOW: Duration = Duration::from_secs(15);
+const WINDOW_BYTES: usize = 4 * 1024;
+
+/// The unit in which budgets are counted.
+const UNIT: usize = 1024;
+
+/// The budgets of a worker. Cheap to clone; all clones share them.
+#[derive(Clone)]
+pub(super) struct Budget {
+    requests: Arc<Semaphore>,
+    answers: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        let of = |permits| Arc::new(Semaphore::new(permits));
+        Self {
+            requests: of(REQUESTS_MAX_BYTES / UNIT),
+            answers: of(ANSWERS_MAX_BYTES / UNIT),
+            large: of(LARGE_AT_ONCE),
+        }
+    }
+}
+
+/// Why a body is not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BodyFault {
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("the body comes too slowly")]
+    TooSlow,
+    #[error("other bodies take all the room there is")]
+    Busy,
+}
+
+impl Budget {
+    /// What one request holds.
+    pub(super) fn share(&self) -> Share {
+        Share { budget: self.clone(), held: Arc::default() }
+    }
+
+    /// Room for an answer of that size until it has been read; `None` where there is none.
+    pub(super) fn answer(&self, bytes: usize) -> Option<Option<OwnedSemaphorePermit>> {
+        if bytes <= FREE_BYTES {
+            return Some(None);
+        }
+        // A single answer may be larger than all together.
+        let units = units(bytes.min(ANSWERS_MAX_BYTES));
+        Arc::clone(&self.answers).try_acquire_many_owned(units).ok().map(Some)
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: Option<OwnedSemaphorePermit>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// What one request holds of the budget, until the last clone goes.
+#[derive(Clone)]
+pub(super) struct Share {
+    budget: Budget,
+    held: Arc<Mutex<Held>>,
+}
+
+impl Share {
+    /// Room for a body that has come to so many bytes. Errors: `Busy`.
+    fn hold(&self, bytes: usize) -> Result<(), BodyFault> {
+        let wanted = units(bytes.saturating_sub(FREE_BYTES));
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let has = held.bytes.as_ref().map_or(0, |permit| u32::try_from(permit.num_permits()).unwrap_or(u32::MAX));
+        if wanted <= has {
+            return Ok(());
+        }
+        let more = Arc::clone(&self.budget.requests).try_acquire_many_owned(wanted - has);
+        let more = more.map_err(|_| BodyFault::Busy)?;
+        match &mut held.bytes {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+
+    /// Lets go of what the body held: nothing of it is kept.
+    pub(super) fn release(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).bytes = None;
+    }
+
+    /// Whether a body of that size may be worked on together with its like; waits a little. The turn lasts as long as
+    /// the share. Errors: `Busy`.
+    pub(super) async fn turn(&self, bytes: usize) -> Result<bool, BodyFault> {
+        if bytes < LARGE_BYTES {
+            return Ok(false);
+        }
+        let turn = tokio::time::timeout(TURN_LIMIT, Arc::clone(&self.budget.large).acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(BodyFault::Busy)?;
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).turn = Some(turn);
+        Ok(true)
+    }
+}
+
+/// The body of a request, measured as it comes in.
+struct Metered {
+    body: Incoming,
+    share: Share,
+    activity: Arc<Activity>,
+    came: usize,
+    /// It was refused; what comes further is not held.
+    refused: bool,
+    /// The end of the present window, and what had come when it began.
+    window: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+/// The same request with its body measured.
+pub(super) fn metered(request: Request<Incoming>, share: &Share, activity: &Arc<Activity>) -> Request<Body> {
+    request.map(|body| {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        let (share, activity) = (share.clone(), Arc::clone(activity));
+        Body::new(Metered { body, share, activity, came: 0, refused: false, window: None })
+    })
+}
+
+impl Metered {
+    fn take(&mut self, bytes: usize) -> Result<(), BodyFault> {
+        self.came = self.came.saturating_add(bytes);
+        if self.refused {
+            return Ok(());
+        }
+        let fits = if self.came > BODY_MAX_BYTES { Err(BodyFault::TooLarge) } else { self.share.hold(self.came) };
+        self.refused = fits.is_err();
+        fits
+    }
+
+    /// Whether it has come too slowly up to now.
+    fn is_slow(&mut self, cx: &mut Context<'_>) -> bool {
+        let came = self.came;
+        let (end, before) = self.window.get_or_insert_with(|| (Box::pin(tokio::time::sleep(WINDOW)), came));
+        while end.as_mut().poll(cx).is_ready() {
+            if came - *before < WINDOW_BYTES {
+                return true;
+            }
+            *before = came;
+            end.as_mut().reset(Instant::now() + WINDOW);
+        }
+        false
+    }
+}
+
+impl HttpBody for Metered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.came == 0 && !self.refused && self.body.size_hint().lower() > BODY_MAX_BYTES as u64 {
+            self.refused = true;
+            return Poll::Ready(Some(Err(axum::Error::new(BodyFault::TooLarge))));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.activity.waits_for_body(frame.is_pending());
+        if frame.is_pending() {
+            let slow = self.is_slow(cx);
+            return if slow { Poll::Ready(Some(Err(axum::Error::new(BodyFault::TooSlow)))) } else { Poll::Pending };
+        }
+        let Some(frame) = ready!(frame) else { return Poll::Ready(None) };
+        let frame = frame.map_err(axum::Error::new).and_then(|frame| {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.take(bytes).map(|()| frame).map_err(axum::Error::new)
+        });
+        Poll::Ready(Some(frame))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The body of an answer, and what goes with it: dropped once the connection has taken all of it.
+pub(super) struct Kept<T> {
+    body: Body,
+    _kept: T,
+}
+
+impl<T: Send + Unpin + 'static> Kept<T> {
+    pub(super) fn body(body: Body, kept: T) -> Body {
+        Body::new(Self { body, _kept: kept })
+    }
+}
+
+impl<T: Unpin> HttpBody for Kept<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BodyFault, Budget, FREE_BYTES, LARGE_AT_ONCE, LARGE_BYTES, REQUESTS_MAX_BYTES};
+
+    #[test]
+    fn bodies_share_a_budget_that_small_ones_do_not_need() {
+        let budget = Budget::default();
+        let all: Vec<_> = (0..8).map(|_| budget.share()).collect();
+        for share in &all {
+            assert_eq!(share.hold(FREE_BYTES + REQUESTS_MAX_BYTES / 16), Ok(()));
+            assert_eq!(share.hold(FREE_BYTES + REQUESTS_MAX_BYTES / 8), Ok(()));
+        }
+        let next = budget.share();
+        assert_eq!((next.hold(FREE_BYTES), next.hold(FREE_BYTES + 1)), (Ok(()), Err(BodyFault::Busy)));
+        all[0].release();
+        assert_eq!(next.hold(FREE_BYTES + 1), Ok(()));
+        drop((all, next));
+        assert_eq!(budget.share().hold(REQUESTS_MAX_BYTES), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_take_turns() {
+        let budget = Budget::default();
+        let mut all: Vec<_> = (0..=LARGE_AT_ONCE).map(|_| budget.share()).collect();
+        for share in &all[..LARGE_AT_ONCE] {
+            assert_eq!(share.turn(LARGE_BYTES).await, Ok(true));
+        }
+        assert_eq!(all[LARGE_AT_ONCE].turn(LARGE_BYTES - 1).await, Ok(false));
+        let waiting = all[LARGE_AT_ONCE].turn(LARGE_BYTES);
+        tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.unwrap_err();
+        all.swap_remove(0);
+        assert_eq!(all[0].turn(LARGE_BYTES).await, Ok(true));
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_have_a_budget_too() {
+        let budget = Budget::default();
+        let whole = budget.answer(usize::MAX).unwrap();
+        assert!(budget.answer(FREE_BYTES).is_some() && budget.answer(FREE_BYTES + 1).is_none());
+        drop(whole);
+        assert!(budget.answer(FREE_BYTES + 1).is_some());
+    }
+}

@@ -1,0 +1,203 @@
+//! How many connections there are at once: in all, from one address, and beyond that in a small share that is kept for
+//! `/health` and `/livez`. Who waits longest for its client makes room for the next.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::activity::Activity;
+
+/// Connections beyond the others, for probes; the oldest of them makes room for the next.
+const RESERVED: usize = 64;
+/// A connection that has waited this long for its client may lose its place to another.
+const MAKES_ROOM_AFTER: Duration = Duration::from_secs(1);
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `rowferry.rest.connections`.
+    pub connections: usize,
+    /// `rowferry.rest.connections.per.address`.
+    pub per_address: usize,
+}
+
+/// What keeps a connection from having a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// There are as many as there may be, in all.
+    Worker(usize),
+    /// There are as many as there may be from its address.
+    Address(usize),
+}
+
+/// All places.
+pub(super) struct Gate {
+    limits: Limits,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    last: u64,
+    seats: HashMap<u64, (IpAddr, Arc<Activity>)>,
+    by_address: HashMap<IpAddr, usize>,
+    reserved: VecDeque<Arc<Activity>>,
+}
+
+/// A connection's place; it is free again when this goes.
+pub(super) struct Seat {
+    gate: Arc<Gate>,
+    number: u64,
+}
+
+impl Gate {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, taken: Mutex::default() })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a connection from there. Errors: there is none but in the reserved share.
+    pub(super) fn seat(self: &Arc<Self>, from: IpAddr, activity: &Arc<Activity>) -> Result<Seat, Full> {
+        let (from, mut taken) = (network(from), self.taken());
+        let beside = taken.by_address.get(&from).copied().unwrap_or_default();
+        let full = if beside >= self.limits.per_address {
+            Some((Full::Address(self.limits.per_address), Some(from)))
+        } else if taken.seats.len() >= self.limits.connections {
+            Some((Full::Worker(self.limits.connections), None))
+        } else {
+            None
+        };
+        if let Some((full, among)) = full
+            && !taken.make_room(among)
+        {
+            taken.reserved.push_back(Arc::clone(activity));
+            if taken.reserved.len() > RESERVED
+                && let Some(oldest) = taken.reserved.pop_front()
+            {
+                oldest.unseat();
+            }
+            return Err(full);
+        }
+        taken.last += 1;
+        let number = taken.last;
+        taken.seats.insert(number, (from, Arc::clone(activity)));
+        *taken.by_address.entry(from).or_default() += 1;
+        Ok(Seat { gate: Arc::clone(self), number })
+    }
+}
+
+impl Taken {
+    /// Ends the connection that has waited longest for its client, of those from that address if one is given.
+    fn make_room(&mut self, among: Option<IpAddr>) -> bool {
+        let seats = self.seats.iter().filter(|(_, (from, _))| among.is_none_or(|address| address == *from));
+        let waiting = seats.filter_map(|(number, (_, activity))| Some((activity.waits()?, *number)));
+        let Some((_, number)) = waiting.filter(|(waits, _)| *waits >= MAKES_ROOM_AFTER).max() else { return false };
+        if let Some(activity) = self.leave(number) {
+            activity.unseat();
+        }
+        true
+    }
+
+    fn leave(&mut self, number: u64) -> Option<Arc<Activity>> {
+        let (from, activity) = self.seats.remove(&number)?;
+        if let Some(count) = self.by_address.get_mut(&from) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&from);
+            }
+        }
+        Some(activity)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.gate.taken().leave(self.number);
+    }
+}
+
+/// Whom an address stands for: one client has as many IPv6 addresses as it likes in its network.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            if v6.is_loopback() { address } else { Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into() }
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Full, Gate, Limits, RESERVED, network};
+    use crate::rest::activity::Activity;
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_address_has_its_share_and_leaves_the_rest_to_others() {
+        let gate = Gate::new(Limits { connections: 5, per_address: 3 });
+        let seat = |from: &str| gate.seat(at(from), &Activity::new());
+        let mut seats: Vec<_> = (0..3).map(|_| seat("10.0.0.1").ok().unwrap()).collect();
+        assert_eq!(seat("10.0.0.1").err(), Some(Full::Address(3)));
+        seats.push(seat("10.0.0.2").ok().unwrap());
+        seats.push(seat("2001:db8::1").ok().unwrap());
+        assert_eq!(seat("10.0.0.3").err(), Some(Full::Worker(5)));
+        seats.remove(0);
+        seats.push(seat("10.0.0.1").ok().unwrap());
+        drop(seats);
+        assert!(gate.taken().by_address.is_empty() && gate.taken().seats.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_longest_for_its_client_makes_room_and_who_works_stays() {
+        let gate = Gate::new(Limits { connections: 2, per_address: 2 });
+        let (works, waits) = (Activity::new(), Activity::new());
+        works.serve();
+        let _seats = [&works, &waits].map(|activity| gate.seat(at("10.0.0.1"), activity).ok().unwrap());
+        assert!(gate.seat(at("10.0.0.1"), &Activity::new()).is_err(), "nobody has waited for long");
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let next = Activity::new();
+        next.serve();
+        let _next = gate.seat(at("10.0.0.2"), &next).ok().unwrap();
+        let ended = waits.exhausts(crate::rest::activity::USUAL);
+        let why = tokio::time::timeout(Duration::from_millis(500), ended).await.unwrap();
+        assert_eq!(why, "its place was needed");
+        assert!(gate.seat(at("10.0.0.3"), &Activity::new()).is_err(), "both are at work");
+    }
+
+    #[tokio::test]
+    async fn the_reserved_share_always_takes_the_next() {
+        let gate = Gate::new(Limits { connections: 0, per_address: 0 });
+        let probes: Vec<_> = (0..=RESERVED).map(|_| Activity::new()).collect();
+        for probe in &probes {
+            assert!(gate.seat(at("127.0.0.1"), probe).is_err());
+        }
+        let unseated = |probe: &Arc<Activity>| {
+            let probe = Arc::clone(probe);
+            async move {
+                let patience = crate::rest::activity::USUAL;
+                tokio::time::timeout(Duration::from_millis(100), probe.exhausts(patience)).await.is_ok()
+            }
+        };
+        assert!(unseated(&probes[0]).await && !unseated(&probes[1]).await);
+    }
+
+    #[test]
+    fn a_network_is_one_client() {
+        assert_eq!(network(at("::ffff:10.0.0.1")), at("10.0.0.1"));
+        assert_eq!(network(at("2001:db8:1:2:3::4")), network(at("2001:db8:1:2::1")));
+        assert_ne!(network(at("2001:db8:1:2::1")), network(at("2001:db8:1:3::1")));
+        assert_eq!(network(at("::1")), at("::1"));
+    }
+}
