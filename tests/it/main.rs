@@ -21,6 +21,7 @@ mod full_disk;
 mod golden;
 mod hanging;
 mod hostile;
+mod in_doubt;
 mod lifecycle;
 mod malformed;
 mod memory;

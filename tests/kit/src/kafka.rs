@@ -17,7 +17,7 @@ use crate::process::{Process, Program, fetched, find};
 use crate::secure::{Secure, properties};
 
 /// Listeners that proxies can stand before.
-const PROXIED: usize = 8;
+const PROXIED: usize = 16;
 
 /// A running broker. Its data survives [`Kafka::kill`] and [`Kafka::restart`].
 pub struct Kafka {
@@ -198,6 +198,7 @@ fn server_properties(folder: &Path, node: &Node<'_>, secure: &Secure, proxied: &
     let listeners = of_each(&|n, (port, _)| format!(",PROXIED{n}://127.0.0.1:{port}"));
     let advertised = of_each(&|n, (_, port)| format!(",PROXIED{n}://127.0.0.1:{port}"));
     let plain = of_each(&|n, _| format!(",PROXIED{n}:PLAINTEXT"));
+    let threads = of_each(&|n, _| format!("listener.name.proxied{n}.num.network.threads=1\n"));
     let (copies, in_sync) = (voters.len().min(3), if voters.len() < 3 { 1 } else { 2 });
     format!(
         "process.roles=broker,controller
@@ -223,7 +224,7 @@ group.min.session.timeout.ms=1000
 log.cleaner.dedupe.buffer.size=4194304
 log.index.size.max.bytes=1048576
 num.network.threads=2
-num.io.threads=4
+{threads}num.io.threads=4
 background.threads=2
 ",
         folder = folder.display()
