@@ -16,6 +16,7 @@ use crate::kafka::dev::Broker;
 use crate::observe::log::Filter;
 use crate::registry::Registry;
 use crate::rest;
+use crate::secrets::{Secrets, known};
 use crate::settings::{self, Settings};
 use crate::store::Store;
 use crate::worker::{Options, Worker};
@@ -52,6 +53,8 @@ impl App {
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
         let store = Store::open(&settings.store).await?;
         let (events, events_received) = mpsc::channel(EVENTS);
+        let secrets = Secrets::of(&registry).on_worker(&settings.written(), &settings.resolved);
+        known::remember(&secrets.of_worker());
         let options = Options {
             config: settings.config.clone(),
             group_id: settings.group_id.clone(),
@@ -62,6 +65,7 @@ impl App {
             exactly_once_source: settings.exactly_once_source,
             dev_broker: broker,
             providers: settings.providers.clone(),
+            secrets: secrets.clone(),
         };
         let worker = Worker::new(options, registry.clone(), events);
         let (commands, commands_received) = mpsc::channel(COMMANDS);
@@ -83,11 +87,15 @@ impl App {
             exactly_once_source: settings.exactly_once_source,
             tasks_max: settings.tasks_max,
             providers: settings.providers.clone(),
+            secrets: secrets.clone(),
         };
+        let doors =
+            doors.into_iter().map(|door| rest::Door { access: door.access.with_secrets(secrets.clone()), ..door });
+        let doors = doors.collect();
         let rest = rest::App {
             herder: Herder::new(commands),
             validator: Validator::new(registry, facts),
-            levels: rest::LogLevels::new(&log.root(), move |directives| log.set(directives)),
+            levels: rest::LogLevels::new(log),
             turns: rest::Turns::default(),
             topic_tracking: settings.topic_tracking,
             admin: settings.rest.admin,
@@ -187,4 +195,22 @@ async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
         })?);
     }
     Ok(bound)
+}
+
+impl rest::Log for Filter {
+    fn levels(&self) -> Vec<(String, String)> {
+        self.levels()
+    }
+
+    fn root(&self) -> String {
+        self.root()
+    }
+
+    fn known(&self) -> Vec<String> {
+        self.known()
+    }
+
+    fn set(&self, directives: &str) {
+        self.set(directives);
+    }
 }

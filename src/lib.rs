@@ -19,6 +19,7 @@ pub mod observe;
 pub mod registry;
 pub mod rest;
 pub mod schema_registry;
+pub mod secrets;
 pub mod settings;
 pub mod store;
 pub mod transform;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ impl Files {
                 check(client, &connector).await?;
             } else {
                 client.send(Method::PUT, &path, Some(&Value::Object(connector.config))).await?;
-                println!("{} applied", connector.name);
+                println!("{} applied", on_one_line(&connector.name));
             }
         }
         Ok(())
@@ -83,7 +84,7 @@ impl Files {
                 body["initial_state"] = state;
             }
             client.send(Method::POST, "/connectors", Some(&body)).await?;
-            println!("{} created", connector.name);
+            println!("{} created", on_one_line(&connector.name));
         }
         Ok(())
     }
@@ -104,11 +105,14 @@ async fn check(client: &Client, connector: &file::Described) -> Result<()> {
     let path = format!("/connector-plugins/{}/config/validate", path_segment(class));
     let infos: ConfigInfos = client.send(Method::PUT, &path, Some(&Value::Object(config))).await?.json()?;
     if infos.error_count == 0 {
-        println!("{} is valid", connector.name);
-        infos.warnings.iter().for_each(|warning| println!("  {}: {}", warning.key, warning.message));
+        println!("{} is valid", on_one_line(&connector.name));
+        for warning in &infos.warnings {
+            println!("  {}: {}", on_one_line(&warning.key), on_one_line(&warning.message));
+        }
         return Ok(());
     }
-    let errors: Vec<_> = infos.configs.iter().flat_map(|c| c.value.errors.iter().map(|e| format!("  {e}"))).collect();
+    let errors: Vec<_> =
+        infos.configs.iter().flat_map(|c| c.value.errors.iter().map(|e| format!("  {}", on_one_line(e)))).collect();
     Err(Error::record(format!("{} is not valid:\n{}", connector.name, errors.join("\n"))))
 }
 
@@ -117,7 +121,7 @@ impl Names {
     pub async fn delete(&self, client: &Client) -> Result<()> {
         for name in &self.names {
             client.send(Method::DELETE, &format!("/connectors/{}", path_segment(name)), None).await?;
-            println!("{name} deleted");
+            println!("{} deleted", on_one_line(name));
         }
         Ok(())
     }
@@ -126,7 +130,7 @@ impl Names {
     pub async fn change(&self, client: &Client, verb: &str, done: &str) -> Result<()> {
         for name in &self.names {
             client.send(Method::PUT, &format!("/connectors/{}/{verb}", path_segment(name)), None).await?;
-            println!("{name} {done}");
+            println!("{} {done}", on_one_line(name));
         }
         Ok(())
     }
@@ -142,7 +146,7 @@ impl Restart {
                 None => format!("{path}/restart?includeTasks={}&onlyFailed={}", self.tasks, self.failed),
             };
             client.send(Method::POST, &path, None).await?;
-            println!("{name} restarted");
+            println!("{} restarted", on_one_line(name));
         }
         Ok(())
     }
@@ -153,7 +157,7 @@ impl Restore {
     pub async fn run(&self, client: &Client) -> Result<()> {
         let path = format!("/v1/connectors/{}/history/{}/restore", path_segment(&self.name), self.version);
         client.send(Method::POST, &path, None).await?;
-        println!("{} has the config of version {} again", self.name, self.version);
+        println!("{} has the config of version {} again", on_one_line(&self.name), self.version);
         Ok(())
     }
 }

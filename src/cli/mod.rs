@@ -16,9 +16,11 @@ mod trial;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use connector_api::shown::in_lines;
 use connector_api::{Error, Kind, Result};
 
 use crate::registry::Registry;
+use crate::secrets::{Secrets, known};
 
 /// The worker refused a request, or a connector has failed.
 const REFUSED: u8 = 1;
@@ -109,14 +111,16 @@ struct Asking<T: clap::Args> {
 }
 
 impl Remote {
-    fn run(self) -> Result<()> {
+    fn run(self, registry: &Registry) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
         runtime.block_on(async {
             match self {
                 Self::Get(Asking { verb, server }) => verb.run(&server.client()?).await,
                 Self::Health(Asking { verb, server }) => verb.run(&server.client()?).await,
-                Self::Describe(Asking { verb, server }) => verb.describe(&server.client()?).await,
+                Self::Describe(Asking { verb, server }) => {
+                    verb.describe(&server.client()?, &Secrets::of(registry)).await
+                }
                 Self::Status(Asking { verb, server }) => verb.status(&server.client()?).await,
                 Self::History(Asking { verb, server }) => verb.history(&server.client()?).await,
                 Self::Apply(Asking { verb, server }) => verb.apply(&server.client()?).await,
@@ -154,12 +158,13 @@ pub fn main(registry: Registry) -> ExitCode {
         }
         Command::Passwd(account) => account.user(),
         Command::Token(account) => account.token(),
-        Command::Remote(remote) => remote.run(),
+        Command::Remote(remote) => remote.run(&registry),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rowferry: {error}");
+            let text = error.to_string();
+            eprintln!("rowferry: {}", in_lines(&known::hide(&text, str::to_owned)));
             ExitCode::from(code_of(&error))
         }
     }

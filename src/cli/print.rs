@@ -1,7 +1,13 @@
-//! Tables on standard output.
+//! Tables on standard output. Nothing that a worker says is a command for the terminal.
+
+use std::borrow::Cow;
+
+use connector_api::shown::on_one_line;
 
 /// Columns as wide as their widest cell; the last one is left as it is.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| on_one_line(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|title| title.len())).max().unwrap_or(0)
@@ -13,7 +19,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let mut out = line(&mut head.iter().copied());
     for row in rows {
-        out.push_str(&line(&mut row.iter().map(String::as_str)));
+        out.push_str(&line(&mut row.iter().map(|cell| &**cell)));
     }
     out
 }
@@ -26,5 +32,6 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["a".to_owned(), "é long".to_owned(), "x".to_owned()], vec!["bcd".to_owned(), String::new()]];
         assert_eq!(table(&["NAME", "V", "W"], &rows), "NAME  V       W\na     é long  x\nbcd\n");
+        assert_eq!(table(&["N"], &[vec!["a\u{1b}[2J\nb".to_owned()]]), "N\na\\u{1b}[2J\\nb\n");
     }
 }

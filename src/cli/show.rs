@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use connector_api::shown::{in_lines, on_one_line, without_passwords};
 use connector_api::{Error, Result};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded, PluginInfo,
 };
 use crate::model::{LoggerLevel, path_segment};
-use crate::settings::{is_secret, without_passwords};
+use crate::secrets::Secrets;
 
 /// What `get` lists.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -91,8 +92,8 @@ impl Health {
         if self.json {
             println!("{:#}", serde_json::json!(health));
         } else {
-            println!("{}: {}", health.status, health.message);
-            health.warnings.iter().for_each(|warning| println!("warning: {warning}"));
+            println!("{}: {}", on_one_line(&health.status), on_one_line(&health.message));
+            health.warnings.iter().for_each(|warning| println!("warning: {}", on_one_line(warning)));
         }
         if health.status == "healthy" { Ok(()) } else { Err(Error::record("the worker is not healthy")) }
     }
@@ -100,26 +101,27 @@ impl Health {
 
 impl One {
     /// Everything about a connector. Errors: as [`Client::send`].
-    pub async fn describe(&self, client: &Client) -> Result<()> {
+    pub async fn describe(&self, client: &Client, secrets: &Secrets) -> Result<()> {
         let path = format!("/connectors/{}", path_segment(&self.name));
         let info: ConnectorInfo = client.get(&path).await?;
         if self.json {
             return print_json(client, &path).await;
         }
         warn(client).await;
-        println!("{} ({})", info.name, info.kind);
+        println!("{} ({})", on_one_line(&info.name), on_one_line(&info.kind));
         let status: Result<ConnectorStatus> = client.get(&format!("{path}/status")).await;
         match &status {
             Ok(status) => print!("{}", states(status)),
-            Err(error) => println!("{error}"),
+            Err(error) => println!("{}", in_lines(&error.to_string())),
         }
         println!("\nconfig");
-        let shown = |key: &str, value: &str| {
-            if is_secret(key) { "********".to_owned() } else { without_passwords(value).into_owned() }
-        };
-        info.config.iter().for_each(|(key, value)| println!("  {key} = {}", shown(key, value)));
+        for (key, value) in &info.config {
+            let shown = if secrets.is_secret(key) { "********".into() } else { without_passwords(value) };
+            println!("  {} = {}", on_one_line(key), on_one_line(&shown));
+        }
         let topics: std::collections::BTreeMap<String, ActiveTopics> = client.get(&format!("{path}/topics")).await?;
-        let topics: Vec<String> = topics.into_values().flat_map(|t| t.topics).collect();
+        let topics: Vec<String> =
+            topics.into_values().flat_map(|t| t.topics).map(|topic| on_one_line(&topic).into_owned()).collect();
         println!("\ntopics\n  {}", if topics.is_empty() { "none used yet".to_owned() } else { topics.join("\n  ") });
         println!("\noffsets");
         match client.get::<ConnectorOffsets>(&format!("{path}/offsets")).await {
@@ -128,7 +130,7 @@ impl One {
                     println!("  {} -> {}", member(entry.partition), member(entry.offset));
                 }
             }
-            Err(error) => println!("  {error}"),
+            Err(error) => println!("  {}", in_lines(&error.to_string())),
         }
         Ok(())
     }
@@ -159,11 +161,12 @@ impl One {
             let what = if version.deleted { "  deleted" } else { "" };
             println!("version {}  {} ms since 1970{what}", version.version, version.created);
             for change in version.changes {
-                match (change.from, change.to) {
-                    (Some(from), Some(to)) => println!("  ~ {} = {from} -> {to}", change.key),
-                    (Some(from), None) => println!("  - {} = {from}", change.key),
-                    (None, to) => println!("  + {} = {}", change.key, to.unwrap_or_default()),
-                }
+                let line = match (change.from, change.to) {
+                    (Some(from), Some(to)) => format!("~ {} = {from} -> {to}", change.key),
+                    (Some(from), None) => format!("- {} = {from}", change.key),
+                    (None, to) => format!("+ {} = {}", change.key, to.unwrap_or_default()),
+                };
+                println!("  {}", on_one_line(&line));
             }
         }
         Ok(())
@@ -173,13 +176,13 @@ impl One {
 /// Says on standard error what the worker's health warns of. An older worker, or another one, has nothing to say.
 async fn warn(client: &Client) {
     if let Ok(health) = client.health(Duration::from_secs(3)).await {
-        health.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        health.warnings.iter().for_each(|warning| eprintln!("warning: {}", on_one_line(warning)));
     }
 }
 
 /// A partition or offset as JSON.
 fn member(object: Option<serde_json::Map<String, Value>>) -> String {
-    object.map_or("none".to_owned(), |object| Value::Object(object).to_string())
+    object.map_or("none".to_owned(), |object| on_one_line(&Value::Object(object).to_string()).into_owned())
 }
 
 async fn print_json(client: &Client, path: &str) -> Result<()> {
@@ -211,9 +214,9 @@ fn states(status: &ConnectorStatus) -> String {
     let parts = std::iter::once(("connector".to_owned(), &status.connector, None)).chain(tasks);
     let mut out = String::new();
     for (what, part, warning) in parts {
-        out.push_str(&format!("  {what:10} {:10} {}\n", part.state, part.worker_id));
+        out.push_str(&format!("  {what:10} {:10} {}\n", on_one_line(&part.state), on_one_line(&part.worker_id)));
         for line in part.trace.iter().chain(warning).flat_map(|text| text.lines()) {
-            out.push_str(&format!("             {line}\n"));
+            out.push_str(&format!("             {}\n", on_one_line(line)));
         }
     }
     out

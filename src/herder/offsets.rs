@@ -15,11 +15,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The stored offsets. Errors: `Unavailable`.
 pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &Config) -> Result<Offsets, Refusal> {
     within(async {
-        let config = &worker.resolved(config).await?;
-        Ok(match connector {
-            Connector::Source(_) => Offsets::Source(worker.source_offsets(name, config).await?.positions()),
-            Connector::Sink(_) => Offsets::Sink(worker.sink_offsets(name, config).await?),
-        })
+        let (config, redactor) = &worker.resolved(config).await?;
+        let read = match connector {
+            Connector::Source(_) => {
+                worker.source_offsets(name, config).await.map(|stored| Offsets::Source(stored.positions()))
+            }
+            Connector::Sink(_) => worker.sink_offsets(name, config).await.map(Offsets::Sink),
+        };
+        read.map_err(|error| redactor.error(error))
     })
     .await
 }
@@ -38,11 +41,12 @@ pub async fn change(
         source.check_positions(positions).map_err(|error| Refusal::BadOffsets(error.to_string()))?;
     }
     within(async {
-        let config = &worker.resolved(config).await?;
-        match connector {
+        let (config, redactor) = &worker.resolved(config).await?;
+        let changed = match connector {
             Connector::Source(_) => change_source(worker, name, config, tasks, change).await,
             Connector::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,
-        }
+        };
+        changed.map_err(|error| redactor.error(error))
     })
     .await
 }

@@ -37,11 +37,14 @@ pub(super) async fn plan(
 }
 
 async fn planned(worker: &Worker, source: &dyn Source, name: &str, config: &Config, max_tasks: usize) -> Result<Plan> {
-    let resolved = worker.resolved(config).await?;
-    right_version(source, &resolved)?;
+    let (resolved, redactor) = worker.resolved(config).await?;
     let stored = OnDemand { worker, name, config: &resolved, found: OnceCell::new() };
-    fail_point::reach_async("source.plan").await?;
-    let mut plan = source.plan_on(&resolved, max_tasks, &stored).await?;
+    let planned = async {
+        right_version(source, &resolved)?;
+        fail_point::reach_async("source.plan").await?;
+        source.plan_on(&resolved, max_tasks, &stored).await
+    };
+    let mut plan = planned.await.map_err(|error| redactor.error(error))?;
     Providers::put_back(config, &resolved, &mut plan.tasks);
     Ok(plan)
 }

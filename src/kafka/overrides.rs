@@ -1,7 +1,7 @@
 //! Which client settings a connector may override: an allow-list, since librdkafka has settings that load libraries
 //! and run commands. The worker's `connector.client.config.override.policy` narrows it further. Pure.
 
-use connector_api::{Config, Error};
+use connector_api::{Config, Error, Kind};
 
 use super::settings::{Client, RULES};
 
@@ -46,7 +46,7 @@ pub fn refusal(worker: &Config, client: Client, name: &str) -> Option<String> {
 pub fn read(worker: &Config, connector: &Config, client: Client) -> Result<Config, Error> {
     let given = connector.with_prefix(client.override_prefix());
     let refused: Vec<_> = given.iter().filter_map(|(name, _)| refusal(worker, client, name)).collect();
-    if refused.is_empty() { Ok(given) } else { Err(Error::config(refused.join("\n"))) }
+    if refused.is_empty() { Ok(given) } else { Err(Error::of_lines(Kind::Config, refused)) }
 }
 
 #[cfg(test)]

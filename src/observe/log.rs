@@ -1,14 +1,20 @@
 //! Log output on standard error, and its filter, which changes while the worker runs (`/admin/loggers`).
 
-use std::io::IsTerminal;
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use connector_api::{Error, Result};
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use super::guard::{self, Guarded};
 
 /// Libraries that say at info what belongs to debug; directives may name them otherwise.
 const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
@@ -17,13 +23,37 @@ const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
 #[derive(Clone)]
 pub struct Filter {
     handle: reload::Handle<Targets, Registry>,
-    root: LevelFilter,
+    first: Targets,
+    known: Known,
+}
+
+/// The targets of all events and spans that were reached so far, enabled or not.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<BTreeSet<&'static str>>>);
+
+impl<S: Subscriber> Layer<S> for Known {
+    /// Called once for each place in the code that logs, when it is first reached.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(metadata.target());
+        Interest::always()
+    }
 }
 
 impl Filter {
     /// The level that everything has for which the first directives named no other.
     pub fn root(&self) -> String {
-        self.root.to_string()
+        self.first.default_level().unwrap_or(LevelFilter::OFF).to_string()
+    }
+
+    /// The targets (`rowferry::rest`) for which the first directives named a level.
+    pub fn levels(&self) -> Vec<(String, String)> {
+        self.first.iter().map(|(target, level)| (target.to_owned(), level.to_string())).collect()
+    }
+
+    /// The targets that were reached so far, enabled or not.
+    pub fn known(&self) -> Vec<String> {
+        let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(|target| (*target).to_owned()).collect()
     }
 
     /// Replaces the filter: `info,rowferry::worker=debug`. Directives that cannot be read change nothing.
@@ -40,21 +70,24 @@ impl Filter {
 /// Errors: `Config` for directives that cannot be read; `Fatal` when output was started before.
 pub fn init(directives: &str, format: &str) -> Result<Filter> {
     let targets = targets(directives)?;
-    let root = targets.default_level().unwrap_or(LevelFilter::OFF);
+    let (first, known) = (targets.clone(), Known::default());
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
     let terminal = std::io::stderr().is_terminal();
     // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told to the log.
     let layer: Box<dyn Layer<_> + Send + Sync> = if format == "json" || (format == "auto" && !terminal) {
-        fmt::layer().log_internal_errors(false).json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        let json = fmt::layer().log_internal_errors(false).json().flatten_event(true);
+        json.with_writer(|| Guarded { into: io::stderr(), json: true }).boxed()
     } else {
-        fmt::layer().log_internal_errors(false).with_ansi(terminal).with_writer(std::io::stderr).boxed()
+        let text = fmt::layer().log_internal_errors(false).fmt_fields(guard::fields()).with_ansi(terminal);
+        text.with_writer(|| Guarded { into: io::stderr(), json: false }).boxed()
     };
     tracing_subscriber::registry()
         .with(filter)
         .with(layer)
+        .with(known.clone()) // the outermost layer: it sees what the filter keeps away from the others
         .try_init()
         .map_err(|error| Error::fatal("log output was started twice").caused_by(error))?;
-    Ok(Filter { handle, root })
+    Ok(Filter { handle, first, known })
 }
 
 fn targets(directives: &str) -> Result<Targets> {

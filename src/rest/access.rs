@@ -9,14 +9,16 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use connector_api::shown::without_passwords;
 use connector_api::{Error, Result};
 use serde_json::Value;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::auth::{Account, Auth, Given, Role};
-use super::error::{ApiError, masked};
+use super::error::ApiError;
 use super::origin::Rules;
 use super::serve::Peer;
+use crate::secrets::Secrets;
 
 /// Who may reach the API, and what is added to its answers.
 #[derive(Clone, Default)]
@@ -25,6 +27,7 @@ pub struct Access {
     rules: Arc<Rules>,
     cors: Option<CorsLayer>,
     headers: Arc<Vec<Extra>>,
+    secrets: Secrets,
 }
 
 /// A header of `response.http.headers.config`.
@@ -41,7 +44,14 @@ impl Access {
     /// `access.control.allow.methods`. Errors: `Config`.
     pub fn new(auth: Option<Auth>, rules: Rules, methods: &str, headers: &str) -> Result<Self> {
         let cors = if rules.allow_origin.trim().is_empty() { None } else { Some(cors(&rules.allow_origin, methods)?) };
-        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers: Arc::new(extra_headers(headers)?) })
+        let headers = Arc::new(extra_headers(headers)?);
+        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers, secrets: Secrets::default() })
+    }
+
+    /// The same where these keys are secret.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        Self { secrets, ..self }
     }
 
     /// Stands before `router`.
@@ -94,11 +104,11 @@ async fn admit(access: &Access, request: Request, next: Next) -> Response {
     if needed > Role::Viewer {
         tracing::info!(user = name, %method, path, status = response.status().as_u16(), "changed over REST");
     }
-    if role == Role::Admin { response } else { without_secrets(response).await }
+    if role == Role::Admin { response } else { without_secrets(response, &access.secrets).await }
 }
 
 /// The same answer with secrets masked, as only an administrator sees them.
-async fn without_secrets(response: Response) -> Response {
+async fn without_secrets(response: Response, secrets: &Secrets) -> Response {
     let is_json =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
     if !is_json {
@@ -111,22 +121,23 @@ async fn without_secrets(response: Response) -> Response {
     let Ok(mut value) = serde_json::from_slice::<Value>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
-    mask(&mut value);
+    mask(&mut value, secrets);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(value.to_string()))
 }
 
-fn mask(value: &mut Value) {
+fn mask(value: &mut Value, secrets: &Secrets) {
     match value {
         Value::Object(members) => {
             for (key, member) in members {
                 match member {
-                    Value::String(text) => *text = masked(key, text).into_owned(),
-                    other => mask(other),
+                    Value::String(text) => *text = secrets.masked(key, text).into_owned(),
+                    other => mask(other, secrets),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, secrets)),
+        Value::String(text) => *text = without_passwords(text).into_owned(),
         _ => {}
     }
 }

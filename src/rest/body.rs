@@ -1,5 +1,6 @@
 //! Reads a JSON body, with errors that say what is wrong and where.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -7,11 +8,14 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::budget::{BODY_MAX_BYTES, BodyFault, Share};
 use super::error::{ApiError, ApiResult};
 use super::http::content_type;
 
+/// serde_json's own limit of nesting, which a body that is read twice keeps.
+const MAX_DEPTH: usize = 128;
 /// How much more of a refused body is read and forgotten, and for how long: a client that is still sending would not
 /// see the answer.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
@@ -49,7 +53,54 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Js
 
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<JsonBody<T>> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    serde_json::from_slice(text).map(JsonBody).map_err(ApiError::bad_body)
+    read(text).map(JsonBody).map_err(ApiError::bad_body)
+}
+
+/// Reads a JSON text. Of a member that is repeated the last one counts, as with Jackson in Kafka Connect.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let first = serde_json::from_slice(bytes);
+    match &first {
+        // serde refuses repeated members of a struct; only the rare body that has some is read twice.
+        Err(error) if error.to_string().starts_with("duplicate field") => {
+            let mut unique = String::with_capacity(bytes.len());
+            match serde_json::from_slice(bytes).and_then(|raw| write_unique(raw, &mut unique, 0)) {
+                Ok(()) => serde_json::from_str(&unique),
+                Err(_) => first,
+            }
+        }
+        _ => first,
+    }
+}
+
+/// Appends a JSON text in which no object has a member twice. Numbers keep their digits.
+fn write_unique(raw: &RawValue, out: &mut String, depth: usize) -> serde_json::Result<()> {
+    if depth > MAX_DEPTH {
+        return Err(serde::de::Error::custom("nested too deeply"));
+    }
+    match raw.get().as_bytes().first() {
+        Some(b'{') => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(raw.get())?;
+            out.push('{');
+            for (at, (name, value)) in members.into_iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                out.push_str(&serde_json::to_string(&name)?);
+                out.push(':');
+                write_unique(value, out, depth + 1)?;
+            }
+            out.push('}');
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(raw.get())?;
+            out.push('[');
+            for (at, item) in items.into_iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                write_unique(item, out, depth + 1)?;
+            }
+            out.push(']');
+        }
+        _ => out.push_str(raw.get()),
+    }
+    Ok(())
 }
 
 /// All bytes of a body. `waits`: its client sends it only once it is asked to.
@@ -114,4 +165,27 @@ pub(super) async fn discard(body: Body) -> ApiResult<()> {
         return Ok(());
     }
     whole(body, None, false).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+    use crate::model::CreateConnector;
+
+    #[test]
+    fn the_last_of_repeated_members_counts_at_every_level() {
+        let text = br#"{"name":"a","config":{"x":1.50,"x":"2"},"name":"b","config":{"y":1.50,"\u0079":1e3}}"#;
+        let read: CreateConnector = read(text).unwrap();
+        assert_eq!(read.name.as_deref(), Some("b"));
+        let pairs: Vec<_> = read.config.unwrap().0.into_iter().collect();
+        assert_eq!(pairs, [("y".to_owned(), Some("1e3".to_owned()))]);
+    }
+
+    #[test]
+    fn a_repeated_member_beside_bottomless_nesting_is_refused() {
+        let text = format!(r#"{{"name":"a","name":{}"#, "[".repeat(100_000));
+        assert!(read::<CreateConnector>(text.as_bytes()).is_err());
+        let text = format!(r#"{{"name":"a","name":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(read::<CreateConnector>(text.as_bytes()).is_err());
+    }
 }

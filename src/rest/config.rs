@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use connector_api::Config;
+use connector_api::shown::MASK;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -15,7 +16,8 @@ use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::{App, connectors, view};
 use crate::herder::Refusal;
-use crate::model::{ConnectorInfo, RawConfig};
+use crate::model::{ConfigInfos, ConnectorInfo, RawConfig};
+use crate::secrets::HIDDEN;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read, replace, patch))
@@ -35,13 +37,48 @@ async fn replace(
     headers: HeaderMap,
     JsonBody(raw): JsonBody<RawConfig>,
 ) -> ApiResult<Response> {
-    let config = checked(&app, &name, raw).await?;
-    let (view, created) = app.herder.put_config(&name, config).await?;
+    let mut tries = 0;
+    let (view, created) = loop {
+        tries += 1;
+        let mut given = raw.clone();
+        let restored_from = restore(&app, &name, &mut given).await?;
+        let config = checked(&app, &name, given).await?;
+        let outcome = match restored_from {
+            None => app.herder.put_config(&name, config).await,
+            Some(stored) => app.herder.replace_config(&name, stored, config).await.map(|view| (view, false)),
+        };
+        match outcome {
+            Err(Refusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
+            outcome => break outcome?,
+        }
+    };
     let info = view::info(&view);
     Ok(if created { connectors::created_answer(&headers, &info) } else { Json(info).into_response() })
 }
 
-/// How often a patch starts over when something else than a patch changes the same config meanwhile.
+/// Puts stored secrets in the place of the masks under which they are shown. Returns the config that they come from,
+/// when there were any.
+pub(super) async fn restore(app: &App, name: &str, raw: &mut RawConfig) -> ApiResult<Option<Config>> {
+    let looks_masked = |value: &Option<String>| value.as_ref().is_some_and(|v| v.contains(MASK) || v.contains(HIDDEN));
+    if !raw.0.values().any(looks_masked) {
+        return Ok(None);
+    }
+    let stored = match app.herder.get(name).await {
+        Err(Refusal::UnknownConnector(_)) => return Ok(None),
+        found => found?.config,
+    };
+    let mut any = false;
+    for (key, value) in &mut raw.0 {
+        let given = value.as_deref().unwrap_or_default();
+        if let Some(kept) = app.validator.secrets().restored(key, given, &stored) {
+            *value = Some(kept);
+            any = true;
+        }
+    }
+    Ok(any.then_some(stored))
+}
+
+/// How often a change starts over when another one changes the same config meanwhile.
 const PATCH_TRIES: usize = 20;
 
 /// KIP-477: given keys are set, null removes a key; the result is validated as a whole. Two patches at once both count.
@@ -56,7 +93,7 @@ async fn patch(
     loop {
         tries += 1;
         let stored = app.herder.get(&name).await?.config;
-        let config = valid(&app, &merged(&stored, &changes, &name)?).await?;
+        let config = valid(&app, &merged(&app, &stored, &changes, &name)?).await?;
         match app.herder.replace_config(&name, stored, config).await {
             Err(Refusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
             outcome => return Ok(Json(view::info(&outcome?))),
@@ -64,12 +101,15 @@ async fn patch(
     }
 }
 
-fn merged(stored: &Config, changes: &RawConfig, name: &str) -> ApiResult<RawConfig> {
+fn merged(app: &App, stored: &Config, changes: &RawConfig, name: &str) -> ApiResult<RawConfig> {
     let mut merged = RawConfig(stored.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
     for (key, value) in &changes.0 {
         match value {
             None => drop(merged.0.remove(key)),
-            value => drop(merged.0.insert(key.clone(), value.clone())),
+            Some(given) => {
+                let kept = app.validator.secrets().restored(key, given, stored);
+                merged.0.insert(key.clone(), Some(kept.unwrap_or_else(|| given.clone())));
+            }
         }
     }
     match merged.0.get("name") {
@@ -87,8 +127,14 @@ pub(super) async fn checked(app: &App, name: &str, mut raw: RawConfig) -> ApiRes
     valid(app, &raw).await
 }
 
+/// Everything that can be said about a config.
+pub(super) async fn validated(app: &App, raw: &RawConfig) -> ApiResult<ConfigInfos> {
+    let infos = app.validator.validate(&raw.0).await;
+    infos.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0, app.validator.secrets()))
+}
+
 async fn valid(app: &App, raw: &RawConfig) -> ApiResult<Config> {
-    let infos = app.validator.validate(&raw.0).await.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0))?;
+    let infos = validated(app, raw).await?;
     if infos.error_count > 0 {
         return Err(ApiError::invalid_config(&infos));
     }

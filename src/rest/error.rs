@@ -2,7 +2,6 @@
 //!
 //! Texts that tools match on are Kafka Connect's; `{"error_code","message"}` is the body of every one.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::origin::Foreign;
 use crate::herder::Refusal;
 use crate::herder::validate::Unknown;
 use crate::model::{ConfigInfos, ErrorBody};
-use crate::settings::{is_secret, without_passwords};
+use crate::secrets::Secrets;
 
 /// An answer from 400 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,11 +158,12 @@ impl ApiError {
     }
 
     /// A config that names no connector that there is.
-    pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>) -> Self {
+    pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>, secrets: &Secrets) -> Self {
         let text = match unknown {
             Unknown::NoClass => {
-                let shown =
-                    |(k, v): (&String, &Option<String>)| format!("{k}={}", in_short(k, v.as_deref().unwrap_or("null")));
+                let shown = |(k, v): (&String, &Option<String>)| {
+                    format!("{k}={}", in_short(&secrets.masked(k, v.as_deref().unwrap_or("null"))))
+                };
                 let pairs: Vec<_> = config.iter().map(shown).collect();
                 format!("Connector config {{{}}} contains no connector type", pairs.join(", "))
             }
@@ -350,18 +350,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A value as a text may show it: never a secret.
-pub(super) fn masked<'a>(key: &str, value: &'a str) -> Cow<'a, str> {
-    if is_secret(key) { "[hidden]".into() } else { without_passwords(value) }
-}
-
-/// The same in as many characters as a text has room for.
-fn in_short(key: &str, value: &str) -> String {
+/// A value in as many characters as a text has room for.
+fn in_short(value: &str) -> String {
     const ROOM: usize = 200;
-    let shown = masked(key, value);
-    match shown.char_indices().nth(ROOM) {
-        Some((end, _)) => format!("{}…", &shown[..end]),
-        None => shown.into_owned(),
+    match value.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
     }
 }
 

@@ -10,10 +10,11 @@ use connector_api::Config;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::error::{ApiError, ApiResult, masked};
+use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::{App, config, connectors, view};
 use crate::model::{ConfigChange, ConfigVersion, ConnectorInfo, RawConfig};
+use crate::secrets::Secrets;
 use crate::store::Version;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -24,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(get, path = "/v1/connectors/{connector}/history", tag = "connectors",
     responses((status = 200, body = Vec<ConfigVersion>)))]
 async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Vec<ConfigVersion>>> {
-    Ok(Json(told(&app.herder.history(&name).await?)))
+    Ok(Json(told(&app.herder.history(&name).await?, app.validator.secrets())))
 }
 
 /// Makes an earlier config the connector's config again, as a PUT of it would; a deleted connector comes back.
@@ -48,7 +49,7 @@ async fn restore(
 }
 
 /// The versions with what changed from each to the next.
-fn told(history: &[Version]) -> Vec<ConfigVersion> {
+fn told(history: &[Version], secrets: &Secrets) -> Vec<ConfigVersion> {
     let none = Config::new();
     let before = std::iter::once(&none).chain(history.iter().map(|v| v.config.as_ref().unwrap_or(&none)));
     let version = |(before, version): (&Config, &Version)| {
@@ -57,16 +58,16 @@ fn told(history: &[Version]) -> Vec<ConfigVersion> {
             version: version.version,
             created: version.at_ms,
             deleted: version.config.is_none(),
-            config: config.iter().map(|(k, v)| (k.to_owned(), masked(k, v).into_owned())).collect(),
-            changes: changes(before, config),
+            config: config.iter().map(|(k, v)| (k.to_owned(), secrets.masked(k, v).into_owned())).collect(),
+            changes: changes(before, config, secrets),
         }
     };
     before.zip(history).map(version).collect()
 }
 
-fn changes(from: &Config, to: &Config) -> Vec<ConfigChange> {
+fn changes(from: &Config, to: &Config, secrets: &Secrets) -> Vec<ConfigChange> {
     let keys: BTreeSet<&str> = from.iter().chain(to.iter()).map(|(key, _)| key).collect();
-    let shown = |config: &Config, key: &str| config.get(key).map(|value| masked(key, value).into_owned());
+    let shown = |config: &Config, key: &str| config.get(key).map(|value| secrets.masked(key, value).into_owned());
     let differs = keys.into_iter().filter(|key| from.get(key) != to.get(key));
     differs.map(|key| ConfigChange { key: key.to_owned(), from: shown(from, key), to: shown(to, key) }).collect()
 }
@@ -76,6 +77,7 @@ mod tests {
     use connector_api::Config;
 
     use super::told;
+    use crate::secrets::Secrets;
     use crate::store::Version;
 
     #[test]
@@ -83,7 +85,7 @@ mod tests {
         let version = |version, config| Version { version, config, at_ms: 0 };
         let first = Config::from([("a", "1"), ("connection.password", "CANARY1")]);
         let second = Config::from([("a", "2"), ("b", "x"), ("connection.password", "CANARY2")]);
-        let told = told(&[version(1, Some(first)), version(2, Some(second)), version(3, None)]);
+        let told = told(&[version(1, Some(first)), version(2, Some(second)), version(3, None)], &Secrets::default());
         let changes: Vec<Vec<String>> = told
             .iter()
             .map(|v| v.changes.iter().map(|c| format!("{} {:?} {:?}", c.key, c.from, c.to)).collect())

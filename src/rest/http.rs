@@ -4,7 +4,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -59,6 +59,27 @@ fn accepts_json(headers: &HeaderMap) -> bool {
 fn is_refused(range: &str) -> bool {
     let weight = |part: &str| part.trim().to_ascii_lowercase().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
     range.split(';').skip(1).find_map(weight) == Some(0.0)
+}
+
+/// Takes matrix parameters (RFC 3986, 3.3: `/connectors;v=1/c`) out of the path, as JAX-RS does in Kafka Connect. An
+/// escaped semicolon (`%3B`) belongs to its segment.
+pub(super) async fn ignore_matrix_parameters(mut request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if uri.path().contains(';') {
+        let segments = uri.path().split('/').map(|segment| segment.split(';').next().unwrap_or_default());
+        let mut path = segments.collect::<Vec<_>>().join("/");
+        if let Some(query) = uri.query() {
+            path = format!("{path}?{query}");
+        }
+        let mut parts = uri.clone().into_parts();
+        if let Ok(without) = path.parse() {
+            parts.path_and_query = Some(without);
+        }
+        if let Ok(without) = Uri::from_parts(parts) {
+            *request.uri_mut() = without;
+        }
+    }
+    next.run(request).await
 }
 
 /// Turns the router's "no such method" into an answer to `OPTIONS`, or into the error body.

@@ -1,6 +1,7 @@
 //! `/admin/loggers` (KIP-495, KIP-976): log levels, changed while the worker runs.
 //!
-//! Logger names are dotted paths; `root` is above all. The levels live here, the log itself is told by a function.
+//! Logger names are dotted paths; `root` is above all. The levels live here; which loggers there are and what the
+//! levels do is the log's part.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,32 +28,55 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, set))
 }
 
+/// The log that the levels are for.
+pub trait Log: Send + Sync {
+    /// Loggers with a level of their own, as modules (`rowferry::rest`), and their levels.
+    fn levels(&self) -> Vec<(String, String)>;
+    /// The level of all others.
+    fn root(&self) -> String;
+    /// The modules that have logged or could have, so far.
+    fn known(&self) -> Vec<String>;
+    /// Sets levels by directives: `info,rowferry::rest=debug`.
+    fn set(&self, directives: &str);
+}
+
 /// Levels by logger. Cheap to clone; all clones share the levels.
 #[derive(Clone)]
 pub struct LogLevels {
     levels: Arc<Mutex<BTreeMap<String, LoggerLevel>>>,
-    apply: Arc<dyn Fn(&str) + Send + Sync>,
+    log: Arc<dyn Log>,
 }
 
 impl LogLevels {
-    /// Starts with `root` at that level. `apply` takes the directives of `tracing_subscriber`'s `EnvFilter`.
-    pub fn new(root: &str, apply: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        let level = LoggerLevel { level: root.to_ascii_uppercase(), last_modified: None };
-        Self { levels: Arc::new(Mutex::new(BTreeMap::from([(ROOT.to_owned(), level)]))), apply: Arc::new(apply) }
+    /// Starts with the levels that the log has.
+    pub fn new(log: impl Log + 'static) -> Self {
+        let own = log.levels().into_iter().map(|(module, level)| (logger(&module), level));
+        let levels = own
+            .chain([(ROOT.to_owned(), log.root())])
+            .map(|(name, level)| (name, LoggerLevel { level: level.to_ascii_uppercase(), last_modified: None }));
+        Self { levels: Arc::new(Mutex::new(levels.collect())), log: Arc::new(log) }
     }
 
+    /// Every logger that is known, with the level that it has or inherits; Kafka Connect lists those of its JVM so.
     fn all(&self) -> BTreeMap<String, LoggerLevel> {
-        self.levels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let set = self.levels.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all = set.clone();
+        for name in self.log.known().iter().map(|module| logger(module)) {
+            let level = effective(&set, &name).to_owned();
+            all.entry(name).or_insert(LoggerLevel { level, last_modified: None });
+        }
+        all
     }
 
     /// Sets a logger and those below it. Returns the names of those that were at another level.
     fn set(&self, logger: &str, level: &str, now_ms: i64) -> Vec<String> {
+        let known = self.all();
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let below = |name: &str| {
             logger == ROOT || name.strip_prefix(logger).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        let mut names: Vec<_> = levels.keys().filter(|name| below(name)).cloned().collect();
-        if !levels.contains_key(logger) {
+        let mut names: Vec<_> = known.keys().filter(|name| below(name)).cloned().collect();
+        if !known.contains_key(logger) {
             names.push(logger.to_owned());
             names.sort_unstable();
         }
@@ -61,10 +85,15 @@ impl LogLevels {
             levels.insert(name.clone(), LoggerLevel { level: level.to_owned(), last_modified: Some(now_ms) });
         }
         if !names.is_empty() {
-            (self.apply)(&directives(&levels));
+            self.log.set(&directives(&levels));
         }
         names
     }
+}
+
+/// A module's name as a logger's: dots in the place of colons.
+fn logger(module: &str) -> String {
+    module.replace("::", ".")
 }
 
 /// The level of a logger, or that of the nearest one above it.
@@ -97,7 +126,7 @@ fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
     out
 }
 
-/// Log levels that were set.
+/// The known loggers and their levels.
 #[utoipa::path(get, path = "/admin/loggers", tag = "log levels", responses((status = 200, body = BTreeMap<String, LoggerLevel>)))]
 async fn list(State(app): State<App>) -> Json<BTreeMap<String, LoggerLevel>> {
     Json(app.levels.all())
@@ -132,22 +161,56 @@ async fn set(
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use super::LogLevels;
+    use super::{Log, LogLevels};
+
+    #[derive(Clone, Default)]
+    struct Recorded(Arc<Mutex<String>>);
+
+    impl Log for Recorded {
+        fn levels(&self) -> Vec<(String, String)> {
+            vec![("lib::chatty".to_owned(), "warn".to_owned())]
+        }
+
+        fn root(&self) -> String {
+            "info".to_owned()
+        }
+
+        fn known(&self) -> Vec<String> {
+            ["lib", "lib::chatty::inner", "used"].map(str::to_owned).to_vec()
+        }
+
+        fn set(&self, directives: &str) {
+            directives.clone_into(&mut self.0.lock().unwrap());
+        }
+    }
 
     #[test]
-    fn a_level_goes_for_all_loggers_below_and_only_changes_are_told() {
-        let applied = Arc::new(Mutex::new(String::new()));
-        let levels = {
-            let applied = Arc::clone(&applied);
-            LogLevels::new("info", move |directives| directives.clone_into(&mut applied.lock().unwrap()))
-        };
+    fn a_level_goes_for_all_loggers_below_and_only_changed_ones_are_listed() {
+        let applied = Recorded::default();
+        let levels = LogLevels::new(applied.clone());
         assert_eq!(levels.set("a.log", "DEBUG", 1), ["a.log"]);
         assert_eq!(levels.set("a.log.x", "TRACE", 2), ["a.log.x"]);
         assert_eq!(levels.set("a.logger", "WARN", 3), ["a.logger"]);
         assert_eq!(levels.set("a.log", "ERROR", 4), ["a.log", "a.log.x"]);
         assert!(levels.set("a.log", "ERROR", 5).is_empty());
         assert!(levels.set("new", "INFO", 6).is_empty(), "it inherits that level");
-        assert_eq!(*applied.lock().unwrap(), "info,a::log=error,a::log::x=error,a::logger=warn");
+        let want = "info,a::log=error,a::log::x=error,a::logger=warn,lib::chatty=warn";
+        assert_eq!(*applied.0.lock().unwrap(), want);
         assert_eq!(levels.all()["a.log.x"].last_modified, Some(4));
+    }
+
+    #[test]
+    fn every_known_logger_is_listed_with_the_level_it_inherits() {
+        let levels = LogLevels::new(Recorded::default());
+        let listed = |levels: &LogLevels| -> Vec<_> {
+            levels.all().into_iter().map(|(name, at)| format!("{name} {} {:?}", at.level, at.last_modified)).collect()
+        };
+        assert_eq!(
+            listed(&levels),
+            ["lib INFO None", "lib.chatty WARN None", "lib.chatty.inner WARN None", "root INFO None", "used INFO None"]
+        );
+        assert_eq!(levels.set("lib", "WARN", 1), ["lib"]);
+        assert_eq!(levels.set("root", "DEBUG", 2), ["lib", "lib.chatty", "lib.chatty.inner", "root", "used"]);
+        assert!(listed(&levels).iter().all(|line| line.ends_with("DEBUG Some(2)")));
     }
 }

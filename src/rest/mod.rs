@@ -49,7 +49,7 @@ use error::ApiError;
 
 pub use access::Access;
 pub use gate::Limits;
-pub use loggers::LogLevels;
+pub use loggers::{Log, LogLevels};
 pub use origin::Rules;
 pub use serve::Reception;
 pub use tls::{Files, Tls};
@@ -126,7 +126,8 @@ pub async fn serve(
     reception: Reception,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let router = door.access.before(router(app));
+    // First of all, so that roles are asked for the path that is served.
+    let router = door.access.before(router(app)).layer(from_fn(http::ignore_matrix_parameters));
     serve::serve(listener, door.tls, router, reception, shutdown).await;
 }
 

@@ -5,11 +5,11 @@ use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use super::path::Path;
 use super::query::{Params, flag, given};
+use super::{App, config};
 use crate::model::{ConfigInfos, ConfigKeyInfo, PluginInfo, RawConfig};
 use crate::registry::PluginKind;
 use crate::registry::version::Wanted;
@@ -57,8 +57,11 @@ async fn keys(
 async fn validate(
     State(app): State<App>,
     Path(plugin): Path<String>,
-    JsonBody(raw): JsonBody<RawConfig>,
+    JsonBody(mut raw): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConfigInfos>> {
+    if let Some(name) = raw.0.get("name").cloned().flatten() {
+        config::restore(&app, &name, &mut raw).await?;
+    }
     let registry = app.validator.registry();
     let class_of = |name: &str| registry.connector(name).map(|connector| connector.plugin().class());
     if let Some(class) = raw.0.get("connector.class").and_then(Option::as_deref)
@@ -67,6 +70,5 @@ async fn validate(
     {
         return Err(ApiError::type_mismatch(class, &plugin));
     }
-    let infos = app.validator.validate(&raw.0).await.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0))?;
-    Ok(Json(infos))
+    Ok(Json(config::validated(&app, &raw).await?))
 }

@@ -19,6 +19,24 @@ use crate::herder::{
 use crate::registry::Registry;
 use crate::settings::TopicTracking;
 
+struct NoLog;
+
+impl super::loggers::Log for NoLog {
+    fn levels(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn root(&self) -> String {
+        "INFO".to_owned()
+    }
+
+    fn known(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn set(&self, _directives: &str) {}
+}
+
 fn app() -> axum::Router {
     let (commands, mut received) = mpsc::channel(8);
     tokio::spawn(async move {
@@ -31,7 +49,7 @@ fn app() -> axum::Router {
     router(App {
         herder: Herder::new(commands),
         validator,
-        levels: LogLevels::new("INFO", |_| ()),
+        levels: LogLevels::new(NoLog),
         turns: Turns::default(),
         topic_tracking: TopicTracking { enabled: true, allow_reset: true },
         admin: true,

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use connector_api::shown::{on_one_line, without_passwords};
 use connector_api::{Config, Error, Reader, Report, Result};
 
 pub use keys::{KEYS, is_known};
@@ -28,7 +29,7 @@ use names::host_name;
 pub use names::own_names;
 pub use open_files::raise_open_files;
 pub use providers::{Providers, Resolved};
-pub use secrets::{is_secret, without_passwords};
+pub use secrets::{is_secret, sounds_secret};
 
 use crate::store;
 
@@ -67,6 +68,8 @@ pub struct Settings {
     pub log_format: String,
     /// What `${…}` in values stands for.
     pub providers: Providers,
+    /// All keys as given, and what their own references stand for.
+    pub resolved: Resolved,
 }
 
 /// `topic.tracking.*` (KIP-558).
@@ -171,7 +174,8 @@ impl Settings {
         let given = layers::merge(layers)?;
         let written: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
         let providers = Providers::new(&written)?;
-        let mut config = providers.resolve(&written)?.config;
+        let resolved = providers.resolve(&written)?;
+        let mut config = resolved.config.clone();
         let mut report = Report::default();
         for key in KEYS {
             let given = config.iter().find(|(name, _)| *name == key.name);
@@ -190,7 +194,7 @@ impl Settings {
                 config.set(name, class);
             }
         }
-        Ok(Self { config, providers, ..settings })
+        Ok(Self { config, providers, resolved, ..settings })
     }
 
     fn read(r: &mut Reader<'_>, given: &BTreeMap<String, Setting>) -> Result<Self> {
@@ -214,6 +218,7 @@ impl Settings {
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
             providers: Providers::default(),
+            resolved: Resolved::default(),
         })
     }
 
@@ -273,6 +278,11 @@ impl Settings {
         })
     }
 
+    /// All keys as they are written, with references.
+    pub fn written(&self) -> Config {
+        self.given.iter().map(|(key, setting)| (key.clone(), setting.value.clone())).collect()
+    }
+
     /// What a person should know: keys that nothing reads, with the key that was perhaps meant.
     pub fn warnings(&self) -> Vec<String> {
         let unknown = self.given.iter().filter(|(key, _)| !keys::is_known(key) && !key.starts_with("log4j."));
@@ -296,7 +306,10 @@ impl Settings {
             let value = if is_secret(key) { "********".into() } else { without_passwords(&setting.value) };
             lines.insert(key, (value, setting.origin.as_str()));
         }
-        lines.iter().map(|(key, (value, origin))| format!("{key} = {value}  # {origin}\n")).collect()
+        let line = |(key, (value, origin)): (&&str, &(Cow<'_, str>, &str))| {
+            format!("{}\n", on_one_line(&format!("{key} = {value}  # {origin}")))
+        };
+        lines.iter().map(line).collect()
     }
 }
 

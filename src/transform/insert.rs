@@ -124,7 +124,8 @@ impl InsertField {
 
 impl Transform for InsertField {
     fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>> {
-        if record.value.value.is_null() {
+        // A null key or value has no place for fields: it passes unchanged, with a schema or without.
+        if self.part.of_mut(&mut record).value.is_null() {
             return Ok(Some(record));
         }
         let Datum { schema, mut value } = std::mem::take(self.part.of_mut(&mut record));

@@ -69,11 +69,11 @@ fn masked(value: &Value, schema: Option<&Schema>, replacement: Option<&str>) -> 
     match replacement {
         _ if value.is_null() => Ok(Value::Null),
         Some(replacement) => replaced(value, schema, replacement),
-        None => emptied(value),
+        None => emptied(value, schema),
     }
 }
 
-fn emptied(value: &Value) -> Result<Value> {
+fn emptied(value: &Value, schema: Option<&Schema>) -> Result<Value> {
     Ok(match value {
         Value::Null => Value::Null,
         Value::Bool(_) => Value::Bool(false),
@@ -83,8 +83,8 @@ fn emptied(value: &Value) -> Result<Value> {
         Value::I64(_) => Value::I64(0),
         Value::F32(_) => Value::F32(0.0),
         Value::F64(_) => Value::F64(0.0),
-        // Kafka's zero has no digits after the point and so cannot be written; ours keeps the scale.
-        Value::Decimal(n) => Value::Decimal(Box::new(Decimal::new(0, n.scale()))),
+        // Kafka's zero always has the scale 0. A schema asks for its own scale, and Kafka then cannot write the record.
+        Value::Decimal(n) => Value::Decimal(Box::new(Decimal::new(0, schema.map_or(0, |_| n.scale())))),
         Value::Text(_) => Value::Text(Box::default()),
         Value::Array(_) => Value::Array(Box::default()),
         Value::Map(_) => Value::Map(Box::default()),

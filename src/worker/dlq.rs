@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Result, fail_point};
 
 use super::codec::RawHeaders;
@@ -13,6 +14,7 @@ use crate::kafka::Settings;
 use crate::kafka::admin::{Admin, Wanted};
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::{Outgoing, Producer};
+use crate::secrets::Redactor;
 
 /// How long the broker may take to store letters until that is tried again: databases end a transaction that is idle for
 /// longer.
@@ -55,11 +57,12 @@ pub struct DeadLetters {
     topic: String,
     explain: bool,
     id: TaskId,
+    redactor: Redactor,
 }
 
 impl DeadLetters {
     /// Opens it and makes its topic, if the connector has one. Blocks.
-    pub fn open(shared: &Shared, id: &TaskId, config: &Config) -> Result<Option<Self>> {
+    pub fn open(shared: &Shared, id: &TaskId, config: &Config, redactor: Redactor) -> Result<Option<Self>> {
         let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
         fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
@@ -71,14 +74,14 @@ impl DeadLetters {
             admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
         }
         let producer = Mutex::new(Arc::new(producer));
-        Ok(Some(Self { settings, producer, topic: wanted.topic, explain, id: id.clone() }))
+        Ok(Some(Self { settings, producer, topic: wanted.topic, explain, id: id.clone(), redactor }))
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
     pub fn send(&self, raw: &Raw, stage: Stage, class: &str, error: &Error) -> Result<()> {
         let mut headers = raw.headers.clone();
         if self.explain {
-            headers.extend(explanation(&self.id, raw, stage, class, error));
+            headers.extend(explanation(&self.id, raw, stage, class, error, &self.redactor));
         }
         let record = Outgoing {
             topic: &self.topic,
@@ -135,7 +138,9 @@ pub(super) fn wanted(config: &Config) -> Result<Option<(Wanted, bool)>> {
 }
 
 /// The headers of `DeadLetterQueueReporter`, in its order.
-fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error) -> RawHeaders {
+fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error, redactor: &Redactor) -> RawHeaders {
+    let message = redactor.hide(error.message());
+    let message = on_one_line(&message);
     let exception = exception_class(error, Some(stage));
     let text = |name: &str, value: String| (format!("__connect.errors.{name}").into(), Some(value.into_bytes()));
     vec![
@@ -147,8 +152,8 @@ fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error)
         text("stage", stage.name().to_owned()),
         text("class.name", class.to_owned()),
         text("exception.class.name", exception.to_owned()),
-        text("exception.message", error.message().to_owned()),
-        text("exception.stacktrace", format!("{exception}: {error}")),
+        text("exception.message", message.to_string()),
+        text("exception.stacktrace", format!("{exception}: {message}")),
     ]
 }
 
@@ -168,7 +173,7 @@ mod tests {
             headers: Vec::new(),
         };
         let id = TaskId { connector: "c".into(), task: 1 };
-        let headers = explanation(&id, &raw, Stage::ValueConverter, "C", &Error::record("bad"));
+        let headers = explanation(&id, &raw, Stage::ValueConverter, "C", &Error::record("bad"), &Redactor::default());
         let shown: Vec<_> =
             headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap()))).collect();
         assert_eq!(

@@ -27,6 +27,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Position, Progress, TopicOffset};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
@@ -49,7 +50,8 @@ use crate::kafka::admin::Admin;
 use crate::kafka::dev::Broker;
 use crate::kafka::producer::Producer;
 use crate::registry::{Connector, Registry};
-use crate::settings::Providers;
+use crate::secrets::{Redactor, Secrets, known};
+use crate::settings::{Providers, Resolved};
 
 /// How long Kafka may take to get ready before nobody waits for it any more.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
@@ -86,6 +88,8 @@ pub struct Options {
     pub dev_broker: Option<Broker>,
     /// What `${…}` in the configs of connectors stands for.
     pub providers: Providers,
+    /// What of configs is secret.
+    pub secrets: Secrets,
 }
 
 /// What to start.
@@ -212,11 +216,14 @@ impl Worker {
 
     /// Tasks that have work and do not move, and those that were cut off for that and do not work again yet.
     pub fn stand_still(&self) -> Vec<StandsStill> {
-        self.shared.still.all()
+        let mut all = self.shared.still.all();
+        all.iter_mut().for_each(|one| one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned());
+        all
     }
 
-    /// A connector's config with its references resolved: what the calls below take. Errors: as [`Providers::resolve`].
-    pub async fn resolved(&self, config: &Config) -> Result<Config, Error> {
+    /// A connector's config with its references resolved, which the calls below take, and what takes its secrets out of
+    /// their errors. Errors: as [`Providers::resolve`].
+    pub async fn resolved(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         self.shared.resolved(config).await
     }
 
@@ -259,12 +266,12 @@ impl Worker {
 
     /// Whether Kafka answers now, or did some seconds ago. Errors: `Retry`, naming the brokers.
     pub async fn kafka_answers(&self) -> Result<(), Error> {
-        self.shared.pulse.feel(&self.shared).await
+        self.shared.pulse.feel(&self.shared).await.map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
 
     /// The Kafka cluster's id. Errors: `Retry` when no broker answers, `Denied` when one refuses us.
     pub async fn cluster_id(&self) -> Result<String, Error> {
-        self.shared.reach_kafka().await
+        self.shared.reach_kafka().await.map_err(|error| self.shared.options.secrets.of_worker().error(error))
     }
 
     /// Has Kafka get ready for sources, so that the first one does not wait: the offsets topic is created, and what
@@ -295,12 +302,16 @@ impl Worker {
 }
 
 impl Shared {
-    async fn resolved(&self, config: &Config) -> Result<Config, Error> {
-        let (providers, config) = (self.options.providers.clone(), config.clone());
-        if providers.is_empty() {
-            return Ok(config);
-        }
-        blocking(move || Ok(providers.resolve(&config)?.config)).await
+    async fn resolved(&self, config: &Config) -> Result<(Config, Redactor), Error> {
+        let (providers, written) = (self.options.providers.clone(), config.clone());
+        let resolved = if providers.is_empty() {
+            Resolved::as_written(written)
+        } else {
+            blocking(move || providers.resolve(&written)).await?
+        };
+        let redactor = self.options.secrets.redactor(config, &resolved);
+        known::remember(&redactor);
+        Ok((resolved.config, redactor))
     }
 
     /// The Kafka cluster's id; asks until it has been told once.

@@ -9,6 +9,7 @@ use super::policy::Policy;
 use super::topics::TopicRules;
 use super::{Options, TaskId, clients, dlq, right_version, sink, source, watch};
 use crate::registry::Registry;
+use crate::secrets::Secrets;
 use crate::settings::Providers;
 
 /// A worker of these keys.
@@ -23,6 +24,7 @@ pub(crate) fn options(config: Config) -> Options {
         exactly_once_source: true,
         dev_broker: None,
         providers: Providers::default(),
+        secrets: Secrets::default(),
     }
 }
 

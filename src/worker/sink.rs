@@ -113,11 +113,12 @@ impl From<Error> for Ended {
 async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<(), Ended> {
     let what = subscription(&running.start.connector_config)?;
     let (shared, start, watch) = (Arc::clone(&running.shared), running.start.clone(), Arc::clone(&running.watch));
+    let redactor = running.redactor();
     let opening = async {
         let of_kafka = |error| Ended { error, within: Within::Kafka };
         watch.front.enter(For::Kafka);
         let config = shared.sink_config(&start.task_config, &start.id.connector).await.map_err(of_kafka)?;
-        let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config);
+        let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config, redactor);
         let letters = blocking_of(&watch, For::DeadLetters, open).await.map_err(of_kafka)?.map(Arc::new);
         watch.front.enter(For::Database);
         fail_point::reach_async("sink.open").await?;

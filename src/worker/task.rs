@@ -1,9 +1,10 @@
 //! One running task: what is asked of it, how it tells of itself, and its supervision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Plugin, Progress, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -13,6 +14,7 @@ use super::watch::{STANDS_STILL, WaitsFor, Watch, limit, limit_of, stands_still}
 use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
 use crate::keys;
 use crate::registry::{Connector, version};
+use crate::secrets::Redactor;
 use crate::waiting::For;
 
 /// A broker that has not answered a starting task within this time is taken for unreachable.
@@ -36,6 +38,7 @@ pub struct Handle {
     watch: Arc<Watch>,
     wanted: watch::Sender<Wanted>,
     progress: Arc<Mutex<Progress>>,
+    redactor: Arc<OnceLock<Redactor>>,
     cut: Arc<AtomicBool>,
     join: JoinHandle<()>,
 }
@@ -52,6 +55,8 @@ pub struct Running {
     pub watch: Arc<Watch>,
     wanted: watch::Receiver<Wanted>,
     progress: Arc<Mutex<Progress>>,
+    /// Takes the secrets of its config out of what it tells; empty until that has been resolved.
+    redactor: Arc<OnceLock<Redactor>>,
     events: mpsc::Sender<TaskEvent>,
     told: Option<bool>,
 }
@@ -62,6 +67,7 @@ impl Handle {
         let (wanted, receiver) = watch::channel(if start.paused { Wanted::Pause } else { Wanted::Run });
         let (progress, cut, watch) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::<Watch>::default());
         let (id, task_shared) = (start.id.clone(), Arc::clone(&shared));
+        let redactor = Arc::new(OnceLock::new());
         let running = Running {
             start,
             shared: task_shared,
@@ -69,11 +75,12 @@ impl Handle {
             watch: Arc::clone(&watch),
             wanted: receiver,
             progress: Arc::clone(&progress),
+            redactor: Arc::clone(&redactor),
             events: events.clone(),
             told: None,
         };
         let join = tokio::spawn(supervise(running, events));
-        Self { id, shared, watch, wanted, progress, cut, join }
+        Self { id, shared, watch, wanted, progress, redactor, cut, join }
     }
 
     /// Asks for something else; a task that stops stays so.
@@ -89,7 +96,15 @@ impl Handle {
 
     /// How far it has come.
     pub fn progress(&self) -> Progress {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(redactor) = self.redactor.get() {
+            progress
+                .warnings
+                .iter_mut()
+                .for_each(|warning| *warning = on_one_line(&redactor.hide(warning)).into_owned());
+            progress.tables.iter_mut().for_each(|of| of.table = redactor.hide(&of.table).into_owned());
+        }
+        progress
     }
 
     /// What it waits for.
@@ -121,6 +136,7 @@ impl Handle {
 async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let (id, cut, watch) = (running.id().clone(), Arc::clone(&running.cut), Arc::clone(&running.watch));
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
+    let redactor = Arc::clone(&running.redactor);
     let limit = limit_of(&shared.options.config, &running.start.connector_config);
     let mut inner = AbortOnDrop(tokio::spawn(work(running)));
     let outcome = tokio::select! {
@@ -137,13 +153,15 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     };
     drop(inner);
     cut.store(true, Ordering::Relaxed);
+    let shown = |error| redactor.get().cloned().unwrap_or_default().error(error);
     let event = match outcome {
         Ok(Ok(())) => TaskEvent::Stopped(id),
         Ok(Err(error)) => {
+            let error = shown(error);
             tracing::error!(connector = %id.connector, task = id.task, %error, kind = ?error.kind(), "task failed");
             TaskEvent::Failed(id, error)
         }
-        Err(error) => TaskEvent::Failed(id, panicked(error)),
+        Err(error) => TaskEvent::Failed(id, shown(panicked(error))),
     };
     let _receiver_gone = events.send(event).await;
 }
@@ -173,9 +191,16 @@ pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
 impl Running {
     /// Puts what they stand for in the place of the references in its configs, which nobody else sees.
     async fn resolve(&mut self) -> Result<()> {
-        self.start.connector_config = self.shared.resolved(&self.start.connector_config).await?;
-        self.start.task_config = self.shared.resolved(&self.start.task_config).await?;
+        let (config, redactor) = self.shared.resolved(&self.start.connector_config).await?;
+        self.start.connector_config = config;
+        self.start.task_config = self.shared.resolved(&self.start.task_config).await?.0;
+        let _first = self.redactor.set(redactor);
         Ok(())
+    }
+
+    /// What takes the secrets of its config out of texts.
+    pub fn redactor(&self) -> Redactor {
+        self.redactor.get().cloned().unwrap_or_default()
     }
 
     /// Its id.

@@ -61,6 +61,12 @@ async fn users_and_tokens_over_https_have_their_roles() {
     let refused = call(&["-H", &bearer, "-X", "DELETE", &format!("{connectors}/x")]);
     assert!(refused.0 == "403" && refused.1.contains("admin"), "{refused:?}");
     assert_eq!(call(&["-u", "ann:s3cret word", "-X", "DELETE", &format!("{connectors}/x")]).0, "404");
+    let by_matrix = format!("{base}/connectors;v=1/x;w/config;");
+    assert_eq!(
+        call(&["-H", &bearer, "-X", "DELETE", &by_matrix]).0,
+        "403",
+        "roles are asked for the path that is served"
+    );
     let (status, why) = curl(&[&connectors]);
     assert!(status == "000" && why.contains("certificate"), "a certificate that nobody knows is not trusted: {why}");
     assert!(!worker.log().contains(token), "the log shows no token");

@@ -2,6 +2,7 @@
 
 mod kafka_connect_py;
 mod kafkaconnect;
+mod newman;
 mod schemathesis;
 
 use std::cell::RefCell;
@@ -33,8 +34,7 @@ impl Client {
     fn call(&self, arguments: &[&str]) -> String {
         self.called.borrow_mut().insert(arguments[0].to_owned());
         let output = Command::new(&self.program).args(&self.before).args(arguments).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+        let (printed, errors) = (text_of(&output.stdout), text_of(&output.stderr));
         assert!(output.status.success(), "{arguments:?}: {}\n{printed}\n{errors}", output.status);
         printed
     }
@@ -61,6 +61,11 @@ impl Client {
         let missing: Vec<_> = listed.difference(&called).collect();
         assert!(listed.len() > 10 && missing.is_empty(), "not called: {missing:?}, of {listed:?}");
     }
+}
+
+/// What a program printed.
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
 /// A worker of its own with a database of two rows, and a source's config for it.

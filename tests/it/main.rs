@@ -33,6 +33,7 @@ mod providers;
 mod recording;
 mod rest;
 mod rest_conversations;
+mod rest_details;
 mod rest_limits;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod schema_registry;

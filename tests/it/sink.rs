@@ -4,6 +4,7 @@ pub(crate) mod database;
 mod deferred;
 mod errors;
 mod exactly_once;
+mod losses;
 mod order;
 pub(crate) mod records;
 mod speed;

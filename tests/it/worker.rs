@@ -239,6 +239,7 @@ impl Bench {
             exactly_once_source,
             dev_broker: dev,
             providers: rowferry::settings::Providers::default(),
+            secrets: rowferry::secrets::Secrets::default(),
         };
         let (topic, upto, big) = (unique("topic").as_str().into(), Arc::default(), Arc::new(AtomicI64::new(-1)));
         let source = Arc::new(Numbers { topic, upto, batch, big });

@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::shown::{in_lines, on_one_line};
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -35,13 +37,15 @@ pub struct Error {
     kind: Kind,
     class: Option<&'static str>,
     message: Cow<'static, str>,
+    /// The message has a line for each problem; elsewhere a line end came with words from outside.
+    has_lines: bool,
     source: Option<Source>,
 }
 
 impl Error {
     /// An error of the given kind.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, class: None, message: message.into(), source: None }
+        Self { kind, class: None, message: message.into(), has_lines: false, source: None }
     }
 
     /// A transient error, see [`Kind::Retry`].
@@ -93,6 +97,22 @@ impl Error {
     #[must_use]
     pub fn context(mut self, prefix: impl fmt::Display) -> Self {
         self.message = Cow::Owned(format!("{prefix}: {}", self.message));
+        self
+    }
+
+    /// An error with a line for each problem, in which no problem's own words make lines.
+    pub fn of_lines(kind: Kind, problems: impl IntoIterator<Item = String>) -> Self {
+        let lines: Vec<_> = problems.into_iter().map(|problem| on_one_line(&problem).into_owned()).collect();
+        Self { has_lines: true, ..Self::new(kind, lines.join("\n")) }
+    }
+
+    /// The same error as it may be shown outside of its task: its message as `hide` leaves it, and with [deceptive
+    /// characters](crate::shown::is_deceptive) as escapes.
+    #[must_use]
+    pub fn shown(mut self, hide: impl FnOnce(&str) -> String) -> Self {
+        let hidden = hide(&self.message);
+        let text = if self.has_lines { in_lines(&hidden) } else { on_one_line(&hidden) };
+        self.message = Cow::Owned(text.into_owned());
         self
     }
 

@@ -22,6 +22,7 @@ pub mod fail_point;
 mod pulse;
 mod record;
 mod schema;
+pub mod shown;
 mod sink;
 mod source;
 mod transform;

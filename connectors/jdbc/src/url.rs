@@ -7,6 +7,7 @@ mod tls;
 
 use std::fmt;
 
+use connector_api::shown::without_passwords;
 use connector_api::{Config, Error, Result};
 
 pub use self::tls::{Mode as TlsMode, Tls};
@@ -119,14 +120,14 @@ impl Target {
         let url = url.trim();
         let bare = url.strip_prefix("jdbc:").unwrap_or(url);
         let Some((scheme, rest)) = bare.split_once(':') else {
-            return Err(Error::config(format!("Not a valid JDBC URL: {}", masked(url))));
+            return Err(Error::config(format!("Not a valid JDBC URL: {}", without_passwords(url))));
         };
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "mysql" => Scheme::MySql,
             "mariadb" => Scheme::MariaDb,
             "postgresql" | "postgres" => Scheme::Postgres,
             "sqlite" => Scheme::Sqlite,
-            _ => return Err(Error::config(format!("No suitable driver found for {}", masked(url)))),
+            _ => return Err(Error::config(format!("No suitable driver found for {}", without_passwords(url)))),
         };
         if scheme == Scheme::Sqlite { sqlite::parse(rest) } else { Self::server(scheme, rest, url) }
     }
@@ -150,7 +151,8 @@ impl Target {
 
     fn server(scheme: Scheme, rest: &str, url: &str) -> Result<Self> {
         let mut target = Self::empty(scheme);
-        let bad = |why: &str| Error::config(format!("connection.url {} is not understood: {why}", masked(url)));
+        let bad =
+            |why: &str| Error::config(format!("connection.url {} is not understood: {why}", without_passwords(url)));
         let Some(rest) = rest.strip_prefix("//") else {
             // PostgreSQL's short form: jdbc:postgresql:database
             if scheme == Scheme::Postgres && !rest.starts_with('/') {
@@ -164,6 +166,17 @@ impl Target {
         };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
+        // A password with a / or ? in it would be taken apart, and its parts for host, port and database.
+        let in_an_account = |pair: &str| {
+            pair.split_once('@')
+                .is_some_and(|(before, rest)| !before.contains('=') || (!before.contains('/') && rest.contains('/')))
+        };
+        if database.contains('@') || query.split('&').any(in_an_account) {
+            return Err(bad(
+                "an @ stands behind the host. Write / ? # @ : and % in user and password as %2F %3F %23 %40 %3A and %25, \
+                 or give them in connection.user and connection.password",
+            ));
+        }
         target.database = Some(decode(database)).filter(|d| !d.is_empty());
         let hosts = match authority.rsplit_once('@') {
             Some((who, hosts)) => {
@@ -250,30 +263,6 @@ impl fmt::Debug for Target {
     }
 }
 
-/// The URL with passwords replaced, for texts.
-pub fn masked(url: &str) -> String {
-    let mut text = url.to_owned();
-    if let Some(start) = text.find("//") {
-        let end = text[start + 2..].find('/').map_or(text.len(), |at| start + 2 + at);
-        if let Some(at) = text[start + 2..end].rfind('@').map(|at| start + 2 + at)
-            && let Some(colon) = text[start + 2..at].find(':').map(|c| start + 2 + c)
-        {
-            text.replace_range(colon + 1..at, "****");
-        }
-    }
-    if let Some(question) = text.find('?') {
-        let query: Vec<_> = text[question + 1..]
-            .split('&')
-            .map(|pair| match pair.split_once('=') {
-                Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=****"),
-                _ => pair.to_owned(),
-            })
-            .collect();
-        text = format!("{}?{}", &text[..question], query.join("&"));
-    }
-    text
-}
-
 fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
@@ -312,7 +301,7 @@ fn decode(text: &str) -> String {
 mod tests {
     use connector_api::Config;
 
-    use super::{Scheme, Target, masked};
+    use super::{Scheme, Target};
 
     #[test]
     fn jdbc_and_native_urls_name_the_same_place() {
@@ -351,8 +340,16 @@ mod tests {
         assert_eq!(target.params, [("usessl".to_owned(), "false".to_owned())]);
         assert_eq!(target.ignored, ["allowLoadLocalInfile"]);
         assert!(!format!("{target:?}").contains("geheim"));
-        assert_eq!(masked("mysql://u:geheim@h/d?password=x&a=b"), "mysql://u:****@h/d?password=****&a=b");
-        let error = Target::parse("jdbc:nodb://u:geheim@h/d").unwrap_err();
-        assert!(!error.message().contains("geheim"), "{error}");
+        for url in [
+            "jdbc:nodb://u:geheim@h/d",
+            "jdbc:mysql://u:geheim/x@h:1/d",
+            "jdbc:mysql://u:1/geheim@h:1/d",
+            "jdbc:mysql://u:1?geheim@h:1/d",
+            "jdbc:mysql://u:1?a=geheim@h:1/d",
+            "jdbc:mysql:u:geheim@h/d",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(!error.message().contains("geheim"), "{error}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::worker::{TaskId, exception_class};
 pub use admit::admit;
 #[cfg(test)]
 pub(crate) use plan::within_max;
+pub use verbs::restarts_connector;
 pub use view::{view, views};
 
 /// Milliseconds on the loop's monotonic clock.

@@ -129,6 +129,13 @@ fn resume(state: &mut State, name: &Arc<str>, before: Target, now: Millis, out: 
     }
 }
 
+/// Whether a restart restarts the connector itself (KIP-745).
+pub fn restarts_connector(state: &State, name: &str, only_failed: bool) -> bool {
+    let failed =
+        |connector: &Connector| connector.status.as_ref().map(|status| status.state) == Some(PartState::Failed);
+    state.connectors.get(name).is_some_and(|connector| !only_failed || failed(connector))
+}
+
 /// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`. A plain restart is answered
 /// with how the connector's start went.
 pub(super) fn restart(

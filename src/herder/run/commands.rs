@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use super::super::answer::send;
 use super::super::core::{self, Event, Ticket};
 use super::super::{
-    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, Target, WorkerInfo, bounds, offsets,
+    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, State, Target, WorkerInfo, bounds, offsets,
 };
 use super::{Done, Loop, keeping};
 use crate::registry::Connector;
@@ -95,11 +95,18 @@ impl Loop {
             let ticket = Some(self.wait(Waiting::Connector(name, reply)));
             return self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket });
         }
+        let chosen = core::restarts_connector(&self.state, &name, only_failed);
         // what restarts is shown as it is now, and may be over by the end of the step
         self.last_ticket += 1;
         let ticket = Some(self.last_ticket);
         self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket });
-        let view = self.view(&name);
+        let view = self.view(&name).map(|mut view| {
+            // The answer is the plan, also where the restart is over already, as that of a stopped connector is.
+            if let (true, Some(status)) = (chosen, &mut view.status) {
+                status.state = State::Restarting;
+            }
+            view
+        });
         match self.early.take_if(|early| Some(*early) == ticket) {
             Some(_) => send(reply, view),
             None => drop(self.waiting.insert(self.last_ticket, Waiting::All(view, reply))),

@@ -6,10 +6,8 @@ use connector_api::config::{Default, Importance, Parsed, Type, Width};
 use connector_api::{Config, Key, Report};
 
 use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning};
+use crate::secrets::{HIDDEN, Redactor, Secrets, Words};
 use crate::settings::Resolved;
-
-/// What is shown in the place of a secret.
-const HIDDEN: &str = "[hidden]";
 
 /// More errors than the check of one key by itself finds.
 const OWN_ERRORS: usize = 8;
@@ -131,8 +129,12 @@ impl Form {
         }
     }
 
-    /// Puts the references back where they have been resolved: what they stand for is nobody's to see.
-    pub(super) fn hide(&mut self, written: &Config, resolved: &Resolved) {
+    /// Puts the references back where they have been resolved, and hides secrets that nobody declares: they are nobody's
+    /// to see. Texts hold none of them.
+    pub(super) fn hide(&mut self, written: &Config, resolved: &Resolved, secrets: &Secrets, redactor: &Redactor) {
+        let mut given_out = Words::default();
+        resolved.given_out().for_each(|(reference, value)| given_out.add(value, reference));
+        let given_out = Redactor::new(given_out);
         for field in &mut self.fields {
             let (name, value) = (field.value.name.as_str(), &mut field.value.value);
             match written.get(name) {
@@ -141,11 +143,16 @@ impl Form {
                         *value = Some(reference.to_owned());
                     }
                 }
-                _ => *value = value.take().map(|text| resolved.hide(&text)),
+                _ if field.definition.is_none() && value.is_some() && secrets.is_secret(name) => {
+                    *value = Some(HIDDEN.to_owned());
+                }
+                _ => *value = value.take().map(|text| given_out.hide(&text).into_owned()),
             }
-            field.value.errors.iter_mut().for_each(|text| *text = resolved.hide(text));
+            field.value.errors.iter_mut().for_each(|text| *text = redactor.hide(text).into_owned());
         }
-        self.warnings.iter_mut().for_each(|warning| warning.message = resolved.hide(&warning.message));
+        for warning in &mut self.warnings {
+            warning.message = redactor.hide(&warning.message).into_owned();
+        }
     }
 
     pub(super) fn finish(self, name: &str) -> ConfigInfos {

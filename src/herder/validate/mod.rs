@@ -18,6 +18,7 @@ use crate::keys;
 use crate::model::{ConfigInfos, ConfigKeyInfo};
 use crate::registry::version::Wanted;
 use crate::registry::{Connector, PluginKind, Registry};
+use crate::secrets::{Secrets, known};
 use crate::settings::{Providers, Resolved};
 use form::{Form, Given, Naming};
 use turns::Turns;
@@ -60,12 +61,14 @@ pub struct WorkerFacts {
     pub tasks_max: usize,
     /// What `${…}` in values stands for.
     pub providers: Providers,
+    /// What is secret.
+    pub secrets: Secrets,
 }
 
 impl Default for WorkerFacts {
     fn default() -> Self {
-        let (config, group_id, providers) = Default::default();
-        Self { config, group_id, exactly_once_source: false, tasks_max: 1000, providers }
+        let (config, group_id, providers, secrets) = Default::default();
+        Self { config, group_id, exactly_once_source: false, tasks_max: 1000, providers, secrets }
     }
 }
 
@@ -81,6 +84,11 @@ impl Validator {
     /// A validator for what `registry` knows, on a worker like that.
     pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
         Self { registry, worker: Arc::new(worker), turns: Turns::default() }
+    }
+
+    /// What is secret.
+    pub fn secrets(&self) -> &Secrets {
+        &self.worker.secrets
     }
 
     /// What can be named in a config.
@@ -116,16 +124,22 @@ impl Validator {
         let config = &resolved.config;
         let known = given.keys().map(|key| (key.clone(), config.get(key).map(str::to_owned))).collect();
         let (this, own, values) = (self.clone(), connector.clone(), config.clone());
-        let declared = self.turns.compute(move || this.declared(&own, &known, &values)).await;
-        let mut form = declared.ok_or(Unknown::Busy)?;
+        let (as_written, as_resolved) = (written.clone(), resolved.clone());
+        let declared = move || {
+            let redactor = this.worker.secrets.redactor(&as_written, &as_resolved);
+            (this.declared(&own, &known, &values), redactor)
+        };
+        let (mut form, redactor) = self.turns.compute(declared).await.ok_or(Unknown::Busy)?;
+        known::remember(&redactor);
         // What a reference stands for is not there: the database need not be asked.
         let found = if failed.is_empty() { probe(&connector, config).await } else { Report::default() };
+        let secrets = self.worker.secrets.clone();
         let finish = move || {
             form.merge(found, "");
             for (key, error) in failed {
                 form.error(&key, format!("Invalid value for configuration {key}: {error}"));
             }
-            form.hide(&written, &resolved);
+            form.hide(&written, &resolved, &secrets, &redactor);
             form.finish(resolved.config.get("connector.class").unwrap_or_default().trim())
         };
         self.turns.compute(finish).await.ok_or(Unknown::Busy)

@@ -96,8 +96,8 @@ fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option
     let whole = regex.and_then(|regex| Regex::new(&format!("^(?:{regex})$")).ok());
     if let (Some(regex), true) = (regex, whole.is_some_and(|whole| whole.is_match(dlq))) {
         let text = format!(
-            "The DLQ topic '{dlq}' may not be included in the regex matching the topics ('topics.regex={regex}') \
-             consumed by the connector"
+            "The DLQ topic '{dlq}' may not be matched by the regex for the topics ('topics.regex={regex}') consumed by \
+             the connector"
         );
         form.error("topics.regex", text);
     }

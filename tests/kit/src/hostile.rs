@@ -69,6 +69,8 @@ pub enum Mood {
     /// Tells a lie in the place of the answer to the given request of each connection, counted from 0, where 0 is what a
     /// server says before it is asked (MySQL) or to the first message (PostgreSQL).
     Lying(Lie, usize),
+    /// Ends the connection of a client that sends these bytes, without passing them on.
+    Severing(Vec<u8>),
     /// Passes it on with about one flipped, added or lost byte in so many, and ends connections now and then. One that was
     /// damaged and falls silent ends as well.
     Damaging(Random, u64),
@@ -151,6 +153,10 @@ async fn carry(
                     told.fetch_add(1, Ordering::Relaxed);
                     return tell(protocol, lie, &mut client).await;
                 }
+                Mood::Severing(poison) if holds(&from_client[..n], &poison) => {
+                    told.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
                 _ if server.write_all(&from_client[..n]).await.is_err() => return,
                 _ => {}
             }
@@ -171,6 +177,10 @@ async fn carry(
             return;
         }
     }
+}
+
+fn holds(said: &[u8], poison: &[u8]) -> bool {
+    said.windows(poison.len()).any(|window| window == poison)
 }
 
 /// Changes about one byte in `rate`. Returns whether it did.

@@ -249,6 +249,11 @@ pub fn python_program(name: &str) -> PathBuf {
     fetched("python", "requirements.txt").join("bin").join(name)
 }
 
+/// A program of the Node packages that `tests/kit/newman/package-lock.json` lists.
+pub fn node_program(name: &str) -> PathBuf {
+    fetched("newman", "complete").join("node_modules/.bin").join(name)
+}
+
 /// A program by name, looked for where servers are kept as well.
 pub(crate) fn find(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

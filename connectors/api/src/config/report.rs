@@ -67,7 +67,6 @@ impl Report {
 impl From<Report> for Error {
     /// All errors in one `Config` error, a line each.
     fn from(report: Report) -> Self {
-        let lines: Vec<_> = report.errors.into_iter().map(|p| p.message).collect();
-        Self::new(Kind::Config, lines.join("\n"))
+        Self::of_lines(Kind::Config, report.errors.into_iter().map(|problem| problem.message))
     }
 }

@@ -24,6 +24,8 @@ pub struct Limits {
     pub identifier: usize,
     /// Bytes of one statement with its parameters, where nothing else is known.
     pub packet: usize,
+    /// Bytes of one statement with its parameters that are never taken, where the server does not tell.
+    pub largest: usize,
 }
 
 /// Stands in a statement for a text that is new each time.

@@ -4,6 +4,10 @@ use connector_api::{Error, Kind};
 
 use super::session::Backend;
 
+/// How an error begins that holds the server's own text: its codes follow, and then, behind the second, the text.
+const REFUSED_WITH: &str = "the database refused (";
+const BEFORE_TEXT: &str = "): ";
+
 /// What JDBC throws for a value that the database refuses.
 const REFUSED: &str = "java.sql.SQLException";
 
@@ -31,7 +35,7 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
                 Kind::Record => without_values(shortened(server.message())),
                 _ => shortened(server.message()).to_owned(),
             };
-            let error = Error::new(kind, format!("the database refused ({shown}): {text}"));
+            let error = Error::new(kind, format!("{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}"));
             let error = if kind == Kind::Record { error.of_class(REFUSED) } else { error };
             error.caused_by(sqlx::Error::Database(server))
         }
@@ -71,6 +75,20 @@ fn is_about_certificates(error: &std::io::Error) -> bool {
         })
 }
 
+/// The message of an error of [`classify`] with the server's codes and without its text.
+pub(super) fn without_text(message: &str) -> String {
+    let codes = message.strip_prefix(REFUSED_WITH).and_then(|rest| rest.split_once(BEFORE_TEXT));
+    codes.map_or_else(
+        || message.to_owned(),
+        |(codes, _)| {
+            format!(
+                "{REFUSED_WITH}{codes}{BEFORE_TEXT}its words are not shown, since they may quote the masked query; run \
+                 the query by hand to see them"
+            )
+        },
+    )
+}
+
 /// Whether the connection cannot be used any more after this error.
 pub(super) fn loses_connection<DB: Backend>(error: &sqlx::Error) -> bool {
     match error {
@@ -108,7 +126,15 @@ fn without_values(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_values;
+    use super::{without_text, without_values};
+
+    #[test]
+    fn of_a_server_that_refuses_only_its_codes_may_be_left() {
+        let shown = without_text("the database refused (1064, SQLSTATE 42000): near 'FROM t WHERE pin='): 1'");
+        assert!(shown.starts_with("the database refused (1064, SQLSTATE 42000): its words"), "{shown}");
+        assert!(!shown.contains("pin"));
+        assert_eq!(without_text("connection to h failed: gone"), "connection to h failed: gone");
+    }
 
     #[test]
     fn values_are_cut_out_of_server_texts_and_names_kept() {

@@ -10,6 +10,7 @@ mod mysql_catalog;
 mod mysql_describe;
 mod postgres;
 mod postgres_catalog;
+mod quiet;
 mod retry;
 mod rows;
 mod session;
@@ -31,6 +32,8 @@ use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
 use crate::url::{Database, Target};
+
+pub use quiet::Quiet;
 
 /// A bound parameter, borrowed from whoever holds the value.
 #[derive(Clone, Debug, PartialEq)]

@@ -92,7 +92,8 @@ pub const KEYS: &[Key] = &[
         .aliases(&["connection.username"]),
     Key::new("connection.password", Type::Password, Default::Null, CONNECTION, "Password of that account.")
         .importance(Importance::High)
-        .form(Width::Medium, "JDBC Password"),
+        .form(Width::Medium, "JDBC Password")
+        .aliases(&["connection.pass"]),
     Key::new(
         "jdbc.credentials.provider.class",
         Type::Class,

@@ -4,7 +4,7 @@
 //! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` and `key_bytes` (operations ->
 //! statements), `bind`, `copy` and `time` (values -> parameters or text). With I/O: `target` (tables and the plans of
 //! their shapes), `link` (the connection), `ledger` (offsets), `write` (rows), `deferred` (rows that are refused at
-//! the end), `statement` (SQL of the user's own), `task` (one batch, one transaction), `probe` (what validation finds out).
+//! the end), `size` (what a server takes), `statement` (SQL of the user's own), `task` (one batch, one transaction), `probe` (what validation finds out).
 
 mod adapt;
 mod bind;
@@ -21,6 +21,7 @@ mod link;
 mod naming;
 mod probe;
 mod shape;
+mod size;
 mod statement;
 mod target;
 mod task;

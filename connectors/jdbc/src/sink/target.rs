@@ -12,6 +12,7 @@ use super::evolve;
 use super::group::Identity;
 use super::key_bytes::identity;
 use super::shape::{Column, Shape, shape};
+use super::size::Largest;
 use super::widen;
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{Columns, Upsert, Widening, Writing};
@@ -119,8 +120,10 @@ pub struct Surroundings {
     pub catalog: Option<String>,
     /// The current schema.
     pub schema: Option<String>,
-    /// Most bytes of a statement.
+    /// Most bytes that several rows share in a statement.
     pub packet: usize,
+    /// The most that a statement may have.
+    pub largest: Largest,
 }
 
 impl Surroundings {
@@ -131,7 +134,10 @@ impl Surroundings {
         let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
         let most = writing.dialect().limits().packet;
         let packet = cell(2).and_then(Value::as_i64).and_then(|n| usize::try_from(n).ok());
-        Ok(Self { catalog: text(0), schema: text(1), packet: packet.unwrap_or(most) })
+        // a packet of max_allowed_packet bytes is one too large
+        let told = packet.map(|bytes| bytes.saturating_sub(1));
+        let largest = Largest { bytes: told.unwrap_or(writing.dialect().limits().largest), is_set: told.is_some() };
+        Ok(Self { catalog: text(0), schema: text(1), packet: packet.unwrap_or(most), largest })
     }
 }
 

@@ -3,6 +3,7 @@
 //! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows. The
 //! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
 
+mod losses;
 mod transaction;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use connector_api::{
 
 use tokio::time::Instant;
 
+use self::losses::Losses;
 use self::transaction::Care;
 use super::adapt::{Adapted, Adapter, Plain};
 use super::config::{Evolve, InsertMode, SinkConfig};
@@ -49,6 +51,8 @@ pub struct JdbcSinkTask {
     settles: bool,
     /// With `insert.mode=statement`.
     statements: Option<Statements>,
+    /// Connections that were lost over the present batch.
+    losses: Losses,
     /// Failed tries of the present batch.
     tries: u64,
     /// When it may be tried again.
@@ -84,6 +88,7 @@ impl JdbcSinkTask {
             unsure: None,
             settles: false,
             statements,
+            losses: Losses::default(),
             tries: 0,
             retry_at: None,
         })
@@ -112,6 +117,7 @@ impl JdbcSinkTask {
         if self.settle_unsure(next).await? {
             return Ok(PutReport::default());
         }
+        self.find_culprit(batch, next).await?;
         self.link().await?;
         let mut fresh = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
         loop {
@@ -127,11 +133,16 @@ impl JdbcSinkTask {
     }
 
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
-        let mut rejected: Vec<Rejected> = Vec::new();
-        let statements = self.statements.is_some();
-        let (adapted, fates) = if statements { (None, HashMap::new()) } else { self.adapt(batch).await? };
+        let (adapted, ops, mut rejected) = self.prepare(batch).await?;
         let batch = adapted.as_deref().unwrap_or(batch);
-        let ops = self.operations(batch, fates, &mut rejected).await?;
+        for Rejected { index, error } in self.losses.blamed(next) {
+            let error = error.context(batch.get(index).map_or_else(String::new, place_of));
+            if !self.tolerate {
+                return Err(error);
+            }
+            rejected.retain(|known| known.index != index);
+            rejected.push(Rejected { index, error });
+        }
         let mut care = Care::None;
         loop {
             let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
@@ -152,11 +163,24 @@ impl JdbcSinkTask {
                     }
                 }
                 Err(failure) if failure.error.kind() == Kind::Record && care == Care::None => care = Care::Rows,
-                Err(failure) => return Err(self.told(batch, failure)),
+                Err(failure) => {
+                    let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
+                    self.losses.note(next, &failure, lost);
+                    return Err(self.told(batch, failure));
+                }
             }
         }
         rejected.sort_by_key(|r| r.index);
         Ok(PutReport { rejected })
+    }
+
+    /// The batch as rows, where its records are none, each table's operations, and the records that are left out.
+    async fn prepare(&mut self, batch: &[SinkRecord]) -> Result<Prepared> {
+        let mut rejected: Vec<Rejected> = Vec::new();
+        let statements = self.statements.is_some();
+        let (adapted, fates) = if statements { (None, HashMap::new()) } else { self.adapt(batch).await? };
+        let ops = self.operations(adapted.as_deref().unwrap_or(batch), fates, &mut rejected).await?;
+        Ok((adapted, ops, rejected))
     }
 
     /// The batch with its records as rows, where they are not, and what becomes of those that are none.
@@ -322,6 +346,9 @@ impl JdbcSinkTask {
         }
     }
 }
+
+/// See [`JdbcSinkTask::prepare`].
+type Prepared = (Option<Vec<SinkRecord>>, Vec<(usize, Vec<Op>)>, Vec<Rejected>);
 
 /// What becomes of a record that is no row.
 enum Fate {

@@ -205,11 +205,14 @@ impl Writer<'_> {
         let plan = &self.targets[target].plans[rows.shape];
         let mut text = CopyText::default();
         for &n in records {
+            let begin = text.as_str().len();
             for binder in plan.keys.iter().chain(&plan.values) {
                 let appended = binder.append(&self.batch[n], &mut text);
                 appended.map_err(|error| Failure { error, target, records: vec![n] })?;
             }
             text.end_row();
+            let row = self.here.largest.admits(text.as_str().len() - begin);
+            row.map_err(|error| Failure { error, target, records: vec![n] })?;
         }
         let copied = self.session.copy(sql, text.as_str()).await;
         copied.map(drop).map_err(|error| Failure { error, target, records: records.to_vec() })
@@ -250,9 +253,10 @@ impl Writer<'_> {
                 }
             }
         }
-        match self.session.execute(&sql, &params).await {
-            Ok(met) => Ok(met),
-            Err(error) => Err(Failure { error, target, records: records.to_vec() }),
-        }
+        let done = match self.here.largest.takes(&params) {
+            Ok(()) => self.session.execute(&sql, &params).await,
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| Failure { error, target, records: records.to_vec() })
     }
 }

@@ -126,6 +126,8 @@ pub struct SourceConfig {
     pub validate_non_null: bool,
     /// `query` or `query.masked`
     pub query: Option<String>,
+    /// The query is `query.masked`: nothing of it may be shown.
+    pub query_is_masked: bool,
     /// `query.suffix`
     pub suffix: Option<String>,
     /// `quote.sql.identifiers`
@@ -220,6 +222,7 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         stamp_mapping: mappings(r, "timestamp.columns.mapping", mapping::timestamps),
         validate_non_null: r.bool("validate.non.null"),
         query: some(r.text("query")).or(some(r.text("query.masked"))),
+        query_is_masked: some(r.text("query")).is_none() && some(r.text("query.masked")).is_some(),
         suffix: some(r.text("query.suffix")),
         quote: matches!(r.text("quote.sql.identifiers").to_lowercase().as_str(), "always" | "true"),
         isolation: some(r.text("transaction.isolation.mode").to_uppercase().replace('_', " "))

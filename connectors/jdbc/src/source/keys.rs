@@ -44,7 +44,8 @@ pub const KEYS: &[Key] = &[
         .aliases(&["connection.username"]),
     key("connection.password", Type::Password, Null, DATABASE, "Password; wins over one in the URL. Never shown.")
         .importance(High)
-        .form(Short, "JDBC Password"),
+        .form(Short, "JDBC Password")
+        .aliases(&["connection.pass"]),
     key(
         "jdbc.credentials.provider.class",
         Type::Class,

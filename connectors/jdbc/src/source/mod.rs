@@ -48,10 +48,16 @@ use self::config::SourceConfig;
 use self::position::Reached;
 use self::sweep::Known;
 use self::task::JdbcSourceTask;
-use crate::driver::{ConnectOptions, connect};
+use crate::driver::{ConnectOptions, Quiet, Session, connect};
 
 /// How long validation waits for the database.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection to a source's database. Errors: as [`connect`]; later ones quote no query that is masked.
+async fn open(config: &SourceConfig, options: ConnectOptions) -> Result<Box<dyn Session>> {
+    let session = connect(&config.target, options).await?;
+    Ok(if config.query_is_masked { Box::new(Quiet::new(session)) } else { session })
+}
 
 /// The JDBC source connector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,13 +122,12 @@ impl Source for JdbcSource {
         }
         let once = ConnectOptions { attempts: 1, timeout: PROBE_WITHIN, ..read.connect };
         let probe = async {
-            let mut session = connect(&read.target, once).await?;
+            let mut session = open(&read, once).await?;
             let read = probe::understood(&mut *session, read.clone()).await?;
             let listed = probe::listed(&mut *session, &read).await;
             if let Ok(listed) = &listed {
                 probe::names(session.dialect(), &read, listed, report);
-                let is_masked = config.get("query.masked").is_some_and(|query| !query.trim().is_empty());
-                probe::query(&mut *session, &read, is_masked, report).await;
+                probe::query(&mut *session, &read, report).await;
                 if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
                     tracing::debug!(%error, "privileges cannot be told");
                 }

@@ -8,7 +8,7 @@ use super::config::SourceConfig;
 use super::entries::{self, Stage};
 use super::ranges::Part;
 use super::{probe, tables};
-use crate::driver::{Session, connect};
+use crate::driver::Session;
 
 /// How often it is looked whether a first reading by several tasks goes on.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(3);
@@ -17,7 +17,7 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(3);
 /// tells.
 pub async fn plan(config: &Config, max_tasks: usize, stored: Option<&dyn Positions>) -> Result<Plan> {
     let read = SourceConfig::read(config)?;
-    let mut session = connect(&read.target, read.connect).await?;
+    let mut session = super::open(&read, read.connect).await?;
     if read.query.is_some() {
         session.close().await;
         return Ok(Plan { tasks: vec![config.clone()], again_after: None });

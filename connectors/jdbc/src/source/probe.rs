@@ -48,15 +48,11 @@ pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, repo
 ///
 /// On MariaDB and MySQL it is only warned of, since Kafka Connect, whose driver there asks the server first when the query
 /// runs, takes such a connector.
-pub async fn query(session: &mut dyn Session, config: &SourceConfig, is_masked: bool, report: &mut Report) {
+pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut Report) {
     let Some(query) = &config.query else { return };
     let Err(error) = session.describe(query).await else { return };
-    let key = if is_masked { "query.masked" } else { "query" };
-    // the server's words quote the query; its codes stand before them
-    let error = error.to_string();
-    let shown = if is_masked { error.split_once("): ").map_or("", |(codes, _)| codes) } else { &error };
-    let close = if is_masked && !shown.is_empty() { ")" } else { "" };
-    let text = format!("The configured query is not valid, or its tables cannot be read: {shown}{close}");
+    let key = if config.query_is_masked { "query.masked" } else { "query" };
+    let text = format!("The configured query is not valid, or its tables cannot be read: {error}");
     match config.target.database_kind() {
         Database::MySql => report.warn(key, text),
         Database::Postgres | Database::Sqlite => report.error(key, text),

@@ -114,6 +114,13 @@ fn read_column(meta: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect) 
     ReadColumn { schema: Arc::new(carry(meta, database, &column.schema)), ..column }
 }
 
+/// What is to be known of a column of a query, whose name may be a part of the query.
+fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
+    let text = column.warning.as_ref()?;
+    let masked = || text.replace(&format!("column {} ", column.name), "a column ");
+    Some(if config.query_is_masked { masked() } else { text.clone() })
+}
+
 /// Plans a query.
 /// Errors: `Config` when the mode's columns are not in its result, or two columns have one name.
 pub fn plan_query(
@@ -126,7 +133,8 @@ pub fn plan_query(
     let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     for (n, meta) in metas.iter().enumerate() {
         if metas[..n].iter().any(|other| other.name == meta.name) {
-            let text = format!("the query gives two columns named {}: rename one with AS", meta.name);
+            let name = if config.query_is_masked { "alike" } else { &meta.name };
+            let text = format!("the query gives two columns named {name}: rename one with AS");
             return Err(Error::config(text));
         }
     }
@@ -184,7 +192,7 @@ pub fn plan_query(
         order: Vec::new(),
         stamp_is_instant: stamps_are_instants(&layout),
         stamp_step: step,
-        warnings: layout.columns.iter().filter_map(|c| c.warning.clone()).collect(),
+        warnings: layout.columns.iter().filter_map(|column| warning(column, config)).collect(),
         layout,
     })
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::config::SourceConfig;
 use super::reader::{Outcome, Pages, Sent, TableReader};
-use crate::driver::{Session, connect};
+use crate::driver::Session;
 
 /// Most turns at the same time; each has a connection and at most two pages in memory.
 const MOST: usize = 3;
@@ -134,7 +134,7 @@ impl Turns {
 
 /// A connection set up for reading.
 pub async fn reading_session(config: &SourceConfig) -> Result<Box<dyn Session>> {
-    let mut session = connect(&config.target, config.connect).await?;
+    let mut session = super::open(config, config.connect).await?;
     for statement in session.dialect().reading_setup() {
         session.run(statement).await?;
     }

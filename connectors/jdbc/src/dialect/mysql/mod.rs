@@ -24,7 +24,7 @@ impl Dialect for MySql {
 
     /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default since MariaDB 10.2.4.
     fn limits(&self) -> Limits {
-        Limits { params: 65_535, identifier: 64, packet: 16 * 1024 * 1024 }
+        Limits { params: 65_535, identifier: 64, packet: 16 * 1024 * 1024, largest: 1 << 30 }
     }
 
     fn quote_char(&self) -> char {

@@ -22,7 +22,7 @@ impl Dialect for Postgres {
 
     /// The protocol counts parameters in 16 bits; identifiers are cut at NAMEDATALEN - 1; a message may have 1 GiB.
     fn limits(&self) -> Limits {
-        Limits { params: 65_535, identifier: 63, packet: 256 * 1024 * 1024 }
+        Limits { params: 65_535, identifier: 63, packet: 256 * 1024 * 1024, largest: 0x3fff_ffff }
     }
 
     fn quote_char(&self) -> char {

@@ -24,7 +24,7 @@ impl Dialect for Sqlite {
 
     /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has 1,000,000,000 bytes at most.
     fn limits(&self) -> Limits {
-        Limits { params: 32_766, identifier: usize::MAX, packet: 128 * 1024 * 1024 }
+        Limits { params: 32_766, identifier: usize::MAX, packet: 128 * 1024 * 1024, largest: 1_000_000_000 }
     }
 
     /// As the peers: between `"` SQLite takes the name of a column that does not exist for a text.

@@ -17,6 +17,7 @@ use self::written::{Written, written};
 use super::config::{SinkConfig, TimeRules};
 use super::evolve;
 use super::group::Op;
+use super::size::Largest;
 use super::write::{Apply, Failure};
 use crate::dialect::writing::Writing;
 use crate::driver::{Param, Session};
@@ -147,11 +148,12 @@ impl Statements {
     }
 
     /// Runs the statements for one record. Errors: with the statement's beginning.
-    async fn run(&self, session: &mut dyn Session, plan: usize, record: &SinkRecord) -> Result<()> {
+    async fn run(&self, session: &mut dyn Session, largest: Largest, plan: usize, record: &SinkRecord) -> Result<()> {
         let Some(plan) = self.plans.get(plan) else { return Err(Error::fatal("a record has no plan")) };
         for (sql, holes, named) in &plan.statements {
             let params = holes.iter().map(|hole| hole.param(record)).collect::<Result<Vec<Param<'_>>>>();
             let params = params.map_err(|e| e.context(named))?;
+            largest.takes(&params).map_err(|e| e.context(named))?;
             session.execute(sql, &params).await.map_err(|e| e.context(named))?;
         }
         Ok(())
@@ -212,6 +214,7 @@ pub async fn check(
 pub struct Runner<'a> {
     pub session: &'a mut dyn Session,
     pub statements: &'a Statements,
+    pub largest: Largest,
     pub batch: &'a [SinkRecord],
     pub ops: &'a [Op],
 }
@@ -230,7 +233,7 @@ impl Apply for Runner<'_> {
         let mut ops = self.ops.iter();
         for &n in records {
             let plan = ops.find(|op| op.record == n).map_or(usize::MAX, |op| op.shape);
-            let done = self.statements.run(&mut *self.session, plan, &self.batch[n]).await;
+            let done = self.statements.run(&mut *self.session, self.largest, plan, &self.batch[n]).await;
             done.map_err(|error| Failure { error, target: usize::MAX, records: vec![n] })?;
         }
         Ok(())

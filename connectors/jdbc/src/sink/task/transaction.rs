@@ -51,7 +51,8 @@ impl JdbcSinkTask {
                 for (_, ops) in ops {
                     let ops = good(ops);
                     let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
-                    let mut runner = Runner { session: &mut *session, statements, batch, ops: &ops };
+                    let mut runner =
+                        Runner { session: &mut *session, statements, largest: here.largest, batch, ops: &ops };
                     write_records(&mut runner, &records, care, &mut culprits).await?;
                 }
                 return Ok(());

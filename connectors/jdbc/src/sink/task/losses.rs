@@ -1,0 +1,141 @@
+//! Connections that are lost over one and the same batch: whether one of its records ends them.
+//!
+//! A server that hangs up, or dies, over one record does so at each try, and all behind it would wait for ever. After some
+//! losses the batch is written in halves, each in a transaction that is taken back, until the record stands alone. Only one
+//! that ends connections every time it is written, from a server that takes another record in between, is blamed: while
+//! the server is down no connection can be made, and one that restarts by itself takes each record at some try.
+
+use connector_api::{Error, Kind, Rejected, Result, SinkRecord, TopicOffset};
+
+use super::JdbcSinkTask;
+use super::transaction::Care;
+use crate::sink::write::Failure;
+
+/// Losses in a row after which a record is looked for.
+const LOSSES: u32 = 3;
+
+/// How often a record must end a connection by itself, where another record is taken in between.
+const CONFIRMED: u32 = 3;
+
+/// The same where the batch has no other record.
+const CONFIRMED_ALONE: u32 = 6;
+
+/// What is remembered of the present batch.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// Which batch it is.
+    next: Vec<TopicOffset>,
+    /// Connections lost while its rows were written.
+    count: u32,
+    /// Records of the statement that was under way at the last one.
+    suspects: Vec<usize>,
+    /// Records that were found.
+    blamed: Vec<(usize, u32)>,
+}
+
+impl Losses {
+    /// Remembers a failed statement, if the connection went with it.
+    pub(super) fn note(&mut self, next: &[TopicOffset], failure: &Failure, lost: bool) {
+        if !lost || failure.error.kind() != Kind::Retry || failure.records.is_empty() {
+            return;
+        }
+        if self.next != next {
+            *self = Self { next: next.to_vec(), ..Self::default() };
+        }
+        self.count += 1;
+        self.suspects.clone_from(&failure.records);
+    }
+
+    /// The records found in that batch, each with its error.
+    pub(super) fn blamed(&self, next: &[TopicOffset]) -> Vec<Rejected> {
+        let blamed = if self.next == next { self.blamed.as_slice() } else { &[] };
+        let rejected = |&(index, times): &(usize, u32)| Rejected {
+            index,
+            error: Error::record(format!(
+                "the server ended the connection each of the {times} times that this record was written by itself, and is \
+                 there for others; its log may say why"
+            )),
+        };
+        blamed.iter().map(rejected).collect()
+    }
+}
+
+impl JdbcSinkTask {
+    /// Looks for a record that ends connections, once they were lost often enough over this batch.
+    /// Errors: `Retry` while there is no connection to be had.
+    pub(super) async fn find_culprit(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<()> {
+        if self.losses.count < LOSSES || self.losses.next != next {
+            return Ok(());
+        }
+        let suspects = self.losses.suspects.clone();
+        tracing::warn!(
+            losses = self.losses.count,
+            records = suspects.len(),
+            "connections are lost over the same batch; looking for a record that ends them"
+        );
+        let found = self.halved(batch, next, suspects).await?;
+        // should there be another, the next loss has it looked for
+        self.losses.count = if found.is_some() { LOSSES - 1 } else { 0 };
+        self.losses.blamed.extend(found);
+        Ok(())
+    }
+
+    /// Halves the suspects until one is left, and tries that one. `None` where nothing ends connections every time.
+    async fn halved(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+        mut suspects: Vec<usize>,
+    ) -> Result<Option<(usize, u32)>> {
+        let mut taken = None;
+        while suspects.len() > 1 {
+            let second = suspects.split_off(suspects.len() / 2);
+            if self.ends_the_connection(batch, next, &suspects).await? {
+                taken = second.first().copied().or(taken);
+            } else {
+                taken = suspects.first().copied().or(taken);
+                suspects = second;
+            }
+        }
+        let Some(&alone) = suspects.first() else { return Ok(None) };
+        let blamed = self.losses.blamed(next);
+        let is_other = |index: &usize| *index != alone && blamed.iter().all(|rejected| rejected.index != *index);
+        let other = taken.into_iter().chain(0..batch.len()).find(is_other);
+        let times = if other.is_some() { CONFIRMED } else { CONFIRMED_ALONE };
+        for _ in 0..times {
+            if !self.ends_the_connection(batch, next, &[alone]).await? {
+                return Ok(None);
+            }
+            if let Some(other) = other
+                && self.ends_the_connection(batch, next, &[other]).await?
+            {
+                return Ok(None);
+            }
+        }
+        Ok(Some((alone, times)))
+    }
+
+    /// Writes these records of the batch alone, and takes them back. Whether the connection was lost over them.
+    async fn ends_the_connection(
+        &mut self,
+        batch: &[SinkRecord],
+        next: &[TopicOffset],
+        records: &[usize],
+    ) -> Result<bool> {
+        self.link().await?;
+        let (adapted, ops, _) = self.prepare(batch).await?;
+        let batch = adapted.as_deref().unwrap_or(batch);
+        let others: Vec<usize> = (0..batch.len()).filter(|index| !records.contains(index)).collect();
+        let outcome = self.transaction(batch, next, &ops, &others, Care::None).await;
+        let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
+        match outcome {
+            Ok(_) => {
+                self.take_back().await?;
+                Ok(false)
+            }
+            Err(failure) if failure.error.kind() == Kind::Retry && lost && !failure.records.is_empty() => Ok(true),
+            Err(failure) if failure.error.kind() == Kind::Retry => Err(failure.error),
+            Err(_) => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The secrets that this process has been told, for what it writes to its log: libraries log from threads of their own
+//! and know no task.
+
+use std::borrow::Cow;
+use std::sync::{PoisonError, RwLock};
+
+use super::Redactor;
+
+/// How many configs are remembered; those of tasks that run go last.
+const REMEMBERED: usize = 1000;
+
+static KNOWN: RwLock<Vec<Redactor>> = RwLock::new(Vec::new());
+
+/// Remembers what that one hides.
+pub fn remember(redactor: &Redactor) {
+    if redactor.is_empty() {
+        return;
+    }
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    // The newest, which its task holds, stays in the place of one like it.
+    known.retain(|old| !old.is_like(redactor));
+    if known.len() >= REMEMBERED {
+        let gone = known.iter().position(|old| !old.is_in_use()).unwrap_or_default();
+        known.remove(gone);
+    }
+    known.push(redactor.clone());
+}
+
+/// A text without any of them. `written` is how what is shown instead is written there.
+pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
+    let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+    known.iter().fold(Cow::Borrowed(text), |text, redactor| match redactor.hide_elsewhere(&text, &written) {
+        Cow::Owned(hidden) => hidden.into(),
+        Cow::Borrowed(_) => text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Words;
+    use super::{Redactor, hide, remember};
+
+    #[test]
+    fn what_any_config_hides_is_hidden() {
+        let mut words = Words::default();
+        words.add("CANARY-of-known", "${env:\"X\"}");
+        remember(&Redactor::new(words));
+        assert_eq!(hide("a CANARY-of-known", str::to_owned), "a ${env:\"X\"}");
+        assert_eq!(hide("a CANARY-of-known", |shown| shown.replace('"', "'")), "a ${env:'X'}");
+    }
+}

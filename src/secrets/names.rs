@@ -1,0 +1,294 @@
+//! Which keys of a config are secret, and configs without their values.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use connector_api::config::Type;
+use connector_api::shown::{MASK, passwords_in, without_passwords};
+use connector_api::{Config, Key};
+
+use super::{Redactor, Words};
+use crate::keys;
+use crate::registry::{PluginKind, Registry};
+use crate::settings::{self, Resolved, sounds_secret};
+
+/// What is shown in the place of a secret's whole value.
+pub const HIDDEN: &str = "[hidden]";
+
+/// What people may have copied from our answers, or from the command line's, in the place of a value.
+const MASKS: [&str; 3] = [HIDDEN, "********", MASK];
+
+/// PASSWORD keys of Kafka's clients (`SslConfigs`, `SaslConfigs`).
+const OF_CLIENTS: [&str; 10] = [
+    "sasl.jaas.config",
+    "sasl.password",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "ssl.key.password",
+    "ssl.keystore.certificate.chain",
+    "ssl.keystore.key",
+    "ssl.keystore.password",
+    "ssl.truststore.certificates",
+    "ssl.truststore.password",
+];
+
+/// What may stand before a key's own name; after the last two comes a name that users choose.
+const PREFIXES: [&str; 12] = [
+    "key.converter.",
+    "value.converter.",
+    "header.converter.",
+    "producer.override.",
+    "consumer.override.",
+    "admin.override.",
+    "producer.",
+    "consumer.",
+    "admin.",
+    "listeners.https.",
+    "transforms.",
+    "predicates.",
+];
+
+/// Which keys are secret on a worker, and the secrets of its own settings. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    names: Arc<Names>,
+    worker: Arc<Words>,
+}
+
+#[derive(Default)]
+struct Names {
+    /// Each spelling of a declared secret, with all its spellings in the order in which they are read.
+    secret: BTreeMap<&'static str, Vec<&'static str>>,
+    /// Each spelling of a declared key that is none.
+    open: BTreeSet<&'static str>,
+}
+
+impl Names {
+    fn declare(&mut self, key: &Key) {
+        let spellings: Vec<_> = std::iter::once(key.name).chain(key.aliases.iter().copied()).collect();
+        for spelling in &spellings {
+            if key.ty == Type::Password {
+                let known = self.secret.entry(spelling).or_default();
+                known.extend(spellings.iter().filter(|name| !known.contains(name)).copied().collect::<Vec<_>>());
+            } else {
+                self.open.insert(spelling);
+            }
+        }
+    }
+
+    /// The prefix of a declared secret's name, and all spellings of the rest.
+    fn secret<'a>(&self, name: &'a str) -> Option<(&'a str, &[&'static str])> {
+        own_names(name)
+            .find_map(|(prefix, own)| Some((prefix, self.secret.get(own)?.as_slice())))
+            // Whatever stands before: a name of several words that is secret in one place is so in others.
+            .or_else(|| {
+                let ends = name.match_indices('.').map(|(dot, _)| name.split_at(dot + 1));
+                ends.filter(|(_, own)| own.contains('.'))
+                    .find_map(|(prefix, own)| Some((prefix, self.secret.get(own)?.as_slice())))
+            })
+    }
+}
+
+/// The name itself, and what is left of it behind each [prefix](PREFIXES) that it has.
+fn own_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
+    let behind = PREFIXES.iter().flat_map(move |prefix| {
+        let rest = name.strip_prefix(prefix);
+        let chosen = prefix.starts_with("transforms") || prefix.starts_with("predicates");
+        let dots = rest.filter(|_| chosen).into_iter().flat_map(|rest| rest.match_indices('.'));
+        let fixed = rest.filter(|_| !chosen).map(|_| name.split_at(prefix.len()));
+        fixed.into_iter().chain(dots.map(|(dot, _)| name.split_at(prefix.len() + dot + 1)))
+    });
+    std::iter::once(("", name)).chain(behind)
+}
+
+impl Secrets {
+    /// What the plug-ins of a registry, the worker, and Kafka's clients declare.
+    pub fn of(registry: &Registry) -> Self {
+        let mut names = Names::default();
+        let tables = [keys::COMMON, keys::SOURCE, keys::SINK, keys::TRANSFORM, keys::PREDICATE, settings::KEYS];
+        let plugins = PluginKind::ALL.into_iter().flat_map(|kind| registry.plugins(kind));
+        let declared = tables.into_iter().flatten().chain(plugins.flat_map(|plugin| plugin.keys()));
+        declared.for_each(|key| names.declare(key));
+        for name in OF_CLIENTS {
+            names.secret.entry(name).or_insert_with(|| vec![name]);
+        }
+        Self { names: Arc::new(names), worker: Arc::default() }
+    }
+
+    /// The same on a worker with these settings, whose secrets go into no text either.
+    #[must_use]
+    pub fn on_worker(self, written: &Config, resolved: &Resolved) -> Self {
+        let worker = Arc::new(self.words(written, resolved));
+        Self { worker, ..self }
+    }
+
+    /// Whether the value of this key must not be shown: it is declared to be a PASSWORD, under whatever prefix and
+    /// spelling, or nobody declares it and its name sounds like one.
+    pub fn is_secret(&self, name: &str) -> bool {
+        if self.names.secret(name).is_some() {
+            return true;
+        }
+        // The plainest names are believed, whatever their owners declare.
+        let plain = name.to_ascii_lowercase();
+        if ["password", "passwd", "secret", "passphrase"].iter().any(|part| plain.contains(part)) {
+            return true;
+        }
+        let is_open = own_names(name).any(|(_, own)| self.names.open.contains(own));
+        !is_open && sounds_secret(name)
+    }
+
+    /// A value as people may see it who may not see secrets.
+    pub fn masked<'a>(&self, key: &str, value: &'a str) -> Cow<'a, str> {
+        if self.is_secret(key) { HIDDEN.into() } else { without_passwords(value) }
+    }
+
+    /// The stored value that a given one stands for, when that is the mask of it: under the same key, or under another
+    /// spelling of it. A URL may differ elsewhere. `None`: it is a value of its own.
+    pub fn restored(&self, key: &str, given: &str, stored: &Config) -> Option<String> {
+        let of = |name: &str| stored.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
+        if self.is_secret(key) {
+            if !MASKS.contains(&given.trim()) {
+                return None;
+            }
+            let others = || {
+                let (prefix, spellings) = self.names.secret(key)?;
+                spellings.iter().find_map(|spelling| of(&format!("{prefix}{spelling}")))
+            };
+            return of(key).or_else(others).map(str::to_owned);
+        }
+        let stored = of(key)?;
+        let (masks, passwords) = (passwords_in(given), passwords_in(stored));
+        if masks.len() != passwords.len() || !masks.iter().any(|range| given[range.clone()] == *MASK) {
+            return None;
+        }
+        let (mut out, mut from) = (String::new(), 0);
+        for (mask, password) in masks.into_iter().zip(passwords) {
+            out.push_str(&given[from..mask.start]);
+            let kept = &given[mask.clone()];
+            out.push_str(if kept == MASK { &stored[password] } else { kept });
+            from = mask.end;
+        }
+        out.push_str(&given[from..]);
+        Some(out)
+    }
+
+    /// The secrets of a config, as texts would show them.
+    fn words(&self, written: &Config, resolved: &Resolved) -> Words {
+        let mut words = Words::default();
+        for (reference, value) in resolved.given_out() {
+            words.add(value, reference);
+        }
+        for (key, value) in resolved.config.iter() {
+            let as_written = written.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+            let reference = as_written.filter(|written| *written != value);
+            if let Some(reference) = reference {
+                words.add(value, reference);
+            }
+            if self.is_secret(key) {
+                words.add_secret(value, reference);
+            }
+            words.add_passwords_in(value);
+        }
+        words.forget(written.iter().filter(|(key, _)| !self.is_secret(key)).map(|(_, value)| value));
+        words
+    }
+
+    /// What takes the secrets of a connector's config, and of the worker, out of texts.
+    pub fn redactor(&self, written: &Config, resolved: &Resolved) -> Redactor {
+        Redactor::new(self.words(written, resolved).and(&self.worker))
+    }
+
+    /// What takes the secrets of the worker's own settings out of texts.
+    pub fn of_worker(&self) -> Redactor {
+        Redactor::new(Words::default().and(&self.worker))
+    }
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Config;
+
+    use super::Secrets;
+    use crate::registry::Registry;
+
+    fn secrets() -> Secrets {
+        Secrets::of(&Registry::built_in())
+    }
+
+    #[test]
+    fn keys_are_secret_by_declaration_under_every_prefix_and_spelling() {
+        let secrets = secrets();
+        for name in [
+            "connection.password",
+            "connection.pass",
+            "database.password",
+            "query.masked",
+            "value.converter.basic.auth.user.info",
+            "key.converter.schema.registry.basic.auth.user.info",
+            "basic.auth.user.info",
+            "value.converter.bearer.auth.token",
+            "sasl.jaas.config",
+            "producer.override.sasl.jaas.config",
+            "consumer.override.ssl.keystore.certificate.chain",
+            "admin.override.ssl.key.password",
+            "listeners.https.ssl.keystore.key",
+            "transforms.a.b.query.masked",
+            "whatever.connection.pass",
+            "rowferry.store.url",
+            "some.SECRET.thing",
+            "my.api.key",
+        ] {
+            assert!(secrets.is_secret(name), "{name}");
+        }
+        for name in [
+            "connection.url",
+            "connection.user",
+            "group.id",
+            "value.converter.basic.auth.credentials.source",
+            "jdbc.credentials.provider.class",
+            "pass.through",
+            "name",
+        ] {
+            assert!(!secrets.is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mask_that_is_sent_back_stands_for_the_stored_value() {
+        let stored = Config::from([
+            ("connection.pass", "p1"),
+            ("value.converter.basic.auth.user.info", "u:p2"),
+            ("connection.url", "jdbc:mysql://u:a/b@h/d?x=1&password=c"),
+            ("topic.prefix", "t"),
+        ]);
+        let secrets = secrets();
+        for (key, given, want) in [
+            ("connection.pass", "[hidden]", Some("p1")),
+            ("connection.password", "********", Some("p1")),
+            ("connection.password", "****", Some("p1")),
+            ("connection.password", "new", None),
+            ("connection.password", "", None),
+            ("value.converter.schema.registry.basic.auth.user.info", "[hidden]", Some("u:p2")),
+            ("key.converter.basic.auth.user.info", "[hidden]", None),
+            (
+                "connection.url",
+                "jdbc:mysql://u:****@h/d?x=1&password=****",
+                Some("jdbc:mysql://u:a/b@h/d?x=1&password=c"),
+            ),
+            ("connection.url", "jdbc:mysql://u:****@h2/d?password=n", Some("jdbc:mysql://u:a/b@h2/d?password=n")),
+            ("connection.url", "jdbc:mysql://u:new@h/d?password=n", None),
+            ("connection.url", "jdbc:mysql://h/d", None),
+            ("topic.prefix", "[hidden]", None),
+        ] {
+            assert_eq!(secrets.restored(key, given, &stored).as_deref(), want, "{key}={given}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Takes known secrets out of texts, in each form in which an error may quote them.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use connector_api::Error;
+use connector_api::shown::on_one_line;
+
+use super::Words;
+
+/// A secret of so many characters is found anywhere, inside of words too.
+const ANYWHERE: usize = 8;
+/// One of so many only as a word of its own; a shorter one only in quotes.
+const AS_A_WORD: usize = 4;
+
+/// Values that stand in any text: hidden only in quotes.
+const COMMON: &[&str] = &[
+    "true",
+    "false",
+    "null",
+    "none",
+    "default",
+    "password",
+    "passwd",
+    "secret",
+    "user",
+    "username",
+    "admin",
+    "root",
+    "localhost",
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "sqlite",
+    "kafka",
+    "connect",
+    "connector",
+    "public",
+    "table",
+    "tables",
+    "column",
+    "columns",
+    "topic",
+    "topics",
+    "query",
+    "test",
+    "name",
+    "value",
+    "values",
+    "keys",
+    "error",
+    "timestamp",
+    "incrementing",
+    "bulk",
+    "upsert",
+    "insert",
+    "update",
+    "delete",
+    "select",
+    "from",
+    "where",
+    "database",
+    "schema",
+    "server",
+    "token",
+    "rowferry",
+    "example",
+];
+
+/// Where a secret counts as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Care {
+    Anywhere,
+    Word,
+    Quoted,
+}
+
+struct Form {
+    shown: Arc<str>,
+    care: Care,
+}
+
+/// Takes the secrets of one config out of texts. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Redactor(Option<Arc<Finder>>);
+
+struct Finder {
+    automaton: AhoCorasick,
+    forms: Vec<Form>,
+    identity: u64,
+}
+
+impl Redactor {
+    /// For these words.
+    pub fn new(words: Words) -> Self {
+        let (mut patterns, mut forms, mut hasher) = (Vec::new(), Vec::new(), DefaultHasher::new());
+        let mut seen = BTreeSet::new();
+        for (word, shown) in words.iter() {
+            (word, shown).hash(&mut hasher);
+            let care = care(word);
+            for pattern in all_forms(word, care) {
+                if seen.insert(pattern.clone()) {
+                    patterns.push(pattern);
+                    forms.push(Form { shown: Arc::clone(shown), care });
+                }
+            }
+        }
+        // Databases change the letter case of names.
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .ascii_case_insensitive(true)
+            .build(&patterns);
+        let finder = automaton.ok().filter(|_| !forms.is_empty());
+        Self(finder.map(|automaton| Arc::new(Finder { automaton, forms, identity: hasher.finish() })))
+    }
+
+    /// The text with what is shown in the place of each secret.
+    pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.hide_up_to(text, Care::Quoted, str::to_owned)
+    }
+
+    /// The same for a text that may be about other configs, where short secrets are likely to be other words; `written`
+    /// is how what is shown is written there.
+    pub fn hide_elsewhere<'a>(&self, text: &'a str, written: impl Fn(&str) -> String) -> Cow<'a, str> {
+        self.hide_up_to(text, Care::Word, written)
+    }
+
+    /// An error as it may leave its task.
+    pub fn error(&self, error: Error) -> Error {
+        error.shown(|text| self.hide(text).into_owned())
+    }
+
+    /// Whether both hide the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.0.as_ref().map(|finder| finder.identity) == other.0.as_ref().map(|finder| finder.identity)
+    }
+
+    /// Whether it hides nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether somebody else has it too.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.0.as_ref().is_some_and(|finder| Arc::strong_count(finder) > 1)
+    }
+
+    fn hide_up_to<'a>(&self, text: &'a str, most: Care, written: impl Fn(&str) -> String) -> Cow<'a, str> {
+        let Some(finder) = &self.0 else { return text.into() };
+        let mut found: Vec<(usize, usize, &Form)> = finder
+            .automaton
+            .find_overlapping_iter(text)
+            .map(|hit| (hit.start(), hit.end(), &finder.forms[hit.pattern().as_usize()]))
+            .filter(|(start, end, form)| form.care <= most && stands_so(text, *start, *end, form.care))
+            .collect();
+        if found.is_empty() {
+            return text.into();
+        }
+        found.sort_by_key(|(start, end, _)| (*start, std::cmp::Reverse(*end)));
+        let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+        let mut last: Option<&Arc<str>> = None;
+        for (start, end, form) in found {
+            // What overlaps, or follows at once as the next piece of the same, is one.
+            let goes_on = start < done || (start == done && last.is_some_and(|shown| **shown == *form.shown));
+            if !(goes_on && last.is_some()) {
+                out.push_str(&text[done..start]);
+                out.push_str(&written(&form.shown));
+                last = Some(&form.shown);
+            }
+            done = done.max(end);
+        }
+        out.push_str(&text[done..]);
+        out.into()
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor").finish_non_exhaustive()
+    }
+}
+
+fn care(word: &str) -> Care {
+    let common = COMMON.iter().any(|common| common.eq_ignore_ascii_case(word));
+    match word.chars().count() {
+        _ if common => Care::Quoted,
+        ANYWHERE.. => Care::Anywhere,
+        AS_A_WORD.. => Care::Word,
+        _ => Care::Quoted,
+    }
+}
+
+/// Whether what stands around a secret lets it count as one.
+fn stands_so(text: &str, start: usize, end: usize, care: Care) -> bool {
+    let (before, after) = (text[..start].chars().next_back(), text[end..].chars().next());
+    let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    match care {
+        Care::Anywhere => true,
+        Care::Word => !goes_on(before) && !goes_on(after),
+        Care::Quoted => {
+            let in_quotes = before == after && before.is_some_and(|c| ['\'', '"', '`', '’'].contains(&c));
+            in_quotes || (before == Some(':') && after == Some('@'))
+        }
+    }
+}
+
+/// A secret as it is, and as it stands in URLs, JSON, SQL, headers and our own texts.
+fn all_forms(word: &str, care: Care) -> BTreeSet<String> {
+    let mut forms = BTreeSet::from([word.to_owned()]);
+    if care == Care::Quoted {
+        return forms;
+    }
+    let encoded = percent_encoded(word, b"-._~");
+    forms.insert(encoded.replace("%20", "+"));
+    forms.insert(encoded);
+    // What libraries leave as it is in user names and in paths.
+    forms.insert(percent_encoded(word, b"-._~!$&'()*+,;="));
+    forms.insert(percent_encoded(word, b"-._~!$&'()*+,;=:@/"));
+    let json = serde_json::to_string(word).unwrap_or_default();
+    forms.insert(json.trim_matches('"').to_owned());
+    forms.insert(word.escape_debug().to_string());
+    forms.insert(word.escape_default().to_string());
+    forms.insert(on_one_line(word).into_owned());
+    for quote in ['\'', '"', '`'] {
+        forms.insert(word.replace(quote, &format!("{quote}{quote}")));
+    }
+    forms.insert(word.replace('\\', "\\\\").replace('\'', "\\'"));
+    forms.extend(base64_forms(word.as_bytes()));
+    forms.retain(|form| !form.is_empty());
+    forms
+}
+
+fn percent_encoded(text: &str, kept: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// What of base64 depends on these bytes alone, wherever they stand among others (`user:password` in a header).
+fn base64_forms(bytes: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
+        let first = (before * 8).div_ceil(6);
+        let whole = padded.len() * 8 / 6;
+        for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+            if let Some(own) = text.get(first..whole).filter(|own| own.len() >= ANYWHERE) {
+                forms.push(own.to_owned());
+            }
+        }
+    }
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::{Redactor, Words};
+
+    fn redactor(words: &[(&str, &str)]) -> Redactor {
+        let mut all = Words::default();
+        words.iter().for_each(|(word, shown)| all.add(word, shown));
+        Redactor::new(all)
+    }
+
+    #[test]
+    fn secrets_are_replaced_in_every_form() {
+        let secret = "CAN'ARY/\"4711 é\n";
+        let hidden = redactor(&[(secret, "${env:X}")]);
+        let word = secret.trim();
+        for text in [
+            format!("near '{word}'"),
+            format!("near '{}'", word.replace('\'', "''")),
+            format!("near '{}'", word.replace('\'', "\\'")),
+            format!("{word:?}"),
+            serde_json::to_string(word).unwrap(),
+            "https://u:CAN%27ARY%2F%224711%20%C3%A9@h".to_owned(),
+            "https://u:can%27ary%2f%224711+%c3%a9@h".to_owned(),
+            format!("Basic {}", STANDARD.encode(format!("me:{word}"))),
+            format!("Basic {}", STANDARD.encode(format!("user:{word}"))),
+            format!("Basic {}", STANDARD.encode(format!("name1:{word}"))),
+            format!("{} is unknown", word.to_lowercase()),
+        ] {
+            let shown = hidden.hide(&text);
+            assert!(shown.contains("${env:X}"), "{text} is shown as {shown}");
+            assert!(!shown.to_lowercase().contains("4711"), "{text} is shown as {shown}");
+        }
+    }
+
+    #[test]
+    fn short_and_common_values_leave_texts_readable() {
+        let hidden =
+            redactor(&[("1", "${a}"), ("id", "${b}"), ("true", "${c}"), ("secret", "********"), ("pw12", "****")]);
+        for (text, want) in [
+            ("column id of 1 is true, secretly", "column id of 1 is true, secretly"),
+            ("column 'id' is not in `1`", "column '${b}' is not in `${a}`"),
+            ("//u:secret@h", "//u:********@h"),
+            ("using pw12, not pw123 or apw12", "using ****, not pw123 or apw12"),
+        ] {
+            assert_eq!(hidden.hide(text), want);
+        }
+        assert_eq!(hidden.hide_elsewhere("'id' pw12", str::to_owned), "'id' ****");
+    }
+
+    #[test]
+    fn secrets_that_overlap_leave_nothing_between_them() {
+        let hidden = redactor(&[("abcdef12", "A"), ("ef12xyz9", "B"), ("abcdef12-long", "C")]);
+        assert_eq!(hidden.hide("-abcdef12xyz9-abcdef12-long."), "-A-C.");
+        assert_eq!(hidden.hide("abcdef12 abcdef12abcdef12"), "A A");
+        assert_eq!(Redactor::default().hide("abc"), "abc");
+    }
+}

@@ -1,0 +1,162 @@
+//! The secret words of a config: whole values, the parts of them that errors quote, and what is shown instead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use connector_api::shown::{MASK, passwords_in};
+
+/// In the place of a PASSWORD's value.
+const STARS: &str = "********";
+/// A value of more bytes is hidden in pieces: errors never quote it as a whole.
+const LONG: usize = 256;
+/// Bytes of such a piece, at most.
+const PIECE: usize = 64;
+/// Bytes of one value that are looked at.
+const LOOKED_AT: usize = 64 * 1024;
+/// Lines and literals of a value with fewer bytes are no secrets by themselves.
+const LEAST_PART: usize = 4;
+
+/// Secret values, each with what is shown in its place.
+#[derive(Clone, Default)]
+pub struct Words(BTreeMap<String, Arc<str>>);
+
+impl Words {
+    /// Adds a value, its lines, and its pieces when it is long. What is there already stays.
+    pub fn add(&mut self, value: &str, shown: &str) {
+        let (value, shown) = (up_to(value.trim(), LOOKED_AT), Arc::from(shown));
+        if value.len() <= LONG {
+            self.put(value, &shown);
+        }
+        if value.len() > LONG || value.contains('\n') {
+            for line in value.lines().map(str::trim).filter(|line| line.len() >= 2 * LEAST_PART) {
+                pieces(line).for_each(|piece| self.put(piece, &shown));
+            }
+        }
+    }
+
+    fn put(&mut self, word: &str, shown: &Arc<str>) {
+        if !word.is_empty() {
+            self.0.entry(word.to_owned()).or_insert_with(|| Arc::clone(shown));
+        }
+    }
+
+    /// Adds a secret's value, and what it holds that is secret by itself: the password of `user:password` and of login
+    /// modules, the literals of a query. `reference`: how it is written, if that may be shown.
+    pub fn add_secret(&mut self, value: &str, reference: Option<&str>) {
+        let shown = reference.unwrap_or(STARS);
+        self.add(value, shown);
+        let value = up_to(value, LOOKED_AT);
+        let quoted = literals(value);
+        if quoted.is_empty() && !value.contains(char::is_whitespace) && !value.contains("//") {
+            let password = value.split_once(':').map(|(_, password)| password);
+            password.filter(|password| password.len() >= LEAST_PART).into_iter().for_each(|p| self.add(p, shown));
+        }
+        for literal in quoted.into_iter().filter(|literal| literal.trim().len() >= LEAST_PART) {
+            self.add(literal, shown);
+        }
+    }
+
+    /// Adds the passwords of a value that is a URL, or has one among its parameters.
+    pub fn add_passwords_in(&mut self, value: &str) {
+        for range in passwords_in(up_to(value, LOOKED_AT)) {
+            self.add(&value[range.clone()], MASK);
+            self.add(&percent_decoded(&value[range]), MASK);
+        }
+    }
+
+    /// Leaves out what stands openly in a config as well: it cannot be told from that.
+    pub fn forget<'a>(&mut self, open: impl Iterator<Item = &'a str>) {
+        let open: BTreeSet<&str> = open.map(str::trim).collect();
+        self.0.retain(|word, _| !open.contains(word.as_str()));
+    }
+
+    /// These words, and others where they are not among them.
+    #[must_use]
+    pub fn and(mut self, others: &Self) -> Self {
+        for (word, shown) in &others.0 {
+            self.0.entry(word.clone()).or_insert_with(|| Arc::clone(shown));
+        }
+        self
+    }
+
+    /// Each with what is shown instead.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<str>)> {
+        self.0.iter().map(|(word, shown)| (word.as_str(), shown))
+    }
+}
+
+/// The beginning of a text with so many bytes at most.
+fn up_to(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or_default()]
+}
+
+fn pieces(mut line: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let piece = up_to(line, PIECE);
+        line = &line[piece.len()..];
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// What stands in quotes: values of SQL, of login modules, of JSON.
+fn literals(text: &str) -> Vec<&str> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find(['\'', '"']) {
+        let (quote, inner) = (&rest[at..=at], &rest[at + 1..]);
+        let Some(end) = inner.find(quote) else { break };
+        found.push(&inner[..end]);
+        rest = &inner[end + 1..];
+    }
+    found
+}
+
+fn percent_decoded(text: &str) -> String {
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match hex {
+            Some(decoded) if byte == b'%' => {
+                out.push(decoded);
+                rest = &after[2..];
+            }
+            _ => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Words;
+
+    fn shown(words: &Words) -> Vec<&str> {
+        words.iter().map(|(word, _)| word).collect()
+    }
+
+    #[test]
+    fn parts_of_secrets_are_secret_too() {
+        let mut words = Words::default();
+        words.add_secret("me:geheim", None);
+        words.add_secret("Plain required username=\"ann\" password=\"s3cret\";", None);
+        words.add_secret("SELECT 1 FROM t WHERE pin='4711' AND a = 'x'", None);
+        words.add_passwords_in("jdbc:mysql://u:a%2Fbc@h/d");
+        for part in ["geheim", "me:geheim", "s3cret", "4711", "a%2Fbc", "a/bc"] {
+            assert!(shown(&words).contains(&part), "{part}: {:?}", shown(&words));
+        }
+        assert!(!shown(&words).contains(&"x"));
+        words.forget(["s3cret"].into_iter());
+        assert!(!shown(&words).contains(&"s3cret"));
+    }
+
+    #[test]
+    fn long_values_are_kept_in_pieces_and_bounded() {
+        let mut words = Words::default();
+        words.add(&format!("-----BEGIN KEY-----\n{}\n{}\n", "é".repeat(100), "b".repeat(3_000_000)), "${x}");
+        let all = shown(&words);
+        assert!(all.contains(&"-----BEGIN KEY-----") && all.iter().all(|word| word.len() <= 64), "{all:?}");
+    }
+}
