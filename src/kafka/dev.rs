@@ -13,6 +13,9 @@ use rdkafka::mocking::MockCluster;
 /// Bytes of record batches, compressed, that the broker keeps of each partition (`rd_kafka_mock_partition_t`).
 pub const KEPT_BYTES: usize = 5 * 1024 * 1024;
 
+/// Partitions of a topic: the broker takes memory for each of them at once.
+const MAX_PARTITIONS: i32 = 1000;
+
 /// A handle on the broker. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Broker {
@@ -47,7 +50,13 @@ impl Broker {
     }
 
     /// Creates a topic; blocks for a moment. A topic that exists is left as it is.
+    /// Errors: also `Config` for more partitions than [`MAX_PARTITIONS`].
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
+        if partitions > MAX_PARTITIONS {
+            return Err(Error::config(format!(
+                "topic {topic} cannot have {partitions} partitions: the development broker keeps at most {MAX_PARTITIONS} (MAX_PARTITIONS)"
+            )));
+        }
         let gone = || Error::fatal("the development broker has ended");
         let (reply, answer) = sync_channel(1);
         self.create.send((topic.to_owned(), partitions, reply)).map_err(|_| gone())?;

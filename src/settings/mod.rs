@@ -11,7 +11,7 @@ mod names;
 mod open_files;
 pub mod properties;
 mod providers;
-mod references;
+pub mod references;
 mod secrets;
 
 use std::borrow::Cow;

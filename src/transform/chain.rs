@@ -6,10 +6,8 @@ use std::sync::Arc;
 use connector_api::config::Key;
 use connector_api::{Config, Error, Predicate, Record, Result, TopicOffset, Transform};
 
+use crate::keys::ALIASES_MAX;
 use crate::registry::{PluginKind, Registry, version};
-
-/// How many transforms one connector has: each may put what it gets one level deeper.
-const MAX_TRANSFORMS: usize = 100;
 
 /// The transforms of one task.
 pub struct Chain {
@@ -44,9 +42,11 @@ impl Chain {
     pub fn open(registry: &Registry, connector: &Config) -> Result<Self> {
         let predicates = aliases(connector, "predicates")?;
         let aliases = aliases(connector, "transforms")?;
-        if aliases.len() > MAX_TRANSFORMS {
+        // each may put what it gets one level deeper
+        if aliases.len() > ALIASES_MAX {
             return Err(Error::config(format!(
-                "Invalid value for configuration transforms: at most {MAX_TRANSFORMS} names (MAX_TRANSFORMS)"
+                "Invalid value for configuration transforms: it lists {} names, the most is {ALIASES_MAX}",
+                aliases.len()
             )));
         }
         let stage = |alias: &String| Stage::open(registry, connector, alias, &predicates);

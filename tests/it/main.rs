@@ -27,6 +27,8 @@ mod malformed;
 mod memory;
 mod missed_rows;
 mod parallel_snapshot;
+#[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
+mod parsers;
 mod pipeline;
 mod privileges;
 mod providers;

@@ -1,5 +1,5 @@
 //! No input makes a converter panic: recorded records, cut, doubled and changed at random, into every converter in every
-//! mode. `fuzz/` does the same without end.
+//! mode. `scripts/fuzz` does the same by what an input reaches.
 
 use std::time::{Duration, Instant};
 
@@ -106,19 +106,4 @@ fn damaged_records_never_make_a_converter_panic() {
 #[test]
 fn damaged_records_and_schemas_never_make_a_converter_with_a_registry_panic() {
     damage(&registered_corpus(), |input| (1, u64::from(inputs::registered(input))));
-}
-
-/// The undamaged records, each a file, as a beginning for the targets in `fuzz/`.
-#[test]
-#[ignore = "scripts/fuzz calls it"]
-fn recorded_records_are_written_for_the_fuzzer() {
-    let folder = std::path::PathBuf::from(std::env::var_os("ROWFERRY_FUZZ_CORPUS").expect("a folder"));
-    let plain = corpus().into_iter().enumerate().map(|(at, bytes)| [&[at as u8], &bytes[..]].concat());
-    for (name, inputs) in [("converters", plain.collect()), ("registered", registered_corpus())] {
-        let folder = folder.join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        for (at, input) in inputs.iter().enumerate() {
-            std::fs::write(folder.join(format!("recorded-{at}")), input).unwrap();
-        }
-    }
 }

@@ -126,6 +126,39 @@ pub fn registered(input: &[u8]) -> bool {
     there_and_back(&mut *of_format(*choice, known), &bytes, true)
 }
 
+/// Schemas of the registry that [`wire`] reads with, by their ids from 1 on.
+const SCHEMAS: [(Language, &str); 3] = [
+    (
+        Language::Avro,
+        r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"]},
+           {"name":"b","type":{"type":"array","items":{"type":"record","name":"E","fields":[]}}},
+           {"name":"c","type":{"type":"map","values":{"type":"bytes","logicalType":"decimal","scale":2,"precision":9}}},
+           {"name":"d","type":["string","int",{"type":"enum","name":"S","symbols":["X","Y"]}]}]}"#,
+    ),
+    (
+        Language::Protobuf,
+        r#"syntax = "proto3"; message A { message B { repeated B b = 1; sint64 n = 2; } repeated C c = 1; map<string, C> m = 2;
+           oneof o { string s = 3; bytes t = 4; } repeated fixed32 f = 5; } message C { optional double d = 1; E e = 2; }
+           enum E { ZERO = 0; ONE = 1; }"#,
+    ),
+    (
+        Language::Json,
+        r#"{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"array","items":{"type":"string"}},
+           "c":{"type":"object","additionalProperties":{"type":"number"}}}}"#,
+    ),
+];
+
+/// A record as it is in a topic, read with each format: magic byte, id of a schema, payload.
+pub fn wire(input: &[u8]) {
+    for choice in 0..3 {
+        let known = Known::default();
+        let schema =
+            |(language, text): (Language, &str)| SchemaText { language, text: text.to_owned(), references: vec![] };
+        known.schemas().extend(SCHEMAS.map(schema));
+        there_and_back(&mut *of_format(choice, known), input, false);
+    }
+}
+
 /// The input of [`registered`] that a datum makes in that format; `None` where the format does not take it.
 pub fn input_of(choice: u8, datum: &Datum) -> Option<Vec<u8>> {
     let (known, mut out) = (Known::default(), Vec::new());

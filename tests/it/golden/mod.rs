@@ -8,7 +8,7 @@ mod converters;
 mod damage;
 mod data;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
-mod inputs;
+pub mod inputs;
 mod transforms;
 
 use std::collections::BTreeMap;

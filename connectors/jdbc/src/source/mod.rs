@@ -27,7 +27,7 @@ mod probe;
 mod query;
 mod ranges;
 mod reader;
-mod schedule;
+pub mod schedule;
 #[cfg(test)]
 mod snapshots;
 mod sweep;

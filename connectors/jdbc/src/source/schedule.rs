@@ -18,6 +18,10 @@ pub struct Schedule {
 impl Schedule {
     /// Reads an expression. `Err` says what is wrong with it.
     pub fn parse(text: &str, zone: Zone) -> Result<Self, String> {
+        // the parser takes them for no time at all, which would be looked for through thousands of years
+        if text.split_whitespace().any(|field| field.split(',').any(str::is_empty)) {
+            return Err("Invalid cron expression: a list has an empty item".to_owned());
+        }
         let parsed = CronParser::builder().seconds(Seconds::Optional).build().parse(text);
         parsed.map(|cron| Self { cron, zone }).map_err(|error| {
             format!(
@@ -31,6 +35,12 @@ impl Schedule {
         let next = self.cron.find_next_occurrence(&now.to_zoned(self.zone.time_zone()), false).ok()?;
         Duration::try_from(next.timestamp().duration_since(now)).ok()
     }
+}
+
+/// How long it is from a second of Unix time to the next time that an expression names in UTC.
+/// `None`: there is none, or it is no expression.
+pub fn wait_in_utc(text: &str, now: i64) -> Option<Duration> {
+    Schedule::parse(text, Zone::default()).ok()?.next(Timestamp::from_second(now).ok()?)
 }
 
 /// The check of the key; empty is none.
@@ -65,7 +75,7 @@ mod tests {
     #[test]
     fn what_is_no_cron_expression_is_said() {
         assert!(check("").is_ok() && check("0 2 * * *").is_ok());
-        for bad in ["soon", "* * * *", "61 * * * *"] {
+        for bad in ["soon", "* * * *", "61 * * * *", ", * * * *", "* * * * 1,,2"] {
             assert!(check(bad).unwrap_err().starts_with("Invalid cron expression"), "{bad}");
         }
     }

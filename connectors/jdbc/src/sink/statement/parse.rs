@@ -237,8 +237,8 @@ impl Lexer<'_> {
     }
 
     fn dollar_quoted(&mut self) -> Result<(), String> {
-        let tag = self.rest[1..].find(|c: char| !is_word(c)).map(|n| &self.rest[..n + 2]);
-        let Some(tag) = tag.filter(|tag| tag.ends_with('$')) else {
+        let end = self.rest[1..].find(|c: char| !is_word(c)).map(|n| n + 1);
+        let Some(tag) = end.filter(|end| self.rest[*end..].starts_with('$')).map(|end| &self.rest[..=end]) else {
             self.take(1);
             return Ok(());
         };
