@@ -373,6 +373,7 @@ impl Consumer {
     fn judge(&self, error: KafkaError) -> Result<()> {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.gone(&error)),
+            Some(Code::BadCompression) => Err(self.inflated()),
             Some(code) if !matches!(error::kind(code), Kind::Denied | Kind::Config | Kind::Fatal) => {
                 tracing::debug!(error = %error, "consumer at {}", self.brokers);
                 Ok(())
@@ -412,6 +413,29 @@ impl Consumer {
         Error::fatal(format!("the offset to read from is gone: {place}. {choice}"))
     }
 
+    /// A batch that cannot be inflated, or must not be (`native/inflation.c`). Names where reading stands: librdkafka's event
+    /// tells neither topic nor offset apart from its text.
+    fn inflated(&self) -> Error {
+        let position = self.inner().and_then(|inner| inner.position().map_err(|e| error::of("reading", e)));
+        let begun = |at: &TopicPartition| self.inner().ok().and_then(|inner| inner.context().begun().get(at).copied());
+        let place = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let at = TopicPartition { topic: e.topic().into(), partition: e.partition() };
+            let offset = match e.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => begun(&at),
+            };
+            offset.map(|offset| format!("topic {}, partition {}, offset {offset}", at.topic, at.partition))
+        };
+        let places: Vec<_> =
+            position.map_or_else(|_| Vec::new(), |all| all.elements().iter().filter_map(place).collect());
+        let more = if places.len() > PLACES { ", or another partition" } else { "" };
+        let places = places.get(..PLACES.min(places.len())).unwrap_or_default().join(", or ");
+        Error::fatal(format!(
+            "a batch of compressed records cannot be read: it is broken, or it inflates to more than {INFLATED_MAX_MB} MB; reading \
+             stands at {places}{more}. Leave it out (PATCH /connectors/NAME/offsets), or let its producer write smaller batches"
+        ))
+    }
+
     /// Commits group offsets in the background. Whoever reads the group's lag sees them; failures are only logged.
     pub fn commit(&self, offsets: &[TopicOffset]) {
         let Ok(inner) = self.inner() else { return };
@@ -432,6 +456,11 @@ impl Consumer {
         inner.context().pause_or_resume(inner, &all).map_err(failed)
     }
 }
+
+/// Positions that an error names.
+const PLACES: usize = 5;
+/// `BATCH_MAX` of `native/inflation.c`.
+const INFLATED_MAX_MB: usize = 64;
 
 impl Drop for Consumer {
     fn drop(&mut self) {

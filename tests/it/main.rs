@@ -22,6 +22,7 @@ mod golden;
 mod hanging;
 mod hostile;
 mod in_doubt;
+mod inflation;
 mod lifecycle;
 mod malformed;
 mod memory;
