@@ -1,16 +1,18 @@
 //! Verbs that change something: apply, create, delete, pause, resume, stop, restart, restore.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use connector_api::shown::on_one_line;
 use connector_api::{Error, Result};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client::Client;
+use super::each::each;
 use super::file;
-use crate::model::{ConfigInfos, path_segment};
+use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
 #[derive(Args, Debug)]
@@ -60,33 +62,26 @@ pub struct Restore {
 impl Files {
     /// Makes the connectors what the files say, new or not. Errors: as [`Client::send`].
     pub async fn apply(&self, client: &Client) -> Result<()> {
-        for connector in self.connectors()? {
-            let path = format!("/connectors/{}/config", path_segment(&connector.name));
-            if self.dry_run {
-                check(client, &connector).await?;
-            } else {
-                client.send(Method::PUT, &path, Some(&Value::Object(connector.config))).await?;
-                println!("{} applied", on_one_line(&connector.name));
-            }
-        }
-        Ok(())
+        each(
+            &self.connectors()?,
+            |connector| &connector.name,
+            async |connector| {
+                if self.dry_run { check(client, connector).await } else { apply(client, connector).await }
+            },
+        )
+        .await
     }
 
     /// Creates the connectors; one that exists is refused. Errors: as [`Client::send`].
     pub async fn create(&self, client: &Client) -> Result<()> {
-        for connector in self.connectors()? {
-            if self.dry_run {
-                check(client, &connector).await?;
-                continue;
-            }
-            let mut body = json!({"name": connector.name, "config": connector.config});
-            if let Some(state) = connector.initial_state {
-                body["initial_state"] = state;
-            }
-            client.send(Method::POST, "/connectors", Some(&body)).await?;
-            println!("{} created", on_one_line(&connector.name));
-        }
-        Ok(())
+        each(
+            &self.connectors()?,
+            |connector| &connector.name,
+            async |connector| {
+                if self.dry_run { check(client, connector).await } else { create(client, connector).await }
+            },
+        )
+        .await
     }
 
     fn connectors(&self) -> Result<Vec<file::Described>> {
@@ -98,57 +93,95 @@ impl Files {
     }
 }
 
-async fn check(client: &Client, connector: &file::Described) -> Result<()> {
+/// Creates a connector, in the state that the file asks for.
+async fn create(client: &Client, connector: &file::Described) -> Result<String> {
+    let mut body = json!({"name": connector.name, "config": connector.config});
+    if let Some(state) = &connector.initial_state {
+        body["initial_state"] = state.clone();
+    }
+    client.send(Method::POST, "/connectors", Some(&body)).await?;
+    Ok(format!("{} created", on_one_line(&connector.name)))
+}
+
+/// Creates a connector or changes its config, and says which of it was done.
+async fn apply(client: &Client, connector: &file::Described) -> Result<String> {
+    let path = format!("/connectors/{}", path_segment(&connector.name));
+    let before: Option<Map<String, Value>> = client.find(&format!("{path}/config")).await?;
+    let Some(before) = before else { return create(client, connector).await };
+    let history = format!("/v1{path}/history");
+    let version = client.find::<Vec<ConfigVersion>>(&history).await?.map(newest);
+    let body = Value::Object(connector.config.clone());
+    let after: ConnectorInfo = client.send(Method::PUT, &format!("{path}/config"), Some(&body)).await?.json()?;
+    let changed = match version {
+        // The history compares what is stored, secrets too.
+        Some(version) => client.find::<Vec<ConfigVersion>>(&history).await?.map(newest) != Some(version),
+        // Kafka Connect has no history, and shows secrets.
+        None => {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let before: BTreeMap<_, _> = before.iter().map(|(key, value)| (key.clone(), text(value))).collect();
+            before != after.config
+        }
+    };
+    let done = if changed { "changed" } else { "unchanged" };
+    let note =
+        if connector.initial_state.is_some() { "; initial_state is for new connectors and was left out" } else { "" };
+    Ok(format!("{} {done}{note}", on_one_line(&connector.name)))
+}
+
+/// The number of the newest version that changed something; 0 where there is none.
+fn newest(versions: Vec<ConfigVersion>) -> i64 {
+    versions.iter().rev().find(|version| !version.changes.is_empty()).map_or(0, |version| version.version)
+}
+
+/// Has a config validated. Errors: as [`Client::send`]; `Record` with each key that is wrong and why.
+async fn check(client: &Client, connector: &file::Described) -> Result<String> {
     let class = connector.config.get("connector.class").and_then(Value::as_str).unwrap_or_default();
     let mut config = connector.config.clone();
     config.insert("name".to_owned(), connector.name.clone().into());
     let path = format!("/connector-plugins/{}/config/validate", path_segment(class));
     let infos: ConfigInfos = client.send(Method::PUT, &path, Some(&Value::Object(config))).await?.json()?;
+    let line = |key: &str, text: &str| format!("\n  {}: {}", on_one_line(key), on_one_line(text));
     if infos.error_count == 0 {
-        println!("{} is valid", on_one_line(&connector.name));
-        for warning in &infos.warnings {
-            println!("  {}: {}", on_one_line(&warning.key), on_one_line(&warning.message));
-        }
-        return Ok(());
+        let warnings = infos.warnings.iter().map(|warning| line(&warning.key, &warning.message));
+        return Ok(format!("{} is valid{}", on_one_line(&connector.name), warnings.collect::<String>()));
     }
-    let errors: Vec<_> =
-        infos.configs.iter().flat_map(|c| c.value.errors.iter().map(|e| format!("  {}", on_one_line(e)))).collect();
-    Err(Error::record(format!("{} is not valid:\n{}", connector.name, errors.join("\n"))))
+    let errors = infos.configs.iter().flat_map(|key| key.value.errors.iter().map(|text| line(&key.value.name, text)));
+    Err(Error::record(format!("{} is not valid:{}", on_one_line(&connector.name), errors.collect::<String>())))
 }
 
 impl Names {
     /// Deletes them. Errors: as [`Client::send`].
     pub async fn delete(&self, client: &Client) -> Result<()> {
-        for name in &self.names {
+        each(&self.names, String::as_str, async |name| {
             client.send(Method::DELETE, &format!("/connectors/{}", path_segment(name)), None).await?;
-            println!("{} deleted", on_one_line(name));
-        }
-        Ok(())
+            Ok(format!("{} deleted", on_one_line(name)))
+        })
+        .await
     }
 
     /// Pauses, resumes or stops them. Errors: as [`Client::send`].
     pub async fn change(&self, client: &Client, verb: &str, done: &str) -> Result<()> {
-        for name in &self.names {
+        each(&self.names, String::as_str, async |name| {
             client.send(Method::PUT, &format!("/connectors/{}/{verb}", path_segment(name)), None).await?;
-            println!("{} {done}", on_one_line(name));
-        }
-        Ok(())
+            Ok(format!("{} {done}", on_one_line(name)))
+        })
+        .await
     }
 }
 
 impl Restart {
     /// Restarts. Errors: as [`Client::send`].
     pub async fn run(&self, client: &Client) -> Result<()> {
-        for name in &self.names {
+        each(&self.names, String::as_str, async |name| {
             let path = format!("/connectors/{}", path_segment(name));
             let path = match self.task {
                 Some(task) => format!("{path}/tasks/{task}/restart"),
                 None => format!("{path}/restart?includeTasks={}&onlyFailed={}", self.tasks, self.failed),
             };
             client.send(Method::POST, &path, None).await?;
-            println!("{} restarted", on_one_line(name));
-        }
-        Ok(())
+            Ok(format!("{} restarted", on_one_line(name)))
+        })
+        .await
     }
 }
 

@@ -96,20 +96,23 @@ impl Client {
     /// Sends a request.
     /// Errors: `Retry` when the worker is out of reach, `Denied` for 401 and 403, `Record` for any other refusal.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let exchange = tokio::time::timeout(TIME_LIMIT, self.exchange(method, path, body));
-        let (status, bytes) = exchange.await.map_err(|_| {
-            Error::retry(format!("the worker at {} has not answered within {} s", self.authority, TIME_LIMIT.as_secs()))
-        })??;
-        if status.is_success() {
-            return Ok(Answer(bytes));
+        let (status, bytes) = self.ask(method, path, body).await?;
+        accepted(status, bytes)
+    }
+
+    /// `GET` of something that may not be there (404). Errors: as [`Client::send`].
+    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        match self.ask(Method::GET, path, None).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, bytes) => accepted(status, bytes)?.json().map(Some),
         }
-        let said = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.message);
-        let message = said.unwrap_or_else(|_| format!("the worker answered {status}"));
-        let kind = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
-            _ => Kind::Record,
-        };
-        Err(Error::new(kind, message))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
+        let exchange = tokio::time::timeout(TIME_LIMIT, self.exchange(method, path, body));
+        exchange.await.map_err(|_| {
+            Error::retry(format!("the worker at {} has not answered within {} s", self.authority, TIME_LIMIT.as_secs()))
+        })?
     }
 
     /// `GET` of something.
@@ -162,6 +165,20 @@ impl Client {
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         request.body(Full::new(bytes)).map_err(|error| Error::config(format!("{path} cannot be asked for: {error}")))
     }
+}
+
+/// An answer below 400, or why there is none.
+fn accepted(status: StatusCode, bytes: Bytes) -> Result<Answer> {
+    if status.is_success() {
+        return Ok(Answer(bytes));
+    }
+    let said = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.message);
+    let message = said.unwrap_or_else(|_| format!("the worker answered {status}"));
+    let kind = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
+        _ => Kind::Record,
+    };
+    Err(Error::new(kind, message))
 }
 
 /// Sends a request over a connection and reads the answer.

@@ -4,6 +4,7 @@
 mod account;
 mod change;
 mod client;
+mod each;
 mod file;
 mod keys;
 mod print;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use connector_api::shown::{in_lines, on_one_line, without_passwords};
 use connector_api::{Error, Result};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::Client;
@@ -69,8 +70,9 @@ impl Get {
             }
             Noun::Loggers => {
                 let levels: std::collections::BTreeMap<String, LoggerLevel> = client.get(path).await?;
-                let rows: Vec<_> = levels.into_iter().map(|(name, level)| vec![level.level, name]).collect();
-                print!("{}", table(&["LEVEL", "LOGGER"], &rows));
+                let changed = |at: &LoggerLevel| at.last_modified.map(time).unwrap_or_default();
+                let rows = levels.iter().map(|(name, at)| vec![at.level.clone(), changed(at), name.clone()]);
+                print!("{}", table(&["LEVEL", "CHANGED", "LOGGER"], &rows.collect::<Vec<_>>()));
             }
         }
         Ok(())
@@ -159,7 +161,7 @@ impl One {
         let versions: Vec<ConfigVersion> = client.get(&path).await?;
         for version in versions {
             let what = if version.deleted { "  deleted" } else { "" };
-            println!("version {}  {} ms since 1970{what}", version.version, version.created);
+            println!("version {}  {}{what}", version.version, time(version.created));
             for change in version.changes {
                 let line = match (change.from, change.to) {
                     (Some(from), Some(to)) => format!("~ {} = {from} -> {to}", change.key),
@@ -178,6 +180,11 @@ async fn warn(client: &Client) {
     if let Ok(health) = client.health(Duration::from_secs(3)).await {
         health.warnings.iter().for_each(|warning| eprintln!("warning: {}", on_one_line(warning)));
     }
+}
+
+/// A time in milliseconds since 1970-01-01 UTC as people read it: `2026-11-30T09:05:00Z`.
+fn time(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| format!("{ms} ms since 1970"), |at| at.to_string())
 }
 
 /// A partition or offset as JSON.
@@ -220,4 +227,14 @@ fn states(status: &ConnectorStatus) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_times() {
+        assert_eq!(super::time(1_796_029_500_000), "2026-11-30T09:05:00Z");
+        assert_eq!(super::time(-1), "1969-12-31T23:59:59.999Z");
+        assert_eq!(super::time(i64::MAX), format!("{} ms since 1970", i64::MAX));
+    }
 }

@@ -115,7 +115,7 @@ async fn the_command_line_drives_a_worker() {
     let call = |args: &[&str]| rowferry(&[args, &["--server", base]].concat(), "").0;
     assert_eq!(call(&["apply", "--dry-run", "-f", &file]), format!("{name} is valid\n"));
     assert_eq!(call(&["create", "-f", &file]), format!("{name} created\n"));
-    assert_eq!(call(&["apply", "-f", &file]), format!("{name} applied\n"));
+    assert_eq!(call(&["apply", "-f", &file]), format!("{name} unchanged\n"));
     worker.rest().wait_state(&name, "RUNNING", SOON).await;
     assert!(call(&["get"]).lines().any(|line| line.starts_with(&name) && line.contains("1/1")));
     let described = call(&["describe", &name]);

@@ -7,6 +7,7 @@ mod bounds;
 mod chaos;
 mod clients;
 mod clock_changes;
+mod command_line;
 mod converters;
 mod crash;
 mod database_tls;
