@@ -3,10 +3,12 @@
 mod kind;
 pub mod version;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Transform, Type};
+use connector_jdbc::files::{Files, Within};
 use connector_jdbc::sink::JdbcSink;
 use connector_jdbc::source::JdbcSource;
 
@@ -310,6 +312,13 @@ fn registered<F: Format + 'static>(
     Ok(Box::new(RegistryConverter::new(role.name(), config, format, Box::new(schemas))?))
 }
 
+fn jdbc(files: &Files) -> Vec<Connector> {
+    vec![
+        Connector::Source(Arc::new(Within::new(JdbcSource, files.clone()))),
+        Connector::Sink(Arc::new(Within::new(JdbcSink, files.clone()))),
+    ]
+}
+
 fn number(ty: Type) -> Result<Box<dyn Converter>, Error> {
     match NumberConverter::new(ty) {
         Some(converter) => Ok(Box::new(converter)),
@@ -328,15 +337,28 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// All that is built in.
+    /// All that is built in. No SQLite file may be used, see [`Registry::with_files`].
     pub fn built_in() -> Self {
         Self {
-            connectors: vec![Connector::Source(Arc::new(JdbcSource)), Connector::Sink(Arc::new(JdbcSink))],
+            connectors: jdbc(&Files::default()),
             converters: CONVERTERS,
             header_converters: HEADER_CONVERTERS,
             transforms: TRANSFORMS,
             predicates: PREDICATES,
         }
+    }
+
+    /// The same, where SQLite files may be used below the folders `allowed`, but for those whose paths begin as one of `kept`.
+    #[must_use]
+    pub fn with_files(mut self, allowed: &[PathBuf], kept: &[PathBuf]) -> Self {
+        let confined = jdbc(&Files::new(allowed.to_vec(), kept.to_vec()));
+        for connector in &mut self.connectors {
+            let of_class = |own: &&Connector| own.plugin().class() == connector.plugin().class();
+            if let Some(own) = confined.iter().find(of_class) {
+                *connector = own.clone();
+            }
+        }
+        self
     }
 
     /// The same with one more connector.

@@ -122,7 +122,10 @@ impl Dev {
         let broker = if self.common.brokers.is_none() { Some(Broker::start()?) } else { None };
         let servers = broker.as_ref().map(|b| ("bootstrap.servers".to_owned(), b.bootstrap_servers().to_owned()));
         layers.push(Layer::pairs("rowferry dev", servers));
-        let settings = Settings::load(layers)?;
+        let mut settings = Settings::load(layers)?;
+        if !settings.given.contains_key("sqlite.allowed.paths") {
+            settings.sqlite_paths.push(PathBuf::from("."));
+        }
         let log = log::init(&settings.log_level, &settings.log_format)?;
         panics::to_log();
         let kafka = settings.config.get("bootstrap.servers").unwrap_or_default().to_owned();
@@ -146,6 +149,7 @@ async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[St
     #[cfg(feature = "fail-points")]
     crate::fail_points::start();
     let shutdown = signals::on_end()?;
+    let registry = registry.with_files(&settings.sqlite_paths, &settings.own_files());
     let app = App::open(settings, registry, broker, log).await?;
     ready(&app.addresses());
     on_hangup(app.reloader())?;

@@ -195,6 +195,13 @@ pub const KEYS: &[Key] = &[
          Without it, an SQLite file in `rowferry.data.dir`.",
     ),
     maybe(
+        "sqlite.allowed.paths",
+        Type::List,
+        OWN,
+        "Folders (or files) below which connectors may use SQLite files, commas between; links are followed first. Without it, \
+         `rowferry.data.dir`, and with `rowferry dev` the working folder too. The worker's own files are never given out.",
+    ),
+    maybe(
         "rowferry.secrets.key",
         Type::Password,
         OWN,

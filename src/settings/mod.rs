@@ -62,6 +62,8 @@ pub struct Settings {
     pub rest: Rest,
     /// Where configs and statuses are kept, and how.
     pub store: store::Options,
+    /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or the data folder.
+    pub sqlite_paths: Vec<PathBuf>,
     /// `rowferry.log.level`.
     pub log_level: String,
     /// `rowferry.log.format`: auto, text or json.
@@ -215,6 +217,10 @@ impl Settings {
             },
             rest: Self::read_rest(r)?,
             store: Self::read_store(r),
+            sqlite_paths: match r.is_set("sqlite.allowed.paths") {
+                true => r.list("sqlite.allowed.paths").into_iter().map(PathBuf::from).collect(),
+                false => vec![PathBuf::from(r.text("rowferry.data.dir"))],
+            },
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
             providers: Providers::default(),
@@ -281,6 +287,17 @@ impl Settings {
     /// All keys as they are written, with references.
     pub fn written(&self) -> Config {
         self.given.iter().map(|(key, setting)| (key.clone(), setting.value.clone())).collect()
+    }
+
+    /// Files of the worker's own, which no connector may use wherever they are: the store, keys and passwords.
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        let of_url = self.store.url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        let store = of_url.map(|rest| PathBuf::from(rest.split('?').next().unwrap_or(rest)));
+        let folders = [Some(self.store.data_dir.clone()), store.as_ref().and_then(|s| s.parent()).map(PathBuf::from)];
+        let keys = folders.into_iter().flatten().map(|folder| folder.join(store::KEY_FILE));
+        let key = self.store.secrets_key.as_ref().and_then(|key| key.strip_prefix("file:")).map(PathBuf::from);
+        let tls = self.rest.tls.iter().flat_map(|tls| [tls.certificates.clone(), tls.key.clone()]);
+        store.into_iter().chain(keys).chain(key).chain(self.rest.auth_file.clone()).chain(tls).collect()
     }
 
     /// What a person should know: keys that nothing reads, with the key that was perhaps meant.

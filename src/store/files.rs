@@ -12,7 +12,7 @@ use super::failure::{Failure, Trouble};
 /// What the worker itself puts into the folder of its store; a folder with nothing else is its own.
 const OURS: &[&str] = &["rowferry.db", "rowferry.db-wal", "rowferry.db-shm", "rowferry.db-journal", KEY_FILE];
 /// Name of the key file.
-pub(super) const KEY_FILE: &str = "secrets.key";
+pub const KEY_FILE: &str = "secrets.key";
 
 /// Makes the folder, for its owner alone. One that is there and holds nothing but the worker's files is closed to others;
 /// any other is left as it is, since it may be meant for them.

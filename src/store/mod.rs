@@ -25,6 +25,7 @@ use connector_api::{Config, Result};
 
 pub use change::{HistoryLimits, Options, Stored, Version, Write};
 pub use failure::{Failure, Trouble};
+pub use files::KEY_FILE;
 
 use crate::herder::{State, Status, Target};
 use access::Access;

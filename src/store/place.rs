@@ -39,11 +39,27 @@ impl Place {
         match scheme {
             "sqlite" => Self::sqlite(url),
             "mysql" | "mariadb" => {
+                tls_is_read(
+                    url,
+                    &["sslmode", "ssl-mode", "sslca", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"],
+                )?;
                 let options = MySqlConnectOptions::from_str(url).map_err(bad_url)?;
                 let shown = server("mysql", options.get_host(), options.get_port(), options.get_database());
                 Ok(Self { kind: Kind::MySql(Box::new(options)), shown })
             }
             "postgres" | "postgresql" => {
+                let read = [
+                    "sslmode",
+                    "ssl-mode",
+                    "sslrootcert",
+                    "ssl-root-cert",
+                    "ssl-ca",
+                    "sslcert",
+                    "ssl-cert",
+                    "sslkey",
+                    "ssl-key",
+                ];
+                tls_is_read(url, &read)?;
                 let options = PgConnectOptions::from_str(url).map_err(bad_url)?;
                 let shown = server("postgres", options.get_host(), options.get_port(), options.get_database());
                 Ok(Self { kind: Kind::Postgres(Box::new(options)), shown })
@@ -117,10 +133,44 @@ fn server(scheme: &str, host: &str, port: u16, database: Option<&str>) -> String
     format!("{scheme}://{host}:{port}/{}", database.unwrap_or_default())
 }
 
+/// Refuses what asks for TLS in words that are not read: a connection in the clear would follow, and nobody would know.
+fn tls_is_read(url: &str, read: &[&str]) -> Result<(), Failure> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    for name in query.split('&').map(|pair| pair.split('=').next().unwrap_or(pair)) {
+        let lower = name.to_ascii_lowercase();
+        let asks = ["ssl", "tls", "trust", "keystore", "channel", "gssenc"].iter().any(|part| lower.contains(part));
+        if asks && !read.contains(&name) {
+            return Err(bad_url(format!("{name} is not read here, but {}", read.join(", "))));
+        }
+    }
+    Ok(())
+}
+
 fn bad_url(why: impl std::fmt::Display) -> Failure {
     let text = format!(
         "rowferry.store.url cannot be used: {why}; write sqlite:PATH, mysql://USER:PASSWORD@HOST/DATABASE or \
          postgres://USER:PASSWORD@HOST/DATABASE"
     );
     Failure::new(Trouble::Refused, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Place;
+
+    #[test]
+    fn tls_is_asked_for_in_words_that_are_read_or_refused() {
+        for url in [
+            "mysql://h/d?useSSL=true",
+            "mysql://h/d?sslMode=REQUIRED",
+            "mysql://h/d?ssl-mode=REQUIRED&sslrootcert=x",
+            "postgres://h/d?ssl=true",
+            "postgres://h/d?sslmode=require&channel_binding=require",
+        ] {
+            assert!(Place::parse(url).is_err(), "{url}");
+        }
+        for url in ["mysql://h/d?ssl-mode=REQUIRED&ssl-ca=/ca.pem", "postgres://h/d?sslmode=require", "mysql://h/d"] {
+            assert!(Place::parse(url).is_ok(), "{url}");
+        }
+    }
 }

@@ -8,14 +8,14 @@ use testkit::{MariaDb, Postgres, Rest, Rowferry, Scratch, Settings, certificate,
 use crate::lab;
 
 /// Servers that show a certificate, and a file with it.
-struct Encrypted {
-    mariadb: MariaDb,
-    postgres: Postgres,
+pub(crate) struct Encrypted {
+    pub mariadb: MariaDb,
+    pub postgres: Postgres,
     authority: String,
 }
 
 impl Encrypted {
-    fn start(scratch: &Scratch) -> Self {
+    pub fn start(scratch: &Scratch) -> Self {
         let folder = scratch.path().join(unique("certificate"));
         std::fs::create_dir_all(&folder).unwrap();
         certificate(&folder);

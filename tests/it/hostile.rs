@@ -1,12 +1,14 @@
 //! Database servers that lie about sizes or whose bytes are damaged on their way: the worker lives, in little memory, and
 //! goes on once the truth is told again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::hostile::{Hostile, Lie, Mood, Protocol};
 use testkit::{MariaDb, Postgres, Random, Rest, Rowferry, Settings, Usage, for_condition, mariadb, postgres, unique};
 
+use crate::database_tls::Encrypted;
 use crate::{SOON, lab};
 
 /// Most resident memory of a worker that is lied to, in bytes.
@@ -16,32 +18,45 @@ const LIMIT: u64 = 300_000_000;
 pub(crate) struct Place {
     pub protocol: Protocol,
     pub name: String,
+    encrypted: Option<Arc<Encrypted>>,
 }
 
 impl Place {
     pub async fn new(protocol: Protocol) -> Self {
-        let name = unique("hostile");
+        Self::on(protocol, None).await
+    }
+
+    /// One of these servers, or of the shared ones.
+    async fn on(protocol: Protocol, encrypted: Option<Arc<Encrypted>>) -> Self {
+        let place = Self { protocol, name: unique("hostile"), encrypted };
         match protocol {
-            Protocol::MySql => drop(lab().mariadb().create_database(&name).await),
-            Protocol::Postgres => drop(lab().postgres().create_database(&name).await),
+            Protocol::MySql => drop(place.mariadb().create_database(&place.name).await),
+            Protocol::Postgres => drop(place.postgres().create_database(&place.name).await),
         }
-        let place = Self { protocol, name };
         place.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(100))").await;
         place
     }
 
+    fn mariadb(&self) -> &MariaDb {
+        self.encrypted.as_ref().map_or_else(|| lab().mariadb(), |servers| &servers.mariadb)
+    }
+
+    fn postgres(&self) -> &Postgres {
+        self.encrypted.as_ref().map_or_else(|| lab().postgres(), |servers| &servers.postgres)
+    }
+
     fn port(&self) -> u16 {
         match self.protocol {
-            Protocol::MySql => lab().mariadb().port(),
-            Protocol::Postgres => lab().postgres().port(),
+            Protocol::MySql => self.mariadb().port(),
+            Protocol::Postgres => self.postgres().port(),
         }
     }
 
     pub async fn run(&self, sql: &str) {
         match self.protocol {
-            Protocol::MySql => mariadb::run(&mut lab().mariadb().connect(&self.name).await, sql).await,
+            Protocol::MySql => mariadb::run(&mut self.mariadb().connect(&self.name).await, sql).await,
             Protocol::Postgres => {
-                drop(postgres::texts(&mut lab().postgres().connect(&self.name).await, sql).await);
+                drop(postgres::texts(&mut self.postgres().connect(&self.name).await, sql).await);
             }
         }
     }
@@ -68,7 +83,7 @@ impl Place {
         );
         let mut rows = match self.protocol {
             Protocol::MySql => {
-                let mut connection = lab().mariadb().connect(&self.name).await;
+                let mut connection = self.mariadb().connect(&self.name).await;
                 let there = format!("{there} AND table_schema = DATABASE()");
                 if mariadb::texts(&mut connection, &there).await[0][0].as_deref() == Some("0") {
                     return Vec::new();
@@ -76,7 +91,7 @@ impl Place {
                 mariadb::texts(&mut connection, &sql).await
             }
             Protocol::Postgres => {
-                let mut connection = lab().postgres().connect(&self.name).await;
+                let mut connection = self.postgres().connect(&self.name).await;
                 if postgres::texts(&mut connection, &there.replace("COUNT(*)", "COUNT(*)::text")).await[0][0].as_deref()
                     == Some("0")
                 {
@@ -90,9 +105,10 @@ impl Place {
     }
 
     fn url(&self, port: u16) -> String {
+        let mode = if self.encrypted.is_some() { "require" } else { "disable" };
         match self.protocol {
-            Protocol::MySql => format!("jdbc:mariadb://127.0.0.1:{port}/{}?sslMode=disable", self.name),
-            Protocol::Postgres => format!("jdbc:postgresql://127.0.0.1:{port}/{}?sslmode=disable", self.name),
+            Protocol::MySql => format!("jdbc:mariadb://127.0.0.1:{port}/{}?sslMode={mode}", self.name),
+            Protocol::Postgres => format!("jdbc:postgresql://127.0.0.1:{port}/{}?sslmode={mode}", self.name),
         }
     }
 
@@ -257,6 +273,34 @@ async fn damaged_bytes_never_take_the_worker_down() {
         sink["topics"] = json!(format!("{}_2_t", place.name));
         place.run("DROP TABLE IF EXISTS copy").await;
         worker.rest().create(&names[1], &sink).await;
+        place.wait_same(worker.rest(), &names).await;
+        for name in &names {
+            worker.rest().remove(name).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_damaged_under_tls_lose_and_double_nothing() {
+    let (worker, mut random) = (lab().own_worker(&unique("damaged-tls")), Random::new());
+    let servers = Arc::new(Encrypted::start(lab().scratch()));
+    for protocol in [Protocol::MySql, Protocol::Postgres] {
+        let place = Place::on(protocol, Some(Arc::clone(&servers))).await;
+        let relay = Hostile::start(protocol, place.port()).await;
+        let url = place.url(relay.port());
+        let names = [format!("{}-source", place.name), format!("{}-sink", place.name)];
+        worker.rest().create(&names[0], &place.source(&url)).await;
+        worker.rest().create(&names[1], &place.sink(&url)).await;
+        // a handshake has about 3,000 bytes: most connections come to be, none lives long
+        relay.be(Mood::Damaging(random.fork(), 8000));
+        let damaged = async || {
+            restart_failed(worker.rest(), &names).await;
+            place.insert(5).await;
+            assert_sound(&worker, &format!("{protocol:?}"));
+            relay.told() > 20
+        };
+        for_condition("20 damages", SOON * 3, damaged).await;
+        relay.be(Mood::Honest);
         place.wait_same(worker.rest(), &names).await;
         for name in &names {
             worker.rest().remove(name).await;

@@ -54,6 +54,7 @@ mod source_tables;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod speed;
 mod sqlite;
+mod sqlite_files;
 mod stall;
 mod store;
 mod store_faults;

@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod catalog;
 pub mod dialect;
 pub mod driver;
+pub mod files;
 pub mod ident;
 mod privileges;
 pub mod sink;

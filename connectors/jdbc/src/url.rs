@@ -10,6 +10,8 @@ use std::fmt;
 use connector_api::shown::without_passwords;
 use connector_api::{Config, Error, Result};
 
+use crate::files::Files;
+
 pub use self::tls::{Mode as TlsMode, Tls};
 
 /// The kind of database.
@@ -64,6 +66,8 @@ pub struct Target {
     pub params: Vec<(String, String)>,
     /// Dangerous parameters that were asked for and are left out.
     pub ignored: Vec<String>,
+    /// Where SQLite files may be, if that is bounded.
+    pub files: Option<Files>,
 }
 
 /// Parameters by which a URL could read local files, load classes or run code in the peers' drivers. They mean
@@ -111,6 +115,7 @@ impl Target {
                 target.set_param(name.to_owned(), value.to_owned());
             }
         }
+        target.files = Files::of(config);
         target.tls()?;
         Ok(target)
     }
@@ -146,6 +151,7 @@ impl Target {
             database: None,
             params: Vec::new(),
             ignored: Vec::new(),
+            files: None,
         }
     }
 

@@ -78,6 +78,11 @@ impl Rowferry {
         let mut env: Vec<(String, String)> =
             settings.keys.iter().map(|(key, value)| (variable(key), value.clone())).collect();
         env.push((variable("listeners"), format!("http://127.0.0.1:{port}")));
+        // files of tests lie anywhere in the scratch folder
+        let files = variable("sqlite.allowed.paths");
+        if !env.iter().any(|(name, _)| *name == files) {
+            env.push((files, scratch.path().display().to_string()));
+        }
         let points = folder.join("fail-points");
         env.push(("ROWFERRY_FAIL_POINTS".to_owned(), points.display().to_string()));
         let fail_points = FailPoints::new(points, settings.fail_points);

@@ -58,6 +58,11 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
         Ok(())
     }
 
+    /// Whether any statement may be sent. Errors: `Config`.
+    fn admit_any(_sql: &str) -> Result<()> {
+        Ok(())
+    }
+
     /// See [`Session::copy`]; only where the dialect writes such statements.
     fn copy(_session: &mut SqlxSession<Self>, _sql: &str, _rows: &str) -> impl Future<Output = Result<u64>> + Send {
         std::future::ready(Err(Error::fatal("this database has no COPY")))
@@ -167,12 +172,14 @@ where
     }
 
     async fn run(&mut self, sql: &str) -> Result<u64> {
+        DB::admit_any(sql)?;
         fail_point::reach_async("database.run").await?;
         let outcome = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
+        DB::admit_any(sql)?;
         fail_point::reach_async("database.execute").await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         let outcome = self.connection.execute(query).await;
@@ -185,18 +192,21 @@ where
     }
 
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
+        DB::admit_any(sql)?;
         fail_point::reach_async("database.query").await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
         rows::plain(self, query).await
     }
 
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        DB::admit_any(sql)?;
         rows::plain(self, sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
     }
 
     async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
         fail_point::reach_async("database.read").await?;
         DB::admit(sql)?;
+        DB::admit_any(sql)?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::read(self, query, layout, max_weight).await
     }
@@ -211,6 +221,7 @@ where
     ) -> Result<()> {
         fail_point::reach_async("database.stream").await?;
         DB::admit(sql)?;
+        DB::admit_any(sql)?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::stream(self, query, layout, page_weight, pages).await
     }
@@ -249,6 +260,8 @@ where
     }
 
     async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
+        DB::admit(sql)?;
+        DB::admit_any(sql)?;
         DB::describe(self, sql).await
     }
 

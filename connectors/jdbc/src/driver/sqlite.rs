@@ -19,7 +19,7 @@ use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::dialect::sqlite::decode::{self, Stored};
-use crate::dialect::sqlite::{Sqlite as SqliteDialect, is_one_statement};
+use crate::dialect::sqlite::{Sqlite as SqliteDialect, first_words, is_one_statement};
 use crate::ident::TableId;
 use crate::url::Target;
 
@@ -45,6 +45,7 @@ impl Backend for Sqlite {
     }
 
     fn opened(target: &Target) -> Option<FileId> {
+        // the path as it was written: a link may come to lead elsewhere
         FileId::of(&path(target))
     }
 
@@ -59,12 +60,26 @@ impl Backend for Sqlite {
         }
     }
 
-    /// sqlx runs every statement of a text, so that a query could hide an ATTACH behind a semicolon.
+    /// sqlx runs every statement of a text, so that a query could hide one that writes behind a semicolon.
     fn admit(sql: &str) -> Result<()> {
+        if first_words(sql).any(|word| word.eq_ignore_ascii_case("PRAGMA")) {
+            return Err(Error::config("query is a PRAGMA: it must be a SELECT"));
+        }
         if is_one_statement(sql) {
             return Ok(());
         }
         Err(Error::config("query and query.suffix make more than one statement: keep the SELECT alone"))
+    }
+
+    /// Files are used that the URL names, and no others.
+    fn admit_any(sql: &str) -> Result<()> {
+        let reaches = |word: &str| ["ATTACH", "DETACH", "VACUUM"].iter().any(|verb| word.eq_ignore_ascii_case(verb));
+        match first_words(sql).find(|word| reaches(word)) {
+            Some(word) => {
+                Err(Error::config(format!("{word} is not sent to SQLite: it reaches other files than the URL's")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn affected(done: &SqliteQueryResult) -> u64 {
@@ -148,9 +163,15 @@ fn path(target: &Target) -> PathBuf {
     if path.starts_with("file:") { Path::new(".").join(path) } else { path.into() }
 }
 
-/// Whether connecting would make the file. Errors: `Config`, when its folder is missing.
-pub(super) fn would_create(target: &Target) -> Result<bool> {
+/// Where the file is, if it may be used. Errors: `Config`.
+fn admitted(target: &Target) -> Result<PathBuf> {
     let path = path(target);
+    target.files.as_ref().map_or(Ok(path.clone()), |files| files.admit(&path))
+}
+
+/// Whether connecting would make the file. Errors: `Config`, when its folder is missing, or it may not be used.
+pub(super) fn would_create(target: &Target) -> Result<bool> {
+    let path = admitted(target)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match (path.exists(), folder.is_dir()) {
         (true, _) => Ok(false),
@@ -163,7 +184,7 @@ pub(super) fn would_create(target: &Target) -> Result<bool> {
 }
 
 fn options(target: &Target, access: Access) -> Result<SqliteConnectOptions> {
-    let path = path(target);
+    let path = admitted(target)?;
     let mode = target.param("mode").unwrap_or("rwc");
     let create = access == Access::Create && mode == "rwc";
     if !path.exists() && !create {

@@ -99,21 +99,48 @@ impl Dialect for Sqlite {
     }
 }
 
+/// The word that each statement of a text begins with, as SQLite reads it: blanks, comments and semicolons are passed over.
+pub fn first_words(sql: &str) -> impl Iterator<Item = &str> {
+    let (mut rest, mut begins) = (sql, true);
+    std::iter::from_fn(move || {
+        while let Some(c) = rest.chars().next() {
+            let length = token(rest, c);
+            let (now, later) = rest.split_at(length);
+            let is_nothing = c.is_whitespace() || c == '\u{feff}' || now.starts_with("--") || now.starts_with("/*");
+            let was = begins;
+            begins = c == ';' || (begins && is_nothing);
+            if was && !begins {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len()).max(length);
+                let (word, after) = rest.split_at(end);
+                rest = after;
+                return Some(word);
+            }
+            rest = later;
+        }
+        None
+    })
+}
+
+/// The bytes of a comment, a text, a quoted name, or the one character that comes next.
+fn token(rest: &str, c: char) -> usize {
+    let past = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
+    match c {
+        _ if rest.starts_with("--") => past("\n", 2),
+        _ if rest.starts_with("/*") => past("*/", 2),
+        // a doubled quote ends one name and begins the next
+        '\'' | '"' | '`' => past(&c.to_string(), 1),
+        '[' => past("]", 1),
+        _ => c.len_utf8(),
+    }
+}
+
 /// Whether the text is one statement: nothing but blanks and comments after its first semicolon. SQLite's drivers run all
 /// that a text holds, so that a query could hide an ATTACH.
 pub fn is_one_statement(sql: &str) -> bool {
     let mut rest = sql;
     let mut ended = false;
     while let Some(c) = rest.chars().next() {
-        let past = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-        let length = match c {
-            _ if rest.starts_with("--") => past("\n", 2),
-            _ if rest.starts_with("/*") => past("*/", 2),
-            // a doubled quote ends one name and begins the next
-            '\'' | '"' | '`' => past(&c.to_string(), 1),
-            '[' => past("]", 1),
-            _ => c.len_utf8(),
-        };
+        let length = token(rest, c);
         let is_nothing = c.is_whitespace() || c == ';' || rest.starts_with("--") || rest.starts_with("/*");
         if ended && !is_nothing {
             return false;
@@ -130,6 +157,21 @@ mod tests {
 
     use super::{Sqlite, is_one_statement};
     use crate::dialect::Dialect;
+
+    #[test]
+    fn statements_begin_with_their_first_words() {
+        for (sql, want) in [
+            ("SELECT 'ATTACH'; ", &["SELECT"][..]),
+            ("/* x */ -- y\n;; attach 'x' AS y", &["attach"]),
+            ("INSERT INTO t VALUES (';ATTACH'); VACUUM INTO 'x'", &["INSERT", "VACUUM"]),
+            ("CREATE TABLE [a;b] (x);ATTACH/**/'x'AS y", &["CREATE", "ATTACH"]),
+            ("\u{feff}VACUUM", &["VACUUM"]),
+            ("(SELECT 1)", &["("]),
+            ("", &[]),
+        ] {
+            assert_eq!(super::first_words(sql).collect::<Vec<_>>(), want, "{sql}");
+        }
+    }
 
     #[test]
     fn result_codes_have_kinds() {
