@@ -13,7 +13,7 @@ use crate::examples::{config as example_config, example};
 use crate::lab;
 use crate::pipeline::Pipeline;
 
-const LONG: Duration = Duration::from_secs(180);
+pub(crate) const LONG: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn ten_kills_of_the_worker_lose_and_double_nothing() {
@@ -229,14 +229,14 @@ async fn a_clean_stop_in_the_middle_is_quick_and_loses_nothing() {
 }
 
 /// A worker whose consumers are declared dead soon after a kill.
-fn quick_rejoin(name: &str, brokers: String) -> Settings {
+pub(crate) fn quick_rejoin(name: &str, brokers: String) -> Settings {
     Settings::serve(name, brokers)
         .with("consumer.session.timeout.ms", "3000")
         .with("consumer.heartbeat.interval.ms", "500")
 }
 
 /// Each row is in the topic once, as a reader of committed records sees it.
-fn assert_once_in_topic(topics: &Topics, topic: &str, rows: i64) {
+pub(crate) fn assert_once_in_topic(topics: &Topics, topic: &str, rows: i64) {
     let (mut records, mut keys) = (0, HashSet::new());
     topics.each(topic, |entry| {
         records += 1;
@@ -246,7 +246,7 @@ fn assert_once_in_topic(topics: &Topics, topic: &str, rows: i64) {
 }
 
 /// Both connectors run, without a human's help.
-async fn assert_runs(worker: &Rowferry, pipeline: &Pipeline) {
+pub(crate) async fn assert_runs(worker: &Rowferry, pipeline: &Pipeline) {
     for name in [pipeline.source_name(), pipeline.sink_name()] {
         worker.rest().wait_state(&name, "RUNNING", LONG).await;
     }

@@ -17,6 +17,7 @@ mod dev;
 mod differential;
 mod examples;
 mod fail_points;
+mod failures;
 mod formats;
 mod full_disk;
 mod golden;

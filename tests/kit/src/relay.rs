@@ -48,6 +48,7 @@ struct State {
     loss: Mutex<Option<Loss>>,
     carried: AtomicU64,
     lost: AtomicU64,
+    connections: AtomicU64,
     seed: u64,
 }
 
@@ -69,13 +70,12 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port for the relay");
         let port = listener.local_addr().expect("the relay's address").port();
         let (trouble, cut) = (watch::Sender::new((0, Trouble::None)), watch::Sender::new(0));
-        let (carried, lost) = Default::default();
-        let state = Arc::new(State { server, trouble, cut, loss: Mutex::new(None), carried, lost, seed });
+        let (carried, lost, connections) = Default::default();
+        let state = Arc::new(State { server, trouble, cut, loss: Mutex::new(None), carried, lost, connections, seed });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
-            let mut number = 0;
             while let Ok((client, _)) = listener.accept().await {
-                number += 1;
+                let number = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
                 tokio::spawn(Connection::new(&shared, number).carry(client));
             }
         });
@@ -115,6 +115,11 @@ impl Relay {
     /// How many answers have been lost.
     pub fn answers_lost(&self) -> u64 {
         self.state.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many connections clients have made so far.
+    pub fn connections(&self) -> u64 {
+        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Bytes carried so far, both ways.

@@ -94,6 +94,21 @@ impl Topics {
         made.into_iter().for_each(|result| drop(result.expect("create a topic")));
     }
 
+    /// Whether there is a topic of that name. Asking makes none.
+    pub fn exists(&self, topic: &str) -> bool {
+        let client: BaseProducer = self.client().create().expect("producer");
+        let all = client.client().fetch_metadata(None, Duration::from_secs(20)).expect("metadata");
+        all.topics().iter().any(|known| known.name() == topic)
+    }
+
+    /// Deletes a topic that exists.
+    pub async fn delete(&self, topic: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = admin.delete_topics(&[topic], &options).await.expect("delete a topic");
+        deleted.into_iter().for_each(|result| drop(result.expect("delete a topic")));
+    }
+
     /// Deletes the records of partition 0 before that offset, as retention would.
     pub async fn delete_before(&self, topic: &str, offset: i64) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");

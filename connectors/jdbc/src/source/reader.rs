@@ -87,6 +87,10 @@ pub struct TableReader {
     /// Since when rows have been waiting.
     waiting_since: Option<Instant>,
     page_rows: u64,
+    /// Most rows of a page for now: fewer after connections that did not live as long as a page took.
+    most_rows: u64,
+    /// Whether the last turn has sent rows, however it ended.
+    got_on: bool,
     /// The turn is one of looking for deleted rows.
     pub sweep: Option<Box<Sweep>>,
 }
@@ -113,6 +117,8 @@ impl TableReader {
             unsettled: Unsettled::default(),
             waiting_since: None,
             page_rows: FIRST_PAGE,
+            most_rows: LARGEST_PAGE,
+            got_on: false,
             sweep: None,
         }
     }
@@ -168,6 +174,11 @@ impl TableReader {
         self.standing
     }
 
+    /// Whether the last turn has sent rows, however it ended.
+    pub fn got_on(&self) -> bool {
+        self.got_on
+    }
+
     /// The ids before that place that are missing and asked for again.
     pub fn gaps(&self) -> Gaps {
         self.tracking.as_ref().map(|tracking| tracking.gaps().clone()).unwrap_or_default()
@@ -181,6 +192,7 @@ impl TableReader {
     /// Reads until there is nothing more or the turn is over. Pages are sent in order; a receiver that is gone ends it.
     /// One that was not opened yet is opened, no more.
     pub async fn turn(&mut self, session: &mut dyn Session, pages: &Pages<'_>) -> Result<Outcome> {
+        self.got_on = false;
         if !self.standing {
             self.open(session).await?;
             return Ok(Outcome::More);
@@ -202,7 +214,14 @@ impl TableReader {
         match outcome {
             Ok(Outcome::More) => {}
             // pages go on where they stopped; a statement for all there is begins again
-            Err(_) if plan.shape.paged => self.stale = true,
+            Err(_) if plan.shape.paged => {
+                self.stale = true;
+                if session.is_lost() {
+                    // the next connection may live no longer: a smaller page gets through
+                    self.most_rows = (self.page_rows / 2).max(1);
+                    self.page_rows = self.most_rows;
+                }
+            }
             _ => self.in_cycle = false,
         }
         match outcome {
@@ -283,13 +302,15 @@ impl TableReader {
             let full = page.cut || page.rows.len() as u64 >= limit;
             let waiting = self.hold_back(session, plan, &mut page).await?;
             let unsettled = self.unsettled.cut(&mut page);
-            self.page_rows = next_page_rows(&page, self.page_rows);
+            self.most_rows = self.most_rows.saturating_add(self.most_rows / 4 + 1).min(LARGEST_PAGE);
+            self.page_rows = next_page_rows(&page, self.page_rows).min(self.most_rows);
             self.advance(plan, &page)?;
             let ends = !full || waiting || unsettled;
             if ends {
                 // from here on only later stamps count, as the peers have it
                 self.from.at = None;
             }
+            self.got_on |= !page.rows.is_empty();
             if !pages.send(self.chunk(page, plan, ends)).await || waiting {
                 return Ok(Outcome::Waiting);
             }

@@ -191,6 +191,7 @@ impl JdbcSourceTask {
     fn take_back(&mut self, turn: Turn) -> Result<()> {
         let others = self.tables.iter().enumerate().any(|(n, table)| n != turn.table && !table.stopped);
         let table = &mut self.tables[turn.table];
+        let got_on = turn.reader.got_on();
         table.reader = Some(turn.reader);
         let has_read = table.take_back_sweep(&turn.outcome);
         table.look();
@@ -206,7 +207,8 @@ impl JdbcSourceTask {
             }
             Err(error) => error,
         };
-        table.failures = table.failures.saturating_add(1);
+        // trouble with rows in between begins anew each time: connections may be cut for ever and rows still come
+        table.failures = if got_on { 1 } else { table.failures.saturating_add(1) };
         let given_up = self.config.retry_attempts.is_some_and(|max| u64::from(table.failures) > max);
         let error =
             error.context(format_args!("reading {}", table.id.as_ref().map_or("the query".into(), TableId::to_string)));

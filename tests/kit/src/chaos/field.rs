@@ -298,9 +298,10 @@ impl Relays {
     }
 }
 
-/// A worker whose consumers are declared dead soon after a kill.
+/// A worker whose consumers are declared dead soon after a kill, and whose tasks do not stand still for long.
 fn settings(name: &str, brokers: String) -> Settings {
     Settings::serve(name, brokers)
+        .with("task.progress.timeout.ms", "45000")
         .with("consumer.session.timeout.ms", "6000")
         .with("consumer.heartbeat.interval.ms", "1000")
 }

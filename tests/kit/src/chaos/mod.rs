@@ -91,7 +91,7 @@ pub async fn run(field: Arc<Field>, plan: &Plan, say: fn(String)) -> Report {
     say(format!("{} rows and changes are written; waiting until all is quiet", load.written()));
     report.written(&load);
     verdict::wait_until_quiet(&field, plan.patience, say).await;
-    verdict::compare(&field, &mut report).await;
+    verdict::compare(&field, &load, &mut report).await;
     verdict::moves(&field, plan.patience, &mut report).await;
     report.memory(watched.peak(), plan.memory);
     report.log(&field.worker().log());

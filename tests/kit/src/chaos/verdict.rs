@@ -10,6 +10,7 @@ use super::faults::Server;
 use super::field::Field;
 use super::report::Report;
 use super::tables::{Kind, TABLES, Table};
+use super::writers::Load;
 use crate::mariadb;
 
 const TARGETS: [Server; 2] = [Server::MariaDb, Server::Postgres];
@@ -68,15 +69,15 @@ async fn rows(field: &Field, place: Server, table: Table) -> Rows {
     rows
 }
 
-/// Compares every row of the source with its copies, and each topic with itself.
-pub(super) async fn compare(field: &Field, report: &mut Report) {
+/// Compares every row of the source with its copies, and each topic with itself and with what was deleted.
+pub(super) async fn compare(field: &Field, load: &Load, report: &mut Report) {
     for table in TABLES {
         let source = rows(field, Server::Source, table).await;
         for target in TARGETS {
             let copy = rows(field, target, table).await;
             compare_rows(field, report, table, target, (&source, &copy)).await;
         }
-        compare_topic(field, report, table, &source);
+        compare_topic(field, load, report, table, &source);
     }
 }
 
@@ -134,11 +135,13 @@ async fn show(field: &Field, table: Table, target: Server, ids: &[i64]) -> Strin
     ids.iter().filter_map(row).collect::<Vec<_>>().join("; ")
 }
 
-/// A reader of committed records sees each version of a row once, and no tombstone behind a tombstone of the same key.
-fn compare_topic(field: &Field, report: &mut Report, table: Table, source: &Rows) {
+/// A reader of committed records sees each version of a row once, and each deletion at most once: rows that come and go
+/// between two looks leave no trace.
+fn compare_topic(field: &Field, load: &Load, report: &mut Report, table: Table, source: &Rows) {
     let (mut records, mut tombstones) = (0_u64, 0_u64);
     let mut versions: HashMap<(i64, i64), u32> = HashMap::new();
-    let mut gone: HashMap<i64, bool> = HashMap::new();
+    let mut told: HashMap<i64, u32> = HashMap::new();
+    let deleted = load.counts().deleted();
     let mut doubled = Vec::new();
     field.servers().kafka.topics().each(&field.topic(table), |entry| {
         records += 1;
@@ -147,12 +150,14 @@ fn compare_topic(field: &Field, report: &mut Report, table: Table, source: &Rows
         let value = entry.json();
         if value.is_null() {
             tombstones += 1;
-            if gone.insert(id, true) == Some(true) {
-                doubled.push(format!("the tombstone of {id}"));
+            let told = told.entry(id).or_default();
+            *told += 1;
+            if *told == deleted.get(&id).copied().unwrap_or(0) + 1 {
+                doubled.push(format!("the tombstone of {id} at offset {}", entry.offset));
             }
             return;
         }
-        gone.insert(id, false);
+        told.entry(id).or_default();
         let version = value["payload"]["version"].as_i64().expect("a row with a version");
         let times = versions.entry((id, version)).or_default();
         *times += 1;
@@ -160,7 +165,7 @@ fn compare_topic(field: &Field, report: &mut Report, table: Table, source: &Rows
             doubled.push(format!("version {version} of {id} at offset {}", entry.offset));
         }
     });
-    let missing = source.keys().filter(|id| !gone.contains_key(id)).count();
+    let missing = source.keys().filter(|id| !told.contains_key(id)).count();
     report.say(format!(
         "{:10}in its topic: {records} records ({tombstones} tombstones), {} doubled, {missing} rows missing",
         format!("{}:", table.name),

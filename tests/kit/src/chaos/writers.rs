@@ -1,8 +1,9 @@
 //! Writers of the source's tables: transactions over several tables that overlap, of which some are held open and some
 //! rolled back. Row numbers and pauses follow from the seed; who meets whom is a matter of time.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::mysql::MySqlConnection;
@@ -15,6 +16,8 @@ use crate::Random;
 
 /// Keys of the key-value table are below this.
 const KEYS: u64 = 5000;
+
+const DELETE: &str = "DELETE FROM kv WHERE id = ";
 
 /// How long a statement may take before its writer makes a new connection.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -36,12 +39,21 @@ pub(crate) struct Counts {
     pub unknown: AtomicU64,
     /// How many rows may be written by now.
     allowed: AtomicU64,
+    /// How often each key of the key-value table was deleted, at most: a commit may have failed unnoticed.
+    deleted: Mutex<HashMap<i64, u32>>,
+}
+
+impl Counts {
+    /// How often each key of the key-value table was deleted, at most.
+    pub fn deleted(&self) -> MutexGuard<'_, HashMap<i64, u32>> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The writers of a run.
 pub(crate) struct Load {
     counts: Arc<Counts>,
-    writers: std::sync::Mutex<JoinSet<()>>,
+    writers: Mutex<JoinSet<()>>,
     rows: u64,
 }
 
@@ -60,7 +72,7 @@ impl Load {
             };
             writers.spawn(writer.write(plan.rows));
         }
-        Self { counts, writers: std::sync::Mutex::new(writers), rows: plan.rows }
+        Self { counts, writers: Mutex::new(writers), rows: plan.rows }
     }
 
     /// Lets them write until so many rows are written in all.
@@ -133,12 +145,16 @@ impl Writer {
             _ => 0,
         };
         let held_at = self.random.below(statements);
-        let mut changed = 0;
+        let (mut changed, mut deleted) = (0, Vec::new());
         for n in 0..statements {
             let statement = self.statement();
             // One row that is replaced counts twice for the server.
             let most = if statement.contains("ON DUPLICATE KEY") { 1 } else { u64::MAX };
-            changed += send(connection, &statement).await?.min(most);
+            let rows = send(connection, &statement).await?.min(most);
+            changed += rows;
+            if let Some(key) = statement.strip_prefix(DELETE) {
+                deleted.extend((rows > 0).then(|| key.parse::<i64>().expect("a key")));
+            }
             if n == held_at && held_open > 0 {
                 tokio::time::sleep(Duration::from_millis(held_open)).await;
             }
@@ -150,6 +166,9 @@ impl Writer {
             send(connection, "ROLLBACK").await?;
             self.counts.rolled_back.fetch_add(1, Ordering::Relaxed);
             return Some(());
+        }
+        for key in deleted {
+            *self.counts.deleted().entry(key).or_default() += 1;
         }
         if send(connection, "COMMIT").await.is_none() {
             self.counts.unknown.fetch_add(1, Ordering::Relaxed);
@@ -193,7 +212,7 @@ impl Writer {
         let key = 1 + self.random.below(KEYS);
         let text = if self.random.below(10) == 0 { "NULL".to_owned() } else { quoted(&self.random.text(80)) };
         match self.random.below(100) {
-            0..10 => format!("DELETE FROM kv WHERE id = {key}"),
+            0..10 => format!("{DELETE}{key}"),
             10..55 => {
                 let more = key + self.random.below(6);
                 format!("UPDATE kv SET n = n + 1, version = {version}, v = {text} WHERE id BETWEEN {key} AND {more}")

@@ -1,0 +1,119 @@
+//! Connections that are cut after some bytes, that carry everything late, and answers that never come.
+
+use std::time::Duration;
+
+use serde_json::json;
+use testkit::mariadb::run;
+use testkit::relay::{Relay, Trouble};
+use testkit::{Rowferry, for_condition, rows_sql, unique};
+
+use super::Writing;
+use crate::crash::{LONG, assert_once_in_topic, assert_runs, quick_rejoin};
+use crate::lab;
+use crate::pipeline::Pipeline;
+
+/// No connection to the source lives long enough for a whole page of rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_whose_connections_are_cut_in_mid_result_again_and_again_gets_on() {
+    const ROWS: i64 = 20_000;
+    let server = lab().mariadb();
+    let relay = Relay::start(server.port(), 15).await;
+    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("cut"), lab().kafka().brokers()));
+    let (pipeline, mut connection) = Pipeline::new(server, "cut", "t").await;
+    run(&mut connection, &rows_sql::create("t")).await;
+    run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
+    relay.set(Trouble::Cut { least: 1 << 10, most: 1 << 18 });
+    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.name);
+    let source = json!({"connection.url": url, "batch.max.rows": "1000"});
+    // A connector is validated over a connection of its own, which may be cut, too.
+    let config = pipeline.source(server, source);
+    let path = format!("/connectors/{}/config", pipeline.source_name());
+    for_condition("the source to be created", LONG, async || worker.rest().put(&path, &config).await.status < 300)
+        .await;
+    let sink = pipeline.sink(server, json!({"insert.mode": "insert", "pk.mode": "none"}));
+    worker.rest().create(&pipeline.sink_name(), &sink).await;
+    pipeline.wait_arrived(&mut connection, ROWS, LONG).await;
+    assert!(relay.connections() > 30, "{} connections were enough", relay.connections());
+    assert_eq!(pipeline.assert_same(&mut connection).await, ROWS);
+    assert_once_in_topic(&lab().kafka().topics(), &pipeline.topic(), ROWS);
+    assert_runs(&worker, &pipeline).await;
+}
+
+/// The database has committed, and its answer does not come: the connection ends, or stays open without a word.
+async fn a_commit_without_an_answer(silent: bool) {
+    let server = lab().mariadb();
+    let relay = Relay::start(server.port(), 17).await;
+    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("unanswered"), lab().kafka().brokers()));
+    let (pipeline, connection) = Pipeline::new(server, "unanswered", "t").await;
+    let mut own = server.connect(&pipeline.name).await;
+    let writing = Writing::start(connection).await;
+    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.copy);
+    let sink =
+        json!({"connection.url": url, "insert.mode": "insert", "pk.mode": "none", "task.progress.timeout.ms": "15000"});
+    pipeline.create(worker.rest(), server, json!({"batch.max.rows": "100"}), sink).await;
+    pipeline.wait_arrived(&mut own, 200, LONG).await;
+    for nth in 1..=if silent { 1 } else { 5 } {
+        let before = relay.answers_lost();
+        relay.lose_answer("COMMIT", nth, silent);
+        for_condition("an answer to be lost", LONG, async || relay.answers_lost() > before).await;
+        let arrived = pipeline.arrived(&mut own).await;
+        pipeline.wait_arrived(&mut own, arrived + 200, LONG).await;
+    }
+    let rows = writing.rows().await;
+    pipeline.wait_arrived(&mut own, rows, LONG).await;
+    assert_eq!(pipeline.assert_same(&mut own).await, rows);
+    assert_runs(&worker, &pipeline).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_cut_off_is_looked_up_and_not_repeated() {
+    a_commit_without_an_answer(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_never_answered_is_given_up_looked_up_and_not_repeated() {
+    a_commit_without_an_answer(true).await;
+}
+
+/// Kafka takes a consumer for dead that does not poll for `max.poll.interval.ms`; its batch takes longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebalance_while_batches_are_slow_doubles_and_loses_nothing() {
+    const ROWS: i64 = 6_000;
+    let server = lab().mariadb();
+    let relay = Relay::start(server.port(), 10).await;
+    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("slow"), lab().kafka().brokers()));
+    let (pipeline, mut connection) = Pipeline::new(server, "slow", "t").await;
+    let topics = lab().kafka().topics();
+    topics.create(&pipeline.topic(), 4).await;
+    run(&mut connection, &rows_sql::create("t")).await;
+    run(&mut connection, &rows_sql::fill("t", 1, ROWS as u64)).await;
+    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.copy);
+    let sink = |tasks: u32| {
+        pipeline.sink(
+            server,
+            json!({
+                "connection.url": url, "insert.mode": "insert", "pk.mode": "none", "tasks.max": tasks.to_string(),
+                "consumer.override.max.poll.interval.ms": "4000", "consumer.override.max.poll.records": "200",
+            }),
+        )
+    };
+    worker.rest().create(&pipeline.source_name(), &pipeline.source(server, json!({}))).await;
+    worker.rest().create(&pipeline.sink_name(), &sink(1)).await;
+    pipeline.wait_arrived(&mut connection, 200, LONG).await;
+    for tasks in [4, 2, 3, 1] {
+        // A batch that is under way when the number of tasks changes, and the next ones, take several seconds.
+        relay.set(Trouble::Delay(Duration::from_millis(400)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        relay.set(Trouble::None);
+        let path = format!("/connectors/{}/config", pipeline.sink_name());
+        worker.rest().put(&path, &sink(tasks)).await.expect(200);
+        relay.set(Trouble::Delay(Duration::from_millis(400)));
+        let arrived = pipeline.arrived(&mut connection).await;
+        let more = (arrived + 1).min(ROWS);
+        pipeline.wait_arrived(&mut connection, more, LONG).await;
+    }
+    relay.set(Trouble::None);
+    pipeline.wait_arrived(&mut connection, ROWS, LONG).await;
+    assert_eq!(pipeline.assert_same(&mut connection).await, ROWS);
+    assert_runs(&worker, &pipeline).await;
+}
