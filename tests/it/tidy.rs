@@ -108,3 +108,17 @@ fn each_file_says_what_it_is_for_and_fits_in_the_head() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A proof that is renamed or taken away is noticed.
+#[test]
+fn each_test_that_the_list_of_failures_names_exists() {
+    let text = std::fs::read_to_string(project_folder().join("docs/dev/failures.md")).unwrap();
+    let tests: String =
+        rust_files().into_iter().filter(|(name, _)| name.starts_with("tests/it/")).map(|f| f.1).collect();
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).collect();
+    assert!(named.len() > 30, "only {} tests are named", named.len());
+    for name in named {
+        let last = name.rsplit("::").next().unwrap();
+        assert!(tests.contains(&format!("fn {last}(")), "docs/dev/failures.md names {name}, which is no test");
+    }
+}

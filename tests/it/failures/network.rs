@@ -39,6 +39,32 @@ async fn a_source_whose_connections_are_cut_in_mid_result_again_and_again_gets_o
     assert_runs(&worker, &pipeline).await;
 }
 
+/// Keys of a table are read to see which have vanished, page by page.
+#[tokio::test(flavor = "multi_thread")]
+async fn deletions_are_told_though_connections_are_cut_in_mid_result_again_and_again() {
+    let server = lab().mariadb();
+    let relay = Relay::start(server.port(), 16).await;
+    let worker = Rowferry::start(lab().scratch(), quick_rejoin(&unique("cut-keys"), lab().kafka().brokers()));
+    let (pipeline, mut connection) = Pipeline::new(server, "cut_keys", "t").await;
+    run(&mut connection, "CREATE TABLE t (n INT PRIMARY KEY AUTO_INCREMENT, id CHAR(40) UNIQUE)").await;
+    run(&mut connection, "ALTER TABLE t DROP PRIMARY KEY, ADD UNIQUE (n), DROP INDEX id, ADD PRIMARY KEY (id)").await;
+    run(&mut connection, "INSERT INTO t (id) SELECT SHA1(seq) FROM seq_1_to_6000").await;
+    let url = format!("jdbc:mariadb://127.0.0.1:{}/{}", relay.port(), pipeline.name);
+    let source = json!({
+        "connection.url": url, "incrementing.column.name": "n", "delete.capture": "key_sweep",
+        "delete.capture.interval.ms": "500",
+    });
+    let sink = json!({"insert.mode": "upsert", "pk.mode": "record_key", "delete.enabled": "true"});
+    pipeline.create(worker.rest(), server, source, sink).await;
+    pipeline.wait_arrived(&mut connection, 6000, LONG).await;
+    relay.set(Trouble::Cut { least: 1 << 14, most: 1 << 16 });
+    run(&mut connection, "DELETE FROM t WHERE n % 3 = 0").await;
+    for_condition("all deletions", LONG, async || pipeline.arrived(&mut connection).await == 4000).await;
+    assert_eq!(pipeline.assert_same(&mut connection).await, 4000);
+    assert!(relay.connections() > 10, "{} connections were enough", relay.connections());
+    assert_runs(&worker, &pipeline).await;
+}
+
 /// The database has committed, and its answer does not come: the connection ends, or stays open without a word.
 async fn a_commit_without_an_answer(silent: bool) {
     let server = lab().mariadb();

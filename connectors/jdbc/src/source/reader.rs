@@ -89,7 +89,7 @@ pub struct TableReader {
     page_rows: u64,
     /// Most rows of a page for now: fewer after connections that did not live as long as a page took.
     most_rows: u64,
-    /// Whether the last turn has sent rows, however it ended.
+    /// Whether the last turn has sent rows or read keys, however it ended.
     got_on: bool,
     /// The turn is one of looking for deleted rows.
     pub sweep: Option<Box<Sweep>>,
@@ -174,7 +174,7 @@ impl TableReader {
         self.standing
     }
 
-    /// Whether the last turn has sent rows, however it ended.
+    /// Whether the last turn has sent rows or read keys, however it ended.
     pub fn got_on(&self) -> bool {
         self.got_on
     }
@@ -199,6 +199,7 @@ impl TableReader {
         }
         if let Some(mut sweep) = self.sweep.take() {
             let outcome = self.sweep(&mut sweep, session, pages).await;
+            self.got_on = sweep.got_on();
             self.sweep = Some(sweep);
             return outcome;
         }

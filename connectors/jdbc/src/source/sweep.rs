@@ -47,6 +47,10 @@ pub struct Sweep {
     /// The last turn of its table was a sweep's.
     pub was_last: bool,
     warning: Option<String>,
+    /// Keys that the next statement asks for: fewer after connections that did not live as long as a page took.
+    page: u64,
+    /// Whether the last turn has read keys, however it ended.
+    got_on: bool,
 }
 
 /// What is being done.
@@ -73,7 +77,7 @@ impl Sweep {
     pub fn new(partition: &SourcePartition, config: DeleteCapture, stored: &[Position]) -> Self {
         let known = Known::read(partition, stored);
         let due = (!known.chunks.is_empty()).then(Instant::now);
-        Self { known, config, stage: Stage::Idle, due, was_last: false, warning: None }
+        Self { known, config, stage: Stage::Idle, due, was_last: false, warning: None, page: PAGE, got_on: false }
     }
 
     /// Notes the keys of records that are handed out. What is to be stored with them.
@@ -89,6 +93,11 @@ impl Sweep {
         positions.extend(self.known.note(keys));
         self.check(plan)?;
         Ok(positions)
+    }
+
+    /// Whether the last turn has read keys, however it ended.
+    pub fn got_on(&self) -> bool {
+        self.got_on
     }
 
     /// What a person should know.
@@ -135,6 +144,7 @@ impl Sweep {
     /// Goes on with a sweep, or begins one.
     pub async fn turn(&mut self, session: &mut dyn Session, plan: &KeyPlan, pages: &Pages<'_>) -> Result<Outcome> {
         let began = Instant::now();
+        self.got_on = false;
         let stale = self.fit(plan);
         if !stale.is_empty() && !pages.gone(Gone::positions(stale)).await {
             return Ok(Outcome::Waiting);
@@ -184,15 +194,28 @@ impl Sweep {
         let values =
             |key: &Option<Key>| key.as_ref().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).transpose();
         let (after, up_to) = (values(&after)?, values(&up_to)?);
-        let statement = query::keys(plan, after.as_deref(), up_to.as_deref(), PAGE, session.dialect());
-        let page = session.read(&statement.sql, &statement.params, &plan.layout, WEIGHT).await?;
+        let limit = self.page;
+        let statement = query::keys(plan, after.as_deref(), up_to.as_deref(), limit, session.dialect());
+        let page = match session.read(&statement.sql, &statement.params, &plan.layout, WEIGHT).await {
+            Ok(page) => page,
+            Err(error) => {
+                if session.is_lost() {
+                    // what was found counts, and the next connection may live no longer
+                    self.page = (limit / 2).max(1);
+                    self.stage = Stage::Chunk(at, Some(found));
+                }
+                return Err(error);
+            }
+        };
+        self.got_on |= !page.rows.is_empty();
+        self.page = limit.saturating_add(limit / 4 + 1).min(PAGE);
         for row in &page.rows {
             let key = plan.key(row).ok_or_else(|| unkept(plan))?;
             found.missing.remove(&key);
             found.keys.insert(key.clone());
             found.read_to = Some(key);
         }
-        if !page.cut && (page.rows.len() as u64) < PAGE {
+        if !page.cut && (page.rows.len() as u64) < limit {
             return self.end_chunk(at, found, session, plan, pages).await;
         }
         if let (true, Some(behind)) = (found.keys.is_full(), &found.read_to) {

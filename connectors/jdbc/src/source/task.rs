@@ -191,7 +191,11 @@ impl JdbcSourceTask {
     fn take_back(&mut self, turn: Turn) -> Result<()> {
         let others = self.tables.iter().enumerate().any(|(n, table)| n != turn.table && !table.stopped);
         let table = &mut self.tables[turn.table];
-        let got_on = turn.reader.got_on();
+        let got_on = turn.outcome.is_err() && turn.reader.got_on();
+        if got_on {
+            // connections may be cut again and again while rows come: the waits do not add up
+            table.failures = 0;
+        }
         table.reader = Some(turn.reader);
         let has_read = table.take_back_sweep(&turn.outcome);
         table.look();
@@ -207,8 +211,7 @@ impl JdbcSourceTask {
             }
             Err(error) => error,
         };
-        // trouble with rows in between begins anew each time: connections may be cut for ever and rows still come
-        table.failures = if got_on { 1 } else { table.failures.saturating_add(1) };
+        table.failures = table.failures.saturating_add(1);
         let given_up = self.config.retry_attempts.is_some_and(|max| u64::from(table.failures) > max);
         let error =
             error.context(format_args!("reading {}", table.id.as_ref().map_or("the query".into(), TableId::to_string)));
@@ -223,6 +226,12 @@ impl JdbcSourceTask {
         };
         table.due = Instant::now() + backoff(table.failures);
         match error.kind() {
+            // what comes in between is no trouble of the task: with a connection that lasts no longer it gets on
+            Kind::Retry if got_on => {
+                tracing::warn!(%error, "reading goes on with another connection");
+                table.trouble = Some(format!("trying again: {error}"));
+                Ok(())
+            }
             _ if !others => Err(error),
             Kind::Retry if turn.connected => {
                 table.trouble = Some(format!("trying again: {error}"));
