@@ -1,6 +1,6 @@
 //! Lies in the protocol of MariaDB and MySQL.
 
-use std::iter::{once, repeat};
+use std::iter::{once, repeat, repeat_n};
 
 use super::Lie;
 
@@ -33,9 +33,9 @@ pub(super) fn parts(lie: Lie) -> Parts {
         }
         Lie::Announced => {
             let prepared = [0, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0];
-            Box::new(once(packet(&prepared)).chain(repeat(packet(&column(1 << 20))).take(200)))
+            Box::new(once(packet(&prepared)).chain(repeat_n(packet(&column(1 << 20)), 200)))
         }
-        Lie::Zeros => Box::new(repeat(vec![0; 1 << 16]).take(100)),
+        Lie::Zeros => Box::new(repeat_n(vec![0; 1 << 16], 100)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lies in the protocol of PostgreSQL.
 
-use std::iter::{once, repeat};
+use std::iter::{once, repeat, repeat_n};
 
 use super::Lie;
 
@@ -33,7 +33,7 @@ pub(super) fn parts(lie: Lie) -> Parts {
         Lie::Announced => {
             Box::new((0u64..).map(|n| message(b'S', &[format!("name{n}\0").as_bytes(), &[b'v'; 1000], &[0]].concat())))
         }
-        Lie::Zeros => Box::new(repeat(vec![0; 1 << 16]).take(100)),
+        Lie::Zeros => Box::new(repeat_n(vec![0; 1 << 16], 100)),
     }
 }
 
