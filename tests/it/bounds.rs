@@ -1,6 +1,8 @@
-//! Records of some bytes that would take gigabytes: they are bad records, and the worker stays small. Against databases,
-//! since the longest texts would be made for their statements.
+//! Records of some bytes that would take gigabytes: they are bad records, and the worker stays small. Against a database,
+//! since the longest texts would be made for its statements. And what configs of transforms may make of records.
 
+use connector_api::{Config, Datum, Field, Record, Schema, Type, Value};
+use rowferry::registry::Registry;
 use serde_json::json;
 use testkit::mariadb::{count, run};
 use testkit::{MariaDb, Rowferry, Settings, Usage, for_condition, unique};
@@ -68,4 +70,67 @@ async fn far_out_scales_are_bad_records_wherever_they_stand_and_take_no_memory()
     assert!(peak < before + GROWTH, "{before} bytes grew to {peak}");
     rest.wait_state(&name, "RUNNING", SOON).await;
     assert_eq!(worker.stop(SOON), Some(0));
+}
+
+/// What a transform of that class makes of a record, or says against its config.
+fn transformed(class: &str, config: &[(&str, &str)], topic: &str, value: Datum) -> Result<Option<Record>, String> {
+    let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Config>();
+    let class = format!("org.apache.kafka.connect.transforms.{class}");
+    let mut transform = Registry::built_in().transform(&class, &config).map_err(|error| error.to_string())?;
+    let record = Record {
+        topic: topic.into(),
+        partition: None,
+        key: Datum::NONE,
+        value,
+        timestamp_ms: Some(0),
+        headers: vec![],
+    };
+    transform.apply(record, None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn configs_of_transforms_that_multiply_what_a_record_holds_are_refused() {
+    let (letters, groups, names) = ("y".repeat(70_000), "$1".repeat(501), vec!["a"; 1001].join(","));
+    let (topics, long) = ("${topic}".repeat(126), "x".repeat(4097));
+    for (class, config, limit) in [
+        ("TimestampRouter", vec![("timestamp.format", letters.as_str())], "MAX_PATTERN"),
+        ("TimestampRouter", vec![("topic.format", topics.as_str())], "MAX_TEMPLATE"),
+        ("RegexRouter", vec![("regex", "(.*)"), ("replacement", groups.as_str())], "MAX_TEMPLATE"),
+        ("TimestampConverter$Value", vec![("target.type", "string"), ("format", letters.as_str())], "MAX_PATTERN"),
+        ("MaskField$Value", vec![("fields", "a"), ("replacement", long.as_str())], "MAX_REPLACEMENT"),
+        (
+            "HeaderFrom$Value",
+            vec![("fields", names.as_str()), ("headers", names.as_str()), ("operation", "copy")],
+            "MAX_HEADERS",
+        ),
+    ] {
+        let refused = transformed(class, &config, "t", Datum::NONE).unwrap_err();
+        assert!(refused.contains(limit), "{class}: {}", &refused[..refused.len().min(500)]);
+    }
+}
+
+#[test]
+fn an_expression_that_goes_back_and_back_over_a_name_ends() {
+    let name = format!("{}!", "a".repeat(200));
+    let began = std::time::Instant::now();
+    let config = [("regex", "(?:a|a)*(?=b)(?<x>.)\\k<x>"), ("replacement", "x")];
+    let undecided = transformed("RegexRouter", &config, &name, Datum::NONE).unwrap_err();
+    assert!(undecided.contains("cannot be decided"), "{undecided}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
+fn names_that_grow_with_each_level_are_refused() {
+    let name = "n".repeat(400);
+    let mut schema = Schema::of(Type::Int8);
+    let (mut value, mut plain) = (Value::I8(1), Value::I8(1));
+    for _ in 0..4 {
+        schema = Schema::structure(None, vec![Field::new(name.as_str(), schema)]);
+        value = Value::Struct([value].into());
+        plain = Value::Map([(Value::Text(name.as_str().into()), plain)].into());
+    }
+    for datum in [Datum::new(std::sync::Arc::new(schema), value), Datum { schema: None, value: plain }] {
+        let refused = transformed("Flatten$Value", &[], "t", datum).unwrap_err();
+        assert!(refused.contains("MAX_NAME"), "{refused}");
+    }
 }

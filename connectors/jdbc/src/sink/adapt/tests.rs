@@ -186,3 +186,13 @@ fn plain_json_is_matched_to_the_tables_columns() {
     let error = matched(&[("id", text("x"))]).unwrap_err();
     assert_eq!(error.message(), "column ID: a JSON string does not fit type int");
 }
+
+#[test]
+fn json_within_json_does_not_double_with_each_level() {
+    let mut value = text("\"");
+    for _ in 0..60 {
+        value = Value::Map([(value, Value::Null)].into());
+    }
+    let error = super::json::text(&value, None).unwrap_err();
+    assert!(error.message().contains("MAX_JSON"), "{error}");
+}
