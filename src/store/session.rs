@@ -4,9 +4,11 @@
 //! Transactions are BEGIN and COMMIT as they stand here. sqlx counts nested ones, and SQLite ends a transaction by itself when
 //! its disk is full: the count is wrong from then on, and a "commit" ends a savepoint of a transaction that stays open.
 
+mod lock;
+mod migrate;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::PgConnection;
@@ -17,7 +19,7 @@ use tracing::warn;
 use super::failure::{Failure, Trouble};
 use super::files::{self, with_suffix};
 use super::ledger::Ledger;
-use super::place::{BUSY_TIMEOUT, Kind, Place};
+use super::place::{Kind, Place};
 use super::statement::{Cell, Column, LAST_CHANGE, Query, Statement, numbered};
 
 /// A connection that holds the store's lock.
@@ -91,72 +93,6 @@ impl Session {
         Failure::of(error, &self.shown)
     }
 
-    async fn lock(&mut self, again: Option<(&Ledger, Option<i64>)>) -> Result<(), Failure> {
-        // The lock of an SQLite file comes with its locking mode.
-        if matches!(self.wire, Wire::Sqlite(..)) || self.try_lock().await? {
-            return Ok(());
-        }
-        if let Some((ledger, Some(backend))) = again
-            && let Some(id) = self.last_change().await?
-            && ledger.is_ours(&id)
-        {
-            self.end_backend(backend).await?;
-            if self.try_lock().await? {
-                return Ok(());
-            }
-        }
-        Err(Failure::told(Trouble::InUse, &self.shown, "it is locked"))
-    }
-
-    /// Waits a little for a worker that is just ending. Advisory locks of PostgreSQL belong to a database; the number is ours.
-    async fn try_lock(&mut self) -> Result<bool, Failure> {
-        let locked = match &mut self.wire {
-            Wire::Sqlite(..) => Ok(true),
-            Wire::MySql(connection) => {
-                let lock = sqlx::query_scalar("SELECT GET_LOCK(CONCAT('rowferry.', MD5(DATABASE())), ?)");
-                let locked: Result<Option<i64>, _> = lock.bind(BUSY_TIMEOUT.as_secs()).fetch_one(connection).await;
-                locked.map(|locked| locked == Some(1))
-            }
-            Wire::Postgres(connection) => {
-                let mut locked = Ok(false);
-                for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
-                    let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock(8247736527421)");
-                    locked = lock.fetch_one(&mut *connection).await;
-                    if !matches!(locked, Ok(false)) {
-                        break;
-                    }
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
-                locked
-            }
-        };
-        locked.map_err(|error| self.failed(&error))
-    }
-
-    /// Ends this worker's earlier connection where it still holds the lock, as after a network that has swallowed its end.
-    async fn end_backend(&mut self, backend: i64) -> Result<(), Failure> {
-        let ended = match &mut self.wire {
-            Wire::Sqlite(..) => Ok(()),
-            Wire::MySql(connection) => {
-                let holder = sqlx::query_scalar::<_, Option<i64>>(
-                    "SELECT CAST(IS_USED_LOCK(CONCAT('rowferry.', MD5(DATABASE()))) AS SIGNED)",
-                );
-                match holder.fetch_one(&mut *connection).await {
-                    Ok(holder) if holder == Some(backend) => {
-                        let kill = AssertSqlSafe(format!("KILL CONNECTION {backend}"));
-                        connection.execute(sqlx::raw_sql(kill)).await.map(drop)
-                    }
-                    other => other.map(drop),
-                }
-            }
-            Wire::Postgres(connection) => {
-                let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1";
-                sqlx::query(kill).bind(i32::try_from(backend).unwrap_or(-1)).execute(connection).await.map(drop)
-            }
-        };
-        ended.map_err(|error| self.failed(&error))
-    }
-
     /// Has the server keep what it acknowledges, where a session may ask for that.
     async fn promise_durability(&mut self) -> Result<(), Failure> {
         let done = match &mut self.wire {
@@ -169,31 +105,6 @@ impl Session {
             }
         };
         done.map_err(|error| self.failed(&error))
-    }
-
-    /// Brings the tables up to date.
-    pub(super) async fn migrate(&mut self, place: &Place) -> Result<(), Failure> {
-        if let Wire::MySql(connection) = &mut self.wire {
-            forget_halves(connection).await.map_err(|error| Failure::of(&error, &place.shown))?;
-        }
-        let migrations = place.migrations();
-        let migrated = on_wire!(&mut self.wire, connection => migrations.run(connection).await);
-        migrated.map_err(|error| unmigrated(error, &place.shown))?;
-        if let Wire::Sqlite(_, Some(_)) = &self.wire {
-            self.examine().await?;
-        }
-        Ok(())
-    }
-
-    /// Has SQLite look whether its file is whole.
-    async fn examine(&mut self) -> Result<(), Failure> {
-        let Wire::Sqlite(connection, _) = &mut self.wire else { return Ok(()) };
-        let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await;
-        match found {
-            Ok(found) if found == "ok" => Ok(()),
-            Ok(found) => Err(Failure::told(Trouble::Damaged, &self.shown, &found)),
-            Err(error) => Err(self.failed(&error)),
-        }
     }
 
     /// Begins a transaction that can write at once.
@@ -291,12 +202,18 @@ impl Files {
 }
 
 async fn open_file(place: &Place, options: &SqliteConnectOptions, path: &Path, new: bool) -> Result<Wire, Failure> {
+    let gone = || {
+        let cause =
+            "the file was removed while the worker used it, with what it held; put it back, or start the worker anew";
+        Failure::told(Trouble::Broken, &place.shown, cause)
+    };
     if new {
         files::private_store(path)?;
+    } else if !path.exists() {
+        return Err(gone());
     }
     let connection = options.clone().create_if_missing(new).connect().await;
     let connection = connection.map_err(|error| Failure::of(&error, &place.shown))?;
-    let gone = || Failure::told(Trouble::Broken, &place.shown, "the file was removed");
     let store = Files::identity(path).ok_or_else(gone)?;
     Ok(Wire::Sqlite(connection, Some(Files { path: path.to_owned(), store, log: None })))
 }
@@ -305,8 +222,12 @@ async fn open_file(place: &Place, options: &SqliteConnectOptions, path: &Path, n
 /// whole server alone.
 async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<(), sqlx::Error> {
     connection.execute(sqlx::raw_sql("SET SESSION wait_timeout = 31536000")).await?;
-    let flush: i64 =
-        sqlx::query_scalar("SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)").fetch_one(connection).await?;
+    let flush = sqlx::query_scalar::<_, i64>("SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)");
+    let flush = match flush.fetch_one(connection).await {
+        // A server that speaks MySQL's protocol and has other words for it.
+        Err(sqlx::Error::Database(_)) => return Ok(()),
+        flush => flush?,
+    };
     if flush != 1 {
         warn!(
             "the server of the metadata store ({shown}) has innodb_flush_log_at_trx_commit={flush}: a power loss there can \
@@ -314,39 +235,4 @@ async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<
         );
     }
     Ok(())
-}
-
-/// A first migration that was cut off (MySQL commits each CREATE TABLE by itself) has made tables that nothing was ever
-/// written to; later ones can be run again. sqlx would refuse both.
-async fn forget_halves(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-    let begun = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '_sqlx_migrations'";
-    if sqlx::query_scalar::<_, i64>(begun).fetch_one(&mut *connection).await? == 0 {
-        return Ok(());
-    }
-    let half = "SELECT MIN(version) FROM _sqlx_migrations WHERE success = FALSE";
-    let Some(half) = sqlx::query_scalar::<_, Option<i64>>(half).fetch_one(&mut *connection).await? else {
-        return Ok(());
-    };
-    warn!(version = half, "a migration of the metadata store was cut off; it is run again");
-    if half == 1 {
-        connection
-            .execute(sqlx::raw_sql("DROP TABLE IF EXISTS connectors, config_history, tasks, statuses, topics"))
-            .await?;
-    }
-    connection.execute(sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE success = FALSE")).await.map(drop)
-}
-
-fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> Failure {
-    use sqlx::migrate::MigrateError;
-    match error {
-        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => Failure::of(&cause, shown),
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Failure::new(
-            Trouble::Refused,
-            "the metadata store was made by a newer rowferry: use that version, or another store",
-        ),
-        other => {
-            let cause = format!("its tables cannot be brought up to date: {other}");
-            Failure::told(Trouble::Broken, shown, &cause)
-        }
-    }
 }

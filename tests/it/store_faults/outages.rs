@@ -147,6 +147,49 @@ async fn a_commit_in_doubt_is_said_to_be_and_what_it_did_shows_once_the_store_ca
     assert_eq!(worker.stop(SOON), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_into_the_store_that_never_returns_holds_up_its_caller_for_a_limited_time_and_nobody_else() {
+    let name = unique("never");
+    let worker = Rowferry::start(lab().scratch(), Settings::serve(&name, lab().kafka().brokers()));
+    let folder = lab().scratch().path().join(&name).join("rowferry-data").display().to_string();
+    let rest = worker.rest();
+    let body = |name: &str| json!({"name": name, "initial_state": "STOPPED", "config": config(&folder, 1)});
+    rest.post("/connectors", &body("c")).await.expect(201);
+    for point in
+        ["store.before-statement", "store.after-statement", "store.before-commit", "store.query", "store.connect"]
+    {
+        if point == "store.connect" {
+            // What is asked after an error connects anew.
+            worker.fail_at("store.before-statement", "1*return(fatal)");
+            rest.post("/connectors", &body("during")).await.expect(503);
+            worker.go_on_at("store.before-statement");
+        }
+        worker.fail_at(point, "return(hang)");
+        let began = Instant::now();
+        let asked = async {
+            match point {
+                "store.query" => rest.get("/v1/connectors/c/history").await.expect(503),
+                _ => rest.post("/connectors", &body("during")).await.expect(503),
+            }
+        };
+        let others = async {
+            for_condition("the call", SOON, async || worker.reached(point) > 0).await;
+            let began = Instant::now();
+            rest.get("/connectors?expand=status").await.expect(200);
+            rest.get("/connectors/during").await.expect(404);
+            assert!(began.elapsed() < AT_ONCE, "{point}: {:?}", began.elapsed());
+        };
+        let (answer, ()) = tokio::join!(asked, others);
+        assert!(began.elapsed() < BOUND && answer.message().contains("metadata store"), "{point}: {answer:?}");
+        worker.go_on_at(point);
+        health(rest, 200).await;
+        rest.get("/connectors/during").await.expect(404);
+        rest.post("/connectors", &body("after")).await.expect(201);
+        rest.remove("after").await;
+    }
+    assert_eq!(worker.stop(SOON), Some(0));
+}
+
 fn failed(result: Result<(), Failure>) -> (Trouble, String) {
     let failure = result.unwrap_err();
     assert!(!failure.in_doubt, "{failure:?}");

@@ -1,0 +1,79 @@
+//! The lock that says that this worker alone uses the store: taken with each connection, and freed by its end.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Executor};
+
+use super::{Session, Wire};
+use crate::store::failure::{Failure, Trouble};
+use crate::store::ledger::Ledger;
+use crate::store::place::BUSY_TIMEOUT;
+
+impl Session {
+    /// Takes the lock of the store.
+    pub(super) async fn lock(&mut self, again: Option<(&Ledger, Option<i64>)>) -> Result<(), Failure> {
+        // The lock of an SQLite file comes with its locking mode.
+        if matches!(self.wire, Wire::Sqlite(..)) || self.try_lock().await? {
+            return Ok(());
+        }
+        if let Some((ledger, Some(backend))) = again
+            && let Some(id) = self.last_change().await?
+            && ledger.is_ours(&id)
+        {
+            self.end_backend(backend).await?;
+            if self.try_lock().await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::told(Trouble::InUse, &self.shown, "it is locked"))
+    }
+
+    /// Waits a little for a worker that is just ending. Advisory locks of PostgreSQL belong to a database; the number is ours.
+    async fn try_lock(&mut self) -> Result<bool, Failure> {
+        let locked = match &mut self.wire {
+            Wire::Sqlite(..) => Ok(true),
+            Wire::MySql(connection) => {
+                let lock = sqlx::query_scalar("SELECT GET_LOCK(CONCAT('rowferry.', MD5(DATABASE())), ?)");
+                let locked: Result<Option<i64>, _> = lock.bind(BUSY_TIMEOUT.as_secs()).fetch_one(connection).await;
+                locked.map(|locked| locked == Some(1))
+            }
+            Wire::Postgres(connection) => {
+                let mut locked = Ok(false);
+                for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
+                    let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock(8247736527421)");
+                    locked = lock.fetch_one(&mut *connection).await;
+                    if !matches!(locked, Ok(false)) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+                locked
+            }
+        };
+        locked.map_err(|error| self.failed(&error))
+    }
+
+    /// Ends this worker's earlier connection where it still holds the lock, as after a network that has swallowed its end.
+    async fn end_backend(&mut self, backend: i64) -> Result<(), Failure> {
+        let ended = match &mut self.wire {
+            Wire::Sqlite(..) => Ok(()),
+            Wire::MySql(connection) => {
+                let holder = sqlx::query_scalar::<_, Option<i64>>(
+                    "SELECT CAST(IS_USED_LOCK(CONCAT('rowferry.', MD5(DATABASE()))) AS SIGNED)",
+                );
+                match holder.fetch_one(&mut *connection).await {
+                    Ok(holder) if holder == Some(backend) => {
+                        let kill = AssertSqlSafe(format!("KILL CONNECTION {backend}"));
+                        connection.execute(sqlx::raw_sql(kill)).await.map(drop)
+                    }
+                    other => other.map(drop),
+                }
+            }
+            Wire::Postgres(connection) => {
+                let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1";
+                sqlx::query(kill).bind(i32::try_from(backend).unwrap_or(-1)).execute(connection).await.map(drop)
+            }
+        };
+        ended.map_err(|error| self.failed(&error))
+    }
+}

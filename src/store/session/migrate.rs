@@ -1,0 +1,75 @@
+//! The tables of the store: brought up to date, and looked over, at the start.
+
+use sqlx::Executor;
+use sqlx::mysql::MySqlConnection;
+use tracing::warn;
+
+use super::{Session, Wire};
+use crate::store::failure::{Failure, Trouble};
+use crate::store::place::Place;
+
+impl Session {
+    /// Brings the tables up to date.
+    pub(in crate::store) async fn migrate(&mut self, place: &Place) -> Result<(), Failure> {
+        if let Wire::MySql(connection) = &mut self.wire {
+            forget_halves(connection).await.map_err(|error| Failure::of(&error, &place.shown))?;
+        }
+        let migrations = place.migrations();
+        let migrated = match &mut self.wire {
+            Wire::Sqlite(connection, _) => migrations.run(connection).await,
+            Wire::MySql(connection) => migrations.run(connection).await,
+            Wire::Postgres(connection) => migrations.run(connection).await,
+        };
+        migrated.map_err(|error| unmigrated(error, &place.shown))?;
+        if let Wire::Sqlite(_, Some(_)) = &self.wire {
+            self.examine().await?;
+        }
+        Ok(())
+    }
+
+    /// Has SQLite look whether its file is whole.
+    async fn examine(&mut self) -> Result<(), Failure> {
+        let Wire::Sqlite(connection, _) = &mut self.wire else { return Ok(()) };
+        let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await;
+        match found {
+            Ok(found) if found == "ok" => Ok(()),
+            Ok(found) => Err(Failure::told(Trouble::Damaged, &self.shown, &found)),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+}
+
+/// A first migration that was cut off (MySQL commits each CREATE TABLE by itself) has made tables that nothing was ever
+/// written to; later ones can be run again. sqlx would refuse both.
+async fn forget_halves(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+    let begun = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '_sqlx_migrations'";
+    if sqlx::query_scalar::<_, i64>(begun).fetch_one(&mut *connection).await? == 0 {
+        return Ok(());
+    }
+    let half = "SELECT MIN(version) FROM _sqlx_migrations WHERE success = FALSE";
+    let Some(half) = sqlx::query_scalar::<_, Option<i64>>(half).fetch_one(&mut *connection).await? else {
+        return Ok(());
+    };
+    warn!(version = half, "a migration of the metadata store was cut off; it is run again");
+    if half == 1 {
+        connection
+            .execute(sqlx::raw_sql("DROP TABLE IF EXISTS connectors, config_history, tasks, statuses, topics"))
+            .await?;
+    }
+    connection.execute(sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE success = FALSE")).await.map(drop)
+}
+
+fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> Failure {
+    use sqlx::migrate::MigrateError;
+    match error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => Failure::of(&cause, shown),
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Failure::new(
+            Trouble::Refused,
+            "the metadata store was made by a newer rowferry: use that version, or another store",
+        ),
+        other => {
+            let cause = format!("its tables cannot be brought up to date: {other}");
+            Failure::told(Trouble::Broken, shown, &cause)
+        }
+    }
+}
