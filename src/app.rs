@@ -37,6 +37,7 @@ pub struct App {
     main_loop: Loop,
     rest: rest::App,
     doors: Vec<rest::Door>,
+    reception: rest::Reception,
 }
 
 impl App {
@@ -47,6 +48,7 @@ impl App {
         for warning in settings.warnings().into_iter().chain(settings.rest.warnings()) {
             warn!("{warning}");
         }
+        let reception = rest::Reception::new(connections(&settings.rest));
         let doors = doors(&settings.rest)?;
         let listeners = listen(&settings).await?;
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |address| address.port());
@@ -77,6 +79,7 @@ impl App {
             worker_id: Arc::clone(&worker_id),
             track_topics: settings.topic_tracking.enabled,
             tasks_max: settings.tasks_max,
+            worker_tasks_max: settings.worker_tasks_max,
             graceful: settings.graceful_timeout.min(GRACEFUL_MAX),
         };
         let main_loop = Loop::load(parts, commands_received).await?;
@@ -101,7 +104,7 @@ impl App {
             admin: settings.rest.admin,
             warnings: settings.rest.warnings().into(),
         };
-        Ok(Self { settings, listeners, main_loop, rest, doors })
+        Ok(Self { settings, listeners, main_loop, rest, doors, reception })
     }
 
     /// The addresses that REST listens on, as URLs.
@@ -128,10 +131,9 @@ impl App {
     /// stored.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut servers = JoinSet::new();
-        let reception = rest::Reception::new(connections(&self.settings.rest));
         for (listener, door) in self.listeners.into_iter().zip(self.doors) {
             let end = shutdown.clone().cancelled_owned();
-            servers.spawn(rest::serve(listener, self.rest.clone(), door, reception.clone(), end));
+            servers.spawn(rest::serve(listener, self.rest.clone(), door, self.reception.clone(), end));
         }
         self.main_loop.run(shutdown).await;
         let finished = async { while servers.join_next().await.is_some() {} };

@@ -48,6 +48,8 @@ pub struct Parts {
     pub track_topics: bool,
     /// Most tasks that a connector may have (`rowferry.tasks.max`).
     pub tasks_max: usize,
+    /// Most tasks that run at once (`rowferry.worker.tasks.max`).
+    pub worker_tasks_max: usize,
     /// `task.shutdown.graceful.timeout.ms`.
     pub graceful: Duration,
 }
@@ -186,6 +188,12 @@ impl Loop {
                         Error::config("its connector.class is not known to this worker"),
                     ));
                 };
+                let most = self.parts.worker_tasks_max;
+                if self.parts.worker.running() >= most {
+                    let why = "lower tasks.max of connectors, or raise it where the machine has room for more";
+                    let text = format!("{most} tasks run already, as many as rowferry.worker.tasks.max allows: {why}");
+                    return Some(Event::TaskFailed(id, Error::retry(text)));
+                }
                 debug!(connector = %id.connector, task = id.task, "starting task");
                 self.parts.worker.start(StartTask { id, tasks, connector, connector_config, task_config, paused });
             }

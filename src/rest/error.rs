@@ -228,6 +228,12 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "Topic tracking reset is disabled.")
     }
 
+    /// A level for one more logger than there may be.
+    pub fn too_many_loggers(most: usize, longest: usize) -> Self {
+        let text = format!("At most {most} loggers have a level of their own, with names of up to {longest} bytes");
+        Self::new(StatusCode::BAD_REQUEST, text)
+    }
+
     /// No such logger.
     pub fn unknown_logger(name: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("Logger {name} not found."))

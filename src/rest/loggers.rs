@@ -22,6 +22,10 @@ use super::query::{Params, first};
 use crate::model::{LoggerLevel, NewLevel};
 
 const ROOT: &str = "root";
+/// Most loggers that have a level of their own: each is looked at for lines of the log.
+const LOGGERS_MAX: usize = 1_000;
+/// Longest name of a logger, in bytes.
+const NAME_MAX: usize = 512;
 const LEVELS: &[&str] = &["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL"];
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -66,6 +70,12 @@ impl LogLevels {
             all.entry(name).or_insert(LoggerLevel { level, last_modified: None });
         }
         all
+    }
+
+    /// Whether there are as many levels as there may be, and none of this logger.
+    fn has_no_room_for(&self, logger: &str) -> bool {
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        logger.len() > NAME_MAX || (levels.len() >= LOGGERS_MAX && !levels.contains_key(logger))
     }
 
     /// Sets a logger and those below it. Returns the names of those that were at another level.
@@ -149,6 +159,9 @@ async fn set(
     let given = body.level.as_deref().ok_or_else(ApiError::no_level)?;
     let level = LEVELS.iter().find(|level| level.eq_ignore_ascii_case(given.trim()));
     let level = level.ok_or_else(|| ApiError::unknown_level(given))?;
+    if app.levels.has_no_room_for(&logger) {
+        return Err(ApiError::too_many_loggers(LOGGERS_MAX, NAME_MAX));
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let changed = app.levels.set(&logger, level, i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
     if first(&params, "scope").is_some_and(|scope| scope.eq_ignore_ascii_case("cluster")) {
@@ -197,6 +210,18 @@ mod tests {
         let want = "info,a::log=error,a::log::x=error,a::logger=warn,lib::chatty=warn";
         assert_eq!(*applied.0.lock().unwrap(), want);
         assert_eq!(levels.all()["a.log.x"].last_modified, Some(4));
+    }
+
+    #[test]
+    fn levels_have_a_bound() {
+        let levels = LogLevels::new(Recorded::default());
+        let mut added = 0;
+        while !levels.has_no_room_for(&format!("n{added}")) {
+            levels.set(&format!("n{added}"), "DEBUG", 1);
+            added += 1;
+        }
+        assert!((900..=super::LOGGERS_MAX).contains(&added), "{added}");
+        assert!(!levels.has_no_room_for("n1") && levels.has_no_room_for(&"n".repeat(600)));
     }
 
     #[test]

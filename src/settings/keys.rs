@@ -108,6 +108,15 @@ pub const KEYS: &[Key] = &[
          task has threads and clients of its own.",
     )
     .check(Check::AtLeast(1)),
+    Key::new(
+        "rowferry.worker.tasks.max",
+        Type::Int,
+        Default::Text("4000"),
+        WORKER,
+        "Most tasks that run on this worker at once. Further ones are FAILED, and tried again by themselves. A task needs some \
+         half a megabyte, six threads and eleven open files or more.",
+    )
+    .check(Check::AtLeast(1)),
     flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
     flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
     flag("topic.creation.enable", "true", WORKER, "Whether sources may create topics."),

@@ -54,6 +54,8 @@ pub struct Settings {
     pub graceful_timeout: Duration,
     /// `rowferry.tasks.max`.
     pub tasks_max: usize,
+    /// `rowferry.worker.tasks.max`.
+    pub worker_tasks_max: usize,
     /// `exactly.once.source.support` is on.
     pub exactly_once_source: bool,
     /// `topic.tracking.*`.
@@ -210,6 +212,7 @@ impl Settings {
             flush_interval: Duration::from_millis(r.unsigned("offset.flush.interval.ms")),
             graceful_timeout: Duration::from_millis(r.unsigned("task.shutdown.graceful.timeout.ms")),
             tasks_max: count(r.unsigned("rowferry.tasks.max")),
+            worker_tasks_max: count(r.unsigned("rowferry.worker.tasks.max")),
             exactly_once_source: r.text("exactly.once.source.support").eq_ignore_ascii_case("enabled"),
             topic_tracking: TopicTracking {
                 enabled: r.bool("topic.tracking.enable"),

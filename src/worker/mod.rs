@@ -174,6 +174,11 @@ impl Worker {
         tasks.insert(id, Handle::start(task, Arc::clone(&self.shared), self.events.clone()));
     }
 
+    /// How many tasks run.
+    pub fn running(&self) -> usize {
+        self.tasks().values().filter(|task| !task.has_ended()).count()
+    }
+
     /// Pauses or resumes a running task; unknown ids are ignored.
     pub fn set_paused(&self, id: &TaskId, paused: bool) {
         if let Some(task) = self.tasks().get(id) {

@@ -56,6 +56,6 @@ async fn probes_are_answered(worker: &Rowferry) {
     for path in ["/livez", "/health"] {
         let began = std::time::Instant::now();
         worker.rest().get(path).await.expect(200);
-        assert!(began.elapsed() < Duration::from_secs(5), "{path} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{path} took {:?}", began.elapsed());
     }
 }

@@ -50,6 +50,26 @@ async fn more_tasks_than_a_worker_allows_are_refused_and_stored_ones_fail_their_
     second.rest().wait_state("five", "RUNNING", SOON).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_runs_as_many_tasks_as_it_may_and_the_others_wait_for_room() {
+    let worker = worker("room", &[("rowferry.worker.tasks.max", "3")]);
+    let rest = worker.rest();
+    rest.create("many", &sink("5")).await;
+    let states = async || {
+        let status = rest.get("/connectors/many/status").await.expect(200).body;
+        let tasks = status["tasks"].as_array().cloned().unwrap_or_default();
+        let count = |state: &str| tasks.iter().filter(|task| task["state"] == state).count();
+        (count("RUNNING"), count("FAILED"), status.to_string())
+    };
+    for_condition("three run", SOON, async || states().await.0 == 3).await;
+    let (_, failed, text) = states().await;
+    assert!(failed == 2 && text.contains("rowferry.worker.tasks.max"), "{text}");
+    rest.put("/connectors/many/config", &sink("1")).await.expect(200);
+    rest.create("others", &sink("2")).await;
+    rest.wait_state("many", "RUNNING", SOON).await;
+    rest.wait_state("others", "RUNNING", SOON).await;
+}
+
 /// Bodies of megabytes: transforms without number, keys without number, one key without end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_huge_validations_holds_up_neither_other_requests_nor_the_end() {

@@ -1,7 +1,13 @@
 //! `timestamp.columns.mapping` and `incrementing.column.mapping`: columns by table. Pure.
 
 use connector_api::{Error, Result};
-use fancy_regex::Regex;
+use fancy_regex::{Regex, RegexBuilder};
+
+/// Most expressions that one list may have.
+const PATTERNS_MAX: usize = 10_000;
+/// Bytes that the compiled expressions of one list may have together, and each of a few.
+const PATTERNS_BYTES: usize = 128 * 1024 * 1024;
+const PATTERN_BYTES: usize = 10 * 1024 * 1024;
 
 /// One item: tables whose name matches, and their columns.
 #[derive(Clone, Debug)]
@@ -19,12 +25,16 @@ impl Mapping {
 
 /// Checks the items of `timestamp.columns.mapping`.
 pub fn check_timestamps(text: &str) -> Result<(), String> {
-    items(text).try_for_each(|item| timestamps(item).map(drop))
+    few_enough(items(text).count())?;
+    items(text).try_for_each(|item| timestamps(item).map(drop))?;
+    affordable(items(text).filter_map(|item| Some(item.rsplit_once(':')?.0)))
 }
 
 /// Checks the items of `incrementing.column.mapping`.
 pub fn check_incrementing(text: &str) -> Result<(), String> {
-    items(text).try_for_each(|item| incrementing(item).map(drop))
+    few_enough(items(text).count())?;
+    items(text).try_for_each(|item| incrementing(item).map(drop))?;
+    affordable(items(text).filter_map(|item| Some(item.rsplit_once(':')?.0)))
 }
 
 /// An item `regex:[column|column]`.
@@ -70,9 +80,28 @@ pub fn columns_of<'a>(mappings: &'a [Mapping], table: &str) -> Result<&'a [Strin
 
 /// Checks the items of a list of regular expressions, with Confluent's text.
 pub fn check_patterns(text: &str) -> Result<(), String> {
-    items(text).try_for_each(|item| match Regex::new(item) {
+    few_enough(items(text).count())?;
+    affordable(items(text))
+        .map_err(|error| format!("Must be a valid comma-separated list of regular expression patterns: {error}"))
+}
+
+fn few_enough(count: usize) -> Result<(), String> {
+    if count <= PATTERNS_MAX {
+        return Ok(());
+    }
+    Err(format!("It lists {count} regular expressions, the most is {PATTERNS_MAX}"))
+}
+
+/// Whether all can be compiled in the memory that there is for them: each in its share. Errors: what is wrong with one.
+fn affordable<'a>(patterns: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
+    let share = (PATTERNS_BYTES / patterns.clone().count().max(1)).min(PATTERN_BYTES);
+    let compiled = |pattern: &str| RegexBuilder::new(pattern.trim()).delegate_size_limit(share).build();
+    patterns.clone().try_for_each(|pattern| match compiled(pattern) {
         Ok(_) => Ok(()),
-        Err(error) => Err(format!("Must be a valid comma-separated list of regular expression patterns: {error}")),
+        Err(_) if Regex::new(pattern.trim()).is_ok() => {
+            Err(format!("together they take more than {PATTERNS_BYTES} bytes when compiled, use fewer or simpler ones"))
+        }
+        Err(error) => Err(error.to_string()),
     })
 }
 
@@ -112,7 +141,7 @@ pub fn databases_of(pattern: &Regex) -> impl Iterator<Item = &str> {
     pattern_text(pattern).split('|').filter_map(move |alternative| Some(&alternative[..database(alternative)?]))
 }
 
-fn items(text: &str) -> impl Iterator<Item = &str> {
+fn items(text: &str) -> impl Iterator<Item = &str> + Clone {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
@@ -138,6 +167,16 @@ mod tests {
         assert!(check_incrementing("(:id").unwrap_err().starts_with("Invalid regular expression"));
         assert!(check_timestamps("a:[x], b:[y|z]").is_ok());
         assert!(check_patterns(r"db\.(?!tmp_).*, x").is_ok());
+        let listed = |pattern: &str, count: usize| vec![pattern; count].join(",");
+        for (pattern, count) in [(r"\w{20}", 10), (r"shop\.[a-z_]+_\d+", 1_000), ("crm.a_table_with_a_name", 10_000)] {
+            assert_eq!(check_patterns(&listed(pattern, count)), Ok(()), "{pattern}");
+        }
+        for (pattern, count, why) in [("a", 10_001, "the most is 10000"), (r"\w{50}", 5_000, "when compiled")] {
+            let refused = check_patterns(&listed(pattern, count)).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+            let refused = check_incrementing(&listed(&format!("{pattern}:id"), count)).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
         assert!(check_patterns("[").unwrap_err().starts_with("Must be a valid comma-separated list of regular"));
     }
 
