@@ -199,7 +199,11 @@ impl Address {
             Some((user, host)) => (Some(decoded(user)), host),
             None => (None, authority),
         };
-        let port_of = |text: &str| text.parse::<u16>().map_err(|_| format!("{text} is no port"));
+        if path.contains('@') {
+            return Err("an @ stands behind the host: write / and @ in user and password as %2F and %40".to_owned());
+        }
+        // What is no port may be a part of a password.
+        let port_of = |text: &str| text.parse::<u16>().map_err(|_| "its port is no number up to 65535".to_owned());
         let (host, port) = match (host.strip_prefix('['), host.rsplit_once(':')) {
             (Some(rest), _) => {
                 let (host, port) = rest.split_once(']').ok_or("a [ is not closed")?;
@@ -284,7 +288,7 @@ mod tests {
             ("https://me:p%40ss@registry/", Ok("https://registry:443")),
             ("http://[::1]:80/apis/ccompat/v7", Ok("http://[::1]:80/apis/ccompat/v7")),
             ("registry:8081", Err("an address begins with http:// or https://")),
-            ("http://x:y", Err("y is no port")),
+            ("http://x:y", Err("its port is no number up to 65535")),
             ("http://", Err("an address has no host")),
         ] {
             let address = Address::parse(url);

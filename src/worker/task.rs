@@ -109,7 +109,11 @@ impl Handle {
 
     /// What it waits for.
     pub fn waits(&self) -> WaitsFor {
-        self.watch.waits()
+        let mut waits = self.watch.waits();
+        if let (Some(detail), Some(redactor)) = (&mut waits.detail, self.redactor.get()) {
+            *detail = on_one_line(&redactor.hide(detail)).into_owned();
+        }
+        waits
     }
 
     /// Whether it has ended.

@@ -42,6 +42,7 @@ mod rest_details;
 mod rest_limits;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod schema_registry;
+mod secrets;
 mod secure;
 mod servers;
 mod settings;

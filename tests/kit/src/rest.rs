@@ -38,6 +38,7 @@ impl Answer {
 pub struct Rest {
     base: String,
     client: reqwest::Client,
+    token: Option<String>,
 }
 
 impl Rest {
@@ -46,7 +47,12 @@ impl Rest {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy();
         // No connection is kept: a worker that was killed and started again would not answer on it.
         let client = client.pool_max_idle_per_host(0);
-        Self { base: base.to_owned(), client: client.build().expect("HTTP client") }
+        Self { base: base.to_owned(), client: client.build().expect("HTTP client"), token: None }
+    }
+
+    /// The same with a bearer token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// The worker's address.
@@ -60,6 +66,9 @@ impl Rest {
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some((content_type, body)) = body {
             request = request.header("Content-Type", content_type).body(body);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
         }
         let response = request.send().await.map_err(|error| format!("{error:?}"))?;
         let status = response.status().as_u16();
