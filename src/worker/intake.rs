@@ -4,7 +4,7 @@
 //! Partitions come and go here; the writing half is asked and answered before the group goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ use crate::waiting::{For, Place, wait_for};
 
 /// How long the writing half may take to answer when partitions come or go.
 const ANSWER_WITHIN: Duration = Duration::from_secs(70);
+/// How soon the reading half sees that nobody will answer any more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Bytes as read after which a batch is full.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes as decoded after which a batch is full: a few bytes can stand for many values.
@@ -128,13 +130,19 @@ pub struct Asker {
     pub questions: UnboundedSender<Question>,
     /// In development: who has read how far, and the group this is.
     pub ledger: Option<(Arc<Ledger>, Arc<str>)>,
+    /// The task was cut off: nobody answers any more.
+    cut: Arc<AtomicBool>,
     gone: Arc<Mutex<Vec<TopicPartition>>>,
 }
 
 impl Asker {
     /// A new one.
-    pub fn new(questions: UnboundedSender<Question>, ledger: Option<(Arc<Ledger>, Arc<str>)>) -> Self {
-        Self { questions, ledger, gone: Arc::default() }
+    pub fn new(
+        questions: UnboundedSender<Question>,
+        ledger: Option<(Arc<Ledger>, Arc<str>)>,
+        cut: Arc<AtomicBool>,
+    ) -> Self {
+        Self { questions, ledger, cut, gone: Arc::default() }
     }
 
     /// Partitions that were given up since this was last looked at.
@@ -143,13 +151,31 @@ impl Asker {
     }
 }
 
+impl Asker {
+    /// What the writing half answers, if it does so in time. Once the task is cut off, nothing is waited for.
+    fn answer<T>(&self, answered: &Receiver<T>) -> Option<T> {
+        let began = Instant::now();
+        while began.elapsed() < ANSWER_WITHIN && !self.cut.load(Ordering::Relaxed) {
+            match answered.recv_timeout(LOOK_EVERY) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        None
+    }
+}
+
 impl Owner for Asker {
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         let silent = || Error::retry("the sink did not take its partitions over in time");
+        if self.cut.load(Ordering::Relaxed) {
+            return Err(silent());
+        }
         let (answer, answered) = sync_channel(1);
         let _noted = wait_for(For::Partner);
         self.questions.send(Question::Assigned(partitions.to_vec(), answer)).map_err(|_| silent())?;
-        let mut stored = answered.recv_timeout(ANSWER_WITHIN).map_err(|_| silent())??;
+        let mut stored = self.answer(&answered).ok_or_else(silent)??;
         if let Some((ledger, group)) = &self.ledger {
             // The development broker begins anew with its process: offsets that are older are another broker's.
             let at = |s: &TopicOffset| TopicPartition { topic: Arc::clone(&s.topic), partition: s.partition };
@@ -166,12 +192,15 @@ impl Owner for Asker {
 
     fn revoked(&self, partitions: &[TopicPartition], _lost: bool) -> Vec<TopicOffset> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(partitions);
+        if self.cut.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         let (answer, answered) = sync_channel(1);
         let _noted = wait_for(For::Partner);
         if self.questions.send(Question::Revoked(partitions.to_vec(), answer)).is_err() {
             return Vec::new();
         }
-        answered.recv_timeout(ANSWER_WITHIN).unwrap_or_default()
+        self.answer(&answered).unwrap_or_default()
     }
 }
 
@@ -193,6 +222,8 @@ pub struct Intake {
     pub commit_every: Duration,
     /// What both halves look at.
     pub common: Arc<Common>,
+    /// The task was cut off: the writing half may never come back.
+    pub cut: Arc<AtomicBool>,
     /// See [`Asker::gone`].
     pub gone: Arc<Mutex<Vec<TopicPartition>>>,
     /// To the writing half.
@@ -229,7 +260,7 @@ impl Intake {
     }
 
     fn read(&mut self, mut under: Under) -> Result<()> {
-        while !self.common.leave.load(Ordering::Relaxed) {
+        while !self.is_to_leave() {
             let paused = self.common.paused.load(Ordering::Relaxed);
             if paused != under.paused {
                 self.consumer.pause(paused)?;
@@ -260,6 +291,10 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    fn is_to_leave(&self) -> bool {
+        self.common.leave.load(Ordering::Relaxed) || self.cut.load(Ordering::Relaxed)
     }
 
     fn commit(&self, under: &mut Under) {
@@ -308,7 +343,7 @@ impl Intake {
     /// Waits until the writing half takes the batch. Membership is kept up meanwhile.
     fn hand_over(&mut self, under: &mut Under) -> Result<()> {
         let (mut held, batches) = (false, self.batches.clone());
-        while !self.common.leave.load(Ordering::Relaxed) && !under.batch.is_empty() {
+        while !self.is_to_leave() && !under.batch.is_empty() {
             let patience = if held { Duration::from_millis(20) } else { HOLD };
             self.place.enter(For::Partner);
             let room = self.runtime.block_on(async { tokio::time::timeout(patience, batches.reserve()).await });

@@ -134,7 +134,7 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
     let group: Arc<str> = clients::group(&running.id().connector, &running.start.connector_config).into();
     let ledger =
         running.shared.options.dev_broker.as_ref().map(|_| (Arc::clone(&running.shared.ledger), Arc::clone(&group)));
-    let asker = Arc::new(Asker::new(asking, ledger.clone()));
+    let asker = Arc::new(Asker::new(asking, ledger.clone(), Arc::clone(&running.cut)));
     let mut put = Put {
         task,
         watch: Arc::clone(&watch),
@@ -222,6 +222,7 @@ fn open(
         commit_every: options.flush_interval,
         common,
         gone,
+        cut: Arc::clone(&running.cut),
         batches,
         events: running.events(),
         forgotten: shared.forgotten.clone(),

@@ -65,6 +65,7 @@ mod tidy;
 mod transfer;
 mod traps;
 mod tutorial;
+mod watchdog;
 mod worker;
 
 use std::sync::OnceLock;

@@ -5,6 +5,7 @@
 mod caught;
 mod certificates;
 mod failure;
+mod lifeline;
 mod mysql;
 mod mysql_catalog;
 mod mysql_describe;
@@ -27,6 +28,8 @@ use connector_api::{Result, Value};
 use tokio::sync::mpsc;
 
 use self::caught::Caught;
+pub use lifeline::rest;
+
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;

@@ -31,6 +31,20 @@ impl Backend for MySql {
     const DIALECT: &'static dyn Dialect = &MySqlDialect;
     const BEGIN: &'static str = "START TRANSACTION";
     const VERSION: &'static str = "SELECT VERSION()";
+    const WHO: &'static str = "SELECT VERSION(), CONNECTION_ID(), CONCAT(@@hostname, ':', @@port)";
+
+    fn look(id: i64) -> String {
+        format!(
+            "SELECT CONCAT(@@hostname, ':', @@port), ID = CONNECTION_ID(), COMMAND, STATE \
+             FROM information_schema.PROCESSLIST WHERE ID IN (CONNECTION_ID(), {id})"
+        )
+    }
+
+    /// A server that waits for its client is at work on nothing.
+    fn state(command: &str, state: &str) -> Option<String> {
+        let waits = command == "Sleep" || matches!(state, "Writing to net" | "Sending to client" | "Reading from net");
+        (!waits && !command.is_empty()).then(|| format!("{command}, {state}"))
+    }
 
     fn options(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<MySqlConnectOptions> {
         Ok(options(target, host, port)?.max_message_size(how.max_message))

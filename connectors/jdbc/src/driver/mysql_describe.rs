@@ -14,8 +14,8 @@ use crate::ident::TableId;
 
 /// See [`super::Session::describe`].
 pub(super) async fn describe(session: &mut MySqlSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    let prepared = session.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
-    let prepared = prepared.map_err(|e| session.failed(e))?;
+    let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
+    let prepared = session.finish(prepared)?;
     let columns = prepared.columns().to_vec();
     let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
     let mut out = Vec::with_capacity(columns.len());

@@ -28,6 +28,20 @@ impl Backend for Postgres {
     const DIALECT: &'static dyn Dialect = &PostgresDialect;
     const BEGIN: &'static str = "BEGIN";
     const VERSION: &'static str = "SELECT version()";
+    const WHO: &'static str = "SELECT version(), pg_backend_pid(), pg_postmaster_start_time()::text";
+
+    fn look(id: i64) -> String {
+        format!(
+            "SELECT pg_postmaster_start_time()::text, CASE WHEN pid = pg_backend_pid() THEN 1 ELSE 0 END, state, wait_event \
+             FROM pg_stat_activity WHERE pid IN (pg_backend_pid(), {id})"
+        )
+    }
+
+    /// A server that waits for its client is at work on nothing.
+    fn state(state: &str, waits_for: &str) -> Option<String> {
+        let works = state == "active" && !waits_for.starts_with("Client");
+        works.then(|| if waits_for.is_empty() { state.to_owned() } else { format!("{state}, waits for {waits_for}") })
+    }
 
     fn options(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<PgConnectOptions> {
         Ok(options(target, host, port)?.max_message_size(how.max_message))
@@ -45,8 +59,8 @@ impl Backend for Postgres {
             copy.send(rows.as_bytes()).await?;
             copy.finish().await
         };
-        let copied = copied.await;
-        copied.map_err(|e| session.failed(e))
+        let copied = session.lifeline.hold(copied).await;
+        session.finish(copied)
     }
 
     fn affected(done: &PgQueryResult) -> u64 {

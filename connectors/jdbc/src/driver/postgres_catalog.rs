@@ -120,8 +120,8 @@ fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
 
 /// The columns of a SELECT, see [`Session::describe`]: those of tables as their table has them, of expressions the type.
 pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result<Vec<ColumnMeta>> {
-    let prepared = session.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
-    let prepared = prepared.map_err(|e| session.failed(e))?;
+    let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
+    let prepared = session.finish(prepared)?;
     let told: Vec<_> = prepared
         .columns()
         .iter()

@@ -3,10 +3,11 @@
 use std::future::Future;
 
 use connector_api::{Error, Kind, Result};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::ConnectOptions;
 use super::caught::caught;
+use super::lifeline::rest;
 use crate::url::Target;
 
 /// Tries each host in order, then waits and tries again. Only errors of kind `Retry` are tried again.
@@ -45,7 +46,7 @@ where
         }
         tracing::warn!(attempt, of = options.attempts, place = target.place(), error = %last, "connecting failed");
         if attempt < options.attempts {
-            sleep(options.backoff).await;
+            rest(options.backoff, &format!("trying again to connect: {last}")).await;
         }
     }
     Err(last)

@@ -1,7 +1,6 @@
 //! Rows of a result into values, whichever database they come from.
 
 use connector_api::{Error, Result, Value};
-use futures_util::TryStreamExt;
 use sqlx::query::Query;
 use sqlx::{Executor, Row};
 use tokio::sync::mpsc;
@@ -31,7 +30,7 @@ where
     let mut weight = 0;
     let mut rows = session.connection.fetch(query);
     let failure = loop {
-        match rows.try_next().await {
+        match session.lifeline.next(&mut rows).await {
             Ok(Some(row)) => {
                 let values = (0..row.len()).map(|n| DB::plain(&row, n)).collect::<Result<Vec<_>>>()?;
                 weight += 2 * size_of::<Vec<Value>>() + ALLOCATION + values.iter().map(heft).sum::<usize>();
@@ -48,7 +47,7 @@ where
         consume_budget().await;
     };
     drop(rows);
-    Err(session.failed(failure))
+    Err(session.ended(failure))
 }
 
 /// What a value of a small result weighs.
@@ -75,7 +74,7 @@ where
     let mut decoder = Decoder::<DB> { layout, forms: Vec::new() };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
-        match rows.try_next().await {
+        match session.lifeline.next(&mut rows).await {
             Ok(Some(_)) if page.weight > max_weight => {
                 page.cut = true;
                 return Ok(page);
@@ -87,7 +86,7 @@ where
         consume_budget().await;
     };
     drop(rows);
-    Err(session.failed(failure))
+    Err(session.ended(failure))
 }
 
 /// See [`super::Session::stream`].
@@ -105,7 +104,7 @@ where
     let mut decoder = Decoder::<DB> { layout, forms: Vec::new() };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
-        match rows.try_next().await {
+        match session.lifeline.next(&mut rows).await {
             Ok(Some(row)) => decoder.push(&row, &mut page)?,
             Ok(None) => {
                 // a receiver that is gone wants nothing more
@@ -120,7 +119,7 @@ where
         }
     };
     drop(rows);
-    Err(session.failed(failure))
+    Err(session.ended(failure))
 }
 
 /// Reads rows of one result: in what form each column comes is looked up once.

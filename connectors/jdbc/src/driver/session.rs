@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Error, Result, Value, fail_point};
+use connector_api::{Error, Pulse, Result, Value, fail_point};
 use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Type};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::lifeline::{Failure, Lifeline, Who};
 use super::{ConnectOptions, Layout, Page, Param, Session, failure, rows};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
@@ -38,6 +39,25 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
 
     /// A query for the server's name and version.
     const VERSION: &'static str;
+
+    /// The same, and how the server knows this connection: its number, and a text that tells servers apart. Empty, where
+    /// the database has no server.
+    const WHO: &'static str = "";
+
+    /// Asks on another connection about the one of that number: see [`lifeline`](super::lifeline).
+    fn look(_id: i64) -> String {
+        String::new()
+    }
+
+    /// What a connection does of which [`Backend::look`] gave this state, if it is at work.
+    fn state(_state: &str, _more: &str) -> Option<String> {
+        None
+    }
+
+    /// Lets `worked` beat while the database is at work, where it is in this process.
+    fn feel(_connection: &mut Self::Connection, _worked: &Pulse) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 
     /// What one connection is opened with.
     fn options(
@@ -105,6 +125,7 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
 /// One connection to a database of that kind.
 pub(super) struct SqlxSession<DB: Backend> {
     pub(super) connection: DB::Connection,
+    pub(super) lifeline: Lifeline<DB>,
     opened: DB::Opened,
     place: String,
     version: String,
@@ -123,15 +144,30 @@ where
         fail_point::reach_async("database.connect").await?;
         let options = DB::options(target, host, port, how)?;
         let connection = options.disable_statement_logging().connect().await;
-        let connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
-        let opened = DB::opened(target);
-        let mut session =
-            Self { connection, opened, place, version: String::new(), in_transaction: false, lost: false };
-        let version = session.query(DB::VERSION, &[]).await?;
-        if let Some(Value::Text(text)) = version.into_iter().flatten().next() {
-            session.version = text.into();
-        }
+        let mut connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
+        let (opened, lifeline) = (DB::opened(target), Lifeline::new(target, host, port, how));
+        DB::feel(&mut connection, &lifeline.worked).await;
+        let (version, in_transaction, lost) = (String::new(), false, false);
+        let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost };
+        session.introduce().await?;
         Ok(session)
+    }
+
+    /// Asks for the server's version, and how it knows this connection, if it tells.
+    async fn introduce(&mut self) -> Result<()> {
+        let told = if DB::WHO.is_empty() { None } else { self.query(DB::WHO, &[]).await.ok() };
+        let told = match told {
+            Some(told) => told,
+            None => self.query(DB::VERSION, &[]).await?,
+        };
+        let mut told = told.into_iter().flatten();
+        if let Some(Value::Text(text)) = told.next() {
+            self.version = text.into();
+        }
+        if let (Some(Value::I64(id)), Some(Value::Text(server))) = (told.next(), told.next()) {
+            self.lifeline.who = Some(Who { id, server: server.into() });
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +184,25 @@ impl<DB: Backend> SqlxSession<DB> {
             "{} answers a question about its tables with more than {limit} bytes; check that a database answers there",
             self.place
         ))
+    }
+
+    /// The outcome of a call that was looked after.
+    pub(super) fn finish<T>(&mut self, outcome: Result<Result<T, sqlx::Error>>) -> Result<T> {
+        match outcome {
+            Ok(outcome) => outcome.map_err(|error| self.failed(error)),
+            Err(given_up) => Err(self.ended(Failure::GivenUp(given_up))),
+        }
+    }
+
+    /// The error of a call that ended without its outcome.
+    pub(super) fn ended(&mut self, failure: Failure) -> Error {
+        match failure {
+            Failure::Driver(error) => self.failed(error),
+            Failure::GivenUp(error) => {
+                self.lost = true;
+                error
+            }
+        }
     }
 
     /// The error with its kind; the connection is given up where it is of no use any more.
@@ -174,16 +229,16 @@ where
     async fn run(&mut self, sql: &str) -> Result<u64> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.run").await?;
-        let outcome = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-        outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
+        let outcome = self.lifeline.hold(self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)))).await;
+        self.finish(outcome).map(|done| DB::affected(&done))
     }
 
     async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.execute").await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
-        let outcome = self.connection.execute(query).await;
-        outcome.map(|done| DB::affected(&done)).map_err(|e| self.failed(e))
+        let outcome = self.lifeline.hold(self.connection.execute(query)).await;
+        self.finish(outcome).map(|done| DB::affected(&done))
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use connector_api::{Error, Result, Value};
+use connector_api::{Error, Pulse, Result, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::sqlite::{
-    SqliteArgumentsBuffer, SqliteColumn, SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteRow,
-    SqliteSynchronous, SqliteTypeInfo,
+    SqliteArgumentsBuffer, SqliteColumn, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
+    SqliteRow, SqliteSynchronous, SqliteTypeInfo,
 };
 use sqlx::types::Type;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
@@ -26,6 +26,9 @@ use crate::url::Target;
 /// How long a statement waits for another connection's lock, unless the URL says otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// After so many of its steps SQLite says that it is at work: some milliseconds.
+const STEPS: i32 = 100_000;
+
 /// One connection to an SQLite file.
 pub(super) type SqliteSession = SqlxSession<Sqlite>;
 
@@ -39,6 +42,16 @@ impl Backend for Sqlite {
     /// Takes the write lock at once: a transaction that reads first and writes then may find that it cannot get it.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const VERSION: &'static str = "SELECT sqlite_version()";
+
+    async fn feel(connection: &mut SqliteConnection, worked: &Pulse) {
+        let worked = worked.clone();
+        if let Ok(mut handle) = connection.lock_handle().await {
+            handle.set_progress_handler(STEPS, move || {
+                worked.beat();
+                true
+            });
+        }
+    }
 
     fn options(target: &Target, _host: &str, _port: u16, how: ConnectOptions) -> Result<SqliteConnectOptions> {
         options(target, how.access)

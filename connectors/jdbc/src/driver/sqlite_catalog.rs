@@ -147,8 +147,8 @@ pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<V
     session.check()?;
     Sqlite::admit(sql)?;
     let sql = sql.trim().trim_end_matches(';');
-    let prepared = session.connection.prepare(AssertSqlSafe(sql).into_sql_str()).await;
-    let prepared = prepared.map_err(|e| session.failed(e))?;
+    let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
+    let prepared = session.finish(prepared)?;
     let columns = prepared.columns().to_vec();
     let mut tables: HashMap<String, Option<TableMeta>> = HashMap::new();
     let mut out = Vec::with_capacity(columns.len());

@@ -26,6 +26,7 @@ use super::shape::check_record;
 use super::statement::Statements;
 use super::target::{Source, Target};
 use super::write::Failure;
+use crate::driver;
 use crate::url::{self, Database};
 
 /// In place of a table's number: the records run statements.
@@ -403,7 +404,8 @@ impl SinkTask for JdbcSinkTask {
             return Ok(PutReport::default());
         }
         if let Some(at) = self.retry_at.take() {
-            tokio::time::sleep_until(at).await;
+            driver::rest(at.saturating_duration_since(Instant::now()), "the next try is due after retry.backoff.ms")
+                .await;
         }
         self.try_put(batch, next).await.map_err(|error| self.counted(error))
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Result};
+use connector_api::{Error, Pulse, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -79,7 +79,7 @@ impl Turns {
         let mut session = self.spare.take();
         let (config, sender) = (Arc::clone(&self.config), self.sender.clone());
         self.began = Instant::now();
-        self.running.spawn(async move {
+        self.running.spawn(Pulse::current().within(async move {
             let mut outcome = Ok(Outcome::More);
             if session.is_none() {
                 match reading_session(&config).await {
@@ -92,7 +92,7 @@ impl Turns {
             }
             let session = session.filter(|session| !session.is_lost());
             Turn { table, reader, outcome, connected: session.is_some(), session }
-        });
+        }));
     }
 
     /// Waits for the next thing. Cancel safe. Must not be called while none runs.
