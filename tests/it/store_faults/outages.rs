@@ -72,9 +72,9 @@ async fn a_store_that_hangs_or_is_away_stops_changes_alone_and_comes_back_by_its
     let mut rows = 1;
     for outage in ["hangs", "is away"] {
         if outage == "hangs" {
-            store.freeze()
+            store.freeze();
         } else {
-            store.kill()
+            store.kill();
         }
         let change = refused(rest, "during", &folder);
         let meanwhile = async {
@@ -92,9 +92,9 @@ async fn a_store_that_hangs_or_is_away_stops_changes_alone_and_comes_back_by_its
         rows += 2;
         pipeline.wait_arrived(&mut connection, rows, SOON).await;
         if outage == "hangs" {
-            store.thaw()
+            store.thaw();
         } else {
-            store.restart()
+            store.restart();
         }
         health(rest, 200).await;
         rest.get("/connectors/during").await.expect(404);
