@@ -253,7 +253,7 @@ impl Field {
     pub(crate) fn watch_memory(self: &Arc<Self>) -> Watch {
         let (peak, ended): (Arc<AtomicU64>, Arc<AtomicBool>) = Default::default();
         let (field, seen, end) = (Arc::clone(self), Arc::clone(&peak), Arc::clone(&ended));
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let status =
                     std::fs::read_to_string(format!("/proc/{}/status", field.worker.pid())).unwrap_or_default();
@@ -263,7 +263,7 @@ impl Field {
                 std::thread::sleep(Duration::from_millis(500));
             }
         });
-        Watch { peak, ended }
+        Watch { peak, ended, thread: Some(thread) }
     }
 }
 
@@ -271,6 +271,8 @@ impl Field {
 pub(crate) struct Watch {
     peak: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
+    /// It holds the field, whose disk is unmounted with its last holder.
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Watch {
@@ -283,6 +285,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
+        let _ended = self.thread.take().map(std::thread::JoinHandle::join);
     }
 }
 
