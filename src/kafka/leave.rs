@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use connector_api::{Kind, fail_point};
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 
 use super::aside::within;
 use super::consumer::Native;
@@ -58,10 +58,40 @@ fn coordinator_answers(consumer: &Native) -> bool {
 }
 
 /// Gives up all partitions; dropping the consumer after that leaves the group.
-fn leave(consumer: &Native) {
+fn leave<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
     consumer.unsubscribe();
     let began = Instant::now();
     while began.elapsed() < GIVEN_UP_WITHIN && consumer.assignment().is_ok_and(|list| list.count() > 0) {
         drop(consumer.poll(Duration::from_millis(20)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+    /// What is done where nobody can be reached: in librdkafka's hands others of the ways to close crash or hang.
+    #[test]
+    fn a_consumer_that_reaches_nobody_is_closed() {
+        for wait_ms in [0, 1, 20, 300] {
+            let mut config = ClientConfig::new();
+            // nobody listens there
+            config.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g").set("log_level", "0");
+            let consumer: BaseConsumer = config.create().unwrap();
+            consumer.subscribe(&["t"]).unwrap();
+            drop(consumer.poll(Duration::from_millis(wait_ms)));
+            let closed = super::within(
+                Duration::from_secs(30),
+                || true,
+                move || {
+                    super::leave(&consumer);
+                    drop(consumer);
+                },
+            );
+            assert!(closed.is_some(), "after {wait_ms} ms");
+        }
     }
 }

@@ -21,6 +21,9 @@ const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// How long after others were answered a silent consumer may still come back by itself.
 const COME_BACK_WITHIN: Duration = Duration::from_secs(3);
 
+/// The `client.id` of the client that asks.
+const ASKER: &str = "rowferry-asks";
+
 /// What another client has found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Others {
@@ -49,6 +52,7 @@ impl Silence {
         // it is to ask, not to become a member
         settings.remove("group.id");
         settings.remove("statistics.interval.ms");
+        settings.set("client.id", ASKER);
         Self { settings, due, others: Arc::new(Mutex::new(Others::NotAsked)) }
     }
 

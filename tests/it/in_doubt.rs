@@ -190,6 +190,37 @@ async fn tasks_end_in_time_while_kafka_does_not_answer() {
     assert!(!log.contains("did not stop in time") && !log.contains("cut off"), "{log}");
 }
 
+/// All that a consumer asks.
+const CONSUMERS: [Api; 11] = [
+    Api::ApiVersions,
+    Api::Metadata,
+    Api::FindCoordinator,
+    Api::JoinGroup,
+    Api::SyncGroup,
+    Api::Heartbeat,
+    Api::OffsetFetch,
+    Api::OffsetCommit,
+    Api::ListOffsets,
+    Api::Fetch,
+    Api::LeaveGroup,
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_hears_nothing_while_others_do_is_replaced_and_an_idle_one_is_not() {
+    let mut bench = Bench::new("deaf", json!({})).await;
+    let consumer = format!("connector-consumer-{}-0", bench.pipeline.sink_name());
+    // nothing comes for longer than a consumer may be silent
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let replaced = |bench: &Bench| bench.worker.log().contains("a new one is opened");
+    assert!(!replaced(&bench), "it was idle");
+    let swallow = |api| bench.proxy.trap(api, Some(&consumer), 1, true, Fault::SwallowAnswer);
+    let traps = CONSUMERS.map(swallow);
+    for_condition("a new consumer", SOON, async || replaced(&bench)).await;
+    traps.iter().for_each(|trap| trap.release());
+    bench.insert(100).await;
+    bench.assert_whole().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_answered_once_the_task_is_up_again() {
     let bench = Bench::new("restarted", json!({})).await;
