@@ -325,9 +325,12 @@ where
     }
 
     async fn close(self: Box<Self>) {
-        let _only_waits = fail_point::reach_async("database.close").await;
+        let goodbye = async {
+            let _only_waits = fail_point::reach_async("database.close").await;
+            self.connection.close().await
+        };
         // the server notices a cut connection by itself
-        let _ = timeout(CLOSE_WITHIN, self.connection.close()).await;
+        let _ = timeout(CLOSE_WITHIN, goodbye).await;
     }
 }
 
