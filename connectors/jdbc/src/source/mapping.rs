@@ -93,10 +93,10 @@ fn few_enough(count: usize) -> Result<(), String> {
 }
 
 /// Whether all can be compiled in the memory that there is for them: each in its share. Errors: what is wrong with one.
-fn affordable<'a>(patterns: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
+fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
     let share = (PATTERNS_BYTES / patterns.clone().count().max(1)).min(PATTERN_BYTES);
     let compiled = |pattern: &str| RegexBuilder::new(pattern.trim()).delegate_size_limit(share).build();
-    patterns.clone().try_for_each(|pattern| match compiled(pattern) {
+    patterns.try_for_each(|pattern| match compiled(pattern) {
         Ok(_) => Ok(()),
         Err(_) if Regex::new(pattern.trim()).is_ok() => {
             Err(format!("together they take more than {PATTERNS_BYTES} bytes when compiled, use fewer or simpler ones"))
