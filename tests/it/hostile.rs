@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use testkit::hostile::{Hostile, Lie, Mood, Protocol};
 use testkit::{MariaDb, Postgres, Random, Rest, Rowferry, Settings, Usage, for_condition, mariadb, postgres, unique};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::database_tls::Encrypted;
 use crate::{SOON, lab};
 
@@ -305,5 +307,41 @@ async fn bytes_that_are_damaged_under_tls_lose_and_double_nothing() {
         for name in &names {
             worker.rest().remove(name).await;
         }
+    }
+}
+
+/// The first packet of a MySQL server (protocol version 10) that wants the password by that plug-in.
+fn greeting(plugin: &str) -> Vec<u8> {
+    let mut out = b"\x0a10.11.6-MariaDB\0\x07\0\0\0AAAAAAAA\0".to_vec();
+    out.extend(b"\x8d\xa2\x2d\x02\0\x0f\0\x15\0\0\0\0\0\0\0\0\0\0BBBBBBBBBBBB\0");
+    out.extend(plugin.as_bytes());
+    out.push(0);
+    let length = u32::try_from(out.len()).unwrap().to_le_bytes();
+    [&length[..3], &[0], &out].concat()
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_the_password_as_it_is_in_its_greeting_does_not_get_it() {
+    const PASSWORD: &str = "CANARY-as-it-is";
+    for (plugin, logs_in) in [("mysql_native_password", true), ("mysql_clear_password", false)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&greeting(plugin)).await.unwrap();
+            let mut heard = vec![0; 4096];
+            let length = stream.read(&mut heard).await.unwrap();
+            heard.truncate(length);
+            heard
+        });
+        let config = json!({"connector.class": "JdbcSource", "name": "asked", "mode": "bulk", "topic.prefix": "asked_",
+            "connection.url": format!("jdbc:mysql://127.0.0.1:{port}/d"), "connection.user": "u",
+            "connection.password": PASSWORD, "connection.attempts": "1"});
+        let rest = lab().worker().rest();
+        let answer = rest.put("/connector-plugins/JdbcSource/config/validate", &config).await.expect(200);
+        assert!(answer.body["error_count"].as_i64() > Some(0), "{}", answer.text);
+        let heard = heard.await.unwrap();
+        assert_eq!(!heard.is_empty(), logs_in, "{plugin}");
+        assert!(!heard.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()), "{plugin}");
     }
 }

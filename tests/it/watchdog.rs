@@ -25,7 +25,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("store.", "the herder waits for the store, with limits of its own"),
     ("source.plan", "plans have a limit of their own, see hanging.rs"),
     ("admin.cluster-id", "asked once for each worker, within five seconds"),
-    ("database.copy", "PostgreSQL's; see the test of a database that stands still"),
+    ("database.copy", "PostgreSQL's, in a turn like those of database.run"),
     ("database.stream", "of tables without a key; a turn like those of database.read"),
 ];
 
@@ -109,6 +109,12 @@ impl<'a> Case<'a> {
         [self.pipeline.source_name(), self.pipeline.sink_name()]
     }
 
+    /// The status of a connector's task; null while there is none yet.
+    async fn task(&self, name: &str) -> Value {
+        let status = self.rest().get(&format!("/connectors/{name}/status")).await.expect(200).body;
+        status["tasks"].get(0).cloned().unwrap_or_default()
+    }
+
     async fn restart_tasks(&self) {
         for name in self.connectors() {
             self.rest().post(&format!("/connectors/{name}/tasks/0/restart"), &json!({})).await.expect(204);
@@ -144,8 +150,7 @@ impl<'a> Case<'a> {
         let what = format!("{}: a task that has failed because it stood still", self.point);
         for_condition(&what, LONG, async || {
             for name in self.connectors() {
-                let task =
-                    self.rest().get(&format!("/connectors/{name}/status")).await.expect(200).body["tasks"][0].take();
+                let task = self.task(&name).await;
                 let text = |member: &str| task[member].as_str().unwrap_or_default().to_owned();
                 if text("warning").contains("standing still: since") {
                     warned.get_or_insert_with(|| name.clone());
@@ -175,7 +180,7 @@ impl<'a> Case<'a> {
         self.pipeline.wait_arrived(&mut self.connection, rows, LONG).await;
         for name in self.connectors() {
             for_condition(&format!("{}: {name} to work", self.point), LONG, async || {
-                let task = self.rest().get(&format!("/connectors/{name}/status")).await.body["tasks"][0].take();
+                let task = self.task(&name).await;
                 task["state"] == "RUNNING" && task["warning"].is_null()
             })
             .await;

@@ -5,6 +5,7 @@ use crate::common::StatementCache;
 use crate::connection::{tls, MySqlConnectionInner, MySqlStream, MAX_PACKET_SIZE};
 use crate::error::Error;
 use crate::net::{Socket, WithSocket};
+use crate::protocol::auth::AuthPlugin;
 use crate::protocol::connect::{
     AuthSwitchRequest, AuthSwitchResponse, Handshake, HandshakeResponse,
 };
@@ -98,6 +99,11 @@ impl<'a> DoHandshake<'a> {
         stream.capabilities |= Capabilities::PROTOCOL_41;
 
         let mut stream = tls::maybe_upgrade(stream, self.options).await?;
+
+        // As in a switch request: a server that asks for the password as it is does not get it unless that is allowed.
+        if matches!(plugin, Some(AuthPlugin::MySqlClearPassword)) && !options.enable_cleartext_plugin {
+            return Err(err_protocol!("mysql_cleartext_plugin disabled"));
+        }
 
         let auth_response = if let (Some(plugin), Some(password)) = (plugin, &options.password) {
             Some(plugin.scramble(&mut stream, password, &nonce).await?)
