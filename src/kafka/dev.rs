@@ -50,7 +50,7 @@ impl Broker {
     }
 
     /// Creates a topic; blocks for a moment. A topic that exists is left as it is.
-    /// Errors: also `Config` for more partitions than [`MAX_PARTITIONS`].
+    /// Errors: also `Config` for more than `MAX_PARTITIONS` partitions.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
         if partitions > MAX_PARTITIONS {
             return Err(Error::config(format!(
