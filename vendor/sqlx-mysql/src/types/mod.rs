@@ -46,7 +46,7 @@
 //!
 //! Decoding a [`std::time::Duration`] returns an error if the `TIME` value is negative.
 //!
-//! ### [`chrono`](https://crates.io/crates/chrono)
+//! ### [`chrono`](https://docs.rs/chrono)
 //!
 //! Requires the `chrono` Cargo feature flag.
 //!
@@ -71,7 +71,7 @@
 //!
 //! To encode a `chrono::TimeDelta`, convert it to [`MySqlTime`] first using `TryFrom`/`TryInto`.
 //!
-//! ### [`time`](https://crates.io/crates/time)
+//! ### [`time`](https://docs.rs/time)
 //!
 //! Requires the `time` Cargo feature flag.
 //!
@@ -95,21 +95,21 @@
 //!
 //! To encode a `time::Duration`, convert it to [`MySqlTime`] first using `TryFrom`/`TryInto`.
 //!
-//! ### [`bigdecimal`](https://crates.io/crates/bigdecimal)
+//! ### [`bigdecimal`](https://docs.rs/bigdecimal)
 //! Requires the `bigdecimal` Cargo feature flag.
 //!
 //! | Rust type                             | MySQL/MariaDB type(s)                                |
 //! |---------------------------------------|------------------------------------------------------|
 //! | `bigdecimal::BigDecimal`              | DECIMAL                                              |
 //!
-//! ### [`decimal`](https://crates.io/crates/rust_decimal)
+//! ### [`decimal`](https://docs.rs/rust_decimal)
 //! Requires the `decimal` Cargo feature flag.
 //!
 //! | Rust type                             | MySQL/MariaDB type(s)                                |
 //! |---------------------------------------|------------------------------------------------------|
 //! | `rust_decimal::Decimal`               | DECIMAL                                              |
 //!
-//! ### [`uuid`](https://crates.io/crates/uuid)
+//! ### [`uuid`](https://docs.rs/uuid)
 //!
 //! Requires the `uuid` Cargo feature flag.
 //!
@@ -143,7 +143,7 @@
 //!
 //! [mariadb-uuid]: https://mariadb.com/kb/en/uuid-data-type/
 //!
-//! ### [`json`](https://crates.io/crates/serde_json)
+//! ### [`json`](https://docs.rs/serde_json)
 //!
 //! Requires the `json` Cargo feature flag.
 //!

@@ -34,7 +34,7 @@
 //! but this wrapper type is available for edge cases, such as `CITEXT[]` which Postgres
 //! does not consider to be compatible with `TEXT[]`.
 //!
-//! ### [`bigdecimal`](https://crates.io/crates/bigdecimal)
+//! ### [`bigdecimal`](https://docs.rs/bigdecimal)
 //! Requires the `bigdecimal` Cargo feature flag.
 //!
 //! | Rust type                             | Postgres type(s)                                        |
@@ -43,7 +43,7 @@
 //!
 #![doc=include_str!("bigdecimal-range.md")]
 //!
-//! ### [`rust_decimal`](https://crates.io/crates/rust_decimal)
+//! ### [`rust_decimal`](https://docs.rs/rust_decimal)
 //! Requires the `rust_decimal` Cargo feature flag.
 //!
 //! | Rust type                             | Postgres type(s)                                        |
@@ -52,7 +52,7 @@
 //!
 #![doc=include_str!("rust_decimal-range.md")]
 //!
-//! ### [`chrono`](https://crates.io/crates/chrono)
+//! ### [`chrono`](https://docs.rs/chrono)
 //!
 //! Requires the `chrono` Cargo feature flag.
 //!
@@ -65,7 +65,7 @@
 //! | `chrono::NaiveTime`                   | TIME                                                 |
 //! | [`PgTimeTz`]                          | TIMETZ                                               |
 //!
-//! ### [`time`](https://crates.io/crates/time)
+//! ### [`time`](https://docs.rs/time)
 //!
 //! Requires the `time` Cargo feature flag.
 //!
@@ -77,7 +77,7 @@
 //! | `time::Time`                          | TIME                                                 |
 //! | [`PgTimeTz`]                          | TIMETZ                                               |
 //!
-//! ### [`uuid`](https://crates.io/crates/uuid)
+//! ### [`uuid`](https://docs.rs/uuid)
 //!
 //! Requires the `uuid` Cargo feature flag.
 //!
@@ -85,7 +85,7 @@
 //! |---------------------------------------|------------------------------------------------------|
 //! | `uuid::Uuid`                          | UUID                                                 |
 //!
-//! ### [`ipnetwork`](https://crates.io/crates/ipnetwork)
+//! ### [`ipnetwork`](https://docs.rs/ipnetwork)
 //!
 //! Requires the `ipnetwork` Cargo feature flag (takes precedence over `ipnet` if both are used).
 //!
@@ -100,7 +100,7 @@
 //!
 //! `IpNetwork` does not have this limitation.
 //!
-//! ### [`ipnet`](https://crates.io/crates/ipnet)
+//! ### [`ipnet`](https://docs.rs/ipnet)
 //!
 //! Requires the `ipnet` Cargo feature flag.
 //!
@@ -111,7 +111,7 @@
 //!
 //! The same `IpAddr` limitation for smaller network prefixes applies as with `ipnet`.
 //!
-//! ### [`mac_address`](https://crates.io/crates/mac_address)
+//! ### [`mac_address`](https://docs.rs/mac_address)
 //!
 //! Requires the `mac_address` Cargo feature flag.
 //!
@@ -119,7 +119,7 @@
 //! |---------------------------------------|------------------------------------------------------|
 //! | `mac_address::MacAddress`             | MACADDR                                              |
 //!
-//! ### [`bit-vec`](https://crates.io/crates/bit-vec)
+//! ### [`bit-vec`](https://docs.rs/bit-vec)
 //!
 //! Requires the `bit-vec` Cargo feature flag.
 //!
@@ -127,7 +127,7 @@
 //! |---------------------------------------|------------------------------------------------------|
 //! | `bit_vec::BitVec`                     | BIT, VARBIT                                          |
 //!
-//! ### [`json`](https://crates.io/crates/serde_json)
+//! ### [`json`](https://docs.rs/serde_json)
 //!
 //! Requires the `json` Cargo feature flag.
 //!
