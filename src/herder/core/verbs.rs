@@ -131,9 +131,16 @@ fn resume(state: &mut State, name: &Arc<str>, before: Target, now: Millis, out: 
 
 /// Whether a restart restarts the connector itself (KIP-745).
 pub fn restarts_connector(state: &State, name: &str, only_failed: bool) -> bool {
-    let failed =
-        |connector: &Connector| connector.status.as_ref().map(|status| status.state) == Some(PartState::Failed);
-    state.connectors.get(name).is_some_and(|connector| !only_failed || failed(connector))
+    state.connectors.get(name).is_some_and(|connector| is_chosen(only_failed, connector_state(connector)))
+}
+
+/// Whether a restart restarts a part that is in this state.
+fn is_chosen(only_failed: bool, state: Option<PartState>) -> bool {
+    !only_failed || state == Some(PartState::Failed)
+}
+
+fn connector_state(connector: &Connector) -> Option<PartState> {
+    connector.status.as_ref().map(|status| status.state)
 }
 
 /// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`. A plain restart is answered
@@ -149,12 +156,11 @@ pub(super) fn restart(
     let worker_id = Arc::clone(&state.worker_id);
     let mut number = state.last_number;
     let Some(connector) = state.connectors.get_mut(name) else { return };
-    let chosen = |state: Option<PartState>| !only_failed || state == Some(PartState::Failed);
     let plain = !include_tasks && !only_failed;
     let mut restarted = Vec::new();
     if include_tasks {
         for (place, (at, task)) in (0..).zip(&mut connector.tasks).enumerate() {
-            if chosen(Some(task.status.state)) {
+            if is_chosen(only_failed, Some(task.status.state)) {
                 number += 1;
                 restarted.push((place, number));
                 task.renew(number);
@@ -166,7 +172,7 @@ pub(super) fn restart(
         }
     }
     state.last_number = number;
-    let itself = chosen(connector.status.as_ref().map(|status| status.state));
+    let itself = is_chosen(only_failed, connector_state(connector));
     if itself {
         connector.waiting.extend(ticket.filter(|_| plain));
         connector.failures = 0;
