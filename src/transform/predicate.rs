@@ -2,8 +2,8 @@
 //! the transform `Filter`, which drops what they let through to it.
 
 use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::pattern::Pattern;
 use connector_api::{Predicate, Record, Result, TopicOffset, Transform};
-use fancy_regex::Regex;
 
 use super::part::key;
 use super::route::{check_regex, matches_whole, whole};
@@ -64,7 +64,7 @@ fn check_pattern(text: &str) -> Result<(), String> {
 
 /// True where the whole name of the topic matches a regular expression.
 pub struct TopicNameMatches {
-    pattern: Regex,
+    pattern: Pattern,
 }
 
 impl TopicNameMatches {

@@ -1,26 +1,22 @@
 //! Transforms of the topic's name: `RegexRouter` and `TimestampRouter`.
 
 use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::pattern::{Captures, Pattern};
 use connector_api::{Error, Record, Result, TopicOffset, Transform};
-use fancy_regex::{Captures, Regex, RegexBuilder};
 
 use super::date_format::DateFormat;
 use super::part::key;
 
-/// How often an expression may turn back while it is compared with one name.
-const MAX_STEPS: usize = 100_000;
 /// Characters of a text that a name is put into, perhaps often; names of topics have 249 at most.
 const MAX_TEMPLATE: usize = 1000;
 
-/// A regular expression that ends. Errors: Connect's text.
-pub(super) fn compiled(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern).backtrack_limit(MAX_STEPS).build();
-    built.map_err(|error| format!("Invalid regex: {error}"))
-}
-
 /// Whether it is a regular expression, with Connect's text.
 pub(super) fn check_regex(text: &str) -> Result<(), String> {
-    compiled(text).map(drop)
+    Pattern::new(text).map(drop).map_err(invalid)
+}
+
+fn invalid(error: String) -> String {
+    format!("Invalid regex: {error}")
 }
 
 /// Whether a text that names are put into is short enough.
@@ -32,17 +28,19 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
 }
 
 /// An expression that must match a whole text.
-pub(super) fn whole(name: &str, pattern: &str) -> Result<Regex, Report> {
-    compiled(&format!("\\A(?:{pattern})\\z")).map_err(|error| {
-        let mut report = Report::default();
-        report.invalid(name, pattern, &error);
-        report
-    })
+pub(super) fn whole(name: &str, pattern: &str) -> Result<Pattern, Report> {
+    Pattern::whole(pattern).map_err(|error| refused(name, pattern, error))
+}
+
+fn refused(name: &str, pattern: &str, error: String) -> Report {
+    let mut report = Report::default();
+    report.invalid(name, pattern, &invalid(error));
+    report
 }
 
 /// Whether it does. Errors: `Record` where the expression needs too many steps for this text.
-pub(super) fn matches_whole(pattern: &Regex, text: &str) -> Result<bool> {
-    pattern.is_match(text).map_err(|error| Error::record(format!("the regular expression cannot be decided: {error}")))
+pub(super) fn matches_whole(pattern: &Pattern, text: &str) -> Result<bool> {
+    pattern.matches(text).map_err(|undecided| Error::record(undecided.to_string()))
 }
 
 /// The keys of [`RegexRouter`].
@@ -61,8 +59,8 @@ pub const REGEX_KEYS: &[Key] = &[
 
 /// A regular expression that must match a whole name, and what its first match then becomes.
 pub(super) struct Rename {
-    whole: Regex,
-    first: Regex,
+    whole: Pattern,
+    first: Pattern,
     replacement: Result<Vec<Piece>, &'static str>,
 }
 
@@ -77,12 +75,8 @@ impl Rename {
     /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in Kafka Connect.
     /// Errors: a bad expression.
     pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, Report> {
-        let first = compiled(regex).map_err(|error| {
-            let mut report = Report::default();
-            report.invalid(key, regex, &error);
-            report
-        })?;
-        let replacement = pieces(replacement, first.captures_len() - 1);
+        let first = Pattern::new(regex).map_err(|error| refused(key, regex, error))?;
+        let replacement = pieces(replacement, first.groups());
         Ok(Self { whole: whole(key, regex)?, first, replacement })
     }
 
@@ -91,8 +85,7 @@ impl Rename {
         if !matches_whole(&self.whole, name)? {
             return Ok(None);
         }
-        let undecided = |error| Error::record(format!("the regular expression cannot be decided: {error}"));
-        let found = self.first.captures(name).map_err(undecided)?;
+        let found = self.first.captures(name).map_err(|undecided| Error::record(undecided.to_string()))?;
         found.map(|found| self.renamed(name, &found)).transpose()
     }
 
@@ -110,7 +103,7 @@ impl Rename {
                     return Err(Error::record(format!("No group {group}")));
                 }
                 Piece::Group(group) => found.get(*group),
-                Piece::Named(group) if !self.first.capture_names().flatten().any(|known| known == group) => {
+                Piece::Named(group) if !self.first.has_group(group) => {
                     return Err(Error::record(format!("No group with name {{{group}}}")));
                 }
                 Piece::Named(group) => found.name(group),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use connector_api::config::Reader;
+use connector_api::pattern::Pattern;
 use connector_api::{Config, Error, Report, Result};
-use fancy_regex::Regex;
 
 use super::keys::KEYS;
-use super::mapping::{self, Mapping, anchored, in_any_case};
+use super::mapping::{self, Mapping, anchored};
 use super::ranges::Part;
 use super::schedule::Schedule;
 use crate::calendar::Calendar;
@@ -72,9 +72,9 @@ pub struct Filter {
     /// `table.blacklist`
     pub blacklist: Vec<String>,
     /// `table.include.list`
-    pub include: Vec<Regex>,
+    pub include: Vec<Pattern>,
     /// `table.exclude.list`
-    pub exclude: Vec<Regex>,
+    pub exclude: Vec<Pattern>,
     /// `catalog.pattern`
     pub catalog: Option<String>,
     /// `schema.pattern`
@@ -190,7 +190,7 @@ impl SourceConfig {
 
     /// The same for a server that compares names of tables without regard to case.
     pub fn in_any_case(self) -> Self {
-        let patterns = |list: Vec<Regex>| list.iter().map(in_any_case).collect();
+        let patterns = |list: Vec<Pattern>| list.iter().map(Pattern::in_any_case).collect();
         let mappings = |list: Vec<Mapping>| list.into_iter().map(Mapping::in_any_case).collect();
         let Filter { include, exclude, .. } = self.filter;
         Self {

@@ -1,7 +1,7 @@
 //! `timestamp.columns.mapping` and `incrementing.column.mapping`: columns by table. Pure.
 
+use connector_api::pattern::Pattern;
 use connector_api::{Error, Result};
-use fancy_regex::{Regex, RegexBuilder};
 
 /// Most expressions that one list may have.
 const PATTERNS_MAX: usize = 10_000;
@@ -12,14 +12,14 @@ const PATTERN_BYTES: usize = 10 * 1024 * 1024;
 /// One item: tables whose name matches, and their columns.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    tables: Regex,
+    tables: Pattern,
     columns: Vec<String>,
 }
 
 impl Mapping {
     /// The same for names of tables in any case.
     pub fn in_any_case(self) -> Self {
-        Self { tables: in_any_case(&self.tables), ..self }
+        Self { tables: self.tables.in_any_case(), ..self }
     }
 }
 
@@ -68,13 +68,16 @@ pub fn incrementing(item: &str) -> Result<Mapping, String> {
 
 /// The columns of a table: exactly one item must match its name.
 pub fn columns_of<'a>(mappings: &'a [Mapping], table: &str) -> Result<&'a [String]> {
-    let mut matching = mappings.iter().filter(|m| matches(&m.tables, table));
-    match (matching.next(), matching.next()) {
-        (Some(one), None) => Ok(&one.columns),
-        (None, _) => Err(Error::config(format!("Included table '{table}' does not match any of the provided regexes"))),
-        (Some(_), Some(_)) => {
-            Err(Error::config(format!("Included table '{table}' matches more than one of the provided regexes")))
+    let mut matching = Vec::new();
+    for mapping in mappings {
+        if matches(&mapping.tables, table)? {
+            matching.push(mapping);
         }
+    }
+    match matching[..] {
+        [one] => Ok(&one.columns),
+        [] => Err(Error::config(format!("Included table '{table}' does not match any of the provided regexes"))),
+        [..] => Err(Error::config(format!("Included table '{table}' matches more than one of the provided regexes"))),
     }
 }
 
@@ -95,50 +98,37 @@ fn few_enough(count: usize) -> Result<(), String> {
 /// Whether all can be compiled in the memory that there is for them: each in its share. Errors: what is wrong with one.
 fn affordable<'a>(mut patterns: impl Iterator<Item = &'a str> + Clone) -> Result<(), String> {
     let share = (PATTERNS_BYTES / patterns.clone().count().max(1)).min(PATTERN_BYTES);
-    let compiled = |pattern: &str| RegexBuilder::new(pattern.trim()).delegate_size_limit(share).build();
-    patterns.try_for_each(|pattern| match compiled(pattern) {
-        Ok(_) => Ok(()),
-        Err(_) if Regex::new(pattern.trim()).is_ok() => {
+    patterns.try_for_each(|pattern| match Pattern::fits(pattern.trim(), share) {
+        Ok(()) => Ok(()),
+        Err(_) if Pattern::new(pattern.trim()).is_ok() => {
             Err(format!("together they take more than {PATTERNS_BYTES} bytes when compiled, use fewer or simpler ones"))
         }
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     })
 }
 
-/// Whether the whole name matches. One that takes too long to find out does not.
-pub fn matches(pattern: &Regex, name: &str) -> bool {
-    pattern.is_match(name).unwrap_or(false)
+/// Whether the whole name of a table matches. Errors: `Config` where that takes too long to find out, since a table must
+/// not be left out, or read, by chance.
+pub fn matches(pattern: &Pattern, table: &str) -> Result<bool> {
+    pattern.matches(table).map_err(|undecided| {
+        Error::config(format!("{} compared with the table {table}: {undecided}; use a simpler one", pattern.text()))
+    })
 }
 
 /// A regular expression, look-around included, that must match the whole text.
-pub fn anchored(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{})$", pattern.trim())).map_err(|error| format!("Invalid regular expression: {error}"))
-}
-
-/// What stands before one that does not regard case.
-const ANY_CASE: &str = "(?i)";
-
-/// One that [`anchored`] made, without regard to case.
-pub fn in_any_case(pattern: &Regex) -> Regex {
-    Regex::new(&format!("{ANY_CASE}{}", pattern.as_str())).unwrap_or_else(|_| pattern.clone())
-}
-
-/// What the user wrote of one that [`anchored`] made.
-pub fn pattern_text(pattern: &Regex) -> &str {
-    let text = pattern.as_str();
-    let text = text.strip_prefix(ANY_CASE).unwrap_or(text);
-    text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text)
+pub fn anchored(pattern: &str) -> Result<Pattern, String> {
+    Pattern::whole(pattern.trim()).map_err(|error| format!("Invalid regular expression: {error}"))
 }
 
 /// The databases that its alternatives begin with in plain text: `shop` of `shop\..*`, but none of `.*\.users`.
-pub fn databases_of(pattern: &Regex) -> impl Iterator<Item = &str> {
+pub fn databases_of(pattern: &Pattern) -> impl Iterator<Item = &str> {
     let database = |alternative: &'_ str| -> Option<usize> {
         let end = alternative.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-')))?;
         let rest = &alternative[end..];
         let after = rest.strip_prefix("\\.").or_else(|| rest.strip_prefix('.'))?;
         (end > 0 && !after.starts_with(['*', '+', '?', '{'])).then_some(end)
     };
-    pattern_text(pattern).split('|').filter_map(move |alternative| Some(&alternative[..database(alternative)?]))
+    pattern.text().split('|').filter_map(move |alternative| Some(&alternative[..database(alternative)?]))
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> + Clone {
@@ -148,8 +138,8 @@ fn items(text: &str) -> impl Iterator<Item = &str> + Clone {
 #[cfg(test)]
 mod tests {
     use super::{
-        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of, in_any_case,
-        incrementing, matches, pattern_text, timestamps,
+        anchored, check_incrementing, check_patterns, check_timestamps, columns_of, databases_of, incrementing,
+        matches, timestamps,
     };
 
     #[test]
@@ -191,21 +181,31 @@ mod tests {
             (r"(a|b)\.c", ""),
         ] {
             let pattern = anchored(pattern).unwrap();
-            assert_eq!(databases_of(&pattern).collect::<Vec<_>>().join(" "), want, "{pattern}");
+            assert_eq!(databases_of(&pattern).collect::<Vec<_>>().join(" "), want, "{pattern:?}");
         }
     }
 
     #[test]
     fn case_counts_unless_it_is_said_not_to() {
         let pattern = anchored(r"shop\.(?!tmp).*|crm\.A").unwrap();
-        let any = in_any_case(&pattern);
+        let any = pattern.in_any_case();
         for (name, want) in [("shop.a", [true, true]), ("SHOP.a", [false, true]), ("Shop.TMP1", [false, false])] {
-            assert_eq!([matches(&pattern, name), matches(&any, name)], want, "{name}");
+            assert_eq!([matches(&pattern, name).unwrap(), matches(&any, name).unwrap()], want, "{name}");
         }
-        assert!(matches(&any, "CRM.a") && !matches(&any, "xcrm.a"));
-        assert_eq!(pattern_text(&any), pattern_text(&pattern));
+        assert!(matches(&any, "CRM.a").unwrap() && !matches(&any, "xcrm.a").unwrap());
+        assert_eq!(any.text(), pattern.text());
         let mapping = [incrementing("shop.A:id").unwrap().in_any_case()];
         assert_eq!(columns_of(&mapping, "Shop.a").unwrap(), ["id"]);
+    }
+
+    #[test]
+    fn a_table_that_an_expression_cannot_be_compared_with_is_an_error_that_names_both() {
+        let slow = timestamps("(a|b|ab)*(?=c):[x]").unwrap();
+        let table = "ab".repeat(40);
+        let error = columns_of(&[slow], &table).unwrap_err();
+        for part in ["(a|b|ab)*(?=c)", &table, "cannot be decided"] {
+            assert!(error.message().contains(part), "{error}");
+        }
     }
 
     #[test]

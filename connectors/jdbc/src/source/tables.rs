@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
+use connector_api::pattern::Pattern;
 use connector_api::{Error, Result};
 
-use fancy_regex::Regex;
-
 use super::config::{Filter, SourceConfig};
-use super::mapping::{databases_of, matches, pattern_text};
+use super::mapping::{databases_of, matches};
 use crate::catalog::{TableFilter, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
@@ -61,9 +60,17 @@ pub fn choose(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> 
         return Err(Error::config(format!("table.whitelist: {text}")));
     }
     let names = Names::new(config, dialect);
-    let own = listed.own.iter().filter(|table| names.passes(&table.id));
-    let others = listed.others.iter().filter(|table| names.passes_elsewhere(&table.id));
-    let chosen: Vec<_> = own.chain(others).map(|table| table.id.clone()).collect();
+    let mut chosen = Vec::new();
+    for table in &listed.own {
+        if names.passes(&table.id)? {
+            chosen.push(table.id.clone());
+        }
+    }
+    for table in &listed.others {
+        if names.passes_elsewhere(&table.id)? {
+            chosen.push(table.id.clone());
+        }
+    }
     let mut seen: HashMap<&str, &TableId> = HashMap::new();
     for id in &chosen {
         if let Some(other) = seen.insert(&id.table, id) {
@@ -95,14 +102,15 @@ pub fn unmatched(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) 
         ("table.whitelist", format!("there is no table {name} now, it is read once there is{hint}"))
     });
     let filter = names.filter;
-    let idle = filter.include.iter().filter(|pattern| !all().any(|id| matches(pattern, &id.to_string())));
+    let idle =
+        filter.include.iter().filter(|pattern| !all().any(|id| matches(pattern, &id.to_string()).unwrap_or(true)));
     let by_pattern = idle.map(|pattern| {
         let whole = match config.target.database_kind() {
             Database::MySql => "DATABASE.TABLE",
             Database::Postgres => "SCHEMA.TABLE",
             Database::Sqlite => "TABLE",
         };
-        let text = pattern_text(pattern);
+        let text = pattern.text();
         ("table.include.list", format!("{text} matches no table now; it is compared with the whole name, {whole}"))
     });
     by_name.chain(by_pattern).collect()
@@ -132,6 +140,16 @@ fn outermost(config: &SourceConfig) -> Option<&str> {
     }
 }
 
+/// Whether one of the expressions matches. Errors: as of [`matches`].
+fn any_matches<'a>(patterns: impl IntoIterator<Item = &'a Pattern>, name: &str) -> Result<bool> {
+    for pattern in patterns {
+        if matches(pattern, name)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The connector's lists, and how names are written.
 struct Names<'a> {
     filter: &'a Filter,
@@ -144,29 +162,28 @@ impl<'a> Names<'a> {
         Self { filter: &config.filter, outermost: outermost(config), dialect }
     }
 
-    fn passes(&self, id: &TableId) -> bool {
+    fn passes(&self, id: &TableId) -> Result<bool> {
         let filter = self.filter;
         let named = |list: &[String]| list.iter().any(|name| self.is_named(name, id));
         if !filter.include.is_empty() {
             let full = id.to_string();
-            let any = |patterns: &[Regex]| patterns.iter().any(|pattern| matches(pattern, &full));
-            return any(&filter.include) && !any(&filter.exclude);
+            return Ok(any_matches(&filter.include, &full)? && !any_matches(&filter.exclude, &full)?);
         }
-        if filter.whitelist.is_empty() { !named(&filter.blacklist) } else { named(&filter.whitelist) }
+        Ok(if filter.whitelist.is_empty() { !named(&filter.blacklist) } else { named(&filter.whitelist) })
     }
 
     /// Of another database a table is read when its database is named.
-    fn passes_elsewhere(&self, id: &TableId) -> bool {
+    fn passes_elsewhere(&self, id: &TableId) -> Result<bool> {
         let full = id.to_string();
-        let meant = |pattern: &Regex| {
-            matches(pattern, &full)
-                && id.catalog.as_deref().is_some_and(|own| databases_of(pattern).any(|named| self.same(named, own)))
+        let names_its_database = |pattern: &&Pattern| {
+            id.catalog.as_deref().is_some_and(|own| databases_of(pattern).any(|named| self.same(named, own)))
         };
         let filter = self.filter;
         if !filter.include.is_empty() {
-            return filter.include.iter().any(meant) && !filter.exclude.iter().any(|pattern| matches(pattern, &full));
+            let meant = filter.include.iter().filter(names_its_database);
+            return Ok(any_matches(meant, &full)? && !any_matches(&filter.exclude, &full)?);
         }
-        filter.whitelist.iter().any(|name| !self.same(name, &id.table) && self.is_in_full(name, id))
+        Ok(filter.whitelist.iter().any(|name| !self.same(name, &id.table) && self.is_in_full(name, id)))
     }
 
     fn is_named(&self, name: &str, id: &TableId) -> bool {
