@@ -7,6 +7,7 @@ mod carry;
 mod ddl;
 mod deletes;
 mod evolve;
+mod meanings;
 mod plain;
 mod through_kafka;
 mod wider;

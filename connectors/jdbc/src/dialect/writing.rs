@@ -8,6 +8,7 @@ use connector_api::{Schema, Type, Value, logical};
 
 use super::Dialect;
 use super::carried::{Carried, Kind, Preset, carried};
+use super::holds::Holds;
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::Database;
@@ -151,6 +152,14 @@ pub trait Writing: Send + Sync {
     /// The type that the source's column has here, where the records carry it. `None`: what follows from the schema.
     fn carried_type(&self, _carried: &Carried, _key: bool) -> Option<String> {
         None
+    }
+
+    /// What a column holds, as far as that decides how values are bound.
+    fn holds(&self, column: &ColumnMeta) -> Holds;
+
+    /// What the items of a column of arrays hold.
+    fn item_holds(&self, _column: &ColumnMeta) -> Holds {
+        Holds::Other
     }
 
     /// How long values of a column can be; `None`: as long as any.

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use connector_api::{Decimal, Error, Header, Result, Schema, SinkRecord, Type, Value};
 
-use super::adapt::json;
+use super::adapt::{debezium, json};
 use super::config::{Evolve, SinkConfig, TimeRules};
 use super::copy::CopyText;
+use super::fit::Fit;
+use super::kind::{Kind, Known, Uses, kind_of};
 use super::shape::{Column, Slot};
 use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
 use crate::dialect::carried::BITS;
-use crate::dialect::writing::{Logical, Place, Room, Writing, hex};
+use crate::dialect::writing::{Place, Room, Writing, hex};
 use crate::driver::Param;
 
 /// One column's values.
@@ -24,6 +26,9 @@ pub struct Binder {
     pub name: Arc<str>,
     slot: Slot,
     kind: Kind,
+    /// What is done to its values so that the server takes them for what they are.
+    fit: Fit,
+    place: Option<Arc<Known>>,
     /// What a null is replaced with.
     default: Option<Value>,
     /// What its values are cast to in SQL.
@@ -38,16 +43,6 @@ pub struct Binder {
     room: Option<Room>,
     /// Its bytes come lowest first, and the column wants them highest first.
     reversed: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Plain,
-    Date,
-    Time,
-    Timestamp,
-    /// Named in `timestamp.fields.list`.
-    Instant,
 }
 
 impl Binder {
@@ -65,12 +60,17 @@ impl Binder {
             (Type::Array, Some(items)) => innermost(items),
             _ => &column.schema,
         };
-        let kind = kind_of(schema, instant);
+        let items = column.schema.ty == Type::Array;
+        let uses = Uses { schema: Some(Arc::new(schema.clone())), key: column.key, instant, items };
+        let place = meta.map(|m| Known::new(writing, m, uses));
+        let (kind, what) = kind_of(schema, instant, place.as_ref().map(|place| &place.holds));
         let replace = column.key || config.replace_null;
         Self {
             name: meta.map_or_else(|| Arc::clone(&column.name), |m| Arc::from(m.name.as_str())),
             slot: column.slot.clone(),
             kind,
+            fit: place.as_ref().map_or(Fit::Open, |place| place.fit(what)),
+            place: place.map(Arc::new),
             default: column.schema.default.clone().filter(|_| replace),
             cast: meta.map_or_else(String::new, |m| writing.cast(m)),
             as_text: writing.binds_text(),
@@ -87,6 +87,17 @@ impl Binder {
         self.cast = writing.cast(meta);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
         self.room = writing.room(meta);
+        let Some(known) = self.place.as_deref() else { return };
+        if let Some(schema) = known.uses.schema.clone() {
+            let place = Known::new(writing, meta, known.uses.clone());
+            let (kind, what) = kind_of(&schema, known.uses.instant, Some(&place.holds));
+            (self.kind, self.fit, self.place) = (kind, place.fit(what), Some(Arc::new(place)));
+        }
+    }
+
+    /// Whether two values that differ may be one in the column.
+    pub fn may_merge(&self) -> bool {
+        self.fit != Fit::Open || matches!(self.kind, Kind::Meant(_) | Kind::Span(_))
     }
 
     /// The length of a record's value that is too long for the column, as its [`Room`] counts.
@@ -124,8 +135,10 @@ impl Binder {
 
     /// The parameter of a value whose schema came with it.
     pub fn lone(&self, schema: &Schema, value: &Value) -> Result<Param<'static>> {
-        let kind = kind_of(schema, false);
-        let binder = Self { kind, default: schema.default.clone(), ..self.clone() };
+        let place = self.place.as_deref();
+        let (kind, what) = kind_of(schema, false, place.map(|place| &place.holds));
+        let fit = place.map_or(Fit::Open, |place| place.fit(what));
+        let binder = Self { kind, fit, default: schema.default.clone(), ..self.clone() };
         Ok(match binder.value(value)? {
             Param::Text(text) => Param::Text(Cow::Owned(text.into_owned())),
             Param::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.into_owned())),
@@ -175,7 +188,7 @@ impl Binder {
                 let text = record.record.timestamp_ms.map(|millis| self.time.timestamp(millis, 1000));
                 return Ok(text.map_or(Param::Null, |text| Param::Text(Cow::Owned(text))));
             }
-            Slot::Header(name) => return header(&record.record.headers, name),
+            Slot::Header(name) => return header(&record.record.headers, name).and_then(|param| self.fitted(param)),
         };
         self.stored(value)
     }
@@ -260,7 +273,16 @@ impl Binder {
         }
     }
 
-    fn bound<'a>(&self, value: &'a Value) -> Result<Param<'a>> {
+    fn bound<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
+        let param = self.plainly(value)?;
+        if self.fit == Fit::Open { Ok(param) } else { self.fitted(param) }
+    }
+
+    fn fitted<'a>(&self, param: Param<'a>) -> Result<Param<'a>> {
+        self.fit.apply(param, &self.time).map_err(|why| self.wrong(&why))
+    }
+
+    fn plainly<'a>(&self, value: &'a Value) -> Result<Param<'a>> {
         let text = |text: String| Ok(Param::Text(Cow::Owned(text)));
         if self.kind != Kind::Plain && !value.is_null() {
             return match (self.kind, value.as_i64(), value) {
@@ -269,6 +291,11 @@ impl Binder {
                 (Kind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
                 (Kind::Instant, Some(units), _) => text(self.time.timestamp(units, self.time.units_per_second)),
                 (Kind::Instant, None, Value::Text(iso)) => self.instant(iso),
+                (Kind::Meant(meaning), ..) => match debezium::text(meaning, value, &self.time) {
+                    Some(Value::Text(sql)) => text(sql.to_string()),
+                    _ => Err(self.wrong("its value is not what its schema's name (io.debezium…) says")),
+                },
+                (Kind::Span(per_second), Some(units), _) => Ok(Param::I64(debezium::micros(units, per_second))),
                 _ => Err(self.wrong("its value does not fit its schema's logical type")),
             };
         }
@@ -348,16 +375,6 @@ fn header<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
         },
         other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref())?)),
     })
-}
-
-fn kind_of(schema: &Schema, instant: bool) -> Kind {
-    match Logical::of(schema) {
-        Logical::Date => Kind::Date,
-        Logical::Time => Kind::Time,
-        Logical::Timestamp => Kind::Timestamp,
-        Logical::Decimal(_) | Logical::None if instant => Kind::Instant,
-        Logical::Decimal(_) | Logical::None => Kind::Plain,
-    }
 }
 
 /// The schema of the items of nested arrays.

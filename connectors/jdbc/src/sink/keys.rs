@@ -348,7 +348,8 @@ pub const KEYS: &[Key] = &[
         "false",
         MAPPING,
         "Whether Debezium's types (`io.debezium.time.MicroTimestamp`, `io.debezium.data.Json` and their like) are \
-         understood in every record. In change events they are in any case.",
+         understood in every record, and tables made with columns for what they stand for. In change events they are in any \
+         case, and so are those of dates and times in columns of dates and times that are there.",
     )
     .importance(Importance::Low)
     .own()

@@ -343,7 +343,11 @@ impl Target {
                 if config.insert_mode == InsertMode::Upsert { "UPSERT" } else { "UPDATE" },
             )));
         }
-        let identities = shape.keys().map(|c| identity(&c.schema, writing.text_keys_are_exact()));
+        let exact = writing.text_keys_are_exact();
+        let identity_of = |(c, key): (&Column, &Binder)| {
+            if key.may_merge() { Identity::Unknown } else { identity(&c.schema, exact) }
+        };
+        let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();
         let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_index_of(shape);
         let metas: Option<Vec<_>> = shape.columns.iter().map(meta).collect();
         let many = metas.is_some_and(|metas| metas.iter().all(|m| writing.updates_many(m)));
@@ -364,7 +368,7 @@ impl Target {
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
             values,
-            identity: identities.fold(Identity::Exact, loosest),
+            identity: identities.into_iter().fold(Identity::Exact, loosest),
             many: many && shape.values().next().is_some(),
             by_column,
             keys,

@@ -16,7 +16,7 @@ impl TimeRules {
     pub(super) fn date(&self, days: i64) -> String {
         let offset = if self.date_in_utc { 0 } else { self.zone.offset_at(days.saturating_mul(DAY_SECONDS)) };
         let mut out = String::with_capacity(10);
-        self.write_date(days + offset.div_euclid(DAY_SECONDS), &mut out);
+        write_date(days + offset.div_euclid(DAY_SECONDS), self.julian, &mut out);
         out
     }
 
@@ -30,21 +30,30 @@ impl TimeRules {
 
     /// `yyyy-MM-dd HH:mm:ss.SSS…` of an instant given in units of `1/per_second` seconds, with all its digits.
     pub(super) fn timestamp(&self, instant: i64, per_second: i64) -> String {
+        self.shown(instant, per_second, self.julian)
+    }
+
+    /// The same in the calendar of ISO 8601, in which texts are.
+    pub(super) fn wall(&self, instant: i64, per_second: i64) -> String {
+        self.shown(instant, per_second, false)
+    }
+
+    fn shown(&self, instant: i64, per_second: i64, julian: bool) -> String {
         let seconds = instant.div_euclid(per_second);
         let local = seconds.saturating_add(self.zone.offset_at(seconds));
         let mut out = String::with_capacity(29);
-        self.write_date(local.div_euclid(DAY_SECONDS), &mut out);
+        write_date(local.div_euclid(DAY_SECONDS), julian, &mut out);
         out.push(' ');
         let of_day = local.rem_euclid(DAY_SECONDS) * per_second + instant.rem_euclid(per_second);
         write_time(of_day, per_second, &mut out);
         out
     }
+}
 
-    fn write_date(&self, days: i64, out: &mut String) {
-        let (year, month, day) = civil(days, self.julian && days < GREGORIAN_FROM);
-        // writing to a String cannot fail
-        let _ = write!(out, "{year:04}-{month:02}-{day:02}");
-    }
+fn write_date(days: i64, julian: bool, out: &mut String) {
+    let (year, month, day) = civil(days, julian && days < GREGORIAN_FROM);
+    // writing to a String cannot fail
+    let _ = write!(out, "{year:04}-{month:02}-{day:02}");
 }
 
 /// Appends `HH:mm:ss` and the digits of the fraction. `per_second` is a power of ten.

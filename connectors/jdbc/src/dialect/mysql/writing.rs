@@ -4,11 +4,12 @@ use connector_api::{Schema, Type, Value};
 
 use super::super::Dialect;
 use super::super::carried::Carried;
+use super::super::holds::Holds;
 use super::super::writing::{
     ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
     numeric_literal,
 };
-use super::{MySql, wider};
+use super::{MySql, holds, wider};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::Database;
@@ -119,6 +120,10 @@ impl Writing for MySqlWriting {
 
     fn carried_type(&self, carried: &Carried, key: bool) -> Option<String> {
         wider::carried_type(carried, key, self.mariadb)
+    }
+
+    fn holds(&self, column: &ColumnMeta) -> Holds {
+        holds::holds(column)
     }
 
     fn room(&self, column: &ColumnMeta) -> Option<Room> {

@@ -1,6 +1,7 @@
 //! PostgreSQL: quoting, limits, SQLSTATEs.
 
 pub mod decode;
+pub(crate) mod holds;
 pub mod read_types;
 pub(crate) mod wider;
 pub mod writing;

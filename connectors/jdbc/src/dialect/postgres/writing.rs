@@ -4,11 +4,12 @@ use connector_api::{Schema, Type, Value};
 
 use super::super::Dialect;
 use super::super::carried::Carried;
+use super::super::holds::Holds;
 use super::super::writing::{
     ColumnSpec, Columns, DATE, DATE_TIME, Deferral, JSON, LedgerSql, Logical, Place, Room, StatementProbe, TIME,
     Widening, Writing, hex, numeric_literal, on_key_conflict,
 };
-use super::{Postgres, wider};
+use super::{Postgres, holds, wider};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::Database;
@@ -84,6 +85,14 @@ impl Writing for PostgresWriting {
 
     fn carried_type(&self, carried: &Carried, _key: bool) -> Option<String> {
         wider::carried_type(carried)
+    }
+
+    fn holds(&self, column: &ColumnMeta) -> Holds {
+        holds::holds(column)
+    }
+
+    fn item_holds(&self, column: &ColumnMeta) -> Holds {
+        holds::item_holds(column)
     }
 
     fn room(&self, column: &ColumnMeta) -> Option<Room> {

@@ -4,6 +4,7 @@
 //! what records carry, and a value that breaks the promise is refused.
 
 pub mod decode;
+pub(crate) mod holds;
 pub mod read_types;
 pub mod writing;
 

@@ -3,8 +3,9 @@
 use connector_api::{Type, Value, logical};
 
 use super::super::Dialect;
+use super::super::holds::Holds;
 use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal, on_key_conflict};
-use super::{Sqlite, read_types};
+use super::{Sqlite, holds, read_types};
 use crate::catalog::ColumnMeta;
 use crate::url::Database;
 
@@ -65,6 +66,10 @@ impl Writing for SqliteWriting {
             },
         };
         Some(ty.to_owned())
+    }
+
+    fn holds(&self, column: &ColumnMeta) -> Holds {
+        holds::holds(column)
     }
 
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use connector_api::{Decimal, Schema, Type, Value};
 
 use super::super::config::TimeRules;
+use super::super::fit::{What, clock};
 use super::super::time::parse_instant;
 use super::json_schema;
 use crate::dialect::writing::{DATE, DATE_TIME, TIME};
@@ -23,6 +24,8 @@ pub enum Meaning {
     Zoned,
     /// A time of day as ISO 8601 with a zone, which is left out.
     ZonedOfDay,
+    /// A date, or a date and time, as ISO 8601 with a zone, which is left out.
+    Iso,
     /// A decimal with its scale: a struct of both.
     Number,
     /// What it is, in a column of another type.
@@ -45,6 +48,9 @@ pub fn meaning(schema: &Schema) -> Option<(Meaning, Schema)> {
         ("time.Timestamp", Type::Int64) => (Meaning::Local(MILLIS), DATE_TIME),
         ("time.MicroTimestamp", Type::Int64) => (Meaning::Local(MICROS), DATE_TIME),
         ("time.NanoTimestamp", Type::Int64) => (Meaning::Local(NANOS), DATE_TIME),
+        ("time.IsoDate", Type::String) => (Meaning::Iso, DATE),
+        ("time.IsoTime", Type::String) => (Meaning::ZonedOfDay, TIME),
+        ("time.IsoTimestamp", Type::String) => (Meaning::Iso, DATE_TIME),
         ("time.ZonedTimestamp", Type::String) => (Meaning::Zoned, DATE_TIME),
         ("data.Json", Type::String) => return Some((Meaning::Same, json_schema(nullable(schema)))),
         ("data.VariableScaleDecimal", Type::Struct) => {
@@ -56,6 +62,32 @@ pub fn meaning(schema: &Schema) -> Option<(Meaning, Schema)> {
     Some((meaning, text.optional(nullable(schema))))
 }
 
+/// What the values of a schema are, if they are points in time.
+pub fn moment(schema: &Schema) -> Option<(Meaning, What)> {
+    let (meaning, to) = meaning(schema)?;
+    let what = match to.name.as_deref()? {
+        DATE => What::Day,
+        TIME => What::OfDay,
+        DATE_TIME => What::Moment,
+        _ => return None,
+    };
+    Some((meaning, what))
+}
+
+/// Microseconds of so many units.
+pub fn micros(units: i64, per_second: i64) -> i64 {
+    if per_second > MICROS { units.div_euclid(per_second / MICROS) } else { units.saturating_mul(MICROS / per_second) }
+}
+
+/// Units a second of a span of time.
+pub fn span(schema: &Schema) -> Option<i64> {
+    match (schema.name.as_deref()?, schema.ty) {
+        ("io.debezium.time.MicroDuration", Type::Int64) => Some(MICROS),
+        ("io.debezium.time.NanoDuration", Type::Int64) => Some(NANOS),
+        _ => None,
+    }
+}
+
 fn nullable(schema: &Schema) -> bool {
     schema.optional || schema.default.is_some()
 }
@@ -63,24 +95,16 @@ fn nullable(schema: &Schema) -> bool {
 /// SQL's text of a value. `None`: it is not what its schema says.
 pub fn text(meaning: Meaning, value: &Value, time: &TimeRules) -> Option<Value> {
     let as_is = TimeRules { date_in_utc: true, zone: crate::zone::Zone::default(), julian: false, ..time.clone() };
-    let micros = |units: i64, per_second: i64| {
-        if per_second > MICROS {
-            units.div_euclid(per_second / MICROS)
-        } else {
-            units.saturating_mul(MICROS / per_second)
-        }
-    };
     let text = match (meaning, value, value.as_i64()) {
         (Meaning::Day, _, Some(days)) => as_is.date(days),
-        (Meaning::OfDay(per_second), _, Some(units)) => {
-            let text = as_is.timestamp(micros(units, per_second), MICROS);
-            text.split(' ').nth(1)?.to_owned()
-        }
+        // MariaDB's reach beyond a day, in both directions
+        (Meaning::OfDay(per_second), _, Some(units)) => clock(micros(units, per_second)),
         (Meaning::Local(per_second), _, Some(units)) => as_is.timestamp(micros(units, per_second), MICROS),
         (Meaning::Zoned, Value::Text(iso), _) => match parse_instant(iso, MICROS) {
             Some(instant) => time.timestamp(instant, MICROS),
             None => iso.to_string(),
         },
+        (Meaning::Iso, Value::Text(iso), _) => iso.trim_end_matches(['Z', 'z']).replace('T', " "),
         (Meaning::ZonedOfDay, Value::Text(iso), _) => iso.split(['Z', '+', '-']).next()?.to_owned(),
         (Meaning::Number, Value::Struct(members), _) => match members.as_ref() {
             [scale, Value::Bytes(unscaled)] => {
@@ -122,6 +146,9 @@ mod tests {
                 Value::Text("2023-11-14T22:13:20Z".into()),
                 "2023-11-15 03:43:20.000000",
             ),
+            ("time.MicroTime", Type::Int64, Value::I64(-90_000_000_000), "-25:00:00.000000"),
+            ("time.IsoDate", Type::String, Value::Text("2024-02-29Z".into()), "2024-02-29"),
+            ("time.IsoTimestamp", Type::String, Value::Text("2024-02-29T10:20:30Z".into()), "2024-02-29 10:20:30"),
             ("time.ZonedTime", Type::String, Value::Text("10:00:00.5Z".into()), "10:00:00.5"),
         ] {
             let schema = Schema { name: Some(Arc::from(format!("io.debezium.{name}"))), ..Schema::of(ty) };

@@ -2,7 +2,7 @@
 //!
 //! Pure. What a schema asks for is found out once; records that are rows already pass as they are.
 
-mod debezium;
+pub mod debezium;
 pub mod json;
 mod plain;
 #[cfg(test)]

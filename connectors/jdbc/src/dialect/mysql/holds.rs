@@ -1,0 +1,52 @@
+//! What MariaDB's and MySQL's columns hold. Pure.
+
+use crate::catalog::ColumnMeta;
+use crate::dialect::holds::Holds;
+
+/// What a column holds.
+pub fn holds(column: &ColumnMeta) -> Holds {
+    match column.data_type.as_str() {
+        "date" => Holds::Date,
+        "time" => Holds::Time { zoned: false },
+        // MariaDB reads no offset in a text
+        "datetime" | "timestamp" => Holds::DateTime { zoned: false },
+        "year" => Holds::Year,
+        "enum" | "set" => Holds::Choice(members(&column.column_type)),
+        "bit" => Holds::Bits(column.precision.and_then(|n| u32::try_from(n).ok()).unwrap_or(1)),
+        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => Holds::Integer,
+        "decimal" | "numeric" | "float" | "double" | "real" => Holds::Number,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Holds::Text,
+        _ => Holds::Other,
+    }
+}
+
+/// The texts of `enum('a','b''c')`.
+fn members(column_type: &str) -> Vec<String> {
+    let (mut out, mut rest) = (Vec::new(), column_type);
+    while let Some(at) = rest.find('\'') {
+        let (mut text, mut chars) = (String::new(), rest[at + 1..].char_indices().peekable());
+        let mut end = rest.len();
+        while let Some((n, c)) = chars.next() {
+            if c == '\'' && chars.next_if(|(_, next)| *next == '\'').is_none() {
+                end = at + 1 + n + 1;
+                break;
+            }
+            text.push(c);
+        }
+        out.push(text);
+        rest = &rest[end..];
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::members;
+
+    #[test]
+    fn the_texts_of_an_enum_are_found() {
+        assert_eq!(members("enum('red','it''s','1,2','')"), ["red", "it's", "1,2", ""]);
+        assert_eq!(members("set('a')"), ["a"]);
+        assert!(members("int").is_empty());
+    }
+}

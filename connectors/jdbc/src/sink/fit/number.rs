@@ -1,0 +1,120 @@
+//! Numbers, and texts of numbers, as columns take them.
+
+use std::borrow::Cow;
+
+use connector_api::Decimal;
+
+use crate::driver::Param;
+
+type Outcome<'a> = Result<Param<'a>, Cow<'static, str>>;
+
+/// Why a number with a fraction is refused.
+pub const FRACTION: &str = "it is no whole number within 64 bits, and the column holds whole numbers only; \
+     a DECIMAL or DOUBLE column keeps the fraction, the transform Cast cuts it off";
+
+/// The same number, where it has no fraction and is exact.
+pub fn whole(n: f64) -> Option<i64> {
+    // up to 2^53 every whole number has its own float
+    (n.fract() == 0.0 && n.abs() <= 9_007_199_254_740_992.0).then_some(n as i64)
+}
+
+/// The whole number of a text.
+pub fn whole_of_text(text: &str) -> Outcome<'static> {
+    let digits = text.trim();
+    if let Ok(n) = digits.parse() {
+        return Ok(Param::I64(n));
+    }
+    let number = Decimal::parse(digits).filter(Decimal::has_usual_scale);
+    match number.and_then(|n| n.rescaled(0)) {
+        // what is too large is the column's to judge
+        Some(whole) => Ok(Param::Text(whole.to_string().into())),
+        None => Err("its text is no whole number, and the column holds whole numbers only".into()),
+    }
+}
+
+/// A text that is a number.
+pub fn number_text(text: Cow<'_, str>, special: bool) -> Outcome<'_> {
+    let digits = text.trim();
+    let is_special = || {
+        let bare = digits.strip_prefix(['+', '-']).unwrap_or(digits);
+        ["nan", "infinity", "inf"].iter().any(|name| bare.eq_ignore_ascii_case(name))
+    };
+    if Decimal::parse(digits).is_some() || special && is_special() {
+        return Ok(Param::Text(text));
+    }
+    Err("its text is no number, and the column holds numbers only".into())
+}
+
+/// A year that YEAR holds as itself: it takes 1 to 99 for years of two digits.
+pub fn year(n: i64) -> Outcome<'static> {
+    match n {
+        0 | 1901..=2155 => Ok(Param::I64(n)),
+        _ => Err("its number is no year from 1901 to 2155 (or 0), which is what type year holds".into()),
+    }
+}
+
+/// The number of so many bits.
+pub fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
+    let n = if byte && n < 0 { n & 0xff } else { n };
+    if width >= 64 || n >= 0 && n >> width == 0 {
+        return Ok(n);
+    }
+    Err(format!("its number needs more than the {width} bits of the column").into())
+}
+
+/// The same as zeros and ones.
+pub fn bit_text(n: i64, width: u32, byte: bool) -> Outcome<'static> {
+    let (n, width) = (bits(n, width, byte)?, width as usize);
+    Ok(Param::Text(format!("{n:0width$b}").into()))
+}
+
+/// The bits that a text shows: one for each, or a truth value for a single bit.
+pub fn bits_of_text(text: &str, width: u32) -> Result<i64, Cow<'static, str>> {
+    let shown = text.trim();
+    let all = shown.len() == width as usize && shown.bytes().all(|b| matches!(b, b'0' | b'1'));
+    match u64::from_str_radix(shown, 2) {
+        Ok(bits) if all => Ok(bits as i64),
+        _ if matches!(shown, "0" | "1") => Ok(i64::from(shown == "1")),
+        _ if width == 1 && shown.eq_ignore_ascii_case("true") => Ok(1),
+        _ if width == 1 && shown.eq_ignore_ascii_case("false") => Ok(0),
+        _ => Err(format!(
+            "its text does not show {width} bits as so many zeros and ones, and type bit would take its characters' \
+             bytes; the transform Cast makes a number of it"
+        )
+        .into()),
+    }
+}
+
+/// The truth value that a text names.
+pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
+    let word = text.trim().to_ascii_lowercase();
+    let is = |names: &[&str]| names.contains(&word.as_str());
+    if is(&["true", "t", "yes", "y", "on", "1"]) {
+        return Ok(true);
+    }
+    if is(&["false", "f", "no", "n", "off", "0"]) {
+        return Ok(false);
+    }
+    Err("its text is no truth value, and the column holds true and false only".into())
+}
+
+/// A number as the text that an insert of it leaves in a text column.
+pub fn key_text(param: Param<'_>) -> Param<'_> {
+    let text = match param {
+        Param::Bool(flag) => i64::from(flag).to_string(),
+        Param::I64(n) => n.to_string(),
+        Param::U64(n) => n.to_string(),
+        Param::F32(n) => n.to_string(),
+        Param::F64(n) => n.to_string(),
+        other => return other,
+    };
+    Param::Text(text.into())
+}
+
+/// `[-]HH:MM:SS.ffffff` of microseconds, of any number of hours.
+pub fn clock(micros: i64) -> String {
+    let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let seconds = micros / 1_000_000;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    format!("{sign}{hours:02}:{minutes:02}:{:02}.{:06}", seconds % 60, micros % 1_000_000)
+}

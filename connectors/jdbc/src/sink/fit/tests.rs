@@ -1,0 +1,60 @@
+//! What is done to values, without a database.
+
+use connector_api::Config;
+
+use super::{Column, Fit, What, fit};
+use crate::dialect::holds::Holds;
+use crate::driver::Param;
+use crate::sink::config::SinkConfig;
+use crate::url::Database;
+
+fn text(text: &'static str) -> Param<'static> {
+    Param::Text(text.into())
+}
+
+#[test]
+fn most_values_need_nothing() {
+    let date_time = Holds::DateTime { zoned: false };
+    let open = [
+        (What::Whole { byte: false }, Holds::Integer),
+        (What::Whole { byte: true }, Holds::Number),
+        (What::Text, Holds::Text),
+        (What::Text, Holds::Other),
+        (What::Fraction, Holds::Number),
+        (What::Decimal, Holds::Number),
+        (What::Flag, Holds::Integer),
+        (What::Bytes, Holds::Other),
+        (What::Moment, date_time),
+        (What::Day, Holds::Date),
+    ];
+    for (what, holds) in open {
+        for database in [Database::MySql, Database::Postgres, Database::Sqlite] {
+            let column = Column { holds: &holds, ty: "t", key: false, database };
+            assert_eq!(fit(what, column), Fit::Open, "{what:?} {holds:?}");
+        }
+    }
+}
+
+#[test]
+fn offsets_count_in_the_zone_of_the_database() {
+    let config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("db.timezone", "Asia/Kolkata")]);
+    let time = SinkConfig::read(&config).unwrap().time;
+    for (given, want) in [
+        ("2024-03-22T15:58:32Z", Some("2024-03-22 21:28:32.000000")),
+        ("2024-03-22 15:58:32.5 UTC", Some("2024-03-22 21:28:32.500000")),
+        ("2024-03-22T15:58:32.123456789-05", Some("2024-03-23 02:28:32.123456")),
+        ("2024-03-22Z", Some("2024-03-22 05:30:00.000000")),
+        // without an offset it is the database's own time already
+        ("2024-03-22T15:58:32", Some("2024-03-22T15:58:32")),
+        ("2024-03-22", Some("2024-03-22")),
+        ("2024-03-22T15:58:32[Asia/Kolkata]", None),
+        ("", None),
+        ("é", None),
+        ("1711123112", None),
+    ] {
+        let seen = Fit::MomentText(false).apply(text(given), &time);
+        assert_eq!(seen.ok(), want.map(text), "{given}");
+    }
+    assert_eq!(Fit::Clock.apply(Param::I64(-1), &time), Ok(text("-00:00:00.000001")));
+    assert_eq!(Fit::Whole.apply(text("1e30"), &time), Ok(text("1000000000000000000000000000000")));
+}

@@ -1,0 +1,202 @@
+//! Texts as columns of dates, times and choices take them. Servers read many forms, of which some are ambiguous: digits
+//! without separators, years of two digits, offsets that are left out in silence. Here a date begins with its year of
+//! four digits; what does not is refused, but for words, which are the server's to judge.
+
+use std::borrow::Cow;
+
+use super::super::config::TimeRules;
+use super::super::time::parse_instant;
+use crate::driver::Param;
+
+type Outcome<'a> = Result<Param<'a>, Cow<'static, str>>;
+
+const MICROS: i64 = 1_000_000;
+
+const NO_DATE: &str = "its text is no date that begins with a year of four digits (2024-02-29), and digits alone are \
+     read in more than one way; timestamp.fields.list takes digits that count time since 1970, and the transform \
+     TimestampConverter takes any format";
+const NO_TIME: &str = "its text is no time of day (10:20:30), and digits alone, dates and offsets are read in more than \
+     one way; the transform TimestampConverter takes any format";
+
+/// `2024-02-29 10:20:30`: the date (0) or the time (1).
+pub fn part(text: Cow<'_, str>, n: usize) -> Cow<'_, str> {
+    match (text.find(' '), text) {
+        (Some(at), Cow::Borrowed(text)) => Cow::Borrowed(if n == 0 { &text[..at] } else { &text[at + 1..] }),
+        (Some(at), Cow::Owned(mut text)) => {
+            if n == 0 {
+                text.truncate(at);
+            } else {
+                drop(text.drain(..=at));
+            }
+            Cow::Owned(text)
+        }
+        (None, text) => text,
+    }
+}
+
+const NO_OFFSET: &str = "its text's offset or zone is not understood, and the column's type would leave it out; ISO 8601 \
+     has it as Z or +09:00, and the transform TimestampConverter takes any format";
+
+fn borrowed<'a>(text: Cow<'a, str>, range: std::ops::Range<usize>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
+        Cow::Owned(text) => Cow::Owned(text[range].to_owned()),
+    }
+}
+
+/// How a text of a date looks.
+enum Form {
+    /// `2024-02-29…`: where its date ends.
+    Dated(usize),
+    /// Digits alone, so many.
+    Digits(usize),
+    /// A word, such as PostgreSQL's `infinity`.
+    Word,
+    /// Anything else.
+    Unclear,
+}
+
+fn form(text: &str) -> Form {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = &text.as_bytes()[digits..];
+    if digits > 0 && rest.is_empty() {
+        return Form::Digits(digits);
+    }
+    if digits >= 4 && matches!(rest.first(), Some(b'-' | b'/' | b'.')) && rest.get(1).is_some_and(u8::is_ascii_digit) {
+        let date = |b: &&u8| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'.');
+        return Form::Dated(digits + rest.iter().take_while(date).count());
+    }
+    let bare = text.trim_start_matches(['+', '-']);
+    // words that mean another time whenever they are read
+    let moving = ["now", "today", "tomorrow", "yesterday"].iter().any(|word| bare.eq_ignore_ascii_case(word));
+    if bare.starts_with(|c: char| c.is_ascii_alphabetic()) && !moving { Form::Word } else { Form::Unclear }
+}
+
+/// `20240229…` with separators.
+fn separated(digits: &str) -> String {
+    let date = format!("{}-{}-{}", &digits[..4], &digits[4..6], &digits[6..8]);
+    match digits.get(8..14) {
+        Some(time) => format!("{date} {}:{}:{}", &time[..2], &time[2..4], &time[4..]),
+        None => date,
+    }
+}
+
+/// A date; of a date and time its date, as it is written.
+pub fn date(text: Cow<'_, str>) -> Outcome<'_> {
+    let shown = text.trim();
+    match form(shown) {
+        Form::Digits(8) => Ok(Param::Text(separated(shown).into())),
+        Form::Dated(end) => {
+            let time = &shown.as_bytes()[end..];
+            // `2024-02-29T10:…`, `2024-02-29Z`, but not `0044-03-15 BC`
+            let is_time = matches!(time, [b'T' | b't' | b' ', next, ..] if next.is_ascii_digit())
+                || matches!(time, [b'Z' | b'z' | b'+', ..]);
+            let start = text.len() - text.trim_start().len();
+            Ok(Param::Text(if is_time { borrowed(text, start..start + end) } else { text }))
+        }
+        Form::Word => Ok(Param::Text(text)),
+        Form::Digits(_) | Form::Unclear => Err(NO_DATE.into()),
+    }
+}
+
+/// A date and time; one with an offset in the zone of `db.timezone`, unless the column reads the offset itself.
+pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> Outcome<'a> {
+    let shown = text.trim();
+    let end = match form(shown) {
+        Form::Digits(8 | 14) => return Ok(Param::Text(separated(shown).into())),
+        Form::Dated(end) => end,
+        Form::Word => return Ok(Param::Text(text)),
+        Form::Digits(_) | Form::Unclear => return Err(NO_DATE.into()),
+    };
+    let (of_day, offset) = split_offset(&shown[end..]);
+    let offset = match offset {
+        _ if zoned => return Ok(Param::Text(text)),
+        "" | "AM" | "PM" | "BC" | "AD" | "am" | "pm" => return Ok(Param::Text(text)),
+        "Z" | "z" | "UTC" | "GMT" => Some("Z".to_owned()),
+        offset => hours_and_minutes(offset),
+    };
+    let of_day = if of_day.is_empty() { "00:00:00" } else { of_day };
+    let iso = |offset| format!("{}T{of_day}{offset}", shown[..end].replace(['/', '.'], "-"));
+    match offset.and_then(|offset| parse_instant(&iso(offset), MICROS)) {
+        Some(units) => Ok(Param::Text(time.wall(units, MICROS).into())),
+        None => Err(NO_OFFSET.into()),
+    }
+}
+
+/// The time of day behind a date, and what follows it.
+fn split_offset(behind: &str) -> (&str, &str) {
+    let rest = behind.trim_start_matches(['T', 't', ' ']);
+    let of_day = |c: char| c.is_ascii_digit() || matches!(c, ':' | '.' | ',' | ' ');
+    let (of_day, offset) = rest.split_at(rest.find(|c| !of_day(c)).unwrap_or(rest.len()));
+    (of_day.trim_end(), offset.trim())
+}
+
+/// `+09`, `+0900` and `+09:00` as the last.
+fn hours_and_minutes(offset: &str) -> Option<String> {
+    let (sign, digits) = offset.split_at_checked(1).filter(|(sign, _)| matches!(*sign, "+" | "-"))?;
+    let digits: String = digits.chars().filter(|c| *c != ':').collect();
+    let known = matches!(digits.len(), 2 | 4) && digits.bytes().all(|b| b.is_ascii_digit());
+    known.then(|| format!("{sign}{}:{}", &digits[..2], digits.get(2..4).filter(|m| !m.is_empty()).unwrap_or("00")))
+}
+
+/// A time of day. Where the column keeps no zone, `Z` is left out as Debezium's types have it, other offsets are refused.
+pub fn time(text: Cow<'_, str>, zoned: bool) -> Outcome<'_> {
+    let shown = text.trim();
+    match form(shown) {
+        Form::Digits(6) => {
+            let time = format!("{}:{}:{}", &shown[..2], &shown[2..4], &shown[4..]);
+            return Ok(Param::Text(time.into()));
+        }
+        Form::Digits(_) | Form::Dated(_) | Form::Word => return Err(NO_TIME.into()),
+        Form::Unclear if !shown.contains(':') => return Err(NO_TIME.into()),
+        Form::Unclear if zoned => return Ok(Param::Text(text)),
+        Form::Unclear => {}
+    }
+    let bare = shown.trim_end_matches(['Z', 'z']);
+    // a sign at the beginning is the time's
+    if bare.get(1..).is_some_and(|rest| rest.contains(['+', '-'])) {
+        return Err(NO_TIME.into());
+    }
+    let (start, end) = (text.len() - text.trim_start().len(), bare.len());
+    Ok(Param::Text(borrowed(text, start..start + end)))
+}
+
+/// A year of four digits.
+pub fn year(text: Cow<'_, str>) -> Outcome<'_> {
+    let shown = text.trim();
+    if shown.len() == 4 && shown.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(Param::Text(text));
+    }
+    Err("its text is no year of four digits, and type year reads two of them as another".into())
+}
+
+/// The year of a date that is its first day.
+pub fn year_of_day(text: Cow<'_, str>) -> Outcome<'_> {
+    match text.strip_suffix("-01-01") {
+        Some(year) => Ok(Param::Text(year.to_owned().into())),
+        None => Err("its date is not the first day of a year, and type year holds a year only".into()),
+    }
+}
+
+/// An interval: a number alone would be seconds.
+pub fn interval(text: Cow<'_, str>) -> Outcome<'_> {
+    if text.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'+' | b'-')) {
+        return Err("its text is a number without a unit, and type interval would take it for seconds".into());
+    }
+    Ok(Param::Text(text))
+}
+
+/// One of an ENUM's or SET's texts. Other texts are refused by the server unless they are numbers, which it takes for
+/// an index.
+pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> Outcome<'a> {
+    let digits = text.trim().trim_start_matches(['+', '-']);
+    let is_index = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if is_index && !members.iter().any(|member| *member == *text) {
+        return Err(
+            "its number is none of the texts that the column's type lists, and the database would take it for \
+             the place of one of them in the list"
+                .into(),
+        );
+    }
+    Ok(Param::Text(text))
+}
