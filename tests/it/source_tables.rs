@@ -50,7 +50,7 @@ async fn poll_until(task: &mut dyn SourceTask, wanted: &str) -> Vec<String> {
 }
 
 /// Polls until a warning has all these parts.
-async fn poll_until_warned(task: &mut dyn SourceTask, parts: &[&str]) {
+pub async fn poll_until_warned(task: &mut dyn SourceTask, parts: &[&str]) {
     let end = tokio::time::Instant::now() + PLENTY;
     while !task.progress().warnings.iter().any(|warning| parts.iter().all(|part| warning.contains(part))) {
         assert!(tokio::time::Instant::now() < end, "no warning of {parts:?}: {:?}", task.progress());

@@ -12,7 +12,7 @@ use connector_api::Kind;
 
 use crate::calendar::DAY;
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{ReadColumn, ReadOptions};
+use crate::dialect::read::{Read, ReadColumn, ReadOptions};
 use crate::ident::TableId;
 use crate::url::Database;
 
@@ -119,6 +119,16 @@ pub trait Dialect: Send + Sync {
     /// A date-time column in the form in which it is compared with a bound stamp.
     fn stamp(&self, column: &str) -> String {
         column.to_owned()
+    }
+
+    /// Whether a column that is read so may hold points in time, though its type does not say so.
+    fn may_hold_times(&self, _meta: &ColumnMeta, _read: &Read) -> bool {
+        false
+    }
+
+    /// SQL that tells whether a column's value is a point in time, where any value may stand in any column.
+    fn is_time(&self, _column: &str) -> Option<String> {
+        None
     }
 
     /// Whether rows can be told apart and put in order by a column of that kind, bound as a parameter.

@@ -243,6 +243,7 @@ mod tests {
             stamp_is_instant: true,
             stamp_step: 1,
             warnings: vec![],
+            values_sql: None,
         })
     }
 

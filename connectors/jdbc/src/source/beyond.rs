@@ -126,6 +126,7 @@ mod tests {
             stamp_is_instant: false,
             stamp_step: 1,
             warnings: vec![],
+            values_sql: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The JDBC source: tables of a database become records of topics.
 //!
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
-//! `table` plans one table, `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
+//! `table` plans one table (`compared`: by which columns), `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
 //! of those with odd values) and `position` the offsets; `entries` says what a task reads, tables or ranges of large ones
 //! (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon` (with `late`)
 //! see to it that no row is missed that commits late, `passing` that one may come late; `sweep` finds deleted rows, of
@@ -11,6 +11,7 @@
 mod batch;
 mod beyond;
 mod check;
+mod compared;
 mod config;
 mod deleted;
 mod entries;
@@ -130,6 +131,9 @@ impl Source for JdbcSource {
                 probe::query(&mut *session, &read, report).await;
                 if let Err(error) = probe::privileges(&mut *session, &read, listed, report).await {
                     tracing::debug!(%error, "privileges cannot be told");
+                }
+                if let Err(error) = probe::modes(&mut *session, &read, listed, report).await {
+                    tracing::debug!(%error, "the mode's columns cannot be looked up");
                 }
                 if let Err(error) = probe::deletions(&mut *session, &read, listed, report).await {
                     tracing::debug!(%error, "tables cannot be looked up");

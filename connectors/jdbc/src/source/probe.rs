@@ -1,9 +1,10 @@
 //! What the source asks its database for before it reads: which tables there are, and which privileges are missing.
 
-use connector_api::{Report, Result};
+use connector_api::{Kind, Report, Result, Value};
 
-use super::config::SourceConfig;
-use super::table;
+use super::compared::{Compared, Misfit, query_misfit, stamp_key, table_misfit, told_by_values};
+use super::config::{Mode, SourceConfig};
+use super::table::{self, TablePlan};
 use super::tables::{self, Listed};
 use crate::dialect::Dialect;
 use crate::driver::Session;
@@ -57,6 +58,64 @@ pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mu
         Database::MySql => report.warn(key, text),
         Database::Postgres | Database::Sqlite => report.error(key, text),
     }
+}
+
+/// Reports the columns that the mode cannot compare. A table that the white list names, and the only ones there are, are
+/// refused; of others, which may be no concern of whoever wrote the pattern, it is warned.
+pub async fn modes(
+    session: &mut dyn Session,
+    config: &SourceConfig,
+    listed: &Listed,
+    report: &mut Report,
+) -> Result<()> {
+    if config.mode == Mode::Bulk {
+        return Ok(());
+    }
+    let dialect = session.dialect();
+    if let Some(query) = &config.query {
+        let Ok(columns) = session.describe(query).await else { return Ok(()) };
+        let Ok(compared) = Compared::of_query(&columns, config) else { return Ok(()) };
+        let misfit =
+            match (query_misfit(&compared, config, dialect), table::plan_query(query, &columns, config, dialect)) {
+                (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
+                (misfit, _) => misfit,
+            };
+        misfit.into_iter().for_each(|misfit| report.error(misfit.key, misfit.text));
+        return Ok(());
+    }
+    let Ok(chosen) = tables::choose(config, listed, dialect) else { return Ok(()) };
+    let (looked_at, mut found) = (chosen.len().min(TABLES), Vec::new());
+    for id in chosen.into_iter().take(TABLES) {
+        let Some(meta) = session.table(&id).await? else { continue };
+        let misfit = table_misfit(&meta, config, dialect, &dialect.table(&meta.id));
+        found.extend(match (misfit, table::plan(&meta, config, dialect)) {
+            (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
+            (misfit, _) => misfit,
+        });
+    }
+    let refused = !config.filter.whitelist.is_empty() || found.len() == looked_at;
+    for Misfit { key, text } in found {
+        if refused { report.error(key, text) } else { report.warn(key, text) }
+    }
+    Ok(())
+}
+
+/// What values tell of columns whose types leave it open.
+async fn misfit_by_values(session: &mut dyn Session, plan: TablePlan, config: &SourceConfig) -> Option<Misfit> {
+    let error = values(session, plan).await.err().filter(|error| error.kind() == Kind::Config)?;
+    Some(Misfit { key: stamp_key(config), text: error.message().to_owned() })
+}
+
+/// The plan with what the values of its timestamp columns tell, where their types leave it open.
+/// Errors: `Config` when they are no times.
+pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<TablePlan> {
+    let Some(sql) = &plan.values_sql else { return Ok(plan) };
+    let counts = session.query_once(sql).await?;
+    let counts: Vec<_> = counts.first().into_iter().flatten().map(Value::as_i64).collect();
+    let names: Vec<_> = plan.layout.stamps.iter().map(|i| &*plan.layout.columns[*i].name).collect();
+    let warnings = told_by_values(&names, &counts)?;
+    plan.warnings.extend(warnings);
+    Ok(plan)
 }
 
 /// Reports the tables whose deleted rows could not be told.

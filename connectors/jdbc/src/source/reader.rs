@@ -21,6 +21,7 @@ use super::entries::Entry;
 use super::gaps::Gaps;
 use super::passing::Passing;
 use super::position::Reached;
+use super::probe;
 use super::query::{self, From};
 use super::ranges::{KeyRange, Snapshot};
 use super::sweep::Sweep;
@@ -149,8 +150,7 @@ impl TableReader {
             Some(plan) if known => Arc::clone(plan),
             _ => {
                 let plan = table::plan(&meta, &self.config, session.dialect())?;
-                table::check_id_type(&plan)?;
-                Arc::new(plan)
+                Arc::new(probe::values(session, plan).await?)
             }
         };
         self.meta = Some(meta);
@@ -162,9 +162,11 @@ impl TableReader {
         let query = self.config.query.clone().unwrap_or_default();
         let columns = session.describe(&query).await?;
         let plan = table::plan_query(&query, &columns, &self.config, session.dialect())?;
-        table::check_id_type(&plan)?;
         let known = self.plan.take().filter(|known| known.shape == plan.shape && known.layout == plan.layout);
-        let plan = known.unwrap_or_else(|| Arc::new(plan));
+        let plan = match known {
+            Some(known) => known,
+            None => Arc::new(probe::values(session, plan).await?),
+        };
         self.plan = Some(Arc::clone(&plan));
         Ok(plan)
     }

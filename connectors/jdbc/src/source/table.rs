@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, Field, Result, Schema, Type, Value};
+use connector_api::{Error, Field, Result, Schema, Value};
 
+use super::compared::{Compared, query_misfit};
 use super::config::{Mode, SourceConfig};
 use super::deleted;
-use super::mapping::columns_of;
 use super::query::Shape;
 use super::sweep::KeyPlan;
 use crate::catalog::{ColumnMeta, TableMeta};
@@ -42,19 +42,15 @@ pub struct TablePlan {
     pub stamp_step: i64,
     /// What a person should know.
     pub warnings: Vec<String>,
-}
-
-/// The names of the mode's columns in one table.
-struct ModeColumns<'a> {
-    id: Option<&'a ColumnMeta>,
-    stamps: Vec<&'a ColumnMeta>,
+    /// Asks values whether the timestamp columns hold times, see [`Compared::values_sql`].
+    pub values_sql: Option<String>,
 }
 
 /// Plans a table.
-/// Errors: `Config` when the mode's columns are missing or may be NULL, with Confluent's texts.
+/// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with Confluent's texts.
 pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
     let quoting = Quoting { dialect, on: config.quote };
-    let mode = mode_columns(meta, config, &quoting)?;
+    let mode = Compared::of_table(meta, config, dialect, &quoting.table(meta))?;
     let metas: Vec<_> = meta.columns.iter().filter(|c| !c.invisible).collect();
     let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
@@ -101,6 +97,7 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
         order: order_by.iter().filter_map(|c| index_of(&c.name)).collect(),
         stamp_is_instant: stamps_are_instants(&layout),
         stamp_step: stamp_step(mode.stamps.iter().copied(), dialect),
+        values_sql: mode.values_sql(dialect, |name| quoting.name(name), &table_sql),
         layout,
         table_sql,
         warnings,
@@ -138,18 +135,13 @@ pub fn plan_query(
             return Err(Error::config(text));
         }
     }
-    let find = |name: &String| {
-        let exact = metas.iter().position(|c| c.name == *name);
-        exact.or_else(|| metas.iter().position(|c| c.name.eq_ignore_ascii_case(name))).ok_or_else(|| {
-            Error::config(format!("column {name} is not in the result of the query: select it under that name"))
-        })
-    };
-    let id = config.id_column.as_ref().filter(|_| config.mode.has_id()).map(find).transpose()?;
-    let stamps =
-        if config.mode.has_stamp() { config.stamp_columns.iter().map(find).collect::<Result<_>>()? } else { vec![] };
-    if config.mode.has_stamp() && stamps.is_empty() {
-        return Err(Error::config("timestamp.column.name is needed to read a query in this mode"));
+    let compared = Compared::of_query(metas, config)?;
+    if let Some(misfit) = query_misfit(&compared, config, dialect) {
+        return Err(Error::config(misfit.text));
     }
+    let index_of = |column: &ColumnMeta| metas.iter().position(|c| c.name == column.name);
+    let (id, stamps): (_, Vec<_>) =
+        (compared.id.and_then(index_of), compared.stamps.iter().filter_map(|c| index_of(c)).collect());
     let select: Vec<_> = metas
         .iter()
         .zip(&columns)
@@ -158,6 +150,7 @@ pub fn plan_query(
     // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
     // since the query may end in a comment); read as it is, it keeps its own order
     let text = query.trim().trim_end_matches(';');
+    let values_sql = compared.values_sql(dialect, |name| quoting.name(name), &format!("({text}\n) AS q"));
     let as_it_is = config.mode == Mode::Bulk && columns.iter().all(|c| c.select == ("", ""));
     let stamp_names: Vec<_> = stamps.iter().map(|i| dialect.stamp(&quoting.name(&metas[*i].name))).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
@@ -193,6 +186,7 @@ pub fn plan_query(
         stamp_is_instant: stamps_are_instants(&layout),
         stamp_step: step,
         warnings: layout.columns.iter().filter_map(|column| warning(column, config)).collect(),
+        values_sql,
         layout,
     })
 }
@@ -246,7 +240,7 @@ impl Quoting<'_> {
     }
 }
 
-fn stamp_sql(mode: &ModeColumns<'_>, meta: &TableMeta, quoting: &Quoting<'_>) -> Option<String> {
+fn stamp_sql(mode: &Compared<'_>, meta: &TableMeta, quoting: &Quoting<'_>) -> Option<String> {
     let columns: Vec<_> = mode.stamps.iter().map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name))).collect();
     match columns.as_slice() {
         [] => None,
@@ -291,79 +285,4 @@ fn key_of(
     let field = |i: &usize| Field { name: Arc::clone(&columns[*i].name), schema: Arc::clone(&columns[*i].schema) };
     let fields: Vec<_> = indexes.iter().map(field).collect();
     if fields.is_empty() { None } else { Some((Arc::new(Schema::structure(None, fields)), indexes)) }
-}
-
-fn mode_columns<'a>(meta: &'a TableMeta, config: &SourceConfig, quoting: &Quoting<'_>) -> Result<ModeColumns<'a>> {
-    let shown = quoting.table(meta);
-    let id = if config.mode.has_id() { Some(id_column(meta, config, &shown)?) } else { None };
-    let stamps = if config.mode.has_stamp() { stamp_columns(meta, config, &shown)? } else { Vec::new() };
-    Ok(ModeColumns { id, stamps })
-}
-
-fn id_column<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<&'a ColumnMeta> {
-    let mapped = if config.id_mapping.is_empty() { None } else { columns_of(&config.id_mapping, &full(meta))?.first() };
-    let column = match mapped.or(config.id_column.as_ref()) {
-        Some(name) => meta.column(name).ok_or_else(|| {
-            Error::config(format!("Incrementing column: {name} does not exist in table '{shown}'"))
-        })?,
-        None => meta.columns.iter().find(|c| c.auto_increment).ok_or_else(|| {
-            Error::config(format!(
-                "table {shown} has no column that the server numbers by itself: name one with incrementing.column.name, \
-                 or choose another mode"
-            ))
-        })?,
-    };
-    if config.validate_non_null && column.nullable && column.key_position.is_none() {
-        return Err(Error::config(format!(
-            "Cannot make incremental queries using incrementing column {} on {shown} because this column is nullable.",
-            column.name
-        )));
-    }
-    match column.data_type.as_str() {
-        "decimal" | "numeric" if column.scale.unwrap_or(0) != 0 => {
-            Err(Error::config("Scale of Decimal value for incrementing column must be 0"))
-        }
-        _ => Ok(column),
-    }
-}
-
-fn stamp_columns<'a>(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<Vec<&'a ColumnMeta>> {
-    let names = if config.stamp_mapping.is_empty() {
-        config.stamp_columns.as_slice()
-    } else {
-        columns_of(&config.stamp_mapping, &full(meta))?
-    };
-    let columns: Vec<_> = names.iter().filter_map(|name| meta.column(name)).collect();
-    let missing: Vec<_> = names.iter().filter(|name| meta.column(name).is_none()).map(String::as_str).collect();
-    if !missing.is_empty() {
-        return Err(Error::config(format!(
-            "Timestamp columns: {} do not exist in table '{shown}'",
-            missing.join(", ")
-        )));
-    }
-    let nullable = |c: &&ColumnMeta| c.nullable && c.key_position.is_none();
-    if (config.validate_non_null && columns.iter().all(nullable)) || columns.is_empty() {
-        return Err(Error::config(format!(
-            "Cannot make incremental queries using timestamp columns {} on {shown} because all of these columns are \
-             nullable.",
-            names.join(",")
-        )));
-    }
-    Ok(columns)
-}
-
-/// The name that mappings are matched with.
-fn full(meta: &TableMeta) -> String {
-    meta.id.to_string()
-}
-
-/// Refuses an id column of a type that does not count.
-/// Errors: `Config`, with Confluent's text.
-pub fn check_id_type(plan: &TablePlan) -> Result<()> {
-    let Some(column) = plan.id.map(|i| &plan.layout.columns[i]) else { return Ok(()) };
-    match column.schema.ty {
-        Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 => Ok(()),
-        Type::Bytes if column.schema.is_named(connector_api::logical::DECIMAL) => Ok(()),
-        ty => Err(Error::config(format!("Invalid type for incrementing column: {}", ty.name()))),
-    }
 }

@@ -8,9 +8,9 @@ pub(crate) mod holds;
 pub mod read_types;
 pub mod writing;
 
-use connector_api::Kind;
+use connector_api::{Kind, Type};
 
-use super::read::{ReadColumn, ReadOptions};
+use super::read::{Read, ReadColumn, ReadOptions};
 use super::{Dialect, Limits, OldestTransaction};
 use crate::catalog::ColumnMeta;
 
@@ -79,6 +79,20 @@ impl Dialect for Sqlite {
 
     fn stamp(&self, column: &str) -> String {
         read_types::stamp(column)
+    }
+
+    /// SQLite has no type of its own for them: texts, milliseconds and Julian days. Ids, truth values and what is declared
+    /// too narrow for milliseconds are none.
+    fn may_hold_times(&self, meta: &ColumnMeta, read: &Read) -> bool {
+        match read {
+            Read::Text | Read::F64 | Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64 => true,
+            Read::Int(ty) => *ty == Type::Int64 && !meta.auto_increment,
+            _ => false,
+        }
+    }
+
+    fn is_time(&self, column: &str) -> Option<String> {
+        Some(read_types::is_time(column))
     }
 
     /// Numbers of 64 bits and text are bound as they are stored; BLOBs have no place in offsets, floats lose digits there.

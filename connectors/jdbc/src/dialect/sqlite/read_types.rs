@@ -75,6 +75,16 @@ pub fn stamp(column: &str) -> String {
     )
 }
 
+/// Whether [`stamp`] has a point in time for a value: not for other texts, nor for whole numbers that all would lie on the
+/// first days about 1970 and rather count something.
+pub fn is_time(column: &str) -> String {
+    format!(
+        "CASE typeof({column}) WHEN 'text' THEN {column} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' \
+         WHEN 'integer' THEN {column} NOT BETWEEN -86400000 AND 86400000 \
+         WHEN 'real' THEN strftime('%Y', {column}) IS NOT NULL ELSE 0 END"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use connector_api::Type;
