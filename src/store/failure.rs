@@ -108,7 +108,12 @@ fn of_database(error: &dyn DatabaseError) -> Trouble {
     if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
         return of_mysql(error.number());
     }
-    error.try_downcast_ref::<PgDatabaseError>().map_or(Trouble::Broken, |error| of_postgres(error.code()))
+    let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else { return Trouble::Broken };
+    // a plan of before the table changed; other features that are missing have that code too
+    if error.code() == "0A000" && error.routine() == Some("RevalidateCachedQuery") {
+        return Trouble::Unreachable;
+    }
+    of_postgres(error.code())
 }
 
 /// Source: <https://sqlite.org/rescode.html>; the lowest byte of an extended code is the primary one.
@@ -133,8 +138,8 @@ fn of_mysql(number: u16) -> Trouble {
         1021 | 1114 => Trouble::Full,
         // access denied, unknown database, no privilege, read-only
         1044 | 1045 | 1049 | 1142 | 1227 | 1290 | 1698 | 1792 | 1836 => Trouble::Refused,
-        // too many connections, shutting down, lock waits, deadlocks, interrupted, killed
-        1040 | 1053 | 1203 | 1205 | 1213 | 1317 | 1927 | 3024 => Trouble::Unreachable,
+        // too many connections, shutting down, lock waits, deadlocks, statements to prepare anew, interrupted, killed
+        1040 | 1053 | 1203 | 1205 | 1213 | 1243 | 1615 | 1317 | 1927 | 3024 => Trouble::Unreachable,
         // a crashed table, an index that is broken
         126 | 127 | 145 | 1034 | 1035 | 1194 | 1712 => Trouble::Damaged,
         _ => Trouble::Broken,
@@ -145,7 +150,8 @@ fn of_mysql(number: u16) -> Trouble {
 fn of_postgres(code: &str) -> Trouble {
     match code {
         "53100" => Trouble::Full,
-        "40001" | "40P01" | "55P03" => Trouble::Unreachable,
+        // the last two: a pooler has come to another server, which does not know what was prepared
+        "40001" | "40P01" | "55P03" | "26000" | "42P05" => Trouble::Unreachable,
         "25006" | "3D000" | "42501" => Trouble::Refused,
         "XX001" | "XX002" => Trouble::Damaged,
         _ if code.starts_with("28") => Trouble::Refused,

@@ -6,6 +6,7 @@
 //! microseconds. The other ER rows stand beside what they are about, and in the recorded cases (`source_cases`), as does
 //! the rest of what Kafka Connect's own source does.
 
+mod changed_tables;
 mod compared;
 mod connectors;
 pub mod fixture;

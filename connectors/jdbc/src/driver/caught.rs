@@ -121,6 +121,10 @@ impl<S: Session + 'static> Session for Caught<S> {
         caught(&self.place, &mut self.broken, self.session.describe(sql)).await
     }
 
+    fn is_stale(&self) -> bool {
+        self.session.is_stale()
+    }
+
     fn is_lost(&self) -> bool {
         self.broken || self.session.is_lost()
     }

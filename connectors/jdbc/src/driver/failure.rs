@@ -25,7 +25,8 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(server) => {
             let (code, sqlstate) = DB::codes(server.as_ref());
-            let kind = DB::DIALECT.classify(&code, &sqlstate);
+            let stale = DB::is_stale(server.as_ref());
+            let kind = if stale { Kind::Retry } else { DB::DIALECT.classify(&code, &sqlstate) };
             let shown = match (code.is_empty(), sqlstate.is_empty()) {
                 (true, _) => sqlstate,
                 (false, true) => format!("code {code}"),

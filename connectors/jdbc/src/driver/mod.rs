@@ -189,6 +189,10 @@ pub trait Session: Send {
     /// Whether the connection is gone.
     fn is_lost(&self) -> bool;
 
+    /// Whether the last statement failed because it was prepared, or its columns looked up, before what it reads has
+    /// changed: look them up again, and send it again.
+    fn is_stale(&self) -> bool;
+
     /// Says goodbye to the server.
     async fn close(self: Box<Self>);
 }

@@ -69,6 +69,11 @@ impl Backend for MySql {
         matches!(code.parse(), Ok(1053 | 1152..=1161 | 1184 | 1927 | 2006 | 2013))
     }
 
+    /// ER_UNKNOWN_STMT_HANDLER, of poolers, and ER_NEED_REPREPARE.
+    fn is_stale(error: &dyn DatabaseError) -> bool {
+        error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| matches!(error.number(), 1243 | 1615))
+    }
+
     fn form(column: &MySqlColumn, read: &ReadColumn) -> Wire {
         wire(column.type_info().name(), &read.read)
     }

@@ -3,7 +3,9 @@
 use connector_api::{Result, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
-use sqlx::postgres::{PgArgumentBuffer, PgColumn, PgConnectOptions, PgQueryResult, PgRow, PgSslMode, PgTypeInfo};
+use sqlx::postgres::{
+    PgArgumentBuffer, PgColumn, PgConnectOptions, PgDatabaseError, PgQueryResult, PgRow, PgSslMode, PgTypeInfo,
+};
 use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
@@ -73,6 +75,19 @@ impl Backend for Postgres {
 
     fn loses_connection(_code: &str, sqlstate: &str) -> bool {
         sqlstate.starts_with("08") || sqlstate.starts_with("57P")
+    }
+
+    /// Its routine tells a plan whose result has another form from features that are missing, in any language. 26000 and
+    /// 42P05 come of poolers, where a connection is on one server after another.
+    fn is_stale(error: &dyn DatabaseError) -> bool {
+        match error.code().as_deref() {
+            Some("26000" | "42P05") => true,
+            Some("0A000") => {
+                let routine = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::routine);
+                routine == Some("RevalidateCachedQuery")
+            }
+            _ => false,
+        }
     }
 
     fn form(_column: &PgColumn, _read: &ReadColumn) {}

@@ -107,6 +107,10 @@ impl Session for Quiet {
         self.0.describe(sql).await.map_err(quiet)
     }
 
+    fn is_stale(&self) -> bool {
+        self.0.is_stale()
+    }
+
     fn is_lost(&self) -> bool {
         self.0.is_lost()
     }

@@ -1,6 +1,6 @@
 //! Rows of a result into values, whichever database they come from.
 
-use connector_api::{Error, Result, Value};
+use connector_api::{Error, Kind, Result, Value};
 use sqlx::query::Query;
 use sqlx::{Executor, Row};
 use tokio::sync::mpsc;
@@ -79,7 +79,13 @@ where
                 page.cut = true;
                 return Ok(page);
             }
-            Ok(Some(row)) => decoder.push(&row, &mut page)?,
+            Ok(Some(row)) => {
+                if let Err(error) = decoder.push(&row, &mut page) {
+                    drop(rows);
+                    session.stale |= error.kind() == Kind::Retry;
+                    return Err(error);
+                }
+            }
             Ok(None) => return Ok(page),
             Err(error) => break error,
         }
@@ -105,7 +111,13 @@ where
     let mut rows = session.connection.fetch(query);
     let failure = loop {
         match session.lifeline.next(&mut rows).await {
-            Ok(Some(row)) => decoder.push(&row, &mut page)?,
+            Ok(Some(row)) => {
+                if let Err(error) = decoder.push(&row, &mut page) {
+                    drop(rows);
+                    session.stale |= error.kind() == Kind::Retry;
+                    return Err(error);
+                }
+            }
             Ok(None) => {
                 // a receiver that is gone wants nothing more
                 let _ = pages.send(page).await;

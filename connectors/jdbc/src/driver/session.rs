@@ -97,6 +97,12 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
     /// Whether the connection is of no use any more after an error with these codes.
     fn loses_connection(code: &str, sqlstate: &str) -> bool;
 
+    /// Whether an error says that a prepared statement is not what it was: what it reads has another form by now, or the
+    /// server (another one, behind a pooler) does not know it.
+    fn is_stale(_error: &dyn DatabaseError) -> bool {
+        false
+    }
+
     /// In what form a column comes.
     fn form(column: &Self::Column, read: &ReadColumn) -> Self::Form;
 
@@ -131,6 +137,8 @@ pub(super) struct SqlxSession<DB: Backend> {
     version: String,
     in_transaction: bool,
     lost: bool,
+    /// Statements were prepared before what they read has changed: they are to be prepared anew.
+    pub(super) stale: bool,
 }
 
 impl<DB: Backend> SqlxSession<DB>
@@ -147,10 +155,34 @@ where
         let mut connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
         let (opened, lifeline) = (DB::opened(target), Lifeline::new(target, host, port, how));
         DB::feel(&mut connection, &lifeline.worked).await;
-        let (version, in_transaction, lost) = (String::new(), false, false);
-        let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost };
+        let version = String::new();
+        let (in_transaction, lost, stale) = (false, false, false);
+        let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost, stale };
         session.introduce().await?;
         Ok(session)
+    }
+
+    /// Drops all prepared statements.
+    pub(super) async fn forget_statements(&mut self) -> Result<()> {
+        self.stale = false;
+        let outcome = self.lifeline.hold(self.connection.clear_cached_statements()).await;
+        self.finish(outcome)
+    }
+
+    /// Drops them once one has turned out to be stale. Returns whether a call that failed over that can be made again: not
+    /// in a transaction, which has failed with it.
+    async fn renew(&mut self) -> Result<bool> {
+        if !self.stale || self.lost {
+            return Ok(false);
+        }
+        self.forget_statements().await?;
+        Ok(!self.in_transaction)
+    }
+
+    async fn execute_once(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
+        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
+        let outcome = self.lifeline.hold(self.connection.execute(query)).await;
+        self.finish(outcome).map(|done| DB::affected(&done))
     }
 
     /// Asks for the server's version, and how it knows this connection, if it tells.
@@ -208,6 +240,7 @@ impl<DB: Backend> SqlxSession<DB> {
     /// The error with its kind; the connection is given up where it is of no use any more.
     pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection::<DB>(&error);
+        self.stale |= error.as_database_error().is_some_and(DB::is_stale);
         failure::classify::<DB>(&self.place, error)
     }
 }
@@ -236,9 +269,9 @@ where
     async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.execute").await?;
-        let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
-        let outcome = self.lifeline.hold(self.connection.execute(query)).await;
-        self.finish(outcome).map(|done| DB::affected(&done))
+        self.renew().await?;
+        let outcome = self.execute_once(sql, params).await;
+        if outcome.is_err() && self.renew().await? { self.execute_once(sql, params).await } else { outcome }
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
@@ -249,6 +282,12 @@ where
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.query").await?;
+        self.renew().await?;
+        let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
+        let outcome = rows::plain(self, query).await;
+        if outcome.is_ok() || !self.renew().await? {
+            return outcome;
+        }
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
         rows::plain(self, query).await
     }
@@ -262,6 +301,7 @@ where
         fail_point::reach_async("database.read").await?;
         DB::admit(sql)?;
         DB::admit_any(sql)?;
+        self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::read(self, query, layout, max_weight).await
     }
@@ -277,6 +317,7 @@ where
         fail_point::reach_async("database.stream").await?;
         DB::admit(sql)?;
         DB::admit_any(sql)?;
+        self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         rows::stream(self, query, layout, page_weight, pages).await
     }
@@ -317,11 +358,17 @@ where
     async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
         DB::admit(sql)?;
         DB::admit_any(sql)?;
+        // a prepared statement keeps the columns that it once had
+        self.forget_statements().await?;
         DB::describe(self, sql).await
     }
 
     fn is_lost(&self) -> bool {
         self.lost
+    }
+
+    fn is_stale(&self) -> bool {
+        self.stale
     }
 
     async fn close(self: Box<Self>) {

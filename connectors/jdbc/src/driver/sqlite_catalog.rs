@@ -146,7 +146,8 @@ pub(super) async fn tables(session: &mut SqliteSession, filter: &TableFilter) ->
 pub(super) async fn describe(session: &mut SqliteSession, sql: &str) -> Result<Vec<ColumnMeta>> {
     session.check()?;
     Sqlite::admit(sql)?;
-    let sql = sql.trim().trim_end_matches(';');
+    // a connection notices that others have changed tables when it reads, not when it prepares
+    session.query_once("SELECT 1 FROM sqlite_schema LIMIT 1").await?;
     let prepared = session.lifeline.hold(session.connection.prepare(AssertSqlSafe(sql).into_sql_str())).await;
     let prepared = session.finish(prepared)?;
     let columns = prepared.columns().to_vec();

@@ -205,6 +205,21 @@ impl TableReader {
             self.sweep = Some(sweep);
             return outcome;
         }
+        let mut outcome = self.read_some(session, pages).await;
+        if outcome.is_err() && session.is_stale() {
+            // what was prepared, or looked up, before the table changed
+            self.stale = true;
+            outcome = self.read_some(session, pages).await;
+        }
+        match outcome {
+            Ok(Outcome::Waiting) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
+            _ => self.waiting_since = None,
+        }
+        outcome
+    }
+
+    /// A turn of reading.
+    async fn read_some(&mut self, session: &mut dyn Session, pages: &Pages<'_>) -> Result<Outcome> {
         let plan = match &self.plan {
             Some(plan) if self.in_cycle && !self.stale => Arc::clone(plan),
             _ => self.prepare(session).await?,
@@ -226,10 +241,6 @@ impl TableReader {
                 }
             }
             _ => self.in_cycle = false,
-        }
-        match outcome {
-            Ok(Outcome::Waiting) => drop(self.waiting_since.get_or_insert_with(Instant::now)),
-            _ => self.waiting_since = None,
         }
         outcome
     }
