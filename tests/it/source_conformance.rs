@@ -12,6 +12,7 @@ mod connectors;
 pub mod fixture;
 mod modes;
 mod offsets;
+mod queries;
 mod refusals;
 mod tables;
 mod types;

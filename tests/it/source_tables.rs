@@ -126,6 +126,88 @@ async fn a_table_that_cannot_be_read_for_now_starves_no_other() {
     task.close().await;
 }
 
+/// `a` is locked when the task starts.
+#[tokio::test]
+async fn a_table_that_is_locked_when_the_task_starts_starves_no_other() {
+    let (task, mut sql, database) = two_tables(&[]).await;
+    task.close().await;
+    let mut locker = lab().mariadb().connect(&database).await;
+    run(&mut locker, "LOCK TABLES a WRITE").await;
+    let url = lab().mariadb().jdbc_url(&database);
+    let keys = [("table.whitelist", "a,b"), ("mode", "incrementing"), ("incrementing.column.name", "id")];
+    let config = config(&url, MariaDb::USER, MariaDb::PASSWORD, &keys);
+    let opened = tokio::time::timeout(PLENTY, async { open(&config, &Stored::default()).await });
+    let mut task = opened.await.expect("the task starts");
+    assert!(!poll_until(&mut *task, "p-b 1").await.contains(&"p-a 1".to_owned()));
+    run(&mut sql, "INSERT INTO b (n) VALUES (2)").await;
+    poll_until(&mut *task, "p-b 2").await;
+    run(&mut locker, "UNLOCK TABLES").await;
+    poll_until(&mut *task, "p-a 1").await;
+    task.close().await;
+}
+
+/// A row of `a` cannot be carried: its table stops, and goes on once the row is mended.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stops_its_table_alone() {
+    let (mut task, mut sql, database) = two_tables(&[]).await;
+    poll_until(&mut *task, "p-a 1").await;
+    run(&mut sql, "ALTER TABLE a ADD COLUMN big BIGINT UNSIGNED; INSERT INTO a (big) VALUES (18446744073709551615)")
+        .await;
+    poll_until_warned(&mut *task, &[&format!("{database}.a"), "is not read any more"]).await;
+    run(&mut sql, "INSERT INTO b (n) VALUES (2)").await;
+    poll_until(&mut *task, "p-b 2").await;
+    run(&mut sql, "UPDATE a SET big = 1 WHERE id = 2").await;
+    poll_until(&mut *task, "p-a 2").await;
+    wait_until("no warning", PLENTY, async || {
+        task.poll().await.unwrap();
+        task.progress().warnings.is_empty().then_some(())
+    })
+    .await;
+    task.close().await;
+}
+
+/// Tables of names that no topic can have, beside one whose name is fine.
+#[tokio::test]
+async fn a_table_whose_name_makes_no_topic_stops_alone() {
+    let database = unique("topics");
+    let mut sql = lab().mariadb().create_database(&database).await;
+    let mut postgres = lab().postgres().create_database(&database).await;
+    let tables = ["fine", "order items", "größe"];
+    for table in tables {
+        let create = format!("(id INT NOT NULL PRIMARY KEY); INSERT INTO {{}}{table}{{}} VALUES (1)");
+        run(&mut sql, &format!("CREATE TABLE `{table}` {}", create.replace("{}", "`"))).await;
+        let create = format!("CREATE TABLE \"{table}\" {}", create.replace("{}", "\""));
+        crate::source::run(&mut postgres, &create).await;
+    }
+    let keys =
+        [("table.whitelist", "fine,order items,größe"), ("mode", "incrementing"), ("incrementing.column.name", "id")];
+    for config in [
+        config(&lab().mariadb().jdbc_url(&database), MariaDb::USER, MariaDb::PASSWORD, &keys),
+        config(&lab().postgres().jdbc_url(&database), testkit::Postgres::USER, testkit::Postgres::PASSWORD, &keys),
+    ] {
+        let mut report = Report::default();
+        JdbcSource.probe(&config, &mut report).await;
+        assert_eq!((report.errors.len(), report.warnings.len()), (0, 2), "{:?}", report.warnings);
+        let mut task = open(&config, &Stored::default()).await;
+        poll_until(&mut *task, "p-fine 1").await;
+        for table in &tables[1..] {
+            poll_until_warned(&mut *task, &[table, "is not read any more", "RegexRouter"]).await;
+        }
+        task.close().await;
+        // what transforms make of the name is theirs
+        let mut routed = config.clone();
+        routed.set("transforms", "route");
+        let mut task = open(&routed, &Stored::default()).await;
+        poll_until(&mut *task, "p-order items 1").await;
+        task.close().await;
+        let mut alone = config.clone();
+        alone.set("table.whitelist", "order items");
+        let plan = JdbcSource.plan(&alone, 1).await.unwrap();
+        let refused = JdbcSource.open(&plan.tasks[0], &Stored::default()).await.err().expect("refused");
+        assert!(refused.kind() == Kind::Config && refused.message().contains("p-order items"), "{refused}");
+    }
+}
+
 /// The task's connections are cut again and again while it reads.
 #[tokio::test]
 async fn cut_connections_lose_and_double_no_row() {

@@ -151,6 +151,11 @@ pub trait Dialect: Send + Sync {
         out.push(q);
     }
 
+    /// Whether a name means another one where it stands without quotes.
+    fn folds(&self, _name: &str) -> bool {
+        false
+    }
+
     /// The table's full name, each part in quotes.
     fn table(&self, id: &TableId) -> String {
         let mut out = String::new();

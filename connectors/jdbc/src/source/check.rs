@@ -3,6 +3,8 @@
 use connector_api::{Config, Report};
 
 use super::config::Mode;
+use super::query_text;
+use crate::url::{Database, Target};
 
 const TABLE_FILTERS: [&str; 4] = ["table.whitelist", "table.blacklist", "table.include.list", "table.exclude.list"];
 const LEGACY: [&str; 4] = ["table.whitelist", "table.blacklist", "timestamp.column.name", "incrementing.column.name"];
@@ -107,14 +109,11 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Re
         }
         return;
     }
-    let text = config.get(key).unwrap_or_default().trim_start();
-    if !text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select")) {
-        report.error(
-            key,
-            format!(
-                "Only SELECT statements are supported for '{key}'. Please provide a statement that starts with SELECT."
-            ),
-        );
+    // an URL that cannot be read is refused for itself
+    let database = Target::parse(config.get("connection.url").unwrap_or_default()).map(|target| target.database_kind());
+    let text = config.get(key).unwrap_or_default();
+    if let Some(problem) = query_text::problem(text, database.unwrap_or(Database::MySql)) {
+        report.error(key, format!("Only SELECT statements are supported for '{key}'. {problem}"));
     }
     if Mode::parse(mode).is_some_and(Mode::has_id) && !set("incrementing.column.name") {
         report.error(

@@ -8,6 +8,7 @@ use connector_api::{Config, Error, Report, Result};
 
 use super::keys::KEYS;
 use super::mapping::{self, Mapping, anchored};
+use super::query_text;
 use super::ranges::Part;
 use super::schedule::Schedule;
 use crate::calendar::Calendar;
@@ -132,6 +133,8 @@ pub struct SourceConfig {
     pub suffix: Option<String>,
     /// `quote.sql.identifiers`
     pub quote: bool,
+    /// Records go through transforms, which may name other topics.
+    pub transforms: bool,
     /// `transaction.isolation.mode` as SQL has it (`READ COMMITTED`).
     pub isolation: Option<String>,
     /// `query.retry.attempts`; `None`: without end.
@@ -221,10 +224,14 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         id_mapping: mappings(r, "incrementing.column.mapping", mapping::incrementing),
         stamp_mapping: mappings(r, "timestamp.columns.mapping", mapping::timestamps),
         validate_non_null: r.bool("validate.non.null"),
-        query: some(r.text("query")).or(some(r.text("query.masked"))),
+        query: some(r.text("query"))
+            .or(some(r.text("query.masked")))
+            .map(|text| query_text::trimmed(&text, target.database_kind()).to_owned()),
         query_is_masked: some(r.text("query")).is_none() && some(r.text("query.masked")).is_some(),
         suffix: some(r.text("query.suffix")),
         quote: matches!(r.text("quote.sql.identifiers").to_lowercase().as_str(), "always" | "true"),
+        // the worker's key, which is none of ours
+        transforms: r.config().iter().any(|(key, names)| key == "transforms" && !names.trim().is_empty()),
         isolation: some(r.text("transaction.isolation.mode").to_uppercase().replace('_', " "))
             .filter(|level| level != "DEFAULT"),
         retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),

@@ -1,7 +1,7 @@
 //! The JDBC source: tables of a database become records of topics.
 //!
 //! `keys` and `config` say what the user wants, `check` what is wrong with it, `tables` which tables there are;
-//! `table` plans one table (`compared`: by which columns), `query` writes its statements, `reader` reads it, `batch` makes records of its rows (`beyond`
+//! `table` plans one table (`compared`: by which columns), `query` writes its statements (`query_text` takes a user's apart), `reader` reads it, `batch` makes records of its rows (`beyond`
 //! of those with odd values) and `position` the offsets; `entries` says what a task reads, tables or ranges of large ones
 //! (`ranges`), and `planning` how many tasks there are; `uncommitted`, `tracking` (with `gaps` and `fence`) and `horizon` (with `late`)
 //! see to it that no row is missed that commits late, `passing` that one may come late; `sweep` finds deleted rows, of
@@ -26,6 +26,7 @@ mod planning;
 mod position;
 mod probe;
 mod query;
+mod query_text;
 mod ranges;
 mod reader;
 pub mod schedule;

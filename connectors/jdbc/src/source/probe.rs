@@ -43,6 +43,10 @@ pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, repo
         Some(text) => report.error("table.whitelist", text),
         None => tables::unmatched(config, listed, dialect).into_iter().for_each(|(key, text)| report.warn(key, text)),
     }
+    let chosen = tables::choose(config, listed, dialect).unwrap_or_default();
+    for text in chosen.iter().filter_map(|id| tables::topic_problem(config, id)).take(TABLES) {
+        report.warn("topic.prefix", text);
+    }
 }
 
 /// Reports a query that the database refuses, under the key that it stands in.

@@ -26,6 +26,7 @@ use super::query::{self, From};
 use super::ranges::{KeyRange, Snapshot};
 use super::sweep::Sweep;
 use super::table::{self, TablePlan};
+use super::tables;
 use super::tracking::Tracking;
 use crate::catalog::TableMeta;
 use crate::driver::{Page, Session};
@@ -61,6 +62,8 @@ pub struct TableReader {
     /// The table; `None` for a query.
     pub id: Option<TableId>,
     config: Arc<SourceConfig>,
+    /// Its rows have nowhere to go.
+    no_topic: Option<String>,
     meta: Option<TableMeta>,
     plan: Option<Arc<TablePlan>>,
     /// Only these ids are read, of those of the snapshot.
@@ -101,6 +104,7 @@ impl TableReader {
     pub fn new(entry: Entry, config: Arc<SourceConfig>) -> Self {
         let Entry { id, range, reached } = entry;
         Self {
+            no_topic: id.as_ref().and_then(|id| tables::topic_problem(&config, id)),
             id,
             range,
             config,
@@ -140,6 +144,9 @@ impl TableReader {
     /// Errors: `Config` when it is gone or does not fit the mode.
     async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let Some(id) = &self.id else { return self.look_up_query(session).await };
+        if let Some(text) = &self.no_topic {
+            return Err(Error::config(text.clone()));
+        }
         let meta = session.table(id).await?.ok_or_else(|| {
             Error::config(format!(
                 "table {id} is not there any more: create it again, or take it out of the connector's tables"

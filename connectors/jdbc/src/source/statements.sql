@@ -29,7 +29,7 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` /* SUFFIX */
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) < ? AND ((COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) = ? AND `shop`.`orders`.`id` > ?) OR COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`) > ?) ORDER BY COALESCE(`shop`.`orders`.`changed`,`shop`.`orders`.`created`),`shop`.`orders`.`id` ASC /* SUFFIX */;
 
 -- MariaDB/MySQL, incrementing, names without quotes
-SELECT id,part,created,changed,price FROM shop.orders WHERE shop.orders.id > ? ORDER BY shop.orders.id ASC LIMIT ?;
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? ORDER BY `shop`.`orders`.`id` ASC LIMIT ?;
 
 -- MariaDB/MySQL, query, bulk
 SELECT * FROM orders WHERE part = 1;
@@ -98,7 +98,7 @@ SELECT "id","part","created","changed","price"::text FROM "public"."orders" /* S
 SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC /* SUFFIX */;
 
 -- PostgreSQL, incrementing, names without quotes
-SELECT id,part,created,changed,price::text FROM public.orders WHERE public.orders.id > $1 ORDER BY public.orders.id ASC LIMIT $2;
+SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC LIMIT $2;
 
 -- PostgreSQL, query, bulk
 SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
@@ -171,7 +171,7 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` /* SUFFIX */;
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) < ? AND ((COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) = ? AND `orders`.`id` > ?) OR COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)) > ?) ORDER BY COALESCE(stamp(`orders`.`changed`),stamp(`orders`.`created`)),`orders`.`id` ASC /* SUFFIX */;
 
 -- SQLite, incrementing, names without quotes
-SELECT id,part,created,changed,price FROM orders WHERE orders.id > ? ORDER BY orders.id ASC LIMIT ?;
+SELECT `id`,`part`,`created`,`changed`,`price` FROM `orders` WHERE `orders`.`id` > ? ORDER BY `orders`.`id` ASC LIMIT ?;
 
 -- SQLite, query, bulk
 SELECT * FROM orders WHERE part = 1;

@@ -50,7 +50,7 @@ pub struct TablePlan {
 /// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with Confluent's texts.
 pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
     let quoting = Quoting { dialect, on: config.quote };
-    let mode = Compared::of_table(meta, config, dialect, &quoting.table(meta))?;
+    let mode = Compared::of_table(meta, config, dialect, &quoting.shown(meta))?;
     let metas: Vec<_> = meta.columns.iter().filter(|c| !c.invisible).collect();
     let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
@@ -118,7 +118,7 @@ fn warning(column: &ReadColumn, config: &SourceConfig) -> Option<String> {
     Some(if config.query_is_masked { masked() } else { text.clone() })
 }
 
-/// Plans a query.
+/// Plans a query, which [`query_text::trimmed`](super::query_text::trimmed) has cut.
 /// Errors: `Config` when the mode's columns are not in its result, or two columns have one name.
 pub fn plan_query(
     query: &str,
@@ -148,9 +148,8 @@ pub fn plan_query(
         .map(|(meta, column)| format!("{}{}{}", column.select.0, quoting.name(&meta.name), column.select.1))
         .collect();
     // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
-    // since the query may end in a comment); read as it is, it keeps its own order
-    let text = query.trim().trim_end_matches(';');
-    let values_sql = compared.values_sql(dialect, |name| quoting.name(name), &format!("({text}\n) AS q"));
+    // since the query may hold a comment); read as it is, it keeps its own order
+    let values_sql = compared.values_sql(dialect, |name| quoting.name(name), &format!("({query}\n) AS q"));
     let as_it_is = config.mode == Mode::Bulk && columns.iter().all(|c| c.select == ("", ""));
     let stamp_names: Vec<_> = stamps.iter().map(|i| dialect.stamp(&quoting.name(&metas[*i].name))).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
@@ -161,9 +160,9 @@ pub fn plan_query(
         shape: Shape {
             mode: config.mode,
             select: if as_it_is {
-                text.to_owned()
+                query.to_owned()
             } else {
-                format!("SELECT {} FROM ({text}\n) AS q", select.join(","))
+                format!("SELECT {} FROM ({query}\n) AS q", select.join(","))
             },
             id: id.map(|i| quoting.name(&metas[i].name)),
             stamp: match stamp_names.as_slice() {
@@ -227,11 +226,18 @@ struct Quoting<'a> {
 }
 
 impl Quoting<'_> {
+    /// Quotes are left out where that changes what is meant: names that the catalog gives are the same in quotes, be they
+    /// reserved words or not, but where the server folds the case of others.
     fn name(&self, name: &str) -> String {
-        if self.on { self.dialect.quoted(name) } else { name.to_owned() }
+        if self.on || !self.dialect.folds(name) { self.dialect.quoted(name) } else { name.to_owned() }
     }
 
     fn table(&self, meta: &TableMeta) -> String {
+        meta.id.parts().map(|part| self.name(part)).collect::<Vec<_>>().join(".")
+    }
+
+    /// The table as texts name it.
+    fn shown(&self, meta: &TableMeta) -> String {
         if self.on { self.dialect.table(&meta.id) } else { meta.id.to_string() }
     }
 

@@ -226,6 +226,26 @@ impl<'a> Names<'a> {
     }
 }
 
+/// The longest name of a topic.
+const LONGEST_TOPIC: usize = 249;
+
+/// What to tell of a table whose records would go to a topic that Kafka does not take, unless transforms may name another.
+pub fn topic_problem(config: &SourceConfig, id: &TableId) -> Option<String> {
+    let topic = format!("{}{}", config.topic_prefix, id.table);
+    let is_legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let what = match topic.as_str() {
+        _ if config.transforms => return None,
+        "" | "." | ".." => "no name that Kafka takes",
+        _ if topic.len() > LONGEST_TOPIC => "longer than 249 characters",
+        _ if !topic.bytes().all(is_legal) => "not made of ASCII letters, digits, '.', '_' and '-' alone",
+        _ => return None,
+    };
+    Some(format!(
+        "table {id} would be written to the topic \"{topic}\", which is {what}: name another topic with a transform \
+         (transforms with RegexRouter), or leave the table out (table.whitelist, table.blacklist, table.exclude.list)"
+    ))
+}
+
 /// Splits tables into at most `max_tasks` groups that follow each other; the first ones take what is left over, as
 /// Kafka's `ConnectorUtils.groupPartitions` does.
 pub fn split(tables: &[TableId], max_tasks: usize) -> Vec<&[TableId]> {
@@ -265,7 +285,7 @@ mod tests {
     use connector_api::{Config, Kind};
 
     use super::super::config::SourceConfig;
-    use super::{Listed, choose, id_of, join, other_listings, split, unmatched};
+    use super::{Listed, choose, id_of, join, other_listings, split, topic_problem, unmatched};
     use crate::catalog::TableName;
     use crate::dialect::mysql::MySql;
     use crate::dialect::postgres::Postgres;
@@ -288,6 +308,22 @@ mod tests {
         let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("mode", "bulk")]);
         keys.iter().for_each(|(key, value)| config.set(*key, *value));
         SourceConfig::read(&config).unwrap()
+    }
+
+    #[test]
+    fn tables_whose_topics_kafka_does_not_take_are_told() {
+        let of = |keys: &[(&str, &str)], table: &str| topic_problem(&config(keys), &TableId::in_catalog("d", table));
+        let long = "t".repeat(249);
+        for table in ["order items", "größe", "", ".", "..", "a/b", &format!("{long}t")] {
+            let told = of(&[], table).unwrap_or_default();
+            assert!(told.contains(&format!("\"{table}\"")) && told.contains("RegexRouter"), "{table}: {told}");
+            assert_eq!(of(&[("transforms", "route")], table), None);
+        }
+        for table in ["my-table", "a.b_C", &long] {
+            assert_eq!(of(&[], table), None);
+        }
+        assert_eq!(of(&[("topic.prefix", "p")], ""), None);
+        assert!(of(&[("topic.prefix", "p")], &long).is_some());
     }
 
     #[test]

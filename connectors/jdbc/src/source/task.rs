@@ -92,7 +92,7 @@ impl JdbcSourceTask {
         let config = Arc::new(probe::understood(&mut *session, config).await?);
         let known = if config.delete_capture.is_some() { stored.all().await? } else { Vec::new() };
         let (mut tables, mut positions) = (Vec::with_capacity(ids.len()), Vec::new());
-        let (mut failed, mut works) = (None, false);
+        let (mut failed, mut works, several) = (None, false, ids.len() > 1);
         for id in ids {
             let entries = match entries(id.clone(), &config, stored, &mut *session).await {
                 Ok((entries, at_once)) => {
@@ -114,6 +114,11 @@ impl JdbcSourceTask {
                     Err(error) if stops(error.kind()) => {
                         table.stop(&error, &config);
                         failed.get_or_insert(error);
+                    }
+                    // a lock, say: the others need not wait for it
+                    Err(error) if error.kind() == Kind::Retry && several && !session.is_lost() => {
+                        table.try_again(&error);
+                        works = true;
                     }
                     Err(error) => return Err(error),
                 }
@@ -229,12 +234,12 @@ impl JdbcSourceTask {
             // what comes in between is no trouble of the task: with a connection that lasts no longer it gets on
             Kind::Retry if got_on => {
                 tracing::warn!(%error, "reading goes on with another connection");
-                table.trouble = Some(format!("trying again: {error}"));
+                table.try_again(&error);
                 Ok(())
             }
             _ if !others => Err(error),
             Kind::Retry if turn.connected => {
-                table.trouble = Some(format!("trying again: {error}"));
+                table.try_again(&error);
                 Ok(())
             }
             kind if (stops(kind) && turn.connected) || given_up => {
@@ -246,9 +251,9 @@ impl JdbcSourceTask {
     }
 }
 
-/// Errors that one table has by itself, and that time alone does not mend.
+/// Errors that one table has by itself, and that time alone does not mend: its definition, its privileges, a row of it.
 fn stops(kind: Kind) -> bool {
-    matches!(kind, Kind::Config | Kind::Denied)
+    matches!(kind, Kind::Config | Kind::Denied | Kind::Record)
 }
 
 fn backoff(failures: u32) -> Duration {
@@ -361,6 +366,12 @@ impl Table {
             headers: Vec::new(),
         };
         Batch { records: gone.keys.into_iter().map(record).collect(), positions: gone.positions, idle_for: None }
+    }
+
+    /// It is read again after a wait.
+    fn try_again(&mut self, error: &Error) {
+        self.due = Instant::now() + backoff(self.failures);
+        self.trouble = Some(format!("trying again: {error}"));
     }
 
     /// It is left alone, but looked at again as often as the list of tables is.

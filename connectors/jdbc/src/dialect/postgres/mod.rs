@@ -85,6 +85,12 @@ impl Dialect for Postgres {
         read_types::column(meta, options)
     }
 
+    /// To small letters.
+    fn folds(&self, name: &str) -> bool {
+        let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        name.chars().any(char::is_uppercase) && name.chars().all(is_plain)
+    }
+
     fn orders(&self, meta: &ColumnMeta) -> bool {
         matches!(
             meta.data_type.as_str(),
