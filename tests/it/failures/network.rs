@@ -41,7 +41,6 @@ async fn a_source_whose_connections_are_cut_in_mid_result_again_and_again_gets_o
 
 /// Keys of a table are read to see which have vanished, page by page.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: a cut between the reading of the keys and the second look at those that vanished begins the look anew"]
 async fn deletions_are_told_though_connections_are_cut_in_mid_result_again_and_again() {
     let server = lab().mariadb();
     let relay = Relay::start(server.port(), 16).await;

@@ -8,6 +8,7 @@
 //! of one chunk the keys themselves.
 
 mod known;
+mod look;
 mod plan;
 mod set;
 
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Position, Record, Result, SourcePartition, Value};
 
 pub use self::known::Known;
+use self::look::look_for;
 pub use self::plan::KeyPlan;
 use self::set::{Key, KeySet};
 use super::config::DeleteCapture;
@@ -49,6 +51,8 @@ pub struct Sweep {
     warning: Option<String>,
     /// Keys that the next statement asks for: fewer after connections that did not live as long as a page took.
     page: u64,
+    /// Keys of one second look, for now.
+    piece: usize,
     /// Whether the last turn has read keys, however it ended.
     got_on: bool,
 }
@@ -77,7 +81,17 @@ impl Sweep {
     pub fn new(partition: &SourcePartition, config: DeleteCapture, stored: &[Position]) -> Self {
         let known = Known::read(partition, stored);
         let due = (!known.chunks.is_empty()).then(Instant::now);
-        Self { known, config, stage: Stage::Idle, due, was_last: false, warning: None, page: PAGE, got_on: false }
+        Self {
+            known,
+            config,
+            stage: Stage::Idle,
+            due,
+            was_last: false,
+            warning: None,
+            page: PAGE,
+            piece: PIECE,
+            got_on: false,
+        }
     }
 
     /// Notes the keys of records that are handed out. What is to be stored with them.
@@ -243,11 +257,21 @@ impl Sweep {
         pages: &Pages<'_>,
     ) -> Result<bool> {
         loop {
-            let piece = found.missing.take(PIECE);
+            let piece = found.missing.take(self.piece);
             if piece.is_empty() {
                 break;
             }
-            let (there, mut gone) = look_for(piece, session, plan).await?;
+            let (there, mut gone) = match self.look_for(&piece, session, plan).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    if session.is_lost() {
+                        // what was found counts: reading goes on behind it, and then comes this look again
+                        piece.into_iter().for_each(|key| found.missing.insert(key));
+                        self.stage = Stage::Chunk(at, Some(found));
+                    }
+                    return Err(error);
+                }
+            };
             there.into_iter().for_each(|key| found.keys.insert(key));
             self.known.without_listed(&mut gone)?;
             if gone.is_empty() {
@@ -291,11 +315,21 @@ impl Sweep {
         }
         let mut kept = Vec::new();
         loop {
-            let piece = rest.take(PIECE);
+            let piece = rest.take(self.piece);
             if piece.is_empty() {
                 break;
             }
-            let (there, gone) = look_for(piece, session, plan).await?;
+            let (there, gone) = match self.look_for(&piece, session, plan).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    if session.is_lost() {
+                        // those that are gone are told, and in no list any more
+                        lists.extend(some.into_iter().rev());
+                        self.stage = Stage::Lists(lists);
+                    }
+                    return Err(error);
+                }
+            };
             kept.extend(there);
             let positions = self.known.forget(&gone)?;
             if !gone.is_empty() && !pages.gone(Gone::new(&gone, positions, plan)?).await {
@@ -311,6 +345,23 @@ impl Sweep {
         self.stage = Stage::Lists(lists);
         Ok(pages.gone(Gone::positions(positions)).await)
     }
+
+    /// See [`look_for`]. After a connection that did not live as long as that took, fewer keys are looked for at once.
+    async fn look_for(
+        &mut self,
+        keys: &[Key],
+        session: &mut dyn Session,
+        plan: &KeyPlan,
+    ) -> Result<(Vec<Key>, Vec<Key>)> {
+        let looked = look_for(keys, self.piece.min(ASKED), session, plan).await;
+        self.piece = match &looked {
+            Ok(_) => (self.piece + self.piece / 4 + 1).min(PIECE),
+            Err(_) if session.is_lost() => (self.piece / 2).max(1),
+            Err(_) => self.piece,
+        };
+        self.got_on |= looked.is_ok();
+        looked
+    }
 }
 
 impl Gone {
@@ -323,47 +374,6 @@ impl Gone {
         let keys = keys.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<_>>()?;
         Ok(Self { keys, schema: Some(std::sync::Arc::clone(&plan.schema)), positions })
     }
-}
-
-/// Looks for these keys in the table: those that are there, and those of which the database has none that is equal. One
-/// that is there in another spelling (letter case, blanks at the end, as the column's collation has it) is neither.
-async fn look_for(keys: Vec<Key>, session: &mut dyn Session, plan: &KeyPlan) -> Result<(Vec<Key>, Vec<Key>)> {
-    let (mut there, mut gone) = (Vec::new(), Vec::new());
-    if plan.numbers {
-        let mut rest = KeySet::new(true);
-        keys.iter().cloned().for_each(|key| rest.insert(key));
-        let KeySet::Ids(ids) = &rest else { return Ok((there, keys)) };
-        let ranges: Vec<_> = ids.ranges().collect();
-        for ranges in ranges.chunks(ASKED) {
-            let statement = query::among_ids(plan, ranges, session.dialect());
-            there.extend(read_keys(&statement, session, plan).await?);
-        }
-        for key in &there {
-            rest.remove(key);
-        }
-        return Ok((there, rest.take(keys.len())));
-    }
-    let mut groups: Vec<Vec<Key>> = keys.chunks(ASKED).map(<[Key]>::to_vec).collect();
-    while let Some(group) = groups.pop() {
-        let values =
-            group.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<Vec<_>>>()?;
-        let statement = query::among(plan, &values, session.dialect());
-        let found = read_keys(&statement, session, plan).await?;
-        let (same, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|key| found.contains(key));
-        match (others.len(), found.len() > same.len()) {
-            // which of them is spelled otherwise is found out one by one
-            (2.., true) => groups.extend(others.into_iter().map(|key| vec![key])),
-            (_, true) => {}
-            (_, false) => gone.extend(others),
-        }
-        there.extend(same);
-    }
-    Ok((there, gone))
-}
-
-async fn read_keys(statement: &query::Statement, session: &mut dyn Session, plan: &KeyPlan) -> Result<Vec<Key>> {
-    let page = session.read(&statement.sql, &statement.params, &plan.layout, usize::MAX).await?;
-    page.rows.iter().map(|row| plan.key(row).ok_or_else(|| unkept(plan))).collect()
 }
 
 fn unkept(plan: &KeyPlan) -> Error {
