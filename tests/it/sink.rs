@@ -6,6 +6,7 @@ mod errors;
 mod exactly_once;
 mod losses;
 mod order;
+mod prepared;
 pub(crate) mod records;
 mod speed;
 mod statement;
