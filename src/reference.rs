@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use connector_api::Key;
 use connector_api::config::{Default, Type};
+use connector_api::{Key, Plugin};
 
 use crate::keys;
 use crate::registry::{PluginKind, Registry};
@@ -46,6 +46,26 @@ fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
         } else {
             table(out, plugin.keys());
         }
+        plugin.other_classes().iter().for_each(|class| of_class(out, plugin, class));
+    }
+}
+
+/// What is other under one of a plug-in's other names: defaults, and keys of its own.
+fn of_class(out: &mut String, plugin: &dyn Plugin, class: &str) {
+    let own = |name: &str| plugin.keys().iter().find(|key| key.name == name);
+    let (known, further): (Vec<Key>, Vec<Key>) =
+        plugin.keys_as(class).iter().copied().partition(|key| own(key.name).is_some());
+    let others: Vec<_> = known
+        .iter()
+        .filter(|key| own(key.name).is_some_and(|own| own.default != key.default))
+        .map(|key| format!("`{}` = `{}`", key.name, key.shown_default().unwrap_or_default()))
+        .collect();
+    if !others.is_empty() {
+        let _ = writeln!(out, "\nAs `{class}` with other defaults: {}.", others.join(", "));
+    }
+    if !further.is_empty() {
+        let _ = writeln!(out, "\nAs `{class}` with these besides:");
+        table(out, &further);
     }
 }
 

@@ -75,7 +75,7 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
             PluginKind::HeaderConverter => ("as header.converter.KEY", &[]),
         };
         let _ = writeln!(out, "{} ({}) {prefix}", plugin.class(), kind.name());
-        write(&mut out, plugin.keys(), search);
+        write(&mut out, plugin.keys_as(what), search);
         tables.iter().for_each(|table| write(&mut out, table, search));
     }
     if out.is_empty() {

@@ -8,6 +8,7 @@ mod ddl;
 mod deletes;
 mod evolve;
 mod meanings;
+mod peers;
 mod plain;
 mod through_kafka;
 mod wider;

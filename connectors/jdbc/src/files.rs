@@ -124,6 +124,10 @@ impl<P: Plugin> Plugin for Within<P> {
         self.plugin.keys()
     }
 
+    fn keys_as(&self, class: &str) -> &'static [Key] {
+        self.plugin.keys_as(class)
+    }
+
     fn check(&self, config: &Config, report: &mut Report) {
         self.plugin.check(config, report);
     }

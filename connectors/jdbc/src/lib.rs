@@ -9,6 +9,7 @@ pub mod dialect;
 pub mod driver;
 pub mod files;
 pub mod ident;
+mod peers;
 mod privileges;
 pub mod sink;
 pub mod source;

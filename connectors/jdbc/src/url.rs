@@ -2,13 +2,14 @@
 //!
 //! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
 
+mod params;
 mod sqlite;
 mod tls;
 
 use std::fmt;
 
 use connector_api::shown::without_passwords;
-use connector_api::{Config, Error, Result};
+use connector_api::{Config, Error, Report, Result};
 
 use crate::files::Files;
 
@@ -92,7 +93,26 @@ const DANGEROUS: &[&str] = &[
 ];
 
 /// `connection.*` keys that are ours and no driver's.
-const OWN_KEYS: &[&str] = &["url", "user", "username", "password", "attempts", "backoff.ms", "timeout.ms"];
+const OWN_KEYS: &[&str] =
+    &["url", "user", "username", "password", "pass", "attempts", "backoff.ms", "timeout.ms", "provider"];
+
+/// The parameter that a connector's key names. What is about TLS counts under the words that other connectors have before
+/// it, too, and in any letter case: nobody would see that it was left out.
+fn parameter(key: &str) -> Option<&str> {
+    if let Some(name) = key.strip_prefix("connection.") {
+        // Properties of the driver may be written with the word for them before their names.
+        let name = name.strip_prefix("properties.").unwrap_or(name);
+        let is_own = OWN_KEYS.contains(&name) || ["pool.", "restart."].iter().any(|word| name.starts_with(word));
+        return (!is_own).then_some(name);
+    }
+    let (first, rest) = key.split_once('.').unwrap_or(("", key));
+    let name = match first.to_ascii_lowercase().as_str() {
+        "connection" | "database" => rest,
+        "" | "ssl" | "tls" => key,
+        _ => return None,
+    };
+    tls::is_about_tls(name).then_some(name)
+}
 
 impl Target {
     /// The target of a connector's `connection.*` keys.
@@ -107,17 +127,55 @@ impl Target {
         if let Some(password) = first(["connection.password", "connection.pass"]) {
             target.password = Some(password);
         }
-        for (name, value) in config.with_prefix("connection.").iter() {
-            if !OWN_KEYS.contains(&name) && name != "pass" {
-                // Properties of the driver may be written with the word for them before their names.
-                let name = name.strip_prefix("properties.").unwrap_or(name);
-                target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-                target.set_param(name.to_owned(), value.to_owned());
-            }
+        for (name, value) in config.iter().filter_map(|(key, value)| Some((parameter(key)?, value))) {
+            target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+            target.set_param(name.to_owned(), value.to_owned());
         }
         target.files = Files::of(config);
         target.tls()?;
+        target.told()?;
+        target.first_statements()?;
+        target.options()?;
         Ok(target)
+    }
+
+    /// Puts what a person should know of a config's URL into a report; what is wrong with it is told by connecting.
+    pub(crate) fn tell(config: &Config, report: &mut Report) {
+        let texts = Self::from_config(config).and_then(|target| target.told()).unwrap_or_default();
+        texts.into_iter().for_each(|text| report.warn("connection.url", text));
+    }
+
+    /// What a person should know of its parameters: those without effect, and why.
+    /// Errors: `Config` for one that guards something and cannot be kept.
+    pub fn told(&self) -> Result<Vec<String>> {
+        let mut texts = params::told(self.scheme, &self.params)?;
+        let left_out = self
+            .ignored
+            .iter()
+            .map(|name| format!("{name} is left out: it would let the URL reach beyond the database"));
+        texts.extend(left_out);
+        Ok(texts)
+    }
+
+    /// The SQL that its sessions begin with. Errors: `Config`, for variables that are not the user's to set.
+    pub fn first_statements(&self) -> Result<Vec<String>> {
+        params::first_statements(self.scheme, |name| self.param(name).map(str::to_owned))
+    }
+
+    /// The settings that PostgreSQL's sessions begin with. Errors: as [`Target::first_statements`].
+    pub fn options(&self) -> Result<Vec<(String, String)>> {
+        if self.scheme != Scheme::Postgres {
+            return Ok(Vec::new());
+        }
+        let mut settings = params::options(self.param("options").unwrap_or_default())?;
+        let path = self.param("currentSchema").or_else(|| self.param("search_path"));
+        settings.extend(path.map(|path| ("search_path".to_owned(), path.to_owned())));
+        Ok(settings)
+    }
+
+    /// Whether its database is made where it is missing.
+    pub fn creates_database(&self) -> bool {
+        self.param("createDatabaseIfNotExist").is_some_and(|value| ["", "true", "1"].contains(&value))
     }
 
     /// Parses a URL.

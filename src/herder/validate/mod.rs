@@ -180,7 +180,7 @@ impl Validator {
         let plugin = connector.plugin();
         let version = keys::CONNECTOR_VERSION;
         chain::check_version(&mut form, plugin, "connector.class", version, config.get(version));
-        form.add(plugin.keys(), given, Naming::PLAIN);
+        form.add(plugin.keys_as(config.class()), given, Naming::PLAIN);
         let mut report = Report::default();
         plugin.check(config, &mut report);
         form.merge(report, "");
@@ -203,7 +203,7 @@ impl Validator {
                 Connector::Source(_) => keys::SOURCE,
                 Connector::Sink(_) => keys::SINK,
             };
-            let tables = [connector.plugin().keys(), keys::COMMON, further];
+            let tables = [connector.plugin().keys_as(class), keys::COMMON, further];
             let keys = || tables.into_iter().flat_map(|table| form::definitions(table, Naming::PLAIN)).collect();
             return Some(fits(connector.plugin()).map(|()| keys()));
         }

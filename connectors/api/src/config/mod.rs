@@ -6,6 +6,7 @@
 
 mod asked;
 mod key;
+mod near;
 mod reader;
 mod report;
 
@@ -14,6 +15,7 @@ use std::ops::Bound;
 
 pub use asked::{keys_asked, unlike};
 pub use key::{Check, Default, Importance, Key, Parsed, Type, Width, regexes};
+pub use near::near;
 pub use reader::Reader;
 pub use report::{Problem, Report};
 
@@ -29,6 +31,10 @@ pub trait Plugin: Send + Sync {
     fn version(&self) -> &'static str;
     /// Its keys.
     fn keys(&self) -> &'static [Key];
+    /// Its keys where it is asked for as `class`, one of [`Plugin::other_classes`]: with that one's defaults.
+    fn keys_as(&self, _class: &str) -> &'static [Key] {
+        self.keys()
+    }
     /// Checks across keys, after each key was checked by itself. Pure: no I/O.
     fn check(&self, _config: &Config, _report: &mut Report) {}
 }
@@ -47,6 +53,11 @@ impl Config {
     pub fn get(&self, name: &str) -> Option<&str> {
         asked::note(name);
         self.0.get(name).map(String::as_str)
+    }
+
+    /// The class that the configuration names (`connector.class`); which names there are is the runtime's to know.
+    pub fn class(&self) -> &str {
+        self.0.get("connector.class").map_or("", |class| class.trim())
     }
 
     /// Sets a key.

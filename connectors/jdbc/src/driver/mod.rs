@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Result, Value};
+use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
 use self::caught::Caught;
@@ -202,10 +202,37 @@ pub trait Session: Send {
 /// `Retry` when it is out of reach.
 pub async fn connect(target: &Target, options: ConnectOptions) -> Result<Box<dyn Session>> {
     match target.database_kind() {
-        Database::MySql => open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await,
+        Database::MySql => {
+            let opened = open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await;
+            match opened {
+                Err(error) if options.access == Access::Create && lacks_its_database(target, &error) => {
+                    make_database(target, options).await?;
+                    open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await
+                }
+                opened => opened,
+            }
+        }
         Database::Postgres => open(target, retry::attempts(target, options, postgres::PostgresSession::connect)).await,
         Database::Sqlite => open(target, retry::attempts(target, options, sqlite::SqliteSession::connect)).await,
     }
+}
+
+/// Whether connecting failed because a database is missing that the URL asks to be made.
+pub fn lacks_its_database(target: &Target, error: &Error) -> bool {
+    let unknown = target.database_kind() == Database::MySql && error.message().contains("(1049,");
+    unknown && target.creates_database() && target.database.is_some()
+}
+
+/// Makes the database of a URL that asks for that (`createDatabaseIfNotExist`).
+async fn make_database(target: &Target, options: ConnectOptions) -> Result<()> {
+    let mut server = target.clone();
+    let Some(name) = server.database.take() else { return Ok(()) };
+    let mut session = open(&server, retry::attempts(&server, options, mysql::MySqlSession::connect)).await?;
+    let sql = format!("CREATE DATABASE IF NOT EXISTS {}", session.dialect().quoted(&name));
+    tracing::info!(place = server.place(), sql, "making the database that the URL names");
+    let made = session.run(&sql).await.map(drop);
+    session.close().await;
+    made
 }
 
 async fn open<S: Session + 'static>(

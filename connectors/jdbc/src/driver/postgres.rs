@@ -121,7 +121,7 @@ impl Backend for Postgres {
 }
 
 fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
-    let name = target.param("ApplicationName").unwrap_or("rowferry");
+    let name = target.param("ApplicationName").or_else(|| target.param("application_name")).unwrap_or("rowferry");
     let tls = target.tls()?;
     let mut options = PgConnectOptions::new_without_pgpass().host(host).port(port).application_name(name);
     options = options.ssl_mode(match tls.mode {
@@ -147,10 +147,7 @@ fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
         options = options.ssl_client_cert_from_pem(certificates(&certificate)?);
         options = options.ssl_client_key_from_pem(certificates(&key)?);
     }
-    if let Some(schema) = target.param("currentSchema") {
-        options = options.options([("search_path", schema)]);
-    }
-    Ok(options)
+    Ok(options.options(target.options()?))
 }
 
 impl Type<Postgres> for Param<'_> {

@@ -159,6 +159,9 @@ where
         let (in_transaction, lost, stale) = (false, false, false);
         let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost, stale };
         session.introduce().await?;
+        for sql in target.first_statements()? {
+            session.run(&sql).await?;
+        }
         Ok(session)
     }
 

@@ -9,10 +9,11 @@ use connector_api::{Config, Reader, Report, Result};
 use super::adapt::{Nested, Rules};
 use super::fields::FieldFilter;
 use super::keys::{KEYS, column_items};
-use super::naming::Naming;
+use super::naming::{Letters, Naming, joins_dots};
 use super::shape::{Column, header_column, origin_column};
 use super::statement::parse;
 use crate::driver::{Access, ConnectOptions};
+use crate::peers::sink_keys;
 use crate::url::Target;
 use crate::zone::Zone;
 
@@ -147,7 +148,7 @@ pub struct SinkConfig {
 impl SinkConfig {
     /// Reads the configuration of a connector or task. Errors: `Config`, with every problem in its text.
     pub fn read(config: &Config) -> Result<Self> {
-        Ok(config.read(KEYS, Self::fill)?)
+        Ok(config.read(sink_keys(config.class()), Self::fill)?)
     }
 
     /// How connecting is tried.
@@ -207,8 +208,12 @@ impl SinkConfig {
             delimiter: r.text("nested.delimiter"),
             debezium_types: r.bool("debezium.types"),
             naming: Naming::new(
-                r.text("table.name.format"),
-                r.bool("table.name.normalize"),
+                &r.text("table.name.format"),
+                match (r.bool("table.name.normalize"), r.text("collection.naming.strategy")) {
+                    (true, _) => Letters::Normalized,
+                    (false, strategy) if joins_dots(&strategy) => Letters::NoDots,
+                    (false, _) => Letters::All,
+                },
                 matches!(r.text("quote.sql.identifiers").to_ascii_lowercase().as_str(), "never" | "false"),
                 &r.list("topics.to.tables.mapping"),
             ),
@@ -306,6 +311,7 @@ pub fn check(config: &Config, report: &mut Report) {
         report.recommend("delete.enabled", vec!["false".to_owned()]);
         report.hide("delete.enabled");
     }
+    Target::tell(config, report);
     let Ok(sink) = SinkConfig::read(config) else { return };
     if sink.delete_enabled {
         report.recommend("pk.mode", vec![PkMode::RecordKey.name().to_owned()]);

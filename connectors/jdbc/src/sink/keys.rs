@@ -221,10 +221,11 @@ pub const KEYS: &[Key] = &[
         "table.name.format",
         "${topic}",
         MAPPING,
-        "Name of the target table; `${topic}` stands for the topic, `${topic.suffix}` for what follows its last dot. Dots separate database (or schema) and table unless \
-         the part is quoted.",
+        "Name of the target table; `${topic}` stands for the topic, `${topic.suffix}` for what follows its last dot, \
+         `${source.table}` for the field `table` (or another one) of the struct `source` in a change event; records without \
+         a value are skipped then. Dots separate database (or schema) and table unless the part is quoted.",
     )
-    .check(Check::NonEmpty)
+    .check(Check::By(super::naming::check_format))
     .form(Width::Long, "Table Name Format")
     .aliases(&["collection.name.format"]),
     text(
@@ -287,6 +288,18 @@ pub const KEYS: &[Key] = &[
         .form(Width::Medium, "String Value Column Name"),
     flag("table.name.normalize", "false", MAPPING, "Whether every character of a table's name but letters, digits and _ becomes _.")
         .form(Width::Short, "Table Name Normalize"),
+    text(
+        "collection.naming.strategy",
+        "",
+        MAPPING,
+        "How `${topic}` enters a table's name: as it is (empty, or Debezium's PassthroughCollectionNamingStrategy), or with \
+         its dots made `_` (DefaultCollectionNamingStrategy, the default of Debezium's class).",
+    )
+    .check(Check::By(super::naming::check_strategy))
+    .importance(Importance::Low)
+    .own()
+    .form(Width::Long, "Collection Naming Strategy")
+    .aliases(&["table.naming.strategy"]),
     list(
         "topics.to.tables.mapping",
         "",

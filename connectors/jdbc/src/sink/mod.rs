@@ -34,9 +34,11 @@ mod write;
 use connector_api::{Config, Key, Plugin, Report, Result, Sink, SinkTask, TopicPartition, async_trait};
 
 use self::config::SinkConfig;
+pub(crate) use self::keys::KEYS;
 use self::ledger::Ledger;
 use self::link::Link;
 use self::task::JdbcSinkTask;
+use crate::peers;
 use crate::url::Target;
 
 /// The sink connector.
@@ -49,11 +51,7 @@ impl Plugin for JdbcSink {
     }
 
     fn other_classes(&self) -> &'static [&'static str] {
-        &[
-            "io.aiven.connect.jdbc.JdbcSinkConnector",
-            "io.debezium.connector.jdbc.JdbcSinkConnector",
-            "com.redpanda.kafka.connect.jdbc.JdbcSinkConnector",
-        ]
+        &[peers::AIVEN_SINK, peers::DEBEZIUM_SINK, peers::REDPANDA_SINK]
     }
 
     fn version(&self) -> &'static str {
@@ -61,7 +59,11 @@ impl Plugin for JdbcSink {
     }
 
     fn keys(&self) -> &'static [Key] {
-        keys::KEYS
+        KEYS
+    }
+
+    fn keys_as(&self, class: &str) -> &'static [Key] {
+        peers::sink_keys(class)
     }
 
     fn check(&self, config: &Config, report: &mut Report) {

@@ -1,30 +1,85 @@
-//! Which table a topic goes to. Pure text.
+//! Which table a topic, or a record, goes to. Pure text.
+
+mod format;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Error, Result};
+use connector_api::{Error, Record, Result};
 
+use self::format::{Format, Topic};
 use crate::ident::TableId;
 use crate::url::Database;
 
-/// The rules of `table.name.format`, `table.name.normalize` and `topics.to.tables.mapping`.
+/// The rules of `table.name.format`, `collection.naming.strategy`, `table.name.normalize` and
+/// `topics.to.tables.mapping`.
 #[derive(Clone, Debug)]
 pub struct Naming {
-    format: String,
-    normalize: bool,
+    format: Format,
+    letters: Letters,
     unquoted: bool,
     mapping: HashMap<String, String>,
+}
+
+/// Which characters of a topic a table's name keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letters {
+    /// All.
+    All,
+    /// All but dots.
+    NoDots,
+    /// Of the whole name, letters, digits and `_` of ASCII.
+    Normalized,
 }
 
 /// Bytes of an identifier that PostgreSQL keeps (NAMEDATALEN - 1).
 const POSTGRES_NAME: usize = 63;
 
+/// Whether a naming strategy of Debezium's makes `_` of a topic's dots.
+pub fn joins_dots(strategy: &str) -> bool {
+    matches!(strategy.rsplit('.').next(), Some("DefaultCollectionNamingStrategy" | "DefaultTableNamingStrategy"))
+}
+
+/// Refuses what is no strategy of Debezium's own.
+pub fn check_strategy(strategy: &str) -> std::result::Result<(), String> {
+    let as_it_is = strategy.is_empty() || strategy.ends_with("PassthroughCollectionNamingStrategy");
+    if as_it_is || joins_dots(strategy) {
+        return Ok(());
+    }
+    Err("Java classes are not run here; there are DefaultCollectionNamingStrategy (dots become _) and \
+         PassthroughCollectionNamingStrategy (topics as they are); write anything else in table.name.format"
+        .to_owned())
+}
+
+/// Refuses an empty format, and one with a `${…}` that stands for nothing.
+pub fn check_format(text: &str) -> std::result::Result<(), String> {
+    if text.is_empty() {
+        return Err("String must be non-empty".to_owned());
+    }
+    Format::read(text).map(drop)
+}
+
 impl Naming {
-    /// `mapping` holds items `topic:table` that have been checked; `unquoted` is `quote.sql.identifiers=never`.
-    pub fn new(format: String, normalize: bool, unquoted: bool, mapping: &[String]) -> Self {
+    /// `mapping` holds items `topic:table` that have been checked, as `format` has; `unquoted` is
+    /// `quote.sql.identifiers=never`.
+    pub fn new(format: &str, letters: Letters, unquoted: bool, mapping: &[String]) -> Self {
         let pair = |item: &String| item.split_once(':').map(|(topic, table)| (topic.to_owned(), table.to_owned()));
-        Self { format, normalize, unquoted, mapping: mapping.iter().filter_map(pair).collect() }
+        let format = Format::read(format).unwrap_or_default();
+        Self { format, letters, unquoted, mapping: mapping.iter().filter_map(pair).collect() }
+    }
+
+    /// Whether a record's own table, not its topic alone, says where it goes; [`Naming::name`] tells it then.
+    pub fn is_by_source(&self) -> bool {
+        self.mapping.is_empty() && self.format.is_by_source()
+    }
+
+    /// The name that a record's topic and source give, for [`Naming::named`]. `None`: it has no value, so that nobody
+    /// can tell. Errors: `Record` where its value does not say where it is from.
+    pub fn name(&self, record: &Record) -> Result<Option<Arc<str>>> {
+        if record.value.value.is_null() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::from(self.format.text(&self.topic(&record.topic), Some(&record.value))?)))
     }
 
     /// A column's name. Names are always quoted; where they are asked not to be, PostgreSQL would fold them to lower
@@ -38,9 +93,23 @@ impl Naming {
     }
 
     /// The table of a topic, as [`Naming::column`] quotes and the database cuts it, with the qualifiers that its name has.
-    /// Errors: `Config` when the name has no, empty or too many parts.
+    /// Errors: `Config` when the name has no, empty or too many parts, or depends on the record.
     pub fn table(&self, topic: &str, database: Database) -> Result<TableId> {
-        let mut id = self.whole(topic, database)?;
+        let name = match self.mapping.get(topic) {
+            Some(table) => table.clone(),
+            None if self.mapping.is_empty() => self.format.text(&self.topic(topic), None)?,
+            None => {
+                return Err(Error::config(format!(
+                    "topic {topic} is not in topics.to.tables.mapping: add {topic}:table to it"
+                )));
+            }
+        };
+        self.named(&name, topic, database)
+    }
+
+    /// The table of that name, as [`Naming::table`].
+    pub fn named(&self, name: &str, topic: &str, database: Database) -> Result<TableId> {
+        let mut id = self.whole(name, topic, database)?;
         if self.folds(database) {
             for part in [&mut id.catalog, &mut id.schema].into_iter().flatten().chain([&mut id.table]) {
                 *part = part.to_lowercase();
@@ -52,32 +121,23 @@ impl Naming {
         Ok(id)
     }
 
-    fn whole(&self, topic: &str, database: Database) -> Result<TableId> {
-        let name = match self.mapping.get(topic) {
-            Some(table) => table.clone(),
-            None if self.mapping.is_empty() => self.formatted(topic),
-            None => {
-                return Err(Error::config(format!(
-                    "topic {topic} is not in topics.to.tables.mapping: add {topic}:table to it"
-                )));
-            }
-        };
+    fn topic<'a>(&self, topic: &'a str) -> Topic<'a> {
+        let shown = if self.letters == Letters::NoDots { topic.replace('.', "_").into() } else { topic.into() };
+        Topic { whole: topic, shown }
+    }
+
+    fn whole(&self, name: &str, topic: &str, database: Database) -> Result<TableId> {
         if name.trim().is_empty() {
             return Err(Error::config(format!(
                 "Destination table name for topic '{topic}' is empty using the format string '{}'",
                 self.format
             )));
         }
-        if self.normalize {
+        if self.letters == Letters::Normalized {
             let keep = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' };
             return Ok(TableId::bare(name.chars().map(keep).collect::<String>()));
         }
-        self.qualified(&name, topic, database)
-    }
-
-    fn formatted(&self, topic: &str) -> String {
-        let suffix = topic.rsplit('.').next().unwrap_or(topic);
-        self.format.replace("${topic}", topic).replace("${topic.suffix}", suffix)
+        self.qualified(name, topic, database)
     }
 
     fn qualified(&self, name: &str, topic: &str, database: Database) -> Result<TableId> {
@@ -106,31 +166,39 @@ impl Naming {
 
 #[cfg(test)]
 mod tests {
-    use super::Naming;
+    use super::{Letters, Naming};
     use crate::url::Database;
 
     #[test]
     fn topics_find_their_tables() {
-        for (format, normalize, topic, want) in [
-            ("${topic}", false, "users", "users"),
-            ("kafka_${topic}", false, "users", "kafka_users"),
-            ("all", false, "users", "all"),
-            ("${topic.suffix}", false, "server.shop.users", "users"),
-            ("${topic.suffix}", false, "users", "users"),
-            ("other.${topic}", false, "users", "other.users"),
-            ("`shop.users`", false, "x", "shop.users"),
-            ("kafka_topic_${topic}", true, "--some_topic", "kafka_topic___some_topic"),
-            ("kafka_topic_${topic}", true, "this.is.topic.with.dots", "kafka_topic_this_is_topic_with_dots"),
-            ("kafka_topic_${topic}", true, "orders_topic_#3", "kafka_topic_orders_topic__3"),
+        for (format, letters, topic, want) in [
+            ("${topic}", Letters::All, "users", "users"),
+            ("kafka_${topic}", Letters::All, "users", "kafka_users"),
+            ("all", Letters::All, "users", "all"),
+            ("${topic}", Letters::NoDots, "srv.public.users", "srv_public_users"),
+            ("other.${topic}", Letters::NoDots, "srv.public.users", "other.srv_public_users"),
+            ("${topic.suffix}", Letters::NoDots, "srv.public.users", "users"),
+            ("${topic.suffix}", Letters::All, "server.shop.users", "users"),
+            ("${topic.suffix}", Letters::All, "users", "users"),
+            ("other.${topic}", Letters::All, "users", "other.users"),
+            ("`shop.users`", Letters::All, "x", "shop.users"),
+            ("kafka_topic_${topic}", Letters::Normalized, "--some_topic", "kafka_topic___some_topic"),
+            (
+                "kafka_topic_${topic}",
+                Letters::Normalized,
+                "this.is.topic.with.dots",
+                "kafka_topic_this_is_topic_with_dots",
+            ),
+            ("kafka_topic_${topic}", Letters::Normalized, "orders_topic_#3", "kafka_topic_orders_topic__3"),
         ] {
-            let table = Naming::new(format.into(), normalize, false, &[]).table(topic, Database::MySql).unwrap();
+            let table = Naming::new(format, letters, false, &[]).table(topic, Database::MySql).unwrap();
             assert_eq!(table.to_string(), want);
         }
-        let dotted = Naming::new("${topic}".into(), false, false, &[]);
+        let dotted = Naming::new("${topic}", Letters::All, false, &[]);
         assert!(dotted.table("server.db.table", Database::MySql).unwrap_err().message().contains("two parts"));
         let table = dotted.table("server.s.t", Database::Postgres).unwrap();
         assert_eq!((table.catalog.as_deref(), table.schema.as_deref()), (Some("server"), Some("s")));
-        let unquoted = Naming::new("${topic}".into(), false, true, &[]);
+        let unquoted = Naming::new("${topic}", Letters::All, true, &[]);
         assert_eq!(unquoted.table("MyUsers", Database::Postgres).unwrap().table, "myusers");
         assert_eq!(unquoted.table("MyUsers", Database::MySql).unwrap().table, "MyUsers");
         assert_eq!(&*unquoted.column(&"fullName".into(), Database::Postgres), "fullname");
@@ -139,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_mapping_alone_names_tables() {
-        let naming = Naming::new("${topic}".into(), false, false, &["some_topic:same_table".into()]);
+        let naming = Naming::new("${topic}", Letters::All, false, &["some_topic:same_table".into()]);
         assert_eq!(naming.table("some_topic", Database::Sqlite).unwrap().table, "same_table");
         assert!(naming.table("other", Database::Sqlite).is_err());
     }

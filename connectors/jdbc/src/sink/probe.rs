@@ -34,8 +34,15 @@ pub async fn probe(config: &Config, report: &mut Report) {
         ..ConnectOptions::default()
     };
     let connected = match url::Target::from_config(config) {
-        // looking makes no file; the connector will
+        // looking makes no file and no database; the connector will
         Ok(place) if driver::would_create(&place).unwrap_or(false) => return,
+        Ok(place) if place.creates_database() => {
+            let existing = ConnectOptions { access: Access::Existing, ..options };
+            match Link::open(&place, existing).await {
+                Err(error) if driver::lacks_its_database(&place, &error) => return,
+                connected => connected,
+            }
+        }
         Ok(place) => Link::open(&place, options).await,
         Err(error) => Err(error),
     };

@@ -40,7 +40,10 @@ pub struct JdbcSinkTask {
     link: Option<Link>,
     ledger: Ledger,
     targets: Vec<Target>,
-    by_topic: HashMap<Arc<str>, usize>,
+    /// By what names them: topics, or the names that records' sources give.
+    by_name: HashMap<Arc<str>, usize>,
+    /// The names that the present batch's records give, where their topics alone do not name their tables.
+    names: Vec<Option<Arc<str>>>,
     adapter: Adapter,
     /// Tables that the present batch empties before it writes.
     emptied: Vec<usize>,
@@ -82,7 +85,8 @@ impl JdbcSinkTask {
             link: Some(link),
             ledger,
             targets: Vec::new(),
-            by_topic: HashMap::new(),
+            by_name: HashMap::new(),
+            names: Vec::new(),
             adapter,
             emptied: Vec::new(),
             held: None,
@@ -107,7 +111,7 @@ impl JdbcSinkTask {
 
     fn forget_tables(&mut self) {
         self.targets.clear();
-        self.by_topic.clear();
+        self.by_name.clear();
         if let Some(statements) = &mut self.statements {
             statements.forget();
         }
@@ -184,12 +188,34 @@ impl JdbcSinkTask {
         Ok((adapted, ops, rejected))
     }
 
+    /// Notes the names of the records' tables, where topics alone do not tell them. What becomes of those without one.
+    fn name(&mut self, batch: &[SinkRecord]) -> HashMap<usize, Fate> {
+        self.names.clear();
+        let mut fates = HashMap::new();
+        if self.config.naming.is_by_source() {
+            for (index, record) in batch.iter().enumerate() {
+                let name = self.config.naming.name(&record.record).unwrap_or_else(|error| {
+                    fates.insert(index, Fate::Refused(error));
+                    None
+                });
+                if name.is_none() {
+                    fates.entry(index).or_insert(Fate::Skip);
+                }
+                self.names.push(name);
+            }
+        }
+        fates
+    }
+
     /// The batch with its records as rows, where they are not, and what becomes of those that are none.
     async fn adapt(&mut self, batch: &[SinkRecord]) -> Result<(Option<Vec<SinkRecord>>, HashMap<usize, Fate>)> {
-        let (mut changed, mut fates) = (HashMap::new(), HashMap::new());
+        let (mut changed, mut fates) = (HashMap::new(), self.name(batch));
         for (index, record) in batch.iter().enumerate() {
+            if !fates.is_empty() && fates.contains_key(&index) {
+                continue;
+            }
             let outcome = if self.adapter.is_plain(record) {
-                let target = self.target(&record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                let target = self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
                 let dialect = self.link.as_ref().map(|link| link.writing.dialect());
                 match (&self.targets[target].meta, dialect) {
                     (Some(table), Some(dialect)) => {
@@ -227,12 +253,13 @@ impl JdbcSinkTask {
         self.targets.iter_mut().for_each(Target::thin_out);
         for (index, record) in batch.iter().enumerate() {
             let outcome = match fates.remove(&index) {
-                None => self.operation(record).await,
+                None => self.operation(index, record).await,
                 Some(Fate::Skip) => Ok(None),
                 Some(Fate::Refused(error)) => Err(error),
                 Some(Fate::Truncate) => {
                     // what came before it in the batch is gone with it
-                    let target = self.target(&record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                    let target =
+                        self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
                     out.iter_mut().filter(|(table, _)| *table == target).for_each(|(_, ops)| ops.clear());
                     if self.targets[target].meta.is_some() && !self.emptied.contains(&target) {
                         self.emptied.push(target);
@@ -259,17 +286,14 @@ impl JdbcSinkTask {
         Ok(out)
     }
 
-    async fn operation(&mut self, record: &SinkRecord) -> Result<Option<(usize, usize)>> {
+    async fn operation(&mut self, index: usize, record: &SinkRecord) -> Result<Option<(usize, usize)>> {
         if let Some(statements) = &mut self.statements {
             let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
             let plan = statements.plan(&mut *link.session, &self.config, &*link.writing, record).await?;
             return Ok(Some((STATEMENTS, plan)));
         }
         check_record(&self.config, record)?;
-        let target = match self.by_topic.get(&record.record.topic) {
-            Some(&target) => target,
-            None => self.target(&record.record.topic).await?,
-        };
+        let target = self.target(index, &record.record.topic).await?;
         let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
         let Record { topic, key, value, .. } = &record.record;
         let (session, writing) = (&mut *link.session, &*link.writing);
@@ -284,8 +308,18 @@ impl JdbcSinkTask {
         Ok(plan.map(|plan| (target, plan)))
     }
 
-    async fn target(&mut self, topic: &Arc<str>) -> Result<usize> {
-        let id = self.config.naming.table(topic, self.place.database_kind())?;
+    /// The table of a record of the present batch.
+    async fn target(&mut self, index: usize, topic: &Arc<str>) -> Result<usize> {
+        let given = self.names.get(index).and_then(Option::as_ref);
+        let name = given.unwrap_or(topic);
+        if let Some(target) = self.by_name.get(name) {
+            return Ok(*target);
+        }
+        let (name, database) = (Arc::clone(name), self.place.database_kind());
+        let id = match given {
+            Some(name) => self.config.naming.named(name, topic, database)?,
+            None => self.config.naming.table(topic, database)?,
+        };
         let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
         let found = Target::find(&mut *link.session, &self.config, &link.here, id).await?;
         let target = match self.targets.iter().position(|t| t.id == found.id) {
@@ -295,7 +329,7 @@ impl JdbcSinkTask {
                 self.targets.len() - 1
             }
         };
-        self.by_topic.insert(Arc::clone(topic), target);
+        self.by_name.insert(name, target);
         Ok(target)
     }
 
@@ -360,7 +394,9 @@ enum Fate {
 
 /// Errors: `Config`, when a topic's table is not there.
 async fn tables_exist(link: &mut Link, config: &SinkConfig) -> Result<()> {
-    for topic in &config.topics {
+    // which tables these are, their records tell
+    let topics = if config.naming.is_by_source() { &[][..] } else { &config.topics };
+    for topic in topics {
         let id = config.naming.table(topic, link.writing.database())?;
         if link.session.table(&id).await?.is_none() {
             return Err(Error::config(format!(

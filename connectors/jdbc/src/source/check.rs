@@ -15,6 +15,7 @@ const NEW: [&str; 4] =
 pub fn check(config: &Config, report: &mut Report) {
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     let mode = config.get("mode").unwrap_or_default().trim();
+    Target::tell(config, report);
     check_mode(mode, report);
     check_deletions(config, mode, report);
     let (legacy, new): (Vec<_>, Vec<_>) =

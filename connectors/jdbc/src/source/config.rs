@@ -6,7 +6,6 @@ use connector_api::config::Reader;
 use connector_api::pattern::Pattern;
 use connector_api::{Config, Error, Report, Result};
 
-use super::keys::KEYS;
 use super::mapping::{self, Mapping, anchored};
 use super::query_text;
 use super::ranges::Part;
@@ -15,6 +14,7 @@ use crate::calendar::Calendar;
 use crate::dialect::read::{BigintUnsigned, Granularity, NumericMapping, ReadOptions};
 use crate::driver::ConnectOptions;
 use crate::ident::TableId;
+use crate::peers::source_keys;
 use crate::url::{Database, Target};
 use crate::zone::Zone;
 
@@ -188,7 +188,7 @@ impl SourceConfig {
 
     /// The same; `Err` holds each problem on its key.
     pub fn problems_or_read(config: &Config) -> Result<Self, Report> {
-        config.read(KEYS, fill)
+        config.read(source_keys(config.class()), fill)
     }
 
     /// The same for a server that compares names of tables without regard to case.

@@ -47,10 +47,12 @@ use connector_api::{Config, Key, Plan, Plugin, Position, Positions, Report, Resu
 use tokio::time::timeout;
 
 use self::config::SourceConfig;
+pub(crate) use self::keys::KEYS;
 use self::position::Reached;
 use self::sweep::Known;
 use self::task::JdbcSourceTask;
 use crate::driver::{ConnectOptions, Quiet, Session, connect};
+use crate::peers;
 
 /// How long validation waits for the database.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
@@ -71,7 +73,7 @@ impl Plugin for JdbcSource {
     }
 
     fn other_classes(&self) -> &'static [&'static str] {
-        &["io.aiven.connect.jdbc.JdbcSourceConnector", "rowferry.jdbc.JdbcSourceConnector"]
+        &[peers::AIVEN_SOURCE, peers::REDPANDA_SOURCE, "rowferry.jdbc.JdbcSourceConnector"]
     }
 
     fn version(&self) -> &'static str {
@@ -79,7 +81,11 @@ impl Plugin for JdbcSource {
     }
 
     fn keys(&self) -> &'static [Key] {
-        keys::KEYS
+        KEYS
+    }
+
+    fn keys_as(&self, class: &str) -> &'static [Key] {
+        peers::source_keys(class)
     }
 
     fn check(&self, config: &Config, report: &mut Report) {
@@ -118,10 +124,6 @@ impl Source for JdbcSource {
                 return report.errors.extend(on_url);
             }
         };
-        for name in &read.target.ignored {
-            report
-                .warn("connection.url", format!("{name} is left out: it would let the URL reach beyond the database"));
-        }
         let once = ConnectOptions { attempts: 1, timeout: PROBE_WITHIN, ..read.connect };
         let probe = async {
             let mut session = open(&read, once).await?;

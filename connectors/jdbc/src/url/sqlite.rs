@@ -5,7 +5,7 @@ use connector_api::{Error, Result};
 use super::{Scheme, Target, decode};
 
 /// Options that a URL may have, those of the JDBC driver's names; all others are refused.
-const OPTIONS: [&str; 5] = ["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode"];
+pub(super) const OPTIONS: [&str; 5] = ["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode"];
 
 /// The target of what stands behind `sqlite:`: `/path/file.db`, `file.db`, `//file.db`, `///path/file.db` and the same
 /// behind `file:`, with options behind a question mark.

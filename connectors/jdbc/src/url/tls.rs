@@ -66,11 +66,58 @@ const REFUSED: &[Refused] = &[
     ("sslcrl", NO_REVOCATION),
     ("sslcrldir", NO_REVOCATION),
     ("sslhostnameverifier", NO_CODE),
+    ("enabledsslciphersuites", CIPHERS),
+    ("sslciphersuites", CIPHERS),
+    ("sslcipher", CIPHERS),
+    ("sslciphers", CIPHERS),
+    ("sslcrlfile", NO_REVOCATION),
     ("sslcapath", "folders of authorities are not read here; name one PEM file that holds them all by sslCa"),
     ("restrictedauth", "the kinds of login that MariaDB's driver may use are not chosen here; leave it out"),
     ("requireauth", "the kind of login is not chosen here; leave it out, and use sslmode=verify-full"),
     ("requirepeer", "there are no local sockets here; leave it out, and use sslmode=verify-full"),
 ];
+
+/// Other names that are read here, or say no more than what is done anyway: passwords and types of key stores, whose
+/// files are refused, and limits of waiting.
+const KNOWN: &[&str] = &[
+    "allowpublickeyretrieval",
+    "channelbinding",
+    "clientcertificatekeystorepassword",
+    "clientcertificatekeystoretype",
+    "disablesslhostnameverification",
+    "enabledsslprotocolsuites",
+    "enabledtlsprotocols",
+    "fallbacktosystemkeystore",
+    "fallbacktosystemtruststore",
+    "gssencmode",
+    "keystorepassword",
+    "keystoretype",
+    "requiressl",
+    "serverpublickey",
+    "serverrsapublickeyfile",
+    "ssl",
+    "sslcertmode",
+    "sslcompression",
+    "sslfactory",
+    "sslmaxprotocolversion",
+    "sslminprotocolversion",
+    "sslmode",
+    "sslnegotiation",
+    "sslresponsetimeout",
+    "sslsni",
+    "tlsversion",
+    "tlsversions",
+    "trustcertificatekeystorepassword",
+    "trustcertificatekeystoretype",
+    "trustservercertificate",
+    "truststorepassword",
+    "truststoretype",
+    "usessl",
+    "verifyservercertificate",
+];
+
+const CIPHERS: &str = "cipher suites are not chosen here (those of TLS 1.2 and 1.3 without known weakness are taken); leave \
+                       it out";
 
 /// Names of one file, the drivers' and the clients'.
 const AUTHORITY: &[&str] = &["serversslcert", "sslrootcert", "sslca", "sslrootca"];
@@ -81,6 +128,7 @@ impl Tls {
     /// What the parameters of a URL of that scheme ask for. Errors: `Config`.
     pub(super) fn read(scheme: Scheme, params: &[(String, String)]) -> Result<Self> {
         let asked = Asked { scheme, params };
+        asked.refuse_unknown()?;
         let (word, trusts) = (asked.word()?, asked.trusts()?);
         let (authority, certificate, key) = (asked.file(AUTHORITY)?, asked.file(CERTIFICATE)?, asked.file(KEY)?);
         let mut mode = asked.mode(word)?;
@@ -139,6 +187,20 @@ impl<'a> Asked<'a> {
         match found.all(|other| other.eq_ignore_ascii_case(first)) {
             true => Ok(Some(first)),
             false => Err(bad(format!("{name} is given twice, with different values; keep one"))),
+        }
+    }
+
+    /// Refuses what is about TLS and understood by nobody: that it was left out would not be seen.
+    fn refuse_unknown(&self) -> Result<()> {
+        let idle = |value: &str| ["", "false", "no", "off", "0"].contains(&value.trim().to_ascii_lowercase().as_str());
+        let unknown = |name: &str| is_about_tls(name) && !is_known(&plain(name));
+        match self.params.iter().find(|(name, value)| unknown(name) && !idle(value)) {
+            Some((name, _)) => Err(bad(format!(
+                "{name} is about TLS and not known here; leave it out, and say by sslMode (sslmode) what is to be done: \
+                 disabled, preferred, required, verify-ca or verify-full, with the authority's PEM file in serverSslCert \
+                 (sslrootcert)"
+            ))),
+            None => Ok(()),
         }
     }
 
@@ -320,9 +382,29 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// A name without letter case, `-` and `_`.
-fn plain(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
+/// A name without letter case, `-`, `_` and dots, and as the drivers have it: without the words that stand before it in
+/// the X protocol's and libpq's environment's names, and with SSL for TLS.
+pub(super) fn plain(name: &str) -> String {
+    let name: String = name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).map(|c| c.to_ascii_lowercase()).collect();
+    let bare = ["xdevapi", "pg"].iter().find_map(|word| name.strip_prefix(word)).unwrap_or(&name);
+    let as_ssl = bare.replacen("tls", "ssl", 1);
+    match (KNOWN.contains(&bare), is_known(&as_ssl)) {
+        (false, true) => as_ssl,
+        _ if is_known(bare) => bare.to_owned(),
+        _ => name,
+    }
+}
+
+/// Whether a plain name is read here.
+fn is_known(name: &str) -> bool {
+    let files = [AUTHORITY, CERTIFICATE, KEY].iter().any(|names| names.contains(&name));
+    files || KNOWN.contains(&name) || REFUSED.iter().any(|(refused, _)| *refused == name)
+}
+
+/// Whether a parameter's name is about TLS, whoever reads it.
+pub(super) fn is_about_tls(name: &str) -> bool {
+    let name = plain(name);
+    is_known(&name) || ["ssl", "tls"].iter().any(|word| name.contains(word))
 }
 
 fn contradiction(what: &str) -> Error {

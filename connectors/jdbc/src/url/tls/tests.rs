@@ -34,6 +34,16 @@ fn each_drivers_spelling_means_what_the_driver_means_or_more() {
         ("sslMode=PREFERRED", IfOffered, IfOffered, IfOffered),
         ("SSLMODE=Required", Encrypted, Encrypted, Encrypted),
         ("sslMode=trust", Encrypted, Encrypted, Encrypted),
+        ("useTLS=true", Encrypted, VerifyFull, VerifyFull),
+        ("tls=true", Encrypted, VerifyFull, VerifyFull),
+        ("requireTls=true", Encrypted, Encrypted, Encrypted),
+        ("tlsMode=required", Encrypted, Encrypted, Encrypted),
+        ("xdevapi.ssl-mode=VERIFY_CA", VerifyCa, VerifyCa, VerifyCa),
+        ("xdevapi.tls-versions=TLSv1.2&sslMode=required", Encrypted, Encrypted, Encrypted),
+        ("PGSSLMODE=verify-full", VerifyFull, VerifyFull, VerifyFull),
+        ("PGSSLROOTCERT=/ca.pem", VerifyCa, VerifyCa, VerifyCa),
+        ("ssl.mode=verify-ca", VerifyCa, VerifyCa, VerifyCa),
+        ("sslFoo=false", IfOffered, IfOffered, IfOffered),
         ("ssl-mode=VERIFY_CA", VerifyCa, VerifyCa, VerifyCa),
         ("ssl_mode=verify-ca", VerifyCa, VerifyCa, VerifyCa),
         ("sslMode=VERIFY_IDENTITY", VerifyFull, VerifyFull, VerifyFull),
@@ -107,4 +117,48 @@ fn what_cannot_be_done_is_refused_with_what_can() {
 fn stores_and_keys_do_not_matter_where_tls_is_turned_off() {
     assert_eq!(read("jdbc:mysql://h/d?useSSL=false&trustCertificateKeyStoreUrl=file:/t.jks").unwrap().mode, Off);
     assert_eq!(read("jdbc:sqlite:/x.db").unwrap().mode, IfOffered);
+}
+
+#[test]
+fn words_about_tls_that_nobody_knows_are_refused() {
+    for scheme in ["jdbc:mysql", "jdbc:mariadb", "jdbc:postgresql"] {
+        for params in [
+            "sslFoo=true",
+            "useTlsPlease=yes",
+            "x-ssl=required",
+            "tlsCipherSuites=A",
+            "enabledSslCipherSuites=A&useSSL=true",
+        ] {
+            let error = read(&format!("{scheme}://h/d?{params}")).unwrap_err();
+            let name = params.split('=').next().unwrap().to_ascii_lowercase();
+            let message = error.message().to_ascii_lowercase();
+            assert!(message.contains(&name) || message.contains("cipher suites"), "{params}: {error}");
+        }
+    }
+}
+
+#[test]
+fn keys_about_tls_say_what_parameters_say() {
+    let tls = |key: &str, value: &str| {
+        let config = connector_api::Config::from([("connection.url", "jdbc:mysql://h/d"), (key, value)]);
+        Target::from_config(&config).and_then(|target| target.tls()).map(|tls| tls.mode)
+    };
+    for key in [
+        "connection.sslmode",
+        "connection.ssl.mode",
+        "connection.sslMode",
+        "connection.tls.mode",
+        "database.sslmode",
+        "database.ssl.mode",
+        "database.SSLMode",
+        "Connection.SslMode",
+        "sslmode",
+        "ssl.mode",
+    ] {
+        assert_eq!(tls(key, "verify-full").unwrap(), VerifyFull, "{key}");
+    }
+    for key in ["connection.ssl.foo", "database.tls.thing", "ssl.whatever"] {
+        let error = tls(key, "on").unwrap_err();
+        assert!(error.message().contains("is about TLS"), "{key}: {error}");
+    }
 }

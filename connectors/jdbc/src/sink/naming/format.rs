@@ -1,0 +1,154 @@
+//! `table.name.format`: text with placeholders, taken apart once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use connector_api::{Datum, Error, Result, Schema, Value};
+
+/// A format.
+#[derive(Clone, Debug, Default)]
+pub struct Format(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    /// `${topic}`
+    Topic,
+    /// `${topic.suffix}`
+    Suffix,
+    /// `${source.FIELD}`
+    Source(String),
+}
+
+/// What a topic is called in a table's name.
+pub struct Topic<'a> {
+    /// As it is.
+    pub whole: &'a str,
+    /// As it is put in.
+    pub shown: Cow<'a, str>,
+}
+
+impl Format {
+    /// Takes a format apart. Errors: the reason, for a placeholder that stands for nothing.
+    pub fn read(text: &str) -> std::result::Result<Self, String> {
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while let Some((before, behind)) = rest.split_once("${") {
+            let Some((name, behind)) = behind.split_once('}') else {
+                return Err("a ${ has no } behind it".to_owned());
+            };
+            pieces.push(Piece::Text(before.to_owned()));
+            pieces.push(match (name, name.strip_prefix("source.")) {
+                ("topic", _) => Piece::Topic,
+                ("topic.suffix", _) => Piece::Suffix,
+                (_, Some(field)) if !field.is_empty() => Piece::Source(field.to_owned()),
+                _ => {
+                    return Err(format!(
+                        "${{{name}}} stands for nothing; there are ${{topic}}, ${{topic.suffix}} and ${{source.FIELD}}, \
+                         such as ${{source.table}}"
+                    ));
+                }
+            });
+            rest = behind;
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        pieces.retain(|piece| *piece != Piece::Text(String::new()));
+        Ok(Self(pieces))
+    }
+
+    /// Whether it asks for where a row came from.
+    pub fn is_by_source(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Source(_)))
+    }
+
+    /// The name. Errors: `Record` where the value has no such source; `Config` where there is no value to ask.
+    pub fn text(&self, topic: &Topic<'_>, value: Option<&Datum>) -> Result<String> {
+        let mut out = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Topic => out.push_str(&topic.shown),
+                Piece::Suffix => out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole)),
+                Piece::Source(field) => {
+                    let Some(value) = value else {
+                        return Err(Error::config(format!("which table {self} is depends on the record")));
+                    };
+                    let source = member(Some((value.schema.as_deref(), &value.value)), "source");
+                    let found = member(source, field).map(|(_, value)| value);
+                    let Some(Value::Text(name)) = found else {
+                        return Err(Error::record(format!(
+                            "table.name.format {self} asks for the text source.{field}, which the record's value does not \
+                             have: only Debezium's change events do (not those that ExtractNewRecordState has taken apart)"
+                        )));
+                    };
+                    out.push_str(name);
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Text(text) => f.write_str(text),
+            Piece::Topic => f.write_str("${topic}"),
+            Piece::Suffix => f.write_str("${topic.suffix}"),
+            Piece::Source(field) => write!(f, "${{source.{field}}}"),
+        })
+    }
+}
+
+/// A value and its schema, where it has one.
+type Member<'a> = (Option<&'a Schema>, &'a Value);
+
+/// The member of that name, of a struct or of an object without schema.
+fn member<'a>(of: Option<Member<'a>>, name: &str) -> Option<Member<'a>> {
+    match of? {
+        (Some(schema), Value::Struct(members)) => {
+            let at = schema.field_index(name)?;
+            Some((Some(&*schema.fields[at].schema), members.get(at)?))
+        }
+        (_, Value::Map(entries)) => {
+            let entry = entries.iter().find(|(key, _)| key.as_str() == Some(name));
+            entry.map(|(_, value)| (None, value))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Datum, Value};
+
+    use super::{Format, Topic};
+
+    fn text(format: &str, source: &[(&str, Value)]) -> Result<String, String> {
+        let object = |entries: &[(&str, Value)]| {
+            Value::Map(entries.iter().map(|(k, v)| (Value::Text((*k).into()), v.clone())).collect())
+        };
+        let value = Datum { schema: None, value: object(&[("source", object(source))]) };
+        let topic = Topic { whole: "a.b.c", shown: "a_b_c".into() };
+        Format::read(format)?.text(&topic, Some(&value)).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn placeholders_stand_for_what_they_name_or_are_refused() {
+        let source =
+            [("db", Value::Text("shop".into())), ("table", Value::Text("users".into())), ("ts", Value::I64(1))];
+        assert_eq!(text("x_${source.table}", &source).unwrap(), "x_users");
+        assert_eq!(text("${source.db}.${source.table}_${topic}", &source).unwrap(), "shop.users_a_b_c");
+        assert_eq!(text("${topic.suffix}", &source).unwrap(), "c");
+        for (format, want) in [
+            ("${source.schema}", "source.schema"),
+            ("${source.ts}", "source.ts"),
+            ("${table}", "${table} stands for nothing"),
+            ("${Topic}", "${Topic} stands for nothing"),
+            ("${source.}", "stands for nothing"),
+            ("${topic", "no } behind"),
+        ] {
+            let error = text(format, &source).unwrap_err();
+            assert!(error.contains(want), "{format}: {error}");
+        }
+    }
+}

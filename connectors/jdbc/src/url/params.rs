@@ -1,0 +1,432 @@
+//! What becomes of each parameter of a URL that is not about TLS: done, refused, or told to have no effect. Pure.
+//! docs/databases.md has the table.
+
+use connector_api::config::near;
+use connector_api::{Error, Result};
+
+use super::{Database, Scheme, tls};
+
+/// Parameters that are done, by database; names count without letter case.
+const DONE_BY_ALL: &[&str] = &["user", "username", "password"];
+const DONE_BY_MYSQL: &[&str] = &[
+    "allowMultiQueries",
+    "createDatabaseIfNotExist",
+    "readOnly",
+    "sessionVariables",
+    "tinyInt1isBit",
+    "transformedBitIsBoolean",
+    "yearIsDateType",
+];
+const DONE_BY_POSTGRES: &[&str] =
+    &["application_name", "ApplicationName", "currentSchema", "options", "readOnly", "search_path", "stringtype"];
+
+/// Why a parameter is not needed, or not understood, and what helps.
+type Told = (&'static [&'static str], &'static str);
+
+const REFUSED: &[Told] = &[
+    (
+        &[
+            "authenticationPlugins",
+            "defaultAuthenticationPlugin",
+            "disabledAuthenticationPlugins",
+            "authenticationPluginClassName",
+        ],
+        "the kinds of login are not chosen here; leave it out, and use sslMode=verify-full (sslmode)",
+    ),
+    (
+        &["socksProxyHost", "socksProxyPort", "proxyHost", "proxyPort"],
+        "connections are made without a proxy; leave it out if the database can be reached so",
+    ),
+    (
+        &[
+            "localSocket",
+            "localSocketAddress",
+            "namedPipePath",
+            "pipe",
+            "unixSocket",
+            "localAddress",
+            "tcpRcvBufSocket",
+        ],
+        "connections are made over TCP from whatever address the system chooses; leave it out if that will do",
+    ),
+    (&["serviceName", "service"], "there are no service files here; write host, port and database in the URL"),
+    (&["passwordCharacterEncoding"], "passwords are sent in UTF-8; leave it out if that will do"),
+    (&["credentialType"], "a password in a variable or file is a config provider's: ${env:NAME}, ${file:PATH:KEY}"),
+    (
+        &["jaasApplicationName", "jaasLogin", "gsslib", "useSPNEGO", "kerberosServerName", "servicePrincipalName"],
+        "Kerberos is not there; log in by a password",
+    ),
+];
+
+/// Parameters without effect, and why.
+const IDLE: &[Told] = &[
+    (
+        &[
+            "serverTimezone",
+            "connectionTimeZone",
+            "forceConnectionTimeZoneToSession",
+            "useLegacyDatetimeCode",
+            "timezone",
+            "preserveInstants",
+            "useTimezone",
+        ],
+        "sessions are in UTC; db.timezone says what values without a zone mean",
+    ),
+    (
+        &[
+            "characterEncoding",
+            "useUnicode",
+            "characterSetResults",
+            "connectionCollation",
+            "charSet",
+            "allowEncodingChanges",
+            "client_encoding",
+        ],
+        "text is sent in UTF-8 (utf8mb4)",
+    ),
+    (
+        &[
+            "connectTimeout",
+            "socketTimeout",
+            "loginTimeout",
+            "cancelSignalTimeout",
+            "tcpKeepAlive",
+            "tcpNoDelay",
+            "queryTimeout",
+        ],
+        "every wait has a limit of its own",
+    ),
+    (
+        &[
+            "autoReconnect",
+            "autoReconnectForPools",
+            "maxReconnects",
+            "initialTimeout",
+            "failOverReadOnly",
+            "retriesAllDown",
+            "roundRobinLoadBalance",
+            "loadBalanceHosts",
+            "hostRecheckSeconds",
+            "secondsBeforeRetryMaster",
+            "targetServerType",
+            "target_session_attrs",
+        ],
+        "lost connections are made anew, to the first host in the URL that answers",
+    ),
+    (
+        &[
+            "rewriteBatchedStatements",
+            "reWriteBatchedInserts",
+            "useBulkStmts",
+            "useBatchMultiSend",
+            "useCursorFetch",
+            "useServerPrepStmts",
+            "cachePrepStmts",
+            "prepStmtCacheSize",
+            "prepStmtCacheSqlLimit",
+            "defaultFetchSize",
+            "defaultRowFetchSize",
+            "prepareThreshold",
+            "preparedStatementCacheQueries",
+            "preparedStatementCacheSizeMiB",
+            "preferQueryMode",
+            "binaryTransfer",
+            "binaryTransferEnable",
+            "cacheServerConfiguration",
+            "useLocalSessionState",
+            "elideSetAutoCommits",
+            "maintainTimeStats",
+            "cacheResultSetMetadata",
+            "useCompression",
+            "allowPublicKeyRetrieval",
+            "autosave",
+            "maxQuerySizeToLog",
+        ],
+        "how rows travel is decided here",
+    ),
+    (
+        &[
+            "zeroDateTimeBehavior",
+            "nullCatalogMeansCurrent",
+            "nullDatabaseMeansCurrent",
+            "databaseTerm",
+            "useInformationSchema",
+            "useOldAliasMetadataBehavior",
+            "blankTablesAsNull",
+            "noDatetimeStringSync",
+            "jdbcCompliantTruncation",
+            "emptyStringsConvertToZero",
+            "treatUtilDateAsTimestamp",
+            "sendFractionalSeconds",
+            "uuidAsString",
+            "blobsAreStrings",
+            "functionsNeverReturnBlobs",
+        ],
+        "how values are read and written follows from the columns' types (docs/source-types.md)",
+    ),
+];
+
+/// Session variables that say what values mean: they are set here and may not be others.
+const OURS_MYSQL: &[&str] = &[
+    "time_zone",
+    "sql_mode",
+    "names",
+    "autocommit",
+    "character_set_client",
+    "character_set_connection",
+    "character_set_results",
+    "collation_connection",
+    "charset",
+];
+const OURS_POSTGRES: &[&str] = &[
+    "timezone",
+    "datestyle",
+    "client_encoding",
+    "intervalstyle",
+    "extra_float_digits",
+    "bytea_output",
+    "standard_conforming_strings",
+    "default_transaction_isolation",
+];
+
+/// What a person should know of the parameters: each that has no effect, and why. Errors: `Config` for one that guards
+/// something and cannot be kept.
+pub fn told(scheme: Scheme, params: &[(String, String)]) -> Result<Vec<String>> {
+    let database = scheme.database();
+    let mut texts = Vec::new();
+    for (name, value) in params.iter().filter(|(name, _)| !is_done(database, name) && !tls::is_about_tls(name)) {
+        let of = |table: &'static [Told]| {
+            let listed = |(names, _): &&Told| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+            table.iter().find(listed).map(|(_, why)| *why)
+        };
+        if let Some(why) = of(REFUSED).filter(|_| !is_off(value)) {
+            return Err(bad(format!("{name}: {why}")));
+        }
+        texts.push(match of(IDLE).or(of(REFUSED)) {
+            Some(why) => format!("{name} has no effect: {why}"),
+            None => match near(name, known(database)) {
+                Some(known) => format!("{name} is not known and has no effect; did you mean {known}?"),
+                None => format!("{name} is not known and has no effect"),
+            },
+        });
+    }
+    Ok(texts)
+}
+
+fn is_off(value: &str) -> bool {
+    ["", "false", "0", "off", "no"].iter().any(|off| value.trim().eq_ignore_ascii_case(off))
+}
+
+fn done(database: Database) -> impl Iterator<Item = &'static str> {
+    let own = match database {
+        Database::MySql => DONE_BY_MYSQL,
+        Database::Postgres => DONE_BY_POSTGRES,
+        Database::Sqlite => &super::sqlite::OPTIONS,
+    };
+    DONE_BY_ALL.iter().chain(own).copied()
+}
+
+/// Whether a parameter does something here.
+fn is_done(database: Database, name: &str) -> bool {
+    done(database).any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn known(database: Database) -> impl Iterator<Item = &'static str> {
+    done(database).chain(IDLE.iter().chain(REFUSED).flat_map(|(names, _)| names.iter().copied()))
+}
+
+/// The SQL that a session begins with, besides what the driver itself sends. Errors: `Config` for variables that are not
+/// the user's to set.
+pub fn first_statements(scheme: Scheme, get: impl Fn(&str) -> Option<String>) -> Result<Vec<String>> {
+    let is_read_only = get("readOnly").is_some_and(|value| !is_off(&value));
+    let mut statements = Vec::new();
+    match scheme.database() {
+        Database::MySql => {
+            if let Some(variables) = get("sessionVariables") {
+                let set: Vec<String> = assignments(&variables).map(session_variable).collect::<Result<_>>()?;
+                if !set.is_empty() {
+                    statements.push(format!("SET {}", set.join(", ")));
+                }
+            }
+            if is_read_only {
+                statements.push("SET SESSION TRANSACTION READ ONLY".to_owned());
+            }
+        }
+        Database::Postgres if is_read_only => {
+            statements.push("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY".to_owned());
+        }
+        Database::Postgres | Database::Sqlite => {}
+    }
+    Ok(statements)
+}
+
+/// `a=1,b='x,y'` and `a=1;b=2`: the parts, quotes and brackets kept whole.
+fn assignments(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quote, mut depth) = (None, 0_usize);
+    text.split(move |c: char| {
+        match (quote, c) {
+            (Some(open), c) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, ',' | ';') => return depth == 0,
+            _ => {}
+        }
+        false
+    })
+    .map(str::trim)
+    .filter(|part| !part.is_empty())
+}
+
+fn session_variable(assignment: &str) -> Result<String> {
+    let Some((name, _)) = assignment.split_once('=') else {
+        return Err(bad("sessionVariables: write name=value, several separated by commas"));
+    };
+    let written = name.trim().trim_end_matches(':').trim();
+    let lower = written.to_ascii_lowercase();
+    let bare = ["@@session.", "@@local.", "@@", "session ", "local "]
+        .iter()
+        .find_map(|scope| lower.strip_prefix(scope))
+        .unwrap_or(&lower)
+        .trim();
+    if bare.starts_with("global") || lower.starts_with("@@global") || bare.starts_with("persist") {
+        return Err(bad(format!("sessionVariables: {written} is not the session's alone; leave it out")));
+    }
+    if OURS_MYSQL.contains(&bare.trim_matches('`')) {
+        return Err(bad(format!(
+            "sessionVariables: {written} says what values mean and is set by the connector; leave it out (db.timezone is for \
+             zones)"
+        )));
+    }
+    let scoped = assignment.starts_with('@') || lower.starts_with("session ") || lower.starts_with("local ");
+    Ok(if scoped { assignment.to_owned() } else { format!("SESSION {assignment}") })
+}
+
+/// The settings of PostgreSQL's `options`: `-c name=value` and `--name=value`, blanks in values behind a backslash.
+/// Errors: `Config` for other options, and for settings that are not the user's to make.
+pub fn options(text: &str) -> Result<Vec<(String, String)>> {
+    let mut words = words(text).into_iter();
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let setting = match (word.as_str(), word.strip_prefix("-c"), word.strip_prefix("--")) {
+            ("-c", ..) => words.next(),
+            (_, Some(rest), _) => Some(rest.to_owned()),
+            (_, _, Some(rest)) => Some(rest.to_owned()),
+            _ => None,
+        };
+        let pair = setting.as_deref().and_then(|setting| setting.split_once('='));
+        let Some((name, value)) = pair.filter(|(name, _)| !name.trim().is_empty()) else {
+            return Err(bad(format!("options: {word} is not understood; write -c name=value")));
+        };
+        let name = name.trim().replace('-', "_");
+        if OURS_POSTGRES.iter().any(|ours| ours.eq_ignore_ascii_case(&name)) {
+            return Err(bad(format!(
+                "options: {name} says what values mean and is set by the connector; leave it out (db.timezone is for zones)"
+            )));
+        }
+        settings.push((name, value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut escaped) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '\\' if !escaped => {
+                escaped = true;
+                continue;
+            }
+            c if c.is_whitespace() && !escaped => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+        escaped = false;
+    }
+    words.extend(Some(word).filter(|word| !word.is_empty()));
+    words
+}
+
+fn bad(why: impl std::fmt::Display) -> Error {
+    Error::config(format!("connection.url: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{first_statements, options, told};
+    use crate::url::{Scheme, Target};
+
+    fn of(url: &str) -> Result<Vec<String>, String> {
+        let target = Target::parse(url).map_err(|error| error.message().to_owned())?;
+        told(target.scheme, &target.params).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told_and_what_guards_is_refused() {
+        for done in [
+            "jdbc:mysql://h/d?tinyInt1isBit=false&sessionVariables=a=1&sslMode=required&useSSL=true",
+            "jdbc:mariadb://h/d?YEARISDATETYPE=false&createDatabaseIfNotExist=true",
+            "jdbc:postgresql://h/d?currentSchema=a&options=-c%20b=1&ApplicationName=x&stringtype=unspecified",
+        ] {
+            assert_eq!(of(done).unwrap(), [""; 0], "{done}");
+        }
+        for (url, want) in [
+            ("jdbc:mysql://h/d?serverTimezone=Asia/Tokyo", "db.timezone"),
+            ("jdbc:mariadb://h/d?cachePrepStmts=true", "cachePrepStmts has no effect"),
+            ("jdbc:mysql://h/d?tinyInt1IsBitt=false", "did you mean tinyInt1isBit?"),
+            ("jdbc:postgresql://h/d?curentSchema=a", "did you mean currentSchema?"),
+            ("jdbc:postgresql://h/d?prepareThreshold=0", "no effect"),
+            ("jdbc:mysql://h/d?utterlyUnheardOf=1", "is not known and has no effect"),
+        ] {
+            let texts = of(url).unwrap();
+            assert!(texts.len() == 1 && texts[0].contains(want), "{url}: {texts:?}");
+        }
+        for url in [
+            "jdbc:mysql://h/d?disabledAuthenticationPlugins=mysql_native_password",
+            "jdbc:mysql://h/d?socksProxyHost=p",
+            "jdbc:mariadb://h/d?localSocket=/tmp/x",
+            "jdbc:postgresql://h/d?jaasLogin=true",
+        ] {
+            assert!(of(url).is_err(), "{url}");
+        }
+        assert!(of("jdbc:postgresql://h/d?jaasLogin=false").is_ok());
+    }
+
+    #[test]
+    fn session_variables_are_set_but_for_those_that_say_what_values_mean() {
+        let set = |text: &str| {
+            first_statements(Scheme::MySql, |name| (name == "sessionVariables").then(|| text.to_owned()))
+                .map_err(|error| error.message().to_owned())
+        };
+        assert_eq!(set("FOREIGN_KEY_CHECKS=0").unwrap(), ["SET SESSION FOREIGN_KEY_CHECKS=0"]);
+        assert_eq!(
+            set("a=1;@x='b,c',@@session.d=CONCAT(1,2)").unwrap(),
+            ["SET SESSION a=1, @x='b,c', @@session.d=CONCAT(1,2)"]
+        );
+        assert_eq!(set(" , ").unwrap(), [""; 0]);
+        for bad in
+            ["time_zone='+01:00'", "@@session.TIME_ZONE=1", "sql_mode=''", "a", "@@global.x=1", "SESSION sql_mode=1"]
+        {
+            assert!(set(bad).is_err(), "{bad}");
+        }
+        let read_only =
+            |scheme| first_statements(scheme, |name| (name == "readOnly").then(|| "true".to_owned())).unwrap();
+        assert_eq!(read_only(Scheme::MariaDb), ["SET SESSION TRANSACTION READ ONLY"]);
+        assert_eq!(read_only(Scheme::Postgres).len(), 1);
+    }
+
+    #[test]
+    fn options_are_taken_apart_as_libpq_does() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let got = options(r"-c search_path=app\ one,public --statement-timeout=90000 -cwork_mem=4MB").unwrap();
+        let want = [pair("search_path", "app one,public"), pair("statement_timeout", "90000"), pair("work_mem", "4MB")];
+        assert_eq!(got, want);
+        for bad in ["-c TimeZone=UTC", "--datestyle=German", "-x", "-c", "-c search_path", "search_path=a"] {
+            assert!(options(bad).is_err(), "{bad}");
+        }
+    }
+}
