@@ -349,3 +349,50 @@ async fn ud46_a_refusal_names_what_helps() {
         assert_eq!(database.rows("SELECT id FROM t ORDER BY id").await, ["2", "3"], "{server}");
     }
 }
+
+#[tokio::test]
+async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
+    const INSERT: &str = "INSERT INTO t (id, x) VALUES (:id, :x)";
+    const UPDATE: &str = "UPDATE t SET x = :x WHERE id = :id";
+    for server in ALL {
+        let (date, time, stamp, _) = columns_of(*server);
+        for (ty, sql, schema, value, want) in [
+            (date, INSERT, of(Type::Int32), Value::I32(20_240_322), None),
+            (date, UPDATE, of(Type::Int32), Value::I32(20_240_322), None),
+            (date, "INSERT INTO t VALUES (:id, :x)", of(Type::Int64), Value::I64(20_240_322), None),
+            (date, INSERT, debezium("Date", Type::Int32), Value::I32(10_611), Some("1999-01-20")),
+            (stamp, UPDATE, debezium("Timestamp", Type::Int64), Value::I64(AT), Some("2024-03-22 15:58:32.345")),
+            (time, INSERT, debezium("Time", Type::Int32), Value::I32(83_000), Some("00:01:23")),
+            ("INT", UPDATE, of(Type::String), t("12abc"), None),
+            ("INT", UPDATE, of(Type::String), t("12"), Some("12")),
+            // what a statement makes of a number is its own business
+            ("BIGINT", "UPDATE t SET x = :x / 1000 WHERE id = :id", of(Type::Int64), Value::I64(5000), Some("5")),
+        ] {
+            let mut database = Database::new(*server, &[("insert.mode", "statement"), ("statement", sql)]).await;
+            database.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})")).await;
+            if sql == UPDATE || sql.contains("1000") {
+                database.run("INSERT INTO t VALUES (1, NULL)").await;
+            }
+            let topic = Topic::new("t");
+            let named = topic.value(&[int("id"), field("x", schema.clone())], [Value::I32(1), value.clone()]);
+            let mut outcome = database.put(&topic, &[&[named]]).await;
+            if want.is_none() {
+                // without a schema it is the same
+                let error = outcome.unwrap_err();
+                assert!(error.kind() == Kind::Record && error.to_string().contains(":x"), "{server} {ty}: {error}");
+                let members = vec![(t("id"), Value::I64(1)), (t("x"), value.clone())];
+                let plain = Datum { schema: None, value: Value::Map(members.into()) };
+                outcome = database.put(&topic, &[&[topic.record(Datum::NONE, plain)]]).await;
+            }
+            let shown = if *server == P { "x::text" } else { "x" };
+            let seen = database.rows(&format!("SELECT {shown} FROM t WHERE x IS NOT NULL")).await;
+            match (want, outcome) {
+                (Some(want), Ok(())) => assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}"),
+                (None, Err(error)) => {
+                    assert!(error.kind() == Kind::Record && seen.is_empty(), "{server} {sql}: {error}")
+                }
+                (want, outcome) => panic!("{server} {sql} {ty}: wanted {want:?}, got {outcome:?} {seen:?}"),
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use connector_api::{Decimal, Error, Header, Result, Schema, SinkRecord, Type, Value};
 
-use super::adapt::{debezium, json};
+use super::adapt::{debezium, json, type_of};
 use super::config::{Evolve, SinkConfig, TimeRules};
 use super::copy::CopyText;
 use super::fit::Fit;
@@ -56,10 +56,7 @@ impl Binder {
     ) -> Self {
         let instant = !column.key && config.time.fields.contains(&*column.name);
         // the items of an array are bound like single values
-        let schema = match (column.schema.ty, &column.schema.values) {
-            (Type::Array, Some(items)) => innermost(items),
-            _ => &column.schema,
-        };
+        let schema = innermost(&column.schema);
         let items = column.schema.ty == Type::Array;
         let uses = Uses { schema: Some(Arc::new(schema.clone())), key: column.key, instant, items };
         let place = meta.map(|m| Known::new(writing, m, uses));
@@ -125,18 +122,33 @@ impl Binder {
         config: &SinkConfig,
         time: &Arc<TimeRules>,
         writing: &dyn Writing,
-        name: &str,
+        (name, meta): (&str, Option<&ColumnMeta>),
         schema: &Arc<Schema>,
     ) -> Self {
         let column = Column { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: Slot::Value };
         // it may go anywhere, so a 32-bit float keeps its digits, as its text does by itself
-        Self { wide_float: !writing.binds_text(), ..Self::new(config, time, writing, &column, None) }
+        let mut binder = Self { wide_float: !writing.binds_text(), ..Self::new(config, time, writing, &column, None) };
+        if let Some(meta) = meta {
+            let instant = config.time.fields.contains(name);
+            let items = schema.ty == Type::Array;
+            // rows may be found by it
+            let place = Known::new(writing, meta, Uses { schema: None, key: true, instant, items });
+            let (kind, what) = kind_of(innermost(schema), instant, Some(&place.holds));
+            (binder.kind, binder.fit, binder.place) = (kind, place.fit(what), Some(Arc::new(place)));
+        }
+        binder
+    }
+
+    /// The parameter of a value without schema.
+    pub fn loose(&self, value: &Value) -> Result<Param<'_>> {
+        self.lone(&Schema::of(type_of(value)), value)
     }
 
     /// The parameter of a value whose schema came with it.
     pub fn lone(&self, schema: &Schema, value: &Value) -> Result<Param<'static>> {
         let place = self.place.as_deref();
-        let (kind, what) = kind_of(schema, false, place.map(|place| &place.holds));
+        let instant = place.is_some_and(|place| place.uses.instant);
+        let (kind, what) = kind_of(schema, instant, place.map(|place| &place.holds));
         let fit = place.map_or(Fit::Open, |place| place.fit(what));
         let binder = Self { kind, fit, default: schema.default.clone(), ..self.clone() };
         Ok(match binder.value(value)? {

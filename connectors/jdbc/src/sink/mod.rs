@@ -2,7 +2,7 @@
 //!
 //! Pure parts: `config` and `keys` (settings), `naming` (topic -> table), `adapt` (what is no row -> rows), `fields` and
 //! `shape` (schemas -> columns), `evolve` and `widen` (what DDL a shape needs), `group` and `key_bytes` (operations ->
-//! statements), `bind`, `kind`, `copy` and `time` (values -> parameters or text), `fit` (what a server would take for something else). With I/O: `target` (tables and the plans of
+//! statements), `bind`, `kind`, `copy` and `time` (values -> parameters or text), `fit` (what a server would take for something else), `foreign` (what is no row at all). With I/O: `target` (tables and the plans of
 //! their shapes), `link` (the connection), `ledger` (offsets), `write` (rows), `deferred` (rows that are refused at
 //! the end), `size` (what a server takes), `statement` (SQL of the user's own), `task` (one batch, one transaction), `probe` (what validation finds out).
 
@@ -14,6 +14,7 @@ mod deferred;
 mod evolve;
 mod fields;
 mod fit;
+mod foreign;
 mod group;
 mod key_bytes;
 mod keys;

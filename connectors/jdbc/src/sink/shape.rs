@@ -7,6 +7,7 @@ use std::sync::Arc;
 use connector_api::{Datum, Error, Field, Result, Schema, SinkRecord, Type, Value};
 
 use super::config::{PkMode, SinkConfig};
+use super::foreign;
 use crate::url::Database;
 
 /// Where a column's value is found.
@@ -278,10 +279,12 @@ fn unfit(config: &SinkConfig, record: &SinkRecord, part: &str, needs: &str) -> E
     let datum = if part == "key" { &record.record.key } else { &record.record.value };
     let schema = datum.schema.as_ref().map_or_else(|| "null".to_owned(), |s| s.ty.name().to_ascii_lowercase());
     let timestamp = record.record.timestamp_ms.map_or_else(|| "null".to_owned(), |t| t.to_string());
+    let is = foreign::value(datum.schema.as_ref().map(|schema| schema.ty), &datum.value);
+    let hint = is.map_or_else(String::new, |is| format!(" Most likely {is}."));
     Error::record(format!(
         "Sink connector '{}' is configured with 'delete.enabled={}' and 'pk.mode={}' and therefore requires records with \
          a non-null {needs}, but found record at (topic='{}',partition={},offset={},timestamp={timestamp}) with a {} \
-         {part} and {schema} {part} schema.",
+         {part} and {schema} {part} schema.{hint}",
         config.name,
         config.delete_enabled,
         config.pk_mode.name(),

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use connector_api::{Datum, Error, Field, Record, Result, Schema, SinkRecord, Type, Value};
 
 use self::debezium::Meaning;
-pub use self::plain::Plain;
+pub use self::plain::{Plain, type_of};
 use super::config::TimeRules;
+use super::foreign;
 use crate::dialect::writing::JSON;
 
 /// How many recipes are kept.
@@ -221,6 +222,10 @@ fn is_marked(value: &Value) -> bool {
 
 /// `None`: records of that schema are rows already.
 fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
+    // with another nested.mode it can be kept as a row
+    if let Some(is) = foreign::schema(schema).filter(|_| rules.nested == Nested::Fail) {
+        return Err(Error::record(is));
+    }
     let event = event(schema).filter(|_| rules.unwrap);
     let row = event.map_or(schema, |event| &schema.fields[event.after].schema);
     let mark = rules.marker.as_ref().and_then(|name| row.field_index(name));

@@ -171,7 +171,8 @@ impl Adapter {
     }
 }
 
-fn type_of(value: &Value) -> Type {
+/// The type that a value without schema is of.
+pub fn type_of(value: &Value) -> Type {
     match value {
         Value::Bool(_) => Type::Boolean,
         Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => Type::Int64,

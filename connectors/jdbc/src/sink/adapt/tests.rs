@@ -196,3 +196,32 @@ fn json_within_json_does_not_double_with_each_level() {
     let error = super::json::text(&value, None).unwrap_err();
     assert!(error.message().contains("MAX_JSON"), "{error}");
 }
+
+#[test]
+fn what_is_no_row_is_told_for_what_it_is() {
+    let named = |name: &str, fields: &[&str]| {
+        let fields = fields.iter().map(|field| Field::new(*field, Schema::of(Type::String))).collect();
+        let schema = Arc::new(Schema::structure(Some(name), fields));
+        let values = vec![text("x"); schema.fields.len()];
+        record(Datum::new(schema, Value::Struct(values.into())))
+    };
+    for (name, fields, want) in [
+        ("io.debezium.connector.mysql.SchemaChangeValue", &["databaseName", "ddl"][..], Some("include.schema.changes")),
+        ("io.debezium.other.Change", &["ddl", "tableChanges"], Some("topics.regex")),
+        (
+            "io.debezium.connector.common.TransactionMetadataValue",
+            &["status", "id"],
+            Some("provide.transaction.metadata"),
+        ),
+        ("io.debezium.connector.common.Heartbeat", &["ts_ms"], None),
+        ("s.t.Value", &["ddl", "tableChanges"], None),
+    ] {
+        let outcome = adapter(&[]).apply(&named(name, fields));
+        match want {
+            Some(want) => assert!(outcome.unwrap_err().message().contains(want), "{name}"),
+            None => assert_eq!(outcome.unwrap(), Adapted::Same, "{name}"),
+        }
+        // who wants them as rows can have them
+        assert!(adapter(&[("nested.mode", "json")]).apply(&named(name, fields)).is_ok(), "{name}");
+    }
+}

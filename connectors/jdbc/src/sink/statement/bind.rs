@@ -9,6 +9,7 @@ use connector_api::{Datum, Error, Result, Schema, SinkRecord, Type, Value};
 use super::super::bind::Binder;
 use super::super::config::{SinkConfig, TimeRules};
 use super::parse::Name;
+use crate::catalog::ColumnMeta;
 use crate::dialect::writing::Writing;
 use crate::driver::Param;
 
@@ -66,12 +67,12 @@ pub struct Binding<'a> {
 }
 
 impl Binding<'_> {
-    fn binder(&self, name: &str, schema: &Arc<Schema>) -> Binder {
-        Binder::of_value(self.config, self.time, self.writing, name, schema)
+    fn binder(&self, name: &str, schema: &Arc<Schema>, column: Option<&ColumnMeta>) -> Binder {
+        Binder::of_value(self.config, self.time, self.writing, (name, column), schema)
     }
 
     /// Finds the parameter in records like this one. Errors: `Record`, with the names that there are.
-    pub fn hole(&self, text: &str, name: &Name, record: &SinkRecord) -> Result<Hole> {
+    pub fn hole(&self, text: &str, name: &Name, column: Option<&ColumnMeta>, record: &SinkRecord) -> Result<Hole> {
         let (mut cast, text): (String, Arc<str>) = (String::new(), text.into());
         let unknown = || Arc::new(Schema::of(Type::String).optional(true));
         let source = match name {
@@ -79,7 +80,7 @@ impl Binding<'_> {
             Name::Partition => Source::Partition,
             Name::Offset => Source::Offset,
             Name::Timestamp => Source::Timestamp,
-            Name::Header(header) => Source::Header(header.clone(), self.binder(header, &unknown())),
+            Name::Header(header) => Source::Header(header.clone(), self.binder(header, &unknown(), column)),
             Name::Key(path) | Name::Value(path) | Name::Field(path) => {
                 let parts: &[Part] = match name {
                     Name::Key(_) => &[Part::Key],
@@ -94,11 +95,15 @@ impl Binding<'_> {
                         plain(&text, schema)?;
                         cast = self.writing.argument_cast(schema).unwrap_or_default();
                         let last = path.last().map_or("", String::as_str);
-                        Source::Fields(part, fields, self.binder(last, schema))
+                        Source::Fields(part, fields, self.binder(last, schema, column))
                     }
                     None if schemaless => {
                         let only = (parts.len() == 1).then_some(parts[0]);
-                        Source::Members(only, path.clone(), self.binder("", &unknown()))
+                        Source::Members(
+                            only,
+                            path.clone(),
+                            self.binder(path.last().map_or("", String::as_str), &unknown(), column),
+                        )
                     }
                     None => return Err(missing(&text, parts, record)),
                 }
@@ -127,7 +132,7 @@ impl Hole {
                 })?;
                 match &header.datum.schema {
                     Some(schema) => binder.lone(schema, &header.datum.value),
-                    None => binder.value(&header.datum.value),
+                    None => binder.loose(&header.datum.value),
                 }
             }
             Source::Fields(part, fields, binder) => binder.value(within(&part.of(record).value, fields)),
@@ -145,7 +150,7 @@ impl Hole {
                 });
                 match found.ok_or_else(|| missing(&self.text, parts, record))? {
                     (value, Some(schema)) => binder.lone(schema, value),
-                    (value, None) => binder.value(value),
+                    (value, None) => binder.loose(value),
                 }
             }
         };

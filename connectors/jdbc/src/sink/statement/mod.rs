@@ -1,6 +1,7 @@
 //! `insert.mode=statement`: SQL of the user's own, run once for each record, in the order of the records, in the
 //! transaction that also stores their offsets.
 
+mod aim;
 mod bind;
 mod parse;
 mod written;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use connector_api::{Error, Kind, Result, Schema, SinkRecord, Value, async_trait};
 
+use self::aim::{Aim, aims};
 use self::bind::{Binding, Hole};
 use self::parse::Template;
 pub use self::parse::parse;
@@ -19,6 +21,7 @@ use super::evolve;
 use super::group::Op;
 use super::size::Largest;
 use super::write::{Apply, Failure};
+use crate::catalog::ColumnMeta;
 use crate::dialect::writing::Writing;
 use crate::driver::{Param, Session};
 use crate::url::Database;
@@ -32,6 +35,8 @@ pub struct Statements {
     time: Arc<TimeRules>,
     /// What each statement's parameters are cast to, where the server was asked.
     casts: HashMap<(bool, usize), Vec<String>>,
+    /// The column that each parameter goes to, where that is known.
+    columns: HashMap<(bool, usize), Vec<Option<ColumnMeta>>>,
     plans: Vec<Plan>,
 }
 
@@ -66,6 +71,7 @@ impl Statements {
             delete: sql.delete.as_deref().map(|sql| parsed("delete.statement", sql)).transpose()?,
             time: Arc::new(config.time.clone()),
             casts: HashMap::new(),
+            columns: HashMap::new(),
             plans: Vec::new(),
         }))
     }
@@ -95,6 +101,7 @@ impl Statements {
     /// Forgets what the server told.
     pub fn forget(&mut self) {
         self.casts.clear();
+        self.columns.clear();
         self.plans.clear();
     }
 
@@ -131,8 +138,17 @@ impl Statements {
                     told
                 }
             };
+            let columns = match self.columns.get(&(delete, n)) {
+                Some(known) => known.clone(),
+                None => {
+                    let told = columns(session, writing, template, &casts).await?;
+                    self.columns.insert((delete, n), told.clone());
+                    told
+                }
+            };
             let hole = |(n, (text, name)): (usize, (&str, &parse::Name))| {
-                let mut hole = binding.hole(text, name, record)?;
+                let column = columns.get(n).and_then(Option::as_ref);
+                let mut hole = binding.hole(text, name, column, record)?;
                 if let Some(cast) = casts.get(n) {
                     hole.cast.clone_from(cast);
                 }
@@ -173,6 +189,32 @@ fn place(writing: &dyn Writing, number: usize, cast: &str, out: &mut String) {
     out.push_str(" AS ");
     out.push_str(cast);
     out.push(')');
+}
+
+/// The columns that the parameters go to, as far as the statement's text or the server tells.
+async fn columns(
+    session: &mut dyn Session,
+    writing: &dyn Writing,
+    template: &Template,
+    casts: &[String],
+) -> Result<Vec<Option<ColumnMeta>>> {
+    if writing.database() == Database::Postgres {
+        let of_type =
+            |ty: &String| ColumnMeta { data_type: ty.clone(), column_type: ty.clone(), ..ColumnMeta::default() };
+        return Ok(casts.iter().map(|ty| Some(of_type(ty)).filter(|_| !ty.is_empty())).collect());
+    }
+    let aims = aims(template);
+    let one = match written(template).as_slice() {
+        [Written { table, if_it_has }] if if_it_has.is_empty() && aims.iter().any(Option::is_some) => table.clone(),
+        _ => return Ok(Vec::new()),
+    };
+    let Some(meta) = session.table(&one).await? else { return Ok(Vec::new()) };
+    let column = |aim: &Option<Aim>| match aim {
+        Some(Aim::Named(name)) => meta.column(name).cloned(),
+        Some(Aim::Nth(n)) => meta.columns.iter().filter(|column| !column.invisible).nth(*n).cloned(),
+        None => None,
+    };
+    Ok(aims.iter().map(column).collect())
 }
 
 /// What the server says the types of the parameters are; empty where it need not be asked.

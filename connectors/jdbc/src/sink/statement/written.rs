@@ -20,23 +20,28 @@ pub fn written(template: &Template) -> Vec<Written> {
     Reader { tokens: &tokens }.statement().unwrap_or_default()
 }
 
+/// A part of a statement's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     /// A word or a number.
     Word(String),
     /// A name in backquotes.
     Name(String),
+    /// Any other character.
     Mark(char),
-    /// A literal or a parameter.
+    /// A literal.
     Value,
+    /// The parameter of that number.
+    Param(usize),
 }
 
 /// `None`: there is code in a comment, which is for some versions only.
-fn tokens(template: &Template) -> Option<Vec<Token>> {
-    let mut out = Vec::new();
+pub(super) fn tokens(template: &Template) -> Option<Vec<Token>> {
+    let (mut out, mut number) = (Vec::new(), 0);
     for piece in &template.pieces {
         let Piece::Text(text) = piece else {
-            out.push(Token::Value);
+            out.push(Token::Param(number));
+            number += 1;
             continue;
         };
         let mut rest = text.as_str();

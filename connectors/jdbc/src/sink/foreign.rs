@@ -1,0 +1,40 @@
+//! Values that are no rows, told apart by how they look, so that an error says what they are and what to do. Pure.
+
+use connector_api::{Schema, Type, Value};
+
+const SCHEMA_CHANGE: &str = "it is a schema change of Debezium, not a row: its topic has the source's topic.prefix alone \
+     as its name; leave it out of topics and topics.regex, drop its records with the transform Filter, or have the \
+     source send none (include.schema.changes=false)";
+const TRANSACTION: &str = "it is a mark of Debezium where a transaction begins or ends, not a row: leave its topic \
+     (….transaction) out of topics and topics.regex, or have the source send none (provide.transaction.metadata=false)";
+const TWICE: &str = "the value is a text that holds a JSON object: the producer encoded it twice, by handing JSON that \
+     was ready to a serializer of JSON; send the object itself";
+
+/// What a struct that is no row is.
+pub fn schema(schema: &Schema) -> Option<&'static str> {
+    let name = schema.name.as_deref().filter(|name| name.starts_with("io.debezium."))?;
+    let has_all = |fields: &[&str]| fields.iter().all(|field| schema.field_index(field).is_some());
+    if name.ends_with(".SchemaChangeValue") || has_all(&["ddl", "tableChanges"]) {
+        return Some(SCHEMA_CHANGE);
+    }
+    name.ends_with(".TransactionMetadataValue").then_some(TRANSACTION)
+}
+
+/// What a value without a schema is, where it is not what it should be.
+pub fn value(ty: Option<Type>, value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Text(text) if ty.is_none() => {
+            let text = text.trim();
+            (text.starts_with('{') && text.ends_with('}') && text.contains('"')).then_some(TWICE)
+        }
+        Value::Map(members) => {
+            let has = |name: &str| members.iter().any(|(key, _)| key.as_str() == Some(name));
+            if has("ddl") && has("databaseName") {
+                Some(SCHEMA_CHANGE)
+            } else {
+                (has("status") && has("event_count") && has("data_collections")).then_some(TRANSACTION)
+            }
+        }
+        _ => None,
+    }
+}
