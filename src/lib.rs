@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod settings;
 pub mod store;
 pub mod transform;
+mod unused;
 mod waiting;
 pub mod worker;
 

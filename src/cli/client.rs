@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use connector_api::shown::on_one_line;
 use connector_api::{Error, Kind, Result};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -131,6 +132,7 @@ impl Client {
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
         let out_of_reach = |why: String| {
+            let why = on_one_line(&why);
             let text = format!(
                 "the worker at {} cannot be reached: {why}; is it running? --server names another",
                 self.authority
@@ -174,6 +176,8 @@ fn accepted(status: StatusCode, bytes: Bytes) -> Result<Answer> {
     }
     let said = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.message);
     let message = said.unwrap_or_else(|_| format!("the worker answered {status}"));
+    // words of whoever answers: they make no lines of their own
+    let message = on_one_line(&message).into_owned();
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
         _ => Kind::Record,

@@ -66,7 +66,7 @@ fn host(request: &Parts) -> Result<&str, &'static str> {
         (None, _) => None,
         (Some(host), _) => Some(host.to_str().map_err(|_| "its Host header is no name")?.trim()),
     };
-    let strange = |host: &str| host.contains(|c: char| !c.is_ascii_graphic() || "/?#@\\,\"<>".contains(c));
+    let strange = |host: &str| !is_well_formed(host);
     if named.is_some_and(strange) {
         return Err("its Host header is no name");
     }
@@ -78,6 +78,21 @@ fn host(request: &Parts) -> Result<&str, &'static str> {
         }
         (Some(target), _) => Ok(target.as_str()),
     }
+}
+
+/// `name`, `address` or `[address]`, and a port. Others are read differently by different programs.
+fn is_well_formed(host: &str) -> bool {
+    let is_port = |text: &str| {
+        let number = text.strip_prefix(':').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        text.is_empty() || number.is_some_and(|digits| digits.parse::<u16>().is_ok())
+    };
+    if let Some(rest) = host.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        return address.parse::<std::net::Ipv6Addr>().is_ok() && is_port(port);
+    }
+    let (name, port) = host.find(':').map_or((host, ""), |colon| host.split_at(colon));
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    is_name && !name.is_empty() && name != "." && is_port(port)
 }
 
 /// An address, localhost, or one of the worker's own names.
@@ -150,7 +165,6 @@ mod tests {
             "a.localhost",
             "a.b.lab.example:1",
             "c.k8s.example",
-            "",
         ] {
             assert_eq!(refuse(&rules, Method::GET, host, None), None, "{host}");
         }
@@ -187,6 +201,21 @@ mod tests {
             ("/", &[b"a b"]),
             ("/", &[b"evil.test@localhost"]),
             ("/", &[b"localhost/evil"]),
+            ("/", &[b""]),
+            ("/", &[b" "]),
+            ("/", &[b":80"]),
+            ("/", &[b"localhost:evil"]),
+            ("/", &[b"localhost:99999"]),
+            ("/", &[b"localhost:"]),
+            ("/", &[b"localhost:80:80"]),
+            ("/", &[b"localhost:+80"]),
+            ("/", &[b"[::1]evil.test"]),
+            ("/", &[b"[::1]:evil"]),
+            ("/", &[b"[::1"]),
+            ("/", &[b"[evil.test]"]),
+            ("/", &[b"::1"]),
+            ("/", &[b"local host"]),
+            ("/", &[b"evil.test;localhost"]),
             ("http://evil.test/", &[b"localhost"]),
             ("http://localhost/", &[b"evil.test"]),
             ("http://localhost@evil.test/", &[b"localhost@evil.test"]),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use connector_api::config::Type;
-use connector_api::shown::{MASK, passwords_in, without_passwords};
+use connector_api::shown::{MASK, hidden_in, without_passwords};
 use connector_api::{Config, Key};
 
 use super::{Redactor, Words};
@@ -159,7 +159,7 @@ impl Secrets {
             return of(key).or_else(others).map(str::to_owned);
         }
         let stored = of(key)?;
-        let (masks, passwords) = (passwords_in(given), passwords_in(stored));
+        let (masks, passwords) = (hidden_in(given), hidden_in(stored));
         if masks.len() != passwords.len() || !masks.iter().any(|range| given[range.clone()] == *MASK) {
             return None;
         }

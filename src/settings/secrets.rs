@@ -23,6 +23,11 @@ pub fn sounds_secret(name: &str) -> bool {
         "access.key",
         "accesskey",
         "user.info",
+        "authorization",
+        "auth.header",
+        "authheader",
+        "api-key",
+        "api_key",
         "keystore.certificate",
     ];
     let lower = name.to_ascii_lowercase();

@@ -21,14 +21,16 @@ pub const KEYS: &[Key] = &[
         Default::Text(""),
         Importance::Medium,
         "The fields to leave out; comes before include.",
-    ),
+    )
+    .aliases(&["blacklist"]),
     key(
         "include",
         KeyType::List,
         Default::Text(""),
         Importance::Medium,
         "The fields to keep; all others are left out.",
-    ),
+    )
+    .aliases(&["whitelist"]),
     key("renames", KeyType::List, Default::Text(""), Importance::Medium, "New names, as old:new.")
         .check(Check::By(check_renames)),
     REPLACE_NULL_KEY,

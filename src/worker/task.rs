@@ -15,6 +15,7 @@ use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
 use crate::keys;
 use crate::registry::{Connector, version};
 use crate::secrets::Redactor;
+use crate::unused::without_effect;
 use crate::waiting::For;
 
 /// A broker that has not answered a starting task within this time is taken for unreachable.
@@ -39,6 +40,7 @@ pub struct Handle {
     wanted: watch::Sender<Wanted>,
     progress: Arc<Mutex<Progress>>,
     redactor: Arc<OnceLock<Redactor>>,
+    unused: Arc<OnceLock<Vec<String>>>,
     cut: Arc<AtomicBool>,
     join: JoinHandle<()>,
 }
@@ -57,6 +59,8 @@ pub struct Running {
     progress: Arc<Mutex<Progress>>,
     /// Takes the secrets of its config out of what it tells; empty until that has been resolved.
     redactor: Arc<OnceLock<Redactor>>,
+    /// What its config holds that has no effect.
+    unused: Arc<OnceLock<Vec<String>>>,
     events: mpsc::Sender<TaskEvent>,
     told: Option<bool>,
 }
@@ -67,7 +71,7 @@ impl Handle {
         let (wanted, receiver) = watch::channel(if start.paused { Wanted::Pause } else { Wanted::Run });
         let (progress, cut, watch) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::<Watch>::default());
         let (id, task_shared) = (start.id.clone(), Arc::clone(&shared));
-        let redactor = Arc::new(OnceLock::new());
+        let (redactor, unused) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let running = Running {
             start,
             shared: task_shared,
@@ -76,11 +80,12 @@ impl Handle {
             wanted: receiver,
             progress: Arc::clone(&progress),
             redactor: Arc::clone(&redactor),
+            unused: Arc::clone(&unused),
             events: events.clone(),
             told: None,
         };
         let join = tokio::spawn(supervise(running, events));
-        Self { id, shared, watch, wanted, progress, redactor, cut, join }
+        Self { id, shared, watch, wanted, progress, redactor, unused, cut, join }
     }
 
     /// Asks for something else; a task that stops stays so.
@@ -97,6 +102,7 @@ impl Handle {
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        progress.warnings.extend(self.unused.get().into_iter().flatten().cloned());
         if let Some(redactor) = self.redactor.get() {
             progress
                 .warnings
@@ -199,6 +205,8 @@ impl Running {
         self.start.connector_config = config;
         self.start.task_config = self.shared.resolved(&self.start.task_config).await?.0;
         let _first = self.redactor.set(redactor);
+        let texts = without_effect(&self.shared.registry, &self.start.connector, &self.start.connector_config);
+        let _first = self.unused.set(texts);
         Ok(())
     }
 

@@ -65,6 +65,7 @@ mod tidy;
 mod transfer;
 mod traps;
 mod tutorial;
+mod unused;
 mod watchdog;
 mod worker;
 

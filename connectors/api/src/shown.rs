@@ -14,11 +14,12 @@ pub const MASK: &str = "****";
 const DATABASES: [&str; 9] =
     ["jdbc", "mysql", "mariadb", "postgres", "postgresql", "oracle", "sqlserver", "db2", "sqlite"];
 
-/// A text without the passwords that it holds as `//user:password@host`, or as `password=…` among parameters.
+/// A text without the passwords that it holds as `//user:password@host`, as `password=…` among parameters, in JSON or in
+/// a header, and without the values of URLs' parameters that are not known to be harmless.
 ///
 /// A value that is a URL is one to its end, whatever its password contains; within other texts a URL ends at a blank.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
-    let found = passwords_in(text);
+    let found = hidden_in(text);
     if found.is_empty() {
         return text.into();
     }
@@ -32,12 +33,25 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Where the passwords of a text stand, in order: what [`without_passwords`] replaces.
+/// Where the passwords of a text stand, and what else [`without_passwords`] replaces, in order.
+pub fn hidden_in(text: &str) -> Vec<Range<usize>> {
+    found_in(text, true)
+}
+
+/// Where the passwords of a text stand, in order.
 pub fn passwords_in(text: &str) -> Vec<Range<usize>> {
-    if !text.contains(['@', '=']) {
-        return Vec::new();
-    }
+    found_in(text, false)
+}
+
+fn found_in(text: &str, with_unknown: bool) -> Vec<Range<usize>> {
     let (mut found, mut urls) = (Vec::new(), urls(text));
+    if urls.is_empty() {
+        found.extend(login(text));
+        members(text, &mut found);
+    }
+    if found.is_empty() && !text.contains(['@', '=']) {
+        return found;
+    }
     if urls.is_empty() {
         static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\S*//\S*").ok());
         urls = WORD.as_ref().map(|word| word.find_iter(text).map(|found| found.range()).collect()).unwrap_or_default();
@@ -45,6 +59,9 @@ pub fn passwords_in(text: &str) -> Vec<Range<usize>> {
     }
     for url in urls {
         found.extend(user_info(&text[url.clone()], url.start));
+        if with_unknown {
+            unknown_parameters(text, url.clone(), &mut found);
+        }
         parameters(
             text,
             url,
@@ -138,7 +155,7 @@ fn parameters(
     found: &mut Vec<Range<usize>>,
 ) {
     static NAME: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"(?i)[\w.-]*(?:password|passwd|passphrase|pwd|secret|token)[\w.-]*\s*=\s*").ok());
+        LazyLock::new(|| Regex::new(&format!(r"(?i)(?:[\w.-]*(?:{TELLING})[\w.-]*|\b(?:{SHORT}))\s*=\s*")).ok());
     let Some(name) = NAME.as_ref() else { return };
     let (text, mut from) = (&text[..part.end], part.start);
     while let Some(hit) = name.find(&text[from..]) {
@@ -147,6 +164,133 @@ fn parameters(
             found.push(begin..end);
         }
         from = end;
+    }
+}
+
+/// Parts of names whose values are secret, and short names that are.
+const TELLING: &str =
+    "password|passwd|passphrase|pwd|secret|token|api[_.-]?key|access[_.-]?key|private[_.-]?key|credential";
+const SHORT: &str = "pw|pass|sig|signature|apikey|auth|authorization|sas";
+
+/// Parameters of URLs whose values may be shown: those of drivers and clients that say how, not who or by what right.
+/// Compared without letter case, `-`, `_` and dots.
+const HARMLESS: &[&str] = &[
+    "allowmultiqueries",
+    "allowpublickeyretrieval",
+    "allowloadlocalinfile",
+    "allowurlinlocalinfile",
+    "applicationname",
+    "autodeserialize",
+    "autoreconnect",
+    "binarytransfer",
+    "busytimeout",
+    "cacheprepstmts",
+    "characterencoding",
+    "connecttimeout",
+    "connectiontimezone",
+    "createdatabaseifnotexist",
+    "currentschema",
+    "databasename",
+    "defaultfetchsize",
+    "defaultrowfetchsize",
+    "disablesslhostnameverification",
+    "encrypt",
+    "foreignkeys",
+    "jdbccomplianttruncation",
+    "journalmode",
+    "logintimeout",
+    "loggerlevel",
+    "maxpoolsize",
+    "minpoolsize",
+    "mode",
+    "nullcatalogmeanscurrent",
+    "preparethreshold",
+    "prepstmtcachesize",
+    "prepstmtcachesqllimit",
+    "readonly",
+    "requiressl",
+    "rewritebatchedinserts",
+    "rewritebatchedstatements",
+    "schema",
+    "scope",
+    "searchpath",
+    "serversslcert",
+    "servertimezone",
+    "sessiontimezone",
+    "sockettimeout",
+    "ssl",
+    "sslca",
+    "sslcert",
+    "sslfactory",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "stringtype",
+    "synchronous",
+    "targetservertype",
+    "targetsessionattrs",
+    "tcpkeepalive",
+    "timezone",
+    "tinyint1isbit",
+    "tls",
+    "tlsversions",
+    "enabledtlsprotocols",
+    "transformedbitisboolean",
+    "trustservercertificate",
+    "usecursorfetch",
+    "useserverprepstmts",
+    "usessl",
+    "usetls",
+    "useunicode",
+    "user",
+    "username",
+    "verifyservercertificate",
+    "yearisdatetype",
+    "zerodatetimebehavior",
+    "x",
+];
+
+/// The values of a URL's parameters whose names are not known to be harmless; what is plainly a switch is shown, too.
+fn unknown_parameters(text: &str, url: Range<usize>, found: &mut Vec<Range<usize>>) {
+    let whole = &text[url.clone()];
+    let Some(begin) = whole.find(['?', ';', '#']) else { return };
+    let mut at = url.start + begin;
+    for pair in text[at..url.end].split(['?', '&', ';', '#']) {
+        if let Some((name, value)) = pair.split_once('=') {
+            let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+            let is_switch = ["", "true", "false", "TRUE", "FALSE"].contains(&value);
+            if !is_switch && !HARMLESS.iter().any(|known| known.eq_ignore_ascii_case(&plain)) {
+                found.push(at + name.len() + 1..at + pair.len());
+            }
+        }
+        at += pair.len() + 1;
+    }
+}
+
+/// What stands behind `Basic`, `Bearer` and their like in a value that is a header's.
+fn login(text: &str) -> Option<Range<usize>> {
+    static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r"(?i)^\s*(?:[\w-]*authorization\s*[:=]\s*)?(?:basic|bearer|digest|negotiate|token|apikey)\s+(\S[^\n]*)$",
+        )
+        .ok()
+    });
+    let range = HEADER.as_ref()?.captures(text)?.get(1)?.range();
+    // sentences begin with such words too
+    (!text[range.clone()].trim_end().contains(' ')).then_some(range)
+}
+
+/// The values of members of JSON whose names say that they are secret.
+fn members(text: &str, found: &mut Vec<Range<usize>>) {
+    static MEMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let value = r#"(?:"((?:[^"\\]|\\.)*)"|([^\s",}\]\[{]+))"#;
+        Regex::new(&format!(r#"(?i)\\?"(?:[^"\\]*(?:{TELLING})[^"\\]*|{SHORT})\\?"\s*:\s*{value}"#)).ok()
+    });
+    if !text.contains('"') || !text.contains(':') {
+        return;
+    }
+    for hit in MEMBER.iter().flat_map(|member| member.captures_iter(text)) {
+        found.extend(hit.get(1).or_else(|| hit.get(2)).map(|value| value.range()).filter(|range| !range.is_empty()));
     }
 }
 
@@ -225,6 +369,30 @@ mod tests {
             ("user=a;password='b c';x", "user=a;password='****';x"),
             ("Plain required password=\"a \\\" b\";", "Plain required password=\"****\";"),
             ("postgres://u@h/d", "postgres://u@h/d"),
+            (
+                "https://h/p?api_key=a&x=1&pw=b&sig=c&token=d&sslMode=required",
+                "https://h/p?api_key=****&x=1&pw=****&sig=****&token=****&sslMode=required",
+            ),
+            (
+                "https://h/p?unheardOf=abc&flag=true#access_token=t",
+                "https://h/p?unheardOf=****&flag=true#access_token=****",
+            ),
+            (
+                "jdbc:sqlserver://h;user=u;databaseName=d;foo=bar;password=p",
+                "jdbc:sqlserver://h;user=u;databaseName=d;foo=****;password=****",
+            ),
+            (
+                "jdbc:mysql://h/d?sessionVariables=a=1,b=2&useSSL=true",
+                "jdbc:mysql://h/d?sessionVariables=****&useSSL=true",
+            ),
+            ("Basic dXNlcjpwdw==", "Basic ****"),
+            ("Authorization: Bearer abc.def", "Authorization: Bearer ****"),
+            ("Basic settings of a table", "Basic settings of a table"),
+            (
+                r#"{"user":"u","password":"p\"q","port":1,"apiKey":7}"#,
+                r#"{"user":"u","password":"****","port":1,"apiKey":****}"#,
+            ),
+            (r#"[{"a":{"client_secret": "x"}}]"#, r#"[{"a":{"client_secret": "****"}}]"#),
             ("plain", "plain"),
         ] {
             assert_eq!(without_passwords(value), shown);

@@ -3,6 +3,8 @@
 //! A config of `jdbc:sqlite:/root/.ssh/authorized_keys` would otherwise make that file, and records fill it. What counts is
 //! where a path leads, links and `..` followed, each time that a file is opened.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,11 +70,24 @@ impl Files {
         // with what stands after its name: -wal, -shm, -journal
         let begins =
             |own: PathBuf| leads.as_os_str().as_encoded_bytes().starts_with(own.as_os_str().as_encoded_bytes());
-        if self.kept.iter().filter_map(|own| resolved(own)).any(begins) {
+        if self.kept.iter().filter_map(|own| resolved(own)).any(|own| is_also(&leads, &own) || begins(own)) {
             return Err(refused("is the worker's own"));
         }
         Ok(leads)
     }
+}
+
+/// Whether a file is one of those whose names begin as `own` does under another name (a hard link).
+fn is_also(file: &Path, own: &Path) -> bool {
+    let Ok(found) = file.metadata() else { return false };
+    if found.is_dir() || found.nlink() < 2 {
+        return false;
+    }
+    let (Some(folder), Some(name)) = (own.parent(), own.file_name()) else { return false };
+    let begins = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter(begins);
+    let mut kept = entries.filter_map(|entry| entry.path().metadata().ok());
+    kept.any(|kept| (kept.dev(), kept.ino()) == (found.dev(), found.ino()))
 }
 
 /// The path without links and `..`, also of a file or folder that is not there yet; `None` of a link that leads nowhere.
@@ -222,6 +237,14 @@ mod tests {
         ] {
             assert!(!allowed(name), "{name}");
         }
+        for name in ["rowferry.db", "rowferry.db-wal"] {
+            std::fs::write(inside.join(name), "").unwrap();
+            std::fs::hard_link(inside.join(name), inside.join("deep/hard.db")).unwrap();
+            assert!(!allowed("deep/hard.db"), "{name}");
+            std::fs::remove_file(inside.join("deep/hard.db")).unwrap();
+        }
+        std::fs::hard_link(inside.join("there.db"), inside.join("twice.db")).unwrap();
+        assert!(allowed("twice.db") && allowed("there.db"));
         let error = Files::default().admit(&PathBuf::from("/tmp/x.db")).unwrap_err();
         assert!(error.message().contains("sqlite.allowed.paths"), "{error}");
         std::fs::remove_dir_all(&root).unwrap();

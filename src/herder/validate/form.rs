@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use connector_api::config::{Default, Importance, Parsed, Type, Width};
+use connector_api::shown::without_passwords;
 use connector_api::{Config, Key, Report};
 
 use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning};
@@ -146,7 +147,10 @@ impl Form {
                 _ if field.definition.is_none() && value.is_some() && secrets.is_secret(name) => {
                     *value = Some(HIDDEN.to_owned());
                 }
-                _ => *value = value.take().map(|text| given_out.hide(&text).into_owned()),
+                _ => {
+                    let shown = |text: String| without_passwords(&given_out.hide(&text)).into_owned();
+                    *value = value.take().map(shown);
+                }
             }
             field.value.errors.iter_mut().for_each(|text| *text = redactor.hide(text).into_owned());
         }

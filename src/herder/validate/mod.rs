@@ -20,6 +20,7 @@ use crate::registry::version::Wanted;
 use crate::registry::{Connector, PluginKind, Registry};
 use crate::secrets::{Secrets, known};
 use crate::settings::{Providers, Resolved};
+use crate::unused::unused;
 use form::{Form, Given, Naming};
 use turns::Turns;
 
@@ -185,6 +186,7 @@ impl Validator {
         plugin.check(config, &mut report);
         form.merge(report, "");
         chain::add_converters(&mut form, given, config, &self.registry, &self.worker.config);
+        form.merge(unused(&self.registry, connector, config), "");
         rules::check_overrides(&mut form, config, &self.worker);
         rules::check_progress_timeout(&mut form, config);
         for (name, _) in given.iter().filter(|(_, value)| value.is_none()) {

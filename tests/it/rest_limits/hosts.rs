@@ -51,7 +51,16 @@ async fn a_worker_answers_to_addresses_its_own_names_and_those_it_is_given() {
                 assert!(answer.contains("rowferry.allowed.hosts"), "{answer}");
             }
         }
-        for headers in [&[][..], &["Host: localhost", "Host: localhost"], &["Host: a b"], &["Host: x@localhost"]] {
+        for headers in [
+            &[][..],
+            &["Host: localhost", "Host: localhost"],
+            &["Host: a b"],
+            &["Host: x@localhost"],
+            &["Host:"],
+            &["Host: localhost:evil"],
+            &["Host: localhost:99999"],
+            &["Host: [::1]evil.test"],
+        ] {
             assert_eq!(status(&asked(&address, "GET /connectors HTTP/1.1", headers).await), 400, "{headers:?}");
         }
         let elsewhere = "GET http://evil.test/connectors HTTP/1.1";

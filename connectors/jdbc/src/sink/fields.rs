@@ -1,5 +1,7 @@
 //! Which fields of a value become columns. Pure.
 
+use connector_api::{Error, Result};
+
 /// The rules of `fields.whitelist`, `field.include.list` and `field.exclude.list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldFilter {
@@ -38,6 +40,26 @@ impl FieldFilter {
             && !self.exclude.iter().any(|item| item.is(topic, field))
     }
 
+    /// Refuses an item that fits no field but for its letter case: the field would be left out, or written, against what
+    /// was meant. Errors: `Record`.
+    pub fn check<'a>(&self, topic: &str, fields: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+        for (key, items) in
+            [("fields.whitelist or field.include.list", &self.include), ("field.exclude.list", &self.exclude)]
+        {
+            for item in items.iter().filter(|item| item.topic.as_deref().is_none_or(|only| only == topic)) {
+                let mut alike = fields.clone().filter(|field| field.eq_ignore_ascii_case(&item.field)).peekable();
+                let Some(first) = alike.peek().copied() else { continue };
+                if alike.all(|field| field != item.field) {
+                    return Err(Error::record(format!(
+                        "{key} names the field {}, and the record has {first}: names of fields count with their letter case",
+                        item.field
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether every field does.
     pub fn is_all(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
@@ -71,6 +93,18 @@ mod tests {
         ] {
             assert_eq!(filter.takes(topic, field), want, "{filter:?} {topic} {field}");
         }
+        for (filter, is_right) in [
+            (filter(&["a"], &[], &[]), true),
+            (filter(&["A"], &[], &[]), false),
+            (filter(&["A", "b"], &[], &[]), false),
+            (filter(&["gone"], &[], &[]), true),
+            (filter(&[], &[], &["A"]), false),
+            (filter(&[], &[], &["t:A"]), false),
+            (filter(&[], &[], &["u:A"]), true),
+        ] {
+            assert_eq!(filter.check("t", ["a", "b"].into_iter()).is_ok(), is_right, "{filter:?}");
+        }
+        assert!(filter(&["A"], &[], &[]).check("t", ["a", "A"].into_iter()).is_ok());
         assert!(filter(&[], &[], &[]).is_all() && filter(&[], &["t:a"], &[]).by_topic());
     }
 }

@@ -86,7 +86,11 @@ pub fn shape(
         shape.columns.extend(keys.iter().cloned());
         placed.fill(true);
     }
-    for column in value_columns(config, table, value, &keys)? {
+    let columns = value_columns(config, table, value, &keys)?;
+    if !config.fields.is_all() {
+        config.fields.check(topic, columns.iter().map(|column| &*column.name))?;
+    }
+    for column in columns {
         match is_key(&column.name) {
             Some(n) if !placed[n] => {
                 placed[n] = true;
