@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What is waited for, or worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl For {
             Self::Partner => "its other half",
             Self::Opening => "its connector to open",
             Self::Source => "the source to answer",
-            Self::Database => "the database to take a batch",
+            Self::Database => "the database to answer",
             Self::Kafka => "Kafka",
             Self::Poll => "Kafka to answer a poll",
             Self::Converter => "a converter, a transform or the schema registry",
@@ -92,10 +92,20 @@ impl For {
     }
 }
 
-/// Time since the process began, as far as this module is concerned.
+/// When the process began, as far as this module is concerned, by both clocks.
+fn began() -> (Instant, SystemTime) {
+    static BEGAN: OnceLock<(Instant, SystemTime)> = OnceLock::new();
+    *BEGAN.get_or_init(|| (Instant::now(), SystemTime::now()))
+}
+
+/// Time since then.
 fn now_ms() -> u64 {
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(BEGAN.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX >> KIND_BITS)
+    u64::try_from(began().0.elapsed().as_millis()).unwrap_or(u64::MAX >> KIND_BITS)
+}
+
+/// A moment of [`now_ms`] on the wall's clock; the same answer for the same moment, whenever it is asked.
+fn wall(ms: u64) -> SystemTime {
+    began().1 + Duration::from_millis(ms)
 }
 
 const KIND_BITS: u32 = 8;
@@ -114,19 +124,27 @@ pub struct Place {
 pub struct Waiting {
     /// For what.
     pub what: For,
-    /// For how long.
-    pub lasts: Duration,
-    /// How long ago something last came to an end; at most as long as it lasts.
+    /// Since when.
+    pub since: SystemTime,
+    /// When something last came to an end; not before `since`.
+    pub still_since: SystemTime,
+    /// How long ago that was.
     pub still_for: Duration,
 }
 
 impl Place {
     /// From now on it is this that is waited for; if it is so already, nothing changes.
     pub fn enter(&self, what: For) {
+        self.enter_since(what, Duration::ZERO);
+    }
+
+    /// The same for a wait that was noticed only now and has lasted that long.
+    pub fn enter_since(&self, what: For, lasted: Duration) {
         if self.what() != what {
-            let now = now_ms();
-            self.moved.store(now, Ordering::Relaxed);
-            self.since.store(now << KIND_BITS | u64::from(what as u8), Ordering::Relaxed);
+            let lasted = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
+            let since = now_ms().saturating_sub(lasted);
+            self.moved.store(since, Ordering::Relaxed);
+            self.since.store(since << KIND_BITS | u64::from(what as u8), Ordering::Relaxed);
         }
     }
 
@@ -148,12 +166,12 @@ impl Place {
         usize::try_from(kind).ok().and_then(|kind| ALL.get(kind)).copied().unwrap_or(For::Nothing)
     }
 
-    /// What is waited for, and how long that has lasted.
+    /// What is waited for, and since when.
     pub fn read(&self) -> Waiting {
         let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
-        let now = now_ms();
-        let ago = |at: u64| Duration::from_millis(now.saturating_sub(at));
-        Waiting { what, lasts: ago(since), still_for: ago(self.moved.load(Ordering::Relaxed).max(since)) }
+        let still = self.moved.load(Ordering::Relaxed).max(since);
+        let still_for = Duration::from_millis(now_ms().saturating_sub(still));
+        Waiting { what, since: wall(since), still_since: wall(still), still_for }
     }
 }
 
@@ -223,10 +241,15 @@ mod tests {
         place.enter(For::DeadLetters);
         assert_eq!(place.since.load(Ordering::Relaxed), before, "it was that already");
         let waiting = place.read();
-        assert!(waiting.lasts >= Duration::from_millis(5) && waiting.still_for == waiting.lasts, "{waiting:?}");
+        assert!(waiting.still_for >= Duration::from_millis(5) && waiting.still_since == waiting.since, "{waiting:?}");
+        assert_eq!(place.read().since, waiting.since, "it does not depend on when it is read");
         place.moved();
         let waiting = place.read();
-        assert!(waiting.still_for < waiting.lasts, "{waiting:?}");
+        assert!(waiting.still_since > waiting.since, "{waiting:?}");
+        std::thread::sleep(Duration::from_millis(5));
+        place.enter_since(For::Kafka, Duration::from_millis(4));
+        let waiting = place.read();
+        assert!(waiting.still_for >= Duration::from_millis(4) && waiting.still_since == waiting.since, "{waiting:?}");
     }
 
     #[test]

@@ -370,6 +370,12 @@ impl Consumer {
         }
     }
 
+    /// How long no broker has answered, once that is longer than a consumer ever waits while brokers answer.
+    pub fn unanswered(&self) -> Option<Duration> {
+        let inner = self.inner.as_deref()?;
+        self.silence.unanswered(&inner.context().contact)
+    }
+
     fn judge(&self, error: KafkaError) -> Result<()> {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.gone(&error)),

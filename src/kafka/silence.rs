@@ -38,22 +38,25 @@ pub(super) struct Silence {
     settings: Settings,
     /// Silent for longer than this is suspicious.
     due: Duration,
+    /// No consumer is silent for so long whose brokers answer within moments.
+    noticed_after: Duration,
     others: Arc<Mutex<Others>>,
 }
 
 impl Silence {
     /// For a consumer of these settings.
     pub(super) fn of(settings: &Settings) -> Self {
-        // whichever goes on: a request's answer, heartbeats of a member, questions for topics that do not exist yet
-        let each = [("socket.timeout.ms", 10_000, 1), ("heartbeat.interval.ms", 3000, 2), (REFRESH, 300_000, 1)];
-        let longest = each.iter().map(|(name, otherwise, times)| settings.number(name, *otherwise) * times).max();
-        let due = Duration::from_millis(longest.unwrap_or_default()) + MARGIN;
+        let ms = |name, otherwise| Duration::from_millis(settings.number(name, otherwise));
+        // whichever goes on: heartbeats of a member, questions for topics that do not exist yet
+        let asks_every = ms("heartbeat.interval.ms", 3000).saturating_mul(2).max(ms(REFRESH, 300_000));
+        let noticed_after = asks_every.saturating_add(MARGIN);
+        let due = asks_every.max(ms("socket.timeout.ms", 10_000)).saturating_add(MARGIN);
         let mut settings = settings.clone();
         // it is to ask, not to become a member
         settings.remove("group.id");
         settings.remove("statistics.interval.ms");
         settings.set("client.id", ASKER);
-        Self { settings, due, others: Arc::new(Mutex::new(Others::NotAsked)) }
+        Self { settings, due, noticed_after, others: Arc::new(Mutex::new(Others::NotAsked)) }
     }
 
     /// Looks whether the consumer still hears something; called when no record came.
@@ -77,6 +80,11 @@ impl Silence {
             }
         }
         Ok(())
+    }
+
+    /// How long no broker has said anything, where that is longer than it is among brokers that answer.
+    pub(super) fn unanswered(&self, contact: &Contact) -> Option<Duration> {
+        Some(contact.silent_for()).filter(|silent| *silent > self.noticed_after)
     }
 
     fn deaf(&self, what: &str) -> Error {

@@ -246,13 +246,16 @@ struct Under {
     told: Told,
     paused: bool,
     committed: Instant,
+    /// No broker answers: polls come back, and are no movement.
+    unanswered: bool,
 }
 
 impl Intake {
     /// Reads until told to leave; then leaves the group, by dropping the consumer while the writing half still answers.
     pub fn run(mut self) -> Result<()> {
         let told = Told::new(self.forgotten.clone());
-        let under = Under { batch: Batch::default(), told, paused: false, committed: Instant::now() };
+        let (paused, unanswered) = (false, false);
+        let under = Under { batch: Batch::default(), told, paused, committed: Instant::now(), unanswered };
         let outcome = self.read(under);
         self.place.enter(For::Kafka);
         drop(self.consumer);
@@ -277,11 +280,11 @@ impl Intake {
                 (false, true) => Duration::ZERO,
                 (false, false) => Duration::from_millis(1),
             };
-            self.place.enter(For::Poll);
-            let nothing = !self.take(&mut under, wait)?;
-            if nothing {
-                self.place.moved();
+            if !under.unanswered {
+                self.place.enter(For::Poll);
             }
+            let nothing = !self.take(&mut under, wait)?;
+            self.note(&mut under, nothing);
             if nothing && !under.batch.is_empty() && hungry {
                 self.hand_over(&mut under)?;
             }
@@ -291,6 +294,17 @@ impl Intake {
             }
         }
         Ok(())
+    }
+
+    /// Notes what a poll that came back says: there is nothing to do, or no broker answers.
+    fn note(&self, under: &mut Under, nothing: bool) {
+        let unanswered = if nothing { self.consumer.unanswered() } else { None };
+        under.unanswered = unanswered.is_some();
+        match unanswered {
+            Some(lasted) => self.place.enter_since(For::Kafka, lasted),
+            None if nothing => self.place.moved(),
+            None => {}
+        }
     }
 
     fn is_to_leave(&self) -> bool {

@@ -152,7 +152,10 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let outcome = tokio::select! {
         biased;
         outcome = &mut inner => {
-            shared.still.forget(&id);
+            match &outcome {
+                Ok(Err(error)) => shared.still.failed(&id, &watch, error),
+                Ok(Ok(())) | Err(_) => shared.still.forget(&id),
+            }
             outcome
         }
         error = stands_still(&id, &watch, limit, &progress, &shared.still) => {

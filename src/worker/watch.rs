@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use connector_api::{Config, Error, Progress, Pulse, Result};
+use connector_api::{Config, Error, Kind, Progress, Pulse, Result};
 
 use super::TaskId;
 use super::policy::number;
@@ -79,6 +79,10 @@ impl Watch {
         self.opened.store(true, Ordering::Relaxed);
     }
 
+    fn is_open(&self) -> bool {
+        self.opened.load(Ordering::Relaxed)
+    }
+
     fn places(&self) -> [Waiting; 2] {
         [self.front.read(), self.back.read()]
     }
@@ -86,13 +90,13 @@ impl Watch {
     /// What it waits for as a whole: what is under way before what is not.
     pub fn waits(&self) -> WaitsFor {
         let [front, back] = self.places();
-        let shown = |place: Waiting| place.what.is_work() && place.what != For::Poll;
-        let one = match (shown(front), shown(back)) {
+        let is_shown = |place: Waiting| place.what.is_work() && place.what != For::Poll;
+        let one = match (is_shown(front), is_shown(back)) {
             (true, true) if back.still_for > front.still_for => back,
             (false, true) => back,
             _ => front,
         };
-        WaitsFor { what: one.what.name(), since: ago(one.lasts), detail: self.pulse.last_told() }
+        WaitsFor { what: one.what.name(), since: shown(one.since), detail: self.pulse.last_told() }
     }
 
     /// What has not moved for longest of what is under way.
@@ -135,10 +139,11 @@ pub async fn stands_still(
     progress: &Mutex<Progress>,
     still: &Still,
 ) -> Error {
+    let (first, first_shown) = still.begins(id);
     if limit.is_zero() {
         return std::future::pending().await;
     }
-    let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(2));
+    let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let (mut beats, mut warned) = (watch.pulse.beats(), false);
     loop {
         tokio::time::sleep(every).await;
@@ -147,17 +152,26 @@ pub async fn stands_still(
             watch.front.moved();
         }
         let standing = watch.still().filter(|standing| standing.still_for >= limit / WARNS_AFTER);
+        if standing.is_none() && !watch.is_open() && first.elapsed() >= limit / WARNS_AFTER {
+            let text = starts_in_vain(watch, &first_shown);
+            if !std::mem::replace(&mut warned, true) {
+                tracing::warn!(connector = %id.connector, task = id.task, "{text}");
+            }
+            still.note(id, watch.front.what(), first_shown.clone(), &text);
+            set_warning(progress, Some(text));
+            continue;
+        }
         let Some(standing) = standing else {
             if std::mem::take(&mut warned) {
                 tracing::info!(connector = %id.connector, task = id.task, "the task moves again");
                 set_warning(progress, None);
                 still.forget(id);
-            } else if watch.opened.load(Ordering::Relaxed) {
+            } else if watch.is_open() {
                 still.forget(id);
             }
             continue;
         };
-        let since = ago(standing.still_for);
+        let since = shown(standing.still_since);
         let what = standing.what.text();
         let detail = watch.pulse.last_told().map(|told| format!(" ({told})")).unwrap_or_default();
         if standing.still_for >= limit {
@@ -166,7 +180,7 @@ pub async fn stands_still(
                 "the task stood still: since {since} it has waited for {what}{detail}; after {seconds} s ({TIMEOUT}) it \
                  was cut off"
             );
-            still.note(id, standing, since, &text);
+            still.note(id, standing.what, since, &text);
             return Error::retry(text);
         }
         let text = format!(
@@ -177,9 +191,17 @@ pub async fn stands_still(
         if !std::mem::replace(&mut warned, true) {
             tracing::warn!(connector = %id.connector, task = id.task, "{text}");
         }
-        still.note(id, standing, since, &text);
+        still.note(id, standing.what, since, &text);
         set_warning(progress, Some(text));
     }
+}
+
+/// What is told of a task whose starts have failed since then, one after the other.
+fn starts_in_vain(watch: &Watch, since: &str) -> String {
+    let what = watch.front.what().text();
+    format!(
+        "{STANDS_STILL}since {since} it has been started again and again and does not get to work; it now waits for {what}"
+    )
 }
 
 fn set_warning(progress: &Mutex<Progress>, text: Option<String>) {
@@ -188,10 +210,9 @@ fn set_warning(progress: &Mutex<Progress>, text: Option<String>) {
     progress.warnings.extend(text);
 }
 
-/// The moment so long ago, as `2026-01-31T12:00:00.000Z`.
-fn ago(time: Duration) -> String {
-    let then = SystemTime::now().checked_sub(time).and_then(|then| then.duration_since(UNIX_EPOCH).ok());
-    let ms = then.and_then(|then| i64::try_from(then.as_millis()).ok()).unwrap_or(0);
+/// A moment, as `2026-01-31T12:00:00.000Z`.
+fn shown(moment: SystemTime) -> String {
+    let ms = moment.duration_since(UNIX_EPOCH).ok().and_then(|then| i64::try_from(then.as_millis()).ok()).unwrap_or(0);
     let time = Civil::from_millis(ms);
     let Civil { year, month, day, .. } = time;
     let (hour, minute, second, milli) = (time.hour(), time.minute(), time.second(), time.milli());
@@ -202,6 +223,8 @@ fn ago(time: Duration) -> String {
 #[derive(Debug, Default)]
 pub struct Still {
     standing: Mutex<BTreeMap<TaskId, StandsStill>>,
+    /// Tasks that were started and have not been open since, with the first of these starts.
+    starting: Mutex<BTreeMap<TaskId, (Instant, String)>>,
     left: Mutex<Vec<(TaskId, Arc<Watch>)>>,
 }
 
@@ -216,15 +239,29 @@ impl Still {
         left
     }
 
-    fn note(&self, id: &TaskId, standing: Waiting, since: String, text: &str) {
+    /// A start of that task. Returns when the first one began, of those after which it was never open.
+    fn begins(&self, id: &TaskId) -> (Instant, String) {
+        let mut starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        starting.entry(id.clone()).or_insert_with(|| (Instant::now(), shown(SystemTime::now()))).clone()
+    }
+
+    /// It has failed. One that was never open and may be started again is still on its way, and stays in the list.
+    pub fn failed(&self, id: &TaskId, watch: &Watch, error: &Error) {
+        if watch.is_open() || error.kind() != Kind::Retry {
+            self.forget(id);
+        }
+    }
+
+    fn note(&self, id: &TaskId, what: For, since: String, text: &str) {
         let text = text.strip_prefix(STANDS_STILL).unwrap_or(text).to_owned();
-        let waits = WaitsFor { what: standing.what.name(), since, detail: None };
+        let waits = WaitsFor { what: what.name(), since, detail: None };
         self.standing().insert(id.clone(), StandsStill { id: id.clone(), waits, text });
     }
 
     /// It moves, has ended, or has failed for another reason.
     pub fn forget(&self, id: &TaskId) {
         self.standing().remove(id);
+        self.starting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// All of them, by name and number.

@@ -19,6 +19,7 @@ mod examples;
 mod fail_points;
 mod failures;
 mod formats;
+mod frozen;
 mod full_disk;
 mod golden;
 mod hanging;

@@ -161,6 +161,13 @@ fn own_copies(from: &Path, folder: &Path, user: Option<&str>) -> [String; 2] {
     })
 }
 
+/// A server that a failed test leaves frozen could not end.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.thaw();
+    }
+}
+
 fn start_program(program: &Program, port: u16) -> Process {
     let process = program.start();
     let mut probe = std::process::Command::new(server_program("pg_isready"));
