@@ -345,3 +345,35 @@ async fn a_server_that_asks_for_the_password_as_it_is_in_its_greeting_does_not_g
         assert!(!heard.windows(PASSWORD.len()).any(|part| part == PASSWORD.as_bytes()), "{plugin}");
     }
 }
+
+/// Says `greeting`, switches the plug-in and asks for all of the password, as a server without TLS does whose cache does not
+/// know the user. Returns what the client says then: a request for the server's key is one byte, 2.
+async fn asked_for_all(listener: tokio::net::TcpListener) -> Vec<u8> {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut heard = vec![0; 4096];
+    stream.write_all(&greeting("mysql_native_password")).await.unwrap();
+    let _login = stream.read(&mut heard).await.unwrap();
+    let switch = [&b"\x2c\0\0\x02\xfecaching_sha2_password\0"[..], b"abcdefghijabcdefghij\0"].concat();
+    stream.write_all(&switch).await.unwrap();
+    let _scramble = stream.read(&mut heard).await.unwrap();
+    stream.write_all(b"\x02\0\0\x04\x01\x04").await.unwrap();
+    let length = stream.read(&mut heard).await.unwrap();
+    heard.truncate(length);
+    heard
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_not_asked_for_a_key_of_its_own_unless_the_url_allows_it() {
+    for (params, asks) in [("", false), ("?sslMode=DISABLED", false), ("?allowPublicKeyRetrieval=true", true)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = tokio::spawn(asked_for_all(listener));
+        let config = json!({"connector.class": "JdbcSource", "name": "asked", "mode": "bulk", "topic.prefix": "asked_",
+            "connection.url": format!("jdbc:mysql://127.0.0.1:{port}/d{params}"), "connection.user": "u",
+            "connection.password": "pw", "connection.attempts": "1"});
+        let rest = lab().worker().rest();
+        let answer = rest.put("/connector-plugins/JdbcSource/config/validate", &config).await.expect(200);
+        assert_eq!(heard.await.unwrap() == b"\x01\0\0\x05\x02", asks, "{params}");
+        assert_eq!(answer.text.contains("or set allowPublicKeyRetrieval=true"), !asks, "{}", answer.text);
+    }
+}

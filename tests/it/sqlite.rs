@@ -7,7 +7,7 @@ use connector_jdbc::sink::JdbcSink;
 use connector_jdbc::source::JdbcSource;
 use serde_json::json;
 use testkit::sqlite::{run, texts};
-use testkit::{SqliteFile, for_condition, unique};
+use testkit::{Rowferry, Settings, SqliteFile, Usage, for_condition, unique};
 
 use crate::sink::records::{self, Topic, int, optional, text};
 use crate::source::{PLENTY, QUIET, Stored, config, open, poll};
@@ -361,4 +361,39 @@ async fn rows_arrive_once_though_the_worker_is_killed() {
         |table: &str| format!("SELECT id || '|' || name || '|' || substr(at, 1, 19) FROM `{table}` ORDER BY id, name");
     assert_eq!(texts(&mut copy, &same(&format!("{name}-t"))).await, texts(&mut sql, &same("t")).await);
     worker.stop(SOON);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_makes_huge_values_or_never_ends_costs_neither_memory_nor_a_thread() {
+    let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("huge")).with("sqlite.allowed.paths", "/"));
+    let (file, rest) = (file("huge"), worker.rest());
+    run(&mut file.connect().await, "CREATE TABLE t (a INT)").await;
+    Usage::reset_peak(worker.pid());
+    let config = |query: &str| {
+        json!({"connector.class": "JdbcSource", "name": "huge", "mode": "bulk", "topic.prefix": "huge_", "query": query,
+            "connection.url": file.jdbc_url(), "connection.attempts": "1"})
+    };
+    for value in
+        ["zeroblob(1000000000)", "hex(zeroblob(400000000))", "randomblob(900000000)", "printf('%.*c', 900000000, 'x')"]
+    {
+        let config = config(&format!("select {value} a"));
+        let answer = rest.put("/connector-plugins/JdbcSource/config/validate", &config).await.expect(200);
+        assert!(answer.text.contains("max.row.bytes"), "{value}: {}", answer.text);
+    }
+    assert!(Usage::of(worker.pid()).peak < 400 << 20, "{}", Usage::of(worker.pid()).peak);
+    let endless = "with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c";
+    let _timed_out = rest.put("/connector-plugins/JdbcSource/config/validate", &config(endless)).await;
+    for_condition("no thread of SQLite at work", SOON, async || {
+        let used = cpu_ticks(worker.pid());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cpu_ticks(worker.pid()) - used < 50
+    })
+    .await;
+}
+
+/// Hundredths of seconds that a process has computed.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

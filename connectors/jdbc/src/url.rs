@@ -13,7 +13,7 @@ use connector_api::{Config, Error, Report, Result};
 
 use crate::files::Files;
 
-pub use self::tls::{Mode as TlsMode, Tls};
+pub use self::tls::{Mode as TlsMode, ServerKey, Tls};
 
 /// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,6 +14,9 @@ const REFUSED: &str = "java.sql.SQLException";
 /// How the drivers' texts begin about a number of the server's that is not believed.
 const SIZE_LIMIT: &str = "size limit: ";
 
+/// How the driver's text begins about a server that wants the password as it is.
+const CLEARTEXT: &str = "mysql_cleartext_plugin disabled";
+
 /// The longest text of a server that goes into an error, in bytes.
 const LONGEST_TEXT: usize = 2000;
 
@@ -52,12 +55,23 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
              that large needs a larger max.row.bytes",
             text.trim_start_matches(SIZE_LIMIT)
         )),
+        sqlx::Error::Protocol(text) if text.starts_with(CLEARTEXT) => Error::config(format!(
+            "{place} asks for the password as it is (mysql_clear_password), which is not sent; give the user another way to \
+             log in, such as caching_sha2_password with TLS"
+        )),
         sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             Error::retry(format!("the answer of {place} could not be read; the connection is given up"))
                 .caused_by(error)
         }
         other => Error::fatal(format!("unexpected answer of {place}")).caused_by(other),
     }
+}
+
+/// The error of a query that makes a value longer than a row may be.
+pub(super) fn too_long(place: &str) -> Error {
+    Error::fatal(format!(
+        "{place}: a row or one of its values has more bytes than max.row.bytes; raise it, or let the query leave the column out"
+    ))
 }
 
 fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {

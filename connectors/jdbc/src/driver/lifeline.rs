@@ -8,6 +8,7 @@
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -66,11 +67,13 @@ pub(super) struct Lifeline<DB: Backend> {
     target: Target,
     host: String,
     port: u16,
-    how: ConnectOptions,
+    pub(super) how: ConnectOptions,
     /// `None`: the server does not tell.
     pub(super) who: Option<Who>,
     /// Beats while the database itself is at work, where it is in this process.
     pub(super) worked: Pulse,
+    /// Lives as long as somebody wants what the connection does.
+    pub(super) wanted: Arc<()>,
     pulse: Pulse,
     database: PhantomData<fn() -> DB>,
 }
@@ -82,7 +85,8 @@ where
     /// Of a connection to that host, for the task whose code runs.
     pub(super) fn new(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Self {
         let (target, host, pulse) = (target.clone(), host.to_owned(), Pulse::current());
-        Self { target, host, port, how, who: None, worked: Pulse::default(), pulse, database: PhantomData }
+        let (worked, wanted) = (Pulse::default(), Arc::default());
+        Self { target, host, port, how, who: None, worked, wanted, pulse, database: PhantomData }
     }
 
     /// The outcome of a call. Errors: `Retry`, when the connection is of no use any more.

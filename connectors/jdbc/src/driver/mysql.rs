@@ -5,6 +5,7 @@ use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
     MySqlColumn, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow, MySqlSslMode, MySqlTypeInfo,
+    ServerKey,
 };
 use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
@@ -19,7 +20,7 @@ use crate::dialect::mysql::decode::{self, Wire};
 use crate::dialect::mysql::wire::{WireDateTime, WireTime};
 use crate::dialect::read::{Read, ReadColumn};
 use crate::ident::TableId;
-use crate::url::{Target, TlsMode};
+use crate::url::{self, Target, TlsMode};
 
 /// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to utf8mb4.
 pub(super) type MySqlSession = SqlxSession<MySql>;
@@ -118,6 +119,11 @@ fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions
                 TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
             },
         );
+    options = options.server_key(match &tls.server_key {
+        url::ServerKey::Refused => ServerKey::Refused,
+        url::ServerKey::Sent => ServerKey::Sent,
+        url::ServerKey::File(file) => ServerKey::Known(certificates(file)?),
+    });
     if let Some(user) = &target.user {
         options = options.username(user);
     }

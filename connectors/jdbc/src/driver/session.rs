@@ -1,7 +1,7 @@
 //! One connection over any of sqlx's drivers: what they have in common. What differs is each driver's [`Backend`].
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::lifeline::{Failure, Lifeline, Who};
-use super::{ConnectOptions, Layout, Page, Param, Session, failure, rows};
+use super::{Access, ConnectOptions, Layout, Page, Param, Session, failure, rows};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
@@ -54,8 +54,9 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
         None
     }
 
-    /// Lets `worked` beat while the database is at work, where it is in this process.
-    fn feel(_connection: &mut Self::Connection, _worked: &Pulse) -> impl Future<Output = ()> + Send {
+    /// Lets `worked` beat while the database is at work, and ends its work once nobody has `wanted`, where it is in this
+    /// process.
+    fn feel(_connection: &mut Self::Connection, _worked: &Pulse, _wanted: Weak<()>) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
@@ -93,6 +94,11 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
 
     /// The server's own error code, where it has one beside the SQLSTATE, and the SQLSTATE; either may be empty.
     fn codes(error: &dyn DatabaseError) -> (String, String);
+
+    /// Whether that code says that a value is longer than `max.row.bytes`, where the database is told of it.
+    fn is_too_long(_code: &str) -> bool {
+        false
+    }
 
     /// Whether the connection is of no use any more after an error with these codes.
     fn loses_connection(code: &str, sqlstate: &str) -> bool;
@@ -154,7 +160,7 @@ where
         let connection = options.disable_statement_logging().connect().await;
         let mut connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
         let (opened, lifeline) = (DB::opened(target), Lifeline::new(target, host, port, how));
-        DB::feel(&mut connection, &lifeline.worked).await;
+        DB::feel(&mut connection, &lifeline.worked, Arc::downgrade(&lifeline.wanted)).await;
         let version = String::new();
         let (in_transaction, lost, stale) = (false, false, false);
         let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost, stale };
@@ -244,6 +250,11 @@ impl<DB: Backend> SqlxSession<DB> {
     pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection::<DB>(&error);
         self.stale |= error.as_database_error().is_some_and(DB::is_stale);
+        if self.lifeline.how.access == Access::Existing
+            && error.as_database_error().is_some_and(|error| DB::is_too_long(&DB::codes(error).0))
+        {
+            return failure::too_long(&self.place).caused_by(error);
+        }
         failure::classify::<DB>(&self.place, error)
     }
 }
@@ -375,9 +386,12 @@ where
     }
 
     async fn close(self: Box<Self>) {
+        let Self { connection, lifeline, .. } = *self;
+        // nobody waits for what is still at work
+        drop(lifeline);
         let goodbye = async {
             let _only_waits = fail_point::reach_async("database.close").await;
-            self.connection.close().await
+            connection.close().await
         };
         // the server notices a cut connection by itself
         let _ = timeout(CLOSE_WITHIN, goodbye).await;

@@ -1,6 +1,7 @@
 //! SQLite through sqlx's own driver, which gives each connection a thread.
 
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 use std::time::Duration;
 
 use connector_api::{Error, Pulse, Result, Value};
@@ -29,6 +30,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// After so many of its steps SQLite says that it is at work: some milliseconds.
 const STEPS: i32 = 100_000;
 
+/// The file's own catalogue is read under the limit for rows, too.
+const LEAST_LENGTH: usize = 1 << 20;
+
 /// One connection to an SQLite file.
 pub(super) type SqliteSession = SqlxSession<Sqlite>;
 
@@ -43,18 +47,23 @@ impl Backend for Sqlite {
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
     const VERSION: &'static str = "SELECT sqlite_version()";
 
-    async fn feel(connection: &mut SqliteConnection, worked: &Pulse) {
+    /// A statement that nobody waits for any more would keep its thread for ever.
+    async fn feel(connection: &mut SqliteConnection, worked: &Pulse, wanted: Weak<()>) {
         let worked = worked.clone();
         if let Ok(mut handle) = connection.lock_handle().await {
             handle.set_progress_handler(STEPS, move || {
                 worked.beat();
-                true
+                wanted.strong_count() > 0
             });
         }
     }
 
     fn options(target: &Target, _host: &str, _port: u16, how: ConnectOptions) -> Result<SqliteConnectOptions> {
-        options(target, how.access)
+        let options = options(target, how.access)?;
+        // what a sink writes came through Kafka, which has limits of its own
+        let is_read = how.access == Access::Existing;
+        let bytes = i32::try_from(how.max_message.max(LEAST_LENGTH)).unwrap_or(i32::MAX);
+        Ok(if is_read { options.max_length(bytes) } else { options })
     }
 
     fn opened(target: &Target) -> Option<FileId> {
@@ -101,6 +110,11 @@ impl Backend for Sqlite {
 
     fn codes(error: &dyn DatabaseError) -> (String, String) {
         (error.code().unwrap_or_default().into_owned(), String::new())
+    }
+
+    /// TOOBIG.
+    fn is_too_long(code: &str) -> bool {
+        code.parse::<u32>().is_ok_and(|code| code & 0xff == 18)
     }
 
     /// An I/O error; the connection's own view of the file is of no use after it.

@@ -35,6 +35,19 @@ pub struct Tls {
     pub certificate: Option<String>,
     /// The client's private key.
     pub key: Option<String>,
+    /// By which key MySQL's logins without TLS encrypt the password.
+    pub server_key: ServerKey,
+}
+
+/// A server's RSA key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerKey {
+    /// None: whoever answers could read the password with a key of its own.
+    Refused,
+    /// The one that the server sends.
+    Sent,
+    /// The one in this PEM file.
+    File(String),
 }
 
 /// A name, and what to write in its place; they matter wherever TLS does.
@@ -123,13 +136,14 @@ const CIPHERS: &str = "cipher suites are not chosen here (those of TLS 1.2 and 1
 const AUTHORITY: &[&str] = &["serversslcert", "sslrootcert", "sslca", "sslrootca"];
 const CERTIFICATE: &[&str] = &["sslcert", "sslclientcert", "clientsslcert"];
 const KEY: &[&str] = &["sslkey", "sslclientkey", "clientsslkey"];
+const SERVER_KEY: &[&str] = &["serverrsapublickeyfile", "serverpublickeypath", "serverpublickey"];
 
 impl Tls {
     /// What the parameters of a URL of that scheme ask for. Errors: `Config`.
     pub(super) fn read(scheme: Scheme, params: &[(String, String)]) -> Result<Self> {
         let asked = Asked { scheme, params };
         asked.refuse_unknown()?;
-        let (word, trusts) = (asked.word()?, asked.trusts()?);
+        let (word, trusts, server_key) = (asked.word()?, asked.trusts()?, asked.server_key()?);
         let (authority, certificate, key) = (asked.file(AUTHORITY)?, asked.file(CERTIFICATE)?, asked.file(KEY)?);
         let mut mode = asked.mode(word)?;
         let chosen = word.is_some() || asked.on()?.is_some();
@@ -144,16 +158,15 @@ impl Tls {
         }
         if mode == Mode::Off {
             asked.in_the_clear()?;
-            return Ok(Self { mode, authority: None, certificate: None, key: None });
+            return Ok(Self { mode, authority: None, certificate: None, key: None, server_key });
         }
-        mode = mode.max(asked.least_beside()?);
         asked.refuse()?;
         if certificate.is_some() != key.is_some() {
             return Err(bad("a client's certificate needs its key and the other way round: sslCert and sslKey"));
         }
         // libpq's word for the system's own
         let authority = authority.filter(|file| file != "system");
-        Ok(Self { mode, authority, certificate, key })
+        Ok(Self { mode, authority, certificate, key, server_key })
     }
 }
 
@@ -319,12 +332,14 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// What other settings need: a password that must not go to whoever answers with a key of its own.
-    fn least_beside(&self) -> Result<Mode> {
-        let keys = self.flag("allowpublickeyretrieval")? == Some(false)
-            || self.given("serverrsapublickeyfile")?
-            || self.given("serverpublickey")?;
-        Ok(if keys { Mode::Encrypted } else { Mode::Off })
+    /// As MySQL's and MariaDB's drivers: the server's own key is not taken unless that is allowed.
+    fn server_key(&self) -> Result<ServerKey> {
+        for name in SERVER_KEY {
+            if let Some(file) = self.get(name)?.filter(|file| !file.is_empty()) {
+                return Ok(ServerKey::File(file.strip_prefix("file:").unwrap_or(file).to_owned()));
+            }
+        }
+        Ok(if self.is("allowpublickeyretrieval")? { ServerKey::Sent } else { ServerKey::Refused })
     }
 
     fn given(&self, name: &str) -> Result<bool> {
@@ -333,12 +348,6 @@ impl<'a> Asked<'a> {
 
     /// Settings that a connection in the clear cannot keep.
     fn in_the_clear(&self) -> Result<()> {
-        if self.least_beside()? > Mode::Off {
-            return Err(bad(
-                "allowPublicKeyRetrieval=false and the server's public key are kept by connections with TLS alone: set \
-                 sslMode=REQUIRED or more, or leave them out",
-            ));
-        }
         self.channel_binding()
     }
 

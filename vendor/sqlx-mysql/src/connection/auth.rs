@@ -6,6 +6,7 @@ use sha2::Sha256;
 
 use crate::connection::stream::MySqlStream;
 use crate::error::Error;
+use crate::options::ServerKey;
 use crate::protocol::auth::AuthPlugin;
 use crate::protocol::Packet;
 
@@ -15,6 +16,7 @@ impl AuthPlugin {
         stream: &mut MySqlStream,
         password: &str,
         nonce: &Chain<Bytes, Bytes>,
+        server_key: &ServerKey,
     ) -> Result<Vec<u8>, Error> {
         match self {
             // https://mariadb.com/kb/en/caching_sha2_password-authentication-plugin/
@@ -23,7 +25,7 @@ impl AuthPlugin {
             AuthPlugin::MySqlNativePassword => Ok(scramble_sha1(password, nonce).to_vec()),
 
             // https://mariadb.com/kb/en/sha256_password-plugin/
-            AuthPlugin::Sha256Password => encrypt_rsa(stream, 0x01, password, nonce).await,
+            AuthPlugin::Sha256Password => encrypt_rsa(stream, 0x01, password, nonce, server_key).await,
 
             AuthPlugin::MySqlClearPassword => {
                 let mut pw_bytes = password.as_bytes().to_owned();
@@ -39,6 +41,7 @@ impl AuthPlugin {
         packet: Packet<Bytes>,
         password: &str,
         nonce: &Chain<Bytes, Bytes>,
+        server_key: &ServerKey,
     ) -> Result<bool, Error> {
         match self {
             AuthPlugin::CachingSha2Password if packet[0] == 0x01 => {
@@ -50,7 +53,7 @@ impl AuthPlugin {
 
                     // perform_full_authentication
                     0x04 => {
-                        let payload = encrypt_rsa(stream, 0x02, password, nonce).await?;
+                        let payload = encrypt_rsa(stream, 0x02, password, nonce, server_key).await?;
 
                         stream.write_packet(&*payload)?;
                         stream.flush().await?;
@@ -128,6 +131,7 @@ async fn encrypt_rsa<'s>(
     public_key_request_id: u8,
     password: &'s str,
     nonce: &'s Chain<Bytes, Bytes>,
+    server_key: &'s ServerKey,
 ) -> Result<Vec<u8>, Error> {
     // https://mariadb.com/kb/en/caching_sha2_password-authentication-plugin/
 
@@ -136,13 +140,18 @@ async fn encrypt_rsa<'s>(
         return Ok(to_asciz(password));
     }
 
-    // client sends a public key request
-    stream.write_packet(&[public_key_request_id][..])?;
-    stream.flush().await?;
-
-    // server sends a public key response
-    let packet = stream.recv_packet().await?;
-    let rsa_pub_key = &packet[1..];
+    let rsa_pub_key = match server_key {
+        ServerKey::Known(key) => Bytes::copy_from_slice(key),
+        ServerKey::Sent => request_key(stream, public_key_request_id).await?,
+        ServerKey::Refused => {
+            return Err(Error::Configuration(
+                "the server wants the password encrypted with a key that it sends itself, on a connection without TLS, \
+                 where anyone could answer with a key of their own: set sslMode=REQUIRED or more (the better way), name \
+                 the server's key by serverRsaPublicKeyFile, or set allowPublicKeyRetrieval=true"
+                    .into(),
+            ))
+        }
+    };
 
     // xor the password with the given nonce
     let mut pass = to_asciz(password);
@@ -155,7 +164,21 @@ async fn encrypt_rsa<'s>(
     xor_eq(&mut pass, &nonce);
 
     // client sends an RSA encrypted password
-    rsa_backend::encrypt(rsa_pub_key, &pass)
+    rsa_backend::encrypt(&rsa_pub_key, &pass)
+}
+
+/// The key that the server sends.
+async fn request_key(stream: &mut MySqlStream, public_key_request_id: u8) -> Result<Bytes, Error> {
+    // client sends a public key request
+    stream.write_packet(&[public_key_request_id][..])?;
+    stream.flush().await?;
+
+    // server sends a public key response
+    let packet = stream.recv_packet().await?;
+    if packet.is_empty() {
+        return Err(err_protocol!("the server sends no public key"));
+    }
+    Ok(packet.slice(1..))
 }
 
 // XOR(x, y)

@@ -64,7 +64,7 @@ impl<'a> DoHandshake<'a> {
         let handshake: Handshake = stream.recv_packet().await?.decode()?;
 
         let mut plugin = handshake.auth_plugin;
-        let nonce = handshake.auth_plugin_data;
+        let mut nonce = handshake.auth_plugin_data;
 
         // FIXME: server version parse is a bit ugly
         // expecting MAJOR.MINOR.PATCH
@@ -106,7 +106,7 @@ impl<'a> DoHandshake<'a> {
         }
 
         let auth_response = if let (Some(plugin), Some(password)) = (plugin, &options.password) {
-            Some(plugin.scramble(&mut stream, password, &nonce).await?)
+            Some(plugin.scramble(&mut stream, password, &nonce, &options.server_key).await?)
         } else {
             None
         };
@@ -136,7 +136,8 @@ impl<'a> DoHandshake<'a> {
                         packet.decode_with(self.options.enable_cleartext_plugin)?;
 
                     plugin = Some(switch.plugin);
-                    let nonce = switch.data.chain(Bytes::new());
+                    // what follows is answered with it too, not with that of the greeting
+                    nonce = switch.data.chain(Bytes::new());
 
                     let response = switch
                         .plugin
@@ -144,6 +145,7 @@ impl<'a> DoHandshake<'a> {
                             &mut stream,
                             options.password.as_deref().unwrap_or_default(),
                             &nonce,
+                            &options.server_key,
                         )
                         .await?;
 
@@ -153,7 +155,7 @@ impl<'a> DoHandshake<'a> {
 
                 id => {
                     if let (Some(plugin), Some(password)) = (plugin, &options.password) {
-                        if plugin.handle(&mut stream, packet, password, &nonce).await? {
+                        if plugin.handle(&mut stream, packet, password, &nonce, &options.server_key).await? {
                             // plugin signaled authentication is ok
                             break;
                         }

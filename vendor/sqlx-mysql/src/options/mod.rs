@@ -7,6 +7,18 @@ mod ssl_mode;
 use crate::{connection::LogSettings, net::tls::CertificateInput};
 pub use ssl_mode::MySqlSslMode;
 
+/// Rowferry's addition: by which key a password is encrypted where a connection has no TLS.
+#[derive(Debug, Clone, Default)]
+pub enum ServerKey {
+    /// By none: whoever answers could read the password with a key of its own.
+    #[default]
+    Refused,
+    /// By the one that the server sends.
+    Sent,
+    /// By this one (PEM).
+    Known(Vec<u8>),
+}
+
 /// Options and flags which can be used to configure a MySQL connection.
 ///
 /// A value of `MySqlConnectOptions` can be parsed from a connection URL,
@@ -81,6 +93,7 @@ pub struct MySqlConnectOptions {
     pub(crate) timezone: Option<String>,
     pub(crate) set_names: bool,
     pub(crate) max_message_size: usize,
+    pub(crate) server_key: ServerKey,
 }
 
 impl Default for MySqlConnectOptions {
@@ -113,6 +126,7 @@ impl MySqlConnectOptions {
             timezone: Some(String::from("+00:00")),
             set_names: true,
             max_message_size: crate::connection::bounds::DEFAULT_MAX_MESSAGE_SIZE,
+            server_key: ServerKey::Refused,
         }
     }
 
@@ -285,6 +299,13 @@ impl MySqlConnectOptions {
     /// ```
     pub fn ssl_client_key_from_pem(mut self, key: impl AsRef<[u8]>) -> Self {
         self.ssl_client_key = Some(CertificateInput::Inline(key.as_ref().to_vec()));
+        self
+    }
+
+    /// Rowferry's addition: by which key a password is encrypted for `caching_sha2_password` and `sha256_password`
+    /// without TLS; [`ServerKey::Refused`] unless set.
+    pub fn server_key(mut self, key: ServerKey) -> Self {
+        self.server_key = key;
         self
     }
 

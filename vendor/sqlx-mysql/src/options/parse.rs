@@ -55,6 +55,13 @@ impl MySqlConnectOptions {
                     options = options.ssl_ca(&*value);
                 }
 
+                // Rowferry's addition
+                "allowPublicKeyRetrieval" | "allow-public-key-retrieval" => {
+                    if value.parse().map_err(Error::config)? {
+                        options = options.server_key(crate::options::ServerKey::Sent);
+                    }
+                }
+
                 "charset" => {
                     options = options.charset(&value);
                 }

@@ -1,7 +1,7 @@
 //! Every spelling of TLS, and what becomes of it.
 
 use super::Mode::{Encrypted, IfOffered, Off, VerifyCa, VerifyFull};
-use super::{Mode, Tls};
+use super::{Mode, ServerKey, Tls};
 use crate::url::Target;
 
 fn read(url: &str) -> connector_api::Result<Tls> {
@@ -53,7 +53,7 @@ fn each_drivers_spelling_means_what_the_driver_means_or_more() {
         ("sslrootcert=/ca.pem&sslmode=require", VerifyCa, VerifyCa, VerifyCa),
         ("sslrootcert=/ca.pem&sslmode=trust", Encrypted, Encrypted, Encrypted),
         ("sslcert=/c.pem&sslkey=/k.pem", Encrypted, Encrypted, Encrypted),
-        ("allowPublicKeyRetrieval=false", Encrypted, Encrypted, Encrypted),
+        ("allowPublicKeyRetrieval=false", IfOffered, IfOffered, IfOffered),
         ("allowPublicKeyRetrieval=true", IfOffered, IfOffered, IfOffered),
     ] {
         for (scheme, want) in [("jdbc:mysql", mysql), ("jdbc:mariadb", mariadb), ("jdbc:postgresql", postgres)] {
@@ -102,7 +102,7 @@ fn what_cannot_be_done_is_refused_with_what_can() {
         ("channel_binding=require", "verify-full"),
         ("sslmode=disable&channelBinding=require", "verify-full"),
         ("sslMode=REQUIRED&tlsVersions=TLSv1.3", "TLS 1.2 and 1.3"),
-        ("sslMode=DISABLED&allowPublicKeyRetrieval=false", "sslMode=REQUIRED"),
+        ("allowPublicKeyRetrieval=perhaps", "true or false"),
     ] {
         for scheme in ["jdbc:mysql", "jdbc:mariadb", "jdbc:postgresql"] {
             let url = format!("{scheme}://h/d?{params}");
@@ -160,5 +160,22 @@ fn keys_about_tls_say_what_parameters_say() {
     for key in ["connection.ssl.foo", "database.tls.thing", "ssl.whatever"] {
         let error = tls(key, "on").unwrap_err();
         assert!(error.message().contains("is about TLS"), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_key_that_the_server_sends_is_taken_only_where_the_url_says_so() {
+    for (params, want) in [
+        ("", ServerKey::Refused),
+        ("sslMode=DISABLED", ServerKey::Refused),
+        ("sslMode=DISABLED&allowPublicKeyRetrieval=false", ServerKey::Refused),
+        ("useSSL=false&allowPublicKeyRetrieval=true", ServerKey::Sent),
+        ("serverRsaPublicKeyFile=/k.pem", ServerKey::File("/k.pem".to_owned())),
+        ("server-public-key-path=file:/k.pem&allowPublicKeyRetrieval=true", ServerKey::File("/k.pem".to_owned())),
+    ] {
+        for scheme in ["jdbc:mysql", "jdbc:mariadb", "mysql"] {
+            let url = format!("{scheme}://h/d?{params}");
+            assert_eq!(read(&url).unwrap().server_key, want, "{url}");
+        }
     }
 }
