@@ -11,6 +11,9 @@ pub struct ColumnMeta {
     pub data_type: String,
     /// The whole type text as the server gives it (`decimal(10,2) unsigned`).
     pub column_type: String,
+    /// Of a type that does not belong to the system: its name with its schema, as SQL text. The search path of the session
+    /// that writes need not hold that schema.
+    pub own_type: Option<String>,
     /// Whether NULL is allowed.
     pub nullable: bool,
     /// Its place in the primary key, from 0.

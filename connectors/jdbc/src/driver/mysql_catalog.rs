@@ -55,6 +55,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         name: text(&row[0]),
         data_type: text(&row[1]).to_lowercase(),
         column_type: text(&row[2]).to_lowercase(),
+        own_type: None,
         nullable: text(&row[3]) == "YES",
         key_position: None,
         auto_increment: extra.contains("auto_increment"),

@@ -21,11 +21,13 @@ macro_rules! columns {
      CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END, \
      pg_catalog.format_type(b.oid, b.mod), a.attnotnull OR b.required, b.mod, \
      a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
-     a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
+     a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
+     (SELECT pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(b.typname) \
+     FROM pg_catalog.pg_namespace s WHERE s.oid = b.typnamespace AND s.nspname <> 'pg_catalog') \
      FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE d AS ( \
-     SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod AS mod, \
+     SELECT t.oid, t.typname, t.typnamespace, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod AS mod, \
      t.typtype = 'd' AND t.typnotnull AS required FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid \
-     UNION ALL SELECT n.oid, n.typname, n.typtype, n.typbasetype, n.typtypmod, d.typtypmod, \
+     UNION ALL SELECT n.oid, n.typname, n.typnamespace, n.typtype, n.typbasetype, n.typtypmod, d.typtypmod, \
      d.required OR (n.typtype = 'd' AND n.typnotnull) FROM d JOIN pg_catalog.pg_type n \
      ON n.oid = d.typbasetype WHERE d.typtype = 'd') SELECT * FROM d WHERE typtype <> 'd') b \
      LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ",
@@ -40,7 +42,7 @@ const ONE_COLUMN: &str = columns!("AND a.attnum = $2");
 /// Unique indexes over plain columns of all rows.
 const INDEXES: &str = "SELECT i.indexrelid::int8, i.indisprimary, a.attname::text \
      FROM pg_catalog.pg_index i \
-     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
+     CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
      WHERE i.indrelid = $1::int8::oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL \
      AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
@@ -81,6 +83,7 @@ fn column(row: &[Value]) -> ColumnMeta {
     ColumnMeta {
         name: text(&row[0]),
         column_type: text(&row[2]),
+        own_type: row[8].as_str().map(str::to_owned),
         nullable: !is_true(3),
         key_position: None,
         auto_increment: is_true(5),

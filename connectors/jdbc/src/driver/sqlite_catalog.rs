@@ -91,6 +91,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         fraction: None,
         charset: None,
         column_type: declared.clone(),
+        own_type: None,
         data_type,
     }
 }

@@ -358,7 +358,9 @@ impl Target {
             InsertMode::Insert | InsertMode::Update => None,
         };
         let copied = config.insert_mode == InsertMode::Insert && self.meta.as_ref().is_some_and(|m| !m.only_insert);
-        let (keys, values): (Vec<Binder>, Vec<Binder>) = (keys, shape.values().map(bind).collect());
+        // no database takes a value for a column that it computes by itself
+        let given = shape.values().filter(|c| !meta(c).is_some_and(|m| m.generated));
+        let values: Vec<Binder> = given.map(bind).collect();
         let places: Vec<_> = keys.iter().chain(&values).map(Binder::place).collect();
         let copy = copied.then(|| writing.copy(&self.id, &places)).flatten().map(Arc::from);
         Ok(Plan {
@@ -367,9 +369,9 @@ impl Target {
             key_schema: key.schema.clone(),
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
-            values,
             identity: identities.into_iter().fold(Identity::Exact, loosest),
-            many: many && shape.values().next().is_some(),
+            many: many && !values.is_empty(),
+            values,
             by_column,
             keys,
             upsert,

@@ -3,7 +3,7 @@
 use connector_api::{Schema, Type, Value};
 
 use super::super::Dialect;
-use super::super::carried::Carried;
+use super::super::carried::{BITS, Carried};
 use super::super::holds::Holds;
 use super::super::writing::{
     ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
@@ -32,6 +32,8 @@ impl MySqlWriting {
     }
 }
 
+/// Bits of the longest BIT column.
+const MOST_BITS: u8 = 64;
 /// Text that may be a key: up to 3,072 bytes of an index hold three of them.
 const KEY_TEXT: &str = "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
 
@@ -111,6 +113,12 @@ impl Writing for MySqlWriting {
                 Type::String if column.key => KEY_TEXT,
                 Type::String if column.schema.is_named(JSON) => "JSON",
                 Type::String => "TEXT",
+                Type::Bytes if column.schema.is_named(BITS) => {
+                    let length = column.schema.get_param("length").and_then(|length| length.parse::<u8>().ok());
+                    return Some(
+                        length.filter(|n| (1..=MOST_BITS).contains(n)).map_or("BLOB".into(), |n| format!("BIT({n})")),
+                    );
+                }
                 Type::Bytes => "VARBINARY(1024)",
                 Type::Array | Type::Map | Type::Struct => return None,
             },

@@ -150,10 +150,11 @@ impl Writing for PostgresWriting {
 
     /// Without length or scale: an explicit cast to those would cut a value in silence.
     fn cast(&self, column: &ColumnMeta) -> String {
-        match column.data_type.as_str() {
-            "enum" => column.column_type.clone(),
-            "bit" => "varbit".to_owned(),
-            ty => Postgres.quoted(ty),
+        match (&column.own_type, column.data_type.as_str()) {
+            (Some(own), _) => own.clone(),
+            (None, "enum") => column.column_type.clone(),
+            (None, "bit") => "varbit".to_owned(),
+            (None, ty) => Postgres.quoted(ty),
         }
     }
 
