@@ -60,6 +60,13 @@ pub struct TableMeta {
 }
 
 impl TableMeta {
+    /// Whether records are decided about by this table as by the other: all but what statistics tell.
+    pub fn decides_as(&self, other: &Self) -> bool {
+        let Self { id, columns, primary_key, unique, is_view, rows_estimated: _, no_rollback, only_insert } = self;
+        (id, columns, primary_key, unique) == (&other.id, &other.columns, &other.primary_key, &other.unique)
+            && (is_view, no_rollback, only_insert) == (&other.is_view, &other.no_rollback, &other.only_insert)
+    }
+
     /// The column of exactly that name, else the only one that differs in letter case alone.
     pub fn column(&self, name: &str) -> Option<&ColumnMeta> {
         self.columns.iter().find(|c| c.name == name).or_else(|| {

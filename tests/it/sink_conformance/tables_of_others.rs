@@ -1,8 +1,8 @@
 //! Tables that somebody else has made: with types of a schema of their own, and with columns that the database computes.
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Datum, Schema, Type, Value};
 
-use super::{Database, Server, field, int, t};
+use super::{Database, Server, field, int, structure, t};
 use crate::sink::database::ALL;
 use crate::sink::records::Topic;
 
@@ -74,4 +74,74 @@ async fn bits_of_debezium_make_a_column_of_bits() {
     let record = topic.value(&fields, [Value::I32(1), low_first(341, 2), low_first((1 << 63) + 5, 8)]);
     database.put(&topic, &[&[record]]).await.unwrap();
     assert_eq!(database.rows("SELECT CONCAT(b9+0, ' ', b64+0) FROM t").await, ["341 9223372036854775813"]);
+}
+
+/// Of a table `t (id INT PRIMARY KEY, a INT, b INT NOT NULL DEFAULT 0)` that has taken a record with `id` and `a`: what
+/// somebody does to it (MariaDB, PostgreSQL, SQLite), and the columns that the next record has besides `id`.
+const CHANGES: &[([&str; 3], &[&str])] = &[
+    (["ALTER TABLE t ADD c INT"; 3], &["a", "c"]),
+    (["ALTER TABLE t ADD c INT NOT NULL DEFAULT 5"; 3], &["a", "c"]),
+    (["ALTER TABLE t RENAME COLUMN a TO c"; 3], &["c"]),
+    (["ALTER TABLE t DROP COLUMN b"; 3], &["a"]),
+    (["DROP TABLE t; CREATE TABLE t (c BIGINT, id BIGINT PRIMARY KEY)"; 3], &["c"]),
+    (
+        [
+            "ALTER TABLE t MODIFY a BIGINT, ADD c INT",
+            "ALTER TABLE t ALTER a TYPE BIGINT, ADD c INT",
+            "ALTER TABLE t RENAME TO o; CREATE TABLE t (id INT PRIMARY KEY, a TEXT, c INT)",
+        ],
+        &["a", "c"],
+    ),
+];
+
+#[tokio::test]
+async fn a_table_that_somebody_changes_takes_the_next_record_that_fits_it() {
+    for (n, server) in ALL.iter().enumerate() {
+        for keys in &MODES[..2] {
+            for tolerate in [false, true] {
+                for (sql, columns) in CHANGES {
+                    let mut database = Database::new(*server, keys).await;
+                    database.run("CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT NOT NULL DEFAULT 0)").await;
+                    let topic = Topic::new("t");
+                    let no_ddl = [("auto.create", "false"), ("auto.evolve", "false")];
+                    let mut task = database.open(&topic, tolerate, &no_ddl).await;
+                    let row = |id: i32, names: &[&str]| {
+                        let fields: Vec<_> = std::iter::once("id").chain(names.iter().copied()).map(int).collect();
+                        let values = std::iter::once(id).chain(names.iter().map(|_| 7)).map(Value::I32);
+                        topic.record(Datum::NONE, structure(&fields, values.collect::<Vec<_>>()))
+                    };
+                    task.put(&[row(1, &["a"])], &topic.next()).await.unwrap();
+                    database.run(sql[n]).await;
+                    let case = format!("{server} {keys:?} tolerate {tolerate}: {}", sql[n]);
+                    let report = task.put(&[row(2, columns), row(3, columns)], &topic.next()).await;
+                    let rejected = report.unwrap_or_else(|error| panic!("{case}: {error}")).rejected;
+                    assert!(rejected.is_empty(), "{case}: {rejected:?}");
+                    let sql = format!("SELECT COUNT(*) FROM t WHERE id > 1 AND {} = 7", columns.join(" = 7 AND "));
+                    assert_eq!(database.rows(&sql).await, ["2"], "{case}");
+                    task.close().await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_made_by_hand_later_is_found_after_records_were_refused() {
+    for server in ALL {
+        let mut database = Database::new(*server, &[("auto.create", "false")]).await;
+        let topic = Topic::new("t");
+        let mut task = database.open(&topic, true, &[]).await;
+        let row = |id| topic.value(&[int("id")], [Value::I32(id)]);
+        let refused = task.put(&[row(1)], &topic.next()).await.unwrap().rejected;
+        assert_eq!(refused.len(), 1, "{server}");
+        database.run("CREATE TABLE t (id INT)").await;
+        let refused = task.put(&[row(2), row(3)], &topic.next()).await.unwrap().rejected;
+        assert!(refused.is_empty(), "{server}: {refused:?}");
+        // what does not fit is refused as before, and nothing of the others is lost
+        let wrong = topic.value(&[int("id"), int("more")], [Value::I32(4), Value::I32(4)]);
+        let refused = task.put(&[row(5), wrong, row(6)], &topic.next()).await.unwrap().rejected;
+        assert_eq!(refused.iter().map(|r| r.index).collect::<Vec<_>>(), [1], "{server}");
+        assert_eq!(database.rows("SELECT id FROM t ORDER BY id").await, ["2", "3", "5", "6"], "{server}");
+        task.close().await;
+    }
 }

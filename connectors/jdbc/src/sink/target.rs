@@ -175,6 +175,15 @@ impl Target {
         Ok(Self { id, meta, plans: Vec::new(), last: 0, time: Arc::new(config.time.clone()), began_with_delete: false })
     }
 
+    /// Whether the table is another than the one that plans were made for. Reads it again.
+    pub async fn has_changed(&self, session: &mut dyn Session) -> Result<bool> {
+        let now = session.table(&self.id).await?;
+        Ok(match (&self.meta, &now) {
+            (Some(known), Some(now)) => !known.decides_as(now),
+            (known, now) => known.is_some() != now.is_some(),
+        })
+    }
+
     /// Number of the plan for a record of these schemas; makes it, and the table or column it needs, when it is new.
     /// `None`: the record deletes from a table that does not exist.
     /// Errors: `Record` where the table cannot take such records.

@@ -6,7 +6,7 @@
 mod losses;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use connector_api::{
@@ -126,15 +126,39 @@ impl JdbcSinkTask {
         self.link().await?;
         let mut fresh = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
         loop {
-            match self.write_batch(batch, next).await {
-                Err(error) if error.kind() == Kind::Config && !fresh => {
-                    tracing::debug!(%error, "reading the tables anew");
-                    self.forget_tables();
-                    fresh = true;
-                }
-                outcome => return outcome,
+            let outcome = self.write_batch(batch, next).await;
+            let again = match &outcome {
+                _ if fresh => false,
+                Err(error) if error.kind() == Kind::Config => true,
+                Err(error) if error.kind() == Kind::Record => self.tables_have_changed(batch).await?,
+                Ok(report) if !report.rejected.is_empty() => self.tables_have_changed(batch).await?,
+                _ => false,
+            };
+            if !again {
+                return outcome;
+            }
+            tracing::debug!(refused = ?outcome.err(), "reading the tables anew");
+            self.take_back().await?;
+            self.forget_tables();
+            fresh = true;
+        }
+    }
+
+    /// Whether somebody else has changed a table of the batch since it was read: then nothing was refused for good. Asked
+    /// once for a batch with refused records, however many these are.
+    async fn tables_have_changed(&mut self, batch: &[SinkRecord]) -> Result<bool> {
+        let name_of = |(index, record): (usize, &'_ SinkRecord)| {
+            let given = self.names.get(index).and_then(Option::as_ref);
+            self.by_name.get(given.unwrap_or(&record.record.topic)).copied()
+        };
+        let met: BTreeSet<usize> = batch.iter().enumerate().filter_map(name_of).collect();
+        let Some(link) = self.link.as_mut().filter(|link| !link.session.is_lost()) else { return Ok(false) };
+        for target in met {
+            if self.targets[target].has_changed(&mut *link.session).await? {
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
