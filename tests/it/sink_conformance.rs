@@ -12,6 +12,7 @@ mod peers;
 mod plain;
 mod tables_of_others;
 mod through_kafka;
+mod unavailable;
 mod wider;
 mod writes;
 

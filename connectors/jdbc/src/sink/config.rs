@@ -122,6 +122,8 @@ pub struct SinkConfig {
     pub delimiter: String,
     /// Whether Debezium's types count outside of change events, too.
     pub debezium_types: bool,
+    /// What stands for a value that a change event does not have; empty: nothing does.
+    pub placeholder: Arc<str>,
     pub naming: Naming,
     pub string_column: String,
     pub replace_null: bool,
@@ -207,6 +209,7 @@ impl SinkConfig {
             },
             delimiter: r.text("nested.delimiter"),
             debezium_types: r.bool("debezium.types"),
+            placeholder: r.text("unavailable.value.placeholder").into(),
             naming: Naming::new(
                 &r.text("table.name.format"),
                 match (r.bool("table.name.normalize"), r.text("collection.naming.strategy")) {
@@ -274,6 +277,7 @@ impl SinkConfig {
             delimiter: self.delimiter.clone(),
             lists,
             debezium: self.debezium_types,
+            placeholder: Some(&self.placeholder).filter(|text| !text.is_empty()).cloned(),
             time: self.time.clone(),
         }
     }

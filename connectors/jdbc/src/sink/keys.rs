@@ -368,6 +368,17 @@ pub const KEYS: &[Key] = &[
     .own()
         .form(Width::Short, "Debezium types"),
     text(
+        "unavailable.value.placeholder",
+        "__debezium_unavailable_value",
+        MAPPING,
+        "What Debezium writes in the place of a large value that a change has not touched and the database's log does not \
+         hold (the key of that name of its source). In change events, and in rows that were taken out of them, a column with \
+         it is left out of the row, and keeps what it holds. Empty: nothing is left out.",
+    )
+    .importance(Importance::Low)
+    .own()
+    .form(Width::Medium, "Placeholder of unavailable values"),
+    text(
         "delete.marker.field",
         "__deleted",
         MAPPING,

@@ -7,6 +7,7 @@ pub mod json;
 mod plain;
 #[cfg(test)]
 mod tests;
+mod unavailable;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use connector_api::{Datum, Error, Field, Record, Result, Schema, SinkRecord, Typ
 
 use self::debezium::Meaning;
 pub use self::plain::{Plain, type_of};
+use self::unavailable::Shortened;
 use super::config::TimeRules;
 use super::foreign;
 use crate::dialect::writing::JSON;
@@ -55,6 +57,8 @@ pub struct Rules {
     pub lists: bool,
     /// Whether Debezium's types count in records that are no change events, too.
     pub debezium: bool,
+    /// What stands for a value that a change event does not have.
+    pub placeholder: Option<Arc<str>>,
     /// How points in time are written.
     pub time: TimeRules,
 }
@@ -91,6 +95,9 @@ struct Recipe {
     schema: Arc<Schema>,
     /// How their members are made; `None`: as they are.
     parts: Option<Vec<Part>>,
+    /// Their members may be placeholders for values that the event does not have.
+    may_lack: bool,
+    shortened: Shortened,
 }
 
 /// Where things stand in a change event.
@@ -143,7 +150,7 @@ impl Adapter {
                 self.recipes.len() - 1
             }
         };
-        match &self.recipes[at].1 {
+        match &mut self.recipes[at].1 {
             None => Ok(Adapted::Same),
             Some(recipe) => recipe.follow(&self.rules, record),
         }
@@ -151,7 +158,7 @@ impl Adapter {
 }
 
 impl Recipe {
-    fn follow(&self, rules: &Rules, record: &SinkRecord) -> Result<Adapted> {
+    fn follow(&mut self, rules: &Rules, record: &SinkRecord) -> Result<Adapted> {
         let whole = &record.record.value.value;
         let (mut row, mut deleted) = (whole, false);
         if let Some(event) = self.event {
@@ -172,21 +179,48 @@ impl Recipe {
         if deleted && !rules.deletes {
             return Ok(Adapted::Skip);
         }
+        let lacking = if deleted { Vec::new() } else { self.lacking(row, rules) };
+        if lacking.is_empty() && !deleted && self.event.is_none() && self.parts.is_none() {
+            return Ok(Adapted::Same);
+        }
+        let has = |at: &usize| !lacking.contains(at);
         let value = match &self.parts {
             _ if deleted => Value::Null,
-            None => row.clone(),
+            None if lacking.is_empty() => row.clone(),
+            None => {
+                let kept = (0..self.schema.fields.len()).filter(has);
+                Value::Struct(kept.map(|at| member(row, at).clone()).collect())
+            }
             Some(parts) => {
-                Value::Struct(parts.iter().map(|part| part.of(row, rules)).collect::<Result<Vec<_>>>()?.into())
+                let kept = (0..parts.len()).filter(has);
+                Value::Struct(kept.map(|at| parts[at].of(row, rules)).collect::<Result<Vec<_>>>()?.into())
             }
         };
-        Ok(Adapted::Changed(Box::new(with_value(record, Datum::new(Arc::clone(&self.schema), value)))))
+        let schema = match lacking.is_empty() {
+            true => Arc::clone(&self.schema),
+            false => self.shortened.without(&self.schema, lacking),
+        };
+        Ok(Adapted::Changed(Box::new(with_value(record, Datum::new(schema, value)))))
+    }
+
+    /// Numbers of the columns whose values the event does not have.
+    fn lacking(&self, row: &Value, rules: &Rules) -> Vec<usize> {
+        let Some(placeholder) = rules.placeholder.as_deref().filter(|_| self.may_lack) else { return Vec::new() };
+        let value = |at: usize| match &self.parts {
+            None => member(row, at),
+            Some(parts) => parts[at].value(row),
+        };
+        (0..self.schema.fields.len()).filter(|at| unavailable::is(value(*at), placeholder)).collect()
     }
 }
 
 impl Part {
+    fn value<'a>(&self, row: &'a Value) -> &'a Value {
+        self.path.iter().fold(row, |value, at| member(value, *at))
+    }
+
     fn of(&self, row: &Value, rules: &Rules) -> Result<Value> {
-        let value = self.path.iter().fold(row, |value, at| member(value, *at));
-        match (&self.change, value) {
+        match (&self.change, self.value(row)) {
             (_, Value::Null) => Ok(Value::Null),
             (Change::Nothing, value) => Ok(value.clone()),
             (Change::Json(schema), value) => Ok(Value::Text(json::text(value, Some(schema))?.into())),
@@ -237,11 +271,16 @@ fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
     let Columns { fields, parts, .. } = columns;
     let same =
         mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
-    if same && event.is_none() {
+    // rows of change events keep the name of their schema when they are taken out of them
+    let of_event = understood || row.name.as_deref().is_some_and(|name| name.ends_with(".Value"));
+    let may_lack =
+        of_event && rules.placeholder.is_some() && row.fields.iter().any(|field| unavailable::may_be(&field.schema));
+    if same && event.is_none() && !may_lack {
         return Ok(None);
     }
     let schema = Schema { optional: false, fields: fields.into(), ..Schema::clone(row) };
-    Ok(Some(Recipe { event, mark, schema: Arc::new(schema), parts: (!same).then_some(parts) }))
+    let (schema, parts, shortened) = (Arc::new(schema), (!same).then_some(parts), Shortened::default());
+    Ok(Some(Recipe { event, mark, schema, parts, may_lack, shortened }))
 }
 
 /// Where a change event's schema has its parts; `None` for one that is no change event's.
