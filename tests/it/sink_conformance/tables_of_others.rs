@@ -145,3 +145,41 @@ async fn a_table_that_is_made_by_hand_later_is_found_after_records_were_refused(
         task.close().await;
     }
 }
+
+#[tokio::test]
+async fn debeziums_types_within_lists_are_what_they_stand_for() {
+    let named = |name: &str, ty| Schema { name: Some(name.into()), ..Schema::of(ty) };
+    let number = || {
+        let fields = vec![int("scale"), field("value", Schema::of(Type::Bytes))];
+        Schema::structure(Some("io.debezium.data.VariableScaleDecimal"), fields).optional(true)
+    };
+    let exact = |scale: i32, unscaled: i32| {
+        Value::Struct([Value::I32(scale), Value::Bytes(unscaled.to_be_bytes().into())].into())
+    };
+    let list = |items: Vec<Value>| Value::Array(items.into());
+    let fields = [
+        int("id"),
+        field("numbers", Schema::array(number())),
+        field("grid", Schema::array(Schema::array(number()))),
+        field("days", Schema::array(named("io.debezium.time.Date", Type::Int32))),
+        field("docs", Schema::array(named("io.debezium.data.Json", Type::String))),
+    ];
+    for made in [true, false] {
+        let keys = [("insert.mode", "insert"), ("pk.mode", "none"), ("debezium.types", "true")];
+        let mut database = Database::new(Server::Postgres, &keys).await;
+        if !made {
+            database.run("CREATE TABLE t (id INT, numbers NUMERIC[], grid NUMERIC[], days DATE[], docs JSONB[])").await;
+        }
+        let topic = Topic::new("t");
+        let values = [
+            Value::I32(1),
+            list(vec![exact(2, 12_345), Value::Null, exact(5, -7)]),
+            list(vec![list(vec![exact(0, 1)]), list(vec![exact(1, 25)])]),
+            list(vec![Value::I32(10_611)]),
+            list(vec![t(r#"{"a": 1}"#)]),
+        ];
+        database.put(&topic, &[&[topic.value(&fields, values)]]).await.unwrap();
+        let seen = database.rows("SELECT numbers::text, grid::text, days::text, docs[1]::text FROM t").await;
+        assert_eq!(seen, [r#"{123.45,NULL,-0.00007}|{{1},{2.5}}|{1999-01-20}|{"a": 1}"#], "{made}");
+    }
+}

@@ -62,6 +62,24 @@ pub fn meaning(schema: &Schema) -> Option<(Meaning, Schema)> {
     Some((meaning, text.optional(nullable(schema))))
 }
 
+/// The same for the innermost items of lists.
+pub fn items(list: &Schema) -> Option<(Meaning, Schema)> {
+    let of = list.values.as_deref().filter(|_| list.ty == Type::Array)?;
+    let (meaning, to) = meaning(of).or_else(|| items(of))?;
+    Some((meaning, Schema { values: Some(Arc::new(to)), ..list.clone() }))
+}
+
+/// SQL's text of each item, see [`text`].
+pub fn texts(meaning: Meaning, list: &Value, time: &TimeRules) -> Option<Value> {
+    match list {
+        Value::Null => Some(Value::Null),
+        Value::Array(items) => {
+            Some(Value::Array(items.iter().map(|item| texts(meaning, item, time)).collect::<Option<Vec<_>>>()?.into()))
+        }
+        item => text(meaning, item, time),
+    }
+}
+
 /// What the values of a schema are, if they are points in time.
 pub fn moment(schema: &Schema) -> Option<(Meaning, What)> {
     let (meaning, to) = meaning(schema)?;

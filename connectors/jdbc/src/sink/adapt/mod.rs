@@ -122,6 +122,8 @@ enum Change {
     Json(Arc<Schema>),
     /// It is written as what it stands for.
     Meaning(Meaning),
+    /// So are the items of a list.
+    Items(Meaning),
 }
 
 impl Adapter {
@@ -224,10 +226,14 @@ impl Part {
             (_, Value::Null) => Ok(Value::Null),
             (Change::Nothing, value) => Ok(value.clone()),
             (Change::Json(schema), value) => Ok(Value::Text(json::text(value, Some(schema))?.into())),
-            (Change::Meaning(meaning), value) => debezium::text(*meaning, value, &rules.time)
-                .ok_or_else(|| Error::record("a value is not what its schema's name (io.debezium…) says")),
+            (Change::Meaning(meaning), value) => debezium::text(*meaning, value, &rules.time).ok_or_else(not_as_named),
+            (Change::Items(meaning), value) => debezium::texts(*meaning, value, &rules.time).ok_or_else(not_as_named),
         }
     }
+}
+
+fn not_as_named() -> Error {
+    Error::record("a value is not what its schema's name (io.debezium…) says")
 }
 
 /// The same record with another value.
@@ -308,6 +314,13 @@ impl Columns<'_> {
         {
             self.fields.push(Field { name, schema: Arc::new(to) });
             self.parts.push(Part { path, change: Change::Meaning(meaning) });
+            return Ok(());
+        }
+        if let Some((meaning, to)) =
+            Some(&schema).filter(|_| self.understood && self.rules.lists).and_then(|schema| debezium::items(schema))
+        {
+            self.fields.push(Field { name, schema: Arc::new(to) });
+            self.parts.push(Part { path, change: Change::Items(meaning) });
             return Ok(());
         }
         let nested = self.rules.nested;
