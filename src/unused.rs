@@ -38,6 +38,9 @@ const ELSEWHERE: &[&str] = &[
     "value.converter.",
 ];
 
+/// Unknown keys of a connector that are compared with the known ones: each takes a look at all of them.
+const MOST_LOOKED_AT: usize = 1_000;
+
 /// Keys that the runtime reads without declaring them.
 const OF_THE_RUNTIME: &[&str] = &[worker::PROGRESS_TIMEOUT, "tasks.max.enforce"];
 
@@ -79,9 +82,13 @@ fn of_connector(connector: &Connector, config: &Config, report: &mut Report) {
     let tables = [connector.plugin().keys_as(config.class()), keys::COMMON, keys::SOURCE, keys::SINK];
     let known: Vec<&str> = tables.into_iter().flat_map(names).chain(OF_THE_RUNTIME.iter().copied()).collect();
     let internal = |name: &str| tables.iter().any(|table| table.iter().any(|key| key.internal && key.name == name));
-    for (name, _) in config.iter().filter(|(name, _)| !is_known(&known, name) && !internal(name)) {
-        if ELSEWHERE.iter().any(|family| name.starts_with(family)) {
-            continue;
+    let foreign = |name: &str| {
+        !is_known(&known, name) && !internal(name) && !ELSEWHERE.iter().any(|family| name.starts_with(family))
+    };
+    for (looked_at, (name, _)) in config.iter().filter(|(name, _)| foreign(name)).enumerate() {
+        if looked_at == MOST_LOOKED_AT {
+            report.warn(name, format!("{name} and others: only {MOST_LOOKED_AT} unknown keys are looked at for slips"));
+            break;
         }
         // one that resembles nothing is a note of somebody's own: Kafka Connect takes it without a word
         let Some(meant) = near(name, known.iter().copied()) else { continue };
