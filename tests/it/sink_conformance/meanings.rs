@@ -389,7 +389,7 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
             match (want, outcome) {
                 (Some(want), Ok(())) => assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}"),
                 (None, Err(error)) => {
-                    assert!(error.kind() == Kind::Record && seen.is_empty(), "{server} {sql}: {error}")
+                    assert!(error.kind() == Kind::Record && seen.is_empty(), "{server} {sql}: {error}");
                 }
                 (want, outcome) => panic!("{server} {sql} {ty}: wanted {want:?}, got {outcome:?} {seen:?}"),
             }
