@@ -14,6 +14,7 @@ use super::Options;
 use super::encode::MILLIS_PER_DAY;
 use super::plan::{Kind, Members, Node};
 use super::reader::{Number, Reader, Token};
+use super::trail::{Trail, holds_object};
 use crate::convert::entries::last_of_each;
 use crate::convert::limits::{Budget, decimal, usual_scale};
 
@@ -29,11 +30,18 @@ pub(super) struct Decoder<'a, 'o> {
     pub(super) reader: Reader<'a>,
     options: &'o Options,
     budget: Budget,
+    /// Where an error was met.
+    trail: Trail,
 }
 
 impl<'a, 'o> Decoder<'a, 'o> {
     pub(super) fn new(text: &'a str, options: &'o Options) -> Self {
-        Self { reader: Reader::new(text, options.strict), options, budget: Budget::new() }
+        Self { reader: Reader::new(text, options.strict), options, budget: Budget::new(), trail: Trail::default() }
+    }
+
+    /// Reads the whole payload. Errors: with the field that they are about.
+    pub(super) fn payload(mut self, node: &Node) -> Result<Value> {
+        self.value(node).map_err(|error| self.trail.told(error))
     }
 
     /// Reads a value of that schema.
@@ -148,7 +156,10 @@ impl<'a, 'o> Decoder<'a, 'o> {
         let mut values = Vec::new();
         while self.reader.next_item(values.is_empty())? {
             values.push(match items {
-                Some(node) => self.value(node)?,
+                Some(node) => match self.value(node) {
+                    Ok(value) => value,
+                    Err(error) => return Err(self.trail.met(error, "[]", node)),
+                },
                 None => self.schemaless()?,
             });
         }
@@ -158,7 +169,10 @@ impl<'a, 'o> Decoder<'a, 'o> {
     fn object(&mut self, (_, values): &(Node, Node)) -> Result<Value> {
         let mut entries = Vec::new();
         while let Some(name) = self.reader.next_member(entries.is_empty())? {
-            entries.push((Value::Text(name.into()), self.value(values)?));
+            match self.value(values) {
+                Ok(value) => entries.push((Value::Text(name.into()), value)),
+                Err(error) => return Err(self.trail.met(error, "{}", values)),
+            }
         }
         Ok(Value::Map(last_of_each(entries).into()))
     }
@@ -217,8 +231,11 @@ impl<'a, 'o> Decoder<'a, 'o> {
             if !self.reader.try_member(values.is_empty(), &member.text) {
                 break;
             }
-            let value = self.value(&member.node)?;
-            values.push(self.checked(members, values.len(), value)?);
+            match self.value(&member.node) {
+                Ok(value) => values.push(value),
+                Err(error) => return Err(self.trail.met(error, &member.name, &member.node)),
+            }
+            self.checked(members, values.len() - 1, values.last())?;
         }
         if values.len() == list.len() && !list.is_empty() && self.reader.try_close() {
             return Ok(Value::Struct(values.into()));
@@ -237,8 +254,11 @@ impl<'a, 'o> Decoder<'a, 'o> {
             let expected = list.get(next).is_some_and(|member| *member.name == *name);
             match if expected { Some(next) } else { members.position(&name) } {
                 Some(at) => {
-                    let value = self.value(&list[at].node)?;
-                    slots[at] = Some(self.checked(members, at, value)?);
+                    match self.value(&list[at].node) {
+                        Ok(value) => slots[at] = Some(value),
+                        Err(error) => return Err(self.trail.met(error, &list[at].name, &list[at].node)),
+                    }
+                    self.checked(members, at, slots[at].as_ref())?;
                     next = at + 1;
                 }
                 None => self.reader.skip()?,
@@ -246,22 +266,23 @@ impl<'a, 'o> Decoder<'a, 'o> {
         }
         let fill = |(slot, member): (Option<Value>, &super::plan::Member)| match slot {
             Some(value) => Ok(value),
-            None => self.null(&member.node),
+            None => self.null(&member.node).map_err(|error| self.trail.met(error, &member.name, &member.node)),
         };
         Ok(Value::Struct(slots.into_iter().zip(list).map(fill).collect::<Result<_>>()?))
     }
 
     /// Connect refuses a null that came of a wrong JSON type where the field is required.
-    fn checked(&self, members: &Members, at: usize, value: Value) -> Result<Value> {
+    fn checked(&mut self, members: &Members, at: usize, value: Option<&Value>) -> Result<()> {
         let member = &members.list[at];
-        if value.is_null() && !member.node.schema.optional {
+        if value.is_some_and(Value::is_null) && !member.node.schema.optional {
             let ty = member.node.schema.ty.name();
-            return Err(Error::record(format!(
+            let error = Error::record(format!(
                 "Invalid value: null used for required field: \"{}\", schema type: {ty}",
                 member.name
-            )));
+            ));
+            return Err(self.trail.met(error, &member.name, &member.node));
         }
-        Ok(value)
+        Ok(())
     }
 
     /// Reads a value without a schema: integers become INT64, fractions FLOAT64, objects maps.
@@ -295,6 +316,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         let found = token.type_name();
         let needed = match &node.kind {
             Kind::Struct(_) => {
+                self.trail.twice = matches!(token, Token::Text(text) if holds_object(text));
                 return Err(Error::record(format!("Structs should be encoded as JSON objects, but found {found}")));
             }
             Kind::Object(_) => {
@@ -319,6 +341,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
             _ => "numeric",
         };
         if self.options.strict {
+            self.trail.strict = true;
             return Err(underlying(node.schema.ty.name(), needed, found));
         }
         self.corrupted(node, token)

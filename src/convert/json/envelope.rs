@@ -1,9 +1,10 @@
 //! Takes the envelope apart: where schema and payload stand in the text. Builds nothing.
 
-use connector_api::{Error, Result};
+use connector_api::{Error, Kind, Result};
 
 use super::Options;
-use super::reader::Reader;
+use super::reader::{Reader, Token};
+use super::trail::{TWICE, holds_object};
 
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not \
      contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in your \
@@ -30,7 +31,12 @@ impl<'a> Envelope<'a> {
             Some(b'{') => reader.token()?,
             Some(_) => {
                 reader.skip()?;
-                return Err(no_envelope());
+                let value = Reader::new(text, options.strict).token();
+                if !matches!(value, Ok(Token::Text(value)) if holds_object(&value)) {
+                    return Err(no_envelope());
+                }
+                let line = format!("The record is no envelope: {TWICE}.");
+                return Err(Error::of_lines(Kind::Record, [NO_ENVELOPE.to_owned(), line]));
             }
         };
         let (mut schema, mut payload, mut other) = (None, None, false);

@@ -12,6 +12,7 @@ pub mod json_schema;
 mod plan;
 mod reader;
 mod schema;
+mod trail;
 mod unicode;
 
 use std::collections::HashMap;
@@ -171,7 +172,7 @@ impl JsonConverter {
             Some(node) => Arc::clone(node),
             None => self.learn(envelope.schema)?,
         };
-        let value = Decoder::new(envelope.payload, &self.options).value(&node)?;
+        let value = Decoder::new(envelope.payload, &self.options).payload(&node)?;
         if let Some(prefix) = envelope.prefix
             && !self.recent.iter().any(|(other, _)| **other == *prefix.as_bytes())
         {

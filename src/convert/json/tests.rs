@@ -146,3 +146,62 @@ fn a_small_text_cannot_name_a_wide_schema_without_end() {
     let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
     assert!(error.message().contains("MAX_VALUES"), "{error}");
 }
+
+#[test]
+fn an_error_names_its_field_and_never_the_value() {
+    let mut converter = JsonConverter::new(&Config::new()).unwrap();
+    let row = r#"{"type":"struct","field":"after","optional":true,"fields":[{"type":"string","field":"name"},{"type":"int32","field":"n","optional":true},
+        {"type":"array","field":"tags","optional":true,"items":{"type":"int8"}},{"type":"map","field":"m","optional":true,"keys":{"type":"string"},"values":{"type":"boolean"}},
+        {"type":"bytes","field":"b","optional":true}]}"#;
+    let schema = format!(r#"{{"type":"struct","fields":[{row}]}}"#);
+    for (payload, first, field) in [
+        (
+            r#"{"after":{"name":4711}}"#,
+            "Invalid type for STRING, underlying representation should be text but was NUMBER",
+            "after.name of the payload, which the schema declares STRING",
+        ),
+        (r#"{"after":{"n":1}}"#, "Invalid null value for required STRING field", "after.name "),
+        (
+            r#"{"after":{"n":4711471147114711,"name":"x"}}"#,
+            "Invalid value for INT32: the number does not fit this type",
+            "after.n ",
+        ),
+        (
+            r#"{"after":{"name":"x","tags":[1,"4711"]}}"#,
+            "Invalid type for INT8, underlying representation should be numeric but was STRING",
+            "after.tags[] of the payload, which the schema declares INT8",
+        ),
+        (
+            r#"{"after":{"name":"x","m":{"4711":"x"}}}"#,
+            "Invalid type for BOOLEAN, underlying representation should be boolean but was STRING",
+            "after.m{} ",
+        ),
+        (
+            r#"{"after":{"name":"x","b":"4711!"}}"#,
+            "Invalid bytes field",
+            "after.b of the payload, which the schema declares BYTES",
+        ),
+        (
+            r#"{"after":"{\"name\":\"4711\"}"}"#,
+            "Structs should be encoded as JSON objects, but found STRING",
+            "after of the payload, which the schema declares STRUCT",
+        ),
+    ] {
+        let text = format!(r#"{{"schema":{schema},"payload":{payload}}}"#);
+        // the second time by what the first has left behind
+        for _ in 0..2 {
+            let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
+            let lines: Vec<_> = error.message().lines().collect();
+            assert_eq!(lines[0], first, "{payload}");
+            assert!(lines[1].contains(&format!("the field {field}")), "{payload}: {error}");
+            assert!(!error.message().contains("4711"), "{payload}: {error}");
+            assert_eq!(error.message().contains("encoded it twice"), payload.contains(r#"":"{"#), "{payload}: {error}");
+        }
+    }
+    let twice = converter.decode("t", Some(br#""{\"schema\":{},\"payload\":{}}""#)).unwrap_err();
+    assert!(
+        twice.message().contains("may not contain additional fields") && twice.message().contains("encoded it twice")
+    );
+    let plain = converter.decode("t", Some(b"\"x\"")).unwrap_err();
+    assert_eq!(plain.message().lines().count(), 1);
+}
