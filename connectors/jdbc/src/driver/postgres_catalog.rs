@@ -203,6 +203,7 @@ mod tests {
                 no.clone(),
                 no,
                 Value::Null,
+                Value::Null,
             ]
         };
         for (modifier, want) in
