@@ -145,6 +145,14 @@ pub async fn stands_still(
     }
     let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let (mut beats, mut warned) = (watch.pulse.beats(), false);
+    // in the log once, until it moves again
+    let warn = |warned: &mut bool, what: For, since: String, text: String| {
+        if !std::mem::replace(warned, true) {
+            tracing::warn!(connector = %id.connector, task = id.task, "{text}");
+        }
+        still.note(id, what, since, &text);
+        set_warning(progress, Some(text));
+    };
     loop {
         tokio::time::sleep(every).await;
         let now = watch.pulse.beats();
@@ -154,11 +162,7 @@ pub async fn stands_still(
         let standing = watch.still().filter(|standing| standing.still_for >= limit / WARNS_AFTER);
         if standing.is_none() && !watch.is_open() && first.elapsed() >= limit / WARNS_AFTER {
             let text = starts_in_vain(watch, &first_shown);
-            if !std::mem::replace(&mut warned, true) {
-                tracing::warn!(connector = %id.connector, task = id.task, "{text}");
-            }
-            still.note(id, watch.front.what(), first_shown.clone(), &text);
-            set_warning(progress, Some(text));
+            warn(&mut warned, watch.front.what(), first_shown.clone(), text);
             continue;
         }
         let Some(standing) = standing else {
@@ -188,11 +192,7 @@ pub async fn stands_still(
              started anew",
             limit.as_secs_f32()
         );
-        if !std::mem::replace(&mut warned, true) {
-            tracing::warn!(connector = %id.connector, task = id.task, "{text}");
-        }
-        still.note(id, standing.what, since, &text);
-        set_warning(progress, Some(text));
+        warn(&mut warned, standing.what, since, text);
     }
 }
 
