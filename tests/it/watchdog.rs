@@ -1,16 +1,18 @@
 //! Tasks that stand still: whatever call never returns, the status says so, the task fails with the reason and is started
 //! anew, and once the call returns everything has arrived, once.
 
+mod tables;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
 use serde_json::{Value, json};
-use sqlx::mysql::MySqlConnection;
 use testkit::mariadb::run;
 use testkit::{Rest, Rowferry, SchemaRegistry, Settings, for_condition, project_folder, unique};
 
+use self::tables::Tables;
 use crate::pipeline::Pipeline;
 use crate::{SOON, lab};
 
@@ -25,9 +27,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("store.", "the herder waits for the store, with limits of its own"),
     ("source.plan", "plans have a limit of their own, see hanging.rs"),
     ("admin.cluster-id", "asked once for each worker, within five seconds"),
-    ("database.copy", "PostgreSQL's, in a turn like those of database.run"),
-    ("database.stream", "of tables without a key; a turn like those of database.read"),
 ];
+
+/// COPY is PostgreSQL's, and its cursors do not end with a page.
+const OF_POSTGRES: &[&str] = &["database.copy", "database.stream"];
 
 /// Points of tasks that end.
 fn is_closing(name: &str) -> bool {
@@ -36,7 +39,7 @@ fn is_closing(name: &str) -> bool {
 
 /// Points that validation or planning reach too, so that connectors are there before.
 fn is_asked_before(name: &str) -> bool {
-    name.starts_with("database.") || name == "offsets.read"
+    (name.starts_with("database.") || name == "offsets.read") && !OF_POSTGRES.contains(&name)
 }
 
 /// Every fail point that stands in the code of tasks.
@@ -62,22 +65,24 @@ fn points() -> BTreeSet<String> {
 struct Case<'a> {
     point: &'a str,
     worker: &'a Rowferry,
-    pipeline: Pipeline,
-    connection: MySqlConnection,
+    tables: Tables,
     rows: i64,
     more: Value,
 }
 
 impl<'a> Case<'a> {
     async fn new(point: &'a str, worker: &'a Rowferry, registry: &SchemaRegistry) -> Self {
-        let (pipeline, mut connection) = Pipeline::new(lab().mariadb(), "still", "t").await;
-        run(&mut connection, "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, at TEXT)").await;
+        let tables = match point {
+            "database.stream" => Tables::without_key().await,
+            _ if OF_POSTGRES.contains(&point) => Tables::of_postgres().await,
+            _ => Tables::of_mariadb().await,
+        };
         let mut more = json!({});
         if point.starts_with("schema-registry") {
             more["value.converter"] = json!("io.confluent.connect.avro.AvroConverter");
             more["value.converter.schema.registry.url"] = json!(registry.url());
         }
-        Self { point, worker, pipeline, connection, rows: 0, more }
+        Self { point, worker, tables, rows: 0, more }
     }
 
     fn rest(&self) -> &'a Rest {
@@ -86,7 +91,7 @@ impl<'a> Case<'a> {
 
     async fn insert(&mut self) {
         self.rows += 2;
-        run(&mut self.connection, "INSERT INTO t (at) VALUES ('a'), ('b')").await;
+        self.tables.run("INSERT INTO t (at) VALUES ('a'), ('b')").await;
     }
 
     async fn create(&self) {
@@ -94,11 +99,11 @@ impl<'a> Case<'a> {
         let own = json!({
             // without a key, so that a row delivered twice is two rows
             "insert.mode": "insert", "pk.mode": "none", "errors.tolerance": "all",
-            "errors.deadletterqueue.topic.name": format!("{}-dead", self.pipeline.name),
+            "errors.deadletterqueue.topic.name": format!("{}-dead", self.tables.pipeline.name),
             "errors.deadletterqueue.topic.replication.factor": "1",
         });
         sink.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
-        self.pipeline.create(self.rest(), lab().mariadb(), self.more.clone(), sink).await;
+        self.tables.create(self.rest(), self.more.clone(), sink).await;
     }
 
     fn hang(&self) {
@@ -106,7 +111,7 @@ impl<'a> Case<'a> {
     }
 
     fn connectors(&self) -> [String; 2] {
-        [self.pipeline.source_name(), self.pipeline.sink_name()]
+        [self.tables.pipeline.source_name(), self.tables.pipeline.sink_name()]
     }
 
     /// The status of a connector's task; null while there is none yet.
@@ -125,7 +130,7 @@ impl<'a> Case<'a> {
     async fn begin(&mut self) {
         // a record that no converter reads
         if self.point.starts_with("dead-letters") || self.point == "producer.flush" {
-            let topic = self.pipeline.topic();
+            let topic = self.tables.pipeline.topic();
             let topics = lab().kafka().topics();
             topics.create(&topic, 1).await;
             topics.produce(&topic, &[(None, Some("no JSON"))]);
@@ -136,7 +141,7 @@ impl<'a> Case<'a> {
             return self.create().await;
         }
         self.create().await;
-        self.pipeline.wait_arrived(&mut self.connection, self.rows, LONG).await;
+        self.tables.wait_arrived(self.rows, LONG).await;
         self.hang();
         if self.point == "database.rollback" {
             self.worker.fail_at("sink.before-commit", "1*return(later)");
@@ -173,11 +178,17 @@ impl<'a> Case<'a> {
 
     /// Everything is there, once.
     async fn everything_arrives(mut self) {
+        // a table without a key is read once, as it is then
+        if self.point == "database.stream" {
+            self.insert().await;
+        }
         self.worker.go_on_at(self.point);
         self.worker.go_on_at("sink.before-commit");
-        self.insert().await;
+        if self.point != "database.stream" {
+            self.insert().await;
+        }
         let (rows, began) = (self.rows, Instant::now());
-        self.pipeline.wait_arrived(&mut self.connection, rows, LONG).await;
+        self.tables.wait_arrived(rows, LONG).await;
         for name in self.connectors() {
             for_condition(&format!("{}: {name} to work", self.point), LONG, async || {
                 let task = self.task(&name).await;
@@ -185,19 +196,19 @@ impl<'a> Case<'a> {
             })
             .await;
         }
-        assert_eq!(self.pipeline.assert_same(&mut self.connection).await, rows, "{}", self.point);
-        let topic = lab().kafka().topics().read(&self.pipeline.topic());
+        assert_eq!(self.tables.assert_same().await, rows, "{}", self.point);
+        let topic = lab().kafka().topics().read(&self.tables.pipeline.topic());
         let records = topic.iter().filter(|entry| entry.value.as_deref() != Some(b"no JSON")).count();
         assert_eq!(i64::try_from(records).unwrap(), rows, "{}", self.point);
         println!("{}: all {rows} rows after {:.1} s", self.point, began.elapsed().as_secs_f32());
-        self.pipeline.remove(self.rest()).await;
+        self.tables.pipeline.remove(self.rest()).await;
     }
 
     /// A task that does not come to its end holds up nobody.
     async fn hangs_at_its_end(mut self) {
         self.insert().await;
         self.create().await;
-        self.pipeline.wait_arrived(&mut self.connection, self.rows, LONG).await;
+        self.tables.wait_arrived(self.rows, LONG).await;
         self.hang();
         self.insert().await;
         let began = Instant::now();
@@ -271,7 +282,7 @@ async fn threads_that_never_come_back_are_few_and_hold_up_nobody() {
     }
     assert_eq!(worker.reached("source.poll"), 3);
     // it can be steered meanwhile
-    let source = format!("/connectors/{}", case.pipeline.source_name());
+    let source = format!("/connectors/{}", case.tables.pipeline.source_name());
     let began = Instant::now();
     case.rest().put_empty(&format!("{source}/pause")).await.expect(202);
     case.rest().put_empty(&format!("{source}/resume")).await.expect(202);
