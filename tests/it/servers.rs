@@ -1,7 +1,9 @@
 //! The kit itself: its servers keep what they are given, and its oracle sees a difference.
 
 use testkit::mariadb::{count, run};
-use testkit::{Api, Fault, KafkaProxy, Line, MariaTable, Topics, assert_same, for_condition, unique};
+use testkit::{
+    Api, Fault, KafkaProxy, Line, MariaTable, Postgres, Scratch, Topics, assert_same, for_condition, unique,
+};
 
 use crate::{SOON, lab};
 
@@ -32,6 +34,24 @@ async fn postgres_answers() {
     let mut connection = lab().postgres().create_database(&unique("d")).await;
     let (one,): (i32,) = sqlx::query_as("SELECT 1").fetch_one(&mut connection).await.unwrap();
     assert_eq!(one, 1);
+}
+
+/// A test run that ends by force, as one that a time limit kills, lets go of the scratch folder in the same way.
+#[tokio::test]
+async fn servers_that_stand_still_end_with_the_test_run_that_started_them() {
+    let scratch = Scratch::new(&unique("left"));
+    let folder = scratch.path().to_owned();
+    let at_work = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let folders = processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok());
+        folders.filter(|at| at.starts_with(&folder)).count()
+    };
+    let server = Postgres::start(&scratch, "postgres-of-kit");
+    let _client = server.connect("postgres").await;
+    server.freeze();
+    assert!(at_work() > 2, "a server and its children");
+    drop(scratch);
+    for_condition("the end of every process in the folder", SOON, async || at_work() == 0 && !folder.exists()).await;
 }
 
 #[tokio::test]

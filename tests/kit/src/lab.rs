@@ -7,6 +7,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Kafka, MariaDb, Postgres, Rowferry, Settings, target_folder};
 
+/// Reads from a pipe that closes when this process ends, however it ends; by then the servers have been killed. Not so the
+/// processes that a server has made for its clients: one that stands still (SIGSTOP) does not see that the server is gone.
+/// Each works in its data folder, by which it is found, and SIGKILL ends what stands still as well.
+const REMOVER: &str = r#"cat
+sleep 0.3
+for turn in 1 2; do
+  for process in /proc/[0-9]*; do
+    case "$(readlink "$process/cwd" 2>/dev/null)" in
+      "$0"/*) kill -s KILL "${process#/proc/}" 2>/dev/null ;;
+    esac
+  done
+  rm -rf -- "$0" && exit
+  sleep 1
+done"#;
+
 /// A folder for data that must be readable by the servers' accounts; removed when this process ends, however it ends.
 pub struct Scratch {
     path: PathBuf,
@@ -22,9 +37,8 @@ impl Scratch {
         let logs = target_folder().join("kit-logs").join(name);
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).expect("create the log folder");
-        // Reads from a pipe that closes when this process ends; by then the servers have been killed.
         let mut remover = Command::new("sh");
-        remover.args(["-c", "cat; sleep 0.3; rm -rf -- \"$0\" || { sleep 1; rm -rf -- \"$0\"; }"]).arg(&path);
+        remover.args(["-c", REMOVER]).arg(&path);
         remover.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         std::os::unix::process::CommandExt::process_group(&mut remover, 0);
         Self { path, logs, _remover: remover.spawn().expect("start sh") }
