@@ -123,9 +123,13 @@ pub enum Line {
     Cut,
 }
 
+/// What changes an answer.
+type Tampering = Arc<dyn Fn(&mut Vec<u8>) + Send + Sync>;
+
 struct State {
     traps: Vec<Arc<Trap>>,
     seen: BTreeMap<i16, usize>,
+    tampering: Option<Tampering>,
 }
 
 #[derive(Clone)]
@@ -147,7 +151,7 @@ impl KafkaProxy {
         let (server, port) = kafka.proxied();
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port of the proxy");
         let (line, receiver) = watch::channel(Line::Open);
-        let state = Arc::new(Mutex::new(State { traps: Vec::new(), seen: BTreeMap::new() }));
+        let state = Arc::new(Mutex::new(State { traps: Vec::new(), seen: BTreeMap::new(), tampering: None }));
         let shared = Shared { state, line: receiver };
         tokio::spawn(accept(listener, server, shared.clone()));
         Self { port, shared, line }
@@ -177,6 +181,11 @@ impl KafkaProxy {
         });
         self.shared.lock().traps.push(Arc::clone(&trap));
         trap
+    }
+
+    /// Lets that change every answer from now on; the four bytes of its length come first and must stay right.
+    pub fn tamper(&self, with: impl Fn(&mut Vec<u8>) + Send + Sync + 'static) {
+        self.shared.lock().tampering = Some(Arc::new(with));
     }
 
     /// How many requests of that kind have come in.
@@ -303,7 +312,7 @@ async fn up(
 
 /// Carries answers until one of the connections ends.
 async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut shared: Shared, awaited: Awaited) {
-    while let Some(frame) = frame(&mut from).await {
+    while let Some(mut frame) = frame(&mut from).await {
         let correlation = frame.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(i32::from_be_bytes);
         let trap = correlation
             .and_then(|correlation| awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation));
@@ -314,6 +323,10 @@ async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut shared: Share
             _ => {}
         }
         shared.passable().await;
+        let tampering = shared.lock().tampering.clone();
+        if let Some(tampering) = tampering {
+            tampering(&mut frame);
+        }
         if to.write_all(&frame).await.is_err() {
             return;
         }
