@@ -147,3 +147,44 @@ async fn tls_is_used_where_it_is_asked_for_and_certificates_are_verified() {
         assert_eq!(off.is_empty(), scheme == "jdbc:postgresql", "{scheme}: {off}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_is_named_is_trusted_instead_of_the_systems() {
+    let servers = Encrypted::start(lab().scratch());
+    let settings = Settings::dev(&unique("authorities")).with_env("SSL_CERT_FILE", &servers.authority);
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let (database, rest) = (unique("authorities"), worker.rest());
+    mariadb::run(&mut servers.mariadb.create_database(&database).await, "CREATE TABLE t (a INT)").await;
+    postgres::texts(&mut servers.postgres.create_database(&database).await, "CREATE TABLE t (a INT)").await;
+    let folder = lab().scratch().path().join(unique("other-authority"));
+    std::fs::create_dir_all(&folder).unwrap();
+    certificate(&folder);
+    let other = folder.join("cert.pem").display().to_string();
+    let text = std::fs::read_to_string(&other).unwrap();
+    for (scheme, port, user, password) in [
+        ("jdbc:mysql", servers.mariadb.port(), MariaDb::USER, MariaDb::PASSWORD),
+        ("jdbc:mariadb", servers.mariadb.port(), MariaDb::USER, MariaDb::PASSWORD),
+        ("jdbc:postgresql", servers.postgres.port(), Postgres::USER, Postgres::PASSWORD),
+    ] {
+        let url = |params: &str| format!("{scheme}://127.0.0.1:{port}/{database}?{params}");
+        for params in ["sslMode=VERIFY_CA", "sslmode=verify-full"] {
+            assert_eq!(problem(rest, &source(&url(params), user, password)).await, "", "{scheme} {params}");
+        }
+        for params in [
+            format!("sslMode=VERIFY_CA&sslrootcert={other}"),
+            format!("sslmode=verify-full&sslrootcert={other}"),
+            format!("useSSL=true&serverSslCert={other}"),
+            format!("sslMode=VERIFY_CA&ssl-ca=file:{other}"),
+        ] {
+            let told = problem(rest, &source(&url(&params), user, password)).await;
+            assert!(told.contains("TLS") && told.contains("certificate"), "{scheme} {params}: {told}");
+        }
+        // as a key of its own, and as the text itself
+        for value in [&other, &text] {
+            let mut config = source(&url("sslMode=VERIFY_CA"), user, password);
+            config["connection.serverSslCert"] = json!(value);
+            let told = problem(rest, &config).await;
+            assert!(told.contains("TLS") && told.contains("certificate"), "{scheme} {value}: {told}");
+        }
+    }
+}

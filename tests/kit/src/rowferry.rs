@@ -18,6 +18,8 @@ pub struct Settings {
     pub args: Vec<String>,
     /// Worker keys by their Kafka Connect names; passed as `CONNECT_*` variables.
     pub keys: Vec<(String, String)>,
+    /// Further environment variables.
+    pub env: Vec<(String, String)>,
     /// REST port; a free one if 0.
     pub port: u16,
     /// Fail points from the start on, with their actions.
@@ -34,18 +36,29 @@ impl Settings {
             key("offset.storage.topic", &format!("{name}-offsets")),
             key("offset.flush.interval.ms", "1000"),
         ];
-        Self { name: name.to_owned(), args: vec!["serve".to_owned()], keys, port: 0, fail_points: Vec::new() }
+        Self { keys, ..Self::new(name, "serve") }
     }
 
     /// `rowferry dev`.
     pub fn dev(name: &str) -> Self {
-        Self { name: name.to_owned(), args: vec!["dev".to_owned()], keys: Vec::new(), port: 0, fail_points: Vec::new() }
+        Self::new(name, "dev")
+    }
+
+    fn new(name: &str, verb: &str) -> Self {
+        let (name, args) = (name.to_owned(), vec![verb.to_owned()]);
+        Self { name, args, keys: Vec::new(), env: Vec::new(), port: 0, fail_points: Vec::new() }
     }
 
     /// One more worker key.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.keys.retain(|(known, _)| known != key);
         self.keys.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// One more environment variable.
+    pub fn with_env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -77,6 +90,7 @@ impl Rowferry {
         let folder = scratch.folder(&settings.name, None);
         let mut env: Vec<(String, String)> =
             settings.keys.iter().map(|(key, value)| (variable(key), value.clone())).collect();
+        env.extend(settings.env);
         env.push((variable("listeners"), format!("http://127.0.0.1:{port}")));
         // files of tests lie anywhere in the scratch folder
         let files = variable("sqlite.allowed.paths");
