@@ -312,7 +312,7 @@ async fn bytes_that_are_damaged_under_tls_lose_and_double_nothing() {
 }
 
 /// The first packet of a MySQL server (protocol version 10) that wants the password by that plug-in.
-fn greeting(plugin: &str) -> Vec<u8> {
+pub(crate) fn greeting(plugin: &str) -> Vec<u8> {
     let mut out = b"\x0a10.11.6-MariaDB\0\x07\0\0\0AAAAAAAA\0".to_vec();
     out.extend(b"\x8d\xa2\x2d\x02\0\x0f\0\x15\0\0\0\0\0\0\0\0\0\0BBBBBBBBBBBB\0");
     out.extend(plugin.as_bytes());

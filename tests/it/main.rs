@@ -30,6 +30,7 @@ mod lifecycle;
 mod malformed;
 mod memory;
 mod missed_rows;
+mod mysql_login;
 mod parallel_snapshot;
 #[cfg(all(feature = "avro", feature = "json-schema", feature = "protobuf"))]
 mod parsers;
