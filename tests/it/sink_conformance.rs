@@ -10,6 +10,7 @@ mod evolve;
 mod meanings;
 mod peers;
 mod plain;
+mod schemaless_events;
 mod tables_of_others;
 mod through_kafka;
 mod unavailable;

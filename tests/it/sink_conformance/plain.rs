@@ -7,7 +7,7 @@ use crate::sink::database::{ALL, SERVERS};
 use crate::sink::records::{Topic, array};
 
 /// A JSON object without a schema.
-fn object(members: &[(&str, Value)]) -> Value {
+pub(super) fn object(members: &[(&str, Value)]) -> Value {
     Value::Map(members.iter().map(|(name, value)| (t(name), value.clone())).collect())
 }
 

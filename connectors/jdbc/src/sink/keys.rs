@@ -350,7 +350,8 @@ pub const KEYS: &[Key] = &[
         "envelope.unwrap",
         "true",
         MAPPING,
-        "Whether Debezium's change events (a value whose schema is named `…Envelope`) are taken apart: the row after the \
+        "Whether Debezium's change events (a value whose schema is named `…Envelope`, or an object without a schema with \
+         `op`, `before` or `after`, and a `source` that names its `connector`) are taken apart: the row after the \
          change is written, and a deletion (`op` d) deletes the row of the record's key where `delete.enabled` is true.",
     )
     .importance(Importance::Low)

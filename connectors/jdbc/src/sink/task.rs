@@ -238,14 +238,16 @@ impl JdbcSinkTask {
             if !fates.is_empty() && fates.contains_key(&index) {
                 continue;
             }
-            let outcome = if self.adapter.is_plain(record) {
+            let outcome = if let Some(settled) = self.adapter.settled(record) {
+                settled
+            } else if self.adapter.is_plain(record) {
                 let target = self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
                 let dialect = self.link.as_ref().map(|link| link.writing.dialect());
                 match (&self.targets[target].meta, dialect) {
                     (Some(table), Some(dialect)) => {
                         self.adapter.match_to(Plain { table, dialect, time: &self.config.time }, record)
                     }
-                    _ => Ok(Adapted::Same),
+                    _ => Ok(self.adapter.without_table(record)),
                 }
             } else {
                 self.adapter.apply(record)

@@ -32,8 +32,10 @@ pub enum Meaning {
     Same,
 }
 
-const MILLIS: i64 = 1_000;
-const MICROS: i64 = 1_000_000;
+/// Milliseconds of a second.
+pub const MILLIS: i64 = 1_000;
+/// Microseconds of a second.
+pub const MICROS: i64 = 1_000_000;
 const NANOS: i64 = 1_000_000_000;
 
 /// What a schema's values stand for, and the schema of what they become.

@@ -2,7 +2,9 @@
 //!
 //! Pure. What a schema asks for is found out once; records that are rows already pass as they are.
 
+mod counted;
 pub mod debezium;
+mod event;
 pub mod json;
 mod plain;
 #[cfg(test)]
@@ -165,17 +167,11 @@ impl Recipe {
         let (mut row, mut deleted) = (whole, false);
         if let Some(event) = self.event {
             row = member(whole, event.after);
-            match member(whole, event.op).as_str().unwrap_or_default() {
-                "d" => deleted = true,
-                "t" => return Ok(if rules.truncates { Adapted::Truncate } else { Adapted::Skip }),
-                "m" => return Ok(Adapted::Skip),
-                _ if row.is_null() => {
-                    return Err(Error::record(
-                        "the change event has no row after the change (its field after is null)",
-                    ));
-                }
-                _ => {}
+            let op = member(whole, event.op).as_str().unwrap_or_default();
+            if let Some(fate) = event::fate(op, row, rules)? {
+                return Ok(fate);
             }
+            deleted = op == "d";
         }
         deleted |= self.mark.is_some_and(|at| is_marked(member(row, at)));
         if deleted && !rules.deletes {

@@ -8,7 +8,8 @@ use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SinkRecord, Ty
 
 use super::super::config::TimeRules;
 use super::super::time::parse_instant;
-use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, with_value};
+use super::counted::counted;
+use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
 use crate::dialect::read::{Read, ReadOptions};
@@ -24,6 +25,16 @@ pub struct Plain<'a> {
     pub time: &'a TimeRules,
 }
 
+/// Where a row without a schema comes from and goes to.
+#[derive(Clone, Copy)]
+struct Origin<'a> {
+    target: Plain<'a>,
+    /// Debezium has written it.
+    debezium: bool,
+    /// What stands for a value that it does not have.
+    placeholder: Option<&'a str>,
+}
+
 impl Adapter {
     /// Whether a record has an object without a schema as its value, or deletes by a key without one.
     pub fn is_plain(&self, record: &SinkRecord) -> bool {
@@ -32,29 +43,35 @@ impl Adapter {
         value.schema.is_none() && matches!(value.value, Value::Map(_)) || deletes
     }
 
-    /// The record with the schema that the table's columns give it. Errors: `Record`.
+    /// The record with the schema that the table's columns give it; of a change event its row. Errors: `Record`.
     pub fn match_to(&mut self, target: Plain<'_>, record: &SinkRecord) -> Result<Adapted> {
         let (key, value) = (&record.record.key, &record.record.value);
+        let event = self.plain_event(record);
+        let row = event.map_or(&value.value, |event| event.after);
         let marked = |(name, value): &(Value, Value)| {
             name.as_str().is_some_and(|name| self.rules.marker.as_deref() == Some(name)) && super::is_marked(value)
         };
-        let deleted = matches!(&value.value, Value::Map(members) if members.iter().any(marked));
-        let value = if value.value.is_null() || deleted { Datum::NONE } else { self.matched(target, &value.value)? };
+        let deleted = event.is_some_and(|event| event.is_deletion())
+            || matches!(row, Value::Map(members) if members.iter().any(marked));
+        let debezium = self.rules.debezium || event.is_some();
+        let placeholder = self.rules.placeholder.clone().filter(|_| debezium);
+        let source = Origin { target, debezium, placeholder: placeholder.as_deref() };
+        let value = if row.is_null() || deleted { Datum::NONE } else { self.matched(source, row)? };
         let mut changed = with_value(record, value);
         if key.schema.is_none() && !key.value.is_null() {
-            changed.record.key = self.matched(target, &key.value)?;
+            changed.record.key = self.matched(Origin { placeholder: None, ..source }, &key.value)?;
         }
         Ok(Adapted::Changed(Box::new(changed)))
     }
 
-    fn matched(&mut self, target: Plain<'_>, value: &Value) -> Result<Datum> {
+    fn matched(&mut self, source: Origin<'_>, value: &Value) -> Result<Datum> {
         let Value::Map(members) = value else {
             let schema = self.kept(Schema::of(type_of(value)));
             return Ok(Datum::new(schema, value.clone()));
         };
         let (mut fields, mut values) = (Vec::new(), Vec::new());
         for (name, value) in members {
-            self.member(target, name.as_str().unwrap_or_default(), value, &mut fields, &mut values)?;
+            self.member(source, name.as_str().unwrap_or_default(), value, &mut fields, &mut values)?;
         }
         let schema = self.kept(Schema::structure(None, fields));
         Ok(Datum::new(schema, Value::Struct(values.into())))
@@ -62,28 +79,29 @@ impl Adapter {
 
     fn member(
         &self,
-        target: Plain<'_>,
+        source: Origin<'_>,
         name: &str,
         value: &Value,
         fields: &mut Vec<Field>,
         values: &mut Vec<Value>,
     ) -> Result<()> {
-        if self.rules.marker.as_deref() == Some(name) {
+        let lacks = |placeholder| unavailable::is(value, placeholder);
+        if self.rules.marker.as_deref() == Some(name) || source.placeholder.is_some_and(lacks) {
             return Ok(());
         }
-        let column = target.table.column(name);
+        let column = source.target.table.column(name);
         if let (Value::Map(members), Nested::Flatten, None) = (value, self.rules.nested, column) {
             for (inner, value) in members {
                 let name = format!("{name}{}{}", self.rules.delimiter, inner.as_str().unwrap_or_default());
                 short_enough(&name)?;
-                self.member(target, &name, value, fields, values)?;
+                self.member(source, &name, value, fields, values)?;
             }
             return Ok(());
         }
         let (schema, value) = match (column, value) {
             // nothing is known of it, and nothing is lost
             (None, Value::Null) => return Ok(()),
-            (Some(column), value) => self.fitted(target, column, value)?,
+            (Some(column), value) => self.fitted(source, (name, column), value)?,
             (None, Value::Map(_) | Value::Array(_)) if self.rules.nested != Nested::Fail => {
                 (json_schema(true), Value::Text(json::text(value, None)?.into()))
             }
@@ -95,7 +113,12 @@ impl Adapter {
     }
 
     /// The value as the column takes it, with its schema.
-    fn fitted(&self, target: Plain<'_>, column: &ColumnMeta, value: &Value) -> Result<(Schema, Value)> {
+    fn fitted(
+        &self,
+        Origin { target, debezium, .. }: Origin<'_>,
+        (name, column): (&str, &ColumnMeta),
+        value: &Value,
+    ) -> Result<(Schema, Value)> {
         let read = target.dialect.read_column(column, &ReadOptions::default()).read;
         let wrong = || {
             let ty = &column.column_type;
@@ -119,13 +142,16 @@ impl Adapter {
             (Read::Bytes, Value::Text(base64)) => {
                 plain(Value::Bytes(STANDARD.decode(&**base64).map_err(|_| wrong())?.into()))
             }
-            (Read::Date(_), Value::I64(days)) => {
-                (Schema::date(), Value::I32(i32::try_from(*days).map_err(|_| wrong())?))
+            // what they count is said by the key
+            (Read::Date(_) | Read::Time(_) | Read::Stamp(_), Value::I64(_) | Value::Text(_))
+                if target.time.fields.contains(name) =>
+            {
+                plain(value.clone())
             }
-            (Read::Time(_), Value::I64(millis)) => {
-                (Schema::time(), Value::I32(i32::try_from(*millis).map_err(|_| wrong())?))
+            (read @ (Read::Date(_) | Read::Time(_) | Read::Stamp(_)), Value::I64(n)) => {
+                counted((column, &read), *n, debezium, target.time)
+                    .map_err(|why| Error::record(format!("column {}: {why}", column.name)))?
             }
-            (Read::Stamp(_), Value::I64(millis)) => (Schema::timestamp(), Value::I64(*millis)),
             (Read::Date(_), Value::Text(iso)) => text(iso.split(['T', ' ']).next().unwrap_or_default().to_owned()),
             (Read::Time(_), Value::Text(iso)) => text(iso.trim_end_matches('Z').to_owned()),
             (Read::Stamp(_), Value::Text(iso)) => text(instant(target.time, iso)),

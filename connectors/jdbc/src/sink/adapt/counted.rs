@@ -1,0 +1,121 @@
+//! What a number without a schema counts in a column of dates or times. Pure.
+//!
+//! JsonConverter writes Connect's Date, Time and Timestamp as days and milliseconds, and so their numbers are taken.
+//! Debezium counts milliseconds or microseconds, by the digits that the source's column keeps, which nothing tells here.
+//! Both are told apart by how large the numbers are: what is said with one of them lies far from any usual date in the
+//! other. What may be either is refused.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use connector_api::{Schema, Type, Value};
+
+use super::super::config::TimeRules;
+use super::debezium::{self, MICROS, MILLIS, Meaning};
+use crate::catalog::ColumnMeta;
+use crate::dialect::read::Read;
+use crate::dialect::writing::{DATE, DATE_TIME, TIME};
+
+/// Days of the years 1 to 9999.
+const DAYS: RangeInclusive<i64> = -719_162..=2_932_896;
+/// Milliseconds of the years 1 to 9999.
+const MOMENTS: RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+/// Seconds of the years 1973 to 2106; as milliseconds they all are in the first weeks of 1970.
+const SECONDS: RangeInclusive<i64> = 100_000_000..=4_294_967_295;
+/// Milliseconds of the same years, and of as many before 1970; as microseconds they all are some weeks about 1970.
+const CLEAR_MILLIS: RangeInclusive<u64> = 100_000_000_000..=4_294_967_295_999;
+const DAY_MILLIS: i64 = 86_400_000;
+/// Microseconds of 838:59:59, MariaDB's longest TIME.
+const LONGEST: u64 = 3_020_399_000_000;
+/// Most digits of a fractional second that Debezium counts in milliseconds.
+const MILLI_DIGITS: u32 = 3;
+/// Digits of a column that tells none.
+const USUAL_DIGITS: u32 = 6;
+
+const NO_DAYS: &str = "a JSON number in a column of dates counts the days since 1970-01-01, and its number of days is not \
+     within the years 1 to 9999; timestamp.fields.list names fields that count microseconds (nanoseconds with \
+     timestamp.precision.mode), the transform TimestampConverter makes dates of other units (unix.precision)";
+const NO_TIME: &str = "a JSON number in a column of times of day counts milliseconds, and its number is not within a day; \
+     send it as text (HH:MM:SS), or with a schema";
+const NO_MOMENT: &str = "a JSON number in a column of dates with times counts milliseconds since 1970-01-01, and its number \
+     is another unit's: taken for milliseconds it is in the first weeks of 1970 or not within the years 1 to 9999; \
+     timestamp.fields.list names fields that count microseconds (nanoseconds with timestamp.precision.mode), the transform \
+     TimestampConverter makes milliseconds of other units (unix.precision), debezium.types=true takes Debezium's numbers";
+const UNCLEAR: &str = "Debezium counts milliseconds or microseconds by the digits of the source's column, and without a \
+     schema its number does not tell which; timestamp.fields.list names fields that count microseconds, the source's \
+     time.precision.mode=isostring writes texts, and schemas (value.converter.schemas.enable=true on both sides) say what \
+     each number is";
+
+/// The value of a column of dates or times with its schema, made of a number. `debezium`: Debezium has written it.
+/// Errors: why it is refused, with the key that helps.
+pub(super) fn counted(
+    (column, read): (&ColumnMeta, &Read),
+    n: i64,
+    debezium: bool,
+    time: &TimeRules,
+) -> Result<(Schema, Value), &'static str> {
+    let told = |meaning, name: &str, why| {
+        let schema = Schema { name: Some(Arc::from(name)), ..Schema::of(Type::String) };
+        debezium::text(meaning, &Value::I64(n), time).map(|text| (schema, text)).ok_or(why)
+    };
+    let is_fine = column.fraction.unwrap_or(USUAL_DIGITS) > MILLI_DIGITS;
+    match read {
+        Read::Date(_) if !DAYS.contains(&n) => Err(NO_DAYS),
+        Read::Date(_) if debezium => told(Meaning::Day, DATE, NO_DAYS),
+        Read::Date(_) => i32::try_from(n).map(|days| (Schema::date(), Value::I32(days))).map_err(|_| NO_DAYS),
+        Read::Time(_) if debezium => told(Meaning::OfDay(of_day(n).ok_or(UNCLEAR)?), TIME, UNCLEAR),
+        Read::Time(_) if !(0..DAY_MILLIS).contains(&n) => Err(NO_TIME),
+        Read::Time(_) => i32::try_from(n).map(|millis| (Schema::time(), Value::I32(millis))).map_err(|_| NO_TIME),
+        _ if debezium => told(Meaning::Local(moment(n, is_fine).ok_or(UNCLEAR)?), DATE_TIME, UNCLEAR),
+        _ if MOMENTS.contains(&n) && !SECONDS.contains(&n) => Ok((Schema::timestamp(), Value::I64(n))),
+        _ => Err(NO_MOMENT),
+    }
+}
+
+/// The units a second of a time of day of Debezium's: microseconds, unless these would be the first of a day.
+fn of_day(n: i64) -> Option<i64> {
+    let clear = n == 0 || (DAY_MILLIS as u64..=LONGEST).contains(&n.unsigned_abs());
+    clear.then_some(MICROS)
+}
+
+/// The units a second of a date and time of Debezium's. `is_fine`: the column keeps more digits than milliseconds have.
+fn moment(n: i64, is_fine: bool) -> Option<i64> {
+    match n {
+        0 => Some(MILLIS),
+        n if !is_fine => MOMENTS.contains(&n).then_some(MILLIS),
+        n if CLEAR_MILLIS.contains(&n.unsigned_abs()) => Some(MILLIS),
+        n if MOMENTS.contains(&n) => None,
+        n => MOMENTS.contains(&n.div_euclid(MICROS / MILLIS)).then_some(MICROS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MICROS, MILLIS, moment, of_day};
+
+    #[test]
+    fn units_are_told_apart_where_they_can_be() {
+        for (n, fine, want) in [
+            (1_700_000_000_123, false, Some(MILLIS)),
+            (1_700_000_000_123, true, Some(MILLIS)),
+            (-1_700_000_000_123, true, Some(MILLIS)),
+            (1_700_000_000_123_456, true, Some(MICROS)),
+            (-1_700_000_000_123_456, true, Some(MICROS)),
+            // a column of milliseconds has none of microseconds
+            (1_700_000_000_123_456, false, None),
+            // 9999-12-31, or 1978
+            (253_402_300_799_000, false, Some(MILLIS)),
+            (253_402_300_799_000, true, None),
+            (253_402_300_799_000_000, true, Some(MICROS)),
+            (1_700_000_000_123_456_789, true, None),
+            (1_000, true, None),
+            (1_000, false, Some(MILLIS)),
+            (0, true, Some(MILLIS)),
+        ] {
+            assert_eq!(moment(n, fine), want, "{n} {fine}");
+        }
+        for (n, want) in [(0, Some(MICROS)), (3_600_000_000, Some(MICROS)), (3_600_000, None), (1, None)] {
+            assert_eq!(of_day(n), want, "{n}");
+        }
+    }
+}
