@@ -78,7 +78,7 @@ impl Session {
             }
             Kind::Postgres(options) => {
                 let mut connection = options.connect().await.map_err(failed)?;
-                let backend = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+                let backend = sqlx::query_scalar::<_, i32>("SELECT pg_catalog.pg_backend_pid()");
                 let backend = backend.fetch_one(&mut connection).await.map_err(failed)?;
                 (Wire::Postgres(connection), Some(i64::from(backend)))
             }
@@ -99,8 +99,8 @@ impl Session {
             Wire::Sqlite(..) => Ok(()),
             Wire::MySql(connection) => promise_mysql(connection, &self.shown).await,
             Wire::Postgres(connection) => {
-                let set = "SELECT set_config('synchronous_commit', 'on', false) \
-                           WHERE current_setting('synchronous_commit') = 'off'";
+                let set = "SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
+                           WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
                 connection.execute(sqlx::raw_sql(set)).await.map(drop)
             }
         };

@@ -17,3 +17,5 @@ mod refusals;
 mod tables;
 mod types;
 mod values;
+
+pub use self::types::SHADOWS;

@@ -69,7 +69,7 @@ impl Account {
                 Some(Self { name: format!("'{user}'@'{host}'"), rights })
             }
             Database::Postgres => {
-                let user = session.query("SELECT current_user::text", &[]).await?;
+                let user = session.query("SELECT current_user::pg_catalog.text", &[]).await?;
                 Some(Self { name: session.dialect().quoted(text(&user)), rights: Rights::Postgres })
             }
             Database::Sqlite => None,
@@ -102,7 +102,7 @@ impl Account {
                 format!("GRANT {} ON *.* TO {}", wanted.grant, self.name),
             ),
             Rights::Postgres => {
-                let sql = "SELECT pg_catalog.pg_has_role(current_user, $1, 'USAGE')::int4";
+                let sql = "SELECT pg_catalog.pg_has_role(current_user, $1, 'USAGE')::pg_catalog.int4";
                 let found = session.query(sql, &[Param::Text(wanted.grant.into())]).await?;
                 (is_true(&found), format!("GRANT {} TO {}", wanted.grant, self.name))
             }
@@ -151,17 +151,17 @@ async fn postgres_allows(session: &mut dyn Session, table: &TableId, privilege: 
     let name = Param::Text(table.table.as_str().into());
     let found = match privilege {
         Privilege::Create => {
-            let sql = "SELECT pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE')::int4 \
+            let sql = "SELECT pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE')::pg_catalog.int4 \
                        FROM pg_catalog.pg_namespace n WHERE n.nspname = $1";
             session.query(sql, &[schema]).await?
         }
         Privilege::Alter => {
-            let sql = "SELECT pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE')::int4 FROM pg_catalog.pg_class c \
+            let sql = "SELECT pg_catalog.pg_has_role(current_user, c.relowner, 'USAGE')::pg_catalog.int4 FROM pg_catalog.pg_class c \
                        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
             session.query(sql, &[schema, name]).await?
         }
         of_rows => {
-            let sql = "SELECT pg_catalog.has_any_column_privilege(current_user, c.oid, $3)::int4 \
+            let sql = "SELECT pg_catalog.has_any_column_privilege(current_user, c.oid, $3)::pg_catalog.int4 \
                        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                        WHERE n.nspname = $1 AND c.relname = $2";
             // There is no DELETE of a column.

@@ -13,6 +13,7 @@ use connector_api::{Config, Error, Report, Result};
 
 use crate::files::Files;
 
+pub use self::params::Role;
 pub use self::tls::{Mode as TlsMode, ServerKey, Tls};
 
 /// The kind of database.
@@ -137,6 +138,18 @@ impl Target {
         target.first_statements()?;
         target.options()?;
         Ok(target)
+    }
+
+    /// The same, of a sink. Errors: besides, `Config` for a URL that keeps its sessions from writing.
+    pub fn of_sink(config: &Config) -> Result<Self> {
+        let target = Self::from_config(config)?;
+        params::lets_write(target.scheme, |name| target.param(name).map(str::to_owned))?;
+        Ok(target)
+    }
+
+    /// The kind of server that it asks for, with the parameter that does.
+    pub fn role(&self) -> Result<Option<(Role, &'static str)>> {
+        params::role(self.scheme, |name| self.param(name).map(str::to_owned))
     }
 
     /// Puts what a person should know of a config's URL into a report; what is wrong with it is told by connecting.
@@ -296,6 +309,12 @@ impl Target {
     /// The kind of database.
     pub fn database_kind(&self) -> Database {
         self.scheme.database()
+    }
+
+    /// Whether one bit is a truth value: `transformedBitIsBoolean`, and `tinyInt1isBit`, without which none is.
+    pub fn bits_are_booleans(&self) -> bool {
+        let is = |name: &str, value: &str| self.param(name).is_some_and(|v| v.trim().eq_ignore_ascii_case(value));
+        is("transformedBitIsBoolean", "true") && !is("tinyInt1isBit", "false")
     }
 
     /// Whether columns map as they do with MySQL's own JDBC driver, not MariaDB's.

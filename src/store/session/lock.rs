@@ -40,7 +40,7 @@ impl Session {
             Wire::Postgres(connection) => {
                 let mut locked = Ok(false);
                 for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
-                    let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock(8247736527421)");
+                    let lock = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock(8247736527421)");
                     locked = lock.fetch_one(&mut *connection).await;
                     if !matches!(locked, Ok(false)) {
                         break;
@@ -70,7 +70,8 @@ impl Session {
                 }
             }
             Wire::Postgres(connection) => {
-                let kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1";
+                let kill = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks \
+                            WHERE locktype = 'advisory' AND granted AND pid = $1";
                 sqlx::query(kill).bind(i32::try_from(backend).unwrap_or(-1)).execute(connection).await.map(drop)
             }
         };

@@ -1,10 +1,10 @@
 //! Deaths at every step of a batch, owners that come and go: each record takes effect once.
 
-use connector_api::{Kind, SinkRecord, Value};
+use connector_api::{Kind, SinkRecord, TopicOffset, Value};
 use testkit::Random;
 use testkit::proxy::{Cut, Proxy};
 
-use super::database::{self, Database};
+use super::database::{self, Database, Server};
 use super::records::{self, Topic, int};
 
 /// What a task does, and how to see it afterwards: each record of a batch has its own `id`.
@@ -191,4 +191,36 @@ async fn offsets_from_before_clusters_were_told_apart_are_kept() {
             .await;
         assert_eq!(seen, ["|another|5|1", "a|sink-test|41|8"], "{}", database.server);
     }
+}
+
+/// On PostgreSQL, where a name without schema is another table after a change of URL or account.
+#[tokio::test]
+async fn offsets_are_found_whatever_the_search_path_is() {
+    let mut database = Database::new(Server::Postgres, &[]).await;
+    database.run("CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE public.t (id INT)").await;
+    let topic = Topic::new("t");
+    let made = "SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'rowferry_offsets' ORDER BY 1";
+    let holds_own =
+        "INSERT INTO b.rowferry_offsets SELECT * FROM a.rowferry_offsets; UPDATE b.rowferry_offsets SET next_offset=7";
+    for (path, before, want) in [
+        ("a", "SELECT 1", None),
+        ("b", "SELECT 1", Some(1)),
+        ("b", "CREATE TABLE b.rowferry_offsets (LIKE a.rowferry_offsets INCLUDING ALL)", Some(2)),
+        ("a", "SELECT 1", Some(3)),
+        ("b", holds_own, Some(7)),
+        ("nowhere", "UPDATE b.rowferry_offsets SET updated_at=now() + interval '1 hour'", Some(8)),
+    ] {
+        database.run(before).await;
+        let mut config = database.config.clone();
+        config.set("connection.url", format!("{}?currentSchema={path},public", database.url));
+        let mut task = records::open(&config, false).await;
+        let stored = task.assign(&topic.partitions()).await.unwrap();
+        assert_eq!(stored.first().map(|at| at.offset), want, "{path} {before}");
+        let next = TopicOffset { offset: want.unwrap_or(0) + 1, ..topic.next().remove(0) };
+        task.put(&[topic.value(&[int("id")], [Value::I32(1)])], &[next]).await.unwrap();
+        task.close().await;
+        assert!(database.rows(made).await.len() <= 2);
+    }
+    assert_eq!(database.rows("SELECT next_offset FROM a.rowferry_offsets").await, ["4"]);
+    assert_eq!(database.rows("SELECT next_offset FROM b.rowferry_offsets").await, ["9"]);
 }

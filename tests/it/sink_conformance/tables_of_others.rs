@@ -5,6 +5,7 @@ use connector_api::{Datum, Schema, Type, Value};
 use super::{Database, Server, field, int, structure, t};
 use crate::sink::database::ALL;
 use crate::sink::records::Topic;
+use crate::source_conformance::SHADOWS;
 
 const MODES: [&[(&str, &str)]; 3] = [
     &[("insert.mode", "insert"), ("pk.mode", "none")],
@@ -38,6 +39,40 @@ async fn types_of_a_schema_outside_the_search_path_are_written() {
         database.put(&topic, &[&[row(1), row(2)]]).await.unwrap();
         let seen = database.rows("SELECT mood || ' ' || kind || ' ' || pair::text || ' ' || span::text FROM t").await;
         assert_eq!(seen, ["well sad (7,x) [1,2)"; 2], "{keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn types_and_functions_named_like_the_systems_are_not_taken_for_them() {
+    for keys in MODES {
+        for own in [true, false] {
+            let mut database = Database::new(Server::Postgres, &[keys, &[("auto.create", "true")]].concat()).await;
+            database.run(SHADOWS).await;
+            let url = format!("{}?currentSchema=x,pg_catalog", database.url);
+            database.config.set("connection.url", url);
+            let (date, text) = if own { ("x.date", "x.text") } else { ("pg_catalog.date", "pg_catalog.text") };
+            if own || keys[0].1 == "update" {
+                database.run(&format!("CREATE TABLE x.t (id INT PRIMARY KEY, d {date}, s {text}, u x.uuid)")).await;
+                database
+                    .run(
+                        "INSERT INTO x.t (id) SELECT n FROM generate_series(1, 2) n WHERE '{mode}' = 'update'"
+                            .replace("{mode}", keys[0].1)
+                            .as_str(),
+                    )
+                    .await;
+            }
+            let topic = Topic::new("t");
+            let day = if own { Schema::of(Type::String) } else { Schema::date() };
+            let fields = [int("id"), field("d", day), field("s", Schema::of(Type::String)), int("u")];
+            let day = if own { t("(7,y)") } else { Value::I32(1) };
+            let row = |id: i32| topic.value(&fields, [Value::I32(id), day.clone(), t("one"), Value::I32(7)]);
+            database.put(&topic, &[&[row(1), row(2)]]).await.unwrap();
+            let seen = database
+                .rows("SELECT d::pg_catalog.text || ' ' || s::pg_catalog.text || ' ' || u::pg_catalog.text FROM x.t")
+                .await;
+            let want = if own { "(7,y) one 7" } else { "1970-01-02 one 7" };
+            assert_eq!(seen, [want; 2], "{keys:?} {own}");
+        }
     }
 }
 

@@ -381,3 +381,80 @@ async fn st26_columns_are_found_whatever_their_letter_case() {
     let error = fixture.try_open().await.err().expect("two columns that differ in case alone");
     assert!(error.message().contains("ID"), "{error}");
 }
+
+/// What a search path that has `x` before the system's schema would find in place of its own.
+pub const SHADOWS: &str = "CREATE SCHEMA x; CREATE TYPE x.date AS (a INT, b pg_catalog.text); \
+     CREATE TYPE x.text AS ENUM ('one'); CREATE DOMAIN x.uuid AS INT; CREATE TYPE x.integer AS RANGE (subtype = float8); \
+     CREATE TYPE x.int8 AS (a INT); CREATE TYPE x.int4 AS (a INT); CREATE TYPE x.timestamp AS (a INT); \
+     CREATE TYPE x.bytea AS (a INT); CREATE TYPE x.jsonb AS (a INT); CREATE TYPE x._odd AS (a INT); \
+     CREATE FUNCTION x.version() RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE FUNCTION x.pg_backend_pid() RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE FUNCTION x.current_schema() RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE FUNCTION x.current_database() RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE FUNCTION x.clock_timestamp() RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE FUNCTION x.max(INT) RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE FUNCTION x.min(INT) RETURNS INT LANGUAGE sql AS 'SELECT 1/0'; \
+     CREATE VIEW x.pg_stat_activity AS SELECT 1 AS a";
+
+#[tokio::test]
+async fn types_and_functions_named_like_the_systems_are_not_taken_for_them() {
+    let columns: [Column<'_>; 8] = [
+        ("x.date", "(7, 'y')", "string? (7,y)"),
+        ("x.date[]", "ARRAY[(7, 'y')::x.date]", "string? {\"(7,y)\"}"),
+        ("x.text", "'one'", "string? one"),
+        ("x.uuid", "7", "int32? 7"),
+        ("x.integer", "'[1,2)'", "string? [1,2)"),
+        ("x._odd", "ROW(7)", "string? (7)"),
+        ("pg_catalog.date", "'1970-01-02'", "int32? Date 1"),
+        ("pg_catalog.text", "'y'", "string? y"),
+    ];
+    for (path, mode) in [("public", "bulk"), ("x,pg_catalog,public", "bulk"), ("x,pg_catalog,public", "incrementing")] {
+        let mut fixture = Fixture::new(Server::Postgres, &[("mode", mode), ("incrementing.column.name", "id")]).await;
+        fixture.sql(SHADOWS).await;
+        let url = fixture.config().get("connection.url").unwrap().to_owned();
+        fixture.set(&[("connection.url", &format!("{url}?currentSchema={path}"))]);
+        check(&mut fixture, &columns).await;
+    }
+}
+
+#[tokio::test]
+async fn one_bit_is_a_truth_value_where_the_url_says_so() {
+    for (parameters, tiny, bit) in [
+        ("transformedBitIsBoolean=true", "boolean? true", "boolean? true"),
+        ("transformedBitIsBoolean=true&tinyInt1isBit=false", "int8? 1", "int8? 1"),
+        ("transformedBitIsBoolean=false", "int8? 1", "int8? 1"),
+    ] {
+        let mut fixture = Fixture::new(Server::MariaDb, &[("mode", "bulk")]).await;
+        let url = fixture.config().get("connection.url").unwrap().to_owned();
+        fixture.set(&[("connection.url", &format!("{url}?{parameters}"))]);
+        check(&mut fixture, &[("TINYINT(1)", "1", tiny), ("BIT(1)", "b'1'", bit), ("TINYINT", "1", "int8? 1")]).await;
+        let query = "SELECT c0, c1 FROM test";
+        fixture.set(&[("query", query), ("table.whitelist", "")]);
+        let mut task = fixture.open().await;
+        let record = fixture.read(&mut *task, 1).await.remove(0);
+        assert_eq!([described(&record, "c0"), described(&record, "c1")], [tiny, bit], "{parameters}");
+        task.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_another_kind_than_the_url_asks_for_is_passed_over() {
+    for (parameter, fits) in [
+        ("targetServerType=primary", true),
+        ("targetServerType=secondary", false),
+        ("target_session_attrs=standby", false),
+    ] {
+        let mut fixture = Fixture::new(Server::Postgres, &[("mode", "bulk"), ("connection.attempts", "1")]).await;
+        fixture.sql("CREATE TABLE test (id INT PRIMARY KEY); INSERT INTO test VALUES (1)").await;
+        let url = fixture.config().get("connection.url").unwrap().to_owned();
+        fixture.set(&[("connection.url", &format!("{url}?{parameter}"))]);
+        match fixture.try_open().await {
+            Ok(mut task) => {
+                assert!(fits, "{parameter}");
+                assert_eq!(fixture.column(&mut *task, "id", 1).await, ["1"]);
+                task.close().await;
+            }
+            Err(error) => assert!(!fits && error.message().contains("asks for a standby"), "{parameter}: {error}"),
+        }
+    }
+}

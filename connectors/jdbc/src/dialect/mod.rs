@@ -76,6 +76,11 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// What stands before a function's name, so that it is the system's, whatever else the search path finds.
+    fn system(&self) -> &'static str {
+        ""
+    }
+
     /// SQL that gives the server's clock: in UTC, and in the zone that the server writes date-times without zone in.
     fn clock(&self) -> &'static str;
 

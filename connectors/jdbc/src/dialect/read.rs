@@ -58,6 +58,8 @@ pub struct ReadOptions {
     pub mysql_driver: bool,
     /// `yearIsDateType` of the URL.
     pub year_is_date: bool,
+    /// Whether TINYINT(1) is a truth value, and with MariaDB's driver BIT(1) too (`transformedBitIsBoolean`).
+    pub bits_are_booleans: bool,
 }
 
 impl Default for ReadOptions {
@@ -70,6 +72,7 @@ impl Default for ReadOptions {
             calendar: Calendar::Legacy,
             mysql_driver: false,
             year_is_date: true,
+            bits_are_booleans: false,
         }
     }
 }

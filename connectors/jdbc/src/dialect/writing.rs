@@ -49,7 +49,10 @@ pub struct Columns<'a> {
 /// SQL of the offsets table, see `sink::ledger`.
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerSql {
-    /// Makes the table.
+    /// Lists the tables of its name: schema, whether a name without schema means it, whether it can be read, whether it has
+    /// the column `cluster`. Those that such a name means come first. `None`: there is but one place for it.
+    pub places: Option<&'static str>,
+    /// Makes the table; `{table}` is its name, here and below.
     pub create: &'static str,
     /// Bring a table up to date that has no column `cluster` yet.
     pub upgrade: &'static [&'static str],
@@ -94,7 +97,7 @@ pub struct Widening {
 pub struct StatementProbe {
     /// Has it read.
     pub prepare: String,
-    /// Gives one row for each parameter in order: the name of its type, as CAST takes it. `None`: types do not matter.
+    /// Gives one row for each parameter in order: the name of its type, as CAST takes it, and as columns have it. `None`: types do not matter.
     pub types: Option<&'static str>,
     /// Forgets it.
     pub forget: &'static str,

@@ -67,7 +67,12 @@ fn told(column: &MySqlColumn) -> ColumnMeta {
     ColumnMeta {
         name: column.name().to_owned(),
         data_type: data_type.to_owned(),
-        column_type: if unsigned { format!("{data_type} unsigned") } else { data_type.to_owned() },
+        column_type: match (name.as_str(), unsigned) {
+            // its display width of one is all that makes it so
+            ("boolean", _) => "tinyint(1)".to_owned(),
+            (_, true) => format!("{data_type} unsigned"),
+            _ => data_type.to_owned(),
+        },
         nullable: !flags.contains("NOT_NULL"),
         precision: (data_type == "bit").then(|| i32::try_from(length).unwrap_or(64)),
         length: Some(u64::from(length)),

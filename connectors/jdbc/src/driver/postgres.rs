@@ -29,13 +29,15 @@ impl Backend for Postgres {
 
     const DIALECT: &'static dyn Dialect = &PostgresDialect;
     const BEGIN: &'static str = "BEGIN";
-    const VERSION: &'static str = "SELECT version()";
-    const WHO: &'static str = "SELECT version(), pg_backend_pid(), pg_postmaster_start_time()::text";
+    const VERSION: &'static str = "SELECT pg_catalog.version()";
+    const WHO: &'static str = "SELECT pg_catalog.version(), pg_catalog.pg_backend_pid(), \
+                             pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
 
     fn look(id: i64) -> String {
         format!(
-            "SELECT pg_postmaster_start_time()::text, CASE WHEN pid = pg_backend_pid() THEN 1 ELSE 0 END, state, wait_event \
-             FROM pg_stat_activity WHERE pid IN (pg_backend_pid(), {id})"
+            "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text, \
+             CASE WHEN pid = pg_catalog.pg_backend_pid() THEN 1 ELSE 0 END, state, wait_event \
+             FROM pg_catalog.pg_stat_activity WHERE pid IN (pg_catalog.pg_backend_pid(), {id})"
         )
     }
 

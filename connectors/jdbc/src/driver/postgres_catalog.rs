@@ -6,31 +6,45 @@ use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
 use super::postgres::PostgresSession;
 use super::{Param, Session};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::postgres::type_name;
 use crate::ident::TableId;
 
-const TABLE: &str = "SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::int8, \
+const TABLE: &str = "SELECT c.oid::pg_catalog.int8, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, \
+     c.relkind::pg_catalog.text, c.reltuples::pg_catalog.int8, \
      c.relhasrules OR c.relrowsecurity FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
      AND (n.nspname = $2 OR ($2 IS NULL AND pg_catalog.pg_table_is_visible(c.oid)))";
+
+/// The type `b` behind a type's number, which is another one for a domain, with the length of its values.
+macro_rules! base_type {
+    ($oid:literal, $length:literal) => {
+        concat!(
+            "(WITH RECURSIVE d AS (SELECT t.oid, t.typname, t.typnamespace, t.typtype, t.typelem, t.typbasetype, t.typtypmod, ",
+            $length,
+            " AS mod, t.typtype = 'd' AND t.typnotnull AS required FROM pg_catalog.pg_type t WHERE t.oid = ",
+            $oid,
+            " UNION ALL SELECT n.oid, n.typname, n.typnamespace, n.typtype, n.typelem, n.typbasetype, n.typtypmod, \
+             d.typtypmod, d.required OR (n.typtype = 'd' AND n.typnotnull) FROM d JOIN pg_catalog.pg_type n \
+             ON n.oid = d.typbasetype WHERE d.typtype = 'd') SELECT * FROM d WHERE typtype <> 'd') b"
+        )
+    };
+}
 
 /// Columns of a table; of a domain, its base type, which may be behind other domains.
 macro_rules! columns {
     ($condition:literal) => {
         concat!(
-            "SELECT a.attname::text, \
-     CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END, \
-     pg_catalog.format_type(b.oid, b.mod), a.attnotnull OR b.required, b.mod, \
+            "SELECT a.attname::pg_catalog.text, ",
+            type_name!(),
+            ", pg_catalog.format_type(b.oid, b.mod), a.attnotnull OR b.required, b.mod, \
      a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
      a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
      (SELECT pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(b.typname) \
      FROM pg_catalog.pg_namespace s WHERE s.oid = b.typnamespace AND s.nspname <> 'pg_catalog') \
-     FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE d AS ( \
-     SELECT t.oid, t.typname, t.typnamespace, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod AS mod, \
-     t.typtype = 'd' AND t.typnotnull AS required FROM pg_catalog.pg_type t WHERE t.oid = a.atttypid \
-     UNION ALL SELECT n.oid, n.typname, n.typnamespace, n.typtype, n.typbasetype, n.typtypmod, d.typtypmod, \
-     d.required OR (n.typtype = 'd' AND n.typnotnull) FROM d JOIN pg_catalog.pg_type n \
-     ON n.oid = d.typbasetype WHERE d.typtype = 'd') SELECT * FROM d WHERE typtype <> 'd') b \
-     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = $1::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ",
+     FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL ",
+            base_type!("a.atttypid", "a.atttypmod"),
+            " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+     WHERE a.attrelid = $1::pg_catalog.int8::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped ",
             $condition
         )
     };
@@ -40,11 +54,11 @@ const COLUMNS: &str = columns!("ORDER BY a.attnum");
 const ONE_COLUMN: &str = columns!("AND a.attnum = $2");
 
 /// Unique indexes over plain columns of all rows.
-const INDEXES: &str = "SELECT i.indexrelid::int8, i.indisprimary, a.attname::text \
+const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.attname::pg_catalog.text \
      FROM pg_catalog.pg_index i \
-     CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
+     CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k(attnum, place) \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-     WHERE i.indrelid = $1::int8::oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL \
+     WHERE i.indrelid = $1::pg_catalog.int8::pg_catalog.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL \
      AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
 
 /// A table with its columns and keys, see [`Session::table`].
@@ -150,15 +164,18 @@ pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result
 
 /// An expression of that type.
 async fn expression(session: &mut PostgresSession, type_oid: u32) -> Result<ColumnMeta> {
-    let sql = "SELECT CASE WHEN b.typtype = 'e' THEN 'enum' ELSE b.typname::text END FROM pg_catalog.pg_type t \
-         JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END \
-         WHERE t.oid = $1::int8::oid";
-    let found = session.query(sql, &[Param::I64(i64::from(type_oid))]).await?;
-    let data_type = found.first().map(|row| text(&row[0])).unwrap_or_default();
-    Ok(ColumnMeta { column_type: data_type.clone(), data_type, nullable: true, ..ColumnMeta::default() })
+    const SQL: &str = concat!(
+        "SELECT ",
+        type_name!(),
+        ", pg_catalog.format_type(b.oid, NULL) FROM ",
+        base_type!("$1::pg_catalog.int8::pg_catalog.oid", "-1")
+    );
+    let found = session.query(SQL, &[Param::I64(i64::from(type_oid))]).await?;
+    let [data_type, column_type] = [0, 1].map(|n| found.first().map(|row| text(&row[n])).unwrap_or_default());
+    Ok(ColumnMeta { column_type, data_type, nullable: true, ..ColumnMeta::default() })
 }
 
-const TABLES: &str = "SELECT n.nspname::text, c.relname::text, CASE c.relkind WHEN 'r' THEN 'TABLE' \
+const TABLES: &str = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text, CASE c.relkind WHEN 'r' THEN 'TABLE' \
      WHEN 'p' THEN 'PARTITIONED TABLE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
      WHEN 'f' THEN 'FOREIGN TABLE' END \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

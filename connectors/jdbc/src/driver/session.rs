@@ -18,7 +18,7 @@ use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
-use crate::url::Target;
+use crate::url::{Role, Target};
 
 /// How long a goodbye may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -165,6 +165,7 @@ where
         let (in_transaction, lost, stale) = (false, false, false);
         let mut session = Self { connection, lifeline, opened, place, version, in_transaction, lost, stale };
         session.introduce().await?;
+        session.is_of_role(target, host, port).await?;
         for sql in target.first_statements()? {
             session.run(&sql).await?;
         }
@@ -192,6 +193,18 @@ where
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         let outcome = self.lifeline.hold(self.connection.execute(query)).await;
         self.finish(outcome).map(|done| DB::affected(&done))
+    }
+
+    /// Errors: `Retry` for a server of another kind than the URL asks for; another host may be of that kind, or become so.
+    async fn is_of_role(&mut self, target: &Target, host: &str, port: u16) -> Result<()> {
+        let Some((role, parameter)) = target.role()? else { return Ok(()) };
+        let told = self.query("SELECT pg_catalog.pg_is_in_recovery()", &[]).await?;
+        let is_standby = told.first().and_then(|row| row.first()) == Some(&Value::Bool(true));
+        if is_standby == (role == Role::Standby) {
+            return Ok(());
+        }
+        let (is, asked) = if is_standby { ("a standby", "primary") } else { ("no standby", "standby") };
+        Err(Error::retry(format!("{host}:{port} is {is}, and {parameter} in connection.url asks for a {asked}")))
     }
 
     /// Asks for the server's version, and how it knows this connection, if it tells.

@@ -3,6 +3,8 @@
 //! Each owner of a partition raises its epoch; every write names the epoch it holds. A task that has lost a partition
 //! without knowing it (a zombie) therefore changes nothing any more: its update finds no row, and it stops.
 
+mod place;
+
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition, Value};
 use crate::dialect::writing::{LedgerSql, Writing};
 use crate::driver::{Param, Session};
 
+pub use self::place::find;
+
 /// How often a claim is tried while an earlier owner's transaction is still open.
 const CLAIM_ATTEMPTS: usize = 5;
 
@@ -20,6 +24,8 @@ pub struct Ledger {
     cluster: String,
     sink: String,
     owner: String,
+    /// Its name in SQL, once it has been looked for.
+    table: String,
     epochs: HashMap<TopicPartition, i64>,
     advance_sql: HashMap<usize, Arc<str>>,
 }
@@ -40,6 +46,7 @@ impl Ledger {
             cluster: cluster.to_owned(),
             sink: sink.to_owned(),
             owner: owner.to_owned(),
+            table: place::NAME.to_owned(),
             epochs: HashMap::new(),
             advance_sql: HashMap::new(),
         }
@@ -102,7 +109,10 @@ impl Ledger {
             return Ok(());
         }
         let entries = next.iter().map(|at| Ok((at, self.epoch(at)?))).collect::<Result<Vec<_>>>()?;
-        let sql = self.advance_sql.entry(next.len()).or_insert_with(|| advance_sql(writing, next.len()));
+        let sql = self.advance_sql.entry(next.len()).or_insert_with(|| {
+            let sql = advance_sql(writing, next.len());
+            Arc::from(sql.replace("{table}", &self.table))
+        });
         let mut params = Vec::with_capacity(next.len() * 6 + 3);
         for (at, _) in &entries {
             let topic = Param::Text((&*at.topic).into());
@@ -156,9 +166,9 @@ impl Ledger {
     /// Forgets every offset of the sink, keeping the epochs so that zombies stay fenced.
     pub async fn reset(&mut self, session: &mut dyn Session, writing: &dyn Writing) -> Result<()> {
         self.ensure_table(session, writing).await?;
-        let sql = "UPDATE rowferry_offsets SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
+        let sql = "UPDATE {table} SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
         let params = [&self.cluster, &self.sink].map(|text| Param::Text(text.as_str().into()));
-        session.execute(&number(writing, sql), &params).await?;
+        session.execute(&self.sql(writing, sql), &params).await?;
         Ok(())
     }
 
@@ -169,19 +179,25 @@ impl Ledger {
         })
     }
 
-    async fn ensure_table(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<()> {
-        const LOOK: &str = "SELECT cluster FROM rowferry_offsets WHERE 1=0";
-        const LOOK_EARLIER: &str = "SELECT sink FROM rowferry_offsets WHERE 1=0";
-        if session.query(LOOK, &[]).await.is_ok() {
+    async fn ensure_table(&mut self, session: &mut dyn Session, writing: &dyn Writing) -> Result<()> {
+        let place = place::find(session, writing, &self.cluster, &self.sink).await?;
+        let table = if place.schema.is_some() { writing.dialect().table(&place) } else { place.table };
+        if self.table != table {
+            self.table = table;
+            self.advance_sql.clear();
+        }
+        let look = self.sql(writing, "SELECT cluster FROM {table} WHERE 1=0");
+        if session.query(&look, &[]).await.is_ok() {
             return Ok(());
         }
         let sql = writing.ledger();
-        let earlier = session.query(LOOK_EARLIER, &[]).await.is_ok();
+        let look_earlier = self.sql(writing, "SELECT sink FROM {table} WHERE 1=0");
+        let earlier = session.query(&look_earlier, &[]).await.is_ok();
         let mut made = Ok(());
         for statement in if earlier { sql.upgrade } else { std::slice::from_ref(&sql.create) } {
-            made = made.and(session.run(statement).await.map(drop));
+            made = made.and(session.run(&self.sql(writing, statement)).await.map(drop));
         }
-        if made.is_err() && session.query(LOOK, &[]).await.is_ok() {
+        if made.is_err() && session.query(&look, &[]).await.is_ok() {
             // another task did it at the same time; PostgreSQL reports that although told IF NOT EXISTS
             made = Ok(());
         }
@@ -232,11 +248,11 @@ impl Ledger {
         let place = self.place(partition);
         session.begin().await?;
         self.adopt(session, writing, partition).await?;
-        session.execute(&number(writing, sql.seed), &place).await?;
-        let raise = number(
+        session.execute(&self.sql(writing, sql.seed), &place).await?;
+        let raise = self.sql(
             writing,
             &format!(
-                "UPDATE rowferry_offsets SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
+                "UPDATE {{table}} SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
                  WHERE cluster=? AND sink=? AND topic=? AND partition_id=?",
                 sql.session
             ),
@@ -245,11 +261,10 @@ impl Ledger {
         params.extend(place.iter().cloned());
         session.execute(&raise, &params).await?;
         if let Some(next) = set {
-            let sql =
-                "UPDATE rowferry_offsets SET next_offset=? WHERE cluster=? AND sink=? AND topic=? AND partition_id=?";
+            let sql = "UPDATE {table} SET next_offset=? WHERE cluster=? AND sink=? AND topic=? AND partition_id=?";
             let mut params = vec![Param::I64(next)];
             params.extend(place);
-            session.execute(&number(writing, sql), &params).await?;
+            session.execute(&self.sql(writing, sql), &params).await?;
         }
         let entry = self.read(session, writing, partition, false).await?;
         session.commit().await?;
@@ -261,8 +276,8 @@ impl Ledger {
         if self.cluster.is_empty() || self.read(session, writing, partition, false).await?.is_some() {
             return Ok(());
         }
-        let sql = "UPDATE rowferry_offsets SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
-        session.execute(&number(writing, sql), &self.place(partition)).await.map(drop)
+        let sql = "UPDATE {table} SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
+        session.execute(&self.sql(writing, sql), &self.place(partition)).await.map(drop)
     }
 
     async fn read(
@@ -274,11 +289,11 @@ impl Ledger {
     ) -> Result<Option<Entry>> {
         let LedgerSql { lock: locking, .. } = writing.ledger();
         let sql = format!(
-            "SELECT next_offset, epoch, session_id FROM rowferry_offsets \
+            "SELECT next_offset, epoch, session_id FROM {{table}} \
              WHERE cluster=? AND sink=? AND topic=? AND partition_id=?{}",
             if lock { locking } else { "" }
         );
-        let rows = session.query(&number(writing, &sql), &self.place(partition)).await?;
+        let rows = session.query(&self.sql(writing, &sql), &self.place(partition)).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let long = |n: usize| row.get(n).and_then(Value::as_i64);
         match (long(0), long(1)) {
@@ -299,13 +314,18 @@ impl Ledger {
             return Ok(());
         };
         let sql = writing.ledger();
-        let own = session.query(&number(writing, sql.own_session), &[Param::I64(earlier)]).await?;
+        let own = session.query(&self.sql(writing, sql.own_session), &[Param::I64(earlier)]).await?;
         if !own.is_empty() {
             tracing::warn!(sink = %self.sink, session = earlier, "ending the session of an earlier owner of a partition");
             // it may have ended by itself
             let _ = session.run(&sql.end_session.replace("{}", &earlier.to_string())).await;
         }
         Ok(())
+    }
+
+    /// The statement's text with this database's placeholders and the table's name.
+    fn sql(&self, writing: &dyn Writing, sql: &str) -> Arc<str> {
+        Arc::from(number(writing, sql).replace("{table}", &self.table))
     }
 
     fn place(&self, partition: &TopicPartition) -> Vec<Param<'_>> {
@@ -319,7 +339,7 @@ impl Ledger {
 }
 
 /// The statement's text with this database's placeholders in place of `?`.
-fn number(writing: &dyn Writing, sql: &str) -> Arc<str> {
+fn number(writing: &dyn Writing, sql: &str) -> String {
     let mut out = String::with_capacity(sql.len() + 8);
     let mut count = 0;
     for part in sql.split_inclusive('?') {
@@ -332,12 +352,12 @@ fn number(writing: &dyn Writing, sql: &str) -> Arc<str> {
             None => out.push_str(part),
         }
     }
-    Arc::from(out)
+    out
 }
 
 /// One statement for all partitions of a batch: the offset of each, where its epoch is still the one held.
-fn advance_sql(writing: &dyn Writing, partitions: usize) -> Arc<str> {
-    let mut sql = String::from("UPDATE rowferry_offsets SET next_offset=CASE");
+fn advance_sql(writing: &dyn Writing, partitions: usize) -> String {
+    let mut sql = String::from("UPDATE {table} SET next_offset=CASE");
     for _ in 0..partitions {
         sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
     }

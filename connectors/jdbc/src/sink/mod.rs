@@ -75,7 +75,7 @@ impl Plugin for JdbcSink {
 #[async_trait]
 impl Sink for JdbcSink {
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>> {
-        let place = Target::from_config(task)?;
+        let place = Target::of_sink(task)?;
         let task = JdbcSinkTask::open(SinkConfig::read(task)?, place, tolerate).await?;
         Ok(Box::new(task))
     }
@@ -86,7 +86,7 @@ impl Sink for JdbcSink {
         if !sink.exactly_once {
             return Ok(false);
         }
-        let mut link = Link::open(&Target::from_config(config)?, sink.connect_options()).await?;
+        let mut link = Link::open(&Target::of_sink(config)?, sink.connect_options()).await?;
         let (partitions, next): (Vec<_>, Vec<_>) = offsets.iter().map(|(p, o)| (p.clone(), o.unwrap_or(-1))).unzip();
         let mut ledger = Ledger::new(&sink.cluster, &sink.name, "altered by request");
         let outcome = ledger.claim(&mut *link.session, &*link.writing, &partitions, Some(&next)).await;
@@ -100,7 +100,7 @@ impl Sink for JdbcSink {
         if !sink.exactly_once {
             return Ok(false);
         }
-        let mut link = Link::open(&Target::from_config(config)?, sink.connect_options()).await?;
+        let mut link = Link::open(&Target::of_sink(config)?, sink.connect_options()).await?;
         let outcome = Ledger::new(&sink.cluster, &sink.name, "").reset(&mut *link.session, &*link.writing).await;
         link.session.close().await;
         outcome.map(|()| false)

@@ -7,6 +7,7 @@ use connector_api::{Config, Error, Report, Result};
 
 use super::config::{self, Evolve, InsertMode, SinkConfig};
 use super::evolve;
+use super::ledger;
 use super::link::Link;
 use super::statement::{self, Statements};
 use super::target::Target;
@@ -33,7 +34,7 @@ pub async fn probe(config: &Config, report: &mut Report) {
         access: Access::Create,
         ..ConnectOptions::default()
     };
-    let connected = match url::Target::from_config(config) {
+    let connected = match url::Target::of_sink(config) {
         // looking makes no file and no database; the connector will
         Ok(place) if driver::would_create(&place).unwrap_or(false) => return,
         Ok(place) if place.creates_database() => {
@@ -93,7 +94,8 @@ async fn look(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>, report: &mu
         add(&mut needs, target.id, &for_rows(sink, target.meta.is_some()));
     }
     if sink.exactly_once {
-        let target = Target::find(&mut *link.session, sink, &link.here, TableId::bare("rowferry_offsets")).await?;
+        let place = ledger::find(&mut *link.session, &*link.writing, &sink.cluster, &sink.name).await?;
+        let target = Target::find(&mut *link.session, sink, &link.here, place).await?;
         add(&mut needs, target.id, &for_offsets(target.meta.is_some()));
     }
     needs.sort_unstable();

@@ -293,6 +293,7 @@ fn read_options(r: &mut Reader<'_>, target: &Target) -> ReadOptions {
             Calendar::Legacy
         },
         mysql_driver: target.maps_as_mysql_driver(),
+        bits_are_booleans: target.bits_are_booleans(),
         year_is_date: !target.param("yearIsDateType").is_some_and(|v| v.eq_ignore_ascii_case("false")),
     }
 }

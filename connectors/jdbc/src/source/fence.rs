@@ -43,7 +43,8 @@ impl Fence {
         let snapshots = session.dialect().has_snapshots();
         let sql = if snapshots {
             format!(
-                "SELECT MAX({id})::int8, pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text FROM {}",
+                "SELECT pg_catalog.max({id})::pg_catalog.int8, \
+                 pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text FROM {}",
                 plan.table_sql
             )
         } else {
@@ -86,10 +87,10 @@ impl Fence {
     /// A statement that has taken an id, but no transaction number yet, is told by its snapshot, which is seen without a
     /// privilege; a transaction between two statements is not, so that unless all is quiet some time has to pass.
     async fn snapshots_passed(&self, session: &mut dyn Session, before: u64) -> Result<State> {
-        let sql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text, \
-                   COALESCE(string_agg(backend_xmin::text, ','), ''), \
-                   COUNT(*) FILTER (WHERE state IS DISTINCT FROM 'idle') \
-                   FROM pg_catalog.pg_stat_activity WHERE datname = current_database() \
+        let sql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.text, \
+                   COALESCE(pg_catalog.string_agg(backend_xmin::pg_catalog.text, ','), ''), \
+                   pg_catalog.count(*) FILTER (WHERE state IS DISTINCT FROM 'idle') \
+                   FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
                    AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend'";
         let found = session.query(sql, &[]).await?;
         let Some([oldest, snapshots, busy]) = found.first().map(Vec::as_slice) else { return Ok(State::Open) };

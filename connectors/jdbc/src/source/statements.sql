@@ -68,53 +68,53 @@ SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders`;
 SELECT `id`,`part`,`created`,`changed`,`price` FROM `shop`.`orders` WHERE `shop`.`orders`.`id` > ? ORDER BY `shop`.`orders`.`id` ASC;
 
 -- PostgreSQL, bulk
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" ORDER BY "public"."orders"."id" LIMIT $1;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" ORDER BY "public"."orders"."id" LIMIT $1;
 
 -- PostgreSQL, bulk, next page
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" LIMIT $2;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" LIMIT $2;
 
 -- PostgreSQL, incrementing
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC LIMIT $2;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC LIMIT $2;
 
 -- PostgreSQL, incrementing, up to an id
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 AND "public"."orders"."id" <= $2 ORDER BY "public"."orders"."id" ASC LIMIT $3;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."id" > $1 AND "public"."orders"."id" <= $2 ORDER BY "public"."orders"."id" ASC LIMIT $3;
 
 -- PostgreSQL, timestamp
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."created" > CAST($1 AS timestamp) AND "public"."orders"."created" < CAST($2 AS timestamp) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $3;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."created" > CAST($1 AS pg_catalog.timestamp) AND "public"."orders"."created" < CAST($2 AS pg_catalog.timestamp) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $3;
 
 -- PostgreSQL, timestamp, in the middle of equal stamps
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."created" < CAST($1 AS timestamp) AND (("public"."orders"."created" = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR "public"."orders"."created" > CAST($4 AS timestamp)) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $5;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."created" < CAST($1 AS pg_catalog.timestamp) AND (("public"."orders"."created" = CAST($2 AS pg_catalog.timestamp) AND "public"."orders"."id" > $3) OR "public"."orders"."created" > CAST($4 AS pg_catalog.timestamp)) ORDER BY "public"."orders"."created","public"."orders"."id" ASC LIMIT $5;
 
 -- PostgreSQL, timestamp, several columns
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($1 AS timestamp) AND COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($2 AS timestamp) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC LIMIT $3;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($1 AS pg_catalog.timestamp) AND COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($2 AS pg_catalog.timestamp) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC LIMIT $3;
 
 -- PostgreSQL, timestamp+incrementing
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC LIMIT $5;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS pg_catalog.timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS pg_catalog.timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS pg_catalog.timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC LIMIT $5;
 
 -- PostgreSQL, bulk with a suffix
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" /* SUFFIX */;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" /* SUFFIX */;
 
 -- PostgreSQL, timestamp+incrementing with a suffix
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC /* SUFFIX */;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE COALESCE("public"."orders"."changed","public"."orders"."created") < CAST($1 AS pg_catalog.timestamp) AND ((COALESCE("public"."orders"."changed","public"."orders"."created") = CAST($2 AS pg_catalog.timestamp) AND "public"."orders"."id" > $3) OR COALESCE("public"."orders"."changed","public"."orders"."created") > CAST($4 AS pg_catalog.timestamp)) ORDER BY COALESCE("public"."orders"."changed","public"."orders"."created"),"public"."orders"."id" ASC /* SUFFIX */;
 
 -- PostgreSQL, incrementing, names without quotes
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC LIMIT $2;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC LIMIT $2;
 
 -- PostgreSQL, query, bulk
-SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM (SELECT * FROM orders WHERE part = 1
 ) AS q;
 
 -- PostgreSQL, query, incrementing
-SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM (SELECT * FROM orders WHERE part = 1
 ) AS q WHERE "id" > $1 ORDER BY "id" ASC;
 
 -- PostgreSQL, query, timestamp
-SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
-) AS q WHERE "created" > CAST($1 AS timestamp) AND "created" < CAST($2 AS timestamp) ORDER BY "created" ASC;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE "created" > CAST($1 AS pg_catalog.timestamp) AND "created" < CAST($2 AS pg_catalog.timestamp) ORDER BY "created" ASC;
 
 -- PostgreSQL, query, timestamp+incrementing with a suffix
-SELECT "id","part","created","changed","price"::text FROM (SELECT * FROM orders WHERE part = 1
-) AS q WHERE COALESCE("changed","created") < CAST($1 AS timestamp) AND ((COALESCE("changed","created") = CAST($2 AS timestamp) AND "id" > $3) OR COALESCE("changed","created") > CAST($4 AS timestamp)) ORDER BY COALESCE("changed","created"),"id" ASC LIMIT 10;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM (SELECT * FROM orders WHERE part = 1
+) AS q WHERE COALESCE("changed","created") < CAST($1 AS pg_catalog.timestamp) AND ((COALESCE("changed","created") = CAST($2 AS pg_catalog.timestamp) AND "id" > $3) OR COALESCE("changed","created") > CAST($4 AS pg_catalog.timestamp)) ORDER BY COALESCE("changed","created"),"id" ASC LIMIT 10;
 
 -- PostgreSQL, keys, a page
 SELECT "id" FROM "public"."orders" WHERE "public"."orders"."id" > $1 AND "public"."orders"."id" <= $2 ORDER BY "public"."orders"."id" LIMIT $3;
@@ -123,7 +123,7 @@ SELECT "id" FROM "public"."orders" WHERE "public"."orders"."id" > $1 AND "public
 SELECT "id" FROM "public"."orders" WHERE "public"."orders"."id" BETWEEN $1 AND $2 OR "public"."orders"."id" BETWEEN $3 AND $4 OR "public"."orders"."id" BETWEEN $5 AND $6 OR "public"."orders"."id" BETWEEN $7 AND $8;
 
 -- PostgreSQL, bulk, key of two columns, next page
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $5;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $5;
 
 -- PostgreSQL, keys of two columns, a page
 SELECT "id","part" FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AND ("public"."orders"."id" > $2 OR ("public"."orders"."id" = $3 AND "public"."orders"."part" > $4))) AND ("public"."orders"."id" <= $5 AND ("public"."orders"."id" < $6 OR ("public"."orders"."id" = $7 AND "public"."orders"."part" <= $8))) ORDER BY "public"."orders"."id","public"."orders"."part" LIMIT $9;
@@ -132,10 +132,10 @@ SELECT "id","part" FROM "public"."orders" WHERE ("public"."orders"."id" >= $1 AN
 SELECT "id","part" FROM "public"."orders" WHERE ("public"."orders"."id" = $1 AND "public"."orders"."part" = $2) OR ("public"."orders"."id" = $3 AND "public"."orders"."part" = $4);
 
 -- PostgreSQL, bulk, no key
-SELECT "id","part","created","changed","price"::text FROM "public"."orders";
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders";
 
 -- PostgreSQL, incrementing, no key: one statement
-SELECT "id","part","created","changed","price"::text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC;
+SELECT "id","part","created","changed","price"::pg_catalog.text FROM "public"."orders" WHERE "public"."orders"."id" > $1 ORDER BY "public"."orders"."id" ASC;
 
 -- SQLite, the stamp of a column c
 CASE typeof(c) WHEN 'text' THEN CASE WHEN substr(c, 11) GLOB '*[-+]*' THEN strftime('%Y-%m-%d %H:%M:%f', c) || '000' ELSE substr(replace(rtrim(c, 'Zz '), 'T', ' ') || substr('0000-00-00 00:00:00.000000', length(rtrim(c, 'Zz ')) + 1), 1, 26) END WHEN 'integer' THEN strftime('%Y-%m-%d %H:%M:%f', c / 1000.0, 'unixepoch') || '000' WHEN 'real' THEN strftime('%Y-%m-%d %H:%M:%f', c) || '000' END;

@@ -1,199 +1,37 @@
 //! What becomes of each parameter of a URL that is not about TLS: done, refused, or told to have no effect. Pure.
 //! docs/databases.md has the table.
 
+mod tables;
+
 use connector_api::config::near;
 use connector_api::{Error, Result};
 
+use self::tables::{DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, OURS_MYSQL, OURS_POSTGRES, REFUSED, Told};
 use super::{Database, Scheme, tls};
 
-/// Parameters that are done, by database; names count without letter case.
-const DONE_BY_ALL: &[&str] = &["user", "username", "password"];
-const DONE_BY_MYSQL: &[&str] = &[
-    "allowMultiQueries",
-    "createDatabaseIfNotExist",
-    "readOnly",
-    "sessionVariables",
-    "tinyInt1isBit",
-    "transformedBitIsBoolean",
-    "yearIsDateType",
-];
-const DONE_BY_POSTGRES: &[&str] =
-    &["application_name", "ApplicationName", "currentSchema", "options", "readOnly", "search_path", "stringtype"];
-
-/// Why a parameter is not needed, or not understood, and what helps.
-type Told = (&'static [&'static str], &'static str);
-
-const REFUSED: &[Told] = &[
-    (
-        &[
-            "authenticationPlugins",
-            "defaultAuthenticationPlugin",
-            "disabledAuthenticationPlugins",
-            "authenticationPluginClassName",
-        ],
-        "the kinds of login are not chosen here; leave it out, and use sslMode=verify-full (sslmode)",
-    ),
-    (
-        &["socksProxyHost", "socksProxyPort", "proxyHost", "proxyPort"],
-        "connections are made without a proxy; leave it out if the database can be reached so",
-    ),
-    (
-        &[
-            "localSocket",
-            "localSocketAddress",
-            "namedPipePath",
-            "pipe",
-            "unixSocket",
-            "localAddress",
-            "tcpRcvBufSocket",
-        ],
-        "connections are made over TCP from whatever address the system chooses; leave it out if that will do",
-    ),
-    (&["serviceName", "service"], "there are no service files here; write host, port and database in the URL"),
-    (&["passwordCharacterEncoding"], "passwords are sent in UTF-8; leave it out if that will do"),
-    (&["credentialType"], "a password in a variable or file is a config provider's: ${env:NAME}, ${file:PATH:KEY}"),
-    (
-        &["jaasApplicationName", "jaasLogin", "gsslib", "useSPNEGO", "kerberosServerName", "servicePrincipalName"],
-        "Kerberos is not there; log in by a password",
-    ),
-];
-
-/// Parameters without effect, and why.
-const IDLE: &[Told] = &[
-    (
-        &[
-            "serverTimezone",
-            "connectionTimeZone",
-            "forceConnectionTimeZoneToSession",
-            "useLegacyDatetimeCode",
-            "timezone",
-            "preserveInstants",
-            "useTimezone",
-        ],
-        "sessions are in UTC; db.timezone says what values without a zone mean",
-    ),
-    (
-        &[
-            "characterEncoding",
-            "useUnicode",
-            "characterSetResults",
-            "connectionCollation",
-            "charSet",
-            "allowEncodingChanges",
-            "client_encoding",
-        ],
-        "text is sent in UTF-8 (utf8mb4)",
-    ),
-    (
-        &[
-            "connectTimeout",
-            "socketTimeout",
-            "loginTimeout",
-            "cancelSignalTimeout",
-            "tcpKeepAlive",
-            "tcpNoDelay",
-            "queryTimeout",
-        ],
-        "every wait has a limit of its own",
-    ),
-    (
-        &[
-            "autoReconnect",
-            "autoReconnectForPools",
-            "maxReconnects",
-            "initialTimeout",
-            "failOverReadOnly",
-            "retriesAllDown",
-            "roundRobinLoadBalance",
-            "loadBalanceHosts",
-            "hostRecheckSeconds",
-            "secondsBeforeRetryMaster",
-            "targetServerType",
-            "target_session_attrs",
-        ],
-        "lost connections are made anew, to the first host in the URL that answers",
-    ),
-    (
-        &[
-            "rewriteBatchedStatements",
-            "reWriteBatchedInserts",
-            "useBulkStmts",
-            "useBatchMultiSend",
-            "useCursorFetch",
-            "useServerPrepStmts",
-            "cachePrepStmts",
-            "prepStmtCacheSize",
-            "prepStmtCacheSqlLimit",
-            "defaultFetchSize",
-            "defaultRowFetchSize",
-            "prepareThreshold",
-            "preparedStatementCacheQueries",
-            "preparedStatementCacheSizeMiB",
-            "preferQueryMode",
-            "binaryTransfer",
-            "binaryTransferEnable",
-            "cacheServerConfiguration",
-            "useLocalSessionState",
-            "elideSetAutoCommits",
-            "maintainTimeStats",
-            "cacheResultSetMetadata",
-            "useCompression",
-            "allowPublicKeyRetrieval",
-            "autosave",
-            "maxQuerySizeToLog",
-        ],
-        "how rows travel is decided here",
-    ),
-    (
-        &[
-            "zeroDateTimeBehavior",
-            "nullCatalogMeansCurrent",
-            "nullDatabaseMeansCurrent",
-            "databaseTerm",
-            "useInformationSchema",
-            "useOldAliasMetadataBehavior",
-            "blankTablesAsNull",
-            "noDatetimeStringSync",
-            "jdbcCompliantTruncation",
-            "emptyStringsConvertToZero",
-            "treatUtilDateAsTimestamp",
-            "sendFractionalSeconds",
-            "uuidAsString",
-            "blobsAreStrings",
-            "functionsNeverReturnBlobs",
-        ],
-        "how values are read and written follows from the columns' types (docs/source-types.md)",
-    ),
-];
-
-/// Session variables that say what values mean: they are set here and may not be others.
-const OURS_MYSQL: &[&str] = &[
-    "time_zone",
-    "sql_mode",
-    "names",
-    "autocommit",
-    "character_set_client",
-    "character_set_connection",
-    "character_set_results",
-    "collation_connection",
-    "charset",
-];
-const OURS_POSTGRES: &[&str] = &[
-    "timezone",
-    "datestyle",
-    "client_encoding",
-    "intervalstyle",
-    "extra_float_digits",
-    "bytea_output",
-    "standard_conforming_strings",
-    "default_transaction_isolation",
-];
+/// What kind of server a URL asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One that takes writes.
+    Primary,
+    /// One that repeats what another wrote, and takes none.
+    Standby,
+}
 
 /// What a person should know of the parameters: each that has no effect, and why. Errors: `Config` for one that guards
 /// something and cannot be kept.
 pub fn told(scheme: Scheme, params: &[(String, String)]) -> Result<Vec<String>> {
     let database = scheme.database();
     let mut texts = Vec::new();
+    let asked = |known: &str| params.iter().find(|(name, _)| name.eq_ignore_ascii_case(known)).map(|(_, v)| v.clone());
+    role(scheme, asked)?;
+    for name in ROLES.into_iter().filter(|_| database == Database::Postgres) {
+        if asked(name).is_some_and(|value| value.trim().to_ascii_lowercase().starts_with("prefer")) {
+            texts.push(format!(
+                "{name} has no effect: no kind of server is preferred; the first host in the URL that answers is taken"
+            ));
+        }
+    }
     for (name, value) in params.iter().filter(|(name, _)| !is_done(database, name) && !tls::is_about_tls(name)) {
         let of = |table: &'static [Told]| {
             let listed = |(names, _): &&Told| names.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -211,6 +49,63 @@ pub fn told(scheme: Scheme, params: &[(String, String)]) -> Result<Vec<String>> 
         });
     }
     Ok(texts)
+}
+
+/// The kind of server that PostgreSQL's URLs ask for, with the parameter that does. Errors: `Config` for a kind that does
+/// not exist.
+pub fn role(scheme: Scheme, get: impl Fn(&str) -> Option<String>) -> Result<Option<(Role, &'static str)>> {
+    if scheme != Scheme::Postgres {
+        return Ok(None);
+    }
+    for name in ROLES {
+        let Some(value) = get(name) else { continue };
+        return match value.trim().to_ascii_lowercase().as_str() {
+            "primary" | "master" | "read-write" => Ok(Some((Role::Primary, name))),
+            "secondary" | "slave" | "standby" | "read-only" => Ok(Some((Role::Standby, name))),
+            lower if lower.is_empty() || lower == "any" || lower.starts_with("prefer") => continue,
+            _ => Err(bad(format!("{name}: {value} is no kind of server; there are any, primary and secondary"))),
+        };
+    }
+    Ok(None)
+}
+
+const ROLES: [&str; 2] = ["targetServerType", "target_session_attrs"];
+
+/// Whether transactions are to be read only.
+fn reads_only(get: &impl Fn(&str) -> Option<String>) -> bool {
+    let ignored = get("readOnlyMode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case("ignore"));
+    !ignored && get("readOnly").is_some_and(|value| !is_off(&value))
+}
+
+/// Errors: `Config` where a URL keeps its sessions from writing.
+pub fn lets_write(scheme: Scheme, get: impl Fn(&str) -> Option<String>) -> Result<()> {
+    let sets = |pair: &(String, String), names: &[&str]| names.contains(&pair.0.as_str()) && !is_off(&pair.1);
+    let keeps = match scheme.database() {
+        Database::Sqlite => None,
+        _ if reads_only(&get) => Some("readOnly"),
+        Database::MySql => {
+            let variables = get("sessionVariables").unwrap_or_default();
+            let pair = |part: &str| {
+                let (name, value) = part.split_once('=')?;
+                let name = name.trim().trim_end_matches(':').trim().to_ascii_lowercase();
+                Some((name.rsplit(['.', ' ', '@']).next()?.to_owned(), value.to_owned()))
+            };
+            let names = ["transaction_read_only", "tx_read_only"];
+            assignments(&variables).filter_map(pair).any(|pair| sets(&pair, &names)).then_some("sessionVariables")
+        }
+        Database::Postgres => match role(scheme, &get)? {
+            Some((Role::Standby, name)) => Some(name),
+            _ => {
+                let names = ["default_transaction_read_only", "transaction_read_only"];
+                let settings = options(&get("options").unwrap_or_default())?;
+                settings.iter().any(|pair| sets(pair, &names)).then_some("options")
+            }
+        },
+    };
+    match keeps {
+        Some(name) => Err(bad(format!("{name} keeps sessions from writing, which is what a sink does: leave it out"))),
+        None => Ok(()),
+    }
 }
 
 fn is_off(value: &str) -> bool {
@@ -238,7 +133,7 @@ fn known(database: Database) -> impl Iterator<Item = &'static str> {
 /// The SQL that a session begins with, besides what the driver itself sends. Errors: `Config` for variables that are not
 /// the user's to set.
 pub fn first_statements(scheme: Scheme, get: impl Fn(&str) -> Option<String>) -> Result<Vec<String>> {
-    let is_read_only = get("readOnly").is_some_and(|value| !is_off(&value));
+    let is_read_only = reads_only(&get);
     let mut statements = Vec::new();
     match scheme.database() {
         Database::MySql => {
@@ -357,7 +252,8 @@ fn bad(why: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{first_statements, options, told};
+    use super::tables::{DONE_BY_ALL, DONE_BY_MYSQL, DONE_BY_POSTGRES, IDLE, REFUSED};
+    use super::{first_statements, lets_write, options, told};
     use crate::url::{Scheme, Target};
 
     fn of(url: &str) -> Result<Vec<String>, String> {
@@ -380,12 +276,20 @@ mod tests {
             ("jdbc:mysql://h/d?tinyInt1IsBitt=false", "did you mean tinyInt1isBit?"),
             ("jdbc:postgresql://h/d?curentSchema=a", "did you mean currentSchema?"),
             ("jdbc:postgresql://h/d?prepareThreshold=0", "no effect"),
+            ("jdbc:postgresql://h/d?receiveBufferSize=9000", "sockets are chosen here"),
+            ("jdbc:mysql://h/d?tcpRcvBuf=9000", "sockets are chosen here"),
+            ("jdbc:postgresql://a,b/d?targetServerType=preferSecondary", "the first host in the URL that answers"),
+            ("jdbc:mysql://h/d?targetServerType=primary", "is not known and has no effect"),
             ("jdbc:mysql://h/d?utterlyUnheardOf=1", "is not known and has no effect"),
         ] {
             let texts = of(url).unwrap();
             assert!(texts.len() == 1 && texts[0].contains(want), "{url}: {texts:?}");
         }
         for url in [
+            "jdbc:postgresql://h/d?targetServerType=primry",
+            "jdbc:postgresql://h/d?PGHOST=elsewhere",
+            "jdbc:mysql://h/d?dnsSrv=true",
+            "jdbc:mariadb://h/d?initSql=SET%20ROLE%20reader",
             "jdbc:mysql://h/d?disabledAuthenticationPlugins=mysql_native_password",
             "jdbc:mysql://h/d?socksProxyHost=p",
             "jdbc:mariadb://h/d?localSocket=/tmp/x",
@@ -394,6 +298,42 @@ mod tests {
             assert!(of(url).is_err(), "{url}");
         }
         assert!(of("jdbc:postgresql://h/d?jaasLogin=false").is_ok());
+    }
+
+    #[test]
+    fn a_url_that_keeps_sessions_from_writing_is_no_sinks() {
+        let writes = |url: &str| {
+            let target = Target::parse(url).unwrap();
+            lets_write(target.scheme, |name| target.param(name).map(str::to_owned)).is_ok()
+        };
+        for url in [
+            "jdbc:mysql://h/d?readOnly=true",
+            "jdbc:mariadb://h/d?readonly=1",
+            "jdbc:mysql://h/d?sessionVariables=a=1,@@session.transaction_read_only=1",
+            "jdbc:postgresql://h/d?readOnly=true",
+            "jdbc:postgresql://h/d?options=-c%20default_transaction_read_only=on",
+            "jdbc:postgresql://a,b/d?targetServerType=secondary",
+            "jdbc:postgresql://a,b/d?target_session_attrs=read-only",
+        ] {
+            assert!(!writes(url), "{url}");
+        }
+        for url in [
+            "jdbc:mysql://h/d?readOnly=false&sessionVariables=tx_read_only=0",
+            "jdbc:postgresql://h/d?readOnly=true&readOnlyMode=ignore",
+            "jdbc:postgresql://a,b/d?targetServerType=primary&target_session_attrs=any",
+        ] {
+            assert!(writes(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn no_parameter_has_two_fates() {
+        let mut names: Vec<_> = IDLE.iter().chain(REFUSED).flat_map(|(names, _)| names.iter()).collect();
+        names.extend(DONE_BY_ALL.iter().chain(DONE_BY_MYSQL).chain(DONE_BY_POSTGRES).filter(|n| **n != "readOnly"));
+        let mut lower: Vec<_> = names.iter().map(|name| name.to_lowercase()).collect();
+        lower.sort_unstable();
+        let twice: Vec<_> = lower.windows(2).filter(|two| two[0] == two[1] && two[0] != "applicationname").collect();
+        assert!(twice.is_empty(), "{twice:?}");
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
             };
             Ok(Value::I32(narrow(calendar.days(year, 1, 1))))
         }
+        (Read::Bool, Wire::Bytes) => Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0))),
         (Read::Bool, Wire::Int | Wire::UnsignedInt) => Ok(Value::Bool(unsigned(bytes) != 0)),
         _ => Err(altered(column)),
     }

@@ -15,7 +15,13 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let unsigned = meta.column_type.contains("unsigned");
     let int = |signed, wider| ReadColumn::new(&meta.name, optional, Read::Int(if unsigned { wider } else { signed }));
     let of = |read| ReadColumn::new(&meta.name, optional, read);
+    // an unsigned one is a number to MySQL's driver
+    let one_digit = meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
     match meta.data_type.as_str() {
+        "tinyint" if options.bits_are_booleans && one_digit => of(Read::Bool),
+        "bit" if options.bits_are_booleans && !options.mysql_driver && meta.precision.unwrap_or(1) == 1 => {
+            of(Read::Bool)
+        }
         "tinyint" => int(Type::Int8, Type::Int16),
         "smallint" => int(Type::Int16, Type::Int32),
         "mediumint" | "int" | "integer" => int(Type::Int32, Type::Int64),
@@ -127,5 +133,14 @@ mod tests {
         let mysql = ReadOptions { mysql_driver: true, year_is_date: false, ..ReadOptions::default() };
         assert_eq!(column(&meta("bit(12)", Some(12), None), &mysql).read, Read::BitInt);
         assert_eq!(column(&meta("year(4)", None, None), &mysql).read, Read::Int(Type::Int32));
+        for mysql_driver in [true, false] {
+            let options = ReadOptions { mysql_driver, bits_are_booleans: true, ..ReadOptions::default() };
+            let read = |ty: &str, precision| column(&meta(ty, precision, None), &options).read;
+            assert_eq!(read("tinyint(1)", None), Read::Bool);
+            assert_eq!(read("tinyint(4)", None), Read::Int(Type::Int8));
+            assert_eq!(read("tinyint(1) unsigned", None) == Read::Bool, !mysql_driver);
+            assert_eq!(read("bit(1)", Some(1)) == Read::Bool, !mysql_driver);
+            assert_ne!(read("bit(8)", Some(8)), Read::Bool);
+        }
     }
 }

@@ -279,7 +279,8 @@ impl Writing for MySqlWriting {
 }
 
 const LEDGER: LedgerSql = LedgerSql {
-    create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+    places: None,
+    create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster',\n\
              sink VARCHAR(255) NOT NULL COMMENT 'connector',\n\
              topic VARCHAR(249) NOT NULL,\n\
@@ -291,11 +292,9 @@ const LEDGER: LedgerSql = LedgerSql {
              updated_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
              PRIMARY KEY (cluster, sink, topic, partition_id)\n\
              ) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-    upgrade: &[
-        "ALTER TABLE rowferry_offsets ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster' \
-               FIRST, DROP PRIMARY KEY, ADD PRIMARY KEY (cluster, sink, topic, partition_id)",
-    ],
-    seed: "INSERT IGNORE INTO rowferry_offsets (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
+    upgrade: &["ALTER TABLE {table} ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster' \
+               FIRST, DROP PRIMARY KEY, ADD PRIMARY KEY (cluster, sink, topic, partition_id)"],
+    seed: "INSERT IGNORE INTO {table} (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
            VALUES (?, ?, ?, ?, -1, 0, '')",
     session: "CONNECTION_ID()",
     lock: " FOR UPDATE",

@@ -8,6 +8,21 @@ pub mod writing;
 
 use connector_api::Kind;
 
+/// SQL for the name that [`ColumnMeta::data_type`] has, of the type `b`: the system's types go by their own names, other
+/// ones by their names with their schema in quotes, so that none passes for one of the system's. Arrays are `_` and
+/// what they are of, and all enums `enum`.
+macro_rules! type_name {
+    () => {
+        "CASE WHEN b.typtype = 'e' THEN 'enum' ELSE (SELECT CASE WHEN e.oid <> b.oid THEN '_' ELSE '' END || \
+         CASE WHEN s.nspname = 'pg_catalog' THEN e.typname::pg_catalog.text ELSE '\"' || pg_catalog.replace(s.nspname, '\"', \
+         '\"\"') || '\".\"' || pg_catalog.replace(e.typname, '\"', '\"\"') || '\"' END FROM pg_catalog.pg_type e \
+         JOIN pg_catalog.pg_namespace s ON s.oid = e.typnamespace WHERE e.oid = coalesce((SELECT i.oid \
+         FROM pg_catalog.pg_type i WHERE i.oid = b.typelem AND i.typarray = b.oid), b.oid)) END"
+    };
+}
+
+pub(crate) use type_name;
+
 use super::read::{ReadColumn, ReadOptions};
 use super::{Dialect, Limits, OldestTransaction};
 use crate::catalog::ColumnMeta;
@@ -43,15 +58,22 @@ impl Dialect for Postgres {
                 out.push_str("CAST(");
                 self.placeholder(number, out);
                 out.push_str(" AS ");
+                // types of other schemas have theirs in their names
+                out.push_str(if sql_type.starts_with('"') { "" } else { "pg_catalog." });
                 out.push_str(sql_type);
                 out.push(')');
             }
         }
     }
 
+    fn system(&self) -> &'static str {
+        "pg_catalog."
+    }
+
     /// Date-times without zone are taken as UTC here; `db.timezone` says otherwise.
     fn clock(&self) -> &'static str {
-        "SELECT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::text, (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::text"
+        "SELECT (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text, \
+         (CURRENT_TIMESTAMP AT TIME ZONE 'UTC')::pg_catalog.text"
     }
 
     fn reading_setup(&self) -> &'static [&'static str] {
@@ -67,9 +89,10 @@ impl Dialect for Postgres {
         Some(OldestTransaction {
             running: "",
             before: "",
-            sql: "SELECT NULL::text, (EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) * 1000000)::int8, \
-                 pg_catalog.pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')::int4, NULL::int8, NULL::int8 \
-                 FROM pg_catalog.pg_stat_activity WHERE datname = current_database() \
+            sql: "SELECT NULL::pg_catalog.text, (EXTRACT(EPOCH FROM pg_catalog.max(pg_catalog.clock_timestamp() \
+                 - xact_start)) * 1000000)::pg_catalog.int8, pg_catalog.pg_has_role(current_user, \
+                 'pg_read_all_stats', 'USAGE')::pg_catalog.int4, NULL::pg_catalog.int8, NULL::pg_catalog.int8 \
+                 FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() \
                  AND pid <> pg_catalog.pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'",
             after: "",
             marked: false,
@@ -124,7 +147,12 @@ mod tests {
 
     #[test]
     fn parameters_are_cast_to_what_they_are_compared_with() {
-        for (sql_type, want) in [("", "$2"), ("int4", "$2"), ("timestamp", "CAST($2 AS timestamp)")] {
+        for (sql_type, want) in [
+            ("", "$2"),
+            ("\"x\".\"date\"", "CAST($2 AS \"x\".\"date\")"),
+            ("int4", "$2"),
+            ("timestamp", "CAST($2 AS pg_catalog.timestamp)"),
+        ] {
             let mut out = String::new();
             Postgres.typed_placeholder(2, sql_type, &mut out);
             assert_eq!(out, want);

@@ -19,17 +19,17 @@ const MAX_SCALE: u32 = 1000;
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
-    let as_text = || of(Read::Text).selected("", "::text");
+    let as_text = || of(Read::Text).selected("", "::pg_catalog.text");
     match meta.data_type.as_str() {
         "bool" => of(Read::Bool),
         "int2" => of(Read::Int(Type::Int16)),
         "int4" => of(Read::Int(Type::Int32)),
         "int8" => of(Read::Int(Type::Int64)),
-        "oid" => of(Read::Int(Type::Int64)).selected("", "::int8"),
+        "oid" => of(Read::Int(Type::Int64)).selected("", "::pg_catalog.int8"),
         "float4" => of(Read::F32),
         "float8" => of(Read::F64),
-        "money" => of(Read::F64).selected("", "::numeric::float8"),
-        "numeric" => decimal(meta, optional, options.numeric).selected("", "::text"),
+        "money" => of(Read::F64).selected("", "::pg_catalog.numeric::pg_catalog.float8"),
+        "numeric" => decimal(meta, optional, options.numeric).selected("", "::pg_catalog.text"),
         "text" | "varchar" | "bpchar" | "name" => of(Read::Text),
         "uuid" | "json" | "jsonb" | "xml" | "enum" => as_text(),
         "bytea" => of(Read::Bytes),
@@ -38,13 +38,14 @@ pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
         "bit" => ReadColumn { bits: true, ..of(Read::Bytes) },
         "date" => of(Read::Date(options.calendar)),
         "time" => of(Read::Time(options.zone.clone())),
-        "timetz" => of(Read::Time(Zone::default())).selected("(", " AT TIME ZONE 'UTC')::time"),
+        "timetz" => of(Read::Time(Zone::default())).selected("(", " AT TIME ZONE 'UTC')::pg_catalog.time"),
         "timestamp" => of(stamp(options, false)),
         "timestamptz" => of(stamp(options, true)),
-        other => ReadColumn {
-            warning: Some(format!("column {} of type {other} is carried as text", meta.name)),
-            ..as_text()
-        },
+        other => {
+            let shown = if other.contains('"') { meta.column_type.as_str() } else { other };
+            let warning = format!("column {} of type {shown} is carried as text", meta.name);
+            ReadColumn { warning: Some(warning), ..as_text() }
+        }
     }
 }
 

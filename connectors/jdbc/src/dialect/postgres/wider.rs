@@ -16,7 +16,7 @@ pub fn room(column: &ColumnMeta) -> Option<Room> {
 
 /// A type that holds values of any length.
 pub fn longer(column: &ColumnMeta) -> Option<String> {
-    matches!(column.data_type.as_str(), "varchar" | "bpchar").then(|| "TEXT".to_owned())
+    matches!(column.data_type.as_str(), "varchar" | "bpchar").then(|| "pg_catalog.text".to_owned())
 }
 
 /// A type that holds the values of a schema, where the column's does not.
@@ -68,12 +68,12 @@ pub fn carried_type(carried: &Carried) -> Option<String> {
         Kind::Decimal(precision, scale) => format!("NUMERIC({precision},{scale})"),
         Kind::Char(length) if own => format!("CHAR({length})"),
         Kind::Char(length) | Kind::VarChar(length) => format!("VARCHAR({length})"),
-        Kind::Text(_) | Kind::Enum(_) | Kind::Set(_) => "TEXT".to_owned(),
-        Kind::Json => "JSONB".to_owned(),
-        Kind::Uuid => "UUID".to_owned(),
-        Kind::Inet => "INET".to_owned(),
-        Kind::Binary(_) | Kind::VarBinary(_) | Kind::Blob(_) => "BYTEA".to_owned(),
-        Kind::Date => "DATE".to_owned(),
+        Kind::Text(_) | Kind::Enum(_) | Kind::Set(_) => "pg_catalog.text".to_owned(),
+        Kind::Json => "pg_catalog.jsonb".to_owned(),
+        Kind::Uuid => "pg_catalog.uuid".to_owned(),
+        Kind::Inet => "pg_catalog.inet".to_owned(),
+        Kind::Binary(_) | Kind::VarBinary(_) | Kind::Blob(_) => "pg_catalog.bytea".to_owned(),
+        Kind::Date => "pg_catalog.date".to_owned(),
         Kind::Time(fraction) => digits("TIME", fraction),
         Kind::DateTime(fraction) => digits("TIMESTAMP", fraction),
         Kind::Bit(_) => return None,

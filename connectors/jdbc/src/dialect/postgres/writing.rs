@@ -9,7 +9,7 @@ use super::super::writing::{
     ColumnSpec, Columns, DATE, DATE_TIME, Deferral, JSON, LedgerSql, Logical, Place, Room, StatementProbe, TIME,
     Widening, Writing, hex, numeric_literal, on_key_conflict,
 };
-use super::{Postgres, holds, wider};
+use super::{Postgres, holds, type_name, wider};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
 use crate::url::Database;
@@ -18,11 +18,11 @@ use crate::url::Database;
 #[derive(Clone, Copy, Debug)]
 pub struct PostgresWriting;
 
-/// The type of values of a schema.
+/// The type of values of a schema. What is no word of SQL's own has its schema, since a user's type may have that name.
 fn type_of(schema: &Schema) -> Option<String> {
     let ty = match Logical::of(schema) {
         Logical::Decimal(_) => "DECIMAL",
-        Logical::Date => "DATE",
+        Logical::Date => "pg_catalog.date",
         Logical::Time => "TIME",
         Logical::Timestamp => "TIMESTAMP",
         Logical::None => match schema.ty {
@@ -32,12 +32,12 @@ fn type_of(schema: &Schema) -> Option<String> {
             Type::Float32 => "REAL",
             Type::Float64 => "DOUBLE PRECISION",
             Type::Boolean => "BOOLEAN",
-            Type::String if schema.is_named(JSON) => "JSONB",
-            Type::String if schema.is_named(DATE) => "DATE",
+            Type::String if schema.is_named(JSON) => "pg_catalog.jsonb",
+            Type::String if schema.is_named(DATE) => "pg_catalog.date",
             Type::String if schema.is_named(TIME) => "TIME",
             Type::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
-            Type::String => "TEXT",
-            Type::Bytes => "BYTEA",
+            Type::String => "pg_catalog.text",
+            Type::Bytes => "pg_catalog.bytea",
             // PostgreSQL's arrays have any number of dimensions
             Type::Array => {
                 let item = type_of(schema.values.as_ref()?)?;
@@ -68,7 +68,8 @@ impl Writing for PostgresWriting {
     }
 
     fn surroundings(&self) -> &'static str {
-        "SELECT current_database()::text, current_schema()::text, NULL::int8"
+        "SELECT pg_catalog.current_database()::pg_catalog.text, pg_catalog.current_schema()::pg_catalog.text, \
+         NULL::pg_catalog.int8"
     }
 
     /// Collations are deterministic unless someone makes others.
@@ -153,8 +154,8 @@ impl Writing for PostgresWriting {
         match (&column.own_type, column.data_type.as_str()) {
             (Some(own), _) => own.clone(),
             (None, "enum") => column.column_type.clone(),
-            (None, "bit") => "varbit".to_owned(),
-            (None, ty) => Postgres.quoted(ty),
+            (None, "bit") => "pg_catalog.varbit".to_owned(),
+            (None, ty) => format!("pg_catalog.{}", Postgres.quoted(ty)),
         }
     }
 
@@ -203,10 +204,12 @@ impl Writing for PostgresWriting {
     fn statement_probe(&self, sql: &str) -> Option<StatementProbe> {
         Some(StatementProbe {
             prepare: format!("PREPARE rowferry_statement AS {sql}"),
-            types: Some(
-                "SELECT pg_catalog.format_type(t.type::oid, NULL)::text FROM pg_catalog.pg_prepared_statements p, \
-                 unnest(p.parameter_types) WITH ORDINALITY AS t(type, n) WHERE p.name = 'rowferry_statement' ORDER BY t.n",
-            ),
+            types: Some(concat!(
+                "SELECT pg_catalog.format_type(b.oid, NULL)::pg_catalog.text, ",
+                type_name!(),
+                " FROM pg_catalog.pg_prepared_statements p, pg_catalog.unnest(p.parameter_types) WITH ORDINALITY AS t(type, n), \
+                 pg_catalog.pg_type b WHERE p.name = 'rowferry_statement' AND b.oid = t.type::pg_catalog.oid ORDER BY t.n",
+            )),
             forget: "DEALLOCATE rowferry_statement",
         })
     }
@@ -221,7 +224,14 @@ impl Writing for PostgresWriting {
 }
 
 const LEDGER: LedgerSql = LedgerSql {
-    create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+    places: Some(
+        "SELECT n.nspname::pg_catalog.text, pg_catalog.pg_table_is_visible(c.oid), \
+         pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
+         EXISTS (SELECT 1 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'cluster' \
+         AND NOT a.attisdropped) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relname = 'rowferry_offsets' AND c.relkind IN ('r', 'p') ORDER BY 2 DESC, 1 LIMIT 100",
+    ),
+    create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster VARCHAR(255) NOT NULL DEFAULT '',\n\
              sink VARCHAR(255) NOT NULL,\n\
              topic VARCHAR(249) NOT NULL,\n\
@@ -230,18 +240,18 @@ const LEDGER: LedgerSql = LedgerSql {
              epoch BIGINT NOT NULL,\n\
              owner VARCHAR(255) NOT NULL,\n\
              session_id BIGINT NULL,\n\
-             updated_at TIMESTAMPTZ NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
+             updated_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT CURRENT_TIMESTAMP,\n\
              PRIMARY KEY (cluster, sink, topic, partition_id))",
-    upgrade: &["ALTER TABLE rowferry_offsets ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '', \
+    upgrade: &["ALTER TABLE {table} ADD COLUMN cluster VARCHAR(255) NOT NULL DEFAULT '', \
                DROP CONSTRAINT rowferry_offsets_pkey, ADD PRIMARY KEY (cluster, sink, topic, partition_id)"],
-    seed: "INSERT INTO rowferry_offsets (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
+    seed: "INSERT INTO {table} (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
            VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
-    session: "pg_backend_pid()",
+    session: "pg_catalog.pg_backend_pid()",
     lock: " FOR UPDATE",
     short_wait: &["SET lock_timeout = '1s'"],
     usual_wait: &["SET lock_timeout = '5s'"],
-    own_session: "SELECT 1 FROM pg_stat_activity WHERE pid = ? AND usename = current_user",
-    end_session: "SELECT pg_terminate_backend({})",
+    own_session: "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = ? AND usename = current_user",
+    end_session: "SELECT pg_catalog.pg_terminate_backend({})",
 };
 
 #[cfg(test)]
@@ -269,7 +279,7 @@ mod tests {
         assert_eq!(
             PostgresWriting.create_table(&TableId::in_schema("s", "t"), &columns).unwrap(),
             "CREATE TABLE IF NOT EXISTS \"s\".\"t\" (\n\"a\" SMALLINT NOT NULL,\n\"b\" DECIMAL NULL,\n\
-             \"c\" BOOLEAN DEFAULT TRUE,\n\"d\" TEXT DEFAULT 'it''s \\ 50%',\n\"e\" BYTEA DEFAULT '\\x01FF',\n\
+             \"c\" BOOLEAN DEFAULT TRUE,\n\"d\" pg_catalog.text DEFAULT 'it''s \\ 50%',\n\"e\" pg_catalog.bytea DEFAULT '\\x01FF',\n\
              \"f\"\"\" SMALLINT[] NOT NULL,\nPRIMARY KEY(\"a\"))"
         );
     }
@@ -277,12 +287,12 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_schema("s", "t");
-        let (k, a) = (Place { name: "k", cast: "\"int4\"" }, Place { name: "a", cast: "" });
+        let (k, a) = (Place { name: "k", cast: "pg_catalog.\"int4\"" }, Place { name: "a", cast: "" });
         let both = Columns { keys: &[k], all: &[k, a] };
         for (seen, want) in [
             (
                 PostgresWriting.insert(&table, both, 2, Some(Upsert::Guarded)),
-                "INSERT INTO \"s\".\"t\"(\"k\",\"a\") VALUES(CAST($1 AS \"int4\"),$2),(CAST($3 AS \"int4\"),$4) \
+                "INSERT INTO \"s\".\"t\"(\"k\",\"a\") VALUES(CAST($1 AS pg_catalog.\"int4\"),$2),(CAST($3 AS pg_catalog.\"int4\"),$4) \
                  ON CONFLICT (\"k\") DO UPDATE SET \"a\"=EXCLUDED.\"a\"",
             ),
             (
@@ -290,15 +300,18 @@ mod tests {
                 "INSERT INTO \"s\".\"t\"(\"a\") VALUES($1) ON CONFLICT (\"a\") DO NOTHING",
             ),
             (PostgresWriting.copy(&table, &[k, a]).unwrap(), "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN"),
-            (PostgresWriting.update(&table, both), "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS \"int4\")"),
+            (
+                PostgresWriting.update(&table, both),
+                "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS pg_catalog.\"int4\")",
+            ),
             (
                 PostgresWriting.update_many(&table, both, 2),
-                "UPDATE \"s\".\"t\" AS t SET \"a\"=s.c1 FROM (VALUES(CAST($1 AS \"int4\"),$2),(CAST($3 AS \"int4\"),$4)) \
+                "UPDATE \"s\".\"t\" AS t SET \"a\"=s.c1 FROM (VALUES(CAST($1 AS pg_catalog.\"int4\"),$2),(CAST($3 AS pg_catalog.\"int4\"),$4)) \
                  AS s(c0,c1) WHERE t.\"k\"=s.c0",
             ),
             (
                 PostgresWriting.delete(&table, &[k], 2),
-                "DELETE FROM \"s\".\"t\" WHERE \"k\" IN (CAST($1 AS \"int4\"),CAST($2 AS \"int4\"))",
+                "DELETE FROM \"s\".\"t\" WHERE \"k\" IN (CAST($1 AS pg_catalog.\"int4\"),CAST($2 AS pg_catalog.\"int4\"))",
             ),
         ] {
             assert_eq!(seen, want);

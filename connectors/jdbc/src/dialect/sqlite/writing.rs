@@ -116,7 +116,8 @@ impl Writing for SqliteWriting {
 
 /// A file has no sessions that could be ended: whoever holds its lock is waited for.
 const LEDGER: LedgerSql = LedgerSql {
-    create: "CREATE TABLE IF NOT EXISTS rowferry_offsets (\n\
+    places: None,
+    create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster TEXT NOT NULL DEFAULT '',\n\
              sink TEXT NOT NULL,\n\
              topic TEXT NOT NULL,\n\
@@ -129,7 +130,7 @@ const LEDGER: LedgerSql = LedgerSql {
              PRIMARY KEY (cluster, sink, topic, partition_id))",
     // there were no tables without the column here
     upgrade: &[],
-    seed: "INSERT INTO rowferry_offsets (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
+    seed: "INSERT INTO {table} (cluster, sink, topic, partition_id, next_offset, epoch, owner) \
            VALUES (?, ?, ?, ?, -1, 0, '') ON CONFLICT DO NOTHING",
     session: "NULL",
     lock: "",

@@ -33,11 +33,20 @@ pub struct Statements {
     /// For records without one; `None`: such a record is an error.
     delete: Option<Vec<Template>>,
     time: Arc<TimeRules>,
-    /// What each statement's parameters are cast to, where the server was asked.
-    casts: HashMap<(bool, usize), Vec<String>>,
+    /// What each statement's parameters are cast to, where the server was asked, and the names of these types.
+    casts: HashMap<(bool, usize), Vec<Cast>>,
     /// The column that each parameter goes to, where that is known.
     columns: HashMap<(bool, usize), Vec<Option<ColumnMeta>>>,
     plans: Vec<Plan>,
+}
+
+/// The type of a parameter.
+#[derive(Clone)]
+struct Cast {
+    /// As CAST takes it.
+    sql: String,
+    /// As columns have it.
+    data_type: String,
 }
 
 /// Everything about records of one pair of schemas.
@@ -150,7 +159,7 @@ impl Statements {
                 let column = columns.get(n).and_then(Option::as_ref);
                 let mut hole = binding.hole(text, name, column, record)?;
                 if let Some(cast) = casts.get(n) {
-                    hole.cast.clone_from(cast);
+                    hole.cast.clone_from(&cast.sql);
                 }
                 Ok(hole)
             };
@@ -196,12 +205,14 @@ async fn columns(
     session: &mut dyn Session,
     writing: &dyn Writing,
     template: &Template,
-    casts: &[String],
+    casts: &[Cast],
 ) -> Result<Vec<Option<ColumnMeta>>> {
     if writing.database() == Database::Postgres {
-        let of_type =
-            |ty: &String| ColumnMeta { data_type: ty.clone(), column_type: ty.clone(), ..ColumnMeta::default() };
-        return Ok(casts.iter().map(|ty| Some(of_type(ty)).filter(|_| !ty.is_empty())).collect());
+        let of_type = |Cast { sql, data_type }: &Cast| {
+            let meta = ColumnMeta { data_type: data_type.clone(), column_type: sql.clone(), ..ColumnMeta::default() };
+            (!sql.is_empty()).then_some(meta)
+        };
+        return Ok(casts.iter().map(of_type).collect());
     }
     let aims = aims(template);
     let one = match written(template).as_slice() {
@@ -219,7 +230,7 @@ async fn columns(
 
 /// What the server says the types of the parameters are; empty where it need not be asked.
 /// Errors: `Config` when it does not understand the statement.
-async fn ask(session: &mut dyn Session, writing: &dyn Writing, template: &Template) -> Result<Vec<String>> {
+async fn ask(session: &mut dyn Session, writing: &dyn Writing, template: &Template) -> Result<Vec<Cast>> {
     let sql = template.sql(|n, out| writing.dialect().placeholder(n + 1, out));
     let Some(probe) = writing.statement_probe(&sql).filter(|_| template.verb() != "CALL") else {
         return Ok(Vec::new());
@@ -228,7 +239,8 @@ async fn ask(session: &mut dyn Session, writing: &dyn Writing, template: &Templa
     let mut types = Vec::new();
     if let Some(query) = probe.types {
         for row in session.query(query, &[]).await? {
-            types.push(row.first().and_then(Value::as_str).unwrap_or_default().to_owned());
+            let text = |n: usize| row.get(n).and_then(Value::as_str).unwrap_or_default().to_owned();
+            types.push(Cast { sql: text(0), data_type: text(1) });
         }
     }
     session.run(probe.forget).await?;

@@ -129,7 +129,9 @@ impl TableReader {
     pub async fn id_bounds(&self, session: &mut dyn Session) -> Result<Option<(i64, i64)>> {
         let Some(plan) = self.plan.as_ref().filter(|plan| plan.shape.paged) else { return Ok(None) };
         let Some(id) = plan.shape.id.as_deref() else { return Ok(None) };
-        let found = session.query(&format!("SELECT MIN({id}), MAX({id}) FROM {}", plan.table_sql), &[]).await?;
+        let of = session.dialect().system();
+        let sql = format!("SELECT {of}MIN({id}), {of}MAX({id}) FROM {}", plan.table_sql);
+        let found = session.query(&sql, &[]).await?;
         let number = |n: usize| found.first()?.get(n)?.as_i64();
         Ok(number(0).zip(number(1)))
     }

@@ -1,0 +1,85 @@
+//! Where the ledger's table is. PostgreSQL finds a name without schema by a setting of the session (`search_path`), which a
+//! URL, an account or a database may change: offsets would seem to be gone. So the table is looked for in all schemas, and
+//! always named with its own.
+
+use connector_api::{Result, Value};
+
+use super::super::target::Surroundings;
+use crate::dialect::writing::Writing;
+use crate::driver::{Param, Session};
+use crate::ident::TableId;
+
+/// The table's name.
+pub const NAME: &str = "rowferry_offsets";
+
+/// The schema of a new table where the session has none.
+const SCHEMA: &str = "public";
+
+/// A table of that name.
+struct Found {
+    id: TableId,
+    readable: bool,
+    knows_clusters: bool,
+}
+
+/// The table that holds the sink's offsets; without such offsets the one that a name without schema means; else a new one
+/// in the session's own schema.
+pub async fn find(session: &mut dyn Session, writing: &dyn Writing, cluster: &str, sink: &str) -> Result<TableId> {
+    let Some(places) = writing.ledger().places else { return Ok(TableId::bare(NAME)) };
+    let rows = session.query(places, &[]).await?;
+    let is_true = |row: &[Value], n: usize| row.get(n) == Some(&Value::Bool(true));
+    let visible = rows.first().is_some_and(|row| is_true(row, 1));
+    let found: Vec<_> = rows
+        .iter()
+        .filter_map(|row| {
+            let id = TableId::in_schema(row.first()?.as_str()?, NAME);
+            Some(Found { id, readable: is_true(row, 2), knows_clusters: is_true(row, 3) })
+        })
+        .collect();
+    // one alone need not be asked
+    if let ([only], true) = (found.as_slice(), visible) {
+        return Ok(only.id.clone());
+    }
+    let mut newest: Option<(String, &Found)> = None;
+    for (n, table) in found.iter().enumerate() {
+        if !table.readable {
+            tracing::warn!(
+                sink,
+                table = %table.id,
+                "a table of offsets cannot be read: if the sink's are there, grant USAGE on its schema and SELECT on it"
+            );
+            continue;
+        }
+        let Some(written) = written(session, writing, table, (cluster, sink)).await? else { continue };
+        if n == 0 && visible {
+            return Ok(table.id.clone());
+        }
+        if newest.as_ref().is_none_or(|(latest, _)| *latest < written) {
+            newest = Some((written, table));
+        }
+    }
+    if let Some((_, table)) = newest.or_else(|| Some((String::new(), found.first().filter(|_| visible)?))) {
+        return Ok(table.id.clone());
+    }
+    let own = Surroundings::of(session, writing).await?.schema;
+    Ok(TableId::in_schema(own.unwrap_or_else(|| SCHEMA.to_owned()), NAME))
+}
+
+/// When the sink's offsets in a table were last written. `None`: there are none.
+async fn written(
+    session: &mut dyn Session,
+    writing: &dyn Writing,
+    table: &Found,
+    (cluster, sink): (&str, &str),
+) -> Result<Option<String>> {
+    let name = writing.dialect().table(&table.id);
+    let of = writing.dialect().system();
+    let mut sql = format!("SELECT {of}max(updated_at)::{of}text FROM {name} WHERE sink=$1");
+    let mut params = vec![Param::Text(sink.into())];
+    if table.knows_clusters {
+        sql.push_str(" AND cluster IN ($2, '')");
+        params.push(Param::Text(cluster.into()));
+    }
+    let rows = session.query(&sql, &params).await?;
+    Ok(rows.first().and_then(|row| row.first()?.as_str().map(str::to_owned)))
+}
