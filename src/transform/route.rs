@@ -27,6 +27,20 @@ pub(super) fn check_template(text: &str) -> Result<(), String> {
     Err(format!("it has at most {MAX_TEMPLATE} characters (MAX_TEMPLATE)"))
 }
 
+/// A topic's format: the same, and no `${…}` that would be left as it is, which no topic's name can hold.
+pub(super) fn check_format(text: &str) -> Result<(), String> {
+    check_template(text)?;
+    let mut rest = text;
+    while let Some((_, behind)) = rest.split_once("${") {
+        let Some((name, behind)) = behind.split_once('}') else { return Err("a ${ has no } behind it".to_owned()) };
+        if !["topic", "timestamp"].contains(&name) {
+            return Err(format!("${{{name}}} stands for nothing; there are ${{topic}} and ${{timestamp}}"));
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
 /// An expression that must match a whole text.
 pub(super) fn whole(name: &str, pattern: &str) -> Result<Pattern, Report> {
     Pattern::whole(pattern).map_err(|error| refused(name, pattern, error))
@@ -189,7 +203,7 @@ pub const TIMESTAMP_KEYS: &[Key] = &[
         Importance::High,
         "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the record's timestamp.",
     )
-    .check(Check::By(check_template)),
+    .check(Check::By(check_format)),
     key(
         "timestamp.format",
         KeyType::String,

@@ -6,7 +6,7 @@ use connector_api::{Datum, Error, Record, Result, Schema, TopicOffset, Transform
 
 use super::date_format::DateFormat;
 use super::part::{Part, key};
-use super::route::check_template;
+use super::route::check_format;
 
 /// The keys of [`ExtractTopic`].
 pub const EXTRACT_KEYS: &[Key] = &[
@@ -172,7 +172,7 @@ pub const TIMESTAMP_KEYS: &[Key] = &[
         Importance::High,
         "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the moment in the value.",
     )
-    .check(Check::By(check_template)),
+    .check(Check::By(check_format)),
     key(
         "message.timestamp.keys",
         KeyType::List,
@@ -324,5 +324,10 @@ mod tests {
         assert!(routed("f2,none", "x").unwrap_err().message().contains("none of the fields f2, none"));
         assert!(routed("f1", "x").unwrap_err().message().contains("no moment"));
         assert!(routed("", "x").is_err());
+        for bad in ["${value}", "x-${Timestamp}", "${topic"] {
+            assert!(routed("day", bad).is_err(), "{bad}");
+            let config = Config::from([("topic.format", bad)]);
+            assert!(super::super::route::TimestampRouter::new(&config).is_err(), "{bad}");
+        }
     }
 }
