@@ -92,6 +92,10 @@ async fn ud25_deletions_mean_nothing_where_rows_are_not_deleted() {
         database.config.set("behavior.on.null.values", "fail");
         let error = database.put(&topic, &[&[gone(&topic, 1)]]).await.unwrap_err();
         assert!(error.kind() == Kind::Record && error.message().contains("non-null Struct"), "{error}");
+        // as Aiven's sink has it
+        database.config.set("handle.tombstone", "true");
+        database.write(&topic, &[&[gone(&topic, 1)]]).await;
+        assert_eq!(database.rows("SELECT id, name FROM t").await, ["1|a"]);
     }
 }
 

@@ -193,7 +193,8 @@ impl SinkConfig {
             pk_fields: r.list("pk.fields"),
             delete_enabled: r.bool("delete.enabled"),
             truncate_enabled: r.bool("truncate.enabled"),
-            ignore_tombstones: r.text("behavior.on.null.values") == "ignore",
+            ignore_tombstones: [r.text("behavior.on.null.values") == "ignore", r.bool("handle.tombstone")]
+                .contains(&true),
             fields: FieldFilter::new(
                 r.list("fields.whitelist"),
                 &r.list("field.include.list"),

@@ -217,6 +217,15 @@ pub const KEYS: &[Key] = &[
     .importance(Importance::Low)
     .own()
         .form(Width::Short, "Behavior on null values"),
+    flag(
+        "handle.tombstone",
+        "false",
+        WRITES,
+        "Aiven's sink: whether a record without a value is skipped, as by `behavior.on.null.values=ignore`.",
+    )
+    .importance(Importance::Low)
+    .own()
+        .form(Width::Short, "Skip tombstones"),
     text(
         "table.name.format",
         "${topic}",
