@@ -419,20 +419,21 @@ async fn types_and_functions_named_like_the_systems_are_not_taken_for_them() {
 
 #[tokio::test]
 async fn one_bit_is_a_truth_value_where_the_url_says_so() {
-    for (parameters, tiny, bit) in [
-        ("transformedBitIsBoolean=true", "boolean? true", "boolean? true"),
-        ("transformedBitIsBoolean=true&tinyInt1isBit=false", "int8? 1", "int8? 1"),
-        ("transformedBitIsBoolean=false", "int8? 1", "int8? 1"),
+    for (scheme, parameters, tiny, bit) in [
+        ("mariadb", "transformedBitIsBoolean=true", "boolean? true", "boolean? true"),
+        ("mysql", "transformedBitIsBoolean=true", "boolean? true", "int8? 1"),
+        ("mariadb", "transformedBitIsBoolean=true&tinyInt1isBit=false", "int8? 1", "int8? 1"),
+        ("mariadb", "transformedBitIsBoolean=false", "int8? 1", "int8? 1"),
     ] {
         let mut fixture = Fixture::new(Server::MariaDb, &[("mode", "bulk")]).await;
-        let url = fixture.config().get("connection.url").unwrap().to_owned();
-        fixture.set(&[("connection.url", &format!("{url}?{parameters}"))]);
+        let config = fixture.config();
+        let (_, place) = config.get("connection.url").and_then(|url| url.split_once("//")).unwrap();
+        fixture.set(&[("connection.url", &format!("jdbc:{scheme}://{place}?{parameters}"))]);
         check(&mut fixture, &[("TINYINT(1)", "1", tiny), ("BIT(1)", "b'1'", bit), ("TINYINT", "1", "int8? 1")]).await;
-        let query = "SELECT c0, c1 FROM test";
-        fixture.set(&[("query", query), ("table.whitelist", "")]);
+        fixture.set(&[("query", "SELECT c0, c1 FROM test"), ("table.whitelist", "")]);
         let mut task = fixture.open().await;
         let record = fixture.read(&mut *task, 1).await.remove(0);
-        assert_eq!([described(&record, "c0"), described(&record, "c1")], [tiny, bit], "{parameters}");
+        assert_eq!([described(&record, "c0"), described(&record, "c1")], [tiny, bit], "{scheme} {parameters}");
         task.close().await;
     }
 }
