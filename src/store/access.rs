@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::failure::{Failure, Trouble};
+use super::files;
 use super::ledger::Ledger;
 use super::place::{Kind, Place};
 use super::session::Session;
@@ -40,11 +41,20 @@ struct Held {
 }
 
 impl Access {
-    /// Connects and brings the tables up to date.
-    pub(super) async fn open(place: Place) -> Result<Self, Failure> {
+    /// Connects and brings the tables up to date. `has_own_key`: a key was made for a store in this place.
+    /// Errors: also `Lost`, when there is nothing in a place where there has been something.
+    pub(super) async fn open(place: Place, has_own_key: bool) -> Result<Self, Failure> {
+        if let Kind::File(_, path) = &place.kind
+            && let Some(cause) = files::lost_store(path, has_own_key)
+        {
+            return Err(Failure::told(Trouble::Lost, &place.shown, &cause));
+        }
         let mut session = within(Instant::now() + TIME_LIMIT, &place, Session::open(&place, None)).await?;
         let mut held = Held { backend: session.backend, ..Held::default() };
         let prepared = async {
+            if has_own_key {
+                session.has_tables(&place).await?;
+            }
             session.migrate(&place).await?;
             read_ledger(&mut session, &mut held.ledger, &place).await
         };

@@ -19,6 +19,8 @@ pub enum Trouble {
     Foreign,
     /// What is in it cannot be read.
     Damaged,
+    /// Its file is gone or holds nothing, and what belongs to it is still there.
+    Lost,
     /// The URL, the account, the key or a privilege has to be corrected.
     Refused,
     /// Anything else that its database says.
@@ -71,6 +73,12 @@ impl Failure {
                  empty store and create the connectors again: they go on where they were, since positions are in Kafka \
                  and in the target databases"
             }
+            Trouble::Lost => {
+                "put the file back from a copy, or correct rowferry.store.url or rowferry.data.dir (--data-dir) if the store \
+                 is elsewhere; give a store of another name a folder of its own. To start anew, without connectors, move \
+                 what is beside it away: connectors created again go on where they were, since positions are in Kafka and \
+                 in the target databases"
+            }
             Trouble::Refused => "check the URL, the account and what it may do",
             Trouble::Broken => "the log of its database may say more",
         };
@@ -94,7 +102,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let kind = match failure.trouble {
             Trouble::Full | Trouble::Unreachable | Trouble::InUse => Kind::Retry,
-            Trouble::Refused => Kind::Config,
+            Trouble::Refused | Trouble::Lost => Kind::Config,
             Trouble::Foreign | Trouble::Damaged | Trouble::Broken => Kind::Fatal,
         };
         Self::new(kind, failure.text)

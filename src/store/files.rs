@@ -46,6 +46,26 @@ pub(super) fn private_store(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Why the file of an SQLite store cannot be that of a new one: it holds nothing, and beside it is what only a store that has been
+/// in use leaves behind. `None` where it is new, or holds something. SQLite would remove the log beside an empty file, so this is
+/// asked before it opens one.
+pub(super) fn lost_store(path: &Path, has_key: bool) -> Option<String> {
+    let state = match std::fs::metadata(path) {
+        Ok(found) if found.len() > 0 => return None,
+        Ok(_) => "is empty (0 bytes)",
+        Err(_) => "is missing",
+    };
+    let log = with_suffix(path, "-wal");
+    let has_log = std::fs::metadata(&log).is_ok_and(|found| found.len() > 0);
+    (has_key || has_log).then(|| lost(state, if has_log { log } else { path.with_file_name(KEY_FILE) }))
+}
+
+/// That a store is lost, in the words of a cause.
+pub(super) fn lost(state: &str, left: impl AsRef<Path>) -> String {
+    let left = left.as_ref().display();
+    format!("it {state}, but {left} is there, which belongs to a store in use, and an empty store has no connectors")
+}
+
 /// The path with more at its end.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -18,7 +18,7 @@ pub(super) type Bytes = [u8; KEY_LEN];
 /// Longest file that can be a key's, in bytes.
 const FILE_MAX: u64 = 4096;
 /// Before a path in `rowferry.secrets.key`.
-const FILE: &str = "file:";
+pub(super) const FILE: &str = "file:";
 
 /// The keys at hand: the configured one first, then that of the key file in `folder`, which may be an older one.
 pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<Bytes>, Failure> {
@@ -74,7 +74,10 @@ fn read(path: &Path) -> Result<Option<Bytes>, Failure> {
     match read {
         Ok(_) => match parse(&text) {
             Some(key) => Ok(Some(key)),
-            None => Err(refused(&format!("the key file {} holds no key: {HOW}", path.display()))),
+            None => Err(refused(&format!(
+                "the key file {} holds no key: put a copy of it in its place; for another key, {HOW}",
+                path.display()
+            ))),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(refused(&format!("the key file {} cannot be read: {error}", path.display()))),

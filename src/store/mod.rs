@@ -46,9 +46,11 @@ struct Parts {
 
 impl Store {
     /// Opens a store, brings its tables up to date, and encrypts what is not.
-    /// Errors: `Config` for a bad URL or key, a newer store or a missing key; `Retry` when the database is out of reach or in use.
+    /// Errors: `Config` for a bad URL or key, a newer store, a missing key or a lost store; `Retry` when the database is out of reach or in use.
     pub async fn open(options: &Options) -> Result<Self> {
-        let access = Access::open(Place::parse(&options.url)?).await?;
+        let place = Place::parse(&options.url)?;
+        let has_own_key = place.has_own_key(options.secrets_key.as_deref());
+        let access = Access::open(place, has_own_key).await?;
         let cipher = seal::take_up(&access, options).await?;
         // From now on a worker that still thinks the store is its own finds that it is not.
         access.transact(&[]).await?;

@@ -100,6 +100,17 @@ impl Place {
         }
     }
 
+    /// Whether the key file that is made for a store is beside its file. One that `rowferry.secrets.key` names was put there by
+    /// somebody and says nothing about the store.
+    pub(super) fn has_own_key(&self, configured: Option<&str>) -> bool {
+        let Some(key) = self.folder().map(|folder| folder.join(files::KEY_FILE)) else { return false };
+        let same = |named: &str| match (Path::new(named).canonicalize(), key.canonicalize()) {
+            (Ok(named), Ok(key)) => named == key,
+            _ => false,
+        };
+        key.exists() && !configured.and_then(|text| text.strip_prefix(super::key::FILE)).is_some_and(same)
+    }
+
     /// Whether what it holds lives in the connection.
     pub(super) fn is_in_memory(&self) -> bool {
         matches!(self.kind, Kind::Memory(_))

@@ -181,6 +181,92 @@ async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_o
     assert_eq!(Store::open(&options).await.unwrap().load().await.unwrap().len(), 1);
 }
 
+/// What a worker that does not start says, and its exit code.
+fn refused_start(folder: &Path) -> (String, Option<i32>) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rowferry"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--brokers", "127.0.0.1:1", "--data-dir"]).arg(folder);
+    let output = command.output().unwrap();
+    (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
+}
+
+#[tokio::test]
+async fn a_worker_whose_store_or_key_is_lost_does_not_start_with_an_empty_one() {
+    const CONFIG: i32 = 78;
+    let name = unique("lost");
+    let folder = lab().scratch().path().join(&name).join("rowferry-data");
+    let worker = Rowferry::start(lab().scratch(), Settings::serve(&name, lab().kafka().brokers()));
+    let sink = json!({"connector.class": "JdbcSinkConnector", "topics": "lost_none",
+                      "connection.url": format!("jdbc:sqlite:{}/target.db", folder.display())});
+    let made =
+        worker.rest().post("/connectors", &json!({"name": "c", "initial_state": "STOPPED", "config": sink})).await;
+    made.expect(201);
+    // With a log of changes beside the file, as after a crash.
+    worker.kill();
+    let (store, key, log) = (folder.join("rowferry.db"), folder.join("secrets.key"), folder.join("rowferry.db-wal"));
+    let [whole, changes, key_text] = [&store, &log, &key].map(|path| std::fs::read(path).unwrap());
+    assert!(!changes.is_empty());
+    let without_tables = folder.with_extension("db");
+    testkit::sqlite::run(&mut SqliteFile::at(&without_tables).connect().await, "PRAGMA user_version = 1").await;
+    let without_tables = std::fs::read(without_tables).unwrap();
+
+    let lost = |state: &str, left: &Path| {
+        let (error, code) = refused_start(&folder);
+        let left = left.display().to_string();
+        let store = store.display().to_string();
+        for word in [state, &left, &store, "from a copy", "To start anew", "rowferry.store.url"] {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+        assert_eq!(code, Some(CONFIG), "{error}");
+        assert!(std::fs::metadata(&store).map_or(0, |found| found.len()) < 8192, "a new store was made");
+    };
+    std::fs::write(&store, "").unwrap();
+    lost("is empty (0 bytes)", &log);
+    assert_eq!(std::fs::read(&log).unwrap(), changes, "what a copy of the file needs was removed");
+    std::fs::remove_file(&store).unwrap();
+    lost("is missing", &log);
+    std::fs::remove_file(&log).unwrap();
+    lost("is missing", &key);
+    assert!(!store.exists());
+    std::fs::write(&store, "").unwrap();
+    lost("is empty (0 bytes)", &key);
+    std::fs::write(&store, without_tables).unwrap();
+    lost("holds no tables", &key);
+
+    // Put back, without its key: no other key is made.
+    std::fs::write(&store, &whole).unwrap();
+    std::fs::write(&log, &changes).unwrap();
+    for damage in [None, Some("")] {
+        std::fs::remove_file(&key).unwrap();
+        damage.map(|text| std::fs::write(&key, text).unwrap());
+        let (error, code) = refused_start(&folder);
+        let word = if damage.is_some() { "put a copy of it in its place" } else { "Put the key file back" };
+        assert!(error.contains(word) && error.contains(&key.display().to_string()), "{error}");
+        assert_eq!(code, Some(CONFIG), "{error}");
+        assert_eq!(std::fs::read(&key).unwrap_or_default(), b"", "a new key was made");
+        std::fs::write(&key, &key_text).unwrap();
+    }
+    worker.restart();
+    worker.rest().get("/connectors/c").await.expect(200);
+    worker.stop(SOON);
+
+    // The way to start anew that the text names.
+    std::fs::remove_file(&store).unwrap();
+    std::fs::rename(&key, folder.join("secrets.key.old")).unwrap();
+    worker.restart();
+    assert_eq!(worker.rest().get("/connectors").await.expect(200).body, json!([]));
+}
+
+#[tokio::test]
+async fn a_key_that_was_put_there_for_a_new_store_is_no_sign_of_an_old_one() {
+    let folder = folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = folder.join("secrets.key");
+    std::fs::write(&key, KEY).unwrap();
+    assert!(refused(&sqlite(&folder)).await.contains("is missing"));
+    let named = Options { secrets_key: Some(format!("file:{}", key.display())), ..sqlite(&folder) };
+    Store::open(&named).await.unwrap().close().await;
+}
+
 #[tokio::test]
 async fn another_key_takes_the_place_of_the_key_files() {
     let folder = folder();

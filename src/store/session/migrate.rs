@@ -6,7 +6,8 @@ use tracing::warn;
 
 use super::{Session, Wire};
 use crate::store::failure::{Failure, Trouble};
-use crate::store::place::Place;
+use crate::store::files::{self, KEY_FILE};
+use crate::store::place::{Kind, Place};
 
 impl Session {
     /// Brings the tables up to date.
@@ -25,6 +26,17 @@ impl Session {
             self.examine().await?;
         }
         Ok(())
+    }
+
+    /// Refuses a file without tables where a key is that was made for a store: they are made before the key is.
+    pub(in crate::store) async fn has_tables(&mut self, place: &Place) -> Result<(), Failure> {
+        let (Wire::Sqlite(connection, _), Kind::File(_, path)) = (&mut self.wire, &place.kind) else { return Ok(()) };
+        let tables = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM sqlite_master").fetch_one(connection).await;
+        if tables.map_err(|error| self.failed(&error))? > 0 {
+            return Ok(());
+        }
+        let cause = files::lost("holds no tables", path.with_file_name(KEY_FILE));
+        Err(Failure::told(Trouble::Lost, &place.shown, &cause))
     }
 
     /// Has SQLite look whether its file is whole.

@@ -261,7 +261,7 @@ async fn a_store_that_another_worker_has_changed_is_left_alone() {
 
 #[tokio::test]
 async fn an_sqlite_store_that_is_locked_damaged_or_taken_away_is_refused_with_the_way_out() {
-    let file = SqliteFile::new(lab().scratch(), &unique("store-bad"));
+    let file = SqliteFile::at(&lab().scratch().path().join(unique("store-bad")).join("rowferry.db"));
     let options = options(&format!("sqlite:{}", file.path().display()));
     let store = Store::open(&options).await.unwrap();
     store.apply(&(0..50).map(|n| create(&format!("c{n}"))).collect::<Vec<_>>(), 1).await.unwrap();
