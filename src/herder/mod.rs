@@ -183,8 +183,9 @@ pub enum Refusal {
     BadOffsets(String),
     /// Kafka or the database is out of reach or refuses: what, where, how to mend.
     Unavailable(String),
-    /// The metadata store fails: what, where, how to mend; whether for want of room; when to ask again.
-    StoreFails { why: String, full: bool, retry_after: Duration },
+    /// The metadata store fails: what, where, how to mend; whether for want of room; when to ask again,
+    /// where that helps.
+    StoreFails { why: String, full: bool, retry_after: Option<Duration> },
     /// The config is another one than the caller thinks.
     ConfigChanged(String),
     /// The worker is shutting down.

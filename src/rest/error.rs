@@ -332,7 +332,7 @@ impl From<Refusal> for ApiError {
             Refusal::Unavailable(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, why),
             Refusal::StoreFails { why, full, retry_after } => {
                 let status = if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
-                Self { retry_after: Some(retry_after.as_secs()), ..Self::new(status, why) }
+                Self { retry_after: retry_after.map(|after| after.as_secs()), ..Self::new(status, why) }
             }
             Refusal::ConfigChanged(name) => {
                 let text = format!("The config of {name} was changed by another request meanwhile; read it again");

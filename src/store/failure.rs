@@ -64,8 +64,8 @@ impl Failure {
                 "it is in use by another worker or program: end that, or give this worker a store of its own (--data-dir)"
             }
             Trouble::Foreign => {
-                "another worker has changed it meanwhile: end that one or this one, and start this one again, so that it \
-                 takes up what is stored"
+                "another worker has changed it meanwhile, so this one changes nothing more until it is restarted: end the \
+                 other one if it still runs, then restart this one, which takes up what is stored"
             }
             Trouble::Damaged => {
                 "end the worker and put a copy of the file, made before, in its place; or save what can be read with \

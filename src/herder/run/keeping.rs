@@ -118,7 +118,9 @@ pub(super) fn refusal(failure: &Failure) -> Refusal {
         format!("{text}. Nothing was changed; running tasks go on.")
     };
     let full = failure.trouble == Trouble::Full;
-    Refusal::StoreFails { why, full, retry_after: RETRY_MAX }
+    // Another worker's changes are taken up by a restart alone: what runs here was decided without them.
+    let retry_after = (failure.trouble != Trouble::Foreign).then_some(RETRY_MAX);
+    Refusal::StoreFails { why, full, retry_after }
 }
 
 /// Whether a command may change what is stored.
@@ -144,7 +146,7 @@ impl Loop {
         }
         if self.keeping.waiting.len() >= WAITING_MAX {
             let why = format!("{WAITING_MAX} changes wait for the metadata store already: ask again later");
-            return refuse(command, Refusal::StoreFails { why, full: false, retry_after: RETRY_MAX });
+            return refuse(command, Refusal::StoreFails { why, full: false, retry_after: Some(RETRY_MAX) });
         }
         self.keeping.waiting.push_back(command);
     }
@@ -284,10 +286,11 @@ impl Loop {
     fn fails(&mut self, failure: &Failure) {
         let known = self.keeping.failing.as_ref().is_some_and(|known| known.trouble == failure.trouble);
         if !known {
+            let until = if failure.trouble == Trouble::Foreign { "this worker is restarted" } else { "it works again" };
             error!(
                 error = failure.text,
                 in_doubt = failure.in_doubt,
-                "the metadata store fails: changes are refused until it works again, running tasks go on"
+                "the metadata store fails: changes are refused until {until}, running tasks go on"
             );
         }
         self.keeping.failing = Some(failure.clone());

@@ -260,6 +260,43 @@ async fn a_store_that_another_worker_has_changed_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_worker_whose_store_another_one_has_changed_says_that_it_must_be_restarted_and_then_takes_up_the_changes() {
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let database = unique("foreign");
+    let mut connection = lab().mariadb().create_database(&database).await;
+    let url =
+        format!("mysql://{}:{}@127.0.0.1:{}/{database}", MariaDb::USER, MariaDb::PASSWORD, lab().mariadb().port());
+    let settings = Settings::serve(&database, lab().kafka().brokers());
+    let settings = settings.with("rowferry.store.url", &url).with("rowferry.secrets.key", KEY);
+    let worker = Rowferry::start(lab().scratch(), settings);
+    let rest = worker.rest();
+    let folder = lab().scratch().path().join(&database).join("rowferry-data");
+    std::fs::create_dir_all(&folder).unwrap();
+    let folder = folder.display().to_string();
+    let body = |name: &str| json!({"name": name, "initial_state": "STOPPED", "config": config(&folder, 1)});
+    rest.post("/connectors", &body("a")).await.expect(201);
+    health(rest, 200).await;
+    let id = "SELECT CAST(IS_USED_LOCK(CONCAT('rowferry.', MD5(DATABASE()))) AS CHAR)";
+    let holder = testkit::mariadb::texts(&mut connection, id).await[0][0].clone().unwrap();
+    run(&mut connection, &format!("KILL {holder}")).await;
+    let other = Store::open(&Options { secrets_key: Some(KEY.to_owned()), ..options(&url) }).await.unwrap();
+    other.apply(&[create("b")], 2).await.unwrap();
+    other.close().await;
+    for name in ["c", "d"] {
+        let answer = rest.post("/connectors", &body(name)).await.expect(503);
+        assert!(answer.message().contains("restart this one"), "{}", answer.message());
+        assert_eq!(answer.retry_after, None, "asking again does not help");
+    }
+    assert!(health(rest, 500).await.contains("until it is restarted"));
+    assert!(worker.log().contains("changes are refused until this worker is restarted"), "{}", worker.log());
+    assert_eq!(rest.get("/connectors").await.expect(200).body, json!(["a"]), "reads go on");
+    worker.stop(SOON);
+    worker.restart();
+    health(worker.rest(), 200).await;
+    assert_eq!(worker.rest().get("/connectors").await.expect(200).body, json!(["a", "b"]));
+}
+
+#[tokio::test]
 async fn an_sqlite_store_that_is_locked_damaged_or_taken_away_is_refused_with_the_way_out() {
     let file = SqliteFile::at(&lab().scratch().path().join(unique("store-bad")).join("rowferry.db"));
     let options = options(&format!("sqlite:{}", file.path().display()));
