@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connector_api::{Error, Result};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +104,7 @@ impl App {
             topic_tracking: settings.topic_tracking,
             admin: settings.rest.admin,
             warnings: settings.rest.warnings().into(),
+            main: rest::MainRuntime::current(),
         };
         Ok(Self { settings, listeners, main_loop, rest, doors, reception })
     }
@@ -128,18 +130,23 @@ impl App {
     }
 
     /// Serves until `shutdown` is cancelled, then ends: no more requests, tasks flush, commit and close, statuses are
-    /// stored.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// stored. Connections and probes are served on `front`, so that they answer whatever else goes on.
+    /// Errors: `Fatal` when a listener cannot be served.
+    pub async fn run(self, shutdown: CancellationToken, front: &Handle) -> Result<()> {
+        let failed = |error: std::io::Error| Error::fatal("a listener cannot be served").caused_by(error);
         let mut servers = JoinSet::new();
         for (listener, door) in self.listeners.into_iter().zip(self.doors) {
-            let end = shutdown.clone().cancelled_owned();
-            servers.spawn(rest::serve(listener, self.rest.clone(), door, self.reception.clone(), end));
+            let (listener, end) = (listener.into_std().map_err(failed)?, shutdown.clone().cancelled_owned());
+            let serving = rest::serve(listener, self.rest.clone(), door, self.reception.clone(), end);
+            servers.spawn_on(serving, front);
         }
+        front.spawn(self.rest.main.clone().watch());
         self.main_loop.run(shutdown).await;
         let finished = async { while servers.join_next().await.is_some() {} };
         if tokio::time::timeout(REST_LIMIT, finished).await.is_err() {
             warn!("some requests did not end in time and are cut off");
         }
+        Ok(())
     }
 }
 

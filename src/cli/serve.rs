@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use connector_api::{Error, Result};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{keys, signals};
@@ -105,7 +106,7 @@ impl Serve {
         }
         let log = log::init(&settings.log_level, &settings.log_format)?;
         panics::to_log();
-        block_on(serve((settings, registry, None, log), |_| {}))
+        block_on(|front| serve((settings, registry, None, log), front, |_| {}))
     }
 }
 
@@ -134,18 +135,19 @@ impl Dev {
             Some(dir) => format!("kept in {dir}"),
             None => "in memory, gone when this ends".to_owned(),
         };
-        block_on(serve((settings, registry, broker, log), |addresses| {
+        let ready = |addresses: &[String]| {
             println!("REST API    {}", addresses.join(" "));
             println!("Kafka       {kafka}");
             println!("connectors  {kept}");
             println!("Ctrl-C ends it.");
-        }))
+        };
+        block_on(|front| serve((settings, registry, broker, log), front, ready))
     }
 }
 
 type Start = (Settings, Registry, Option<Broker>, Filter);
 
-async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[String])) -> Result<()> {
+async fn serve((settings, registry, broker, log): Start, front: Handle, ready: impl FnOnce(&[String])) -> Result<()> {
     #[cfg(feature = "fail-points")]
     crate::fail_points::start();
     let shutdown = signals::on_end()?;
@@ -153,8 +155,7 @@ async fn serve((settings, registry, broker, log): Start, ready: impl FnOnce(&[St
     let app = App::open(settings, registry, broker, log).await?;
     ready(&app.addresses());
     on_hangup(app.reloader())?;
-    app.run(shutdown).await;
-    Ok(())
+    app.run(shutdown, &front).await
 }
 
 /// SIGHUP has files read again.
@@ -169,17 +170,20 @@ fn on_hangup(reload: impl Fn() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+/// Runs to its end what is given the runtime of one thread that REST's connections are served by.
+fn block_on<F: Future<Output = Result<()>>>(work: impl FnOnce(Handle) -> F) -> Result<()> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .thread_name("rowferry")
-        .enable_all()
-        .build()
-        .map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
-    let outcome = runtime.block_on(work);
+    let (main, front) = (runtime(threads, "rowferry")?, runtime(1, "rest")?);
+    let outcome = main.block_on(work(front.handle().clone()));
+    front.shutdown_background();
     // A blocking call that hangs in a library must not hold up the end.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    main.shutdown_timeout(std::time::Duration::from_secs(1));
     crate::kafka::await_ended(std::time::Duration::from_secs(1));
     outcome
+}
+
+fn runtime(threads: usize, name: &str) -> Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    let built = builder.worker_threads(threads).thread_name(name).enable_all().build();
+    built.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))
 }

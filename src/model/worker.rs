@@ -51,7 +51,7 @@ pub struct StandingStill {
 /// `GET /livez`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Live {
-    /// `alive`.
+    /// `alive` or `hangs`.
     pub status: String,
 }
 

@@ -15,6 +15,7 @@ mod history;
 mod http;
 mod lifecycle;
 mod loggers;
+mod main_runtime;
 mod offsets;
 mod openapi;
 mod origin;
@@ -50,6 +51,7 @@ use error::ApiError;
 pub use access::Access;
 pub use gate::Limits;
 pub use loggers::{Log, LogLevels};
+pub use main_runtime::MainRuntime;
 pub use origin::Rules;
 pub use serve::Reception;
 pub use tls::{Files, Tls};
@@ -72,6 +74,8 @@ pub struct App {
     pub admin: bool,
     /// What a person should know who looks at the worker's health.
     pub warnings: std::sync::Arc<[String]>,
+    /// Where all else runs.
+    pub main: MainRuntime,
 }
 
 /// Kafka Connect's routes and our own.
@@ -118,17 +122,22 @@ pub struct Door {
     pub tls: Option<Tls>,
 }
 
-/// Serves the API until `shutdown` ends; requests under way are finished.
+/// Serves the API until `shutdown` ends; requests under way are finished. Runs apart from the main runtime, which answers all
+/// requests but `/health` and `/livez`. The listener is registered with the runtime that this runs on.
 pub async fn serve(
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     app: App,
     door: Door,
     reception: Reception,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     // First of all, so that roles are asked for the path that is served.
+    let main = app.main.clone();
     let router = door.access.before(router(app)).layer(from_fn(http::ignore_matrix_parameters));
-    serve::serve(listener, door.tls, router, reception, shutdown).await;
+    match TcpListener::from_std(listener) {
+        Ok(listener) => serve::serve(listener, door.tls, (router, main), reception, shutdown).await,
+        Err(error) => tracing::error!(%error, "a listener cannot be served"),
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ const API_VERSION: &str = "4.1.1";
 
 /// How long `/health` waits for the herder, as in Kafka Connect.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(10);
+/// A main runtime that begins nothing for this long is told of by `/health`.
+const STANDS_STILL: Duration = Duration::from_secs(5);
+/// One that begins nothing for this long does not come back.
+const HANGS: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(server_info)).routes(routes!(health)).routes(routes!(livez))
@@ -37,21 +41,27 @@ async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
     }))
 }
 
-/// Tells that this process answers. It asks nothing and nobody: for a probe that restarts what hangs, while `/health` is for
-/// one that takes a worker out of service.
-#[utoipa::path(get, path = "/livez", tag = "worker", responses((status = 200, body = Live)))]
-async fn livez() -> Json<Live> {
-    Json(Live { status: "alive".to_owned() })
+/// Tells that this process answers, with 500 once its main runtime has begun nothing for a minute. It asks nothing and nobody:
+/// for a probe that restarts what hangs, while `/health` is for one that takes a worker out of service.
+#[utoipa::path(get, path = "/livez", tag = "worker", responses((status = 200, body = Live), (status = 500, body = Live)))]
+async fn livez(State(app): State<App>) -> (StatusCode, Json<Live>) {
+    let (status, word) = match app.main.stands_still(HANGS) {
+        None => (StatusCode::OK, "alive"),
+        Some(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
+    };
+    (status, Json(Live { status: word.to_owned() }))
 }
 
 /// Tells whether the worker takes requests (KIP-1017).
 #[utoipa::path(get, path = "/health", tag = "worker", responses((status = 200, body = Health), (status = 500, body = Health), (status = 503, body = Health)))]
 async fn health(State(app): State<App>) -> Response {
-    let unable = |why: &str| {
-        let text = "Worker was unable to handle this request and may be unable to handle other requests.";
-        (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("{text}{why}"))
+    let asked = tokio::time::timeout(HEALTH_DEADLINE, app.herder.health());
+    let asked = tokio::select! {
+        biased;
+        waits = app.main.late(STANDS_STILL) => return stuck(&app, waits),
+        asked = asked => asked,
     };
-    let (health, still) = match tokio::time::timeout(HEALTH_DEADLINE, app.herder.health()).await {
+    let (health, still) = match asked {
         Ok(Ok((health, still))) => (Ok(Ok(health)), still),
         Ok(Err(refusal)) => (Ok(Err(refusal)), Vec::new()),
         Err(late) => (Err(late), Vec::new()),
@@ -85,6 +95,21 @@ async fn health(State(app): State<App>) -> Response {
     let standing_still = still.into_iter().map(standing_still).collect();
     let warnings = app.warnings.to_vec();
     (status, Json(Health { status: word.to_owned(), message, standing_still, warnings })).into_response()
+}
+
+fn unable(why: &str) -> (StatusCode, &'static str, String) {
+    let text = "Worker was unable to handle this request and may be unable to handle other requests.";
+    (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy", format!("{text}{why}"))
+}
+
+/// The main runtime does not get on.
+fn stuck(app: &App, waits: Duration) -> Response {
+    let (status, word, message) = unable(&format!(
+        " Its main runtime has begun nothing for {} s: all its threads are busy or blocked; restart the worker if that lasts.",
+        waits.as_secs()
+    ));
+    let warnings = app.warnings.to_vec();
+    (status, Json(Health { status: word.to_owned(), message, standing_still: Vec::new(), warnings })).into_response()
 }
 
 fn standing_still(StandsStill { id, waits, text }: StandsStill) -> StandingStill {

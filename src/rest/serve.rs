@@ -23,11 +23,12 @@ use super::activity::{Activity, RESERVED, USUAL, Watched};
 use super::budget::{Budget, Kept, metered};
 use super::error::ApiError;
 use super::gate::{Full, Gate, Limits};
+use super::main_runtime::MainRuntime;
 use super::tls::Tls;
 
 /// Longest head of a request, in bytes; a longer one is answered with 431.
 const HEAD_MAX: usize = 64 * 1024;
-/// What the reserved share of connections answers.
+/// What the reserved share of connections answers, and what is answered without the main runtime.
 const PROBES: [&str; 2] = ["/health", "/livez"];
 
 /// What all listeners of a worker share: places for connections, and memory for bodies. Cheap to clone.
@@ -52,7 +53,7 @@ pub(super) struct Peer(pub(super) SocketAddr);
 pub(super) async fn serve(
     mut listener: TcpListener,
     tls: Option<Tls>,
-    router: Router,
+    (router, main): (Router, MainRuntime),
     reception: Reception,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -68,6 +69,7 @@ pub(super) async fn serve(
                 let full = seat.as_ref().err().copied();
                 let exchange = Exchange {
                     router: router.clone(),
+                    main: main.clone(),
                     budget: reception.budget.clone(),
                     activity,
                     peer: Peer(from),
@@ -92,6 +94,7 @@ pub(super) async fn serve(
 #[derive(Clone)]
 struct Exchange {
     router: Router,
+    main: MainRuntime,
     budget: Budget,
     activity: Arc<Activity>,
     peer: Peer,
@@ -154,8 +157,9 @@ impl Exchange {
     async fn answer(self, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
         self.activity.serve();
         let answering = Answering(Arc::clone(&self.activity));
+        let is_probe = PROBES.contains(&request.uri().path().trim_end_matches('/'));
         if let Some(full) = self.full
-            && !PROBES.contains(&request.uri().path().trim_end_matches('/'))
+            && !is_probe
         {
             let mut refused = ApiError::too_many_connections(full).into_response();
             refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -165,7 +169,12 @@ impl Exchange {
         let mut request = metered(request, &share, &self.activity);
         request.extensions_mut().insert(share.clone());
         request.extensions_mut().insert(self.peer);
-        let Ok(answer) = self.router.oneshot(request).await;
+        let answer = if is_probe {
+            let Ok(answer) = self.router.oneshot(request).await;
+            answer
+        } else {
+            self.main.answer(self.router, request).await
+        };
         drop(share);
         let bytes = answer.body().size_hint().exact().unwrap_or_default();
         let (answer, room) = match self.budget.answer(usize::try_from(bytes).unwrap_or(usize::MAX)) {

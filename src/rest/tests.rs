@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use super::{App, LogLevels, Turns, router};
+use super::{App, LogLevels, MainRuntime, Turns, router};
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{
@@ -54,6 +54,7 @@ fn app() -> axum::Router {
         topic_tracking: TopicTracking { enabled: true, allow_reset: true },
         admin: true,
         warnings: Default::default(),
+        main: MainRuntime::current(),
     })
 }
 

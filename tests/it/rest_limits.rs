@@ -1,5 +1,6 @@
 //! What a worker bears over REST: whoever can send requests does not take it down, nor away from others.
 
+mod blocked;
 mod bodies;
 mod connections;
 mod hosts;
