@@ -5,7 +5,7 @@
 //! a producer never does.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,8 @@ pub struct Outgoing<'a> {
     pub timestamp_ms: Option<i64>,
     /// Its headers.
     pub headers: &'a [(Arc<str>, Option<Vec<u8>>)],
+    /// What [`Producer::failed_record`] names it by; 0 for one that nobody asks after.
+    pub number: usize,
 }
 
 /// Is told where each record has got to.
@@ -44,9 +46,18 @@ pub trait Acknowledged: Send + Sync {
     fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize);
 }
 
+/// A record that could not be delivered.
+struct Failed {
+    error: Error,
+    number: usize,
+    bytes: usize,
+}
+
 struct Context {
     /// The first record that could not be delivered.
-    failed: Mutex<Option<Error>>,
+    failed: Mutex<Option<Failed>>,
+    /// The number of the one that was asked for last.
+    failed_record: AtomicUsize,
     /// A broker was lost since this was last cleared.
     lost: AtomicBool,
     contact: Contact,
@@ -73,9 +84,9 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         match result {
             Ok(message) => {
                 if let Some(acknowledged) = &self.acknowledged {
@@ -87,7 +98,13 @@ impl ProducerContext for Context {
             Err((cause, message)) => {
                 let what = format!("writing to topic {} at {}", message.topic(), self.brokers);
                 let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-                failed.get_or_insert_with(|| error::of(what, cause.clone()));
+                let bytes = message.key_len() + message.payload_len();
+                let first =
+                    failed.get_or_insert_with(|| Failed { error: error::of(what, cause.clone()), number, bytes });
+                // A broker refuses the batch of a record that is too large: the others in it are not to blame.
+                if bytes > first.bytes {
+                    (first.number, first.bytes) = (number, bytes);
+                }
             }
         }
     }
@@ -142,6 +159,7 @@ impl Producer {
         Contact::ask(&mut settings);
         let context = Context {
             failed: Mutex::default(),
+            failed_record: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             contact: Contact::default(),
             acknowledged,
@@ -243,7 +261,7 @@ impl Producer {
     /// Hands one record over. Waits while the queue is full, for as long as `go_on` says so.
     /// Errors: the record's, `Retry` when told to stop waiting, or that of an earlier record that was not delivered.
     pub fn send(&self, record: Outgoing<'_>, go_on: impl Fn() -> bool) -> Result<()> {
-        let mut base: BaseRecord<'_, [u8], [u8], ()> = BaseRecord::to(record.topic);
+        let mut base: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(record.topic, record.number);
         base.partition = record.partition;
         base.key = record.key;
         base.payload = record.value;
@@ -289,8 +307,16 @@ impl Producer {
         self.inner.poll(Duration::ZERO);
         match self.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             None => self.known(),
-            Some(error) => Err(error),
+            Some(Failed { error, number, .. }) => {
+                self.context().failed_record.store(number, Ordering::Relaxed);
+                Err(error)
+            }
         }
+    }
+
+    /// The number of the record whose error [`Producer::check`] gave last; 0 for none.
+    pub fn failed_record(&self) -> usize {
+        self.context().failed_record.load(Ordering::Relaxed)
     }
 
     /// Waits until all records are durable, while that is `wanted`. Errors: that of the first that is not, `Retry` on

@@ -226,6 +226,7 @@ impl Chunk {
                 value: bytes(&r.value),
                 timestamp_ms: r.timestamp_ms,
                 headers: &r.headers,
+                number: 0,
             };
             Some((topic, outgoing))
         })

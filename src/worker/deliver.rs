@@ -293,8 +293,15 @@ impl Delivery {
         for position in &open.positions {
             let (key, value) = self.stored.record(position);
             let (topic, timestamp_ms, headers) = (self.offsets_topic.as_str(), None, &[][..]);
-            let record =
-                Outgoing { topic, partition: None, key: Some(&key), value: value.as_deref(), timestamp_ms, headers };
+            let record = Outgoing {
+                topic,
+                partition: None,
+                key: Some(&key),
+                value: value.as_deref(),
+                timestamp_ms,
+                headers,
+                number: 0,
+            };
             self.producer.send(record, || self.goes_on())?;
             written.push((key, value));
         }

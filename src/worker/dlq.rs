@@ -1,7 +1,8 @@
 //! The dead-letter topic of a sink: records that could not be processed, as they were, with headers that tell why
 //! (KIP-298).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use connector_api::shown::on_one_line;
@@ -58,6 +59,14 @@ pub struct DeadLetters {
     explain: bool,
     id: TaskId,
     redactor: Redactor,
+    sent: Mutex<Sent>,
+}
+
+/// Where the records come from that are not known to be stored, by the numbers that the producer knows them by.
+#[derive(Default)]
+struct Sent {
+    last: usize,
+    places: BTreeMap<usize, (Arc<str>, i32, i64)>,
 }
 
 impl DeadLetters {
@@ -74,7 +83,15 @@ impl DeadLetters {
             admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
         }
         let producer = Mutex::new(Arc::new(producer));
-        Ok(Some(Self { settings, producer, topic: wanted.topic, explain, id: id.clone(), redactor }))
+        Ok(Some(Self {
+            settings,
+            producer,
+            topic: wanted.topic,
+            explain,
+            id: id.clone(),
+            redactor,
+            sent: Mutex::default(),
+        }))
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
@@ -83,6 +100,7 @@ impl DeadLetters {
         if self.explain {
             headers.extend(explanation(&self.id, raw, stage, class, error, &self.redactor));
         }
+        let number = self.number(raw);
         let record = Outgoing {
             topic: &self.topic,
             partition: None,
@@ -90,9 +108,23 @@ impl DeadLetters {
             value: raw.value.as_deref(),
             timestamp_ms: raw.timestamp_ms,
             headers: &headers,
+            number,
         };
         let (producer, began) = (self.producer(), Instant::now());
-        producer.send(record, || began.elapsed() < STORED_WITHIN).map_err(|e| self.not_stored(&producer, e))
+        producer.send(record, || began.elapsed() < STORED_WITHIN).map_err(|e| self.not_stored(&producer, number, e))
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a record that is about to be sent.
+    fn number(&self, raw: &Raw) -> usize {
+        let mut sent = self.sent();
+        sent.last += 1;
+        let number = sent.last;
+        sent.places.insert(number, (Arc::clone(&raw.topic), raw.partition, raw.offset));
+        number
     }
 
     fn producer(&self) -> Arc<Producer> {
@@ -102,22 +134,34 @@ impl DeadLetters {
     /// Waits until everything sent is durable. Blocks.
     pub fn flush(&self) -> Result<()> {
         fail_point::reach("dead-letters.flush")?;
-        let producer = self.producer();
-        producer.flush(STORED_WITHIN, || true).map_err(|e| self.not_stored(&producer, e))
+        let (producer, last) = (self.producer(), self.sent().last);
+        producer.flush(STORED_WITHIN, || true).map_err(|e| self.not_stored(&producer, 0, e))?;
+        // Later ones are of another thread, which flushes by itself.
+        let mut sent = self.sent();
+        sent.places = sent.places.split_off(&(last + 1));
+        Ok(())
     }
 
     /// Puts a new producer in the place of one that has failed: it may never get on, and what it still has under way is
-    /// sent again with its batch.
-    fn not_stored(&self, failed: &Arc<Producer>, error: Error) -> Error {
+    /// sent again with its batch. `number` is that of the record at hand, for an error that is of no earlier one.
+    fn not_stored(&self, failed: &Arc<Producer>, number: usize, error: Error) -> Error {
+        let number = Some(failed.failed_record()).filter(|number| *number > 0).unwrap_or(number);
+        let record = match self.sent().places.get(&number) {
+            Some((topic, partition, offset)) => {
+                format!(" with the record of topic {topic}, partition {partition}, offset {offset}")
+            }
+            None => String::new(),
+        };
         let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&producer, failed) {
+            self.sent().places.clear();
             match Producer::open(&self.settings, None) {
                 Ok(new) => *producer = Arc::new(new),
                 Err(error) => tracing::warn!(%error, "no new producer of dead letters"),
             }
         }
         error.context(format_args!(
-            "the dead-letter topic {} cannot be written, and no offset passes a record that it is to hold",
+            "the dead-letter topic {} cannot be written{record}, and no offset passes a record that it is to hold",
             self.topic
         ))
     }

@@ -86,8 +86,15 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
     for position in to {
         let (key, value) = stored.record(&in_java_order(position));
         let (topic, timestamp_ms, headers) = (topic.as_str(), None, &[][..]);
-        let record =
-            Outgoing { topic, partition: None, key: Some(&key), value: value.as_deref(), timestamp_ms, headers };
+        let record = Outgoing {
+            topic,
+            partition: None,
+            key: Some(&key),
+            value: value.as_deref(),
+            timestamp_ms,
+            headers,
+            number: 0,
+        };
         producer.send(record, || true)?;
         written.push((key, value));
     }

@@ -89,10 +89,45 @@ async fn offsets_do_not_pass_a_record_that_the_dead_letter_topic_does_not_take()
     rest.create(&name, &config).await;
     let status = rest.wait_state(&name, "FAILED", SOON).await;
     let trace = status["tasks"][0]["trace"].as_str().unwrap();
-    assert!(trace.contains(&format!("the dead-letter topic {dead} cannot be written")), "{trace}");
+    assert_names_the_record(trace, &dead, &topic, 1);
     assert_eq!(count(&mut connection, "SELECT COUNT(*) FROM t").await, 0);
     assert_eq!(count(&mut connection, "SELECT MAX(next_offset) FROM rowferry_offsets").await, -1);
     rest.remove(&name).await;
+}
+
+fn assert_names_the_record(trace: &str, dead: &str, topic: &str, offset: i64) {
+    let place = format!("topic {topic}, partition 0, offset {offset}");
+    let want =
+        format!("the dead-letter topic {dead} cannot be written with the record of {place}, and no offset passes");
+    assert!(trace.contains(&want), "{trace}");
+}
+
+/// Refused by the producer itself or by the broker, decoded or not, and not the first letter.
+#[tokio::test]
+async fn a_record_that_is_too_large_for_the_dead_letter_topic_is_named_by_the_failed_task() {
+    let (topics, rest) = (lab().kafka().topics(), lab().worker().rest());
+    for (broker, decodes) in [(true, true), (true, false), (false, true), (false, false)] {
+        let (topic, dead) = (unique("large"), unique("dead"));
+        topics.create(&topic, 1).await;
+        topics.create_with(&dead, 1, &[("max.message.bytes", if broker { "1000" } else { "1000000" })]).await;
+        let refused = |numbers: u64| {
+            // Text that compression makes hardly smaller.
+            let text: String = (1..=numbers).map(|n| (n * 2_654_435_761 % 1_000_000_007).to_string()).collect();
+            if decodes { record(2, &text) } else { format!("{{{text}") }
+        };
+        let records = [record(1, "a"), refused(2), refused(400), refused(3)];
+        topics.produce(&topic, &records.each_ref().map(|r| (None, Some(r.as_str()))));
+        let mut more = json!({"errors.tolerance": "all", "errors.deadletterqueue.topic.name": dead});
+        if !broker {
+            more["producer.override.max.request.size"] = json!("2000");
+        }
+        let (config, _connection) = sink(&topic, more).await;
+        let name = unique("too-large");
+        rest.create(&name, &config).await;
+        let status = rest.wait_state(&name, "FAILED", SOON).await;
+        assert_names_the_record(status["tasks"][0]["trace"].as_str().unwrap(), &dead, &topic, 2);
+        rest.remove(&name).await;
+    }
 }
 
 #[tokio::test]
