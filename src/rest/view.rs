@@ -45,16 +45,24 @@ fn part(status: &Status, version: Option<&str>) -> PartStatus {
 pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStatus {
     let version = version(view, registry);
     let unassigned = Status { state: State::Unassigned, worker_id: "".into(), trace: None };
+    let connector = view.status.as_ref().unwrap_or(&unassigned);
     ConnectorStatus {
         name: view.name.to_string(),
-        connector: part(view.status.as_ref().unwrap_or(&unassigned), version),
-        tasks: view.tasks.iter().map(|t| task_status(t, version)).collect(),
+        connector: part(connector, version),
+        tasks: view.tasks.iter().map(|t| task_status(t, version, connector.state)).collect(),
         kind: view.direction.name().to_owned(),
     }
 }
 
-fn task_status(task: &TaskView, version: Option<&str>) -> TaskStatus {
-    let warnings = task.progress.as_ref().map(|p| p.warnings.join("\n")).filter(|text| !text.is_empty());
+/// Kafka Connect gives a task that is UNASSIGNED no text.
+const WAITS_FOR_CONNECTOR: &str = "it does not run, since its connector has failed: the connector's trace says why, and the task \
+                                   starts once the connector does";
+
+fn task_status(task: &TaskView, version: Option<&str>, connector: State) -> TaskStatus {
+    let mut warnings = task.progress.as_ref().map(|p| p.warnings.join("\n")).filter(|text| !text.is_empty());
+    if task.status.state == State::Unassigned && connector == State::Failed {
+        warnings.get_or_insert_with(|| WAITS_FOR_CONNECTOR.to_owned());
+    }
     TaskStatus { id: task.id, status: part(&task.status, version), warning: warnings }
 }
 
@@ -89,4 +97,41 @@ fn version<'a>(view: &ConnectorView, registry: &'a Registry) -> Option<&'a str> 
     }
     let class = view.config.get("connector.class")?;
     registry.connector(class).map(|connector| connector.plugin().version())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connector_api::Config;
+
+    use super::{ConnectorView, Registry, State, Status, TaskView};
+    use crate::herder::{Direction, Target};
+
+    #[test]
+    fn an_unassigned_task_of_a_failed_connector_says_what_it_waits_for() {
+        let status = |state| Status { state, worker_id: Arc::from("h:1"), trace: None };
+        let warning = |connector, task| {
+            let task = TaskView { id: 0, config: Config::new(), status: status(task), progress: None, waits: None };
+            let view = ConnectorView {
+                name: "c".into(),
+                config: Config::new(),
+                direction: Direction::Source,
+                target: Target::Started,
+                status: Some(status(connector)),
+                tasks: vec![task],
+            };
+            super::status(&view, &Registry::default()).tasks.remove(0).warning
+        };
+        let text = warning(State::Failed, State::Unassigned).unwrap();
+        assert!(text.contains("its connector has failed") && text.contains("trace"), "{text}");
+        for (connector, task) in [
+            (State::Failed, State::Failed),
+            (State::Failed, State::Running),
+            (State::Running, State::Unassigned),
+            (State::Unassigned, State::Unassigned),
+        ] {
+            assert_eq!(warning(connector, task), None, "{connector:?} {task:?}");
+        }
+    }
 }
