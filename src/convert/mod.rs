@@ -21,6 +21,7 @@ pub mod protobuf;
 #[cfg(test)]
 mod random;
 pub mod registered;
+mod trail;
 
 use connector_api::config::{Check, Default, Importance, Key, Type, Width};
 use connector_api::{Error, Result};

@@ -1,11 +1,14 @@
 //! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are checked against what is
 //! there, and how many values one record may come to is limited.
 
-use connector_api::{Error, Result, Type, Value};
+use connector_api::{Error, Type, Value};
 
 use super::plan::{Kind, Member, Node};
 use crate::convert::entries::last_of_each;
 use crate::convert::limits::{Budget, decimal};
+use crate::convert::trail::Met;
+
+type Result<T, E = Met> = std::result::Result<T, E>;
 
 /// How many items without bytes of their own (empty records) a record may claim.
 const MAX_EMPTY: usize = 10_000;
@@ -27,7 +30,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Errors: `Record` where bytes are left over.
-    pub(super) fn end(&self) -> Result<()> {
+    fn end(&self) -> Result<(), Error> {
         match self.bytes.len() {
             0 => Ok(()),
             left => Err(Error::record(format!("{left} bytes are left over: they are not of this schema"))),
@@ -49,7 +52,7 @@ impl<'a> Reader<'a> {
                 return Ok((n >> 1).cast_signed() ^ -(n & 1).cast_signed());
             }
         }
-        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") })
+        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") }.into())
     }
 
     fn data(&mut self) -> Result<&'a [u8]> {
@@ -58,11 +61,18 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Result<&'a str> {
-        std::str::from_utf8(self.data()?).map_err(|_| Error::record("a text is not UTF-8"))
+        Ok(std::str::from_utf8(self.data()?).map_err(|_| Error::record("a text is not UTF-8"))?)
+    }
+
+    /// Reads the whole payload. Errors: with the field that they are about; `Record` also where bytes are left over.
+    pub(super) fn payload(mut self, node: &Node) -> Result<Value, Error> {
+        let value = self.value(node).map_err(Met::located)?;
+        self.end()?;
+        Ok(value)
     }
 
     /// Reads a value.
-    pub(super) fn value(&mut self, node: &Node) -> Result<Value> {
+    fn value(&mut self, node: &Node) -> Result<Value> {
         self.budget.take(1)?;
         if node.branch.is_some() || node.null.is_some() || matches!(node.kind, Kind::Choice(_)) {
             let branch = self.long()?;
@@ -73,14 +83,14 @@ impl<'a> Reader<'a> {
                 return self.choice(branch, branches);
             }
             if node.branch != Some(branch) {
-                return Err(Error::record("a union's branch that it does not have"));
+                return Err(Error::record("a union's branch that it does not have").into());
             }
         }
         Ok(match &node.kind {
             Kind::Bool => match self.take(1)? {
                 [0] => Value::Bool(false),
                 [1] => Value::Bool(true),
-                _ => return Err(Error::record("a boolean that is neither 0 nor 1")),
+                _ => return Err(Error::record("a boolean that is neither 0 nor 1").into()),
             },
             Kind::Integer(ty) => {
                 let n = self.long()?;
@@ -105,25 +115,30 @@ impl<'a> Reader<'a> {
                 self.budget.take_text(symbol)?;
                 Value::Text(symbol.clone())
             }
-            Kind::Array(items) => Value::Array(self.list(|reader| reader.value(items))?.into()),
+            Kind::Array(items) => Value::Array(self.list(|reader| reader.within("[]", items))?.into()),
             Kind::Map(values) => {
-                let entries = self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.value(values)?)))?;
+                let entries = self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.within("{}", values)?)))?;
                 Value::Map(last_of_each(entries).into())
             }
             Kind::Entries(pair) => {
-                let entries = self.list(|reader| Ok((reader.value(&pair.0)?, reader.value(&pair.1)?)))?;
+                let entries = self.list(|reader| Ok((reader.within("{}", &pair.0)?, reader.within("{}", &pair.1)?)))?;
                 Value::Map(last_of_each(entries).into())
             }
             Kind::Struct(members) => {
                 let mut values = Vec::with_capacity(members.len());
                 for member in members {
                     let Member::Of(_, name, node) = member else { continue };
-                    values.push(self.value(node).map_err(|e| e.context(format_args!("field {name}")))?);
+                    values.push(self.within(name, node)?);
                 }
                 Value::Struct(values.into())
             }
-            Kind::Choice(_) => return Err(Error::fatal("a union is read by its branch")),
+            Kind::Choice(_) => return Err(Error::fatal("a union is read by its branch").into()),
         })
+    }
+
+    /// Reads a value that is a part of another.
+    fn within(&mut self, name: &str, node: &Node) -> Result<Value> {
+        self.value(node).map_err(|met| met.within(name, node.declared()))
     }
 
     fn choice(&mut self, branch: i64, branches: &[(i64, Node)]) -> Result<Value> {

@@ -1,21 +1,45 @@
 //! Values to Avro's binary form, straight into the caller's buffer.
 
-use connector_api::{Decimal, Error, Result, Type, Value};
+use std::borrow::Cow;
+
+use connector_api::{Decimal, Error, Type, Value};
 use serde_json::Value as Json;
 
 use super::derive::derive;
 use super::plan::{Kind, Member, Node, compile};
 use super::schema::Avro;
+use crate::convert::trail::{Met, WRITTEN};
 use crate::convert::{java, same_scale};
 
-/// Appends a value.
-pub(super) fn write(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+type Result<T, E = Met> = std::result::Result<T, E>;
+
+/// What helps where a text is none of an enum's symbols.
+const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it, or write the field as text \
+     (enhanced.avro.schema.support=false).";
+
+/// Appends a value. Errors: with the field that they are about.
+pub(super) fn write(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_value(node, value, out).map_err(Met::located)
+}
+
+/// Appends a value that is a part of another.
+fn within(name: &str, node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    write_value(node, value, out).map_err(|met| met.within(name, node.declared()))
+}
+
+/// The error of a value that is not what its schema says.
+#[cold]
+fn disagree(text: impl Into<Cow<'static, str>>) -> Met {
+    Met::from(Error::record(text)).hint(WRITTEN)
+}
+
+fn write_value(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<()> {
     let value = match (value, &node.default) {
         (Value::Null, Some(default)) => default,
         _ => value,
     };
     if value.is_null() {
-        let null = node.null.ok_or_else(|| Error::record("null used for a required field without a default"))?;
+        let null = node.null.ok_or_else(|| disagree("null used for a required field without a default"))?;
         long(null, out);
         return Ok(());
     }
@@ -35,32 +59,33 @@ pub(super) fn write(node: &Node, value: &Value, out: &mut Vec<u8>) -> Result<()>
         (Kind::Bytes, Value::Bytes(data)) => bytes(data, out),
         (Kind::Fixed(size), Value::Bytes(data)) if data.len() == *size => out.extend_from_slice(data),
         (Kind::Fixed(size), Value::Bytes(data)) => {
-            return Err(Error::record(format!("{} bytes where the schema has exactly {size}", data.len())));
+            return Err(disagree(format!("{} bytes where the schema has exactly {size}", data.len())));
         }
         (Kind::Decimal(scale, size), Value::Decimal(decimal)) => return write_decimal(*scale, *size, decimal, out),
         (Kind::Enum(_, numbers), Value::Text(text)) => {
-            let number = numbers.get(&**text).ok_or_else(|| Error::record("a text that is no symbol of the enum"))?;
+            let none = || Met::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS);
+            let number = numbers.get(&**text).ok_or_else(none)?;
             long(*number, out);
         }
         (Kind::Array(items), Value::Array(values)) => {
-            return list(values, out, |value, out| write(items, value, out));
+            return list(values, out, |value, out| within("[]", items, value, out));
         }
         (Kind::Map(values), Value::Map(entries)) => {
             return list(entries, out, |(key, value), out| {
-                let key = key.as_str().ok_or_else(|| Error::record("a map's key is no text"))?;
+                let key = key.as_str().ok_or_else(|| disagree("a map's key is no text"))?;
                 bytes(key.as_bytes(), out);
-                write(values, value, out)
+                within("{}", values, value, out)
             });
         }
         (Kind::Entries(pair), Value::Map(entries)) => {
             return list(entries, out, |(key, value), out| {
-                write(&pair.0, key, out)?;
-                write(&pair.1, value, out)
+                within("{}", &pair.0, key, out)?;
+                within("{}", &pair.1, value, out)
             });
         }
         (Kind::Struct(members), Value::Struct(values)) => return write_struct(members, values, out),
         (Kind::Choice(branches), Value::Struct(values)) => return write_choice(node, branches, values, out),
-        _ => return Err(Error::record(format!("Invalid type: class {}", java::class_name(value)))),
+        _ => return Err(disagree(format!("Invalid type: class {}", java::class_name(value)))),
     }
     Ok(())
 }
@@ -70,7 +95,7 @@ fn write_struct(members: &[Member], values: &[Value], out: &mut Vec<u8>) -> Resu
         match member {
             Member::Of(at, name, node) => {
                 let value = values.get(*at).unwrap_or(&Value::Null);
-                write(node, value, out).map_err(|e| e.context(format_args!("field {name}")))?;
+                within(name, node, value, out)?;
             }
             Member::Fixed(bytes) => out.extend_from_slice(bytes),
         }
@@ -82,17 +107,17 @@ fn write_choice(node: &Node, branches: &[(i64, Node)], values: &[Value], out: &m
     match branches.iter().zip(values).find(|(_, value)| !value.is_null()) {
         Some(((at, branch), value)) => {
             long(*at, out);
-            write(branch, value, out)
+            write_value(branch, value, out)
         }
         None => {
-            long(node.null.ok_or_else(|| Error::record("a union without a value"))?, out);
+            long(node.null.ok_or_else(|| disagree("a union without a value"))?, out);
             Ok(())
         }
     }
 }
 
 fn write_decimal(scale: i32, size: Option<usize>, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    same_scale(scale, i64::from(decimal.scale()))?;
+    same_scale(scale, i64::from(decimal.scale())).map_err(|error| Met::from(error).hint(WRITTEN))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
     let Some(size) = size else {
@@ -135,7 +160,7 @@ pub(super) fn long(n: i64, out: &mut Vec<u8>) {
 }
 
 /// The bytes of a field's default. Errors: `Record` where it is none of its type.
-pub(super) fn default(json: &Json, avro: &Avro) -> Result<Vec<u8>> {
+pub(super) fn default(json: &Json, avro: &Avro) -> Result<Vec<u8>, Error> {
     let schema = std::sync::Arc::new(derive(avro)?);
     let node = compile(&schema, avro, &super::Options::PLAIN)?;
     let mut out = Vec::new();

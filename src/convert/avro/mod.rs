@@ -125,9 +125,7 @@ impl Format for AvroFormat {
     }
 
     fn decode(&self, reader: &mut Reader, payload: &[u8]) -> Result<Datum> {
-        let mut bytes = decode::Reader::new(payload);
-        let value = bytes.value(&reader.node)?;
-        bytes.end()?;
+        let value = decode::Reader::new(payload).payload(&reader.node)?;
         Ok(Datum::new(Arc::clone(&reader.schema), value))
     }
 }

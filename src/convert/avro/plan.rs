@@ -42,6 +42,27 @@ pub(super) enum Kind {
     Choice(Box<[(i64, Node)]>),
 }
 
+impl Node {
+    /// What its schema declares, for errors.
+    pub(super) fn declared(&self) -> &'static str {
+        match &self.kind {
+            Kind::Bool => "BOOLEAN",
+            Kind::Integer(ty) => ty.name(),
+            Kind::F32 => "FLOAT32",
+            Kind::F64 => "FLOAT64",
+            Kind::Text => "STRING",
+            Kind::Bytes => "BYTES",
+            Kind::Fixed(_) => "BYTES of one length (fixed)",
+            Kind::Decimal(..) => "Decimal",
+            Kind::Enum(..) => "an enum",
+            Kind::Array(_) => "ARRAY",
+            Kind::Map(_) | Kind::Entries(_) => "MAP",
+            Kind::Struct(_) => "STRUCT",
+            Kind::Choice(_) => "a union",
+        }
+    }
+}
+
 /// A field of an Avro record.
 pub(super) enum Member {
     /// From the struct's member at that place.

@@ -215,3 +215,41 @@ fn names_that_are_there_twice_are_refused() {
 fn damaged_schemas_never_panic() {
     testing::damage_schemas(&AvroFormat::new(&config(&[])).unwrap(), 2);
 }
+
+#[test]
+fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value() {
+    let avro = json!({"type": "record", "name": "r", "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "after", "type": ["null", {"type": "record", "name": "v", "fields": [
+            {"name": "n", "type": {"type": "int", "connect.type": "int8"}},
+            {"name": "tags", "type": {"type": "array", "items": {"type": "enum", "name": "e", "symbols": ["A"]}}},
+            {"name": "seen", "type": {"type": "map", "values": "boolean"}}]}]}]});
+    for (payload, first, field) in [
+        // 4711 where a byte is declared
+        (&[2, 2, 0xce, 0x49][..], "a number that does not fit INT8", "after.n of the payload, which the schema declares INT8."),
+        (&[2, 2, 2, 2, 8], "a symbol that the enum does not have", "after.tags[] of the payload, which the schema declares an enum."),
+        (&[2, 2, 2, 0, 2, 2, b'k', 9], "a boolean that is neither 0 nor 1", "after.seen{} of the payload, which the schema declares BOOLEAN."),
+        (&[2, 9], "a union's branch that it does not have", "after of the payload, which the schema declares STRUCT."),
+        (&[2, 2, 2, 2], "the bytes end in the middle of a value", "after.tags[] of the payload, which the schema declares an enum."),
+    ] {
+        let error = reads(&avro, payload).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert_eq!(lines[0], format!("Failed to deserialize Avro data of schema 1: {first}"));
+        assert_eq!(lines[1], format!("It is the field {field}"));
+        assert!(!error.message().contains("4711"), "{error}");
+    }
+    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(Type::Int32))]);
+    let schema = Arc::new(Schema::structure(Some("w"), vec![Field::new("list", Schema::array(inner))]));
+    for (n, first) in [
+        (Value::Text("4711".into()), "Invalid type: class java.lang.String"),
+        (Value::Null, "null used for a required field without a default"),
+    ] {
+        let list = Value::Array([Value::Struct([n].into())].into());
+        let datum = Datum::new(Arc::clone(&schema), Value::Struct([list].into()));
+        let error = converter(&[]).encode("t", &datum, &mut Vec::new()).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert_eq!(lines[0], format!("Failed to serialize Avro data: {first}"));
+        assert_eq!(lines[1], "It is the field list[].n of the payload, which the schema declares INT32.");
+        assert!(lines[2].contains("(transforms)") && !error.message().contains("4711"), "{error}");
+    }
+}

@@ -14,9 +14,9 @@ use super::Options;
 use super::encode::MILLIS_PER_DAY;
 use super::plan::{Kind, Members, Node};
 use super::reader::{Number, Reader, Token};
-use super::trail::{Trail, holds_object};
 use crate::convert::entries::last_of_each;
 use crate::convert::limits::{Budget, decimal, usual_scale};
+use crate::convert::trail::{STRICT, Trail, holds_object};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -41,7 +41,12 @@ impl<'a, 'o> Decoder<'a, 'o> {
 
     /// Reads the whole payload. Errors: with the field that they are about.
     pub(super) fn payload(mut self, node: &Node) -> Result<Value> {
-        self.value(node).map_err(|error| self.trail.told(error))
+        self.value(node).map_err(|error| self.trail.located(error))
+    }
+
+    /// Reads the whole payload without a schema. Errors: likewise.
+    pub(super) fn plain(mut self) -> Result<Value> {
+        self.schemaless().map_err(|error| self.trail.located(error))
     }
 
     /// Reads a value of that schema.
@@ -94,41 +99,42 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     #[cold]
-    fn out_of_range(node: &Node) -> Error {
-        Error::record(format!("Invalid value for {}: the number does not fit this type", node.schema.ty.name()))
+    fn out_of_range(&mut self, ty: &str) -> Error {
+        self.trail.hint = Some(STRICT);
+        Error::record(format!("Invalid value for {ty}: the number does not fit this type"))
     }
 
-    fn long(&self, node: &Node, number: Number<'_>) -> Result<i64> {
+    fn long(&mut self, node: &Node, number: Number<'_>) -> Result<i64> {
         match number.exact_i64() {
             Some(n) => Ok(n),
-            None if self.options.strict => Err(Self::out_of_range(node)),
+            None if self.options.strict => Err(self.out_of_range(node.schema.ty.name())),
             None => Ok(number.wrapped_i64()),
         }
     }
 
     /// The number in a narrower type: the lowest bits of its 32-bit form, as Java narrows.
-    fn integer<T: TryFrom<i64> + Narrow>(&self, node: &Node, number: Number<'_>) -> Result<T> {
+    fn integer<T: TryFrom<i64> + Narrow>(&mut self, node: &Node, number: Number<'_>) -> Result<T> {
         let wide = self.long(node, number)?;
         match T::try_from(wide) {
             Ok(n) => Ok(n),
-            Err(_) if self.options.strict => Err(Self::out_of_range(node)),
+            Err(_) if self.options.strict => Err(self.out_of_range(node.schema.ty.name())),
             Err(_) => Ok(T::narrow(wide)),
         }
     }
 
-    fn float(&self, node: &Node, number: Number<'_>) -> Result<f32> {
+    fn float(&mut self, node: &Node, number: Number<'_>) -> Result<f32> {
         let float: f32 = number.text.parse().unwrap_or(f32::NAN);
         if self.options.strict && !float.is_finite() {
-            return Err(Self::out_of_range(node));
+            return Err(self.out_of_range(node.schema.ty.name()));
         }
         // Connect reads through BigDecimal, which has no negative zero.
         Ok(if float == 0.0 && !self.options.strict { 0.0 } else { float })
     }
 
-    fn double(&self, number: Number<'_>) -> Result<f64> {
+    fn double(&mut self, number: Number<'_>) -> Result<f64> {
         let double: f64 = number.text.parse().unwrap_or(f64::NAN);
         if self.options.strict && !double.is_finite() {
-            return Err(Error::record("Invalid value for FLOAT64: the number does not fit this type"));
+            return Err(self.out_of_range("FLOAT64"));
         }
         Ok(if double == 0.0 && !self.options.strict { 0.0 } else { double })
     }
@@ -158,9 +164,12 @@ impl<'a, 'o> Decoder<'a, 'o> {
             values.push(match items {
                 Some(node) => match self.value(node) {
                     Ok(value) => value,
-                    Err(error) => return Err(self.trail.met(error, "[]", node)),
+                    Err(error) => return Err(self.trail.met(error, "[]", Some(node.declared()))),
                 },
-                None => self.schemaless()?,
+                None => match self.schemaless() {
+                    Ok(value) => value,
+                    Err(error) => return Err(self.trail.met(error, "[]", None)),
+                },
             });
         }
         Ok(Value::Array(values.into()))
@@ -171,7 +180,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         while let Some(name) = self.reader.next_member(entries.is_empty())? {
             match self.value(values) {
                 Ok(value) => entries.push((Value::Text(name.into()), value)),
-                Err(error) => return Err(self.trail.met(error, "{}", values)),
+                Err(error) => return Err(self.trail.met(error, "{}", Some(values.declared()))),
             }
         }
         Ok(Value::Map(last_of_each(entries).into()))
@@ -194,13 +203,18 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 return Err(Error::record(format!("Found invalid map entry, expected length 2 but found :{length}")));
             }
             self.reader.next_item(true)?;
-            let key = self.value(keys)?;
+            let key = self.side(keys)?;
             self.reader.next_item(false)?;
-            let value = self.value(values)?;
+            let value = self.side(values)?;
             self.reader.next_item(false)?;
             entries.push((key, value));
         }
         Ok(Value::Map(last_of_each(entries).into()))
+    }
+
+    /// The key or the value of a map's entry.
+    fn side(&mut self, node: &Node) -> Result<Value> {
+        self.value(node).map_err(|error| self.trail.met(error, "{}", Some(node.declared())))
     }
 
     /// An object with a key and a value, in any order.
@@ -213,8 +227,8 @@ impl<'a, 'o> Decoder<'a, 'o> {
         while let Some(name) = self.reader.next_member(first)? {
             first = false;
             match &*name {
-                "key" => key = Some(self.value(keys)?),
-                "value" => value = Some(self.value(values)?),
+                "key" => key = Some(self.side(keys)?),
+                "value" => value = Some(self.side(values)?),
                 _ => self.reader.skip()?,
             }
         }
@@ -233,7 +247,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
             }
             match self.value(&member.node) {
                 Ok(value) => values.push(value),
-                Err(error) => return Err(self.trail.met(error, &member.name, &member.node)),
+                Err(error) => return Err(self.trail.met(error, &member.name, Some(member.node.declared()))),
             }
             self.checked(members, values.len() - 1, values.last())?;
         }
@@ -256,7 +270,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 Some(at) => {
                     match self.value(&list[at].node) {
                         Ok(value) => slots[at] = Some(value),
-                        Err(error) => return Err(self.trail.met(error, &list[at].name, &list[at].node)),
+                        Err(error) => return Err(self.trail.met(error, &list[at].name, Some(list[at].node.declared()))),
                     }
                     self.checked(members, at, slots[at].as_ref())?;
                     next = at + 1;
@@ -266,7 +280,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         }
         let fill = |(slot, member): (Option<Value>, &super::plan::Member)| match slot {
             Some(value) => Ok(value),
-            None => self.null(&member.node).map_err(|error| self.trail.met(error, &member.name, &member.node)),
+            None => self.null(&member.node).map_err(|error| self.trail.met(error, &member.name, Some(member.node.declared()))),
         };
         Ok(Value::Struct(slots.into_iter().zip(list).map(fill).collect::<Result<_>>()?))
     }
@@ -280,7 +294,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 "Invalid value: null used for required field: \"{}\", schema type: {ty}",
                 member.name
             ));
-            return Err(self.trail.met(error, &member.name, &member.node));
+            return Err(self.trail.met(error, &member.name, Some(member.node.declared())));
         }
         Ok(())
     }
@@ -293,9 +307,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
             Token::Text(text) => Value::Text(text.into()),
             Token::Number(n) if n.integral => match n.exact_i64() {
                 Some(n) => Value::I64(n),
-                None if self.options.strict => {
-                    return Err(Error::record("Invalid value for INT64: the number does not fit this type"));
-                }
+                None if self.options.strict => return Err(self.out_of_range("INT64")),
                 None => Value::I64(n.wrapped_i64()),
             },
             Token::Number(n) => Value::F64(self.double(n)?),
@@ -303,7 +315,10 @@ impl<'a, 'o> Decoder<'a, 'o> {
             Token::Object => {
                 let mut entries = Vec::new();
                 while let Some(name) = self.reader.next_member(entries.is_empty())? {
-                    entries.push((Value::Text(name.into()), self.schemaless()?));
+                    match self.schemaless() {
+                        Ok(value) => entries.push((Value::Text(name.into()), value)),
+                        Err(error) => return Err(self.trail.met(error, &name, None)),
+                    }
                 }
                 Value::Map(last_of_each(entries).into())
             }
@@ -341,7 +356,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
             _ => "numeric",
         };
         if self.options.strict {
-            self.trail.strict = true;
+            self.trail.hint = Some(STRICT);
             return Err(underlying(node.schema.ty.name(), needed, found));
         }
         self.corrupted(node, token)

@@ -1,18 +1,32 @@
 //! Writes payloads: values to JSON text, straight into the caller's buffer. Errors carry Connect's texts.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connector_api::{Decimal, Error, Result, Value};
+use connector_api::{Decimal, Error, Value};
 
 use super::Options;
 use super::plan::{Kind, Member, Node};
+use crate::convert::trail::{Met, WRITTEN};
 use crate::convert::{java, same_scale};
+
+type Result<T, E = Met> = std::result::Result<T, E>;
 
 /// The last millisecond-of-day that a Time may hold; Connect lets the end of the day pass.
 pub(super) const MILLIS_PER_DAY: i32 = 86_400_000;
 
-/// Appends the JSON text of a value with a schema.
-pub(super) fn write(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+/// Appends the JSON text of a value with a schema. Errors: with the field that they are about.
+pub(super) fn write(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_value(node, value, options, out).map_err(Met::located)
+}
+
+/// Appends the JSON text of a value without a schema. Errors: likewise.
+pub(super) fn write_plain(value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_schemaless(value, options, out).map_err(Met::located)
+}
+
+fn write_value(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
     match (&node.kind, value) {
         (_, Value::Null) => return write_null(node, options, out),
         (Kind::Bool, Value::Bool(b)) => write_bool(*b, out),
@@ -31,7 +45,7 @@ pub(super) fn write(node: &Node, value: &Value, options: &Options, out: &mut Vec
         (Kind::Pairs(pair), Value::Map(entries)) => return write_pairs(pair, entries, options, out),
         (Kind::Struct(members), Value::Struct(values)) => {
             if node.schema.default.is_some() || members.list.len() != values.len() {
-                return Err(Error::record("Mismatching schema."));
+                return Err(disagree("Mismatching schema."));
             }
             return write_struct(&members.list, values, options, out);
         }
@@ -42,21 +56,25 @@ pub(super) fn write(node: &Node, value: &Value, options: &Options, out: &mut Vec
 
 fn write_null(node: &Node, options: &Options, out: &mut Vec<u8>) -> Result<()> {
     match &node.schema.default {
-        Some(default) if options.replace_null && !default.is_null() => return write(node, default, options, out),
+        Some(default) if options.replace_null && !default.is_null() => return write_value(node, default, options, out),
         _ if node.schema.optional => out.extend_from_slice(b"null"),
         _ => {
-            return Err(Error::record(
-                "Conversion error: null value for field that is required and has no default value",
-            ));
+            return Err(disagree("Conversion error: null value for field that is required and has no default value"));
         }
     }
     Ok(())
 }
 
+/// The error of a value that is not what its schema says.
 #[cold]
-fn mismatch(node: &Node, value: &Value) -> Error {
+fn disagree(text: impl Into<Cow<'static, str>>) -> Met {
+    Met::from(Error::record(text)).hint(WRITTEN)
+}
+
+#[cold]
+fn mismatch(node: &Node, value: &Value) -> Met {
     let class = java::class_name(value);
-    Error::record(match node.kind {
+    disagree(match node.kind {
         Kind::Decimal(_) => format!("Invalid type for Decimal, expected BigDecimal but was class {class}"),
         Kind::Date => format!("Invalid type for Date, expected Date but was class {class}"),
         Kind::Time => format!("Invalid type for Time, expected Date but was class {class}"),
@@ -72,7 +90,8 @@ fn write_struct(members: &[Member], values: &[Value], options: &Options, out: &m
         out.push(mark);
         mark = b',';
         out.extend_from_slice(&member.text);
-        write(&member.node, value, options, out)?;
+        write_value(&member.node, value, options, out)
+            .map_err(|met| met.within(&member.name, member.node.declared()))?;
     }
     if members.is_empty() {
         out.push(b'{');
@@ -101,8 +120,8 @@ fn write_list<T>(
 
 fn write_array(items: Option<&Node>, values: &[Value], options: &Options, out: &mut Vec<u8>) -> Result<()> {
     write_list((b'[', b']'), values, out, |value, out| match items {
-        Some(node) => write(node, value, options, out),
-        None => write_schemaless(value, options, out),
+        Some(node) => write_value(node, value, options, out).map_err(|met| met.within("[]", node.declared())),
+        None => write_schemaless(value, options, out).map_err(|met| met.within_plain("[]")),
     })
 }
 
@@ -116,11 +135,16 @@ fn write_object(
         if key.is_null() && keys.schema.optional {
             out.extend_from_slice(b"\"null\"");
         } else {
-            write(keys, key, options, out)?;
+            write_side(keys, key, options, out)?;
         }
         out.push(b':');
-        write(values, value, options, out)
+        write_side(values, value, options, out)
     })
+}
+
+/// The key or the value of a map's entry.
+fn write_side(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+    write_value(node, value, options, out).map_err(|met| met.within("{}", node.declared()))
 }
 
 fn write_pairs(
@@ -133,16 +157,15 @@ fn write_pairs(
         if options.entries { (b"{\"key\":", b",\"value\":", b'}') } else { (b"[", b",", b']') };
     write_list((b'[', b']'), entries, out, |(key, value), out| {
         out.extend_from_slice(open);
-        write(keys, key, options, out)?;
+        write_side(keys, key, options, out)?;
         out.extend_from_slice(middle);
-        write(values, value, options, out)?;
+        write_side(values, value, options, out)?;
         out.push(close);
         Ok(())
     })
 }
 
-/// Appends the JSON text of a value without a schema.
-pub(super) fn write_schemaless(value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_schemaless(value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(b) => write_bool(*b, out),
@@ -156,10 +179,12 @@ pub(super) fn write_schemaless(value: &Value, options: &Options, out: &mut Vec<u
         Value::Bytes(bytes) => write_base64(bytes, out),
         Value::Array(items) => return write_array(None, items, options, out),
         Value::Map(entries) => return write_schemaless_map(entries, options, out),
-        Value::Struct(_) => return Err(Error::record("Mismatching schema.")),
+        Value::Struct(_) => return Err(disagree("Mismatching schema.")),
         Value::Decimal(_) => {
             let class = java::class_name(value);
-            return Err(Error::record(format!("Java class class {class} does not have corresponding schema type.")));
+            return Err(
+                Error::record(format!("Java class class {class} does not have corresponding schema type.")).into()
+            );
         }
     }
     Ok(())
@@ -171,14 +196,15 @@ fn write_schemaless_map(entries: &[(Value, Value)], options: &Options, out: &mut
             write_schemaless(key, options, out)?;
             out.push(b':');
             write_schemaless(value, options, out)
+                .map_err(|met| met.within_plain(key.as_str().unwrap_or_default()))
         });
     }
     write_list((b'[', b']'), entries, out, |(key, value), out| {
         out.push(b'[');
-        write_schemaless(key, options, out)?;
-        out.push(b',');
-        write_schemaless(value, options, out)?;
-        out.push(b']');
+        for (item, end) in [(key, b','), (value, b']')] {
+            write_schemaless(item, options, out).map_err(|met| met.within_plain("{}"))?;
+            out.push(end);
+        }
         Ok(())
     })
 }
@@ -202,7 +228,9 @@ fn quote_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)
 
 fn write_time(millis: i32, out: &mut Vec<u8>) -> Result<()> {
     if !(0..=MILLIS_PER_DAY).contains(&millis) {
-        return Err(Error::record("Kafka Connect Time type should not have any date fields set to non-zero values."));
+        return Err(
+            Error::record("Kafka Connect Time type should not have any date fields set to non-zero values.").into()
+        );
     }
     write_integer(millis, out);
     Ok(())
@@ -214,7 +242,7 @@ fn write_decimal(scale: Option<i32>, value: &Decimal, options: &Options, out: &m
         return Ok(());
     }
     let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
-    same_scale(scale, i64::from(value.scale()))?;
+    same_scale(scale, i64::from(value.scale())).map_err(|error| Met::from(error).hint(WRITTEN))?;
     let mut bytes = Vec::with_capacity(16);
     value.write_be_bytes(&mut bytes);
     write_base64(&bytes, out);

@@ -4,7 +4,7 @@ use connector_api::{Error, Kind, Result};
 
 use super::Options;
 use super::reader::{Reader, Token};
-use super::trail::{TWICE, holds_object};
+use crate::convert::trail::{TWICE, holds_object};
 
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not \
      contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in your \

@@ -12,7 +12,6 @@ pub mod json_schema;
 mod plan;
 mod reader;
 mod schema;
-mod trail;
 mod unicode;
 
 use std::collections::HashMap;
@@ -166,7 +165,7 @@ impl JsonConverter {
     fn decode_envelope(&mut self, text: &str) -> Result<Datum> {
         let envelope = Envelope::split(text, &self.options)?;
         if envelope.schema == "null" {
-            return Ok(Datum { schema: None, value: Decoder::new(envelope.payload, &self.options).schemaless()? });
+            return Ok(Datum { schema: None, value: Decoder::new(envelope.payload, &self.options).plain()? });
         }
         let node = match self.known.get(envelope.schema) {
             Some(node) => Arc::clone(node),
@@ -206,7 +205,7 @@ impl Converter for JsonConverter {
             }
             let envelope = self.options.schemas;
             out.extend_from_slice(if envelope { b"{\"schema\":null,\"payload\":" } else { b"" });
-            encode::write_schemaless(&datum.value, &self.options, out)?;
+            encode::write_plain(&datum.value, &self.options, out)?;
             out.extend_from_slice(if envelope { b"}" } else { b"" });
             return Ok(Presence::Present);
         };
@@ -233,7 +232,7 @@ impl Converter for JsonConverter {
         if decoder.reader.peek().is_none() {
             return Ok(Datum::NONE);
         }
-        Ok(Datum { schema: None, value: decoder.schemaless()? })
+        Ok(Datum { schema: None, value: decoder.plain()? })
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use connector_api::{Schema, Type, logical};
 
 use super::encode::write_text;
+use crate::convert::trail::declared;
 
 /// One schema with what follows from it.
 pub(super) struct Node {
@@ -60,6 +61,11 @@ impl Members {
 }
 
 impl Node {
+    /// What its schema declares, for errors.
+    pub(super) fn declared(&self) -> &'static str {
+        declared(&self.schema)
+    }
+
     /// Compiles a schema.
     pub(super) fn compile(schema: &Arc<Schema>) -> Self {
         Self { schema: Arc::clone(schema), kind: Kind::of(schema) }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Converter, Datum, Presence, Value};
+use connector_api::{Config, Converter, Datum, Field, Presence, Schema, Type, Value};
 
 use super::JsonConverter;
 use crate::convert::random::{Random, mutated};
@@ -204,4 +204,53 @@ fn an_error_names_its_field_and_never_the_value() {
     );
     let plain = converter.decode("t", Some(b"\"x\"")).unwrap_err();
     assert_eq!(plain.message().lines().count(), 1);
+}
+
+#[test]
+fn an_error_of_json_without_a_schema_names_its_field_and_what_helps() {
+    let mut converter = JsonConverter::new(&Config::from([("schemas.enable", "false")])).unwrap();
+    let huge = "99999999999999999999";
+    for (text, first, field) in [
+        (
+            format!(r#"{{"after":{{"n":[1,{huge}]}}}}"#),
+            "Invalid value for INT64: the number does not fit this type",
+            "after.n[] of the payload.",
+        ),
+        (format!(r#"[{{"a":{huge}}}]"#), "Invalid value for INT64: the number does not fit this type", "[].a of the payload."),
+        (r#"{"f":1e999}"#.to_owned(), "Invalid value for FLOAT64: the number does not fit this type", "f of the payload."),
+    ] {
+        let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert_eq!(lines[..2], [first, &format!("It is the field {field}")], "{text}");
+        assert!(lines[2].contains("strict=false") && !error.message().contains(huge), "{error}");
+    }
+    let error = converter.decode("t", Some(huge.as_bytes())).unwrap_err();
+    assert!(error.message().lines().nth(1).unwrap().contains("strict=false"), "{error}");
+    let decimal = Value::Decimal(Box::new(connector_api::Decimal::new(1, 2)));
+    let map = Value::Map([(Value::Text("price".into()), Value::Array([decimal].into()))].into());
+    let error = converter.encode("t", &Datum { schema: None, value: map }, &mut Vec::new()).unwrap_err();
+    let lines: Vec<_> = error.message().lines().collect();
+    assert_eq!(lines[0], "Java class class java.math.BigDecimal does not have corresponding schema type.");
+    assert_eq!(lines[1], "It is the field price[] of the payload.");
+}
+
+#[test]
+fn what_cannot_be_written_names_its_field() {
+    let row = Schema::structure(None, vec![Field::new("n", Schema::of(Type::Int32)), Field::new("d", Schema::decimal(2))]);
+    let list = Schema::structure(None, vec![Field::new("rows", Schema::array(row))]);
+    let schema = Arc::new(list);
+    let two = || Value::Decimal(Box::new(connector_api::Decimal::new(1, 2)));
+    let mut converter = JsonConverter::new(&Config::new()).unwrap();
+    for (n, d, first, field) in [
+        (Value::Text("4711".into()), two(), "Invalid type for INT32: class java.lang.String", "rows[].n of the payload, which the schema declares INT32."),
+        (Value::Null, two(), "Conversion error: null value for field that is required and has no default value", "rows[].n of the payload, which the schema declares INT32."),
+        (Value::I32(1), Value::I64(4711), "Invalid type for Decimal, expected BigDecimal but was class java.lang.Long", "rows[].d of the payload, which the schema declares Decimal."),
+    ] {
+        let value = Value::Struct([Value::Array([Value::Struct([n, d].into())].into())].into());
+        let datum = Datum::new(Arc::clone(&schema), value);
+        let error = converter.encode("t", &datum, &mut Vec::new()).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert_eq!(lines[..2], [first, &format!("It is the field {field}")]);
+        assert!(lines[2].contains("(transforms)") && !error.message().contains("4711"), "{error}");
+    }
 }

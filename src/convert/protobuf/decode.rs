@@ -3,13 +3,16 @@
 
 use std::cell::RefCell;
 
-use connector_api::{Error, Result, Type, Value};
+use connector_api::{Error, Type, Value};
 
 use super::plan::{Field, Kind, Message, Number, Shape, zero};
 use crate::convert::calendar;
 use crate::convert::entries::last_of_each;
 use crate::convert::limits::{Budget, decimal};
 use crate::convert::same_scale;
+use crate::convert::trail::{Met, STRICT};
+
+type Result<T, E = Met> = std::result::Result<T, E>;
 
 /// Groups within each other, in fields that are left out.
 const MAX_GROUPS: usize = 100;
@@ -41,8 +44,15 @@ fn ends() -> Error {
     Error::record("the bytes end in the middle of a value")
 }
 
-fn wrong_wire() -> Error {
-    Error::record("a value of another wire type than the schema's")
+#[cold]
+fn wrong_wire(found: &Raw<'_>) -> Met {
+    let found = match found {
+        Raw::Varint(_) => "VARINT",
+        Raw::Fixed64(_) => "I64",
+        Raw::Delimited(_) => "LEN",
+        Raw::Fixed32(_) => "I32",
+    };
+    Error::record(format!("a value of another wire type than the schema's: found {found}")).into()
 }
 
 impl<'a> Reader<'a> {
@@ -56,21 +66,21 @@ impl<'a> Reader<'a> {
     }
 
     fn count(&self, values: usize) -> Result<()> {
-        self.budget.borrow_mut().take(values)
+        Ok(self.budget.borrow_mut().take(values)?)
     }
 
     /// The path of a message in its file: a count and so many places; a count of 0 is the first message.
-    pub(super) fn message_indexes(&mut self) -> Result<Vec<i32>> {
+    pub(super) fn message_indexes(&mut self) -> Result<Vec<i32>, Error> {
         let zigzag = |n: u64| i32::try_from((n >> 1).cast_signed() ^ -(n & 1).cast_signed()).ok();
         let bad = || Error::record("the place of the message in its schema cannot be read");
-        let count = zigzag(self.varint()?).and_then(|count| usize::try_from(count).ok()).ok_or_else(bad)?;
+        let count = zigzag(self.varint().map_err(Met::located)?).and_then(|count| usize::try_from(count).ok()).ok_or_else(bad)?;
         if count > self.bytes.len() {
             return Err(bad());
         }
         if count == 0 {
             return Ok(vec![0]);
         }
-        (0..count).map(|_| zigzag(self.varint()?).ok_or_else(bad)).collect()
+        (0..count).map(|_| zigzag(self.varint().map_err(Met::located)?).ok_or_else(bad)).collect()
     }
 
     fn varint(&mut self) -> Result<u64> {
@@ -82,7 +92,7 @@ impl<'a> Reader<'a> {
                 return Ok(n);
             }
         }
-        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") })
+        Err(if self.bytes.len() < 10 { ends() } else { Error::record("a number is longer than 64 bits") }.into())
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -103,7 +113,7 @@ impl<'a> Reader<'a> {
         let mut groups = 0usize;
         loop {
             if self.bytes.is_empty() {
-                return if groups == 0 { Ok(None) } else { Err(ends()) };
+                return if groups == 0 { Ok(None) } else { Err(ends().into()) };
             }
             let tag = self.varint()?;
             let number = u32::try_from(tag >> 3).ok().filter(|n| *n > 0);
@@ -121,7 +131,7 @@ impl<'a> Reader<'a> {
                     groups -= 1;
                     continue;
                 }
-                _ => return Err(Error::record("a wire type that there is not")),
+                _ => return Err(Error::record("a wire type that there is not").into()),
             };
             if groups == 0 {
                 return Ok(Some((number, raw)));
@@ -129,8 +139,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the whole payload. Errors: with the field that they are about.
+    pub(super) fn payload(mut self, message: &Message) -> Result<Value, Error> {
+        self.message(message).map_err(Met::located)
+    }
+
     /// Reads a message.
-    pub(super) fn message(&mut self, message: &Message) -> Result<Value> {
+    fn message(&mut self, message: &Message) -> Result<Value> {
         // a few bytes are a message of many members
         self.count(message.size)?;
         let mut slots: Vec<Slot> = message.missing.iter().map(|value| Slot::One(value.clone())).collect();
@@ -154,7 +169,7 @@ impl<'a> Reader<'a> {
                 }
             }
             let field = &fields[expected];
-            self.take(field, raw, &mut slots[field.at]).map_err(|e| e.context(format_args!("field {}", field.name)))?;
+            self.take(field, raw, &mut slots[field.at]).map_err(|met| met.within(&field.name, field.declared()))?;
             if matches!(field.shape, Shape::One) {
                 expected += 1;
             }
@@ -187,11 +202,11 @@ impl<'a> Reader<'a> {
             (Slot::List(items), Shape::List(_), Raw::Delimited(bytes)) if is_number(&field.kind) => {
                 let mut packed = self.within(bytes);
                 while !packed.bytes.is_empty() {
-                    let raw = packed.number(&field.kind)?;
-                    items.push(self.single(&field.kind, raw)?);
+                    let item = packed.number(&field.kind).and_then(|raw| self.single(&field.kind, raw));
+                    items.push(item.map_err(|met| met.within("[]", field.kind.declared()))?);
                 }
             }
-            (Slot::List(items), _, raw) => items.push(self.single(&field.kind, raw)?),
+            (Slot::List(items), _, raw) => items.push(self.part("[]", &field.kind, raw)?),
             (Slot::One(Value::Struct(branches)), _, raw) if field.branch.is_some() => {
                 branches.fill(Value::Null);
                 let value = self.single(&field.kind, raw)?;
@@ -200,9 +215,14 @@ impl<'a> Reader<'a> {
                 }
             }
             (Slot::One(value), _, raw) => *value = self.single(&field.kind, raw)?,
-            _ => return Err(wrong_wire()),
+            (_, _, raw) => return Err(wrong_wire(&raw)),
         }
         Ok(())
+    }
+
+    /// Reads an item, or the key or value of an entry.
+    fn part(&self, name: &str, kind: &Kind, raw: Raw<'a>) -> Result<Value> {
+        self.single(kind, raw).map_err(|met| met.within(name, kind.declared()))
     }
 
     fn entry(&self, keys: &Kind, values: &Kind, bytes: &'a [u8]) -> Result<(Value, Value)> {
@@ -210,8 +230,8 @@ impl<'a> Reader<'a> {
         let (mut key, mut value) = (zero(keys), None);
         while let Some((number, raw)) = entry.next()? {
             match number {
-                1 => key = self.single(keys, raw)?,
-                2 => value = Some(self.single(values, raw)?),
+                1 => key = self.part("{}", keys, raw)?,
+                2 => value = Some(self.part("{}", values, raw)?),
                 _ => {}
             }
         }
@@ -261,7 +281,7 @@ impl<'a> Reader<'a> {
                 let [hours, minutes, seconds, nanos] = self.numbers(bytes)?;
                 let parts = [(hours, 24), (minutes, 59), (seconds, 60), (nanos, 999_999_999)];
                 if parts.iter().any(|(n, most)| !(0..=*most).contains(n)) {
-                    return Err(Error::record("a time of day that there is not"));
+                    return Err(Error::record("a time of day that there is not").into());
                 }
                 let millis = hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + nanos / 1_000_000;
                 Value::I32(i32::try_from(millis).unwrap_or_default())
@@ -283,13 +303,13 @@ impl<'a> Reader<'a> {
                 value
             }
             (Kind::Message(message), Raw::Delimited(bytes)) => self.within(bytes).message(message)?,
-            _ => return Err(wrong_wire()),
+            (_, raw) => return Err(wrong_wire(&raw)),
         })
     }
 
     fn integer(&self, number: Number, ty: Type, raw: &Raw<'_>) -> Result<Value> {
         let unsigned = |n: u64| match i64::try_from(n) {
-            Err(_) if self.strict => Err(Error::record("a number that does not fit INT64")),
+            Err(_) if self.strict => Err(Met::from(Error::record("a number that does not fit INT64")).hint(STRICT)),
             _ => Ok(n.cast_signed()),
         };
         let n = match (number, raw) {
@@ -301,7 +321,7 @@ impl<'a> Reader<'a> {
             (Number::Fixed32 { signed: false }, Raw::Fixed32(bytes)) => i64::from(u32::from_le_bytes(*bytes)),
             (Number::Fixed64 { signed: true }, Raw::Fixed64(bytes)) => i64::from_le_bytes(*bytes),
             (Number::Fixed64 { signed: false }, Raw::Fixed64(bytes)) => unsigned(u64::from_le_bytes(*bytes))?,
-            _ => return Err(wrong_wire()),
+            (_, raw) => return Err(wrong_wire(raw)),
         };
         let too_large = || Error::record(format!("a number that does not fit {}", ty.name()));
         Ok(match ty {
@@ -323,7 +343,7 @@ impl<'a> Reader<'a> {
             }
         }
         same_scale(scale, own)?;
-        decimal(if digits.is_empty() { &[0] } else { digits }, scale)
+        Ok(decimal(if digits.is_empty() { &[0] } else { digits }, scale)?)
     }
 
     /// The first four fields of a message of whole numbers.

@@ -1,17 +1,30 @@
 //! Values to Protobuf's wire format, straight into the caller's buffer.
 
-use connector_api::{Decimal, Error, Result, Value, logical};
+use connector_api::{Decimal, Error, Value, logical};
 
 use super::plan::{Field, Kind, Message, Number, Shape};
+use crate::convert::trail::{Met, WRITTEN};
 use crate::convert::{calendar, java, same_scale};
+
+type Result<T, E = Met> = std::result::Result<T, E>;
+
+/// What helps where the strict writing refuses a number.
+const STRICT: &str = "The converter's key strict=false writes such numbers all the same, cut to the type.";
+/// What helps where a text is none of an enum's symbols.
+const SYMBOLS: &str = "The registered schema has no such symbol: register one that has it.";
 
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const DELIMITED: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// Appends a message's fields. `strict`: a null that the message cannot hold is an error.
-pub(super) fn write(message: &Message, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<()> {
+/// Appends a message's fields. `strict`: a null that the message cannot hold is an error. Errors: with the field that they
+/// are about.
+pub(super) fn write(message: &Message, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_message(message, values, strict, out).map_err(Met::located)
+}
+
+fn write_message(message: &Message, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<()> {
     for field in &message.fields {
         let member = values.get(field.at).unwrap_or(&Value::Null);
         let value = match (field.branch, member) {
@@ -19,7 +32,7 @@ pub(super) fn write(message: &Message, values: &[Value], strict: bool, out: &mut
             (Some(_), _) => &Value::Null,
             (None, member) => member,
         };
-        write_field(field, value, strict, out).map_err(|e| e.context(format_args!("field {}", field.name)))?;
+        write_field(field, value, strict, out).map_err(|met| met.within(&field.name, field.declared()))?;
     }
     Ok(())
 }
@@ -35,7 +48,8 @@ fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) ->
                 return Err(Error::record(
                     "null, which the schema cannot hold: it would be read as 0 or empty; optional.for.nullables=true \
                      lets single values be null, strict=false writes it all the same",
-                ));
+                )
+                .into());
             }
             Ok(())
         }
@@ -49,19 +63,19 @@ fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) ->
         (Shape::List(_), Value::Array(items)) if items.is_empty() => Ok(()),
         (Shape::List(true), Value::Array(items)) => {
             tag(field.number, DELIMITED, out);
-            delimited(out, |out| items.iter().try_for_each(|item| single(&field.kind, item, strict, out)))
+            delimited(out, |out| items.iter().try_for_each(|item| part("[]", &field.kind, item, strict, out)))
         }
         (Shape::List(false), Value::Array(items)) => items.iter().try_for_each(|item| {
             tag(field.number, wire(&field.kind), out);
-            single(&field.kind, item, strict, out)
+            part("[]", &field.kind, item, strict, out)
         }),
         (Shape::Map(keys), Value::Map(entries)) => entries.iter().try_for_each(|(key, value)| {
             tag(field.number, DELIMITED, out);
             delimited(out, |out| {
                 tag(1, wire(keys), out);
-                single(keys, key, strict, out)?;
+                part("{}", keys, key, strict, out)?;
                 tag(2, wire(&field.kind), out);
-                single(&field.kind, value, strict, out)
+                part("{}", &field.kind, value, strict, out)
             })
         }),
         (_, value) => Err(mismatch(value)),
@@ -69,11 +83,18 @@ fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) ->
 }
 
 #[cold]
-fn mismatch(value: &Value) -> Error {
-    Error::record(match value {
-        Value::Null => "null within a list or map, which Protobuf cannot hold".to_owned(),
-        value => format!("Invalid type: class {}", java::class_name(value)),
-    })
+fn mismatch(value: &Value) -> Met {
+    match value {
+        Value::Null => Error::record("null within a list or map, which Protobuf cannot hold").into(),
+        value => {
+            Met::from(Error::record(format!("Invalid type: class {}", java::class_name(value)))).hint(WRITTEN)
+        }
+    }
+}
+
+/// Appends an item, or the key or value of an entry.
+fn part(name: &str, kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+    single(kind, value, strict, out).map_err(|met| met.within(name, kind.declared()))
 }
 
 fn is_zero(kind: &Kind, value: &Value) -> bool {
@@ -112,7 +133,8 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
         (Kind::Bytes, Value::Bytes(data)) => bytes(data, out),
         (Kind::Enum(symbols), Value::Text(text)) => {
             let number = symbols.iter().find(|(name, _)| name == text).map(|(_, number)| *number);
-            let number = number.ok_or_else(|| Error::record("a text that is no symbol of the enum"))?;
+            let number = number
+                .ok_or_else(|| Met::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS))?;
             varint(i64::from(number).cast_unsigned(), out);
         }
         (Kind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, out),
@@ -122,7 +144,7 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
         }
         (Kind::Time, Value::I32(millis)) => {
             if !(0..=86_400_000).contains(millis) {
-                return Err(Error::record(format!("{} holds a time outside of the day", logical::TIME)));
+                return Err(Error::record(format!("{} holds a time outside of the day", logical::TIME)).into());
             }
             let millis = i64::from(*millis);
             let parts = [millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60, millis % 1000 * 1_000_000];
@@ -141,7 +163,7 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
             });
         }
         (Kind::Message(message), Value::Struct(values)) => {
-            return delimited(out, |out| write(message, values, strict, out));
+            return delimited(out, |out| write_message(message, values, strict, out));
         }
         _ => return Err(mismatch(value)),
     }
@@ -149,14 +171,14 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
 }
 
 fn write_number(number: Number, n: i64, strict: bool, out: &mut Vec<u8>) -> Result<()> {
-    let negative = || Error::record("a number below zero, which the schema cannot hold");
+    let refused = |text| Met::from(Error::record(text)).hint(STRICT);
     let fits = |fits: bool| {
-        if fits || !strict { Ok(()) } else { Err(Error::record("a number that does not fit the schema's type")) }
+        if fits || !strict { Ok(()) } else { Err(refused("a number that does not fit the schema's type")) }
     };
     match number {
         Number::Plain => varint(n.cast_unsigned(), out),
         Number::Unsigned | Number::Fixed64 { signed: false } | Number::Fixed32 { signed: false } if strict && n < 0 => {
-            return Err(negative());
+            return Err(refused("a number below zero, which the schema cannot hold"));
         }
         Number::Unsigned => varint(n.cast_unsigned(), out),
         Number::ZigZag => varint(((n << 1) ^ (n >> 63)).cast_unsigned(), out),
@@ -171,7 +193,7 @@ fn write_number(number: Number, n: i64, strict: bool, out: &mut Vec<u8>) -> Resu
 
 /// `confluent.type.Decimal`: the unscaled number, its precision, its scale.
 fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    same_scale(scale, i64::from(decimal.scale()))?;
+    same_scale(scale, i64::from(decimal.scale())).map_err(|error| Met::from(error).hint(WRITTEN))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
     let unscaled = decimal.unscaled_i128().map_or_else(|| decimal.unscaled().to_string(), |n| n.to_string());

@@ -173,7 +173,7 @@ impl Format for ProtobufFormat {
         let Some((schema, plan)) = reader.known.get(&path) else {
             return Err(Error::fatal("message lost from the cache"));
         };
-        Ok(Datum::new(Arc::clone(schema), bytes.message(plan)?))
+        Ok(Datum::new(Arc::clone(schema), bytes.payload(plan)?))
     }
 }
 

@@ -69,6 +69,38 @@ pub(super) enum Kind {
     Message(Box<Message>),
 }
 
+impl Field {
+    /// What its schema declares, for errors.
+    pub(super) fn declared(&self) -> &'static str {
+        match self.shape {
+            Shape::One => self.kind.declared(),
+            Shape::List(_) => "ARRAY",
+            Shape::Map(_) => "MAP",
+        }
+    }
+}
+
+impl Kind {
+    /// Likewise, of one value.
+    pub(super) fn declared(&self) -> &'static str {
+        match self {
+            Self::Number(_, ty) => ty.name(),
+            Self::Float => "FLOAT32",
+            Self::Double => "FLOAT64",
+            Self::Bool => "BOOLEAN",
+            Self::Text => "STRING",
+            Self::Bytes => "BYTES",
+            Self::Enum(_) => "an enum",
+            Self::Decimal(_) => "Decimal",
+            Self::Date => "Date",
+            Self::Time => "Time",
+            Self::Timestamp => "Timestamp",
+            Self::Wrapper(kind) => kind.declared(),
+            Self::Message(_) => "STRUCT",
+        }
+    }
+}
+
 /// How a whole number is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Number {

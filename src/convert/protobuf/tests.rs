@@ -197,3 +197,38 @@ fn imports_are_read_from_their_subjects() {
 fn damaged_schemas_never_panic() {
     testing::damage_schemas(&ProtobufFormat::new(&config(&[])).unwrap(), 1);
 }
+
+#[test]
+fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value() {
+    let text = "syntax = \"proto3\"; message R { int64 id = 1; V after = 2; } message V { string name = 1; repeated E list = 2;
+        map<string, bool> seen = 3; repeated W inner = 5; } message W { string name = 1; } enum E { A = 0; }";
+    for (after, first, field) in [
+        (&[8, 7][..], "a value of another wire type than the schema's: found VARINT", "after.name of the payload, which the schema declares STRING."),
+        (&[10, 1, 0xff], "a text is not UTF-8", "after.name of the payload, which the schema declares STRING."),
+        (&[0x12, 1, 9], "a number that is no symbol of the enum", "after.list[] of the payload, which the schema declares an enum."),
+        (&[0x1a, 3, 0x12, 1, b'x'], "a value of another wire type than the schema's: found LEN", "after.seen{} of the payload, which the schema declares BOOLEAN."),
+        (&[0x2a, 2, 8, 7], "a value of another wire type than the schema's: found VARINT", "after.inner[].name of the payload, which the schema declares STRING."),
+    ] {
+        let payload = [&[0, 8, 1, 0x12, after.len() as u8][..], after].concat();
+        let error = reads(text, &payload, &[]).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert_eq!(lines[0], format!("Failed to deserialize Protobuf data of schema 1: {first}"));
+        assert_eq!(lines[1], format!("It is the field {field}"));
+    }
+    let big = "syntax = \"proto3\"; message R { uint64 big = 1; }";
+    let error = reads(big, &[&[0, 8][..], &[0xff; 9], &[1]].concat(), &[]).unwrap_err();
+    assert!(error.message().contains("field big ") && error.message().contains("strict=false"), "{error}");
+    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(Type::Int32))]);
+    let schema = Schema::structure(Some("w"), vec![Field::new("list", Schema::array(inner))]);
+    let value = |n| Value::Struct([Value::Array([Value::Struct([n].into())].into())].into());
+    for (n, first, helps) in [
+        (Value::Text("4711".into()), "Invalid type: class java.lang.String", "(transforms)"),
+        (Value::Null, "null, which the schema cannot hold", "optional.for.nullables"),
+    ] {
+        let error = round_trip(schema.clone(), value(n), &[]).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert!(lines[0].starts_with(&format!("Failed to serialize Protobuf data: {first}")), "{error}");
+        assert_eq!(lines[1], "It is the field list[].n of the payload, which the schema declares INT32.");
+        assert!(error.message().contains(helps) && !error.message().contains("4711"), "{error}");
+    }
+}

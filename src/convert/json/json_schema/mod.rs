@@ -109,8 +109,7 @@ impl Format for JsonSchemaFormat {
 
     fn decode(&self, reader: &mut Reader, payload: &[u8]) -> Result<Datum> {
         let text = unicode::text(payload, self.settings.json.strict)?;
-        let mut decoder = Decoder::new(&text, &self.settings.json);
-        let value = decoder.value(&reader.0)?;
+        let value = Decoder::new(&text, &self.settings.json).payload(&reader.0)?;
         Ok(Datum::new(Arc::clone(&reader.0.schema), value))
     }
 }

@@ -141,3 +141,19 @@ fn references_to_other_subjects_are_followed() {
 fn damaged_schemas_never_panic() {
     testing::damage_schemas(&JsonSchemaFormat::new(&config(&[])).unwrap(), 2);
 }
+
+#[test]
+fn an_error_names_its_field_what_is_declared_and_what_helps() {
+    let schema = json!({"type": "object", "title": "r", "properties": {
+        "id": {"type": "integer", "connect.index": 0},
+        "lines": {"type": "array", "connect.index": 1, "items": {"type": "object", "properties": {"n": {"type": "integer"}}}}}});
+    let error = reads(&schema, r#"{"id":1,"lines":[{"n":1},{"n":"4711"}]}"#, &[]).unwrap_err();
+    let lines: Vec<_> = error.message().lines().collect();
+    assert!(lines[0].ends_with("Invalid type for INT64, underlying representation should be numeric but was STRING"));
+    assert_eq!(lines[1], "It is the field lines[].n of the payload, which the schema declares INT64.");
+    assert!(lines[2].contains("strict=false") && !error.message().contains("4711"), "{error}");
+    let row = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(Type::Int32))]);
+    let datum = Datum::new(Arc::new(row), Value::Struct([Value::Text("4711".into())].into()));
+    let error = converter_over(InMemory::default(), &[]).encode("t", &datum, &mut Vec::new()).unwrap_err();
+    assert!(error.message().contains("field n of the payload") && error.message().contains("(transforms)"), "{error}");
+}

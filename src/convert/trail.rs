@@ -1,0 +1,133 @@
+//! Which field an error is about, and what to do about it: the lines below the error's own text. Holds no value.
+//!
+//! All of it is built while an error is on its way out: what succeeds does nothing for it.
+
+use connector_api::{Error, Kind, Schema, logical};
+
+/// Names that are shown of a path.
+const MOST_NAMES: usize = 32;
+/// Bytes that are shown of a name.
+const LONGEST_NAME: usize = 100;
+
+/// The line about values that are JSON within JSON.
+pub(super) const TWICE: &str = "it is a text that holds a JSON object: the producer encoded it twice, by handing JSON \
+     that was ready to a serializer of JSON; send the object itself, or read it with StringConverter";
+
+/// What helps where the strict reading of JSON refuses a value.
+pub(super) const STRICT: &str = "Payload and schema have to agree; the converter's key strict=false reads such values \
+     as Kafka Connect does: cut to the type, or as 0 or null.";
+
+/// What helps where a value to be written is not what its schema says.
+pub(super) const WRITTEN: &str = "Value and schema of the record disagree: look for the transform (transforms) that \
+     changes one of them alone.";
+
+/// Where an error was met, from the inside out.
+#[derive(Default)]
+pub(super) struct Trail {
+    names: Vec<Box<str>>,
+    /// What the schema says the innermost one is.
+    declared: Option<&'static str>,
+    /// The value is an object in a text.
+    pub(super) twice: bool,
+    /// A line about what helps.
+    pub(super) hint: Option<&'static str>,
+}
+
+impl Trail {
+    /// Adds the field in which the error was met: its name, and what its schema declares.
+    #[cold]
+    pub(super) fn met(&mut self, error: Error, name: &str, declared: Option<&'static str>) -> Error {
+        self.add(name, declared);
+        error
+    }
+
+    fn add(&mut self, name: &str, declared: Option<&'static str>) {
+        if self.names.is_empty() {
+            self.declared = declared;
+        }
+        if self.names.len() < MOST_NAMES {
+            self.names.push(name[..name.floor_char_boundary(LONGEST_NAME)].into());
+        }
+    }
+
+    /// The error with the lines about its field.
+    #[cold]
+    pub(super) fn located(&self, error: Error) -> Error {
+        if error.kind() != Kind::Record {
+            return error;
+        }
+        let mut lines = vec![error.message().to_owned()];
+        if !self.names.is_empty() {
+            let path: Vec<_> = self.names.iter().rev().map(|name| &**name).collect();
+            let path = path.join(".").replace(".[]", "[]").replace(".{}", "{}");
+            let more = if self.names.len() == MOST_NAMES { "…" } else { "" };
+            let declared = self.declared.map_or(String::new(), |ty| format!(", which the schema declares {ty}"));
+            lines.push(format!("It is the field {more}{path} of the payload{declared}."));
+        }
+        if self.twice {
+            lines.push(format!("What was found there: {TWICE}."));
+        }
+        lines.extend(self.hint.map(str::to_owned));
+        if lines.len() == 1 {
+            return error;
+        }
+        Error::of_lines(Kind::Record, lines).of_class(error.class())
+    }
+}
+
+/// An error on its way out, with the fields in which it was met. Small, as every result has the room for it.
+pub(super) struct Met(Box<(Error, Trail)>);
+
+impl From<Error> for Met {
+    #[cold]
+    fn from(error: Error) -> Self {
+        Self(Box::new((error, Trail::default())))
+    }
+}
+
+impl Met {
+    /// The same, met in that field.
+    #[cold]
+    pub(super) fn within(mut self, name: &str, declared: &'static str) -> Self {
+        self.0.1.add(name, Some(declared));
+        self
+    }
+
+    /// The same, met in a member of a value without a schema.
+    #[cold]
+    pub(super) fn within_plain(mut self, name: &str) -> Self {
+        self.0.1.add(name, None);
+        self
+    }
+
+    /// The same with a line about what helps.
+    #[cold]
+    pub(super) fn hint(mut self, hint: &'static str) -> Self {
+        self.0.1.hint = Some(hint);
+        self
+    }
+
+    /// The error with the lines about its field.
+    #[cold]
+    pub(super) fn located(self) -> Error {
+        let (error, trail) = *self.0;
+        trail.located(error)
+    }
+}
+
+/// What a schema declares, in a word: the logical type where Connect has one.
+pub(super) fn declared(schema: &Schema) -> &'static str {
+    match schema.name.as_deref() {
+        Some(logical::DECIMAL) => "Decimal",
+        Some(logical::DATE) => "Date",
+        Some(logical::TIME) => "Time",
+        Some(logical::TIMESTAMP) => "Timestamp",
+        _ => schema.ty.name(),
+    }
+}
+
+/// Whether a text looks like a JSON object.
+pub(super) fn holds_object(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with('{') && text.ends_with('}') && text.contains('"')
+}
