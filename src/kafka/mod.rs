@@ -18,6 +18,7 @@ pub mod producer;
 pub mod settings;
 mod silence;
 pub mod table;
+pub mod topic_name;
 
 pub use aside::await_ended;
 pub use settings::{Client, Settings};

@@ -12,6 +12,8 @@ use crate::registry::{PluginKind, Registry, version};
 /// The transforms of one task.
 pub struct Chain {
     stages: Vec<Stage>,
+    /// Which of them has named the topic of the last record.
+    renamer: Option<usize>,
 }
 
 /// One transform. Predicates are not shared between stages, since each is cheap and holds no state.
@@ -50,7 +52,7 @@ impl Chain {
             )));
         }
         let stage = |alias: &String| Stage::open(registry, connector, alias, &predicates);
-        Ok(Self { stages: aliases.iter().map(stage).collect::<Result<_>>()? })
+        Ok(Self { stages: aliases.iter().map(stage).collect::<Result<_>>()?, renamer: None })
     }
 
     /// Whether there are no transforms.
@@ -61,14 +63,25 @@ impl Chain {
     /// The record as the transforms leave it; `None` where one drops it. `at` is where a sink's record was read.
     /// Errors: `Record`, with the class it came up in.
     pub fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
-        for stage in &mut self.stages {
+        self.renamer = None;
+        for (number, stage) in self.stages.iter_mut().enumerate() {
+            let topic = Arc::as_ptr(&record.topic).cast::<u8>();
             let applied = stage.applies(&record).and_then(|applies| stage.apply_if(applies, record, at));
             match applied.map_err(|error| (Arc::clone(&stage.class), error))? {
                 Some(changed) => record = changed,
                 None => return Ok(None),
             }
+            if Arc::as_ptr(&record.topic).cast::<u8>() != topic {
+                self.renamer = Some(number);
+            }
         }
         Ok(Some(record))
+    }
+
+    /// The name in the config and the class of the transform that has named the topic of the record that came out last.
+    pub fn renamer(&self) -> Option<(&Arc<str>, &Arc<str>)> {
+        let stage = self.stages.get(self.renamer?)?;
+        Some((&stage.alias, &stage.class))
     }
 
     /// The record after each transform in turn. Ends at the first error or drop.

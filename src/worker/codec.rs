@@ -10,6 +10,7 @@ use connector_api::{Config, Converter, Error, Header, Headers, Position, Presenc
 use super::policy::Stage;
 use crate::kafka::consumer::Incoming;
 use crate::kafka::producer::Outgoing;
+use crate::kafka::topic_name;
 use crate::registry::{ConverterRole, Registry, version};
 use crate::transform::Chain;
 
@@ -33,9 +34,15 @@ pub struct Codec {
     transforms: Chain,
     /// Topics seen, so that records share their names.
     topics: Vec<Arc<str>>,
+    /// The last topic that Kafka takes.
+    legal: Option<Arc<str>>,
 }
 
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
+/// Bytes that are shown of a topic's name that is none.
+const LONGEST_SHOWN: usize = 100;
+/// What Kafka Connect names as the class at work where a source's record cannot be produced.
+const PRODUCED_BY: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
 const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
 
 impl Codec {
@@ -53,6 +60,7 @@ impl Codec {
             header: converter("header.converter", ConverterRole::Header, SIMPLE_HEADER)?,
             transforms: Chain::open(registry, connector)?,
             topics: Vec::new(),
+            legal: None,
         })
     }
 
@@ -63,6 +71,7 @@ impl Codec {
     /// Appends a source's record to `chunk`. `false`: a transform dropped it. After an error `chunk` is as before.
     pub fn encode(&mut self, record: Record, chunk: &mut Chunk) -> Result<bool, Failed> {
         let Some(record) = self.transform(record, None)? else { return Ok(false) };
+        self.check_topic(&record.topic)?;
         let start = chunk.bytes.len();
         let encoded = self.encode_into(&record, &mut chunk.bytes);
         match encoded {
@@ -77,6 +86,18 @@ impl Codec {
                 Err(failed)
             }
         }
+    }
+
+    /// Errors: `Record`, where Kafka takes no topic of that name.
+    fn check_topic(&mut self, topic: &Arc<str>) -> Result<(), Failed> {
+        if self.legal.as_ref().is_some_and(|legal| Arc::ptr_eq(legal, topic) || **legal == **topic) {
+            return Ok(());
+        }
+        if let Some(rule) = topic_name::broken_rule(topic) {
+            return Err(illegal_topic(topic, rule, self.transforms.renamer()));
+        }
+        self.legal = Some(Arc::clone(topic));
+        Ok(())
     }
 
     #[allow(clippy::type_complexity, reason = "three parts of one record, used once")]
@@ -132,6 +153,26 @@ impl Codec {
         let new: Arc<str> = name.into();
         self.topics.push(Arc::clone(&new));
         new
+    }
+}
+
+#[cold]
+fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)>) -> Failed {
+    let shown = &topic[..topic.floor_char_boundary(LONGEST_SHOWN)];
+    let more = if shown.len() < topic.len() { "…" } else { "" };
+    match renamer {
+        Some((alias, class)) => {
+            let text = format!(
+                "the transform {alias} names the topic \"{shown}{more}\", which Kafka does not take: {rule}; mend                  transforms.{alias}, or let records whose topic is illegal be left out (errors.tolerance=all)"
+            );
+            (Stage::Transformation, Arc::clone(class), Error::record(text))
+        }
+        None => {
+            let text = format!(
+                "the topic \"{shown}{more}\" is one that Kafka does not take: {rule}; name another topic (topic.prefix, or                  transforms with RegexRouter), or let such records be left out (errors.tolerance=all)"
+            );
+            (Stage::Produce, PRODUCED_BY.into(), Error::record(text))
+        }
     }
 }
 
@@ -259,6 +300,57 @@ mod tests {
         let (class, config) = read(Config::from([("value.converter.schemas.enable", "false")]));
         assert_eq!((class.as_str(), config), ("W", Config::from([("schemas.enable", "false"), ("x", "1")])));
         assert_eq!(converter_config(&Config::new(), &Config::new(), "key.converter", "D").0, "D");
+    }
+
+    #[test]
+    fn a_topic_that_kafka_does_not_take_is_its_records_error_and_names_the_transform() {
+        let regex = |alias: &str, regex: &str, replacement: &str| {
+            [("type", "RegexRouter"), ("regex", regex), ("replacement", replacement)]
+                .map(|(key, value)| (format!("transforms.{alias}.{key}"), value.to_owned()))
+        };
+        let mut config: Config =
+            [regex("spaced", "(.*)-b", "$1 b"), regex("again", "x (.*)", "x/$1"), regex("none", "gone", "")]
+                .into_iter()
+                .flatten()
+                .chain([("transforms".to_owned(), "spaced,again,none".to_owned())])
+                .collect();
+        let encode = |config: &Config, topic: &str| {
+            let mut codec = Codec::open(&Registry::built_in(), &Config::new(), config).unwrap();
+            let record = |topic: &str| Record {
+                topic: topic.into(),
+                partition: None,
+                key: connector_api::Datum::NONE,
+                value: connector_api::Datum::NONE,
+                timestamp_ms: None,
+                headers: Vec::new(),
+            };
+            let mut chunk = Chunk::default();
+            // before it, and after it, one that is fine
+            codec.encode(record("fine"), &mut chunk).unwrap();
+            let outcome = codec.encode(record(topic), &mut chunk).map(drop);
+            codec.encode(record("fine"), &mut chunk).unwrap();
+            assert_eq!(chunk.records().count(), 2 + usize::from(outcome.is_ok()));
+            outcome.map_err(|(stage, class, error)| (stage, class.to_string(), error))
+        };
+        for (topic, alias, name, rule) in [
+            ("t-b", "spaced", "\"t b\"", "ASCII letters"),
+            ("x-b", "again", "\"x/b\"", "ASCII letters"),
+            ("gone", "none", "\"\"", "not empty"),
+        ] {
+            let (stage, class, error) = encode(&config, topic).unwrap_err();
+            let kind = error.kind();
+            assert_eq!(
+                (stage, class.as_str(), kind),
+                (Stage::Transformation, "RegexRouter", connector_api::Kind::Record)
+            );
+            for part in [&format!("the transform {alias} "), name, rule, "errors.tolerance=all"] {
+                assert!(error.message().contains(part), "{error}");
+            }
+        }
+        encode(&config, "t-a").unwrap();
+        config.remove("transforms");
+        let (stage, _, error) = encode(&config, &"ö".repeat(300)).unwrap_err();
+        assert!(stage == Stage::Produce && error.message().contains("topic.prefix") && error.message().len() < 500);
     }
 
     #[test]
