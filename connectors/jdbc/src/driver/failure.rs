@@ -67,11 +67,21 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
     }
 }
 
-/// The error of a query that makes a value longer than a row may be.
-pub(super) fn too_long(place: &str) -> Error {
-    Error::fatal(format!(
-        "{place}: a row or one of its values has more bytes than max.row.bytes; raise it, or let the query leave the column out"
+/// The error of a row that has more bytes than a source takes; those of its table alone are concerned by it.
+pub(super) fn too_long(place: &str, limit: usize) -> Error {
+    Error::record(format!(
+        "{place}: a row, or one of its values, has more than the {limit} bytes of max.row.bytes; raise it, or leave the \
+         large column out (a query that names the other columns)"
     ))
+}
+
+/// Whether an error says that a row has more bytes than it may.
+pub(super) fn is_about_a_row(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Protocol(text) = error else { return false };
+    let about = text.strip_prefix(SIZE_LIMIT).unwrap_or_default();
+    ["the server sends a message of more", "the server sends a message (DataRow) of more", "a row has more"]
+        .iter()
+        .any(|row| about.starts_with(row))
 }
 
 fn not_trusted(place: &str, cause: impl std::fmt::Display) -> Error {

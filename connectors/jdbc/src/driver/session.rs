@@ -263,10 +263,12 @@ impl<DB: Backend> SqlxSession<DB> {
     pub(super) fn failed(&mut self, error: sqlx::Error) -> Error {
         self.lost |= failure::loses_connection::<DB>(&error);
         self.stale |= error.as_database_error().is_some_and(DB::is_stale);
-        if self.lifeline.how.access == Access::Existing
-            && error.as_database_error().is_some_and(|error| DB::is_too_long(&DB::codes(error).0))
+        let how = &self.lifeline.how;
+        if how.access == Access::Existing
+            && (failure::is_about_a_row(&error)
+                || error.as_database_error().is_some_and(|error| DB::is_too_long(&DB::codes(error).0)))
         {
-            return failure::too_long(&self.place).caused_by(error);
+            return failure::too_long(&self.place, how.max_message).caused_by(error);
         }
         failure::classify::<DB>(&self.place, error)
     }

@@ -491,8 +491,8 @@ pub const KEYS: &[Key] = &[
         "max.row.bytes",
         Type::Long,
         Text("67108864"),
-        "Most bytes that a row may have as the server sends it; a task whose table holds a larger one fails. So much memory \
-         is taken, at most, for what a server announces.",
+        "Most bytes that a row may have as the server sends it; a table is not read past a larger one, as the status says. \
+         So much memory is taken, at most, for what a server announces.",
     )
     .check(Check::Between(1 << 20, 1 << 30))
     .form(Short, "Most bytes of a row"),

@@ -1,5 +1,7 @@
 //! What the source asks its database for before it reads: which tables there are, and which privileges are missing.
 
+use std::collections::HashSet;
+
 use connector_api::{Kind, Report, Result, Value};
 
 use super::compared::{Compared, Misfit, query_misfit, stamp_key, table_misfit, told_by_values};
@@ -97,7 +99,7 @@ pub async fn modes(
             (misfit, _) => misfit,
         });
     }
-    let refused = !config.filter.whitelist.is_empty() || found.len() == looked_at;
+    let refused = is_refused(config, found.len(), looked_at);
     for Misfit { key, text } in found {
         if refused { report.error(key, text) } else { report.warn(key, text) }
     }
@@ -139,6 +141,7 @@ pub async fn deletions(
         delete_marker: config.delete_marker.clone().filter(|_| !capture),
         ..config.clone()
     };
+    let (looked_at, mut found) = (chosen.len().min(TABLES), Vec::new());
     for id in chosen.into_iter().take(TABLES) {
         let Some(meta) = session.table(&id).await? else { continue };
         // what the mode makes of the table is another matter
@@ -147,11 +150,22 @@ pub async fn deletions(
         }
         for (key, capture) in [("delete.capture", true), ("delete.marker.column", false)] {
             if let Err(error) = table::plan(&meta, &with(capture), session.dialect()) {
-                report.error(key, error.to_string());
+                found.push((id.clone(), key, error.to_string()));
             }
         }
     }
+    let tables: HashSet<_> = found.iter().map(|(id, ..)| id.to_string()).collect();
+    let refused = is_refused(config, tables.len(), looked_at);
+    for (_, key, text) in found {
+        if refused { report.error(key, text) } else { report.warn(key, text) }
+    }
     Ok(())
+}
+
+/// Whether trouble with some of the tables is the connector's: a white list names them, or there are no others. Otherwise
+/// the others are read, and it is warned of these.
+fn is_refused(config: &SourceConfig, troubled: usize, all: usize) -> bool {
+    !config.filter.whitelist.is_empty() || troubled >= all
 }
 
 /// Reports the tables that cannot be read, and what keeps open transactions from being seen.
@@ -167,8 +181,10 @@ pub async fn privileges(
         && let Ok(chosen) = tables::choose(config, listed, session.dialect())
     {
         let needs: Vec<_> = chosen.into_iter().take(TABLES).map(|id| (id, Privilege::Select)).collect();
-        for text in account.missing(session, &needs).await? {
-            report.error("connection.user", text);
+        let missing = account.missing(session, &needs).await?;
+        let refused = is_refused(config, missing.len(), needs.len());
+        for text in missing {
+            if refused { report.error("connection.user", text) } else { report.warn("connection.user", text) }
         }
     }
     // Without it, stamps are trusted only after a while (`reader`).

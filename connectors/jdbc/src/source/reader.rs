@@ -95,6 +95,8 @@ pub struct TableReader {
     most_rows: u64,
     /// Whether the last turn has sent rows or read keys, however it ended.
     got_on: bool,
+    /// Whether the last turn ended at a page with a row that cannot be read, and a smaller one may get further.
+    narrowed: bool,
     /// The turn is one of looking for deleted rows.
     pub sweep: Option<Box<Sweep>>,
 }
@@ -124,6 +126,7 @@ impl TableReader {
             page_rows: FIRST_PAGE,
             most_rows: LARGEST_PAGE,
             got_on: false,
+            narrowed: false,
             sweep: None,
         }
     }
@@ -188,6 +191,11 @@ impl TableReader {
         self.got_on
     }
 
+    /// Whether a row cannot be read, and the rows before it may yet be: with a smaller page.
+    pub fn has_narrowed(&self) -> bool {
+        self.narrowed
+    }
+
     /// The ids before that place that are missing and asked for again.
     pub fn gaps(&self) -> Gaps {
         self.tracking.as_ref().map(|tracking| tracking.gaps().clone()).unwrap_or_default()
@@ -201,7 +209,7 @@ impl TableReader {
     /// Reads until there is nothing more or the turn is over. Pages are sent in order; a receiver that is gone ends it.
     /// One that was not opened yet is opened, no more.
     pub async fn turn(&mut self, session: &mut dyn Session, pages: &Pages<'_>) -> Result<Outcome> {
-        self.got_on = false;
+        (self.got_on, self.narrowed) = (false, false);
         if !self.standing {
             self.open(session).await?;
             return Ok(Outcome::More);
@@ -236,13 +244,14 @@ impl TableReader {
         } else {
             self.read_stream(session, &plan, pages).await
         };
-        match outcome {
+        match &outcome {
             Ok(Outcome::More) => {}
             // pages go on where they stopped; a statement for all there is begins again
-            Err(_) if plan.shape.paged => {
+            Err(error) if plan.shape.paged => {
                 self.stale = true;
-                if session.is_lost() {
-                    // the next connection may live no longer: a smaller page gets through
+                // up to the row that cannot be read, or through a connection that lives no longer: a smaller page gets further
+                self.narrowed = error.kind() == Kind::Record && self.page_rows > 1;
+                if session.is_lost() || self.narrowed {
                     self.most_rows = (self.page_rows / 2).max(1);
                     self.page_rows = self.most_rows;
                 }

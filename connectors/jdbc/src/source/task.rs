@@ -100,7 +100,7 @@ impl JdbcSourceTask {
                     entries
                 }
                 // it cannot be cut into ranges, so that none are stored; why not is told when it is opened
-                Err(error) if stops(error.kind()) => {
+                Err(error) if stops_alone(error.kind(), several) => {
                     let reached = stored_place(&config, id.as_ref(), stored).await?;
                     vec![Entry::whole(id, reached)]
                 }
@@ -108,10 +108,13 @@ impl JdbcSourceTask {
             };
             works |= entries.is_empty();
             for entry in entries {
+                if session.is_lost() {
+                    session = reading_session(&config).await?;
+                }
                 let mut table = Table::new(entry, &config, &known);
                 match table.open(&mut *session).await {
                     Ok(()) => works = true,
-                    Err(error) if stops(error.kind()) => {
+                    Err(error) if stops_alone(error.kind(), several) => {
                         table.stop(&error, &config);
                         failed.get_or_insert(error);
                     }
@@ -127,6 +130,9 @@ impl JdbcSourceTask {
         }
         if let Some(error) = failed.filter(|_| !works) {
             return Err(error);
+        }
+        if session.is_lost() {
+            session = reading_session(&config).await?;
         }
         Ok(Self { turns: Turns::new(Arc::clone(&config), session), config, tables, buffer: None, positions })
     }
@@ -216,6 +222,10 @@ impl JdbcSourceTask {
             }
             Err(error) => error,
         };
+        if table.reader.as_ref().is_some_and(TableReader::has_narrowed) {
+            table.due = Instant::now();
+            return Ok(());
+        }
         table.failures = table.failures.saturating_add(1);
         let given_up = self.config.retry_attempts.is_some_and(|max| u64::from(table.failures) > max);
         let error =
@@ -242,7 +252,13 @@ impl JdbcSourceTask {
                 table.try_again(&error);
                 Ok(())
             }
-            kind if (stops(kind) && turn.connected) || given_up => {
+            // a row that is too large takes the connection with it
+            kind if given_up || (stops(kind) && (turn.connected || kind == Kind::Record) && turn.begun) => {
+                table.stop(&error, &self.config);
+                Ok(())
+            }
+            // an answer that makes no sense, to a question about this table
+            Kind::Fatal if turn.begun => {
                 table.stop(&error, &self.config);
                 Ok(())
             }
@@ -254,6 +270,11 @@ impl JdbcSourceTask {
 /// Errors that one table has by itself, and that time alone does not mend: its definition, its privileges, a row of it.
 fn stops(kind: Kind) -> bool {
     matches!(kind, Kind::Config | Kind::Denied | Kind::Record)
+}
+
+/// The same, with what makes no sense about it where there are several tables.
+fn stops_alone(kind: Kind, several: bool) -> bool {
+    stops(kind) || (kind == Kind::Fatal && several)
 }
 
 fn backoff(failures: u32) -> Duration {

@@ -27,7 +27,9 @@ pub struct Turn {
     pub reader: TableReader,
     /// How it went.
     pub outcome: Result<Outcome>,
-    /// Whether there was a connection, and it still works.
+    /// Whether there was a connection.
+    pub begun: bool,
+    /// Whether it still works.
     pub connected: bool,
     session: Option<Box<dyn Session>>,
 }
@@ -90,8 +92,9 @@ impl Turns {
             if let Some(session) = &mut session {
                 outcome = reader.turn(&mut **session, &Pages { table, sender: &sender }).await;
             }
+            let begun = session.is_some();
             let session = session.filter(|session| !session.is_lost());
-            Turn { table, reader, outcome, connected: session.is_some(), session }
+            Turn { table, reader, outcome, begun, connected: session.is_some(), session }
         }));
     }
 
