@@ -56,7 +56,7 @@ impl Trail {
         if error.kind() != Kind::Record {
             return error;
         }
-        let mut lines = vec![error.message().to_owned()];
+        let mut lines = Vec::new();
         if !self.names.is_empty() {
             let path: Vec<_> = self.names.iter().rev().map(|name| &**name).collect();
             let path = path.join(".").replace(".[]", "[]").replace(".{}", "{}");
@@ -68,11 +68,26 @@ impl Trail {
             lines.push(format!("What was found there: {TWICE}."));
         }
         lines.extend(self.hint.map(str::to_owned));
-        if lines.len() == 1 {
-            return error;
-        }
-        Error::of_lines(Kind::Record, lines).of_class(error.class())
+        lines.into_iter().fold(error, |error, line| error.and_line(&line))
     }
+}
+
+/// The line about records of Debezium that tell of changes to tables.
+const SCHEMA_CHANGE: &str = "The record looks like one of a topic in which Debezium tells of changes to tables (its \
+     schema history, or the topic that has the source's topic.prefix as its name), not like a row: leave that topic out \
+     of topics and topics.regex (an expression that begins with (?!NAME$) does not match the topic NAME), or have the \
+     source send none (include.schema.changes=false).";
+/// Bytes of a record that are looked through for what it may be.
+const LOOKED_THROUGH: usize = 64 * 1024;
+
+/// The error of a record that cannot be read, with a line that says what it is where that can be seen from its bytes.
+#[cold]
+pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOOKED_THROUGH)]);
+    let has = |name: &str| text.contains(name);
+    // a member of JSON, or a field of its envelope's schema
+    let is_told = has("\"ddl\"") && (has("\"databaseName\"") || has("\"tableChanges\""));
+    if error.kind() == Kind::Record && is_told { error.and_line(SCHEMA_CHANGE) } else { error }
 }
 
 /// An error on its way out, with the fields in which it was met. Small, as every result has the room for it.

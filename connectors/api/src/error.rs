@@ -106,6 +106,15 @@ impl Error {
         Self { has_lines: true, ..Self::new(kind, lines.join("\n")) }
     }
 
+    /// The same error with another line below its message.
+    #[must_use]
+    pub fn and_line(mut self, line: &str) -> Self {
+        let message = if self.has_lines { in_lines(&self.message) } else { on_one_line(&self.message) };
+        self.message = Cow::Owned(format!("{message}\n{}", on_one_line(line)));
+        self.has_lines = true;
+        self
+    }
+
     /// The same error as it may be shown outside of its task: its message as `hide` leaves it, and with [deceptive
     /// characters](crate::shown::is_deceptive) as escapes.
     #[must_use]

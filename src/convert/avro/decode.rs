@@ -117,23 +117,26 @@ impl<'a> Reader<'a> {
             }
             Kind::Array(items) => Value::Array(self.list(|reader| reader.within("[]", items))?.into()),
             Kind::Map(values) => {
-                let entries = self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.within("{}", values)?)))?;
+                let entries =
+                    self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.within("{}", values)?)))?;
                 Value::Map(last_of_each(entries).into())
             }
             Kind::Entries(pair) => {
                 let entries = self.list(|reader| Ok((reader.within("{}", &pair.0)?, reader.within("{}", &pair.1)?)))?;
                 Value::Map(last_of_each(entries).into())
             }
-            Kind::Struct(members) => {
-                let mut values = Vec::with_capacity(members.len());
-                for member in members {
-                    let Member::Of(_, name, node) = member else { continue };
-                    values.push(self.within(name, node)?);
-                }
-                Value::Struct(values.into())
-            }
+            Kind::Struct(members) => self.structure(members)?,
             Kind::Choice(_) => return Err(Error::fatal("a union is read by its branch").into()),
         })
+    }
+
+    fn structure(&mut self, members: &[Member]) -> Result<Value> {
+        let mut values = Vec::with_capacity(members.len());
+        for member in members {
+            let Member::Of(_, name, node) = member else { continue };
+            values.push(self.within(name, node)?);
+        }
+        Ok(Value::Struct(values.into()))
     }
 
     /// Reads a value that is a part of another.

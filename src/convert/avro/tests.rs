@@ -226,11 +226,27 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
             {"name": "seen", "type": {"type": "map", "values": "boolean"}}]}]}]});
     for (payload, first, field) in [
         // 4711 where a byte is declared
-        (&[2, 2, 0xce, 0x49][..], "a number that does not fit INT8", "after.n of the payload, which the schema declares INT8."),
-        (&[2, 2, 2, 2, 8], "a symbol that the enum does not have", "after.tags[] of the payload, which the schema declares an enum."),
-        (&[2, 2, 2, 0, 2, 2, b'k', 9], "a boolean that is neither 0 nor 1", "after.seen{} of the payload, which the schema declares BOOLEAN."),
+        (
+            &[2, 2, 0xce, 0x49][..],
+            "a number that does not fit INT8",
+            "after.n of the payload, which the schema declares INT8.",
+        ),
+        (
+            &[2, 2, 2, 2, 8],
+            "a symbol that the enum does not have",
+            "after.tags[] of the payload, which the schema declares an enum.",
+        ),
+        (
+            &[2, 2, 2, 0, 2, 2, b'k', 9],
+            "a boolean that is neither 0 nor 1",
+            "after.seen{} of the payload, which the schema declares BOOLEAN.",
+        ),
         (&[2, 9], "a union's branch that it does not have", "after of the payload, which the schema declares STRUCT."),
-        (&[2, 2, 2, 2], "the bytes end in the middle of a value", "after.tags[] of the payload, which the schema declares an enum."),
+        (
+            &[2, 2, 2, 2],
+            "the bytes end in the middle of a value",
+            "after.tags[] of the payload, which the schema declares an enum.",
+        ),
     ] {
         let error = reads(&avro, payload).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
@@ -252,4 +268,15 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
         assert_eq!(lines[1], "It is the field list[].n of the payload, which the schema declares INT32.");
         assert!(lines[2].contains("(transforms)") && !error.message().contains("4711"), "{error}");
     }
+}
+
+#[test]
+fn json_of_debeziums_schema_history_is_named_as_such() {
+    let history =
+        br#"{"source":{"server":"shop"},"databaseName":"db","ddl":"CREATE TABLE t (id INT)","tableChanges":[]}"#;
+    let error = converter(&[]).decode("history", Some(history)).unwrap_err();
+    let lines: Vec<_> = error.message().lines().collect();
+    assert!(lines[0].contains("Unknown magic byte") && lines[1].contains("topics.regex"), "{error}");
+    assert!(!error.message().contains("CREATE TABLE"), "{error}");
+    assert!(!converter(&[]).decode("t", Some(br#"{"ddl":1}"#)).unwrap_err().message().contains("topics.regex"));
 }

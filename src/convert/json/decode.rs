@@ -270,7 +270,9 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 Some(at) => {
                     match self.value(&list[at].node) {
                         Ok(value) => slots[at] = Some(value),
-                        Err(error) => return Err(self.trail.met(error, &list[at].name, Some(list[at].node.declared()))),
+                        Err(error) => {
+                            return Err(self.trail.met(error, &list[at].name, Some(list[at].node.declared())));
+                        }
                     }
                     self.checked(members, at, slots[at].as_ref())?;
                     next = at + 1;
@@ -280,7 +282,9 @@ impl<'a, 'o> Decoder<'a, 'o> {
         }
         let fill = |(slot, member): (Option<Value>, &super::plan::Member)| match slot {
             Some(value) => Ok(value),
-            None => self.null(&member.node).map_err(|error| self.trail.met(error, &member.name, Some(member.node.declared()))),
+            None => self
+                .null(&member.node)
+                .map_err(|error| self.trail.met(error, &member.name, Some(member.node.declared()))),
         };
         Ok(Value::Struct(slots.into_iter().zip(list).map(fill).collect::<Result<_>>()?))
     }

@@ -195,8 +195,7 @@ fn write_schemaless_map(entries: &[(Value, Value)], options: &Options, out: &mut
         return write_list((b'{', b'}'), entries, out, |(key, value), out| {
             write_schemaless(key, options, out)?;
             out.push(b':');
-            write_schemaless(value, options, out)
-                .map_err(|met| met.within_plain(key.as_str().unwrap_or_default()))
+            write_schemaless(value, options, out).map_err(|met| met.within_plain(key.as_str().unwrap_or_default()))
         });
     }
     write_list((b'[', b']'), entries, out, |(key, value), out| {

@@ -24,6 +24,7 @@ use decode::Decoder;
 use envelope::Envelope;
 use plan::Node;
 
+use super::trail::explained;
 use super::{CONVERTER_TYPE, limits};
 
 /// The keys of the converter.
@@ -162,6 +163,18 @@ impl JsonConverter {
         closed.then(|| Datum::new(Arc::clone(&node.schema), value))
     }
 
+    fn decode_any(&mut self, bytes: &[u8]) -> Result<Datum> {
+        let text = unicode::text(bytes, self.options.strict)?;
+        if self.options.schemas {
+            return self.decode_envelope(&text);
+        }
+        let mut decoder = Decoder::new(&text, &self.options);
+        if decoder.reader.peek().is_none() {
+            return Ok(Datum::NONE);
+        }
+        Ok(Datum { schema: None, value: decoder.plain()? })
+    }
+
     fn decode_envelope(&mut self, text: &str) -> Result<Datum> {
         let envelope = Envelope::split(text, &self.options)?;
         if envelope.schema == "null" {
@@ -224,15 +237,7 @@ impl Converter for JsonConverter {
         if let Some(datum) = self.decode_like_recent(bytes) {
             return Ok(datum);
         }
-        let text = unicode::text(bytes, self.options.strict)?;
-        if self.options.schemas {
-            return self.decode_envelope(&text);
-        }
-        let mut decoder = Decoder::new(&text, &self.options);
-        if decoder.reader.peek().is_none() {
-            return Ok(Datum::NONE);
-        }
-        Ok(Datum { schema: None, value: decoder.plain()? })
+        self.decode_any(bytes).map_err(|error| explained(error, bytes))
     }
 }
 

@@ -216,8 +216,16 @@ fn an_error_of_json_without_a_schema_names_its_field_and_what_helps() {
             "Invalid value for INT64: the number does not fit this type",
             "after.n[] of the payload.",
         ),
-        (format!(r#"[{{"a":{huge}}}]"#), "Invalid value for INT64: the number does not fit this type", "[].a of the payload."),
-        (r#"{"f":1e999}"#.to_owned(), "Invalid value for FLOAT64: the number does not fit this type", "f of the payload."),
+        (
+            format!(r#"[{{"a":{huge}}}]"#),
+            "Invalid value for INT64: the number does not fit this type",
+            "[].a of the payload.",
+        ),
+        (
+            r#"{"f":1e999}"#.to_owned(),
+            "Invalid value for FLOAT64: the number does not fit this type",
+            "f of the payload.",
+        ),
     ] {
         let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
         let lines: Vec<_> = error.message().lines().collect();
@@ -236,15 +244,31 @@ fn an_error_of_json_without_a_schema_names_its_field_and_what_helps() {
 
 #[test]
 fn what_cannot_be_written_names_its_field() {
-    let row = Schema::structure(None, vec![Field::new("n", Schema::of(Type::Int32)), Field::new("d", Schema::decimal(2))]);
+    let row =
+        Schema::structure(None, vec![Field::new("n", Schema::of(Type::Int32)), Field::new("d", Schema::decimal(2))]);
     let list = Schema::structure(None, vec![Field::new("rows", Schema::array(row))]);
     let schema = Arc::new(list);
     let two = || Value::Decimal(Box::new(connector_api::Decimal::new(1, 2)));
     let mut converter = JsonConverter::new(&Config::new()).unwrap();
     for (n, d, first, field) in [
-        (Value::Text("4711".into()), two(), "Invalid type for INT32: class java.lang.String", "rows[].n of the payload, which the schema declares INT32."),
-        (Value::Null, two(), "Conversion error: null value for field that is required and has no default value", "rows[].n of the payload, which the schema declares INT32."),
-        (Value::I32(1), Value::I64(4711), "Invalid type for Decimal, expected BigDecimal but was class java.lang.Long", "rows[].d of the payload, which the schema declares Decimal."),
+        (
+            Value::Text("4711".into()),
+            two(),
+            "Invalid type for INT32: class java.lang.String",
+            "rows[].n of the payload, which the schema declares INT32.",
+        ),
+        (
+            Value::Null,
+            two(),
+            "Conversion error: null value for field that is required and has no default value",
+            "rows[].n of the payload, which the schema declares INT32.",
+        ),
+        (
+            Value::I32(1),
+            Value::I64(4711),
+            "Invalid type for Decimal, expected BigDecimal but was class java.lang.Long",
+            "rows[].d of the payload, which the schema declares Decimal.",
+        ),
     ] {
         let value = Value::Struct([Value::Array([Value::Struct([n, d].into())].into())].into());
         let datum = Datum::new(Arc::clone(&schema), value);
@@ -252,5 +276,50 @@ fn what_cannot_be_written_names_its_field() {
         let lines: Vec<_> = error.message().lines().collect();
         assert_eq!(lines[..2], [first, &format!("It is the field {field}")]);
         assert!(lines[2].contains("(transforms)") && !error.message().contains("4711"), "{error}");
+    }
+}
+
+#[test]
+fn a_record_of_debeziums_schema_changes_that_cannot_be_read_is_named_as_such() {
+    // of the history, and of the topic of schema changes in an envelope that claims too much
+    let history = r#"{"source":{"server":"shop"},"position":{"file":"b.1"},"databaseName":"db","ddl":"CREATE TABLE t (id INT)","tableChanges":[]}"#;
+    let change = r#"{"schema":{"type":"struct","name":"io.debezium.connector.mysql.SchemaChangeValue","fields":[{"type":"string","field":"databaseName"},
+        {"type":"string","field":"ddl"}]},"payload":{"databaseName":7,"ddl":"x"}}"#;
+    let mut converter = JsonConverter::new(&Config::new()).unwrap();
+    for (text, first) in [
+        (history, "JsonConverter with schemas.enable requires"),
+        (change, "Invalid type for STRING, underlying representation should be text but was NUMBER"),
+    ] {
+        let error = converter.decode("shop", Some(text.as_bytes())).unwrap_err();
+        let (head, last) = (error.message().lines().next().unwrap(), error.message().lines().last().unwrap());
+        assert!(head.starts_with(first), "{error}");
+        for part in ["changes to tables", "topics.regex", "(?!NAME$)", "include.schema.changes=false"] {
+            assert!(last.contains(part), "{error}");
+        }
+        assert!(!error.message().contains("CREATE TABLE"), "{error}");
+    }
+    let row = converter.decode("t", Some(br#"{"id":1,"databaseName":"x"}"#)).unwrap_err();
+    assert_eq!(row.message().lines().count(), 1, "{row}");
+}
+
+#[test]
+fn an_envelope_within_a_text_is_named_as_encoded_twice() {
+    let mut converter = JsonConverter::new(&Config::new()).unwrap();
+    let inner = r#"{"schema":{"type":"struct","fields":[{"type":"int32","field":"n"}]},"payload":{"n":4711}}"#;
+    let text = serde_json::Value::String(inner.to_owned()).to_string();
+    let spaced = serde_json::Value::String(format!(" {inner}\n")).to_string();
+    for text in [text.as_str(), &spaced, &format!("\n{text}")] {
+        let error = converter.decode("t", Some(text.as_bytes())).unwrap_err();
+        let lines: Vec<_> = error.message().lines().collect();
+        assert!(lines[0].starts_with("JsonConverter with schemas.enable requires") && lines.len() == 2, "{error}");
+        assert!(lines[1].contains("encoded it twice") && !error.message().contains("4711"), "{error}");
+    }
+    // the field that should be a struct holds the text of one
+    let within = r#"{"schema":{"type":"struct","fields":[{"type":"struct","field":"after","fields":[{"type":"int32","field":"n"}]}]},"payload":{"after":"{\"n\":4711}"}}"#;
+    let error = converter.decode("t", Some(within.as_bytes())).unwrap_err();
+    assert!(error.message().contains("the field after") && error.message().contains("encoded it twice"), "{error}");
+    for plain in ["\"{}\"", "\"{x\"", "7", "null"] {
+        let error = converter.decode("t", Some(plain.as_bytes())).unwrap_err();
+        assert!(!error.message().contains("twice"), "{plain}: {error}");
     }
 }

@@ -73,7 +73,9 @@ impl<'a> Reader<'a> {
     pub(super) fn message_indexes(&mut self) -> Result<Vec<i32>, Error> {
         let zigzag = |n: u64| i32::try_from((n >> 1).cast_signed() ^ -(n & 1).cast_signed()).ok();
         let bad = || Error::record("the place of the message in its schema cannot be read");
-        let count = zigzag(self.varint().map_err(Met::located)?).and_then(|count| usize::try_from(count).ok()).ok_or_else(bad)?;
+        let count = zigzag(self.varint().map_err(Met::located)?)
+            .and_then(|count| usize::try_from(count).ok())
+            .ok_or_else(bad)?;
         if count > self.bytes.len() {
             return Err(bad());
         }

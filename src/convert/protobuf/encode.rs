@@ -86,9 +86,7 @@ fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) ->
 fn mismatch(value: &Value) -> Met {
     match value {
         Value::Null => Error::record("null within a list or map, which Protobuf cannot hold").into(),
-        value => {
-            Met::from(Error::record(format!("Invalid type: class {}", java::class_name(value)))).hint(WRITTEN)
-        }
+        value => Met::from(Error::record(format!("Invalid type: class {}", java::class_name(value)))).hint(WRITTEN),
     }
 }
 
@@ -133,8 +131,8 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
         (Kind::Bytes, Value::Bytes(data)) => bytes(data, out),
         (Kind::Enum(symbols), Value::Text(text)) => {
             let number = symbols.iter().find(|(name, _)| name == text).map(|(_, number)| *number);
-            let number = number
-                .ok_or_else(|| Met::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS))?;
+            let number =
+                number.ok_or_else(|| Met::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS))?;
             varint(i64::from(number).cast_unsigned(), out);
         }
         (Kind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, out),

@@ -203,11 +203,27 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
     let text = "syntax = \"proto3\"; message R { int64 id = 1; V after = 2; } message V { string name = 1; repeated E list = 2;
         map<string, bool> seen = 3; repeated W inner = 5; } message W { string name = 1; } enum E { A = 0; }";
     for (after, first, field) in [
-        (&[8, 7][..], "a value of another wire type than the schema's: found VARINT", "after.name of the payload, which the schema declares STRING."),
+        (
+            &[8, 7][..],
+            "a value of another wire type than the schema's: found VARINT",
+            "after.name of the payload, which the schema declares STRING.",
+        ),
         (&[10, 1, 0xff], "a text is not UTF-8", "after.name of the payload, which the schema declares STRING."),
-        (&[0x12, 1, 9], "a number that is no symbol of the enum", "after.list[] of the payload, which the schema declares an enum."),
-        (&[0x1a, 3, 0x12, 1, b'x'], "a value of another wire type than the schema's: found LEN", "after.seen{} of the payload, which the schema declares BOOLEAN."),
-        (&[0x2a, 2, 8, 7], "a value of another wire type than the schema's: found VARINT", "after.inner[].name of the payload, which the schema declares STRING."),
+        (
+            &[0x12, 1, 9],
+            "a number that is no symbol of the enum",
+            "after.list[] of the payload, which the schema declares an enum.",
+        ),
+        (
+            &[0x1a, 3, 0x12, 1, b'x'],
+            "a value of another wire type than the schema's: found LEN",
+            "after.seen{} of the payload, which the schema declares BOOLEAN.",
+        ),
+        (
+            &[0x2a, 2, 8, 7],
+            "a value of another wire type than the schema's: found VARINT",
+            "after.inner[].name of the payload, which the schema declares STRING.",
+        ),
     ] {
         let payload = [&[0, 8, 1, 0x12, after.len() as u8][..], after].concat();
         let error = reads(text, &payload, &[]).unwrap_err();

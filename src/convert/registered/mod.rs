@@ -16,6 +16,8 @@ use connector_api::{Config, Converter, Datum, Error, Presence, Report, Result, S
 
 use keys::Options;
 
+use super::trail::explained;
+
 /// First byte of every record.
 const MAGIC: u8 = 0;
 /// How many schemas one schema may refer to in all.
@@ -308,10 +310,11 @@ impl<F: Format> Converter for RegistryConverter<F> {
         let Some(bytes) = bytes else { return Ok(Datum::NONE) };
         let title = F::LANGUAGE.title();
         let Some(([MAGIC, a, b, c, d], payload)) = bytes.split_first_chunk() else {
-            return Err(Error::record(format!(
+            let error = Error::record(format!(
                 "Failed to deserialize {title} data: Unknown magic byte: the record was not written with a schema \
                  registry; another converter is needed"
-            )));
+            ));
+            return Err(explained(error, bytes));
         };
         let id = i32::from_be_bytes([*a, *b, *c, *d]);
         if !self.read.contains_key(&id) {
@@ -327,6 +330,8 @@ impl<F: Format> Converter for RegistryConverter<F> {
                 self.forget();
             }
         }
-        decoded.map_err(|e| e.context(format_args!("Failed to deserialize {title} data of schema {id}")))
+        decoded.map_err(|error| {
+            explained(error.context(format_args!("Failed to deserialize {title} data of schema {id}")), bytes)
+        })
     }
 }
