@@ -148,4 +148,37 @@ fn the_postman_collection_has_every_documented_call_and_checks_each_answer() {
             assert!(routes.iter().any(|route| wanted.is_match(route)), "{method} {path} is not in {routes:?}");
         }
     }
+    let named = calls_named_in_the_documentation();
+    assert!(named.len() >= 10, "{named:?}");
+    for (file, method, path) in named {
+        let pattern: Vec<String> = path.split('/').map(segment).collect();
+        let wanted = format!(r"^{method} \{{\{{rowferry\}}\}}{}(\?.*)?$", pattern.join("/"));
+        let wanted = regex::Regex::new(&wanted).unwrap();
+        assert!(routes.iter().any(|route| wanted.is_match(route)), "{file}: {method} {path} is not in {routes:?}");
+    }
+}
+
+/// A part of a path as the documentation has it: a name of its own choice stands for any.
+fn segment(part: &str) -> String {
+    let is_name = part.starts_with('{') || part.chars().any(|c| c.is_ascii_uppercase()) || part.starts_with("my-");
+    if is_name { "[^/?]+".to_owned() } else { regex::escape(part) }
+}
+
+/// Calls that README and the documentation name, as `GET /path` or with curl, and where.
+fn calls_named_in_the_documentation() -> Vec<(String, String, String)> {
+    let docs = std::fs::read_dir(project_folder().join("docs")).unwrap().flatten().map(|entry| entry.path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    let call = regex::Regex::new(r"\b(GET|POST|PUT|PATCH|DELETE) `?(/[A-Za-z0-9_/{}.-]*)").unwrap();
+    let curl = regex::Regex::new(r"curl (?:-X (\w+) )?(?:-H '[^']*' |--data \S+ )*'?localhost:8083(/[A-Za-z0-9_/.-]*)")
+        .unwrap();
+    let mut named = Vec::new();
+    for page in pages.chain([project_folder().join("README.md")]) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let file = page.file_name().unwrap().to_string_lossy().into_owned();
+        for found in call.captures_iter(&text).chain(curl.captures_iter(&text)) {
+            let method = found.get(1).map_or("GET", |method| method.as_str());
+            named.push((file.clone(), method.to_owned(), found[2].to_owned()));
+        }
+    }
+    named
 }
