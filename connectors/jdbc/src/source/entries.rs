@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Position, Positions, Result, SourcePartition};
+use connector_api::{Error, Kind, Position, Positions, Result, SourcePartition};
 
 use super::config::{Mode, SourceConfig};
 use super::position::{self, Reached};
@@ -20,12 +20,19 @@ pub struct Entry {
     pub range: Option<(KeyRange, Snapshot)>,
     /// Where the stored offset says that it begins.
     pub reached: Option<Reached>,
+    /// Why it must not be read: nobody knows from where.
+    pub barred: Option<String>,
 }
 
 impl Entry {
     /// All of a table, or the query.
     pub fn whole(id: Option<TableId>, reached: Option<Reached>) -> Self {
-        Self { id, range: None, reached }
+        Self { id, range: None, reached, barred: None }
+    }
+
+    /// A table that stays unread.
+    pub fn barred(id: Option<TableId>, why: &Error) -> Self {
+        Self { barred: Some(why.message().to_owned()), ..Self::whole(id, None) }
     }
 
     /// What its offset is stored under.
@@ -39,9 +46,30 @@ impl Entry {
     }
 }
 
-/// What is to be read of a table (or the query), and positions to store before anything else.
-/// Errors: `Config` when the table is gone or does not fit the mode.
+/// What is to be read of a table (or the query), and positions to store before anything else. A table in trouble that is
+/// its own, as `alone` says of an error, is one entry all the same: the trouble is told when that is opened.
 pub async fn entries(
+    id: Option<TableId>,
+    config: &Arc<SourceConfig>,
+    stored: &dyn Positions,
+    session: &mut dyn Session,
+    alone: impl Fn(Kind) -> bool,
+) -> Result<(Vec<Entry>, Vec<Position>)> {
+    match planned(id.clone(), config, stored, session).await {
+        Err(error) if alone(error.kind()) => {}
+        planned => return planned,
+    }
+    // it cannot be cut into ranges, so that none are stored
+    let entry = match stored_place(config, id.as_ref(), stored).await {
+        Ok(reached) => Entry::whole(id, reached),
+        Err(error) if alone(error.kind()) => Entry::barred(id, &error),
+        Err(error) => return Err(error),
+    };
+    Ok((vec![entry], Vec::new()))
+}
+
+/// Errors: `Config` when the table is gone or does not fit the mode, or what is stored of it cannot be read.
+async fn planned(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,
     stored: &dyn Positions,
@@ -74,7 +102,7 @@ pub async fn entries(
     }
     let own = ranges.into_iter().filter(|(range, reached)| range.n % part.of == part.n && !range.is_done(reached));
     let entry =
-        |(range, reached)| Entry { id: id.clone(), range: Some((range, snapshot.clone())), reached: Some(reached) };
+        |(range, reached)| Entry { range: Some((range, snapshot.clone())), ..Entry::whole(id.clone(), Some(reached)) };
     Ok((own.map(entry).collect(), positions))
 }
 
@@ -114,7 +142,12 @@ pub async fn stage(
     let Some(meta) = session.table(id).await? else { return Ok(Stage::One) };
     // estimates vary; of a small table nothing has to be looked up
     let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else { return Ok(Stage::One) };
-    match stored_place(config, Some(id), stored).await? {
+    let reached = match stored_place(config, Some(id), stored).await {
+        // its task tells of it
+        Err(error) if error.kind() == Kind::Config => return Ok(Stage::One),
+        reached => reached?,
+    };
+    match reached {
         None => Ok(if rows >= from { Stage::Soon } else { Stage::One }),
         Some(Reached { snapshot: Some(snapshot), .. }) => {
             let ranges = snapshot.reached(id, config, stored).await?;
@@ -136,5 +169,11 @@ pub async fn stored_place(
         None => vec![position::query()],
     };
     let found = stored.read(&partitions).await?;
-    found.into_iter().flatten().next().map(|offset| Reached::read(&offset)).transpose()
+    let read = |offset| {
+        Reached::read(&offset).map_err(|error| match id {
+            Some(id) => error.context(format_args!("table {id}")),
+            None => error,
+        })
+    };
+    found.into_iter().flatten().next().map(read).transpose()
 }

@@ -62,8 +62,8 @@ pub struct TableReader {
     /// The table; `None` for a query.
     pub id: Option<TableId>,
     config: Arc<SourceConfig>,
-    /// Its rows have nowhere to go.
-    no_topic: Option<String>,
+    /// Why it must not be read: its rows have nowhere to go, or nobody knows where it stands.
+    barred: Option<String>,
     meta: Option<TableMeta>,
     plan: Option<Arc<TablePlan>>,
     /// Only these ids are read, of those of the snapshot.
@@ -104,9 +104,9 @@ pub struct TableReader {
 impl TableReader {
     /// A reader that will stand where the offset says, or at the configured beginning.
     pub fn new(entry: Entry, config: Arc<SourceConfig>) -> Self {
-        let Entry { id, range, reached } = entry;
+        let Entry { id, range, reached, barred } = entry;
         Self {
-            no_topic: id.as_ref().and_then(|id| tables::topic_problem(&config, id)),
+            barred: barred.or_else(|| id.as_ref().and_then(|id| tables::topic_problem(&config, id))),
             id,
             range,
             config,
@@ -147,7 +147,7 @@ impl TableReader {
     /// Errors: `Config` when it is gone or does not fit the mode.
     async fn look_up(&mut self, session: &mut dyn Session) -> Result<Arc<TablePlan>> {
         let Some(id) = &self.id else { return self.look_up_query(session).await };
-        if let Some(text) = &self.no_topic {
+        if let Some(text) = &self.barred {
             return Err(Error::config(text.clone()));
         }
         let meta = session.table(id).await?.ok_or_else(|| {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::batch::{Buffered, Done};
 use super::config::SourceConfig;
-use super::entries::{Entry, entries, stored_place};
+use super::entries::{Entry, entries};
 use super::probe;
 use super::ranges::Snapshot;
 use super::reader::{Gone, Outcome, Sent, TableReader};
@@ -94,18 +94,9 @@ impl JdbcSourceTask {
         let (mut tables, mut positions) = (Vec::with_capacity(ids.len()), Vec::new());
         let (mut failed, mut works, several) = (None, false, ids.len() > 1);
         for id in ids {
-            let entries = match entries(id.clone(), &config, stored, &mut *session).await {
-                Ok((entries, at_once)) => {
-                    positions.extend(at_once);
-                    entries
-                }
-                // it cannot be cut into ranges, so that none are stored; why not is told when it is opened
-                Err(error) if stops_alone(error.kind(), several) => {
-                    let reached = stored_place(&config, id.as_ref(), stored).await?;
-                    vec![Entry::whole(id, reached)]
-                }
-                Err(error) => return Err(error),
-            };
+            let alone = |kind| stops_alone(kind, several);
+            let (entries, at_once) = entries(id, &config, stored, &mut *session, alone).await?;
+            positions.extend(at_once);
             works |= entries.is_empty();
             for entry in entries {
                 if session.is_lost() {
@@ -200,7 +191,6 @@ impl JdbcSourceTask {
     /// Takes back what a turn that is over gives.
     /// Errors: what concerns the whole task: the connection, and the last table that was read.
     fn take_back(&mut self, turn: Turn) -> Result<()> {
-        let others = self.tables.iter().enumerate().any(|(n, table)| n != turn.table && !table.stopped);
         let table = &mut self.tables[turn.table];
         let got_on = turn.outcome.is_err() && turn.reader.got_on();
         if got_on {
@@ -226,6 +216,20 @@ impl JdbcSourceTask {
             table.due = Instant::now();
             return Ok(());
         }
+        self.note_trouble(turn.table, error, got_on, (turn.begun, turn.connected))
+    }
+
+    /// What follows from an error of a table's turn. `got_on`: there was something before it; `begun` and `connected`: as
+    /// the turn tells.
+    fn note_trouble(
+        &mut self,
+        index: usize,
+        error: Error,
+        got_on: bool,
+        (begun, connected): (bool, bool),
+    ) -> Result<()> {
+        let others = self.tables.iter().enumerate().any(|(n, table)| n != index && !table.stopped);
+        let table = &mut self.tables[index];
         table.failures = table.failures.saturating_add(1);
         let given_up = self.config.retry_attempts.is_some_and(|max| u64::from(table.failures) > max);
         let error =
@@ -233,7 +237,7 @@ impl JdbcSourceTask {
         let error = match error.kind() {
             Kind::Retry if given_up => Error::fatal(error.message().to_owned()).caused_by(error),
             // its definition may have changed in the middle of the reading: it is looked up before the next try
-            Kind::Config if table.failures == 1 && !table.stopped && turn.connected => {
+            Kind::Config if table.failures == 1 && !table.stopped && connected => {
                 table.due = Instant::now();
                 return Ok(());
             }
@@ -248,17 +252,12 @@ impl JdbcSourceTask {
                 Ok(())
             }
             _ if !others => Err(error),
-            Kind::Retry if turn.connected => {
+            Kind::Retry if connected => {
                 table.try_again(&error);
                 Ok(())
             }
-            // a row that is too large takes the connection with it
-            kind if given_up || (stops(kind) && (turn.connected || kind == Kind::Record) && turn.begun) => {
-                table.stop(&error, &self.config);
-                Ok(())
-            }
-            // an answer that makes no sense, to a question about this table
-            Kind::Fatal if turn.begun => {
+            // a row that is too large takes the connection with it, and so may an answer that makes no sense
+            kind if given_up || (stops(kind) && connected) || (begun && matches!(kind, Kind::Record | Kind::Fatal)) => {
                 table.stop(&error, &self.config);
                 Ok(())
             }
