@@ -59,6 +59,7 @@ mod source_tables;
 mod speed;
 mod sqlite;
 mod sqlite_files;
+mod sqlite_limits;
 mod stall;
 mod store;
 mod store_faults;
