@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::client::Client;
 use super::each::each;
 use super::file;
+use super::print::set_off;
 use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
@@ -140,10 +141,10 @@ async fn check(client: &Client, connector: &file::Described) -> Result<String> {
     config.insert("name".to_owned(), connector.name.clone().into());
     let path = format!("/connector-plugins/{}/config/validate", path_segment(class));
     let infos: ConfigInfos = client.send(Method::PUT, &path, Some(&Value::Object(config))).await?.json()?;
-    let line = |key: &str, text: &str| format!("\n  {}: {}", on_one_line(key), on_one_line(text));
+    let line = |key: &str, text: &str| format!("\n{}: {}", on_one_line(key), on_one_line(text));
     if infos.error_count == 0 {
         let warnings = infos.warnings.iter().map(|warning| line(&warning.key, &warning.message));
-        return Ok(format!("{} is valid{}", on_one_line(&connector.name), warnings.collect::<String>()));
+        return Ok(set_off(&format!("{} is valid{}", on_one_line(&connector.name), warnings.collect::<String>())));
     }
     let errors = infos.configs.iter().flat_map(|key| key.value.errors.iter().map(|text| line(&key.value.name, text)));
     Err(Error::record(format!("{} is not valid:{}", on_one_line(&connector.name), errors.collect::<String>())))

@@ -3,6 +3,8 @@
 use connector_api::shown::{in_lines, on_one_line};
 use connector_api::{Error, Kind, Result};
 
+use super::print::set_off;
+
 /// Does something with each of `all` and prints the line that it returns on standard output. What goes wrong with one
 /// of several is printed on standard error, and the others are done all the same; only a worker out of reach ends it, as
 /// it would be for the others too.
@@ -18,7 +20,7 @@ pub async fn each<T>(all: &[T], name: impl Fn(&T) -> &str, act: impl AsyncFn(&T)
                 return Err(error.context(format_args!("not done: {}", left.join(", "))));
             }
             Err(error) => {
-                eprintln!("rowferry: {}: {}", on_one_line(name(item)), in_lines(&error.to_string()));
+                eprintln!("rowferry: {}: {}", on_one_line(name(item)), set_off(&error.to_string()));
                 failed.push(error);
             }
         }

@@ -17,7 +17,6 @@ mod trial;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connector_api::shown::in_lines;
 use connector_api::{Error, Kind, Result};
 
 use crate::registry::Registry;
@@ -165,7 +164,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let text = error.to_string();
-            eprintln!("rowferry: {}", in_lines(&known::hide(&text, str::to_owned)));
+            eprintln!("rowferry: {}", print::set_off(&known::hide(&text, str::to_owned)));
             ExitCode::from(code_of(&error))
         }
     }

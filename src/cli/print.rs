@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use connector_api::shown::on_one_line;
+use connector_api::shown::{in_lines, on_one_line};
+
+use crate::observe::guard::ascii_escaped;
 
 /// Columns as wide as their widest cell; the last one is left as it is.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -22,6 +24,16 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         out.push_str(&line(&mut row.iter().map(|cell| &**cell)));
     }
     out
+}
+
+/// A text that may have several lines, all but the first set off by blanks: none is taken for a message of its own.
+pub fn set_off(text: &str) -> String {
+    in_lines(text).replace('\n', "\n  ")
+}
+
+/// JSON for people and programs: what could change how a terminal shows it is escaped as JSON escapes it.
+pub fn json(value: &serde_json::Value) -> String {
+    ascii_escaped(&format!("{value:#}"))
 }
 
 #[cfg(test)]

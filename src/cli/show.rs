@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use connector_api::shown::{in_lines, on_one_line, without_passwords};
+use connector_api::shown::{on_one_line, without_passwords};
 use connector_api::{Error, Result};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::Client;
-use super::print::table;
+use super::print::{json, set_off, table};
 use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded, PluginInfo,
 };
@@ -92,7 +92,7 @@ impl Health {
     pub async fn run(&self, client: &Client) -> Result<()> {
         let health = client.health(Duration::from_secs(15)).await?;
         if self.json {
-            println!("{:#}", serde_json::json!(health));
+            println!("{}", json(&serde_json::json!(health)));
         } else {
             println!("{}: {}", on_one_line(&health.status), on_one_line(&health.message));
             health.warnings.iter().for_each(|warning| println!("warning: {}", on_one_line(warning)));
@@ -114,7 +114,7 @@ impl One {
         let status: Result<ConnectorStatus> = client.get(&format!("{path}/status")).await;
         match &status {
             Ok(status) => print!("{}", states(status)),
-            Err(error) => println!("{}", in_lines(&error.to_string())),
+            Err(error) => println!("{}", set_off(&error.to_string())),
         }
         println!("\nconfig");
         for (key, value) in &info.config {
@@ -132,7 +132,7 @@ impl One {
                     println!("  {} -> {}", member(entry.partition), member(entry.offset));
                 }
             }
-            Err(error) => println!("  {}", in_lines(&error.to_string())),
+            Err(error) => println!("  {}", set_off(&error.to_string())),
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ fn member(object: Option<serde_json::Map<String, Value>>) -> String {
 
 async fn print_json(client: &Client, path: &str) -> Result<()> {
     let value: Value = client.get(path).await?;
-    println!("{value:#}");
+    println!("{}", json(&value));
     Ok(())
 }
 

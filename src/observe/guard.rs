@@ -50,8 +50,8 @@ impl<W: Write> Write for Guarded<W> {
     }
 }
 
-/// A line of JSON with its deceptive characters as JSON's own escapes. Those below the blank are escaped already.
-fn ascii_escaped(line: &str) -> String {
+/// Lines of JSON with their deceptive characters as JSON's own escapes. Those below the blank are escaped already.
+pub fn ascii_escaped(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for c in line.chars() {
         if is_deceptive(c) && c != '\n' {

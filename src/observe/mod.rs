@@ -1,5 +1,5 @@
 //! What people see of a running worker: its log ([`log`]), panics in it included ([`panics`]).
 
-mod guard;
+pub mod guard;
 pub mod log;
 pub mod panics;

@@ -1,5 +1,7 @@
 //! Verbs of the command line over several connectors, and what they print.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -84,5 +86,79 @@ async fn a_dry_run_names_the_key_of_each_error_in_each_connector() {
     assert_eq!((out.as_str(), code), ("good is valid\n", Some(1)), "{errors}");
     for line in ["bad is not valid", "  batch.size: Invalid value many", "  insert.mode: Invalid value guess"] {
         assert!(errors.contains(line), "{line}: {errors}");
+    }
+}
+
+/// An HTTP server on a port of its own that answers everything in this way.
+fn answering(status: u16, media_type: &'static str, body: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let head = format!("HTTP/1.1 {status} Found\r\nContent-Type: {media_type}\r\nConnection: close\r\n");
+            let _request = stream.read(&mut [0; 1 << 16]);
+            let _gone = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_server_makes_no_lines_and_moves_no_cursor_on_standard_error() {
+    // clears the screen, goes back in the line, begins another, turns the direction of writing
+    const FORGED: &str = "no\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}1A\rrowferry: all is well\u{202e}\u{8}";
+    const FORGED_LINE: &str = "no\nrowferry: all is well";
+    let connectors = file(&json!([{"name": "x", "config": {"connector.class": "JdbcSink"}}]));
+    let verbs: [&[&str]; 17] = [
+        &["get"],
+        &["health"],
+        &["describe", "x"],
+        &["status", "x"],
+        &["apply", "-f", &connectors],
+        &["apply", "--dry-run", "-f", &connectors],
+        &["create", "-f", &connectors],
+        &["delete", "x", "y"],
+        &["pause", "x"],
+        &["stop", "x"],
+        &["restart", "x"],
+        &["history", "x"],
+        &["restore", "x", "1"],
+        &["get", "--json"],
+        &["describe", "x", "--json"],
+        &["status", "x", "--json"],
+        &["health", "--json"],
+    ];
+    let said = |text: &str| json!({"error_code": 500, "message": text}).to_string();
+    let health = json!({"status": "healthy", "message": FORGED, "warnings": [FORGED, FORGED_LINE]}).to_string();
+    for (status, media_type, body) in [
+        (500, "application/json", said(FORGED)),
+        (409, "application/json", said(FORGED_LINE)),
+        (404, "application/json", said(FORGED)),
+        (200, "application/json", json!(FORGED).to_string()),
+        (502, "text/plain", FORGED.to_owned()),
+        (200, "text/plain", FORGED.to_owned()),
+        (200, "application/json", health),
+    ] {
+        let server = answering(status, media_type, body.clone());
+        for verb in verbs {
+            let output = Command::new(env!("CARGO_BIN_EXE_rowferry"))
+                .args(verb)
+                .args(["--server", &server])
+                .stdin(std::process::Stdio::null())
+                .output()
+                .unwrap();
+            for text in [&output.stdout, &output.stderr] {
+                let text = String::from_utf8(text.clone()).unwrap();
+                let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+                assert!(!text.contains(bad), "{verb:?} {status} {body}: {text:?}");
+            }
+            let errors = String::from_utf8(output.stderr).unwrap();
+            // a message of several lines is set off from what the command says itself
+            assert!(!errors.lines().any(|line| line == "rowferry: all is well"), "{verb:?} {status}: {errors}");
+            let is_shown = status >= 400 && media_type == "application/json" && verb[0] != "health";
+            if is_shown && body.contains("[2J") {
+                assert!(errors.contains("\\u{1b}[2J"), "{verb:?} {status}: {errors}");
+            }
+        }
     }
 }
