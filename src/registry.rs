@@ -3,12 +3,13 @@
 mod kind;
 pub mod version;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use connector_api::files::AllowedFiles;
 use connector_api::{Config, Converter, Error, Key, Plugin, Predicate, Report, Transform, Type};
-use connector_jdbc::files::{Files, Within};
+use connector_file::{FileStreamSink, FileStreamSource};
+use connector_jdbc::files::{SETTING as SQLITE_FILES, Within};
 use connector_jdbc::sink::JdbcSink;
 use connector_jdbc::source::JdbcSource;
 
@@ -312,10 +313,13 @@ fn registered<F: Format + 'static>(
     Ok(Box::new(RegistryConverter::new(role.name(), config, format, Box::new(schemas))?))
 }
 
-fn jdbc(files: &Files) -> Vec<Connector> {
+/// The connectors, with the files that each may use.
+fn connectors(sqlite: &AllowedFiles, file: &AllowedFiles) -> Vec<Connector> {
     vec![
-        Connector::Source(Arc::new(Within::new(JdbcSource, files.clone()))),
-        Connector::Sink(Arc::new(Within::new(JdbcSink, files.clone()))),
+        Connector::Source(Arc::new(Within::new(JdbcSource, sqlite.clone()))),
+        Connector::Sink(Arc::new(Within::new(JdbcSink, sqlite.clone()))),
+        Connector::Source(Arc::new(FileStreamSource::new(file.clone()))),
+        Connector::Sink(Arc::new(FileStreamSink::new(file.clone()))),
     ]
 }
 
@@ -337,10 +341,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// All that is built in. No SQLite file may be used, see [`Registry::with_files`].
+    /// All that is built in. No connector may use a file, see [`Registry::with_files`].
     pub fn built_in() -> Self {
+        let none = |setting| AllowedFiles::new(setting, Vec::new(), Vec::new());
         Self {
-            connectors: jdbc(&Files::default()),
+            connectors: connectors(&none(SQLITE_FILES), &none(connector_file::SETTING)),
             converters: CONVERTERS,
             header_converters: HEADER_CONVERTERS,
             transforms: TRANSFORMS,
@@ -348,10 +353,10 @@ impl Registry {
         }
     }
 
-    /// The same, where SQLite files may be used below the folders `allowed`, but for those whose paths begin as one of `kept`.
+    /// The same, where the JDBC connectors may use the SQLite files of `sqlite`, and the file connectors those of `file`.
     #[must_use]
-    pub fn with_files(mut self, allowed: &[PathBuf], kept: &[PathBuf]) -> Self {
-        let confined = jdbc(&Files::new(allowed.to_vec(), kept.to_vec()));
+    pub fn with_files(mut self, sqlite: &AllowedFiles, file: &AllowedFiles) -> Self {
+        let confined = connectors(sqlite, file);
         for connector in &mut self.connectors {
             let of_class = |own: &&Connector| own.plugin().class() == connector.plugin().class();
             if let Some(own) = confined.iter().find(of_class) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use connector_api::files::AllowedFiles;
 use connector_api::{Error, Result};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -127,6 +128,9 @@ impl Dev {
         if !settings.given.contains_key("sqlite.allowed.paths") {
             settings.sqlite_paths.push(PathBuf::from("."));
         }
+        if !settings.given.contains_key("file.allowed.paths") {
+            settings.file_paths.push(PathBuf::from("."));
+        }
         let log = log::init(&settings.log_level, &settings.log_format)?;
         panics::to_log();
         let kafka = settings.config.get("bootstrap.servers").unwrap_or_default().to_owned();
@@ -151,7 +155,11 @@ async fn serve((settings, registry, broker, log): Start, front: Handle, ready: i
     #[cfg(feature = "fail-points")]
     crate::fail_points::start();
     let shutdown = signals::on_end()?;
-    let registry = registry.with_files(&settings.sqlite_paths, &settings.own_files());
+    let allowed = |setting, paths: &[PathBuf]| AllowedFiles::new(setting, paths.to_vec(), settings.own_files());
+    let registry = registry.with_files(
+        &allowed("sqlite.allowed.paths", &settings.sqlite_paths),
+        &allowed("file.allowed.paths", &settings.file_paths),
+    );
     let app = App::open(settings, registry, broker, log).await?;
     ready(&app.addresses());
     on_hangup(app.reloader())?;

@@ -204,6 +204,14 @@ pub const KEYS: &[Key] = &[
          Without it, an SQLite file in `rowferry.data.dir`.",
     ),
     maybe(
+        "file.allowed.paths",
+        Type::List,
+        OWN,
+        "Folders (or files) below which FileStreamSource and FileStreamSink may use files, commas between; links are followed \
+         first. Without it, `rowferry.data.dir`, and with `rowferry dev` the working folder too. The worker's own files are \
+         never given out.",
+    ),
+    maybe(
         "sqlite.allowed.paths",
         Type::List,
         OWN,

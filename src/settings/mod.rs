@@ -66,6 +66,8 @@ pub struct Settings {
     pub store: store::Options,
     /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or the data folder.
     pub sqlite_paths: Vec<PathBuf>,
+    /// Folders and files below which the file connectors may use files: `file.allowed.paths`, or the data folder.
+    pub file_paths: Vec<PathBuf>,
     /// `rowferry.log.level`.
     pub log_level: String,
     /// `rowferry.log.format`: auto, text or json.
@@ -220,15 +222,21 @@ impl Settings {
             },
             rest: Self::read_rest(r)?,
             store: Self::read_store(r),
-            sqlite_paths: match r.is_set("sqlite.allowed.paths") {
-                true => r.list("sqlite.allowed.paths").into_iter().map(PathBuf::from).collect(),
-                false => vec![PathBuf::from(r.text("rowferry.data.dir"))],
-            },
+            sqlite_paths: Self::read_paths(r, "sqlite.allowed.paths"),
+            file_paths: Self::read_paths(r, "file.allowed.paths"),
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
             providers: Providers::default(),
             resolved: Resolved::default(),
         })
+    }
+
+    /// The folders and files that a key names; without it, the data folder.
+    fn read_paths(r: &mut Reader<'_>, key: &'static str) -> Vec<PathBuf> {
+        match r.is_set(key) {
+            true => r.list(key).into_iter().map(PathBuf::from).collect(),
+            false => vec![PathBuf::from(r.text("rowferry.data.dir"))],
+        }
     }
 
     fn read_store(r: &mut Reader<'_>) -> store::Options {

@@ -11,6 +11,7 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
     (&["sqlx"], &["src/store", "connectors/jdbc/src/driver", "connectors/jdbc/tests", "tests"]),
     (&["clap"], &["src/cli", "src/main.rs"]),
     (&["connector_jdbc"], &["src/registry.rs", "connectors/jdbc/tests", "tests"]),
+    (&["connector_file"], &["src/registry.rs", "connectors/file/tests", "tests"]),
     (&["reqwest"], &["tests/kit"]),
     (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
     (&["fail"], &["connectors/api/src/fail_point.rs"]),

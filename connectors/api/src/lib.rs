@@ -19,6 +19,7 @@ mod convert;
 mod decimal;
 mod error;
 pub mod fail_point;
+pub mod files;
 pub mod pattern;
 mod pulse;
 mod record;

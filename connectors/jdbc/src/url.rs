@@ -8,10 +8,11 @@ mod tls;
 
 use std::fmt;
 
+use connector_api::files::AllowedFiles;
 use connector_api::shown::without_passwords;
 use connector_api::{Config, Error, Report, Result};
 
-use crate::files::Files;
+use crate::files;
 
 pub use self::params::Role;
 pub use self::tls::{Mode as TlsMode, ServerKey, Tls};
@@ -69,7 +70,7 @@ pub struct Target {
     /// Dangerous parameters that were asked for and are left out.
     pub ignored: Vec<String>,
     /// Where SQLite files may be, if that is bounded.
-    pub files: Option<Files>,
+    pub files: Option<AllowedFiles>,
 }
 
 /// Parameters by which a URL could read local files, load classes or run code in the peers' drivers. They mean
@@ -132,7 +133,7 @@ impl Target {
             target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
             target.set_param(name.to_owned(), value.to_owned());
         }
-        target.files = Files::of(config);
+        target.files = files::of(config);
         target.tls()?;
         target.told()?;
         target.first_statements()?;

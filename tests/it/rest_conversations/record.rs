@@ -17,8 +17,9 @@ use super::http::Answer;
 const HEADERS: [&str; 3] = ["content-type", "location", "allow"];
 
 /// Plug-ins that are kept of a long list: those that Rowferry has as well.
-const PLUGINS: [&str; 4] = [
+const PLUGINS: [&str; 5] = [
     "io.confluent.connect.jdbc.",
+    "org.apache.kafka.connect.file.",
     "org.apache.kafka.connect.json.",
     "org.apache.kafka.connect.transforms.",
     "org.apache.kafka.connect.storage.",

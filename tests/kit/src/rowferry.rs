@@ -93,9 +93,10 @@ impl Rowferry {
         env.extend(settings.env);
         env.push((variable("listeners"), format!("http://127.0.0.1:{port}")));
         // files of tests lie anywhere in the scratch folder
-        let files = variable("sqlite.allowed.paths");
-        if !env.iter().any(|(name, _)| *name == files) {
-            env.push((files, scratch.path().display().to_string()));
+        for files in ["sqlite.allowed.paths", "file.allowed.paths"].map(variable) {
+            if !env.iter().any(|(name, _)| *name == files) {
+                env.push((files, scratch.path().display().to_string()));
+            }
         }
         let points = folder.join("fail-points");
         env.push(("ROWFERRY_FAIL_POINTS".to_owned(), points.display().to_string()));

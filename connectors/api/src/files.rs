@@ -1,0 +1,147 @@
+//! Which files a connector may use: those below the folders that the worker's settings name, whatever a config asks for.
+//!
+//! A config could otherwise name `/root/.ssh/authorized_keys` as its file, and records would fill it. What counts is where
+//! a path leads, links and `..` followed, each time that a file is opened.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{Error, Result};
+
+/// The files that connectors of one kind may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedFiles {
+    setting: &'static str,
+    allowed: Arc<[PathBuf]>,
+    kept: Arc<[PathBuf]>,
+}
+
+impl AllowedFiles {
+    /// Those below `allowed` (folders, or single files), but for files whose path begins as one of `kept` does: the
+    /// worker's own. `setting` is the worker's key that names the allowed folders; refusals name it.
+    pub fn new(setting: &'static str, allowed: Vec<PathBuf>, kept: Vec<PathBuf>) -> Self {
+        Self { setting, allowed: allowed.into(), kept: kept.into() }
+    }
+
+    /// The allowed folders and files.
+    pub fn allowed(&self) -> &[PathBuf] {
+        &self.allowed
+    }
+
+    /// The beginnings of paths that are refused.
+    pub fn kept(&self) -> &[PathBuf] {
+        &self.kept
+    }
+
+    /// Where the path leads, if the file may be used. Errors: `Config`.
+    pub fn admit(&self, path: &Path) -> Result<PathBuf> {
+        let refused = |why: &str| {
+            let folders: Vec<_> = self.allowed.iter().map(|folder| folder.display().to_string()).collect();
+            Error::config(format!(
+                "the file {} {why}: this worker uses files below {} only; add a folder to {} in the worker's settings",
+                path.display(),
+                if folders.is_empty() { "no folder".to_owned() } else { folders.join(", ") },
+                self.setting
+            ))
+        };
+        let leads = resolved(path).ok_or_else(|| refused("leads nowhere"))?;
+        let is_below = |folder: &PathBuf| resolved(folder).is_some_and(|folder| leads.starts_with(folder));
+        if !self.allowed.iter().any(is_below) {
+            return Err(refused("is not allowed"));
+        }
+        // with what stands after its name: -wal, -shm, -journal
+        let begins =
+            |own: PathBuf| leads.as_os_str().as_encoded_bytes().starts_with(own.as_os_str().as_encoded_bytes());
+        if self.kept.iter().filter_map(|own| resolved(own)).any(|own| is_also(&leads, &own) || begins(own)) {
+            return Err(refused("is the worker's own"));
+        }
+        Ok(leads)
+    }
+}
+
+/// Whether a file is one of those whose names begin as `own` does under another name (a hard link).
+fn is_also(file: &Path, own: &Path) -> bool {
+    let Ok(found) = file.metadata() else { return false };
+    if found.is_dir() || found.nlink() < 2 {
+        return false;
+    }
+    let (Some(folder), Some(name)) = (own.parent(), own.file_name()) else { return false };
+    let begins = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes());
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter(begins);
+    let mut kept = entries.filter_map(|entry| entry.path().metadata().ok());
+    kept.any(|kept| (kept.dev(), kept.ino()) == (found.dev(), found.ino()))
+}
+
+/// The path without links and `..`, also of a file or folder that is not there yet; `None` of a link that leads nowhere.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let mut missing = Vec::new();
+    let mut there = path.as_path();
+    loop {
+        match there.canonicalize() {
+            Ok(found) => return Some(missing.into_iter().rev().fold(found, |path, part| path.join(part))),
+            // opening a link would make what it leads to
+            Err(_) if there.symlink_metadata().is_ok() => return None,
+            Err(_) => {}
+        }
+        let Some(Component::Normal(part)) = there.components().next_back() else { return None };
+        missing.push(part.to_owned());
+        there = there.parent()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::AllowedFiles;
+
+    #[test]
+    fn what_counts_is_where_a_path_leads() {
+        let root = std::env::temp_dir().join(format!("rowferry-files-{}", std::process::id()));
+        let inside = root.join("inside");
+        std::fs::create_dir_all(inside.join("deep")).unwrap();
+        std::fs::create_dir_all(root.join("insider")).unwrap();
+        std::fs::write(root.join("outside.db"), "").unwrap();
+        std::fs::write(inside.join("there.db"), "").unwrap();
+        std::os::unix::fs::symlink(root.join("outside.db"), inside.join("link.db")).unwrap();
+        std::os::unix::fs::symlink(root.join("to-be.db"), inside.join("dangling.db")).unwrap();
+        std::os::unix::fs::symlink(&root, inside.join("up")).unwrap();
+        let files = AllowedFiles::new("x.allowed.paths", vec![inside.clone()], vec![inside.join("rowferry.db")]);
+        let allowed = |name: &str| files.admit(&inside.join(name)).is_ok();
+        for name in ["there.db", "new.db", "deep/new.db", "deep/../new.db", "no/such/folder.db"] {
+            assert!(allowed(name), "{name}");
+        }
+        for name in [
+            "link.db",
+            "dangling.db",
+            "up/outside.db",
+            "up/new.db",
+            "../outside.db",
+            "deep/../../outside.db",
+            "../insider/x.db",
+            "/etc/passwd",
+            "no/../../outside.db",
+            "rowferry.db",
+            "rowferry.db-wal",
+            "up/inside/rowferry.db",
+        ] {
+            assert!(!allowed(name), "{name}");
+        }
+        for name in ["rowferry.db", "rowferry.db-wal"] {
+            std::fs::write(inside.join(name), "").unwrap();
+            std::fs::hard_link(inside.join(name), inside.join("deep/hard.db")).unwrap();
+            assert!(!allowed("deep/hard.db"), "{name}");
+            std::fs::remove_file(inside.join("deep/hard.db")).unwrap();
+        }
+        std::fs::hard_link(inside.join("there.db"), inside.join("twice.db")).unwrap();
+        assert!(allowed("twice.db") && allowed("there.db"));
+        let error = AllowedFiles::new("x.allowed.paths", Vec::new(), Vec::new())
+            .admit(&PathBuf::from("/tmp/x.db"))
+            .unwrap_err();
+        assert!(error.message().contains("x.allowed.paths"), "{error}");
+        std::fs::remove_dir_all(&root).unwrap();
+    }
+}

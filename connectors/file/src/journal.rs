@@ -1,0 +1,221 @@
+//! What a sink keeps beside its file, in `FILE.offsets`: the next offset of each partition, and which bytes are being
+//! appended. With it, lines and offsets change together although a file system has no transactions:
+//!
+//! 1. the journal says from which byte on lines are about to be appended;
+//! 2. the lines are appended and synced;
+//! 3. the journal holds the new offsets, and says no more that anything is under way: this is the commit.
+//!
+//! Who finds 1 without 3 cuts the file back. The journal is replaced as a whole (written beside, synced, renamed), and
+//! only under a lock on the file. Each partition has an epoch, which every new owner raises: an owner that finds a
+//! higher one than its own has been fenced.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use connector_api::files::AllowedFiles;
+use connector_api::{Error, Result, TopicPartition};
+use serde::{Deserialize, Serialize};
+
+use crate::{failed, regular};
+
+/// How often a lock that another task holds is tried, and how long each time is waited in between.
+const ATTEMPTS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(20);
+/// Bytes that a journal may have.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A file and its journal, locked. Dropping it unlocks them.
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    file_path: PathBuf,
+    kept: Kept,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// What is being appended: it is cut off unless it is committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    appending: Option<Appending>,
+    partitions: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Appending {
+    from: u64,
+    bytes: u64,
+}
+
+/// One partition that was read into the file.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    cluster: String,
+    connector: String,
+    topic: String,
+    partition: i32,
+    epoch: u64,
+    /// Its next offset, once lines of it were written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<i64>,
+}
+
+/// Whose entries are meant: `task.cluster` and the connector's name.
+#[derive(Clone, Debug, Default)]
+pub struct Owner {
+    pub cluster: String,
+    pub connector: String,
+}
+
+impl Journal {
+    /// Locks the file, which is made if it is not there, and cuts off what an owner left half-written.
+    /// Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
+    pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
+        let file_path = files.admit(path)?;
+        let journal = files.admit(&with_suffix(&file_path, ".offsets"))?;
+        let opened = OpenOptions::new().create(true).append(true).open(&file_path);
+        let file = regular(opened.map_err(|error| failed("opened", &file_path, error))?, &file_path)?;
+        lock(&file, &file_path)?;
+        let mut journal = Self { kept: read(&journal)?, path: journal, file, file_path };
+        journal.recover()?;
+        Ok(journal)
+    }
+
+    fn recover(&mut self) -> Result<()> {
+        let Some(Appending { from, bytes }) = self.kept.appending.take() else { return Ok(()) };
+        let length = self.length()?;
+        if length > from.saturating_add(bytes) {
+            return Err(Error::config(format!(
+                "{} was appended to by another program while lines were written behind byte {from}, which {} says; \
+                 remove `appending` from it to keep what is there",
+                self.file_path.display(),
+                self.path.display()
+            )));
+        }
+        if length > from {
+            let cut = self.file.set_len(from).and_then(|()| self.file.sync_data());
+            cut.map_err(|error| failed("cut back", &self.file_path, error))?;
+        }
+        self.store()
+    }
+
+    fn length(&self) -> Result<u64> {
+        self.file.metadata().map(|found| found.len()).map_err(|error| failed("examined", &self.file_path, error))
+    }
+
+    fn entry(&mut self, owner: &Owner, at: &TopicPartition) -> &mut Entry {
+        let is_at = |entry: &Entry| {
+            entry.partition == at.partition
+                && *entry.topic == *at.topic
+                && entry.cluster == owner.cluster
+                && entry.connector == owner.connector
+        };
+        let found = self.kept.partitions.iter().position(is_at).unwrap_or_else(|| {
+            self.kept.partitions.push(Entry {
+                cluster: owner.cluster.clone(),
+                connector: owner.connector.clone(),
+                topic: at.topic.to_string(),
+                partition: at.partition,
+                epoch: 0,
+                next: None,
+            });
+            self.kept.partitions.len() - 1
+        });
+        &mut self.kept.partitions[found]
+    }
+
+    /// Takes a partition over: its new epoch and its next offset.
+    pub fn claim(&mut self, owner: &Owner, at: &TopicPartition) -> (u64, Option<i64>) {
+        let entry = self.entry(owner, at);
+        entry.epoch += 1;
+        (entry.epoch, entry.next)
+    }
+
+    /// The next offset of a partition. Errors: `Fenced` under another epoch.
+    pub fn next(&mut self, owner: &Owner, at: &TopicPartition, epoch: u64) -> Result<Option<i64>> {
+        let entry = self.entry(owner, at);
+        match entry.epoch == epoch {
+            true => Ok(entry.next),
+            false => Err(Error::fenced(format!("another task has taken over {}-{}", at.topic, at.partition))),
+        }
+    }
+
+    /// Sets the next offset of a partition.
+    pub fn set(&mut self, owner: &Owner, at: &TopicPartition, next: Option<i64>) {
+        self.entry(owner, at).next = next;
+    }
+
+    /// Forgets every offset of a connector; the epochs stay, so that tasks of before are fenced.
+    pub fn reset(&mut self, owner: &Owner) {
+        let own = |entry: &&mut Entry| entry.cluster == owner.cluster && entry.connector == owner.connector;
+        for entry in self.kept.partitions.iter_mut().filter(own) {
+            entry.epoch += 1;
+            entry.next = None;
+        }
+    }
+
+    /// Appends lines and stores the offsets that were set, both or neither. Errors: `Retry`, with the outcome unknown.
+    pub fn commit(mut self, lines: &[u8], next: impl IntoIterator<Item = (Owner, TopicPartition, i64)>) -> Result<()> {
+        if !lines.is_empty() {
+            self.kept.appending = Some(Appending { from: self.length()?, bytes: lines.len() as u64 });
+            self.store()?;
+            connector_api::fail_point::reach("file-sink.before-append")?;
+            let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
+            written.map_err(|error| failed("written", &self.file_path, error))?;
+            connector_api::fail_point::reach("file-sink.before-commit")?;
+        }
+        for (owner, at, offset) in next {
+            self.set(&owner, &at, Some(offset));
+        }
+        self.kept.appending = None;
+        self.store()
+    }
+
+    /// Replaces the journal. Errors: `Retry`, `Denied`.
+    pub fn store(&self) -> Result<()> {
+        let text = serde_json::to_vec(&self.kept)
+            .map_err(|error| Error::fatal("the journal cannot be written as JSON").caused_by(error))?;
+        let beside = with_suffix(&self.path, ".new");
+        let replaced = File::create(&beside)
+            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&beside, &self.path))
+            .and_then(|()| File::open(self.path.parent().unwrap_or(Path::new("."))))
+            .and_then(|folder| folder.sync_all());
+        replaced.map_err(|error| failed("replaced", &self.path, error))
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(fs::TryLockError::Error(error)) => return Err(failed("locked", path, error)),
+        }
+    }
+    Err(Error::retry(format!("{} is locked by another task or worker", path.display())))
+}
+
+fn read(path: &Path) -> Result<Kept> {
+    let mut text = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kept::default()),
+        Err(error) => return Err(failed("read", path, error)),
+    }
+    serde_json::from_slice(&text).map_err(|error| {
+        let text = format!(
+            "{} does not hold what FileStreamSink wrote: restore it, or move it away to begin with the offsets of the \
+             consumer group",
+            path.display()
+        );
+        Error::config(text).caused_by(error)
+    })
+}

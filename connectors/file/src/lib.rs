@@ -1,0 +1,54 @@
+//! FileStreamSource and FileStreamSink: the lines of a file become records, and records become lines of a file.
+//!
+//! They take the configurations of Kafka's own connectors of these names (`org.apache.kafka.connect.file`) and store the
+//! same source offsets. They are also the connectors to copy when you write one: `source` and `sink` each show a
+//! connector and its task, and `tests` how `connector_api::suite` checks what the runtime relies on.
+
+mod journal;
+mod sink;
+mod source;
+mod stdin;
+
+use std::fs::File;
+use std::path::Path;
+
+use connector_api::config::{Default, Importance, Key, Type, Width};
+use connector_api::{Error, Result};
+
+pub use sink::FileStreamSink;
+pub use source::FileStreamSource;
+
+/// The worker's key that names the folders whose files may be used.
+pub const SETTING: &str = "file.allowed.paths";
+
+/// A key as Kafka's file connectors declare theirs: without a form group and a width.
+const fn key(name: &'static str, ty: Type, default: Default, importance: Importance, doc: &'static str) -> Key {
+    Key::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
+}
+
+/// The file's name, if it is one: Kafka takes an empty one for standard input or output.
+fn named(file: Option<String>) -> Option<String> {
+    file.filter(|file| !file.is_empty())
+}
+
+/// What the operating system says about a file. A full disk and the like may pass; a file that is not there or not
+/// accessible needs a person.
+fn failed(what: &str, path: &Path, error: std::io::Error) -> Error {
+    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    let text = format!("{} cannot be {what}: {error}", path.display());
+    match error.kind() {
+        PermissionDenied => Error::denied(format!("{text}; give the worker's user access to it")),
+        NotFound | NotADirectory | IsADirectory => Error::config(format!("{text}; correct `file`, or make the folder")),
+        _ => Error::retry(text),
+    }
+    .caused_by(error)
+}
+
+/// Refuses what is no regular file: a pipe or a device would block the task, and has no positions.
+fn regular(file: File, path: &Path) -> Result<File> {
+    let found = file.metadata().map_err(|error| failed("examined", path, error))?;
+    match found.is_file() {
+        true => Ok(file),
+        false => Err(Error::config(format!("{} is not a regular file; name one in `file`", path.display()))),
+    }
+}

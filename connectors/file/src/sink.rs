@@ -1,0 +1,215 @@
+//! The sink: each record becomes a line at the end of a file. Lines and offsets are committed together (`journal`).
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+use connector_api::config::{Default, Importance, Key, Type};
+use connector_api::files::AllowedFiles;
+use connector_api::{
+    Config, Error, Plugin, PutReport, Rejected, Report, Result, Sink, SinkRecord, SinkTask, TopicOffset,
+    TopicPartition, Value, async_trait,
+};
+
+use crate::journal::{Journal, Owner};
+use crate::{key, named};
+
+const KEYS: &[Key] = &[key(
+    "file",
+    Type::String,
+    Default::Null,
+    Importance::High,
+    "Destination filename. If not specified, the standard output will be used",
+)];
+
+/// The sink connector.
+pub struct FileStreamSink {
+    files: AllowedFiles,
+}
+
+impl FileStreamSink {
+    /// A connector that writes to these files only.
+    pub fn new(files: AllowedFiles) -> Self {
+        Self { files }
+    }
+
+    fn read(&self, config: &Config) -> Result<FileTask> {
+        let file = config.read(KEYS, |keys| named(keys.text_opt("file")))?;
+        let place = file.map(|path| Place { files: self.files.clone(), path: path.into() });
+        let of_the_runtime = |name| config.get(name).unwrap_or_default().to_owned();
+        let owner = Owner { cluster: of_the_runtime("task.cluster"), connector: of_the_runtime("name") };
+        Ok(FileTask { place, owner, ..FileTask::default() })
+    }
+}
+
+impl Plugin for FileStreamSink {
+    fn class(&self) -> &'static str {
+        "org.apache.kafka.connect.file.FileStreamSinkConnector"
+    }
+
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        KEYS
+    }
+}
+
+#[async_trait]
+impl Sink for FileStreamSink {
+    async fn open(&self, task: &Config, _tolerate: bool) -> Result<Box<dyn SinkTask>> {
+        let task = self.read(task)?;
+        task.journal()?;
+        Ok(Box::new(task))
+    }
+
+    async fn alter_offsets(&self, config: &Config, offsets: &[(TopicPartition, Option<i64>)]) -> Result<bool> {
+        let task = self.read(config)?;
+        if let Some(mut journal) = task.journal()? {
+            for (at, next) in offsets {
+                journal.claim(&task.owner, at);
+                journal.set(&task.owner, at, *next);
+            }
+            journal.store()?;
+        }
+        Ok(true)
+    }
+
+    async fn reset_offsets(&self, config: &Config) -> Result<bool> {
+        let task = self.read(config)?;
+        if let Some(mut journal) = task.journal()? {
+            journal.reset(&task.owner);
+            journal.store()?;
+        }
+        Ok(true)
+    }
+
+    async fn probe(&self, config: &Config, report: &mut Report) {
+        let file = config.get("file").map(str::trim).filter(|file| !file.is_empty());
+        if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
+            report.error("file", error.to_string());
+        }
+    }
+}
+
+struct Place {
+    files: AllowedFiles,
+    path: PathBuf,
+}
+
+/// Writes to a file, or without a place to standard output, which keeps no offsets.
+#[derive(Default)]
+struct FileTask {
+    place: Option<Place>,
+    owner: Owner,
+    /// The epoch of each partition that this task owns.
+    epochs: HashMap<TopicPartition, u64>,
+    /// What was put and not committed: lines, and the next offsets.
+    lines: Vec<u8>,
+    next: Vec<TopicOffset>,
+}
+
+impl FileTask {
+    fn journal(&self) -> Result<Option<Journal>> {
+        self.place.as_ref().map(|place| Journal::open(&place.files, &place.path)).transpose()
+    }
+
+    /// The offset from which on records of a partition are still to be written.
+    fn durable(&self, journal: &mut Option<Journal>, at: &TopicPartition) -> Result<Option<i64>> {
+        let Some(journal) = journal else { return Ok(None) };
+        let epoch = self.epochs.get(at);
+        let epoch = epoch.ok_or_else(|| Error::fatal(format!("{}-{} is not assigned", at.topic, at.partition)))?;
+        journal.next(&self.owner, at, *epoch)
+    }
+}
+
+#[async_trait]
+impl SinkTask for FileTask {
+    async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        let Some(mut journal) = self.journal()? else { return Ok(Vec::new()) };
+        let mut stored = Vec::new();
+        for at in partitions {
+            let (epoch, next) = journal.claim(&self.owner, at);
+            self.epochs.insert(at.clone(), epoch);
+            let next = next.map(|offset| TopicOffset { topic: at.topic.clone(), partition: at.partition, offset });
+            stored.extend(next);
+        }
+        journal.store()?;
+        Ok(stored)
+    }
+
+    async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.epochs.retain(|at, _| !partitions.contains(at));
+        Ok(())
+    }
+
+    /// Keeps the lines for [`SinkTask::commit`], but for those that an earlier commit of unknown outcome has written.
+    async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        self.lines.clear();
+        self.next = next.to_vec();
+        let mut journal = self.journal()?;
+        let mut durable = HashMap::new();
+        for at in next {
+            let at = TopicPartition { topic: at.topic.clone(), partition: at.partition };
+            durable.insert(at.clone(), self.durable(&mut journal, &at)?);
+        }
+        let mut report = PutReport::default();
+        for (index, SinkRecord { record, at }) in batch.iter().enumerate() {
+            let from = durable.get(&TopicPartition { topic: at.topic.clone(), partition: at.partition });
+            if from.copied().flatten().is_none_or(|from| at.offset >= from) {
+                let written = write_line(&record.value.value, &mut self.lines);
+                report.rejected.extend(written.err().map(|error| Rejected { index, error }));
+            }
+        }
+        Ok(report)
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let mut journal = self.journal()?;
+        let lines = std::mem::take(&mut self.lines);
+        let mut next = Vec::new();
+        for TopicOffset { topic, partition, offset } in std::mem::take(&mut self.next) {
+            let at = TopicPartition { topic, partition };
+            self.durable(&mut journal, &at)?;
+            next.push((self.owner.clone(), at, offset));
+        }
+        match journal {
+            Some(journal) => journal.commit(&lines, next),
+            None => {
+                let mut out = std::io::stdout().lock();
+                let written = out.write_all(&lines).and_then(|()| out.flush());
+                written.map_err(|error| Error::retry(format!("standard output: {error}")))
+            }
+        }
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        self.lines.clear();
+        self.next.clear();
+        Ok(())
+    }
+
+    async fn close(self: Box<Self>) {}
+}
+
+/// Appends a value and the end of its line, as Kafka's file sink writes it. Errors: `Record` for a struct and the like.
+fn write_line(value: &Value, lines: &mut Vec<u8>) -> Result<()> {
+    match value {
+        Value::Text(text) => lines.extend_from_slice(text.as_bytes()),
+        Value::Null => lines.extend_from_slice(b"null"),
+        Value::Bytes(bytes) => lines.extend_from_slice(bytes),
+        Value::Bool(value) => lines.extend_from_slice(value.to_string().as_bytes()),
+        other => match other.as_i64() {
+            Some(number) => lines.extend_from_slice(number.to_string().as_bytes()),
+            None => {
+                return Err(Error::record(
+                    "FileStreamSink writes texts, bytes and whole numbers: set value.converter to \
+                     org.apache.kafka.connect.storage.StringConverter",
+                ));
+            }
+        },
+    }
+    lines.push(b'\n');
+    Ok(())
+}
