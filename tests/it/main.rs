@@ -27,6 +27,7 @@ mod hostile;
 mod in_doubt;
 mod inflation;
 mod lifecycle;
+mod logins;
 mod malformed;
 mod memory;
 mod missed_rows;

@@ -2,6 +2,7 @@
 //!
 //! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
 
+mod login;
 mod params;
 mod sqlite;
 mod tls;
@@ -14,6 +15,7 @@ use connector_api::{Config, Error, Report, Result};
 
 use crate::files;
 
+pub use self::login::Login;
 pub use self::params::Role;
 pub use self::tls::{Mode as TlsMode, ServerKey, Tls};
 
@@ -135,6 +137,7 @@ impl Target {
         }
         target.files = files::of(config);
         target.tls()?;
+        target.logins()?;
         target.told()?;
         target.first_statements()?;
         target.options()?;
@@ -305,6 +308,11 @@ impl Target {
     /// What its parameters ask of TLS. Errors: `Config` for what contradicts itself or cannot be done.
     pub fn tls(&self) -> Result<Tls> {
         Tls::read(self.scheme, &self.params)
+    }
+
+    /// The methods by which PostgreSQL may let it log in. Errors: `Config`.
+    pub fn logins(&self) -> Result<Vec<Login>> {
+        login::methods(self.scheme, &self.params)
     }
 
     /// The kind of database.

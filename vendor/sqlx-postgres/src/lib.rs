@@ -50,6 +50,7 @@ pub use advisory_lock::{PgAdvisoryLock, PgAdvisoryLockGuard, PgAdvisoryLockKey};
 pub use arguments::{PgArgumentBuffer, PgArguments};
 pub use bind_iter::PgBindIterExt;
 pub use column::PgColumn;
+pub use connection::login::{LoginMethod, LoginMethods};
 pub use connection::PgConnection;
 pub use copy::{PgCopyIn, PgPoolCopyExt};
 pub use database::Postgres;

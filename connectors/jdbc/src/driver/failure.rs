@@ -14,6 +14,9 @@ const REFUSED: &str = "java.sql.SQLException";
 /// How the drivers' texts begin about a number of the server's that is not believed.
 const SIZE_LIMIT: &str = "size limit: ";
 
+/// How the drivers' texts begin about a login that cannot come to be, however often it is tried.
+const LOGIN: &str = "login: ";
+
 /// How the driver's text begins about a server that wants the password as it is.
 const CLEARTEXT: &str = "mysql_cleartext_plugin disabled";
 
@@ -55,6 +58,9 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
              that large needs a larger max.row.bytes",
             text.trim_start_matches(SIZE_LIMIT)
         )),
+        sqlx::Error::Protocol(text) if text.starts_with(LOGIN) => {
+            Error::config(format!("{place}: {}", text.trim_start_matches(LOGIN)))
+        }
         sqlx::Error::Protocol(text) if text.starts_with(CLEARTEXT) => Error::config(format!(
             "{place} asks for the password as it is (mysql_clear_password), which is not sent; give the user another way to \
              log in, such as caching_sha2_password with TLS"

@@ -4,7 +4,8 @@ use connector_api::{Result, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{
-    PgArgumentBuffer, PgColumn, PgConnectOptions, PgDatabaseError, PgQueryResult, PgRow, PgSslMode, PgTypeInfo,
+    LoginMethod, LoginMethods, PgArgumentBuffer, PgColumn, PgConnectOptions, PgDatabaseError, PgQueryResult, PgRow,
+    PgSslMode, PgTypeInfo,
 };
 use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
@@ -17,7 +18,7 @@ use crate::dialect::Dialect;
 use crate::dialect::postgres::{Postgres as PostgresDialect, decode};
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
-use crate::url::{Target, TlsMode};
+use crate::url::{Login, Target, TlsMode};
 
 /// One connection to PostgreSQL. sqlx sets its time zone to UTC and its character set to UTF-8.
 pub(super) type PostgresSession = SqlxSession<Postgres>;
@@ -133,6 +134,12 @@ fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
         TlsMode::VerifyCa => PgSslMode::VerifyCa,
         TlsMode::VerifyFull => PgSslMode::VerifyFull,
     });
+    options = options.login_methods(LoginMethods::of(target.logins()?.into_iter().map(|login| match login {
+        Login::None => LoginMethod::None,
+        Login::Password => LoginMethod::Password,
+        Login::Md5 => LoginMethod::Md5,
+        Login::Scram => LoginMethod::ScramSha256,
+    })));
     if let Some(user) = &target.user {
         options = options.username(user);
     }

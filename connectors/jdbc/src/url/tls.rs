@@ -85,8 +85,6 @@ const REFUSED: &[Refused] = &[
     ("sslciphers", CIPHERS),
     ("sslcrlfile", NO_REVOCATION),
     ("sslcapath", "folders of authorities are not read here; name one PEM file that holds them all by sslCa"),
-    ("restrictedauth", "the kinds of login that MariaDB's driver may use are not chosen here; leave it out"),
-    ("requireauth", "the kind of login is not chosen here; leave it out, and use sslmode=verify-full"),
     ("requirepeer", "there are no local sockets here; leave it out, and use sslmode=verify-full"),
 ];
 
@@ -105,7 +103,9 @@ const KNOWN: &[&str] = &[
     "gssencmode",
     "keystorepassword",
     "keystoretype",
+    "requireauth",
     "requiressl",
+    "restrictedauth",
     "serverpublickey",
     "serverrsapublickeyfile",
     "ssl",
@@ -131,6 +131,13 @@ const KNOWN: &[&str] = &[
 
 const CIPHERS: &str = "cipher suites are not chosen here (those of TLS 1.2 and 1.3 without known weakness are taken); leave \
                        it out";
+
+/// Settings of which one value cannot be kept, and the others leave the choice.
+const CHOICES: [(&str, &str, &[&str]); 3] = [
+    ("channelbinding", "require", &["", "disable", "prefer"]),
+    ("gssencmode", "require", &["", "disable", "allow", "prefer"]),
+    ("sslnegotiation", "direct", &["", "postgres"]),
+];
 
 /// Names of one file, the drivers' and the clients'.
 const AUTHORITY: &[&str] = &["serversslcert", "sslrootcert", "sslca", "sslrootca"];
@@ -195,12 +202,7 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// The value of a parameter by its plain name. Errors: `Config` for two that differ.
     fn get(&self, name: &str) -> Result<Option<&'a str>> {
-        let mut found = self.params.iter().filter(|(written, _)| plain(written) == name).map(|(_, value)| value.trim());
-        let Some(first) = found.next() else { return Ok(None) };
-        match found.all(|other| other.eq_ignore_ascii_case(first)) {
-            true => Ok(Some(first)),
-            false => Err(bad(format!("{name} is given twice, with different values; keep one"))),
-        }
+        given(self.params, name)
     }
 
     /// Refuses what is about TLS and understood by nobody: that it was left out would not be seen.
@@ -352,10 +354,16 @@ impl<'a> Asked<'a> {
     }
 
     fn channel_binding(&self) -> Result<()> {
-        for (name, value) in [("channelbinding", "require"), ("gssencmode", "require"), ("sslnegotiation", "direct")] {
-            if self.get(name)?.is_some_and(|given| given.eq_ignore_ascii_case(value)) {
+        for (name, refused, others) in CHOICES {
+            let given = self.get(name)?.unwrap_or_default().to_ascii_lowercase();
+            if given == refused {
                 return Err(bad(format!(
-                    "{name}={value} cannot be done here; leave it out, and use sslmode=verify-full"
+                    "{name}={refused} cannot be done here; leave it out, and use sslmode=verify-full"
+                )));
+            }
+            if !others.contains(&given.as_str()) {
+                return Err(bad(format!(
+                    "{name}={given} is not understood; leave it out, and use sslmode=verify-full"
                 )));
             }
         }
@@ -388,6 +396,16 @@ impl<'a> Asked<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The value of a parameter by its plain name. Errors: `Config` for two that differ.
+pub(super) fn given<'a>(params: &'a [(String, String)], name: &str) -> Result<Option<&'a str>> {
+    let mut found = params.iter().filter(|(written, _)| plain(written) == name).map(|(_, value)| value.trim());
+    let Some(first) = found.next() else { return Ok(None) };
+    match found.all(|other| other.eq_ignore_ascii_case(first)) {
+        true => Ok(Some(first)),
+        false => Err(bad(format!("{name} is given twice, with different values; keep one"))),
     }
 }
 

@@ -131,6 +131,11 @@ impl<'a> DoHandshake<'a> {
                     break;
                 }
 
+                // alone, it asks for the hash of servers before 4.1
+                0xfe if packet.len() == 1 => {
+                    return Err(super::login::unknown_plugin("mysql_old_password"));
+                }
+
                 0xfe => {
                     let switch: AuthSwitchRequest =
                         packet.decode_with(self.options.enable_cleartext_plugin)?;

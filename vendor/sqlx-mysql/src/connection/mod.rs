@@ -19,6 +19,7 @@ mod auth;
 pub(crate) mod bounds;
 mod establish;
 mod executor;
+pub(crate) mod login;
 mod stream;
 mod tls;
 

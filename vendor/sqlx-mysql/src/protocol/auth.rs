@@ -33,7 +33,7 @@ impl FromStr for AuthPlugin {
             "sha256_password" => Ok(AuthPlugin::Sha256Password),
             "mysql_clear_password" => Ok(AuthPlugin::MySqlClearPassword),
 
-            _ => Err(err_protocol!("unknown authentication plugin: {}", s)),
+            _ => Err(crate::connection::login::unknown_plugin(s)),
         }
     }
 }

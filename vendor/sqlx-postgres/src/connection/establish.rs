@@ -9,6 +9,7 @@ use crate::message::{
 };
 use crate::{PgConnectOptions, PgConnection};
 
+use super::login::LoginMethod;
 use super::PgConnectionInner;
 
 // https://www.postgresql.org/docs/current/protocol-flow.html#id-1.10.5.7.3
@@ -61,12 +62,16 @@ impl PgConnection {
         let mut process_id = 0;
         let mut secret_key = 0;
         let transaction_status;
+        let mut is_asked = false;
 
         loop {
             let message = stream.recv().await?;
             match message.format {
                 BackendMessageFormat::Authentication => match message.decode()? {
                     Authentication::Ok => {
+                        if !is_asked {
+                            options.login_methods.admit(LoginMethod::None)?;
+                        }
                         // the authentication exchange is successfully completed
                         // do nothing; no more information is required to continue
                     }
@@ -75,6 +80,8 @@ impl PgConnection {
                         // The frontend must now send a [PasswordMessage] containing the
                         // password in clear-text form.
 
+                        options.login_methods.admit(LoginMethod::Password)?;
+                        is_asked = true;
                         stream
                             .send(Password::Cleartext(
                                 options.password.as_deref().unwrap_or_default(),
@@ -88,6 +95,8 @@ impl PgConnection {
                         // using the 4-byte random salt specified in the
                         // [AuthenticationMD5Password] message.
 
+                        options.login_methods.admit(LoginMethod::Md5)?;
+                        is_asked = true;
                         stream
                             .send(Password::Md5 {
                                 username: &options.username,
@@ -98,7 +107,12 @@ impl PgConnection {
                     }
 
                     Authentication::Sasl(body) => {
+                        is_asked = true;
                         sasl::authenticate(&mut stream, options, body).await?;
+                    }
+
+                    Authentication::Unsupported(number) => {
+                        return Err(super::login::unknown(number));
                     }
 
                     method => {

@@ -28,6 +28,7 @@ pub(crate) mod bounds;
 mod describe;
 mod establish;
 mod executor;
+pub(crate) mod login;
 mod resolve;
 mod sasl;
 mod stream;

@@ -1,4 +1,5 @@
 use crate::connection::bounds::MAX_SCRAM_ITERATIONS;
+use crate::connection::login::{self, LoginMethod};
 use crate::connection::stream::PgStream;
 use crate::error::Error;
 use crate::message::{Authentication, AuthenticationSasl, SaslInitialResponse, SaslResponse};
@@ -24,7 +25,6 @@ pub(crate) async fn authenticate(
     data: AuthenticationSasl,
 ) -> Result<(), Error> {
     let mut has_sasl = false;
-    let mut has_sasl_plus = false;
     let mut unknown = Vec::new();
 
     for mechanism in data.mechanisms() {
@@ -33,22 +33,17 @@ pub(crate) async fn authenticate(
                 has_sasl = true;
             }
 
-            "SCRAM-SHA-256-PLUS" => {
-                has_sasl_plus = true;
-            }
-
             _ => {
                 unknown.push(mechanism.to_owned());
             }
         }
     }
 
-    if !has_sasl_plus && !has_sasl {
-        return Err(err_protocol!(
-            "unsupported SASL authentication mechanisms: {}",
-            unknown.join(", ")
-        ));
+    // SCRAM-SHA-256-PLUS alone cannot be answered: the binding to the TLS channel is not known here
+    if !has_sasl {
+        return Err(login::unknown_sasl(&unknown));
     }
+    options.login_methods.admit(LoginMethod::ScramSha256)?;
 
     // channel-binding = "c=" base64
     let mut channel_binding = format!("{CHANNEL_ATTR}=");
@@ -90,6 +85,11 @@ pub(crate) async fn authenticate(
             ));
         }
     };
+
+    // a server's nonce begins with the client's, or its answer is of another login
+    if !cont.nonce.starts_with(&nonce[NONCE_ATTR.len() + 1..]) {
+        return Err(login::unproven());
+    }
 
     // Normalize(password):
     let password = options.password.as_deref().unwrap_or_default();
@@ -174,7 +174,8 @@ pub(crate) async fn authenticate(
     };
 
     // authentication is only considered valid if this verification passes
-    mac.verify_slice(&data.verifier).map_err(Error::protocol)?;
+    mac.verify_slice(&data.verifier)
+        .map_err(|_| login::unproven())?;
 
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 pub use ssl_mode::PgSslMode;
 
+use crate::connection::login::LoginMethods;
 use crate::{connection::LogSettings, net::tls::CertificateInput};
 
 mod connect;
@@ -31,6 +32,7 @@ pub struct PgConnectOptions {
     pub(crate) extra_float_digits: Option<Cow<'static, str>>,
     pub(crate) options: Option<String>,
     pub(crate) max_message_size: usize,
+    pub(crate) login_methods: LoginMethods,
 }
 
 impl Default for PgConnectOptions {
@@ -99,6 +101,7 @@ impl PgConnectOptions {
             log_settings: Default::default(),
             options: var("PGOPTIONS").ok(),
             max_message_size: crate::connection::bounds::DEFAULT_MAX_MESSAGE_SIZE,
+            login_methods: LoginMethods::default(),
         }
     }
 
@@ -349,6 +352,12 @@ impl PgConnectOptions {
     /// an error. Longer ones are an error of kind `Protocol`.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
+        self
+    }
+
+    /// Rowferry's addition: by which methods a server may let the client log in; all of them unless set.
+    pub fn login_methods(mut self, methods: LoginMethods) -> Self {
+        self.login_methods = methods;
         self
     }
 

@@ -136,7 +136,8 @@ impl Dialect for MySql {
     fn classify(&self, code: &str, sqlstate: &str) -> Kind {
         match code.parse::<u16>().unwrap_or_default() {
             // disk or table full, too many connections, server shutdown, lock wait, deadlock, killed, connection lost,
-            // row changed since last read, read-only while failing over, backup or Galera not ready
+            // row changed since last read, read-only while failing over, backup or Galera not ready, host blocked until
+            // FLUSH HOSTS, offline mode, no server behind ProxySQL
             1020
             | 1021
             | 1026
@@ -147,6 +148,7 @@ impl Dialect for MySql {
             | 1042
             | 1043
             | 1053
+            | 1129
             | 1152
             | 1154..=1161
             | 1184
@@ -164,10 +166,15 @@ impl Dialect for MySql {
             | 1969
             | 2000..=2013
             | 3024
+            | 3032
             | 3101
-            | 3168 => Kind::Retry,
-            1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370 | 1410 | 1698 | 1820
-            | 1862 | 3118 | 3159 | 4151 => Kind::Denied,
+            | 3168
+            | 9001
+            | 9002 => Kind::Retry,
+            // no privilege; no login by this account: locked, expired, blocked after wrong passwords, not from this host,
+            // not without TLS, its plugin missing
+            1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370 | 1410 | 1524 | 1698
+            | 1820 | 1862 | 3118 | 3159 | 3955 | 4150 | 4151 => Kind::Denied,
             // wrong values and broken constraints, by row
             1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1416
             | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586 | 1644 | 1690 | 1761 | 1762 | 3140
@@ -202,7 +209,14 @@ mod tests {
             ("1205", "HY000", Kind::Retry),
             ("1114", "HY000", Kind::Retry),
             ("2013", "HY000", Kind::Retry),
+            ("1129", "HY000", Kind::Retry),
+            ("3032", "HY000", Kind::Retry),
+            ("9001", "HY000", Kind::Retry),
             ("1045", "28000", Kind::Denied),
+            ("1524", "HY000", Kind::Denied),
+            ("3159", "HY000", Kind::Denied),
+            ("3955", "HY000", Kind::Denied),
+            ("4150", "HY000", Kind::Denied),
             ("1142", "42000", Kind::Denied),
             ("1054", "42S22", Kind::Config),
             ("1146", "42S02", Kind::Config),

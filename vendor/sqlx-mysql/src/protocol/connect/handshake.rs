@@ -30,6 +30,7 @@ pub(crate) struct Handshake {
 impl ProtocolDecode<'_> for Handshake {
     fn decode_with(mut buf: Bytes, _: ()) -> Result<Self, Error> {
         let protocol_version = buf.get_u8(); // int<1>
+        crate::connection::login::admit_protocol(protocol_version)?;
         let server_version = buf.get_str_nul()?; // string<NUL>
         let connection_id = buf.get_u32_le(); // int<4>
         let auth_plugin_data_1 = buf.get_bytes(8); // string<8>
@@ -72,7 +73,12 @@ impl ProtocolDecode<'_> for Handshake {
         };
 
         let auth_plugin = if capabilities.contains(Capabilities::PLUGIN_AUTH) {
-            Some(buf.get_str_nul()?.parse()?)
+            // the server's default need not be the account's own, which a switch request names
+            Some(
+                buf.get_str_nul()?
+                    .parse()
+                    .unwrap_or(AuthPlugin::CachingSha2Password),
+            )
         } else {
             None
         };

@@ -1,0 +1,119 @@
+//! By which methods a URL lets a server ask for a login: libpq's and pgJDBC's `require_auth`. Pure.
+//!
+//! Without it every supported method is answered, as those drivers do, the password as it is included. It counts whatever
+//! the URL says of TLS.
+
+use connector_api::{Error, Result};
+
+use super::{Scheme, tls};
+
+/// A way to log in to PostgreSQL that is supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The server asks for nothing (`trust`, or a client's certificate alone).
+    None,
+    /// The password as it is.
+    Password,
+    /// Its MD5 hash.
+    Md5,
+    /// A proof by SCRAM-SHA-256.
+    Scram,
+}
+
+/// libpq's names; those of methods that are not supported may be listed too.
+const NAMES: [(&str, Option<Login>); 7] = [
+    ("none", Some(Login::None)),
+    ("password", Some(Login::Password)),
+    ("md5", Some(Login::Md5)),
+    ("scram-sha-256", Some(Login::Scram)),
+    ("gss", None),
+    ("sspi", None),
+    ("oauth", None),
+];
+
+/// The methods that the parameters allow. Errors: `Config`.
+pub(super) fn methods(scheme: Scheme, params: &[(String, String)]) -> Result<Vec<Login>> {
+    let given = |name| tls::given(params, name).map(|value| value.filter(|value| !value.is_empty()));
+    if given("restrictedauth")?.is_some() {
+        return Err(bad("restrictedAuth: the authentication plugins of a login are not chosen here; leave it out"));
+    }
+    let supported = || NAMES.iter().filter_map(|(_, login)| *login);
+    let Some(text) = given("requireauth")? else { return Ok(supported().collect()) };
+    if scheme != Scheme::Postgres {
+        return Err(bad("require_auth is PostgreSQL's; leave it out"));
+    }
+    let words = || text.split(',').map(str::trim);
+    let negated = words().filter(|word| word.starts_with('!')).count();
+    if negated != 0 && negated != words().count() {
+        return Err(bad(
+            "require_auth lists methods with and without !; write either those that are allowed or, each with !, \
+                        those that are not",
+        ));
+    }
+    let mut named = Vec::new();
+    for word in words() {
+        let name = word.strip_prefix('!').unwrap_or(word).to_ascii_lowercase();
+        let known = NAMES.iter().find(|(known, _)| *known == name);
+        let (_, login) = known.ok_or_else(|| {
+            let names = NAMES.map(|(name, _)| name).join(", ");
+            bad(format!("require_auth: {word} is unknown; write some of {names}, separated by commas"))
+        })?;
+        named.extend(*login);
+    }
+    let allowed: Vec<Login> = supported().filter(|login| named.contains(login) != (negated != 0)).collect();
+    match allowed.is_empty() {
+        true => Err(bad(format!(
+            "require_auth={text} leaves no method that is supported; allow none, password, md5 or scram-sha-256"
+        ))),
+        false => Ok(allowed),
+    }
+}
+
+fn bad(why: impl std::fmt::Display) -> Error {
+    Error::config(format!("connection.url: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Login::{Md5, None, Password, Scram};
+    use crate::url::Target;
+
+    #[test]
+    fn a_login_method_that_require_auth_does_not_name_is_not_allowed_whatever_the_url_says_of_tls() {
+        for tls in ["", "&sslmode=disable", "&sslmode=require"] {
+            for (value, want) in [
+                ("", vec![None, Password, Md5, Scram]),
+                ("scram-sha-256", vec![Scram]),
+                ("SCRAM-SHA-256, gss", vec![Scram]),
+                ("none,md5", vec![None, Md5]),
+                ("!password,!md5", vec![None, Scram]),
+                ("!none", vec![Password, Md5, Scram]),
+            ] {
+                for name in ["require_auth", "requireAuth", "PGREQUIREAUTH"] {
+                    let url = format!("jdbc:postgresql://h/d?{name}={value}{tls}");
+                    assert_eq!(Target::parse(&url).unwrap().logins().unwrap(), want, "{url}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_of_login_methods_that_cannot_be_kept_is_refused_whatever_the_url_says_of_tls() {
+        for tls in ["", "&sslmode=disable"] {
+            for (url, want) in [
+                ("jdbc:postgresql://h/d?requireAuth=scram", "is unknown"),
+                ("jdbc:postgresql://h/d?requireAuth=md5,!none", "with and without !"),
+                ("jdbc:postgresql://h/d?requireAuth=gss", "leaves no method"),
+                ("jdbc:postgresql://h/d?requireAuth=!none,!md5,!password,!scram-sha-256", "leaves no method"),
+                ("jdbc:postgresql://h/d?requireAuth=md5&require_auth=none", "twice"),
+                ("jdbc:mysql://h/d?requireAuth=md5", "is PostgreSQL's"),
+                ("jdbc:mariadb://h/d?restrictedAuth=client_ed25519", "leave it out"),
+            ] {
+                let url = format!("{url}{tls}");
+                let config = connector_api::Config::from([("connection.url", url.as_str())]);
+                let error = Target::from_config(&config).expect_err(&url);
+                assert!(error.message().contains(want), "{url}: {error}");
+            }
+        }
+    }
+}
