@@ -391,6 +391,48 @@ async fn a_query_that_makes_huge_values_or_never_ends_costs_neither_memory_nor_a
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_and_aggregates_that_add_up_beyond_a_values_limit_end_in_bounded_memory() {
+    let worker = Rowferry::start(lab().scratch(), Settings::dev(&unique("added")).with("sqlite.allowed.paths", "/"));
+    let (file, rest) = (file("added"), worker.rest());
+    run(&mut file.connect().await, "CREATE TABLE t (a INT)").await;
+    let bounded = |what: &str| {
+        let peak = Usage::of(worker.pid()).peak;
+        assert!(peak < 900 << 20, "{what}: {peak} bytes of resident memory at the peak");
+    };
+    let config = |query: &str| {
+        json!({"connector.class": "JdbcSource", "mode": "bulk", "topic.prefix": "added_", "query": query,
+            "connection.url": file.jdbc_url(), "connection.attempts": "1"})
+    };
+    let long = "printf('%.*c', 60000000, 'x')";
+    for (columns, want) in [(2, "max.row.bytes"), (12, "out of memory")] {
+        let values: Vec<String> = (0..columns).map(|n| format!("{long} a{n}")).collect();
+        rest.create("added", &config(&format!("select {}", values.join(", ")))).await;
+        let told = async || rest.get("/connectors/added/status").await.text.contains(want);
+        for_condition(want, SOON, told).await;
+        bounded(want);
+        rest.remove("added").await;
+    }
+    let numbers = "with recursive c(x) as (select 1 union all select x + 1 from c)";
+    for (aggregate, want) in [
+        ("group_concat(", "max.row.bytes"),
+        ("json_group_array(", "out of memory"),
+        ("json_group_object(x, ", "out of memory"),
+    ] {
+        let mut config = config(&format!("{numbers} select {aggregate}{long}) a from c"));
+        config["name"] = json!("added");
+        let answer = rest.put("/connector-plugins/JdbcSource/config/validate", &config).await.expect(200);
+        let of_query = answer.body["configs"].as_array().unwrap().iter().map(|config| &config["value"]);
+        let errors: Vec<_> = of_query.filter(|v| v["name"] == "query").map(|v| v["errors"].to_string()).collect();
+        assert!(errors[0].contains(want), "{aggregate}: {errors:?}");
+        bounded(aggregate);
+    }
+    // there is memory again for what others ask
+    rest.create("added", &config("select 1 a")).await;
+    rest.wait_state("added", "RUNNING", SOON).await;
+    worker.stop(SOON);
+}
+
 /// Hundredths of seconds that a process has computed.
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();

@@ -42,7 +42,7 @@ pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
                 Kind::Record => without_values(shortened(server.message())),
                 _ => shortened(server.message()).to_owned(),
             };
-            let error = Error::new(kind, format!("{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}"));
+            let error = Error::new(kind, format!("{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}{}", DB::advice(&code)));
             let error = if kind == Kind::Record { error.of_class(REFUSED) } else { error };
             error.caused_by(sqlx::Error::Database(server))
         }

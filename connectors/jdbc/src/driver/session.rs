@@ -95,6 +95,11 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
     /// The server's own error code, where it has one beside the SQLSTATE, and the SQLSTATE; either may be empty.
     fn codes(error: &dyn DatabaseError) -> (String, String);
 
+    /// What helps against an error with that code, to be read behind its text.
+    fn advice(_code: &str) -> &'static str {
+        ""
+    }
+
     /// Whether that code says that a value is longer than `max.row.bytes`, where the database is told of it.
     fn is_too_long(_code: &str) -> bool {
         false

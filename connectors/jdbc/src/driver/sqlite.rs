@@ -27,8 +27,9 @@ use crate::url::Target;
 /// How long a statement waits for another connection's lock, unless the URL says otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After so many of its steps SQLite says that it is at work: some milliseconds.
-const STEPS: i32 = 100_000;
+/// After so many of its steps SQLite says that it is at work, and asks whether it is to go on: some microseconds, where
+/// none of the steps makes a long value.
+const STEPS: i32 = 1_000;
 
 /// The file's own catalogue is read under the limit for rows, too.
 const LEAST_LENGTH: usize = 1 << 20;
@@ -110,6 +111,17 @@ impl Backend for Sqlite {
 
     fn codes(error: &dyn DatabaseError) -> (String, String) {
         (error.code().unwrap_or_default().into_owned(), String::new())
+    }
+
+    /// NOMEM.
+    fn advice(code: &str) -> &'static str {
+        match code.parse::<u32>() {
+            Ok(7) => {
+                "; the values of a row, or what an aggregate gathers, need more memory than SQLite has here, which is shared \
+                 by all connectors of this worker (docs/security.md): let the query make fewer or shorter values"
+            }
+            _ => "",
+        }
     }
 
     /// TOOBIG.

@@ -189,6 +189,7 @@ impl EstablishParams {
         if let Some(bytes) = self.max_length {
             // SAFETY: the handle is open and ours alone
             unsafe { sqlite3_limit(handle.as_ptr(), SQLITE_LIMIT_LENGTH, bytes) };
+            super::bounds::limit_memory(bytes);
         }
 
         Ok(ConnectionState {
