@@ -258,6 +258,44 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
 }
 
 #[tokio::test]
+async fn ud53_a_text_is_no_form_of_bytes() {
+    let (text, form) = (|| of(Type::String), "\\101");
+    for server in [M, S] {
+        hold(server, vec![("BLOB", text(), t(form), Some(form))]).await;
+    }
+    let bytes = Value::Bytes(form.as_bytes().into());
+    let cases = vec![
+        ("BYTEA", text(), t(form), None),
+        ("BYTEA", text(), t("abc"), None),
+        ("BYTEA", of(Type::Int64), Value::I64(5), None),
+        ("BYTEA", of(Type::Boolean), Value::Bool(true), None),
+        ("BYTEA", Schema::date(), Value::I32(1), None),
+        ("BYTEA[]", Schema::array(text()), Value::Array([t(form)].into()), None),
+        ("BYTEA", of(Type::Bytes), bytes.clone(), Some("\\x5c313031")),
+        ("BYTEA[]", Schema::array(of(Type::Bytes)), Value::Array([bytes].into()), Some("{\"\\\\x5c313031\"}")),
+    ];
+    hold(P, cases).await;
+}
+
+#[tokio::test]
+async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know() {
+    let text = || of(Type::String);
+    let mut cases = vec![("", text(), t("00123"), Some("00123")), ("TEXT", text(), t("1.50"), Some("1.50"))];
+    for ty in ["STRING", "MONEY", "UUID"] {
+        for given in ["00123", "1.50", "1e5", " 7", "+7", "1.0"] {
+            cases.push((ty, text(), t(given), None));
+        }
+        for given in ["abc", "123", "-1.5", "", "12-34", "9223372036854775807", "0.001"] {
+            cases.push((ty, text(), t(given), Some(given)));
+        }
+        cases.push((ty, of(Type::Int64), Value::I64(7), Some("7")));
+        cases.push((ty, of(Type::Float64), Value::F64(1.5), Some("1.5")));
+        cases.push((ty, Schema::date(), Value::I32(10_611), Some("1999-01-20")));
+    }
+    hold(S, cases).await;
+}
+
+#[tokio::test]
 async fn ud44_nothing_is_cut_from_a_number() {
     for server in ALL {
         let text = || of(Type::String);

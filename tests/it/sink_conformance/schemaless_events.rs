@@ -225,3 +225,17 @@ async fn ud52_debeziums_numbers_without_a_schema_are_taken_where_their_unit_is_c
         holds(*server, &zone, true, (fine, 1_700_000_000_123, Some("2023-11-14 22:13:20.123"))).await;
     }
 }
+
+#[tokio::test]
+async fn ud55_a_text_without_a_schema_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know() {
+    let mut database = Database::new(Server::Sqlite, &[]).await;
+    database.run("CREATE TABLE t (id INT, x STRING)").await;
+    let topic = Topic::new("t");
+    let write = |text: &str| {
+        topic.record(Datum::NONE, bare(row(&[("id", Value::I64(1)), ("x", t(text))])))
+    };
+    database.write(&topic, &[&[write("abc"), write("12")]]).await;
+    let error = database.put(&topic, &[&[write("00123")]]).await.unwrap_err();
+    assert!(error.kind() == Kind::Record && error.message().contains("column x"), "{error}");
+    assert_eq!(database.rows("SELECT x FROM t ORDER BY x").await, ["12", "abc"]);
+}

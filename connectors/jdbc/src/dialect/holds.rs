@@ -35,6 +35,10 @@ pub enum Holds {
     Text,
     /// Text of at most so many bytes, the rest of which the server cuts off in silence.
     ShortText(usize),
+    /// PostgreSQL's bytes: a text there is read with its backslashes as escapes, a number by its digits.
+    Bytes,
+    /// SQLite's column of a type that it does not know: a text that is a number becomes that number.
+    Loose,
     /// Anything else.
     Other,
 }

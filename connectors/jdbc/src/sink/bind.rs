@@ -16,6 +16,7 @@ use super::shape::{Column, Slot};
 use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
 use crate::dialect::carried::BITS;
+use crate::dialect::holds::Holds;
 use crate::dialect::writing::{Place, Room, Writing, hex};
 use crate::driver::Param;
 
@@ -200,9 +201,16 @@ impl Binder {
                 let text = record.record.timestamp_ms.map(|millis| self.time.timestamp(millis, 1000));
                 return Ok(text.map_or(Param::Null, |text| Param::Text(Cow::Owned(text))));
             }
+            Slot::Header(name) if self.holds(&Holds::Bytes) => {
+                return header_bytes(&record.record.headers, name);
+            }
             Slot::Header(name) => return header(&record.record.headers, name).and_then(|param| self.fitted(param)),
         };
         self.stored(value)
+    }
+
+    fn holds(&self, what: &Holds) -> bool {
+        self.place.as_ref().is_some_and(|place| place.holds == *what)
     }
 
     /// The parameter of a value.
@@ -387,6 +395,17 @@ fn header<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
         },
         other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref())?)),
     })
+}
+
+/// The same as bytes.
+fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
+    match headers.iter().rev().find(|header| *header.key == *name).map(|header| &header.datum.value) {
+        Some(Value::Bytes(bytes)) => Ok(Param::Bytes(Cow::Borrowed(bytes))),
+        _ => header(headers, name).map(|param| match param {
+            Param::Text(text) => Param::Bytes(Cow::Owned(text.into_owned().into_bytes())),
+            other => other,
+        }),
+    }
 }
 
 /// The schema of the items of nested arrays.

@@ -242,10 +242,10 @@ impl JdbcSinkTask {
                 settled
             } else if self.adapter.is_plain(record) {
                 let target = self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
-                let dialect = self.link.as_ref().map(|link| link.writing.dialect());
-                match (&self.targets[target].meta, dialect) {
-                    (Some(table), Some(dialect)) => {
-                        self.adapter.match_to(Plain { table, dialect, time: &self.config.time }, record)
+                match (&self.targets[target].meta, &self.link) {
+                    (Some(table), Some(link)) => {
+                        let (writing, time) = (&*link.writing, &self.config.time);
+                        self.adapter.match_to(Plain { table, writing, time }, record)
                     }
                     _ => Ok(self.adapter.without_table(record)),
                 }

@@ -26,6 +26,7 @@ pub fn holds(column: &ColumnMeta) -> Holds {
         "numeric" | "float4" | "float8" => Holds::Number,
         "bool" => Holds::Flag,
         "text" | "varchar" | "bpchar" => Holds::Text,
+        "bytea" => Holds::Bytes,
         // a cast to these cuts
         "name" => Holds::ShortText(63),
         "char" => Holds::ShortText(1),

@@ -2,6 +2,7 @@
 //!
 //! SQLite keeps any value in any column; what is told here is what a reader of the column expects.
 
+use super::read_types::affinity;
 use crate::catalog::ColumnMeta;
 use crate::dialect::holds::Holds;
 
@@ -20,6 +21,7 @@ pub fn holds(column: &ColumnMeta) -> Holds {
         _ if has("real") || has("floa") || has("doub") || matches!(name, "numeric" | "decimal" | "number") => {
             Holds::Number
         }
+        _ if affinity(name) == "numeric" => Holds::Loose,
         _ => Holds::Other,
     }
 }

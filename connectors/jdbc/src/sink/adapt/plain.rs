@@ -11,16 +11,17 @@ use super::super::time::parse_instant;
 use super::counted::counted;
 use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value};
 use crate::catalog::{ColumnMeta, TableMeta};
-use crate::dialect::Dialect;
+use crate::dialect::holds::Holds;
 use crate::dialect::read::{Read, ReadOptions};
+use crate::dialect::writing::Writing;
 
 /// What is known of the target.
 #[derive(Clone, Copy)]
 pub struct Plain<'a> {
     /// The table.
     pub table: &'a TableMeta,
-    /// How its types are read.
-    pub dialect: &'static dyn Dialect,
+    /// How its types are read and written.
+    pub writing: &'a dyn Writing,
     /// How points in time are written.
     pub time: &'a TimeRules,
 }
@@ -119,7 +120,7 @@ impl Adapter {
         (name, column): (&str, &ColumnMeta),
         value: &Value,
     ) -> Result<(Schema, Value)> {
-        let read = target.dialect.read_column(column, &ReadOptions::default()).read;
+        let read = target.writing.dialect().read_column(column, &ReadOptions::default()).read;
         let wrong = || {
             let ty = &column.column_type;
             Error::record(format!("column {}: a JSON {} does not fit type {ty}", column.name, json_type(value)))
@@ -135,6 +136,7 @@ impl Adapter {
                 // up to the largest unsigned one
                 None => text(value.as_str().filter(|t| t.parse::<u64>().is_ok()).ok_or_else(wrong)?.to_owned()),
             },
+            (Read::F32 | Read::F64, Value::Text(_)) if target.writing.holds(column) == Holds::Loose => plain(value.clone()),
             (Read::F32 | Read::F64, value) => plain(Value::F64(float(value).ok_or_else(wrong)?)),
             (Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64, value) => {
                 text(digits(value).ok_or_else(wrong)?)

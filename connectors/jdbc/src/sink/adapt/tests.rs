@@ -6,7 +6,7 @@ use connector_api::{Config, Datum, Field, Record, Schema, SinkRecord, TopicOffse
 
 use super::{Adapted, Adapter, Plain};
 use crate::catalog::{ColumnMeta, TableMeta};
-use crate::dialect;
+use crate::dialect::writing;
 use crate::ident::TableId;
 use crate::sink::config::SinkConfig;
 use crate::url::Database;
@@ -152,7 +152,8 @@ fn plain_json_is_matched_to_the_tables_columns() {
         ("gone", "int"),
     ]);
     let config = config(&[]);
-    let target = Plain { table: &table, dialect: dialect::of(Database::MySql), time: &config.time };
+    let writing = writing::of(Database::MySql, "10.11-MariaDB");
+    let target = Plain { table: &table, writing: &*writing, time: &config.time };
     let matched = |members: &[(&str, Value)]| {
         let members: Vec<_> = members.iter().map(|(name, value)| (text(name), value.clone())).collect();
         let record = record(Datum { schema: None, value: Value::Map(members.into()) });

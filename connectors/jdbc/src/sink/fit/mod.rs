@@ -127,6 +127,8 @@ pub enum Fit {
     KeyText,
     /// Text of at most so many bytes.
     Short(usize),
+    /// Text that SQLite would keep as it is where it makes numbers of texts.
+    Kept,
 }
 
 /// A column that values go to.
@@ -166,7 +168,8 @@ pub fn fit(what: What, column: Column<'_>) -> Fit {
             | Holds::Interval
             | Holds::Choice(_)
             | Holds::Bits(_)
-            | Holds::BitText(_),
+            | Holds::BitText(_)
+            | Holds::Bytes,
         )
         | (What::Fraction | What::Decimal, Holds::Flag) => refused(),
         // a number is compared with texts as a number: 0 would find every text that begins with no digit
@@ -175,9 +178,16 @@ pub fn fit(what: What, column: Column<'_>) -> Fit {
         {
             Fit::KeyText
         }
-        (What::Bytes, Holds::Text | Holds::ShortText(_) | Holds::Bits(_) | Holds::BitText(_) | Holds::Other) => {
-            Fit::Open
-        }
+        (
+            What::Bytes,
+            Holds::Text
+            | Holds::ShortText(_)
+            | Holds::Bits(_)
+            | Holds::BitText(_)
+            | Holds::Bytes
+            | Holds::Loose
+            | Holds::Other,
+        ) => Fit::Open,
         (What::Bytes, _) => refused(),
         _ => Fit::Open,
     }
@@ -196,6 +206,8 @@ fn text_fit(column: Column<'_>) -> Fit {
         Holds::Number => Fit::Number(column.database == Database::Postgres),
         Holds::Flag => Fit::Flag,
         Holds::ShortText(most) => Fit::Short(*most),
+        Holds::Loose => Fit::Kept,
+        Holds::Bytes => Fit::Refused(refusal(What::Text, column).into()),
         Holds::BitText(_) | Holds::Text | Holds::Other => Fit::Open,
     }
 }
@@ -212,7 +224,7 @@ fn time_fit(what: What, holds: &Holds) -> Option<Fit> {
         (What::Day, Holds::Date | Holds::DateTime { .. })
         | (What::OfDay, Holds::Time { .. } | Holds::Interval)
         | (What::Moment, Holds::DateTime { .. })
-        | (_, Holds::Text | Holds::ShortText(_) | Holds::Choice(_) | Holds::Other) => Fit::Open,
+        | (_, Holds::Text | Holds::ShortText(_) | Holds::Choice(_) | Holds::Loose | Holds::Other) => Fit::Open,
         _ => return None,
     })
 }
@@ -223,12 +235,17 @@ fn refusal(what: What, column: Column<'_>) -> String {
     match (what, column.holds) {
         (What::Flag | What::Whole { .. } | What::Fraction | What::Decimal, holds) if holds.is_temporal() => format!(
             "{name} does not tell which time it stands for, and type {ty} would read its digits as one; \
-             timestamp.fields.list names fields that count time since 1970, the transform TimestampConverter makes \
-             them logical Timestamps, and fields of Connect's or Debezium's logical types (see debezium.types) are \
+             timestamp.fields.list names fields that count microseconds since 1970 (nanoseconds with \
+             timestamp.precision.mode), the transform TimestampConverter (target.type=Timestamp, with the unit in \
+             unix.precision) makes them logical Timestamps, and fields of Connect's or Debezium's logical types (see debezium.types) are \
              understood by themselves"
         ),
         (What::Day | What::OfDay | What::Moment | What::Span, Holds::Integer | Holds::Number) => format!(
             "{name} has no place in type {ty}; the transform TimestampConverter (target.type=unix) makes a number of it"
+        ),
+        (_, Holds::Bytes) => format!(
+            "{name} has no place in type {ty}, which would take it for the form in which bytes are written (\\101 for A); \
+             send bytes, or make it a text column"
         ),
         _ => format!("{name} has no place in type {ty}; the transform Cast changes a field's type"),
     }
@@ -286,6 +303,7 @@ impl Fit {
             Self::Whole => number::whole_of_text(&text),
             Self::Number(special) => number::number_text(text, *special),
             Self::Flag => number::flag_of_text(&text).map(Param::Bool),
+            Self::Kept => text::kept(text),
             Self::Short(most) if text.len() > *most => {
                 Err(format!("its text has more than the {most} bytes that the column's type keeps").into())
             }

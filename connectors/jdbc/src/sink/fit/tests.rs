@@ -55,6 +55,34 @@ fn offsets_count_in_the_zone_of_the_database() {
         let seen = Fit::MomentText(false).apply(text(given), &time);
         assert_eq!(seen.ok(), want.map(text), "{given}");
     }
+    for (given, kept) in [
+        ("00123", false),
+        ("+5", false),
+        ("1.50", false),
+        ("1.0", false),
+        ("1.", false),
+        (".5", false),
+        ("01.5", false),
+        ("1e5", false),
+        (" 7", false),
+        ("-0", false),
+        ("9223372036854775808", false),
+        ("1234567890.123456789", false),
+        ("0.00001", false),
+        ("123", true),
+        ("-7", true),
+        ("9223372036854775807", true),
+        ("1.5", true),
+        ("-0.25", true),
+        ("abc", true),
+        ("0x10", true),
+        ("1.2.3", true),
+        ("", true),
+        ("infinity", true),
+        ("nan", true),
+    ] {
+        assert_eq!(Fit::Kept.apply(text(given), &time).is_ok(), kept, "{given}");
+    }
     assert_eq!(Fit::Clock.apply(Param::I64(-1), &time), Ok(text("-00:00:00.000001")));
     assert_eq!(Fit::Whole.apply(text("1e30"), &time), Ok(text("1000000000000000000000000000000")));
 }

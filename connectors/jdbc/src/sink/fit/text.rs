@@ -200,3 +200,29 @@ pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> Outcome<'a> {
     }
     Ok(Param::Text(text))
 }
+
+/// Most digits that SQLite's numbers show as they were given.
+const DIGITS: usize = 15;
+
+/// A text that SQLite keeps as it is in a column of a type that it does not know: one that is no number, or the form in
+/// which it shows that number.
+pub fn kept(text: Cow<'_, str>) -> Outcome<'_> {
+    let shown = text.trim();
+    // "1.", ".5" and "1e5" are numbers to it, too
+    let is_number = shown.parse::<f64>().is_ok() && shown.bytes().any(|b| b.is_ascii_digit());
+    let (whole, fraction) = text.strip_prefix('-').unwrap_or(&text).split_once('.').unwrap_or((&text, "0"));
+    let is_fraction = whole.parse::<u64>().is_ok_and(|n| n.to_string() == whole)
+        && fraction.bytes().all(|b| b.is_ascii_digit())
+        && !fraction.is_empty()
+        && !fraction.ends_with('0')
+        && whole.len() + fraction.len() <= DIGITS
+        // it has an exponent when it is shown
+        && !(whole == "0" && fraction.starts_with("0000"));
+    let is_whole = text.parse::<i64>().is_ok_and(|n| n.to_string() == *text);
+    if !is_number || is_whole || is_fraction {
+        return Ok(Param::Text(text));
+    }
+    Err("its text is a number in another form than SQLite shows it (as 007 or 1.50), and a column of a type that SQLite \
+         does not know keeps the number alone; declare it TEXT"
+        .into())
+}
