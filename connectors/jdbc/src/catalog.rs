@@ -20,6 +20,8 @@ pub struct ColumnMeta {
     pub key_position: Option<usize>,
     /// Whether the server numbers it by itself (AUTO_INCREMENT, identity, serial).
     pub auto_increment: bool,
+    /// Whether it numbers rows against the values given, unless a statement says otherwise (GENERATED ALWAYS AS IDENTITY).
+    pub always_numbered: bool,
     /// Whether the server computes it (GENERATED ALWAYS AS).
     pub generated: bool,
     /// Left out of `SELECT *` (MariaDB's INVISIBLE).

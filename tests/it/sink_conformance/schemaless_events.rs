@@ -231,9 +231,7 @@ async fn ud55_a_text_without_a_schema_stays_one_in_a_column_of_a_type_that_sqlit
     let mut database = Database::new(Server::Sqlite, &[]).await;
     database.run("CREATE TABLE t (id INT, x STRING)").await;
     let topic = Topic::new("t");
-    let write = |text: &str| {
-        topic.record(Datum::NONE, bare(row(&[("id", Value::I64(1)), ("x", t(text))])))
-    };
+    let write = |text: &str| topic.record(Datum::NONE, bare(row(&[("id", Value::I64(1)), ("x", t(text))])));
     database.write(&topic, &[&[write("abc"), write("12")]]).await;
     let error = database.put(&topic, &[&[write("00123")]]).await.unwrap_err();
     assert!(error.kind() == Kind::Record && error.message().contains("column x"), "{error}");

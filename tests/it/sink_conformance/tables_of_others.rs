@@ -218,3 +218,62 @@ async fn debeziums_types_within_lists_are_what_they_stand_for() {
         assert_eq!(seen, [r#"{123.45,NULL,-0.00007}|{{1},{2.5}}|{1999-01-20}|{"a": 1}"#], "{made}");
     }
 }
+
+#[tokio::test]
+async fn rows_keep_their_numbers_in_a_key_that_the_server_numbers() {
+    for server in ALL {
+        let number = match server {
+            Server::MariaDb => "BIGINT PRIMARY KEY AUTO_INCREMENT",
+            Server::Postgres => "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            Server::Sqlite => "INTEGER PRIMARY KEY AUTOINCREMENT",
+        };
+        for keys in MODES {
+            let mut database = Database::new(*server, keys).await;
+            database.run(&format!("CREATE TABLE t (id {number}, name VARCHAR(20))")).await;
+            // numbered 1 and 2
+            database.run("INSERT INTO t (name) VALUES ('x'), ('y')").await;
+            let topic = Topic::new("t");
+            let fields = [int("id"), field("name", Schema::of(Type::String))];
+            let of = |id, name: &str| topic.value(&fields, [Value::I32(id), t(name)]);
+            let (batch, want) = match keys[0].1 {
+                "update" => ([of(1, "a"), of(2, "b"), of(9, "c")], vec!["1|a", "2|b"]),
+                "upsert" => ([of(2, "b"), of(0, "c"), of(7, "d")], vec!["0|c", "1|x", "2|b", "7|d"]),
+                _ => ([of(8, "b"), of(0, "c"), of(7, "d")], vec!["0|c", "1|x", "2|y", "7|d", "8|b"]),
+            };
+            // several rows in one statement, and one alone
+            database.write(&topic, &[&batch[..2], &batch[2..]]).await;
+            assert_eq!(database.rows("SELECT id, name FROM t ORDER BY id").await, want, "{server} {keys:?}");
+            if keys[0].1 != "insert" {
+                let bare = topic.value(&[int("id")], [Value::I32(1)]);
+                database.write(&topic, &[&[bare]]).await;
+                assert_eq!(database.rows("SELECT id, name FROM t ORDER BY id").await, want, "{server} {keys:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_are_changed_beside_a_number_that_the_server_gives() {
+    for server in ALL {
+        let number = match server {
+            Server::MariaDb => "BIGINT NOT NULL UNIQUE AUTO_INCREMENT",
+            Server::Postgres => "BIGINT GENERATED ALWAYS AS IDENTITY",
+            Server::Sqlite => "INTEGER",
+        };
+        for mode in ["upsert", "update"] {
+            let keys = [("insert.mode", "upsert"), ("pk.mode", "record_value"), ("pk.fields", "k")];
+            let mut database = Database::new(*server, &keys).await;
+            database.run(&format!("CREATE TABLE t (n {number}, k INT PRIMARY KEY, name VARCHAR(20))")).await;
+            let topic = Topic::new("t");
+            let fields = [int("n"), int("k"), field("name", Schema::of(Type::String))];
+            let of = |n, k, name: &str| topic.value(&fields, [Value::I32(n), Value::I32(k), t(name)]);
+            database.write(&topic, &[&[of(70, 1, "a"), of(80, 2, "b")], &[of(90, 3, "c")]]).await;
+            database.config.set("insert.mode", mode);
+            database.write(&topic, &[&[of(70, 1, "d"), of(80, 2, "e")], &[of(90, 3, "f")]]).await;
+            let alone = topic.value(&[int("n"), int("k")], [Value::I32(90), Value::I32(3)]);
+            database.write(&topic, &[&[alone]]).await;
+            let want = ["1|70|d", "2|80|e", "3|90|f"];
+            assert_eq!(database.rows("SELECT k, n, name FROM t ORDER BY k").await, want, "{server} {mode}");
+        }
+    }
+}

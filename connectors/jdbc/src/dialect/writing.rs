@@ -35,6 +35,8 @@ pub struct Place<'a> {
     pub name: &'a str,
     /// What [`Writing::cast`] says of it.
     pub cast: &'a str,
+    /// See [`ColumnMeta::always_numbered`].
+    pub always_numbered: bool,
 }
 
 /// Columns of a statement: those of the key, and all.
@@ -122,7 +124,8 @@ pub(super) fn on_key_conflict(
 ) {
     out.push_str(before);
     writing.names(columns.keys, out);
-    let values = columns.all.iter().filter(|c| !columns.keys.contains(c)).map(|c| writing.dialect().quoted(c.name));
+    let values = columns.all.iter().filter(|c| !columns.keys.contains(c) && !c.always_numbered);
+    let values = values.map(|c| writing.dialect().quoted(c.name));
     let set: Vec<_> = values.map(|c| format!("{c}={proposed}.{c}")).collect();
     if set.is_empty() {
         out.push_str(") DO NOTHING");
@@ -323,7 +326,12 @@ pub trait Writing: Send + Sync {
         out.push_str(&self.dialect().table(table));
         out.push('(');
         self.names(columns.all, &mut out);
-        out.push_str(") VALUES");
+        out.push(')');
+        // only PostgreSQL has such columns; what is copied keeps its numbers
+        if columns.all.iter().any(|c| c.always_numbered) {
+            out.push_str(" OVERRIDING SYSTEM VALUE");
+        }
+        out.push_str(" VALUES");
         let mut number = 0;
         for row in 0..rows {
             out.push_str(if row == 0 { "(" } else { ",(" });
@@ -341,11 +349,19 @@ pub trait Writing: Send + Sync {
         None
     }
 
-    /// Changes the row of one key: the values' parameters come first, then the key's.
+    /// Changes the row of one key: the values' parameters come first, then the key's. A column that is always numbered by
+    /// the server takes no value in an UPDATE: it has no parameter.
     fn update(&self, table: &TableId, columns: Columns<'_>) -> String {
         let mut out = format!("UPDATE {} SET ", self.dialect().table(table));
         let mut number = 0;
-        let values: Vec<_> = columns.all.iter().filter(|c| !columns.keys.contains(c)).copied().collect();
+        let is_set = |c: &&Place<'_>| !columns.keys.contains(c) && !c.always_numbered;
+        let values: Vec<_> = columns.all.iter().filter(is_set).copied().collect();
+        if values.is_empty() && columns.keys.iter().any(|c| c.always_numbered) {
+            // the row cannot be touched, and counts where it is there
+            out = format!("SELECT 1 FROM {} WHERE ", self.dialect().table(table));
+            self.equalities(&[columns.keys, columns.keys].concat(), " AND ", &mut number, &mut out);
+            return out;
+        }
         // nothing but keys: touch the row without changing it
         let set = if values.is_empty() { columns.keys } else { &values };
         self.equalities(set, ",", &mut number, &mut out);

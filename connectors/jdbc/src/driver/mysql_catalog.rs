@@ -59,6 +59,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         nullable: text(&row[3]) == "YES",
         key_position: None,
         auto_increment: extra.contains("auto_increment"),
+        always_numbered: false,
         generated: extra.contains("virtual generated") || extra.contains("stored generated"),
         invisible: extra.contains("invisible"),
         default: (!row[5].is_null()).then(|| text(&row[5])),

@@ -40,7 +40,7 @@ macro_rules! columns {
      a.attidentity <> '' OR coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false), \
      a.attgenerated <> '', pg_catalog.pg_get_expr(d.adbin, d.adrelid), \
      (SELECT pg_catalog.quote_ident(s.nspname) || '.' || pg_catalog.quote_ident(b.typname) \
-     FROM pg_catalog.pg_namespace s WHERE s.oid = b.typnamespace AND s.nspname <> 'pg_catalog') \
+     FROM pg_catalog.pg_namespace s WHERE s.oid = b.typnamespace AND s.nspname <> 'pg_catalog'), a.attidentity = 'a' \
      FROM pg_catalog.pg_attribute a CROSS JOIN LATERAL ",
             base_type!("a.atttypid", "a.atttypmod"),
             " LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
@@ -101,6 +101,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         nullable: !is_true(3),
         key_position: None,
         auto_increment: is_true(5),
+        always_numbered: is_true(9),
         generated: is_true(6),
         invisible: false,
         default: row[7].as_str().map(str::to_owned),

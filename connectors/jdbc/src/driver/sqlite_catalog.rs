@@ -82,6 +82,7 @@ fn column(row: &[Value]) -> ColumnMeta {
         nullable: number(&row[2]) == Some(0),
         key_position: number(&row[4]).and_then(|n| usize::try_from(n - 1).ok()),
         auto_increment: false,
+        always_numbered: false,
         generated: matches!(hidden, 2 | 3),
         invisible: hidden == 1,
         default: row[3].as_str().map(str::to_owned),

@@ -37,6 +37,8 @@ pub struct Binder {
     /// Whether the column holds more digits than a 32-bit float.
     wide_float: bool,
     as_text: bool,
+    /// The column numbers rows by itself, see [`ColumnMeta`].
+    pub always_numbered: bool,
     /// Most digits of a decimal.
     decimal_digits: Option<usize>,
     time: Arc<TimeRules>,
@@ -72,6 +74,7 @@ impl Binder {
             default: column.schema.default.clone().filter(|_| replace),
             cast: meta.map_or_else(String::new, |m| writing.cast(m)),
             as_text: writing.binds_text(),
+            always_numbered: meta.is_some_and(|m| m.always_numbered),
             decimal_digits: meta.and_then(|m| writing.decimal_digits(m)),
             wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time: Arc::clone(time),
@@ -166,7 +169,7 @@ impl Binder {
 
     /// The column in a statement.
     pub fn place(&self) -> Place<'_> {
-        Place { name: &self.name, cast: &self.cast }
+        Place { name: &self.name, cast: &self.cast, always_numbered: self.always_numbered }
     }
 
     /// The parameter of a record. Errors: `Record`, when the value has no place in a column.

@@ -31,7 +31,7 @@ pub struct Plan {
     tombstone: bool,
     /// Key columns first, then the others: the order of an UPDATE's WHERE and of a DELETE.
     pub keys: Vec<Binder>,
-    /// The others.
+    /// The others; last those that an UPDATE cannot set.
     pub values: Vec<Binder>,
     /// How far keys identify rows.
     pub identity: Identity,
@@ -87,6 +87,11 @@ impl Plan {
     /// The statement that copies many rows in, where that does what an insert would do.
     pub fn copy(&self) -> Option<Arc<str>> {
         self.copy.clone()
+    }
+
+    /// What an UPDATE sets.
+    pub fn set(&self) -> &[Binder] {
+        &self.values[..self.values.partition_point(|binder| !binder.always_numbered)]
     }
 
     /// Whether its columns include those of another shape.
@@ -369,7 +374,8 @@ impl Target {
         let copied = config.insert_mode == InsertMode::Insert && self.meta.as_ref().is_some_and(|m| !m.only_insert);
         // no database takes a value for a column that it computes by itself
         let given = shape.values().filter(|c| !meta(c).is_some_and(|m| m.generated));
-        let values: Vec<Binder> = given.map(bind).collect();
+        let mut values: Vec<Binder> = given.map(bind).collect();
+        values.sort_by_key(|binder| binder.always_numbered);
         let places: Vec<_> = keys.iter().chain(&values).map(Binder::place).collect();
         let copy = copied.then(|| writing.copy(&self.id, &places)).flatten().map(Arc::from);
         Ok(Plan {
@@ -379,7 +385,7 @@ impl Target {
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
             identity: identities.into_iter().fold(Identity::Exact, loosest),
-            many: many && !values.is_empty(),
+            many: many && values.first().is_some_and(|binder| !binder.always_numbered),
             values,
             by_column,
             keys,

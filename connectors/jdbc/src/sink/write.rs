@@ -241,8 +241,8 @@ impl Writer<'_> {
         let columns: [&[Binder]; 2] = match verb {
             Verb::Delete => [keys, &[]],
             Verb::Insert | Verb::UpdateMany => [keys, values],
-            Verb::Update if values.is_empty() => [keys, keys],
-            Verb::Update => [values, keys],
+            Verb::Update if plan.set().is_empty() => [keys, keys],
+            Verb::Update => [plan.set(), keys],
         };
         let mut params: Vec<Param<'_>> = Vec::with_capacity(records.len() * (columns[0].len() + columns[1].len()));
         for &n in records {

@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_catalog("d", "t");
-        let [k, k2, a] = ["k", "k2", "a"].map(|name| Place { name, cast: "" });
+        let [k, k2, a] = ["k", "k2", "a"].map(|name| Place { name, cast: "", always_numbered: false });
         let both = Columns { keys: &[k, k2], all: &[k, k2, a] };
         let only_keys = Columns { keys: &[k], all: &[k] };
         for (seen, want) in [

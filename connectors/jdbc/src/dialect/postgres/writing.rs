@@ -186,7 +186,8 @@ impl Writing for PostgresWriting {
     fn update_many(&self, table: &TableId, columns: Columns<'_>, rows: usize) -> String {
         let names: Vec<_> = columns.all.iter().map(|c| Postgres.quoted(c.name)).collect();
         let pairs = |keys: bool, target: &str, separator: &str| {
-            let chosen = columns.all.iter().enumerate().filter(|(_, c)| columns.keys.contains(c) == keys);
+            let is_chosen = |c: &Place<'_>| columns.keys.contains(c) == keys && (keys || !c.always_numbered);
+            let chosen = columns.all.iter().enumerate().filter(|(_, c)| is_chosen(c));
             chosen.map(|(n, _)| format!("{target}{}=s.c{n}", names[n])).collect::<Vec<_>>().join(separator)
         };
         let mut out = format!("UPDATE {} AS t SET {} FROM (VALUES", Postgres.table(table), pairs(false, "", ","));
@@ -287,7 +288,9 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_schema("s", "t");
-        let (k, a) = (Place { name: "k", cast: "pg_catalog.\"int4\"" }, Place { name: "a", cast: "" });
+        let of = |name, cast| Place { name, cast, always_numbered: false };
+        let (k, a) = (of("k", "pg_catalog.\"int4\""), of("a", ""));
+        let numbered = Place { always_numbered: true, ..k };
         let both = Columns { keys: &[k], all: &[k, a] };
         for (seen, want) in [
             (
@@ -298,6 +301,11 @@ mod tests {
             (
                 PostgresWriting.insert(&table, Columns { keys: &[a], all: &[a] }, 1, Some(Upsert::Plain)),
                 "INSERT INTO \"s\".\"t\"(\"a\") VALUES($1) ON CONFLICT (\"a\") DO NOTHING",
+            ),
+            (
+                PostgresWriting.insert(&table, Columns { keys: &[a], all: &[a, numbered] }, 1, Some(Upsert::Plain)),
+                "INSERT INTO \"s\".\"t\"(\"a\",\"k\") OVERRIDING SYSTEM VALUE VALUES($1,CAST($2 AS pg_catalog.\"int4\")) \
+                 ON CONFLICT (\"a\") DO NOTHING",
             ),
             (PostgresWriting.copy(&table, &[k, a]).unwrap(), "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN"),
             (

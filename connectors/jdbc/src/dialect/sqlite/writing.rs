@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::bare("t");
-        let [k, a] = ["k", "a"].map(|name| Place { name, cast: "" });
+        let [k, a] = ["k", "a"].map(|name| Place { name, cast: "", always_numbered: false });
         let both = Columns { keys: &[k], all: &[k, a] };
         for (seen, want) in [
             (

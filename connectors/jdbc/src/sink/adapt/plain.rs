@@ -136,7 +136,9 @@ impl Adapter {
                 // up to the largest unsigned one
                 None => text(value.as_str().filter(|t| t.parse::<u64>().is_ok()).ok_or_else(wrong)?.to_owned()),
             },
-            (Read::F32 | Read::F64, Value::Text(_)) if target.writing.holds(column) == Holds::Loose => plain(value.clone()),
+            (Read::F32 | Read::F64, Value::Text(_)) if target.writing.holds(column) == Holds::Loose => {
+                plain(value.clone())
+            }
             (Read::F32 | Read::F64, value) => plain(Value::F64(float(value).ok_or_else(wrong)?)),
             (Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64, value) => {
                 text(digits(value).ok_or_else(wrong)?)

@@ -210,7 +210,8 @@ pub fn kept(text: Cow<'_, str>) -> Outcome<'_> {
     let shown = text.trim();
     // "1.", ".5" and "1e5" are numbers to it, too
     let is_number = shown.parse::<f64>().is_ok() && shown.bytes().any(|b| b.is_ascii_digit());
-    let (whole, fraction) = text.strip_prefix('-').unwrap_or(&text).split_once('.').unwrap_or((&text, "0"));
+    let digits = text.strip_prefix('-').unwrap_or(&text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_fraction = whole.parse::<u64>().is_ok_and(|n| n.to_string() == whole)
         && fraction.bytes().all(|b| b.is_ascii_digit())
         && !fraction.is_empty()
