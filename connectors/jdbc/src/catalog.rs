@@ -40,6 +40,17 @@ pub struct ColumnMeta {
     pub charset: Option<String>,
 }
 
+/// The unique indexes of a table, as [`TableMeta`] has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys<'a> {
+    /// Columns of the primary key.
+    pub primary: &'a [String],
+    /// Columns of the others.
+    pub unique: &'a [Vec<String>],
+    /// Whether one is over the beginnings of columns or over expressions.
+    pub in_part: bool,
+}
+
 /// One table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableMeta {
@@ -51,6 +62,8 @@ pub struct TableMeta {
     pub primary_key: Vec<String>,
     /// Columns of each unique index other than the primary key.
     pub unique: Vec<Vec<String>>,
+    /// Whether a unique index, the primary key included, is over the beginnings of columns or over expressions.
+    pub unique_in_part: bool,
     /// Whether it is a view.
     pub is_view: bool,
     /// Rows as the server's statistics estimate them.
@@ -64,9 +77,14 @@ pub struct TableMeta {
 impl TableMeta {
     /// Whether records are decided about by this table as by the other: all but what statistics tell.
     pub fn decides_as(&self, other: &Self) -> bool {
-        let Self { id, columns, primary_key, unique, is_view, rows_estimated: _, no_rollback, only_insert } = self;
-        (id, columns, primary_key, unique) == (&other.id, &other.columns, &other.primary_key, &other.unique)
-            && (is_view, no_rollback, only_insert) == (&other.is_view, &other.no_rollback, &other.only_insert)
+        let Self { id, columns, no_rollback, is_view, only_insert, .. } = self;
+        (id, columns, self.keys()) == (&other.id, &other.columns, other.keys())
+            && (no_rollback, is_view, only_insert) == (&other.no_rollback, &other.is_view, &other.only_insert)
+    }
+
+    /// What tells its rows apart.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys { primary: &self.primary_key, unique: &self.unique, in_part: self.unique_in_part }
     }
 
     /// The column of exactly that name, else the only one that differs in letter case alone.

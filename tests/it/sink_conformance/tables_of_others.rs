@@ -252,6 +252,99 @@ async fn rows_keep_their_numbers_in_a_key_that_the_server_numbers() {
     }
 }
 
+/// What somebody does to a table `t (id INT, mail VARCHAR(20), a INT)` with these keys (MariaDB, PostgreSQL, SQLite, where
+/// it can be done), and what the next upserts of `(id, mail, a)` by `id` leave; nothing: they are refused and change nothing.
+struct Rekeyed {
+    keys: &'static str,
+    sql: [&'static str; 3],
+    upserts: &'static [(i32, &'static str, i32)],
+    want: &'static [&'static str],
+}
+
+const REMADE: &str = "ALTER TABLE t RENAME TO o; CREATE TABLE t (id INT, mail VARCHAR(20), a INT";
+
+const REKEYED: &[Rekeyed] = &[
+    Rekeyed {
+        keys: "PRIMARY KEY (id)",
+        sql: ["ALTER TABLE t DROP PRIMARY KEY", "ALTER TABLE t DROP CONSTRAINT t_pkey", ")"],
+        upserts: &[(1, "x", 7), (2, "y", 7)],
+        want: &["1|x|7", "2|y|7"],
+    },
+    Rekeyed {
+        keys: "PRIMARY KEY (id)",
+        sql: ["CREATE UNIQUE INDEX u ON t (mail)"; 3],
+        upserts: &[(3, "x", 7)],
+        want: &[],
+    },
+    Rekeyed {
+        keys: "PRIMARY KEY (id)",
+        sql: ["CREATE UNIQUE INDEX u ON t (mail)"; 3],
+        upserts: &[(3, "z", 7), (1, "v", 7)],
+        want: &["1|v|7", "2|y|1", "3|z|7"],
+    },
+    Rekeyed {
+        keys: "PRIMARY KEY (id)",
+        sql: [
+            "ALTER TABLE t DROP PRIMARY KEY, ADD UNIQUE (id)",
+            "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD UNIQUE (id)",
+            ", UNIQUE (id))",
+        ],
+        upserts: &[(1, "v", 7), (2, "w", 7)],
+        want: &["1|v|7", "2|w|7"],
+    },
+    Rekeyed {
+        keys: "PRIMARY KEY (id)",
+        sql: ["CREATE UNIQUE INDEX u ON t (mail(1))", "CREATE UNIQUE INDEX u ON t (substr(mail, 1, 1))", ""],
+        upserts: &[(3, "xxx", 7)],
+        want: &[],
+    },
+    Rekeyed {
+        keys: "CHECK (id > 0)",
+        sql: ["ALTER TABLE t ADD PRIMARY KEY (id)", "ALTER TABLE t ADD PRIMARY KEY (id)", ", PRIMARY KEY (id))"],
+        upserts: &[(1, "x", 7), (3, "z", 7)],
+        want: &["1|x|7", "2|y|1", "3|z|7"],
+    },
+];
+
+#[tokio::test]
+async fn unique_indexes_that_somebody_changes_decide_about_the_next_upsert() {
+    for (n, server) in ALL.iter().enumerate() {
+        for change in REKEYED.iter().filter(|change| !change.sql[n].is_empty()) {
+            for tolerate in [false, true] {
+                let mut database = Database::new(*server, MODES[1]).await;
+                database.run(&format!("CREATE TABLE t (id INT, mail VARCHAR(20), a INT, {})", change.keys)).await;
+                let topic = Topic::new("t");
+                let mut task = database.open(&topic, tolerate, &[]).await;
+                let fields = [int("id"), field("mail", Schema::of(Type::String)), int("a")];
+                let row = |id, mail, a| topic.value(&fields, [Value::I32(id), t(mail), Value::I32(a)]);
+                task.put(&[row(1, "x", 1), row(2, "y", 1)], &topic.next()).await.unwrap();
+                match (server, change.sql[n]) {
+                    (Server::Sqlite, sql) if !sql.starts_with("CREATE") => {
+                        database.run(&format!("{REMADE}{sql}; INSERT INTO t SELECT * FROM o")).await;
+                    }
+                    (_, sql) => database.run(sql).await,
+                }
+                let case = format!("{server} tolerate {tolerate}: {}, {}", change.keys, change.sql[n]);
+                let next: Vec<_> = change.upserts.iter().map(|(id, mail, a)| row(*id, mail, *a)).collect();
+                let outcome = task.put(&next, &topic.next()).await;
+                let seen = database.rows("SELECT id, mail, a FROM t ORDER BY id").await;
+                match outcome {
+                    Err(error) if change.want.is_empty() && !tolerate => {
+                        assert_eq!(error.kind(), connector_api::Kind::Record, "{case}: {error}");
+                    }
+                    outcome => {
+                        let refused = outcome.unwrap_or_else(|error| panic!("{case}: {error}")).rejected.len();
+                        assert_eq!(refused, usize::from(change.want.is_empty()), "{case}: {seen:?}");
+                    }
+                }
+                let want = if change.want.is_empty() { &["1|x|1", "2|y|1"] } else { change.want };
+                assert_eq!(seen, want, "{case}");
+                task.close().await;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn rows_are_changed_beside_a_number_that_the_server_gives() {
     for server in ALL {
@@ -275,5 +368,72 @@ async fn rows_are_changed_beside_a_number_that_the_server_gives() {
             let want = ["1|70|d", "2|80|e", "3|90|f"];
             assert_eq!(database.rows("SELECT k, n, name FROM t ORDER BY k").await, want, "{server} {mode}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_is_read_again_once_its_table_has_changed() {
+    for (n, server) in ALL.iter().enumerate() {
+        for tolerate in [false, true] {
+            let keys = [
+                ("insert.mode", "statement"),
+                ("statement", "INSERT INTO t (id, a) VALUES (:value.id, :value.a)"),
+                ("pk.mode", "none"),
+            ];
+            let mut database = Database::new(*server, &keys).await;
+            database.run("CREATE TABLE t (id INT PRIMARY KEY, a INT)").await;
+            let topic = Topic::new("t");
+            let mut task = database.open(&topic, tolerate, &[]).await;
+            let fields = [int("id"), field("a", Schema::of(Type::String))];
+            let row = |id, a| topic.value(&fields, [Value::I32(id), t(a)]);
+            task.put(&[row(1, "7")], &topic.next()).await.unwrap();
+            let sql = [
+                "ALTER TABLE t MODIFY a VARCHAR(9)",
+                "ALTER TABLE t ALTER a TYPE VARCHAR(9)",
+                "ALTER TABLE t RENAME TO o; CREATE TABLE t (id INT PRIMARY KEY, a TEXT)",
+            ];
+            database.run(sql[n]).await;
+            let report = task.put(&[row(2, "x"), row(3, "y")], &topic.next()).await;
+            let rejected = report.unwrap_or_else(|error| panic!("{server} {tolerate}: {error}")).rejected;
+            assert!(rejected.is_empty(), "{server} {tolerate}: {rejected:?}");
+            assert_eq!(database.rows("SELECT a FROM t WHERE id > 1 ORDER BY id").await, ["x", "y"], "{server}");
+            // what is still refused is refused for itself
+            let report = task.put(&[row(4, "z"), row(4, "z")], &topic.next()).await;
+            match report {
+                Ok(report) => assert!(tolerate && report.rejected.len() == 1, "{server}: {report:?}"),
+                Err(error) => assert!(!tolerate && error.kind() == connector_api::Kind::Record, "{server}: {error}"),
+            }
+            task.close().await;
+        }
+    }
+}
+
+/// What a pooler does between two transactions: the server behind the connection knows no statement of before.
+#[tokio::test]
+async fn statements_that_the_server_has_dropped_are_prepared_again_without_a_retry() {
+    let by_statement = [
+        ("insert.mode", "statement"),
+        ("statement", "INSERT INTO t (id, a) VALUES (:value.id, :value.a)"),
+        ("pk.mode", "none"),
+    ];
+    for keys in [MODES[0], MODES[1], &by_statement[..]] {
+        let mut database = Database::new(Server::Postgres, keys).await;
+        for sql in [
+            "CREATE TABLE t (id INT PRIMARY KEY, a INT)",
+            // each statement of a batch drops the connection's statements behind its back
+            "CREATE FUNCTION forget() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN DEALLOCATE ALL; RETURN NULL; END $$",
+            "CREATE TRIGGER forget AFTER INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION forget()",
+        ] {
+            database.run(sql).await;
+        }
+        let topic = Topic::new("t");
+        let mut task = database.open(&topic, false, &[("max.retries", "0")]).await;
+        let row = |id: i32| topic.value(&[int("id"), int("a")], [Value::I32(id), Value::I32(id)]);
+        for id in 1..5 {
+            let put = task.put(&[row(id)], &topic.next()).await;
+            assert!(put.is_ok(), "{keys:?}: {}", put.unwrap_err());
+        }
+        assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["4"], "{keys:?}");
+        task.close().await;
     }
 }

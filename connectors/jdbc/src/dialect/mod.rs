@@ -1,6 +1,7 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
 pub mod carried;
+pub mod fixed;
 pub mod holds;
 pub mod mysql;
 pub mod postgres;

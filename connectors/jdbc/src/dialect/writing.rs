@@ -8,6 +8,7 @@ use connector_api::{Schema, Type, Value, logical};
 
 use super::Dialect;
 use super::carried::{Carried, Kind, Preset, carried};
+pub use super::fixed::{KeysSql, LedgerSql};
 use super::holds::Holds;
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
@@ -46,32 +47,6 @@ pub struct Columns<'a> {
     pub keys: &'a [Place<'a>],
     /// All columns in the order their values are bound.
     pub all: &'a [Place<'a>],
-}
-
-/// SQL of the offsets table, see `sink::ledger`.
-#[derive(Clone, Copy, Debug)]
-pub struct LedgerSql {
-    /// Lists the tables of its name: schema, whether a name without schema means it, whether it can be read, whether it has
-    /// the column `cluster`. Those that such a name means come first. `None`: there is but one place for it.
-    pub places: Option<&'static str>,
-    /// Makes the table; `{table}` is its name, here and below.
-    pub create: &'static str,
-    /// Bring a table up to date that has no column `cluster` yet.
-    pub upgrade: &'static [&'static str],
-    /// Adds a row for a partition if there is none: cluster, sink, topic, partition.
-    pub seed: &'static str,
-    /// An expression for the number of the session.
-    pub session: &'static str,
-    /// At the end of a SELECT: waits for and takes the row locks.
-    pub lock: &'static str,
-    /// Before claiming: how long to wait for a lock.
-    pub short_wait: &'static [&'static str],
-    /// After claiming.
-    pub usual_wait: &'static [&'static str],
-    /// Whether a session of that number is the same user's: returns a row if so.
-    pub own_session: &'static str,
-    /// Ends a session; `{}` is its number.
-    pub end_session: &'static str,
 }
 
 /// How long values of a column can be.
@@ -229,6 +204,11 @@ pub trait Writing: Send + Sync {
 
     /// How many digits of a decimal a column keeps, where it is no column of decimals; `None`: all that fit its type.
     fn decimal_digits(&self, _column: &ColumnMeta) -> Option<usize> {
+        None
+    }
+
+    /// How the unique indexes are asked for, where an upsert goes by other ones without an error when they have changed.
+    fn keys_sql(&self) -> Option<KeysSql> {
         None
     }
 

@@ -5,6 +5,7 @@ use connector_api::{Result, Value};
 use super::mysql::MySqlSession;
 use super::{Param, Session};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::mysql::keys::{INDEXES, Indexes};
 use crate::ident::TableId;
 
 const TABLE: &str = "SELECT t.table_schema, t.table_name, t.table_type, t.table_rows, e.engine \
@@ -16,9 +17,6 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
      character_maximum_length, numeric_precision, numeric_scale, datetime_precision, character_set_name \
      FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position";
 
-const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
-     WHERE table_schema = ? AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
-
 /// A table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
     let catalog = id.catalog.as_deref().or(id.schema.as_deref());
@@ -29,7 +27,7 @@ pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Op
     let name = [Param::Text(catalog.as_str().into()), Param::Text(table.as_str().into())];
     let columns = session.query(COLUMNS, &name).await?;
     let indexes = session.query(INDEXES, &name).await?;
-    let (primary_key, unique) = keys(&indexes);
+    let Indexes { primary: primary_key, unique, in_part: unique_in_part } = Indexes::read(&indexes);
     let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
     for (position, key) in primary_key.iter().enumerate() {
         if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
@@ -45,6 +43,7 @@ pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Op
         columns,
         primary_key,
         unique,
+        unique_in_part,
     }))
 }
 
@@ -69,24 +68,6 @@ fn column(row: &[Value]) -> ColumnMeta {
         fraction: number(9).and_then(|n| n.try_into().ok()),
         charset: (!row[10].is_null()).then(|| text(&row[10])),
     }
-}
-
-/// The primary key, and the other unique indexes over whole columns.
-fn keys(rows: &[Vec<Value>]) -> (Vec<String>, Vec<Vec<String>>) {
-    let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
-    for row in rows {
-        let (index, column, whole) = (text(&row[0]), text(&row[1]), row[2].is_null() && !row[1].is_null());
-        match indexes.last_mut() {
-            Some((name, columns, all_whole)) if *name == index => {
-                columns.push(column);
-                *all_whole &= whole;
-            }
-            _ => indexes.push((index, vec![column], whole)),
-        }
-    }
-    let primary = indexes.iter().find(|i| i.0 == "PRIMARY").map(|i| i.1.clone()).unwrap_or_default();
-    let unique = indexes.into_iter().filter(|i| i.0 != "PRIMARY" && i.2).map(|i| i.1).collect();
-    (primary, unique)
 }
 
 /// Tables and views, see [`Session::tables`].
@@ -127,28 +108,5 @@ fn text(value: &Value) -> String {
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Value::I64(n) => n.to_string(),
         _ => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use connector_api::Value;
-
-    use super::keys;
-
-    #[test]
-    fn a_unique_index_over_a_prefix_is_no_key() {
-        let row = |index: &str, column: &str, part: Option<i64>| {
-            vec![Value::Text(index.into()), Value::Text(column.into()), part.map_or(Value::Null, Value::I64)]
-        };
-        let rows = [
-            row("PRIMARY", "b", None),
-            row("PRIMARY", "a", None),
-            row("u1", "c", None),
-            row("u2", "d", Some(10)),
-            row("u2", "e", None),
-        ];
-        let (primary, unique) = keys(&rows);
-        assert_eq!((primary, unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()]]));
     }
 }

@@ -58,7 +58,8 @@ const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.a
      FROM pg_catalog.pg_index i \
      CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k(attnum, place) \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-     WHERE i.indrelid = $1::pg_catalog.int8::pg_catalog.oid AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL \
+     WHERE i.indrelid = $1::pg_catalog.int8::pg_catalog.oid AND i.indisunique AND i.indisvalid \
+     AND i.indpred IS NULL AND i.indexprs IS NULL \
      AND k.place <= i.indnkeyatts ORDER BY i.indexrelid, k.place";
 
 /// A table with its columns and keys, see [`Session::table`].
@@ -79,6 +80,7 @@ pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result
         columns,
         primary_key,
         unique,
+        unique_in_part: false,
         is_view: matches!(row[3].as_str(), Some("v" | "m")),
         // -1 before the first ANALYZE
         rows_estimated: row[4].as_i64().and_then(|n| n.try_into().ok()),

@@ -184,14 +184,19 @@ where
         self.finish(outcome)
     }
 
-    /// Drops them once one has turned out to be stale. Returns whether a call that failed over that can be made again: not
-    /// in a transaction, which has failed with it.
+    /// Drops them once one has turned out to be stale. Returns whether they were.
     async fn renew(&mut self) -> Result<bool> {
         if !self.stale || self.lost {
             return Ok(false);
         }
         self.forget_statements().await?;
-        Ok(!self.in_transaction)
+        Ok(true)
+    }
+
+    /// Whether a call that failed over a stale statement can be made again: not in a transaction, which has failed with
+    /// it. Its statements are dropped by the call that comes next, so that whoever repeats it sees why.
+    fn can_repeat(&self) -> bool {
+        !self.in_transaction
     }
 
     async fn execute_once(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
@@ -305,7 +310,11 @@ where
         fail_point::reach_async("database.execute").await?;
         self.renew().await?;
         let outcome = self.execute_once(sql, params).await;
-        if outcome.is_err() && self.renew().await? { self.execute_once(sql, params).await } else { outcome }
+        if outcome.is_err() && self.can_repeat() && self.renew().await? {
+            self.execute_once(sql, params).await
+        } else {
+            outcome
+        }
     }
 
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
@@ -319,7 +328,7 @@ where
         self.renew().await?;
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);
         let outcome = rows::plain(self, query).await;
-        if outcome.is_ok() || !self.renew().await? {
+        if outcome.is_ok() || !self.can_repeat() || !self.renew().await? {
             return outcome;
         }
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments::<DB>(params)?);

@@ -62,6 +62,7 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
         columns,
         primary_key,
         unique: unique.collect(),
+        unique_in_part: false,
         is_view,
         rows_estimated: None,
         no_rollback: None,

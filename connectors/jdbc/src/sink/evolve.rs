@@ -156,6 +156,7 @@ mod tests {
             columns: names.iter().map(column).collect(),
             primary_key: Vec::new(),
             unique: Vec::new(),
+            unique_in_part: false,
             is_view: false,
             rows_estimated: None,
             no_rollback: None,

@@ -16,7 +16,7 @@ use super::size::Largest;
 use super::widen;
 use crate::catalog::TableMeta;
 use crate::dialect::writing::{Columns, Upsert, Widening, Writing};
-use crate::driver::Session;
+use crate::driver::{Param, Session};
 use crate::ident::TableId;
 
 /// Plans of a table after which they are forgotten.
@@ -92,6 +92,11 @@ impl Plan {
     /// What an UPDATE sets.
     pub fn set(&self) -> &[Binder] {
         &self.values[..self.values.partition_point(|binder| !binder.always_numbered)]
+    }
+
+    /// Whether rows that are there are changed by the statement that inserts.
+    pub fn is_upsert(&self) -> bool {
+        self.upsert.is_some()
     }
 
     /// Whether its columns include those of another shape.
@@ -187,6 +192,15 @@ impl Target {
             (Some(known), Some(now)) => !known.decides_as(now),
             (known, now) => known.is_some() != now.is_some(),
         })
+    }
+
+    /// Whether its unique indexes are others than those that plans were made for, where the database would not say so when
+    /// rows are written. Asks for them.
+    pub async fn has_other_keys(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<bool> {
+        let (Some(keys), Some(meta)) = (writing.keys_sql(), &self.meta) else { return Ok(false) };
+        let catalog = meta.id.catalog.as_deref().map_or(Param::Null, |catalog| Param::Text(catalog.into()));
+        let rows = session.query(keys.sql, &[catalog, Param::Text(meta.id.table.as_str().into())]).await?;
+        Ok(!(keys.are)(&rows, meta.keys()))
     }
 
     /// Number of the plan for a record of these schemas; makes it, and the table or column it needs, when it is new.
@@ -413,7 +427,7 @@ impl Target {
 
     /// Whether rows can collide on something else than their primary key.
     pub fn has_other_unique(&self) -> bool {
-        self.meta.as_ref().is_some_and(|m| !m.unique.is_empty())
+        self.meta.as_ref().is_some_and(|m| !m.unique.is_empty() || m.unique_in_part)
     }
 
     /// Whether a plan fills every column of the table.

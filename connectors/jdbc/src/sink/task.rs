@@ -3,10 +3,11 @@
 //! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows. The
 //! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
 
+mod again;
 mod losses;
 mod transaction;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use connector_api::{
@@ -53,6 +54,8 @@ pub struct JdbcSinkTask {
     unsure: Option<Vec<TopicOffset>>,
     /// A constraint has refused a commit: from then on such constraints are checked before.
     settles: bool,
+    /// The unique indexes of a table are others than the batch was written by.
+    keys_changed: bool,
     /// With `insert.mode=statement`.
     statements: Option<Statements>,
     /// Connections that were lost over the present batch.
@@ -92,6 +95,7 @@ impl JdbcSinkTask {
             held: None,
             unsure: None,
             settles: false,
+            keys_changed: false,
             statements,
             losses: Losses::default(),
             tries: 0,
@@ -115,50 +119,6 @@ impl JdbcSinkTask {
         if let Some(statements) = &mut self.statements {
             statements.forget();
         }
-    }
-
-    async fn try_put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
-        self.take_back().await?;
-        if self.settle_unsure(next).await? {
-            return Ok(PutReport::default());
-        }
-        self.find_culprit(batch, next).await?;
-        self.link().await?;
-        let mut fresh = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
-        loop {
-            let outcome = self.write_batch(batch, next).await;
-            let again = match &outcome {
-                _ if fresh => false,
-                Err(error) if error.kind() == Kind::Config => true,
-                Err(error) if error.kind() == Kind::Record => self.tables_have_changed(batch).await?,
-                Ok(report) if !report.rejected.is_empty() => self.tables_have_changed(batch).await?,
-                _ => false,
-            };
-            if !again {
-                return outcome;
-            }
-            tracing::debug!(refused = ?outcome.err(), "reading the tables anew");
-            self.take_back().await?;
-            self.forget_tables();
-            fresh = true;
-        }
-    }
-
-    /// Whether somebody else has changed a table of the batch since it was read: then nothing was refused for good. Asked
-    /// once for a batch with refused records, however many these are.
-    async fn tables_have_changed(&mut self, batch: &[SinkRecord]) -> Result<bool> {
-        let name_of = |(index, record): (usize, &'_ SinkRecord)| {
-            let given = self.names.get(index).and_then(Option::as_ref);
-            self.by_name.get(given.unwrap_or(&record.record.topic)).copied()
-        };
-        let met: BTreeSet<usize> = batch.iter().enumerate().filter_map(name_of).collect();
-        let Some(link) = self.link.as_mut().filter(|link| !link.session.is_lost()) else { return Ok(false) };
-        for target in met {
-            if self.targets[target].has_changed(&mut *link.session).await? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {

@@ -55,6 +55,7 @@ fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
         columns: columns.iter().map(column).collect(),
         primary_key: key.iter().map(|k| (*k).to_owned()).collect(),
         unique: Vec::new(),
+        unique_in_part: false,
         is_view: false,
         rows_estimated: None,
         no_rollback: None,

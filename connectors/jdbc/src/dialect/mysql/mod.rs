@@ -3,6 +3,7 @@
 pub mod decode;
 pub mod grants;
 pub(crate) mod holds;
+pub mod keys;
 pub mod read_types;
 pub(crate) mod wider;
 pub mod wire;

@@ -6,9 +6,10 @@ use super::super::Dialect;
 use super::super::carried::{BITS, Carried};
 use super::super::holds::Holds;
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, JSON, LedgerSql, Logical, Room, StatementProbe, TIME, Widening, Writing, hex,
-    numeric_literal,
+    ColumnSpec, Columns, DATE, DATE_TIME, JSON, KeysSql, LedgerSql, Logical, Room, StatementProbe, TIME, Widening,
+    Writing, hex, numeric_literal,
 };
+use super::keys::{INDEXES, Indexes};
 use super::{MySql, holds, wider};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
@@ -202,6 +203,11 @@ impl Writing for MySqlWriting {
             }
         }
         out.push_str(&set.join(","));
+    }
+
+    /// ON DUPLICATE KEY goes by whatever unique indexes there are when it runs, and says nothing.
+    fn keys_sql(&self) -> Option<KeysSql> {
+        Some(KeysSql { sql: INDEXES, are: |rows, keys| Indexes::read(rows).keys() == keys })
     }
 
     fn guard_sign(&self) -> Option<&'static str> {

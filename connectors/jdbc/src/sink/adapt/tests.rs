@@ -133,6 +133,7 @@ fn table(columns: &[(&str, &str)]) -> TableMeta {
         columns: columns.iter().map(column).collect(),
         primary_key: Vec::new(),
         unique: Vec::new(),
+        unique_in_part: false,
         is_view: false,
         rows_estimated: None,
         no_rollback: None,

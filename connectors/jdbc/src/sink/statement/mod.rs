@@ -41,7 +41,7 @@ pub struct Statements {
 }
 
 /// The type of a parameter.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Cast {
     /// As CAST takes it.
     sql: String,
@@ -112,6 +112,28 @@ impl Statements {
         self.casts.clear();
         self.columns.clear();
         self.plans.clear();
+    }
+
+    /// Whether the server tells something else of the statements' parameters by now. Asks it again.
+    pub async fn have_changed(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<bool> {
+        for delete in [false, true] {
+            let templates = if delete { self.delete.as_deref().unwrap_or_default() } else { &self.write };
+            for (n, template) in templates.iter().enumerate() {
+                let (Some(casts), Some(known)) = (self.casts.get(&(delete, n)), self.columns.get(&(delete, n))) else {
+                    continue;
+                };
+                let now = match ask(session, writing, template).await {
+                    Ok(now) => now,
+                    Err(error) if error.kind() == Kind::Retry => return Err(error),
+                    // what the server does not take any more is refused as such
+                    Err(_) => return Ok(true),
+                };
+                if now != *casts || columns(session, writing, template, &now).await? != *known {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Number of the plan for records like this one. Errors: `Record` where it lacks what a parameter names.

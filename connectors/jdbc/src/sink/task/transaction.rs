@@ -3,11 +3,13 @@
 use connector_api::{Error, Kind, Result, SinkRecord, TopicOffset};
 
 use super::JdbcSinkTask;
-use crate::dialect::writing::Deferral;
+use crate::dialect::writing::{Deferral, Writing};
+use crate::driver::Session;
 use crate::sink::deferred::{self, Whole};
 use crate::sink::group::Op;
 use crate::sink::link::Link;
 use crate::sink::statement::Runner;
+use crate::sink::target::{Plan, Target};
 use crate::sink::write::{self, Apply, Failure, Part, Writer};
 
 /// How records are looked for that the database refuses.
@@ -58,7 +60,8 @@ impl JdbcSinkTask {
                 return Ok(());
             }
             let targets = &mut self.targets;
-            let mut writer = Writer { session, config: &self.config, writing: &**writing, here, targets, batch };
+            let mut writer =
+                Writer { session: &mut *session, config: &self.config, writing: &**writing, here, targets, batch };
             if let Care::Deferred(_) = care {
                 let groups = ops.iter().map(|(target, ops)| (*target, writer.group(*target, &good(ops)))).collect();
                 let mut whole = Whole { writer: &mut writer, groups };
@@ -70,6 +73,13 @@ impl JdbcSinkTask {
                     let mut part = Part { writer: &mut writer, target: *target, rows: &rows };
                     write_records(&mut part, &rows.records, care, &mut culprits).await?;
                 }
+            }
+            // the transaction holds its tables: what their unique indexes are now, they were for every statement
+            let changed = changed_keys(session, &**writing, &self.targets, ops).await.map_err(plain)?;
+            if let Some(target) = changed.filter(|_| culprits.is_empty()) {
+                self.keys_changed = true;
+                let error = Error::retry("its unique indexes were changed after the table was read; it is read again");
+                return Err(Failure { error, target, records: Vec::new() });
             }
             Ok(())
         };
@@ -142,6 +152,23 @@ impl JdbcSinkTask {
         let _ = link.session.rollback().await;
         Err(error)
     }
+}
+
+/// A table with upserts that has other unique indexes than the upserts were made for, where no error would say so.
+async fn changed_keys(
+    session: &mut dyn Session,
+    writing: &dyn Writing,
+    targets: &[Target],
+    ops: &[(usize, Vec<Op>)],
+) -> Result<Option<usize>> {
+    for (number, ops) in ops {
+        let Some(target) = targets.get(*number) else { continue };
+        let upserts = ops.iter().any(|op| target.plans.get(op.shape).is_some_and(Plan::is_upsert));
+        if upserts && target.has_other_keys(session, writing).await? {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
 }
 
 async fn write_records(

@@ -1,0 +1,86 @@
+//! The unique indexes of a table in MariaDB and MySQL, as `information_schema` tells them. Pure.
+
+use connector_api::Value;
+
+use crate::catalog::Keys;
+
+/// The columns of the unique indexes of a table; parameters: its database, and its name.
+pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
+     WHERE table_schema = ? AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index";
+
+/// Unique indexes, read from the rows of [`INDEXES`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Indexes {
+    /// Columns of the primary key.
+    pub primary: Vec<String>,
+    /// Columns of the others over whole columns.
+    pub unique: Vec<Vec<String>>,
+    /// Whether one is over the beginnings of columns or over expressions.
+    pub in_part: bool,
+}
+
+impl Indexes {
+    /// Reads the rows.
+    pub fn read(rows: &[Vec<Value>]) -> Self {
+        let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
+        for row in rows {
+            let [index, column, part] = row.as_slice() else { continue };
+            // a functional index has parts without a column
+            let whole = part.is_null() && !column.is_null();
+            let (index, column) = (text(index), text(column));
+            match indexes.last_mut() {
+                Some((name, columns, all_whole)) if *name == index => {
+                    columns.push(column);
+                    *all_whole &= whole;
+                }
+                _ => indexes.push((index, vec![column], whole)),
+            }
+        }
+        Self {
+            primary: indexes.iter().find(|i| i.0 == "PRIMARY").map(|i| i.1.clone()).unwrap_or_default(),
+            in_part: indexes.iter().any(|i| !i.2),
+            unique: indexes.into_iter().filter(|i| i.0 != "PRIMARY" && i.2).map(|i| i.1).collect(),
+        }
+    }
+
+    /// As a table has them.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys { primary: &self.primary, unique: &self.unique, in_part: self.in_part }
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.to_string(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Value;
+
+    use super::Indexes;
+
+    #[test]
+    fn a_unique_index_over_a_prefix_or_an_expression_is_no_key_of_columns() {
+        let row = |index: &str, column: Option<&str>, part: Option<i64>| {
+            let column = column.map_or(Value::Null, |column| Value::Text(column.into()));
+            vec![Value::Text(index.into()), column, part.map_or(Value::Null, Value::I64)]
+        };
+        let whole = [row("PRIMARY", Some("b"), None), row("PRIMARY", Some("a"), None), row("u1", Some("c"), None)];
+        let read = |more: &[Vec<Value>]| Indexes::read(&[&whole[..], more].concat());
+        let known = read(&[]);
+        assert_eq!((known.primary, known.unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()]]));
+        assert!(!known.in_part);
+        for more in [
+            [row("u2", Some("d"), Some(10)), row("u2", Some("e"), None)],
+            [row("u2", None, None), row("u2", Some("e"), None)],
+        ] {
+            let known = read(&more);
+            assert_eq!((known.unique, known.in_part), (vec![vec!["c".into()]], true));
+        }
+        assert!(Indexes::read(&[row("PRIMARY", Some("a"), Some(9))]).in_part);
+    }
+}

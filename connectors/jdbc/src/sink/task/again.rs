@@ -1,0 +1,104 @@
+//! What is read or prepared again before the outcome of a batch counts: tables that others have changed, and statements
+//! that the server has dropped.
+
+use std::collections::BTreeSet;
+
+use connector_api::{Kind, PutReport, Result, SinkRecord, TopicOffset};
+
+use super::JdbcSinkTask;
+use crate::sink::statement::Statements;
+
+/// How often the tables are read again for one batch because their unique indexes change while it is written.
+const MOST_KEY_CHANGES: u32 = 3;
+
+/// What was done again for a batch.
+#[derive(Default)]
+struct Done {
+    /// Its tables were read.
+    read: bool,
+    /// Its statements were prepared.
+    prepared: bool,
+    /// So often unique indexes had changed.
+    keys: u32,
+}
+
+/// What is done again.
+#[derive(Clone, Copy, Debug)]
+enum Again {
+    /// Tables are read.
+    Read,
+    /// Statements are prepared: the session does so by itself.
+    Prepare,
+}
+
+impl JdbcSinkTask {
+    /// Writes a batch and leaves its transaction open.
+    pub(super) async fn try_put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        self.take_back().await?;
+        if self.settle_unsure(next).await? {
+            return Ok(PutReport::default());
+        }
+        self.find_culprit(batch, next).await?;
+        self.link().await?;
+        let read = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
+        let mut done = Done { read, ..Done::default() };
+        loop {
+            let outcome = self.write_batch(batch, next).await;
+            let Some(again) = self.again(&outcome, batch, &mut done).await? else { return outcome };
+            tracing::debug!(?again, refused = ?outcome.err(), "the batch is written again");
+            self.take_back().await?;
+            if matches!(again, Again::Read) {
+                self.forget_tables();
+                done.read = true;
+            }
+        }
+    }
+
+    /// What is to be done again. A server that has dropped a statement (a pooler's other server, DDL) is no failure of the
+    /// database: it is not counted as a retry.
+    async fn again(
+        &mut self,
+        outcome: &Result<PutReport>,
+        batch: &[SinkRecord],
+        done: &mut Done,
+    ) -> Result<Option<Again>> {
+        let dropped = self.link.as_ref().is_some_and(|link| link.session.is_stale() && !link.session.is_lost());
+        let keys_changed = std::mem::take(&mut self.keys_changed);
+        let changed = match outcome {
+            Err(error) if error.kind() == Kind::Retry && dropped && !done.prepared => {
+                done.prepared = true;
+                return Ok(Some(Again::Prepare));
+            }
+            Err(error) if error.kind() == Kind::Retry && keys_changed => {
+                done.keys += 1;
+                done.keys <= MOST_KEY_CHANGES
+            }
+            _ if done.read => false,
+            Err(error) if error.kind() == Kind::Config => true,
+            Err(error) if error.kind() == Kind::Record => self.tables_have_changed(batch).await?,
+            Ok(report) if !report.rejected.is_empty() => self.tables_have_changed(batch).await?,
+            _ => false,
+        };
+        Ok(changed.then_some(Again::Read))
+    }
+
+    /// Whether somebody else has changed a table of the batch since it was read: then nothing was refused for good. Asked
+    /// once for a batch with refused records, however many these are.
+    async fn tables_have_changed(&mut self, batch: &[SinkRecord]) -> Result<bool> {
+        let name_of = |(index, record): (usize, &'_ SinkRecord)| {
+            let given = self.names.get(index).and_then(Option::as_ref);
+            self.by_name.get(given.unwrap_or(&record.record.topic)).copied()
+        };
+        let met: BTreeSet<usize> = batch.iter().enumerate().filter_map(name_of).collect();
+        let Some(link) = self.link.as_mut().filter(|link| !link.session.is_lost()) else { return Ok(false) };
+        if let Some(statements) = &self.statements {
+            return statements.have_changed(&mut *link.session, &*link.writing).await;
+        }
+        for target in met {
+            if self.targets[target].has_changed(&mut *link.session).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
