@@ -1,8 +1,11 @@
 //! Tables that change while they are read, by name and by query: reading goes on with the new definition.
 
 use connector_api::Kind;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Column, Row};
 
 use super::fixture::{DATABASES, Fixture, SERVERS, Server, member, shown};
+use crate::lab;
 
 /// A change, what is inserted after it, and what the new row's record has: a field with its value, or no such field.
 struct Change {
@@ -178,4 +181,113 @@ async fn statements_that_the_server_does_not_know_any_more_are_prepared_anew() {
         fixture.sql(&format!("INSERT INTO test VALUES ({}, '2024-01-0{}')", id + 1, id + 1)).await;
     }
     task.close().await;
+}
+
+/// The twin of `test (id INT, a VARCHAR(9), b VARCHAR(9))` that takes turns with it under its name.
+const TWINS: [&str; 4] = [
+    "b VARCHAR(9), a VARCHAR(9), id INT NOT NULL",
+    "id INT NOT NULL, more INT, a VARCHAR(9), b VARCHAR(9)",
+    "b VARCHAR(9), id INT NOT NULL, a VARCHAR(9), more INT",
+    // its `b` is a number
+    "id INT NOT NULL, a VARCHAR(9), b INT",
+];
+
+/// Two tables change places while a row of each comes with every change.
+async fn take_turns(server: Server, keys: &[(&str, &str)], twin: &str) {
+    let about = format!("{server:?} {keys:?} {twin}");
+    let change = match server {
+        Server::MariaDb => "RENAME TABLE test TO aside, other TO test, aside TO other",
+        _ => {
+            "BEGIN; ALTER TABLE test RENAME TO aside; ALTER TABLE other RENAME TO test; ALTER TABLE aside RENAME TO other; \
+             COMMIT"
+        }
+    };
+    let mut fixture = Fixture::new(server, keys).await;
+    fixture.sql("CREATE TABLE test (id INT NOT NULL, a VARCHAR(9), b VARCHAR(9))").await;
+    fixture.sql(&format!("CREATE TABLE other ({twin})")).await;
+    let mut task = None;
+    let mut seen = 0;
+    for turn in 1..=12 {
+        let (first, second) = if turn % 2 == 1 { ("test", "other") } else { ("other", "test") };
+        let number =
+            if twin.ends_with("INT") && !twin.ends_with("more INT") { turn.to_string() } else { format!("'b{turn}'") };
+        let values = format!("VALUES ({turn}, 'a{turn}',");
+        fixture.sql(&format!("INSERT INTO {first} (id, a, b) {values} 'b{turn}')")).await;
+        fixture.sql(&format!("INSERT INTO {second} (id, a, b) {values} {number})")).await;
+        if task.is_none() {
+            task = Some(fixture.open().await);
+        }
+        let Some(task) = &mut task else { unreachable!() };
+        let (polled, ()) = tokio::join!(task.poll(), fixture.sql(change));
+        let batch = match polled {
+            Ok(batch) => batch,
+            Err(error) => {
+                assert!(
+                    error.kind() == Kind::Retry && !error.message().contains("could not be read"),
+                    "{about}: {error}"
+                );
+                continue;
+            }
+        };
+        for record in &batch.records {
+            let [id, a, b] = ["id", "a", "b"].map(|name| shown(member(record, name)));
+            assert!(a == format!("a{id}") && (b == format!("b{id}") || b == id), "{about}: {id} has {a} and {b}");
+            seen += 1;
+        }
+        tokio::time::sleep(batch.idle_for.unwrap_or_default()).await;
+    }
+    assert!(seen > 0, "{about}");
+    if let Some(task) = task {
+        task.close().await;
+    }
+}
+
+#[tokio::test]
+async fn no_value_comes_under_the_name_of_another_column_while_tables_change() {
+    let query = ("query", "SELECT * FROM test");
+    for server in DATABASES {
+        // a value of SQLite tells its own type
+        for twin in if server == Server::Sqlite { &TWINS[..3] } else { &TWINS[..] } {
+            for keys in
+                [&[("mode", "bulk"), query][..], &[("mode", "bulk")], &[BY_ID[0], BY_ID[1], BY_ID[2], query], &BY_ID]
+            {
+                take_turns(server, keys, twin).await;
+            }
+        }
+    }
+}
+
+/// The statement that SQLite prepares anew by itself has other columns than it had.
+#[tokio::test]
+async fn a_statement_for_all_columns_gives_those_of_now() {
+    for (change, want) in [
+        ("ALTER TABLE test ADD COLUMN c INT DEFAULT 9", "id a b c"),
+        ("ALTER TABLE test DROP COLUMN a", "id b"),
+        ("ALTER TABLE test RENAME COLUMN a TO c", "id c b"),
+    ] {
+        let mut fixture = Fixture::new(Server::Sqlite, &[("mode", "bulk"), ("query", "SELECT * FROM test")]).await;
+        fixture.sql("CREATE TABLE test (id INT, a INT, b INT); INSERT INTO test VALUES (1, 2, 3)").await;
+        let mut connection = fixture.connect().await;
+        let statement = "SELECT * FROM test WHERE id > ?";
+        let columns = async |connection: &mut SqliteConnection| {
+            let row = sqlx::query(statement).bind(0).fetch_one(connection).await.expect("a row");
+            row.columns().iter().map(|column| column.name().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(columns(&mut connection).await, "id a b");
+        fixture.sql(change).await;
+        assert_eq!(columns(&mut connection).await, want);
+    }
+}
+
+/// A pooler hands one server from client to client, with the statements that each has prepared there.
+#[tokio::test]
+async fn no_two_connections_name_their_statements_alike() {
+    let fixture = Fixture::new(Server::Postgres, &BY_ID).await;
+    let mut names: Vec<String> = Vec::new();
+    for _ in 0..2 {
+        let mut connection = lab().postgres().connect(&fixture.name).await;
+        let listed = sqlx::query_scalar("SELECT name FROM pg_prepared_statements").fetch_all(&mut connection).await;
+        names.extend(listed.expect("names"));
+    }
+    assert!(names.len() == 2 && names[0] != names[1], "{names:?}");
 }

@@ -189,6 +189,11 @@ impl Fixture {
         sent.unwrap_or_else(|error| panic!("{error} in: {statements}"));
     }
 
+    /// One more connection to the file.
+    pub async fn connect(&self) -> SqliteConnection {
+        SqliteFile::new(lab().scratch(), &self.name).connect().await
+    }
+
     /// Opens the one task of the source, where the stored offsets say.
     pub async fn open(&self) -> Box<dyn SourceTask> {
         self.try_open().await.unwrap_or_else(|error| panic!("{:?}: {error}", self.server))

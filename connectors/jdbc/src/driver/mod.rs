@@ -107,6 +107,8 @@ pub struct Layout {
     pub columns: Vec<ReadColumn>,
     /// Date-time columns of which the first that is not NULL gives each row's stamp; none: no stamps.
     pub stamps: Vec<usize>,
+    /// The statement's text does not name the columns (`SELECT *`): what their places hold, the result's names tell.
+    pub by_place: bool,
 }
 
 /// Rows of a result.

@@ -75,6 +75,14 @@ impl Backend for MySql {
         error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| matches!(error.number(), 1243 | 1615))
     }
 
+    fn fits(column: &MySqlColumn, read: &ReadColumn) -> bool {
+        match (&read.read, column.type_info().name()) {
+            (Read::Stamp(stamp), "TIMESTAMP") => stamp.is_instant,
+            (Read::Stamp(stamp), "DATETIME") => !stamp.is_instant,
+            _ => true,
+        }
+    }
+
     fn form(column: &MySqlColumn, read: &ReadColumn) -> Wire {
         wire(column.type_info().name(), &read.read)
     }

@@ -1,6 +1,6 @@
 //! PostgreSQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use connector_api::{Result, Value};
+use connector_api::{Result, Type as ConnectType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{
@@ -16,7 +16,7 @@ use super::{ConnectOptions, Param, postgres_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::postgres::{Postgres as PostgresDialect, decode};
-use crate::dialect::read::ReadColumn;
+use crate::dialect::read::{Read, ReadColumn};
 use crate::ident::TableId;
 use crate::url::{Login, Target, TlsMode};
 
@@ -90,6 +90,26 @@ impl Backend for Postgres {
                 routine == Some("RevalidateCachedQuery")
             }
             _ => false,
+        }
+    }
+
+    fn fits(column: &PgColumn, read: &ReadColumn) -> bool {
+        let name = column.type_info().name();
+        match &read.read {
+            Read::Bool => matches!(name, "BOOL" | "BIT"),
+            Read::Int(ConnectType::Int16) => name == "INT2",
+            Read::Int(ConnectType::Int32) => name == "INT4",
+            Read::Int(_) => name == "INT8",
+            Read::F32 => name == "FLOAT4",
+            Read::F64 => name == "FLOAT8",
+            Read::Text => matches!(name, "TEXT" | "VARCHAR" | "CHAR" | "NAME"),
+            Read::Bytes if read.bits => matches!(name, "BIT" | "VARBIT"),
+            Read::Bytes => name == "BYTEA",
+            Read::BitInt => name == "BIT",
+            Read::Date(_) => name == "DATE",
+            Read::Time(_) => name == "TIME",
+            Read::Stamp(stamp) => name == if stamp.is_instant { "TIMESTAMPTZ" } else { "TIMESTAMP" },
+            Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64 | Read::YearDate(..) => true,
         }
     }
 

@@ -2,12 +2,13 @@
 
 use connector_api::{Error, Kind, Result, Value};
 use sqlx::query::Query;
-use sqlx::{Executor, Row};
+use sqlx::{Column, Executor, Row};
 use tokio::sync::mpsc;
 use tokio::task::coop::consume_budget;
 
 use super::session::{Backend, SqlxSession};
 use super::{Layout, Page};
+use crate::dialect::read::ReadColumn;
 
 /// What a value costs beside its bytes.
 const VALUE_WEIGHT: usize = size_of::<Value>();
@@ -143,11 +144,15 @@ struct Decoder<'a, DB: Backend> {
 impl<DB: Backend> Decoder<'_, DB> {
     fn push(&mut self, row: &DB::Row, page: &mut Page) -> Result<()> {
         if self.forms.is_empty() {
-            if row.len() != self.layout.columns.len() {
+            let by_place = self.layout.by_place;
+            let columns = || row.columns().iter().zip(&self.layout.columns);
+            let fits = |(column, read): (&DB::Column, &ReadColumn)| {
+                (!by_place || column.name() == &*read.name) && (read.select != ("", "") || DB::fits(column, read))
+            };
+            if row.len() != self.layout.columns.len() || !columns().all(fits) {
                 return Err(Error::retry("the result has other columns than the table had a moment ago"));
             }
-            let columns = row.columns().iter().zip(&self.layout.columns);
-            self.forms = columns.map(|(column, read)| DB::form(column, read)).collect();
+            self.forms = columns().map(|(column, read)| DB::form(column, read)).collect();
         }
         let mut values = Vec::with_capacity(self.forms.len());
         page.weight += self.forms.len() * VALUE_WEIGHT;

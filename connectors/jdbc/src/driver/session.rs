@@ -114,6 +114,12 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
         false
     }
 
+    /// Whether a result's column, selected as it is, has the type that it had when the table was looked up, as far as its
+    /// bytes do not tell.
+    fn fits(_column: &Self::Column, _read: &ReadColumn) -> bool {
+        true
+    }
+
     /// In what form a column comes.
     fn form(column: &Self::Column, read: &ReadColumn) -> Self::Form;
 

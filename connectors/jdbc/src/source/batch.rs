@@ -222,7 +222,7 @@ mod tests {
     fn plan(mode: Mode, paged: bool) -> Arc<TablePlan> {
         let column = ReadColumn::new("id", false, Read::Int(Type::Int32));
         Arc::new(TablePlan {
-            layout: Layout { columns: vec![column], stamps: vec![] },
+            layout: Layout { columns: vec![column], stamps: vec![], by_place: false },
             shape: Shape {
                 mode,
                 select: String::new(),

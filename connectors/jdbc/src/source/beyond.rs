@@ -105,7 +105,7 @@ mod tests {
         let field = |c: &ReadColumn| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) };
         let fields: Vec<_> = columns.iter().map(field).collect();
         TablePlan {
-            layout: Layout { columns, stamps: vec![] },
+            layout: Layout { columns, stamps: vec![], by_place: false },
             shape: Shape {
                 mode: Mode::Bulk,
                 select: String::new(),

@@ -87,9 +87,6 @@ impl<'a> Compared<'a> {
                     id.name
                 )));
             }
-            if matches!(id.data_type.as_str(), "decimal" | "numeric") && id.scale.unwrap_or(0) != 0 {
-                return Err(Error::config("Scale of Decimal value for incrementing column must be 0"));
-            }
         }
         let all_nullable = config.validate_non_null && self.stamps.iter().all(|c| nullable(c));
         if config.mode.has_stamp() && (all_nullable || self.stamps.is_empty()) {
@@ -203,6 +200,29 @@ fn counts(read: &Read) -> bool {
     matches!(read, Read::Int(_) | Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_))
 }
 
+/// Whether values of a column of numbers may have digits after the point. PostgreSQL's numeric without precision has as
+/// many as each value brings; Confluent refuses its first row.
+fn has_fraction(column: &ColumnMeta, read: &Read) -> bool {
+    match read {
+        Read::Scaled(scale) => *scale != 0,
+        Read::Decimal => column.scale.unwrap_or(0) != 0,
+        Read::DecimalInt(_) => column.data_type == "numeric" && column.precision.is_none(),
+        _ => false,
+    }
+}
+
+/// Begins as the text that Confluent has at the first row.
+fn fraction(what: &str, key: &str, place: Place<'_>) -> String {
+    let mend = match place {
+        Place::Table(_) => "make it BIGINT or NUMERIC(18,0)",
+        Place::Query => "CAST it to BIGINT or NUMERIC(18,0) in the query",
+    };
+    format!(
+        "Scale of Decimal value for incrementing column must be 0: {what}, which may have digits after the point; {mend}, or \
+         name another column with {key}"
+    )
+}
+
 /// Whether a column read so is one of dates or date-times by its type.
 fn is_stamp(read: &Read) -> bool {
     matches!(read, Read::Stamp(_) | Read::Date(_))
@@ -216,7 +236,7 @@ fn id_misfit(column: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect, 
         return Some(Misfit { key, text: invisible("incrementing", &what, key) });
     }
     if counts(&read) {
-        return None;
+        return has_fraction(column, &read).then(|| Misfit { key, text: fraction(&what, key, place) });
     }
     let name = &column.name;
     let advice = match (is_stamp(&read), config.mode) {

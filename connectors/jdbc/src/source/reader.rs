@@ -221,7 +221,8 @@ impl TableReader {
             return outcome;
         }
         let mut outcome = self.read_some(session, pages).await;
-        if outcome.is_err() && session.is_stale() {
+        let outdated = |error: &Error| session.is_stale() || error.kind() == Kind::Config && !session.is_lost();
+        if outcome.as_ref().is_err_and(outdated) {
             // what was prepared, or looked up, before the table changed
             self.stale = true;
             outcome = self.read_some(session, pages).await;

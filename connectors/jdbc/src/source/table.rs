@@ -65,7 +65,8 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     let key = key_of(meta, config, &columns, index_of);
     let marker = deleted::marker(meta, config, &columns, key.is_some())?;
     let keys = deleted::keys(meta, config, dialect, key.as_ref(), &columns)?;
-    let layout = Layout { stamps: mode.stamps.iter().filter_map(|c| index_of(&c.name)).collect(), columns };
+    let layout =
+        Layout { stamps: mode.stamps.iter().filter_map(|c| index_of(&c.name)).collect(), columns, by_place: false };
     let order_by = order(meta, config.mode, dialect);
     let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
     let paged = config.suffix.is_none()
@@ -155,7 +156,7 @@ pub fn plan_query(
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
     let stamp_type = stamps.first().map(|i| metas[*i].data_type.clone()).unwrap_or_default();
     let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
-    let layout = Layout { stamps, columns };
+    let layout = Layout { stamps, columns, by_place: as_it_is };
     Ok(TablePlan {
         shape: Shape {
             mode: config.mode,

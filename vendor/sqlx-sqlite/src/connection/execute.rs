@@ -69,6 +69,8 @@ impl Iterator for ExecuteIter<'_> {
     type Item = Result<Either<SqliteQueryResult, SqliteRow>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let begins = self.goto_next;
+
         let statement = if self.goto_next {
             let statement = match self.statement.prepare_next(self.handle) {
                 Ok(Some(statement)) => statement,
@@ -103,6 +105,12 @@ impl Iterator for ExecuteIter<'_> {
                     Ok(weight) => weight,
                     Err(e) => return Some(Err(e)),
                 };
+
+                // Rowferry's addition: see `VirtualStatement::look_again`
+                if begins {
+                    self.statement.look_again();
+                }
+                let statement = self.statement.current()?;
 
                 Some(Ok(Either::Right(SqliteRow::current(
                     weight,

@@ -89,26 +89,7 @@ impl VirtualStatement {
             }
 
             if let Some(statement) = prepare(conn.as_ptr(), &mut self.tail, self.persistent)? {
-                let num = statement.column_count();
-
-                let mut columns = Vec::with_capacity(num);
-                let mut column_names = HashMap::with_capacity(num);
-
-                for i in 0..num {
-                    let name: UStr = statement.column_name(i).to_owned().into();
-                    let type_info = statement
-                        .column_decltype(i)
-                        .unwrap_or_else(|| statement.column_type_info(i));
-
-                    columns.push(SqliteColumn {
-                        ordinal: i,
-                        name: name.clone(),
-                        type_info,
-                        origin: statement.column_origin(i),
-                    });
-
-                    column_names.insert(name, i);
-                }
+                let (columns, column_names) = describe(&statement);
 
                 self.handles.push(statement);
                 self.columns.push(Arc::new(columns));
@@ -129,6 +110,25 @@ impl VirtualStatement {
             })
     }
 
+    /// Rowferry's addition: SQLite prepares a statement anew by itself when a table has changed since, and `*` stands for
+    /// other columns then. To be called once it has begun to run.
+    pub(crate) fn look_again(&mut self) {
+        let Some(idx) = self.index.filter(|&idx| idx < self.handles.len()) else {
+            return;
+        };
+        let (handle, known) = (&self.handles[idx], &self.columns[idx]);
+        let same = handle.column_count() == known.len()
+            && known
+                .iter()
+                .enumerate()
+                .all(|(i, column)| handle.column_name(i) == &*column.name);
+        if !same {
+            let (columns, column_names) = describe(handle);
+            self.columns[idx] = Arc::new(columns);
+            self.column_names[idx] = Arc::new(column_names);
+        }
+    }
+
     pub fn reset(&mut self) -> Result<(), Error> {
         self.index = None;
 
@@ -139,6 +139,31 @@ impl VirtualStatement {
 
         Ok(())
     }
+}
+
+fn describe(statement: &StatementHandle) -> (Vec<SqliteColumn>, HashMap<UStr, usize>) {
+    let num = statement.column_count();
+
+    let mut columns = Vec::with_capacity(num);
+    let mut column_names = HashMap::with_capacity(num);
+
+    for i in 0..num {
+        let name: UStr = statement.column_name(i).to_owned().into();
+        let type_info = statement
+            .column_decltype(i)
+            .unwrap_or_else(|| statement.column_type_info(i));
+
+        columns.push(SqliteColumn {
+            ordinal: i,
+            name: name.clone(),
+            type_info,
+            origin: statement.column_origin(i),
+        });
+
+        column_names.insert(name, i);
+    }
+
+    (columns, column_names)
 }
 
 fn prepare(

@@ -42,7 +42,15 @@ impl KeyPlan {
         let numbers = matches!(reads.as_slice(), [one] if matches!(one.read, Read::Int(_)));
         let names: Vec<_> = reads.iter().map(|read| &*read.name).collect();
         let name = format!("{}{}", if numbers { "#" } else { "" }, names.join(","));
-        Self { table, select, columns, layout: Layout { columns: reads, stamps: Vec::new() }, schema, numbers, name }
+        Self {
+            table,
+            select,
+            columns,
+            layout: Layout { columns: reads, stamps: Vec::new(), by_place: false },
+            schema,
+            numbers,
+            name,
+        }
     }
 
     /// The key of these values. `None` when one of them is NULL, or cannot be kept.
