@@ -3,7 +3,7 @@ mod buf_mut;
 pub use buf_mut::PgBufMutExt;
 use std::fmt;
 use std::fmt::{Display, Formatter};
-use std::num::{NonZeroU32, Saturating};
+use std::num::{NonZeroU64, Saturating};
 
 pub(crate) use sqlx_core::io::*;
 
@@ -14,19 +14,24 @@ pub(crate) struct StatementId(IdInner);
 pub(crate) struct PortalId(IdInner);
 
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
-struct IdInner(Option<NonZeroU32>);
+struct IdInner(Option<NonZeroU64>);
 
 #[allow(unused)]
 pub(crate) struct DisplayId {
     prefix: &'static str,
-    id: NonZeroU32,
+    id: NonZeroU64,
 }
 
 impl StatementId {
     #[allow(dead_code)]
     pub const UNNAMED: Self = Self(IdInner::UNNAMED);
 
-    pub const NAMED_START: Self = Self(IdInner::NAMED_START);
+    /// Rowferry's addition: the first of a connection's own. Behind a pooler that hands one server from client to client,
+    /// a name that two connections have would run the other one's statement.
+    pub fn named_start() -> Self {
+        let low = rand::random::<u64>() >> 1;
+        Self(IdInner(NonZeroU64::new(low.max(1))))
+    }
 
     #[cfg(test)]
     pub const TEST_VAL: Self = Self(IdInner::TEST_VAL);
@@ -93,16 +98,16 @@ impl PortalId {
 impl IdInner {
     const UNNAMED: Self = Self(None);
 
-    const NAMED_START: Self = Self(Some(NonZeroU32::MIN));
+    const NAMED_START: Self = Self(Some(NonZeroU64::MIN));
 
     #[cfg(test)]
-    pub const TEST_VAL: Self = Self(NonZeroU32::new(1234567890));
+    pub const TEST_VAL: Self = Self(NonZeroU64::new(1234567890));
 
     #[inline(always)]
     fn next(&self) -> Self {
         Self(
             self.0
-                .map(|id| id.checked_add(1).unwrap_or(NonZeroU32::MIN)),
+                .map(|id| id.checked_add(1).unwrap_or(NonZeroU64::MIN)),
         )
     }
 
