@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::herder::validate::{Validator, WorkerFacts};
-use crate::herder::{Herder, Loop, Parts};
-use crate::kafka::dev::Broker;
-use crate::observe::log::Filter;
+use crate::herder::{Herder, HerderLoop, LoopParts};
+use crate::kafka::dev::DevBroker;
+use crate::observe::log::LogFilter;
 use crate::registry::Registry;
 use crate::rest;
-use crate::secrets::{Secrets, known};
-use crate::settings::{self, Settings};
+use crate::secrets::{SecretKeys, known};
+use crate::settings::{self, WorkerSettings};
 use crate::store::Store;
-use crate::worker::{Options, Worker};
+use crate::worker::{Worker, WorkerOptions};
 
 /// Commands that may wait for the loop; then callers wait.
 const COMMANDS: usize = 256;
@@ -32,33 +32,38 @@ const REST_LIMIT: Duration = Duration::from_secs(5);
 const GRACEFUL_MAX: Duration = Duration::from_secs(20);
 
 /// A worker that listens but does not serve yet.
-pub struct App {
-    settings: Settings,
+pub struct BoundWorker {
+    settings: WorkerSettings,
     listeners: Vec<TcpListener>,
-    main_loop: Loop,
-    rest: rest::App,
-    doors: Vec<rest::Door>,
-    reception: rest::Reception,
+    main_loop: HerderLoop,
+    rest: rest::RestState,
+    doors: Vec<rest::ListenerConfig>,
+    reception: rest::SharedServer,
 }
 
-impl App {
+impl BoundWorker {
     /// Binds the listeners, opens the store and loads what it holds. `broker` is the one of `rowferry dev`, if used.
     /// Kafka and databases need not be up.
     /// Errors: `Config`, `Denied`, or `Retry` when an address or the store is in use or out of reach.
-    pub async fn open(settings: Settings, registry: Registry, broker: Option<Broker>, log: Filter) -> Result<Self> {
+    pub async fn open(
+        settings: WorkerSettings,
+        registry: Registry,
+        broker: Option<DevBroker>,
+        log: LogFilter,
+    ) -> Result<Self> {
         for warning in settings.warnings().into_iter().chain(settings.rest.warnings()) {
             warn!("{warning}");
         }
-        let reception = rest::Reception::new(connections(&settings.rest));
+        let reception = rest::SharedServer::new(connections(&settings.rest));
         let doors = doors(&settings.rest)?;
         let listeners = listen(&settings).await?;
         let port = listeners.first().and_then(|l| l.local_addr().ok()).map_or(0, |address| address.port());
         let worker_id: Arc<str> = Arc::from(settings.rest.worker_id(port));
         let store = Store::open(&settings.store).await?;
         let (events, events_received) = mpsc::channel(EVENTS);
-        let secrets = Secrets::of(&registry).on_worker(&settings.written(), &settings.resolved);
+        let secrets = SecretKeys::of(&registry).on_worker(&settings.written(), &settings.resolved);
         known::remember(&secrets.of_worker());
-        let options = Options {
+        let options = WorkerOptions {
             config: settings.config.clone(),
             group_id: settings.group_id.clone(),
             offset_topic: settings.offset_topic.clone(),
@@ -72,7 +77,7 @@ impl App {
         };
         let worker = Worker::new(options, registry.clone(), events);
         let (commands, commands_received) = mpsc::channel(COMMANDS);
-        let parts = Parts {
+        let parts = LoopParts {
             store,
             worker,
             events: events_received,
@@ -83,7 +88,7 @@ impl App {
             worker_tasks_max: settings.worker_tasks_max,
             graceful: settings.graceful_timeout.min(GRACEFUL_MAX),
         };
-        let main_loop = Loop::load(parts, commands_received).await?;
+        let main_loop = HerderLoop::load(parts, commands_received).await?;
         info!(%worker_id, version = env!("CARGO_PKG_VERSION"), "rowferry is ready");
         let facts = WorkerFacts {
             config: settings.config.clone(),
@@ -93,14 +98,15 @@ impl App {
             providers: settings.providers.clone(),
             secrets: secrets.clone(),
         };
-        let doors =
-            doors.into_iter().map(|door| rest::Door { access: door.access.with_secrets(secrets.clone()), ..door });
+        let doors = doors
+            .into_iter()
+            .map(|door| rest::ListenerConfig { access: door.access.with_secrets(secrets.clone()), ..door });
         let doors = doors.collect();
-        let rest = rest::App {
+        let rest = rest::RestState {
             herder: Herder::new(commands),
             validator: Validator::new(registry, facts),
             levels: rest::LogLevels::new(log),
-            turns: rest::Turns::default(),
+            turns: rest::ConnectorLocks::default(),
             topic_tracking: settings.topic_tracking,
             admin: settings.rest.admin,
             warnings: settings.rest.warnings().into(),
@@ -111,7 +117,7 @@ impl App {
 
     /// The addresses that REST listens on, as URLs.
     pub fn addresses(&self) -> Vec<String> {
-        let url = |(at, listener): (&settings::Listener, &TcpListener)| {
+        let url = |(at, listener): (&settings::ListenerAddress, &TcpListener)| {
             let scheme = if at.tls { "https" } else { "http" };
             listener.local_addr().ok().map(|address| format!("{scheme}://{address}"))
         };
@@ -122,7 +128,7 @@ impl App {
     pub fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
         // All https listeners share one.
         let tls = self.doors.iter().find_map(|door| door.tls.clone());
-        move || match tls.as_ref().map(rest::Tls::reload) {
+        move || match tls.as_ref().map(rest::ServerTls::reload) {
             Some(Ok(())) => info!("the certificate was read again"),
             Some(Err(error)) => warn!(%error, "the certificate stays as it was read before"),
             None => info!("there is no https listener whose certificate could be read again"),
@@ -151,24 +157,24 @@ impl App {
 }
 
 /// Who may come in at each listener, and which certificate it shows.
-fn doors(settings: &settings::Rest) -> Result<Vec<rest::Door>> {
+fn doors(settings: &settings::RestSettings) -> Result<Vec<rest::ListenerConfig>> {
     let mut tls = None;
     if settings.listeners.iter().any(|listener| listener.tls) {
         let files = settings.tls.as_ref().ok_or_else(|| {
             Error::config("an https listener needs rowferry.tls.certificate and rowferry.tls.key, both PEM files")
         })?;
-        tls = Some(rest::Tls::open(rest::Files {
+        tls = Some(rest::ServerTls::open(rest::CertificateFiles {
             certificates: files.certificates.clone(),
             key: files.key.clone(),
             client_authorities: files.client_authorities.clone(),
         })?);
     }
-    let auth = settings.auth_file.as_deref().map(rest::auth::Auth::open).transpose()?;
+    let auth = settings.auth_file.as_deref().map(rest::auth::Authenticator::open).transpose()?;
     // Whoever gives credentials means this worker, whatever name it is reached by.
     let hosts = auth.is_none().then(|| known_as(settings));
-    let rules = rest::Rules { allow_origin: settings.allow_origin.clone(), hosts };
-    let access = rest::Access::new(auth, rules, &settings.allow_methods, &settings.extra_headers)?;
-    let door = |listener: &settings::Listener| rest::Door {
+    let rules = rest::OriginRules { allow_origin: settings.allow_origin.clone(), hosts };
+    let access = rest::RestAccess::new(auth, rules, &settings.allow_methods, &settings.extra_headers)?;
+    let door = |listener: &settings::ListenerAddress| rest::ListenerConfig {
         access: access.clone(),
         tls: tls.clone().filter(|_| listener.tls),
     };
@@ -176,24 +182,24 @@ fn doors(settings: &settings::Rest) -> Result<Vec<rest::Door>> {
 }
 
 /// How many connections REST may have: as many as the settings say and open files leave room for.
-fn connections(settings: &settings::Rest) -> rest::Limits {
+fn connections(settings: &settings::RestSettings) -> rest::ConnectionLimits {
     let (wanted, files) = (settings.connections, settings::raise_open_files());
     // Databases, Kafka and the store need theirs, and the reserved share too.
     let room = (files / 2).saturating_sub(64).max(8);
     if wanted > room {
         warn!("REST takes {room} connections at once rather than {wanted}: {files} files may be open (ulimit -n)");
     }
-    rest::Limits { connections: wanted.min(room), per_address: settings.connections_per_address }
+    rest::ConnectionLimits { connections: wanted.min(room), per_address: settings.connections_per_address }
 }
 
 /// The names that a request may call this worker by.
-fn known_as(settings: &settings::Rest) -> Vec<String> {
+fn known_as(settings: &settings::RestSettings) -> Vec<String> {
     let listeners = settings.listeners.iter().map(|listener| listener.host.clone());
     let given = settings.advertised_host.iter().chain(&settings.allowed_hosts).cloned();
     listeners.chain(given).chain(settings::own_names()).filter(|name| !name.is_empty()).collect()
 }
 
-async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
+async fn listen(settings: &WorkerSettings) -> Result<Vec<TcpListener>> {
     let mut bound = Vec::new();
     for listener in &settings.rest.listeners {
         let (host, port) = listener.address();
@@ -206,7 +212,7 @@ async fn listen(settings: &Settings) -> Result<Vec<TcpListener>> {
     Ok(bound)
 }
 
-impl rest::Log for Filter {
+impl rest::LogControl for LogFilter {
     fn levels(&self) -> Vec<(String, String)> {
         self.levels()
     }

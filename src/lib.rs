@@ -7,12 +7,12 @@
 mod app;
 pub mod cli;
 pub mod convert;
+#[cfg(test)]
+mod declared_keys;
 #[cfg(feature = "fail-points")]
 mod fail_points;
 pub mod herder;
 pub mod kafka;
-#[cfg(test)]
-mod key_sets;
 pub mod keys;
 pub mod model;
 pub mod observe;

@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use connector_api::config::{Default, Type};
-use connector_api::{Key, Plugin};
+use connector_api::config::{ConfigType, DefaultValue};
+use connector_api::{ConfigKey, Plugin};
 
 use crate::keys;
 use crate::registry::{PluginKind, Registry};
 use crate::settings;
 
 /// Rows of one table, without keys that a connector writes for itself.
-fn table(out: &mut String, table: &[Key]) {
+fn table(out: &mut String, table: &[ConfigKey]) {
     let mut group = "";
     out.push_str("\n| key | type | default | |\n|---|---|---|---|\n");
     for key in table.iter().filter(|key| !key.internal) {
@@ -18,9 +18,9 @@ fn table(out: &mut String, table: &[Key]) {
             group = key.group;
             let _ = writeln!(out, "| **{group}** | | | |");
         }
-        let required = if key.default == Default::Required { "*required*" } else { "" };
+        let required = if key.default == DefaultValue::Required { "*required*" } else { "" };
         let default = match key.shown_default() {
-            Some("hidden") if key.ty == Type::Password => "hidden".to_owned(),
+            Some("hidden") if key.ty == ConfigType::Password => "hidden".to_owned(),
             Some(text) => format!("`{}`", text.replace('|', "\\|")),
             None => required.to_owned(),
         };
@@ -53,7 +53,7 @@ fn plugins(out: &mut String, registry: &Registry, kinds: &[PluginKind]) {
 /// What is other under one of a plug-in's other names: defaults, and keys of its own.
 fn of_class(out: &mut String, plugin: &dyn Plugin, class: &str) {
     let own = |name: &str| plugin.keys().iter().find(|key| key.name == name);
-    let (known, further): (Vec<Key>, Vec<Key>) =
+    let (known, further): (Vec<ConfigKey>, Vec<ConfigKey>) =
         plugin.keys_as(class).iter().copied().partition(|key| own(key.name).is_some());
     let others: Vec<_> = known
         .iter()

@@ -2,10 +2,10 @@
 //! would do is to keep something back. Pure.
 
 use connector_api::config::near;
-use connector_api::{Config, Key, Report};
+use connector_api::{Config, ConfigKey, ConfigReport};
 
 use crate::keys;
-use crate::registry::{Connector, PluginKind, Registry};
+use crate::registry::{ConnectorPlugin, PluginKind, Registry};
 use crate::worker;
 
 /// Connector keys that keep something from being read or written: a spelling near one of them is no slip to pass over.
@@ -45,8 +45,8 @@ const MOST_LOOKED_AT: usize = 1_000;
 const OF_THE_RUNTIME: &[&str] = &[worker::PROGRESS_TIMEOUT, "tasks.max.enforce"];
 
 /// What is to be said of the settings of a config that nothing reads.
-pub fn unused(registry: &Registry, connector: &Connector, config: &Config) -> Report {
-    let mut report = Report::default();
+pub fn unused(registry: &Registry, connector: &ConnectorPlugin, config: &Config) -> ConfigReport {
+    let mut report = ConfigReport::default();
     of_connector(connector, config, &mut report);
     let transforms = ("transforms.", PluginKind::Transformation, keys::TRANSFORM);
     let predicates = ("predicates.", PluginKind::Predicate, keys::PREDICATE);
@@ -69,15 +69,15 @@ pub fn unused(registry: &Registry, connector: &Connector, config: &Config) -> Re
 }
 
 /// The warnings that a running connector shows for as long as its config holds what has no effect.
-pub fn without_effect(registry: &Registry, connector: &Connector, config: &Config) -> Vec<String> {
-    let mut report = Report::default();
+pub fn without_effect(registry: &Registry, connector: &ConnectorPlugin, config: &Config) -> Vec<String> {
+    let mut report = ConfigReport::default();
     connector.plugin().check(config, &mut report);
     let of_url = report.warnings.into_iter().filter(|warning| warning.key == "connection.url");
     let texts = of_url.map(|warning| format!("connection.url: {}", warning.message));
     texts.chain(unused(registry, connector, config).warnings.into_iter().map(|warning| warning.message)).collect()
 }
 
-fn of_connector(connector: &Connector, config: &Config, report: &mut Report) {
+fn of_connector(connector: &ConnectorPlugin, config: &Config, report: &mut ConfigReport) {
     // forms send the keys of either direction
     let tables = [connector.plugin().keys_as(config.class()), keys::COMMON, keys::SOURCE, keys::SINK];
     let known: Vec<&str> = tables.into_iter().flat_map(names).chain(OF_THE_RUNTIME.iter().copied()).collect();
@@ -101,9 +101,9 @@ fn of_aliases(
     registry: &Registry,
     family: &str,
     kind: PluginKind,
-    shared: &'static [Key],
+    shared: &'static [ConfigKey],
     config: &Config,
-    report: &mut Report,
+    report: &mut ConfigReport,
 ) {
     let list = family.trim_end_matches('.');
     let listed = config.get(list).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
@@ -135,7 +135,7 @@ fn of_aliases(
     }
 }
 
-fn names(table: &'static [Key]) -> impl Iterator<Item = &'static str> {
+fn names(table: &'static [ConfigKey]) -> impl Iterator<Item = &'static str> {
     let shown = table.iter().filter(|key| !key.internal);
     shown.flat_map(|key| std::iter::once(key.name).chain(key.aliases.iter().copied()))
 }
@@ -144,7 +144,7 @@ fn is_known(known: &[&str], name: &str) -> bool {
     known.contains(&name)
 }
 
-fn tell(report: &mut Report, full: &str, prefix: &str, meant: Option<&str>, keeps_back: bool) {
+fn tell(report: &mut ConfigReport, full: &str, prefix: &str, meant: Option<&str>, keeps_back: bool) {
     let hint = meant.map(|meant| format!("; did you mean {prefix}{meant}?")).unwrap_or_default();
     if keeps_back {
         let why = "what it would leave out would be sent or written";
@@ -156,12 +156,12 @@ fn tell(report: &mut Report, full: &str, prefix: &str, meant: Option<&str>, keep
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Config, Report};
+    use connector_api::{Config, ConfigReport};
 
     use super::unused;
     use crate::registry::Registry;
 
-    fn of(class: &str, pairs: &[(&str, &str)]) -> Report {
+    fn of(class: &str, pairs: &[(&str, &str)]) -> ConfigReport {
         let registry = Registry::built_in();
         let mut config = Config::from([("connector.class", class), ("name", "n")]);
         pairs.iter().for_each(|(key, value)| config.set(*key, *value));
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn one_that_would_keep_something_back_is_refused() {
-        let keys = |report: Report| report.errors.into_iter().map(|problem| problem.key).collect::<Vec<_>>();
+        let keys = |report: ConfigReport| report.errors.into_iter().map(|problem| problem.key).collect::<Vec<_>>();
         assert_eq!(
             keys(of("JdbcSource", &[("Table.Whitelist", "t"), ("table_blacklist", "u")])),
             ["Table.Whitelist", "table_blacklist"]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// What is waited for, or worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum For {
+pub enum WaitReason {
     /// There is nothing to do: no new rows, no records.
     Nothing,
     /// To be resumed.
@@ -37,21 +37,21 @@ pub enum For {
     DeadLetters,
 }
 
-const ALL: [For; 11] = [
-    For::Nothing,
-    For::Resume,
-    For::Retry,
-    For::Partner,
-    For::Opening,
-    For::Source,
-    For::Database,
-    For::Kafka,
-    For::Poll,
-    For::Converter,
-    For::DeadLetters,
+const ALL: [WaitReason; 11] = [
+    WaitReason::Nothing,
+    WaitReason::Resume,
+    WaitReason::Retry,
+    WaitReason::Partner,
+    WaitReason::Opening,
+    WaitReason::Source,
+    WaitReason::Database,
+    WaitReason::Kafka,
+    WaitReason::Poll,
+    WaitReason::Converter,
+    WaitReason::DeadLetters,
 ];
 
-impl For {
+impl WaitReason {
     /// Its name in REST answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -112,7 +112,7 @@ const KIND_BITS: u32 = 8;
 
 /// What one thread of a task waits for.
 #[derive(Debug, Default)]
-pub struct Place {
+pub struct WaitPlace {
     /// Milliseconds since the process began, shifted, and what it is: one value, so that nobody reads half of it.
     since: AtomicU64,
     /// When something last came to an end.
@@ -121,9 +121,9 @@ pub struct Place {
 
 /// What was found at a [`Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct ObservedWait {
     /// For what.
-    pub what: For,
+    pub what: WaitReason,
     /// Since when.
     pub since: SystemTime,
     /// When something last came to an end; not before `since`.
@@ -132,14 +132,14 @@ pub struct Waiting {
     pub still_for: Duration,
 }
 
-impl Place {
+impl WaitPlace {
     /// From now on it is this that is waited for; if it is so already, nothing changes.
-    pub fn enter(&self, what: For) {
+    pub fn enter(&self, what: WaitReason) {
         self.enter_since(what, Duration::ZERO);
     }
 
     /// The same for a wait that was noticed only now and has lasted that long.
-    pub fn enter_since(&self, what: For, lasted: Duration) {
+    pub fn enter_since(&self, what: WaitReason, lasted: Duration) {
         if self.what() != what {
             let lasted = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
             let since = now_ms().saturating_sub(lasted);
@@ -154,50 +154,50 @@ impl Place {
     }
 
     /// Notes that it is this that is waited for, until the answer is dropped.
-    pub fn note(self: &Arc<Self>, what: For) -> Noted {
+    pub fn note(self: &Arc<Self>, what: WaitReason) -> WaitGuard {
         let before = self.what();
         self.enter(what);
-        Noted { place: Some(Arc::clone(self)), before }
+        WaitGuard { place: Some(Arc::clone(self)), before }
     }
 
     /// What is waited for.
-    pub fn what(&self) -> For {
+    pub fn what(&self) -> WaitReason {
         let kind = self.since.load(Ordering::Relaxed) & ((1 << KIND_BITS) - 1);
-        usize::try_from(kind).ok().and_then(|kind| ALL.get(kind)).copied().unwrap_or(For::Nothing)
+        usize::try_from(kind).ok().and_then(|kind| ALL.get(kind)).copied().unwrap_or(WaitReason::Nothing)
     }
 
     /// What is waited for, and since when.
-    pub fn read(&self) -> Waiting {
+    pub fn read(&self) -> ObservedWait {
         let (what, since) = (self.what(), self.since.load(Ordering::Relaxed) >> KIND_BITS);
         let still = self.moved.load(Ordering::Relaxed).max(since);
         let still_for = Duration::from_millis(now_ms().saturating_sub(still));
-        Waiting { what, since: wall(since), still_since: wall(still), still_for }
+        ObservedWait { what, since: wall(since), still_since: wall(still), still_for }
     }
 }
 
 thread_local! {
-    static HERE: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
+    static HERE: RefCell<Option<Arc<WaitPlace>>> = const { RefCell::new(None) };
 }
 
 /// This thread works for that place until the answer is dropped.
-pub fn work_for(place: &Arc<Place>) -> AtWork {
-    AtWork(HERE.with(|here| here.replace(Some(Arc::clone(place)))))
+pub fn work_for(place: &Arc<WaitPlace>) -> WorkGuard {
+    WorkGuard(HERE.with(|here| here.replace(Some(Arc::clone(place)))))
 }
 
 /// See [`work_for`].
 #[derive(Debug)]
-pub struct AtWork(Option<Arc<Place>>);
+pub struct WorkGuard(Option<Arc<WaitPlace>>);
 
-impl Drop for AtWork {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         HERE.with(|here| here.replace(self.0.take()));
     }
 }
 
 /// Notes what the present thread waits for, until the answer is dropped. Where it works for no task, that means nothing.
-pub fn wait_for(what: For) -> Noted {
+pub fn wait_for(what: WaitReason) -> WaitGuard {
     let place = HERE.with(|here| here.borrow().clone());
-    place.map_or(Noted { place: None, before: For::Nothing }, |place| place.note(what))
+    place.map_or(WaitGuard { place: None, before: WaitReason::Nothing }, |place| place.note(what))
 }
 
 /// A part of what the present thread waits for has come to an end.
@@ -211,12 +211,12 @@ pub fn moved() {
 
 /// See [`wait_for`].
 #[derive(Debug)]
-pub struct Noted {
-    place: Option<Arc<Place>>,
-    before: For,
+pub struct WaitGuard {
+    place: Option<Arc<WaitPlace>>,
+    before: WaitReason,
 }
 
-impl Drop for Noted {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         if let Some(place) = &self.place {
             place.enter(self.before);
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn each_kind_is_read_as_it_was_written_and_its_time_goes_on() {
-        let place = Place::default();
+        let place = WaitPlace::default();
         for (number, kind) in ALL.into_iter().enumerate() {
             assert_eq!(usize::from(kind as u8), number, "{kind:?}");
             place.enter(kind);
@@ -238,7 +238,7 @@ mod tests {
         }
         let before = place.since.load(Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(5));
-        place.enter(For::DeadLetters);
+        place.enter(WaitReason::DeadLetters);
         assert_eq!(place.since.load(Ordering::Relaxed), before, "it was that already");
         let waiting = place.read();
         assert!(waiting.still_for >= Duration::from_millis(5) && waiting.still_since == waiting.since, "{waiting:?}");
@@ -247,24 +247,24 @@ mod tests {
         let waiting = place.read();
         assert!(waiting.still_since > waiting.since, "{waiting:?}");
         std::thread::sleep(Duration::from_millis(5));
-        place.enter_since(For::Kafka, Duration::from_millis(4));
+        place.enter_since(WaitReason::Kafka, Duration::from_millis(4));
         let waiting = place.read();
         assert!(waiting.still_for >= Duration::from_millis(4) && waiting.still_since == waiting.since, "{waiting:?}");
     }
 
     #[test]
     fn a_thread_notes_for_the_place_that_it_works_for() {
-        let place = Arc::new(Place::default());
-        place.enter(For::Source);
-        drop(wait_for(For::Converter));
-        assert_eq!(place.what(), For::Source, "it works for nobody yet");
+        let place = Arc::new(WaitPlace::default());
+        place.enter(WaitReason::Source);
+        drop(wait_for(WaitReason::Converter));
+        assert_eq!(place.what(), WaitReason::Source, "it works for nobody yet");
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let _at_work = work_for(&place);
-                let noted = wait_for(For::Converter);
-                assert_eq!(place.what(), For::Converter);
+                let noted = wait_for(WaitReason::Converter);
+                assert_eq!(place.what(), WaitReason::Converter);
                 drop(noted);
-                assert_eq!(place.what(), For::Source);
+                assert_eq!(place.what(), WaitReason::Source);
             });
         });
     }

@@ -14,7 +14,7 @@ const TOKEN_BYTES: usize = 32;
 
 /// `rowferry passwd`, `rowferry token`.
 #[derive(Args, Debug)]
-pub struct Account {
+pub struct AccountCommand {
     /// Name of the user or token
     name: String,
     /// What it may do
@@ -26,7 +26,7 @@ fn role(name: &str) -> Result<Role, String> {
     Role::parse(name).ok_or_else(|| format!("one of {}", Role::ALL.map(Role::name).join(", ")))
 }
 
-impl Account {
+impl AccountCommand {
     /// Reads a password from standard input and prints the user's line. Errors: `Config` for an empty one.
     pub fn user(&self) -> Result<()> {
         eprintln!("password of {}:", self.name);

@@ -9,7 +9,7 @@ use connector_api::{Error, Result};
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::client::Client;
+use super::client::RestClient;
 use super::each::each;
 use super::file;
 use super::print::set_off;
@@ -17,7 +17,7 @@ use crate::model::{ConfigInfos, ConfigVersion, ConnectorInfo, path_segment};
 
 /// `rowferry apply`, `rowferry create`.
 #[derive(Args, Debug)]
-pub struct Files {
+pub struct ApplyCommand {
     /// Files: {"name","config"}, a flat JSON object, a list of them, or Java properties; - is standard input
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
@@ -28,7 +28,7 @@ pub struct Files {
 
 /// `rowferry delete | pause | resume | stop`.
 #[derive(Args, Debug)]
-pub struct Names {
+pub struct LifecycleCommand {
     /// Names of connectors
     #[arg(required = true)]
     names: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Names {
 
 /// `rowferry restart`.
 #[derive(Args, Debug)]
-pub struct Restart {
+pub struct RestartCommand {
     /// Names of connectors
     #[arg(required = true)]
     names: Vec<String>,
@@ -53,16 +53,16 @@ pub struct Restart {
 
 /// `rowferry restore`.
 #[derive(Args, Debug)]
-pub struct Restore {
+pub struct RestoreCommand {
     /// Name of the connector
     name: String,
     /// Number of the version, as `rowferry history` shows it
     version: i64,
 }
 
-impl Files {
+impl ApplyCommand {
     /// Makes the connectors what the files say, new or not. Errors: as [`Client::send`].
-    pub async fn apply(&self, client: &Client) -> Result<()> {
+    pub async fn apply(&self, client: &RestClient) -> Result<()> {
         each(
             &self.connectors()?,
             |connector| &connector.name,
@@ -74,7 +74,7 @@ impl Files {
     }
 
     /// Creates the connectors; one that exists is refused. Errors: as [`Client::send`].
-    pub async fn create(&self, client: &Client) -> Result<()> {
+    pub async fn create(&self, client: &RestClient) -> Result<()> {
         each(
             &self.connectors()?,
             |connector| &connector.name,
@@ -85,7 +85,7 @@ impl Files {
         .await
     }
 
-    fn connectors(&self) -> Result<Vec<file::Described>> {
+    fn connectors(&self) -> Result<Vec<file::ConnectorFile>> {
         let mut all = Vec::new();
         for path in &self.files {
             all.extend(file::read(path)?);
@@ -95,7 +95,7 @@ impl Files {
 }
 
 /// Creates a connector, in the state that the file asks for.
-async fn create(client: &Client, connector: &file::Described) -> Result<String> {
+async fn create(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let mut body = json!({"name": connector.name, "config": connector.config});
     if let Some(state) = &connector.initial_state {
         body["initial_state"] = state.clone();
@@ -105,7 +105,7 @@ async fn create(client: &Client, connector: &file::Described) -> Result<String> 
 }
 
 /// Creates a connector or changes its config, and says which of it was done.
-async fn apply(client: &Client, connector: &file::Described) -> Result<String> {
+async fn apply(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let path = format!("/connectors/{}", path_segment(&connector.name));
     let before: Option<Map<String, Value>> = client.find(&format!("{path}/config")).await?;
     let Some(before) = before else { return create(client, connector).await };
@@ -135,7 +135,7 @@ fn newest(versions: Vec<ConfigVersion>) -> i64 {
 }
 
 /// Has a config validated. Errors: as [`Client::send`]; `Record` with each key that is wrong and why.
-async fn check(client: &Client, connector: &file::Described) -> Result<String> {
+async fn check(client: &RestClient, connector: &file::ConnectorFile) -> Result<String> {
     let class = connector.config.get("connector.class").and_then(Value::as_str).unwrap_or_default();
     let mut config = connector.config.clone();
     config.insert("name".to_owned(), connector.name.clone().into());
@@ -150,9 +150,9 @@ async fn check(client: &Client, connector: &file::Described) -> Result<String> {
     Err(Error::record(format!("{} is not valid:{}", on_one_line(&connector.name), errors.collect::<String>())))
 }
 
-impl Names {
+impl LifecycleCommand {
     /// Deletes them. Errors: as [`Client::send`].
-    pub async fn delete(&self, client: &Client) -> Result<()> {
+    pub async fn delete(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             client.send(Method::DELETE, &format!("/connectors/{}", path_segment(name)), None).await?;
             Ok(format!("{} deleted", on_one_line(name)))
@@ -161,7 +161,7 @@ impl Names {
     }
 
     /// Pauses, resumes or stops them. Errors: as [`Client::send`].
-    pub async fn change(&self, client: &Client, verb: &str, done: &str) -> Result<()> {
+    pub async fn change(&self, client: &RestClient, verb: &str, done: &str) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             client.send(Method::PUT, &format!("/connectors/{}/{verb}", path_segment(name)), None).await?;
             Ok(format!("{} {done}", on_one_line(name)))
@@ -170,9 +170,9 @@ impl Names {
     }
 }
 
-impl Restart {
+impl RestartCommand {
     /// Restarts. Errors: as [`Client::send`].
-    pub async fn run(&self, client: &Client) -> Result<()> {
+    pub async fn run(&self, client: &RestClient) -> Result<()> {
         each(&self.names, String::as_str, async |name| {
             let path = format!("/connectors/{}", path_segment(name));
             let path = match self.task {
@@ -186,9 +186,9 @@ impl Restart {
     }
 }
 
-impl Restore {
+impl RestoreCommand {
     /// Goes back to an earlier config. Errors: as [`Client::send`].
-    pub async fn run(&self, client: &Client) -> Result<()> {
+    pub async fn run(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/history/{}/restore", path_segment(&self.name), self.version);
         client.send(Method::POST, &path, None).await?;
         println!("{} has the config of version {} again", on_one_line(&self.name), self.version);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::shown::on_one_line;
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, ErrorKind, Result};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::tls::Tls;
+use super::tls::ClientTls;
 use crate::model::{ErrorBody, Health};
 
 /// Kafka Connect gives its own calls 90 s; a worker that says nothing for longer is taken for hung.
@@ -28,7 +28,7 @@ const MAX_ANSWER: usize = 256 << 20;
 
 /// How a worker is reached.
 #[derive(clap::Args, Debug)]
-pub struct Server {
+pub struct WorkerAddress {
     /// Address of the worker
     #[arg(long, env = "ROWFERRY_SERVER", default_value = "http://127.0.0.1:8083", value_name = "URL", global = true)]
     server: String,
@@ -44,18 +44,18 @@ pub struct Server {
 }
 
 /// A worker.
-pub struct Client {
+pub struct RestClient {
     /// `host:port`.
     authority: String,
     authorization: Option<String>,
     /// For https.
-    tls: Option<Tls>,
+    tls: Option<ClientTls>,
 }
 
 /// What the worker answered: below 400, or an error that says what.
-pub struct Answer(Bytes);
+pub struct RestAnswer(Bytes);
 
-impl Answer {
+impl RestAnswer {
     /// The body. Errors: `Fatal` when it is not what Kafka Connect would send.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let bad = |error: serde_json::Error| {
@@ -65,9 +65,9 @@ impl Answer {
     }
 }
 
-impl Server {
+impl WorkerAddress {
     /// Errors: `Config` for an address that is none.
-    pub fn client(&self) -> Result<Client> {
+    pub fn client(&self) -> Result<RestClient> {
         let address = self.server.as_str();
         let bad =
             |why: &str| Error::config(format!("--server {address} {why}: write http://HOST:PORT or https://HOST:PORT"));
@@ -88,15 +88,15 @@ impl Server {
             (None, Some(user)) => Some(format!("Basic {}", STANDARD.encode(user))),
             (None, None) => None,
         };
-        let tls = if secure { Some(Tls::open(self.cacert.as_deref(), &authority)?) } else { None };
-        Ok(Client { authority, authorization, tls })
+        let tls = if secure { Some(ClientTls::open(self.cacert.as_deref(), &authority)?) } else { None };
+        Ok(RestClient { authority, authorization, tls })
     }
 }
 
-impl Client {
+impl RestClient {
     /// Sends a request.
     /// Errors: `Retry` when the worker is out of reach, `Denied` for 401 and 403, `Record` for any other refusal.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<RestAnswer> {
         let (status, bytes) = self.ask(method, path, body).await?;
         accepted(status, bytes)
     }
@@ -127,7 +127,7 @@ impl Client {
         let asked = tokio::time::timeout(within, self.exchange(Method::GET, "/health", None)).await;
         let late = || Error::retry(format!("the worker at {} has not told its health in time", self.authority));
         let (_, bytes) = asked.map_err(|_| late())??;
-        Answer(bytes).json()
+        RestAnswer(bytes).json()
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Bytes)> {
@@ -170,17 +170,17 @@ impl Client {
 }
 
 /// An answer below 400, or why there is none.
-fn accepted(status: StatusCode, bytes: Bytes) -> Result<Answer> {
+fn accepted(status: StatusCode, bytes: Bytes) -> Result<RestAnswer> {
     if status.is_success() {
-        return Ok(Answer(bytes));
+        return Ok(RestAnswer(bytes));
     }
     let said = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.message);
     let message = said.unwrap_or_else(|_| format!("the worker answered {status}"));
     // words of whoever answers: they make no lines of their own
     let message = on_one_line(&message).into_owned();
     let kind = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
-        _ => Kind::Record,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
+        _ => ErrorKind::Record,
     };
     Err(Error::new(kind, message))
 }
@@ -208,10 +208,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::Server;
+    use super::WorkerAddress;
 
     fn authority(server: &str) -> Option<String> {
-        let server = Server { server: server.to_owned(), cacert: None, token: None, user: None };
+        let server = WorkerAddress { server: server.to_owned(), cacert: None, token: None, user: None };
         server.client().ok().map(|client| client.authority)
     }
 

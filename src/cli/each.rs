@@ -1,7 +1,7 @@
 //! Verbs over several connectors: each is done and reported, also after another has failed.
 
 use connector_api::shown::{in_lines, on_one_line};
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, ErrorKind, Result};
 
 use super::print::set_off;
 
@@ -15,7 +15,7 @@ pub async fn each<T>(all: &[T], name: impl Fn(&T) -> &str, act: impl AsyncFn(&T)
         match act(item).await {
             Ok(line) => println!("{}", in_lines(&line)),
             Err(error) if all.len() == 1 => return Err(error),
-            Err(error) if error.kind() == Kind::Retry => {
+            Err(error) if error.kind() == ErrorKind::Retry => {
                 let left: Vec<_> = all[at..].iter().map(|item| on_one_line(name(item)).into_owned()).collect();
                 return Err(error.context(format_args!("not done: {}", left.join(", "))));
             }

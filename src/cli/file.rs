@@ -13,7 +13,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// A connector that a file describes.
 #[derive(Debug, PartialEq)]
-pub struct Described {
+pub struct ConnectorFile {
     /// Its name.
     pub name: String,
     /// Its config.
@@ -23,7 +23,7 @@ pub struct Described {
 }
 
 /// Reads the connectors of a file. Errors: `Config`, with the file's name.
-pub fn read(path: &Path) -> Result<Vec<Described>> {
+pub fn read(path: &Path) -> Result<Vec<ConnectorFile>> {
     parse(&text(path)?).map_err(|why| Error::config(format!("{}: {why}", path.display())))
 }
 
@@ -42,7 +42,7 @@ pub fn text(path: &Path) -> Result<String> {
     bytes.and_then(file::utf8).map_err(|error| Error::config(format!("cannot read {shown}: {error}")))
 }
 
-fn parse(text: &str) -> Result<Vec<Described>, String> {
+fn parse(text: &str) -> Result<Vec<ConnectorFile>, String> {
     objects(text)?.into_iter().map(described).collect()
 }
 
@@ -66,9 +66,9 @@ fn object(value: Value) -> Result<Map<String, Value>, String> {
 }
 
 /// Name, config and initial state.
-type Parts = (Option<Value>, Map<String, Value>, Option<Value>);
+type ConnectorFileParts = (Option<Value>, Map<String, Value>, Option<Value>);
 
-fn parts(mut object: Map<String, Value>) -> Result<Parts, String> {
+fn parts(mut object: Map<String, Value>) -> Result<ConnectorFileParts, String> {
     let initial_state = object.remove("initial_state");
     match object.remove("config") {
         Some(Value::Object(config)) => {
@@ -79,10 +79,10 @@ fn parts(mut object: Map<String, Value>) -> Result<Parts, String> {
     }
 }
 
-fn described(object: Map<String, Value>) -> Result<Described, String> {
+fn described(object: Map<String, Value>) -> Result<ConnectorFile, String> {
     let (name, config, initial_state) = parts(object)?;
     match name {
-        Some(Value::String(name)) => Ok(Described { name, config, initial_state }),
+        Some(Value::String(name)) => Ok(ConnectorFile { name, config, initial_state }),
         _ => Err("the connector has no \"name\"".to_owned()),
     }
 }

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use connector_api::config::Default;
-use connector_api::{Error, Key, Result};
+use connector_api::config::DefaultValue;
+use connector_api::{ConfigKey, Error, Result};
 
 use super::print::table;
 use crate::registry::{PluginKind, Registry};
@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 
 /// `rowferry keys`.
 #[derive(Args)]
-pub struct Keys {
+pub struct KeysCommand {
     /// `worker`, or a connector, transform, predicate or converter: its class, or the end of it; none lists all of them
     what: Option<String>,
     /// Only keys that have this in their name or text
@@ -24,7 +24,7 @@ pub struct Keys {
     search: Option<String>,
 }
 
-impl Keys {
+impl KeysCommand {
     /// Prints them. Errors: `Config` for a class that there is not.
     pub fn run(&self, registry: &Registry) -> Result<()> {
         let search = self.search.as_deref().unwrap_or_default();
@@ -66,7 +66,7 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
     }
     for kind in PluginKind::ALL {
         let Some(plugin) = registry.plugin(kind, what) else { continue };
-        let (prefix, tables): (&str, &[&[Key]]) = match kind {
+        let (prefix, tables): (&str, &[&[ConfigKey]]) = match kind {
             PluginKind::Source => ("", &[keys::COMMON, keys::SOURCE]),
             PluginKind::Sink => ("", &[keys::COMMON, keys::SINK]),
             PluginKind::Transformation => ("as transforms.NAME.KEY", &[keys::TRANSFORM]),
@@ -85,9 +85,9 @@ fn of(registry: &Registry, what: &str, search: &str) -> Result<String> {
 }
 
 /// The keys of a table that have `search` in their name or text, each group under its name.
-fn write(out: &mut String, table: &[Key], search: &str) {
+fn write(out: &mut String, table: &[ConfigKey], search: &str) {
     let search = search.to_lowercase();
-    let found = |key: &&Key| {
+    let found = |key: &&ConfigKey| {
         let names = std::iter::once(&key.name).chain(key.aliases);
         let texts = names.map(|name| (*name).to_lowercase()).chain([key.documentation().to_lowercase()]);
         !key.internal && texts.into_iter().any(|text| text.contains(&search))
@@ -98,7 +98,7 @@ fn write(out: &mut String, table: &[Key], search: &str) {
             group = key.group;
             let _ = writeln!(out, "\n{group}");
         }
-        let required = if key.default == Default::Required { ", required" } else { "" };
+        let required = if key.default == DefaultValue::Required { ", required" } else { "" };
         let default = key.shown_default().map_or_else(|| required.to_owned(), |text| format!(", default {text}"));
         let _ = writeln!(out, "  {} ({}{default})", key.name, key.ty.name().to_lowercase());
         let mut text = key.documentation().into_owned();

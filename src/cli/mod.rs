@@ -17,10 +17,10 @@ mod trial;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, ErrorKind, Result};
 
 use crate::registry::Registry;
-use crate::secrets::{Secrets, known};
+use crate::secrets::{SecretKeys, known};
 
 /// The worker refused a request, or a connector has failed.
 const REFUSED: u8 = 1;
@@ -46,91 +46,91 @@ const CONFIG: u8 = 78;
 )]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run a worker against a Kafka cluster
-    Serve(serve::Serve),
+    Serve(serve::ServeCommand),
     /// Run a worker to try things out: Kafka inside this process, everything in memory
-    Dev(serve::Dev),
+    Dev(serve::DevCommand),
     /// Print the line of a user for rowferry.auth.file; the password comes from standard input
-    Passwd(account::Account),
+    Passwd(account::AccountCommand),
     /// Make a bearer token and print its line for rowferry.auth.file
-    Token(account::Account),
+    Token(account::AccountCommand),
     /// Try transforms out, without a worker
     #[command(subcommand)]
-    Transforms(trial::Transforms),
+    Transforms(trial::TransformsCommand),
     /// Say what can be set: of the worker, of connectors, transforms, predicates and converters
-    Keys(keys::Keys),
+    Keys(keys::KeysCommand),
     /// Print the version
     Version,
     #[command(flatten)]
-    Remote(Remote),
+    Remote(RemoteCommand),
 }
 
 /// Verbs that ask a running worker.
 #[derive(Subcommand)]
-enum Remote {
+enum RemoteCommand {
     /// List connectors with their states, plug-ins or log levels
-    Get(Asking<show::Get>),
+    Get(RemoteCall<show::GetCommand>),
     /// Show how the worker is; exit code 1 unless it is healthy
-    Health(Asking<show::Health>),
+    Health(RemoteCall<show::HealthCommand>),
     /// Show everything about a connector
-    Describe(Asking<show::One>),
+    Describe(RemoteCall<show::DescribeCommand>),
     /// Show the states of a connector and its tasks; exit code 1 if one has failed
-    Status(Asking<show::One>),
+    Status(RemoteCall<show::DescribeCommand>),
     /// Make connectors what files say, new or not
-    Apply(Asking<change::Files>),
+    Apply(RemoteCall<change::ApplyCommand>),
     /// Create connectors from files
-    Create(Asking<change::Files>),
+    Create(RemoteCall<change::ApplyCommand>),
     /// Delete connectors; their offsets stay
-    Delete(Asking<change::Names>),
+    Delete(RemoteCall<change::LifecycleCommand>),
     /// Pause connectors: their tasks stay, idle
-    Pause(Asking<change::Names>),
+    Pause(RemoteCall<change::LifecycleCommand>),
     /// Resume connectors
-    Resume(Asking<change::Names>),
+    Resume(RemoteCall<change::LifecycleCommand>),
     /// Stop connectors: their tasks end
-    Stop(Asking<change::Names>),
+    Stop(RemoteCall<change::LifecycleCommand>),
     /// Restart connectors or tasks
-    Restart(Asking<change::Restart>),
+    Restart(RemoteCall<change::RestartCommand>),
     /// Show the configs a connector has had
-    History(Asking<show::One>),
+    History(RemoteCall<show::DescribeCommand>),
     /// Go back to an earlier config
-    Restore(Asking<change::Restore>),
+    Restore(RemoteCall<change::RestoreCommand>),
 }
 
 /// A verb with the worker that it asks.
 #[derive(clap::Args)]
-struct Asking<T: clap::Args> {
+struct RemoteCall<T: clap::Args> {
     #[command(flatten)]
     verb: T,
     #[command(flatten)]
-    server: client::Server,
+    server: client::WorkerAddress,
 }
 
-impl Remote {
+impl RemoteCommand {
     fn run(self, registry: &Registry) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::fatal("the async runtime cannot start").caused_by(error))?;
         runtime.block_on(async {
             match self {
-                Self::Get(Asking { verb, server }) => verb.run(&server.client()?).await,
-                Self::Health(Asking { verb, server }) => verb.run(&server.client()?).await,
-                Self::Describe(Asking { verb, server }) => {
-                    verb.describe(&server.client()?, &Secrets::of(registry)).await
+                Self::Get(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+                Self::Health(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+                Self::Describe(RemoteCall { verb, server }) => {
+                    verb.describe(&server.client()?, &SecretKeys::of(registry)).await
                 }
-                Self::Status(Asking { verb, server }) => verb.status(&server.client()?).await,
-                Self::History(Asking { verb, server }) => verb.history(&server.client()?).await,
-                Self::Apply(Asking { verb, server }) => verb.apply(&server.client()?).await,
-                Self::Create(Asking { verb, server }) => verb.create(&server.client()?).await,
-                Self::Delete(Asking { verb, server }) => verb.delete(&server.client()?).await,
-                Self::Pause(Asking { verb, server }) => verb.change(&server.client()?, "pause", "paused").await,
-                Self::Resume(Asking { verb, server }) => verb.change(&server.client()?, "resume", "resumed").await,
-                Self::Stop(Asking { verb, server }) => verb.change(&server.client()?, "stop", "stopped").await,
-                Self::Restart(Asking { verb, server }) => verb.run(&server.client()?).await,
-                Self::Restore(Asking { verb, server }) => verb.run(&server.client()?).await,
+                Self::Status(RemoteCall { verb, server }) => verb.status(&server.client()?).await,
+                Self::History(RemoteCall { verb, server }) => verb.history(&server.client()?).await,
+                Self::Apply(RemoteCall { verb, server }) => verb.apply(&server.client()?).await,
+                Self::Create(RemoteCall { verb, server }) => verb.create(&server.client()?).await,
+                Self::Delete(RemoteCall { verb, server }) => verb.delete(&server.client()?).await,
+                Self::Pause(RemoteCall { verb, server }) => verb.change(&server.client()?, "pause", "paused").await,
+                Self::Resume(RemoteCall { verb, server }) => verb.change(&server.client()?, "resume", "resumed").await,
+                Self::Stop(RemoteCall { verb, server }) => verb.change(&server.client()?, "stop", "stopped").await,
+                Self::Restart(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
+                Self::Restore(RemoteCall { verb, server }) => verb.run(&server.client()?).await,
             }
         })
     }
@@ -148,17 +148,17 @@ pub fn main(registry: Registry) -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::Serve(serve) => serve.run(registry),
-        Command::Dev(dev) => dev.run(registry),
-        Command::Transforms(transforms) => transforms.run(&registry),
-        Command::Keys(keys) => keys.run(&registry),
-        Command::Version => {
+        CliCommand::Serve(serve) => serve.run(registry),
+        CliCommand::Dev(dev) => dev.run(registry),
+        CliCommand::Transforms(transforms) => transforms.run(&registry),
+        CliCommand::Keys(keys) => keys.run(&registry),
+        CliCommand::Version => {
             println!("rowferry {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Command::Passwd(account) => account.user(),
-        Command::Token(account) => account.token(),
-        Command::Remote(remote) => remote.run(&registry),
+        CliCommand::Passwd(account) => account.user(),
+        CliCommand::Token(account) => account.token(),
+        CliCommand::Remote(remote) => remote.run(&registry),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -172,11 +172,11 @@ pub fn main(registry: Registry) -> ExitCode {
 
 fn code_of(error: &Error) -> u8 {
     match error.kind() {
-        Kind::Config => CONFIG,
-        Kind::Record => REFUSED,
-        Kind::Denied => DENIED,
-        Kind::Retry | Kind::Fenced => UNAVAILABLE,
-        Kind::Fatal => SOFTWARE,
+        ErrorKind::Config => CONFIG,
+        ErrorKind::Record => REFUSED,
+        ErrorKind::Denied => DENIED,
+        ErrorKind::Retry | ErrorKind::Fenced => UNAVAILABLE,
+        ErrorKind::Fatal => SOFTWARE,
     }
 }
 

@@ -9,12 +9,12 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{keys, signals};
-use crate::app::App;
-use crate::kafka::dev::Broker;
-use crate::observe::log::{self, Filter};
+use crate::app::BoundWorker;
+use crate::kafka::dev::DevBroker;
+use crate::observe::log::{self, LogFilter};
 use crate::observe::panics;
 use crate::registry::Registry;
-use crate::settings::{Layer, Settings};
+use crate::settings::{SettingsLayer, WorkerSettings};
 
 /// Where settings given as flags come from.
 const COMMAND_LINE: &str = "command line";
@@ -26,7 +26,7 @@ const SETTINGS: &str = "Settings have Kafka Connect's names. Order, the last one
                         environment (CONNECT_BOOTSTRAP_SERVERS is bootstrap.servers), flags.";
 
 #[derive(Args)]
-struct Common {
+struct ServeOptions {
     /// Settings file: connect-distributed.properties as it is, or TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -54,18 +54,18 @@ struct Common {
     after_help = format!("{SETTINGS} `rowferry keys worker` lists them, as --help does."),
     after_long_help = format!("{SETTINGS} They are:\n{}", keys::of_the_worker()),
 )]
-pub struct Serve {
+pub struct ServeCommand {
     #[command(flatten)]
-    common: Common,
+    common: ServeOptions,
 }
 
 /// `rowferry dev`.
 #[derive(Args)]
 #[command(after_help = "Topics, offsets, connectors and their states live in memory and end with the process. \
                         --brokers uses a real Kafka instead, --data-dir keeps the connectors.")]
-pub struct Dev {
+pub struct DevCommand {
     #[command(flatten)]
-    common: Common,
+    common: ServeOptions,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -73,14 +73,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
-impl Common {
+impl ServeOptions {
     /// All layers of settings, lowest first.
-    fn layers(&self, lowest: Layer) -> Result<Vec<Layer>> {
+    fn layers(&self, lowest: SettingsLayer) -> Result<Vec<SettingsLayer>> {
         let mut layers = vec![lowest];
         if let Some(path) = &self.config {
-            layers.push(Layer::file(path)?);
+            layers.push(SettingsLayer::file(path)?);
         }
-        layers.push(Layer::environment(std::env::vars_os().filter_map(|(name, value)| {
+        layers.push(SettingsLayer::environment(std::env::vars_os().filter_map(|(name, value)| {
             // What is no text cannot be one of ours.
             Some((name.into_string().ok()?, value.into_string().ok()?))
         })));
@@ -92,15 +92,15 @@ impl Common {
             ("rowferry.log.format", &self.log_format),
         ];
         let flags = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-        layers.push(Layer::pairs(COMMAND_LINE, self.settings.iter().cloned().chain(flags)));
+        layers.push(SettingsLayer::pairs(COMMAND_LINE, self.settings.iter().cloned().chain(flags)));
         Ok(layers)
     }
 }
 
-impl Serve {
+impl ServeCommand {
     /// Runs a worker until it is told to end. Errors: what keeps it from starting.
     pub fn run(self, registry: Registry) -> Result<()> {
-        let settings = Settings::load(self.common.layers(Layer::default())?)?;
+        let settings = WorkerSettings::load(self.common.layers(SettingsLayer::default())?)?;
         if self.common.print_config {
             print!("{}", settings.describe());
             return Ok(());
@@ -111,20 +111,20 @@ impl Serve {
     }
 }
 
-impl Dev {
+impl DevCommand {
     /// Runs a worker with its own broker until it is told to end. Errors: what keeps it from starting.
     pub fn run(self, registry: Registry) -> Result<()> {
         let in_memory = ("rowferry.store.url".to_owned(), "sqlite::memory:".to_owned());
-        let lowest = Layer::pairs("rowferry dev", self.common.data_dir.is_none().then_some(in_memory));
+        let lowest = SettingsLayer::pairs("rowferry dev", self.common.data_dir.is_none().then_some(in_memory));
         let mut layers = self.common.layers(lowest)?;
         if self.common.print_config {
-            print!("{}", Settings::load(layers)?.describe());
+            print!("{}", WorkerSettings::load(layers)?.describe());
             return Ok(());
         }
-        let broker = if self.common.brokers.is_none() { Some(Broker::start()?) } else { None };
+        let broker = if self.common.brokers.is_none() { Some(DevBroker::start()?) } else { None };
         let servers = broker.as_ref().map(|b| ("bootstrap.servers".to_owned(), b.bootstrap_servers().to_owned()));
-        layers.push(Layer::pairs("rowferry dev", servers));
-        let mut settings = Settings::load(layers)?;
+        layers.push(SettingsLayer::pairs("rowferry dev", servers));
+        let mut settings = WorkerSettings::load(layers)?;
         if !settings.given.contains_key("sqlite.allowed.paths") {
             settings.sqlite_paths.push(PathBuf::from("."));
         }
@@ -149,7 +149,7 @@ impl Dev {
     }
 }
 
-type Start = (Settings, Registry, Option<Broker>, Filter);
+type Start = (WorkerSettings, Registry, Option<DevBroker>, LogFilter);
 
 async fn serve((settings, registry, broker, log): Start, front: Handle, ready: impl FnOnce(&[String])) -> Result<()> {
     #[cfg(feature = "fail-points")]
@@ -160,7 +160,7 @@ async fn serve((settings, registry, broker, log): Start, front: Handle, ready: i
         &allowed("sqlite.allowed.paths", &settings.sqlite_paths),
         &allowed("file.allowed.paths", &settings.file_paths),
     );
-    let app = App::open(settings, registry, broker, log).await?;
+    let app = BoundWorker::open(settings, registry, broker, log).await?;
     ready(&app.addresses());
     on_hangup(app.reloader())?;
     app.run(shutdown, &front).await

@@ -8,17 +8,17 @@ use connector_api::{Error, Result};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::RestClient;
 use super::print::{json, set_off, table};
 use crate::model::{
     ActiveTopics, ConfigVersion, ConnectorInfo, ConnectorOffsets, ConnectorStatus, Expanded, PluginInfo,
 };
 use crate::model::{LoggerLevel, path_segment};
-use crate::secrets::Secrets;
+use crate::secrets::SecretKeys;
 
 /// What `get` lists.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum Noun {
+pub enum ListedResource {
     /// Connectors with their states
     #[default]
     Connectors,
@@ -30,10 +30,10 @@ pub enum Noun {
 
 /// `rowferry get`.
 #[derive(Args, Debug)]
-pub struct Get {
+pub struct GetCommand {
     /// What to list
     #[arg(value_enum, default_value_t)]
-    what: Noun,
+    what: ListedResource,
     /// Print the worker's JSON
     #[arg(long)]
     json: bool,
@@ -41,7 +41,7 @@ pub struct Get {
 
 /// `rowferry describe`, `rowferry status`, `rowferry history`.
 #[derive(Args, Debug)]
-pub struct One {
+pub struct DescribeCommand {
     /// Name of the connector
     name: String,
     /// Print the worker's JSON
@@ -49,26 +49,26 @@ pub struct One {
     json: bool,
 }
 
-impl Get {
+impl GetCommand {
     /// Lists. Errors: as [`Client::send`].
-    pub async fn run(&self, client: &Client) -> Result<()> {
+    pub async fn run(&self, client: &RestClient) -> Result<()> {
         let path = match self.what {
-            Noun::Connectors => "/connectors?expand=status&expand=info",
-            Noun::Plugins => "/connector-plugins?connectorsOnly=false",
-            Noun::Loggers => "/admin/loggers",
+            ListedResource::Connectors => "/connectors?expand=status&expand=info",
+            ListedResource::Plugins => "/connector-plugins?connectorsOnly=false",
+            ListedResource::Loggers => "/admin/loggers",
         };
         warn(client).await;
         if self.json {
             return print_json(client, path).await;
         }
         match self.what {
-            Noun::Connectors => print!("{}", connectors(&client.get(path).await?)),
-            Noun::Plugins => {
+            ListedResource::Connectors => print!("{}", connectors(&client.get(path).await?)),
+            ListedResource::Plugins => {
                 let plugins: Vec<PluginInfo> = client.get(path).await?;
                 let row = |p: &PluginInfo| vec![p.kind.clone(), p.version.clone(), p.class.clone()];
                 print!("{}", table(&["TYPE", "VERSION", "CLASS"], &plugins.iter().map(row).collect::<Vec<_>>()));
             }
-            Noun::Loggers => {
+            ListedResource::Loggers => {
                 let levels: std::collections::BTreeMap<String, LoggerLevel> = client.get(path).await?;
                 let changed = |at: &LoggerLevel| at.last_modified.map(time).unwrap_or_default();
                 let rows = levels.iter().map(|(name, at)| vec![at.level.clone(), changed(at), name.clone()]);
@@ -81,15 +81,15 @@ impl Get {
 
 /// `rowferry health`.
 #[derive(Args, Debug)]
-pub struct Health {
+pub struct HealthCommand {
     /// Print the worker's JSON
     #[arg(long)]
     json: bool,
 }
 
-impl Health {
+impl HealthCommand {
     /// How the worker is. Errors: as [`Client::health`]; `Record` when it is not healthy, so that scripts can tell.
-    pub async fn run(&self, client: &Client) -> Result<()> {
+    pub async fn run(&self, client: &RestClient) -> Result<()> {
         let health = client.health(Duration::from_secs(15)).await?;
         if self.json {
             println!("{}", json(&serde_json::json!(health)));
@@ -101,9 +101,9 @@ impl Health {
     }
 }
 
-impl One {
+impl DescribeCommand {
     /// Everything about a connector. Errors: as [`Client::send`].
-    pub async fn describe(&self, client: &Client, secrets: &Secrets) -> Result<()> {
+    pub async fn describe(&self, client: &RestClient, secrets: &SecretKeys) -> Result<()> {
         let path = format!("/connectors/{}", path_segment(&self.name));
         let info: ConnectorInfo = client.get(&path).await?;
         if self.json {
@@ -139,7 +139,7 @@ impl One {
 
     /// States of a connector and its tasks. Errors: as [`Client::send`]; `Record` when some part has failed, so that
     /// scripts can tell.
-    pub async fn status(&self, client: &Client) -> Result<()> {
+    pub async fn status(&self, client: &RestClient) -> Result<()> {
         let path = format!("/connectors/{}/status", path_segment(&self.name));
         let status: ConnectorStatus = client.get(&path).await?;
         if self.json {
@@ -153,7 +153,7 @@ impl One {
     }
 
     /// The configs a connector has had. Errors: as [`Client::send`].
-    pub async fn history(&self, client: &Client) -> Result<()> {
+    pub async fn history(&self, client: &RestClient) -> Result<()> {
         let path = format!("/v1/connectors/{}/history", path_segment(&self.name));
         if self.json {
             return print_json(client, &path).await;
@@ -176,7 +176,7 @@ impl One {
 }
 
 /// Says on standard error what the worker's health warns of. An older worker, or another one, has nothing to say.
-async fn warn(client: &Client) {
+async fn warn(client: &RestClient) {
     if let Ok(health) = client.health(Duration::from_secs(3)).await {
         health.warnings.iter().for_each(|warning| eprintln!("warning: {}", on_one_line(warning)));
     }
@@ -192,7 +192,7 @@ fn member(object: Option<serde_json::Map<String, Value>>) -> String {
     object.map_or("none".to_owned(), |object| on_one_line(&Value::Object(object).to_string()).into_owned())
 }
 
-async fn print_json(client: &Client, path: &str) -> Result<()> {
+async fn print_json(client: &RestClient, path: &str) -> Result<()> {
     let value: Value = client.get(path).await?;
     println!("{}", json(&value));
     Ok(())

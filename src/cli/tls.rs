@@ -25,12 +25,12 @@ const SYSTEM: [&str; 4] = [
 ];
 
 /// How one worker is reached over TLS.
-pub struct Tls {
+pub struct ClientTls {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
-impl Tls {
+impl ClientTls {
     /// For the worker at `host:port`, trusting the authorities of a PEM file, or the system's.
     /// Errors: `Config` for a host that is none, or a file that cannot be used.
     pub fn open(authorities: Option<&Path>, authority: &str) -> Result<Self> {

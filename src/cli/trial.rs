@@ -11,13 +11,13 @@ use crate::registry::Registry;
 use crate::transform::trial;
 
 #[derive(Subcommand)]
-pub enum Transforms {
+pub enum TransformsCommand {
     /// Send records through a connector's transforms and print each step as JSON, a record a line
-    Try(Try),
+    Try(TryCommand),
 }
 
 #[derive(Args)]
-pub struct Try {
+pub struct TryCommand {
     /// The connector file, as for apply; it needs no name
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -27,9 +27,9 @@ pub struct Try {
     records: PathBuf,
 }
 
-impl Transforms {
+impl TransformsCommand {
     pub fn run(self, registry: &Registry) -> Result<()> {
-        let Self::Try(Try { config, records }) = self;
+        let Self::Try(TryCommand { config, records }) = self;
         let given = file::read_config(&config)?;
         let shown = records.display();
         let records = parse(&file::text(&records)?).map_err(|why| Error::config(format!("{shown}: {why}")))?;

@@ -7,7 +7,7 @@ const CUTOVER: i64 = -141_427;
 
 /// A moment taken apart. Years before 1 are counted 0, -1, …
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Civil {
+pub struct CivilTime {
     /// Year; 0 is 1 BC.
     pub year: i64,
     /// 1 to 12.
@@ -22,7 +22,7 @@ pub struct Civil {
     pub epoch_day: i64,
 }
 
-impl Civil {
+impl CivilTime {
     /// Takes milliseconds since 1970-01-01 UTC apart.
     pub fn from_millis(millis: i64) -> Self {
         let days = millis.div_euclid(DAY_MS);
@@ -112,16 +112,16 @@ fn from_march(year: i64, of_year: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Civil, DAY_MS, epoch_day};
+    use super::{CivilTime, DAY_MS, epoch_day};
 
     #[test]
     fn every_day_comes_back_and_the_cutover_is_javas() {
         for days in (-3_000_000..3_000_000).step_by(13).chain(-141_500..-141_300).chain(-800_000..-700_000) {
-            let civil = Civil::from_millis(days * DAY_MS);
+            let civil = CivilTime::from_millis(days * DAY_MS);
             assert_eq!(epoch_day(civil.year, civil.month, civil.day), Some(days), "{civil:?}");
         }
         let date = |days: i64| {
-            let civil = Civil::from_millis(days * DAY_MS);
+            let civil = CivilTime::from_millis(days * DAY_MS);
             (civil.year, civil.month, civil.day, civil.weekday)
         };
         assert_eq!(date(0), (1970, 1, 1, 4));

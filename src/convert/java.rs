@@ -203,7 +203,7 @@ pub fn write_text(schema: Option<&Schema>, value: &Value, out: &mut String) -> R
 fn write_date(millis: i64, out: &mut String) {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let date = calendar::Civil::from_millis(millis);
+    let date = calendar::CivilTime::from_millis(millis);
     let named = |names: &[&'static str], at: i64| usize::try_from(at).ok().and_then(|at| names.get(at).copied());
     let year = if date.year > 0 { date.year } else { 1 - date.year };
     out.push_str(&format!(

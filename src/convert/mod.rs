@@ -23,7 +23,7 @@ mod random;
 pub mod registered;
 mod trail;
 
-use connector_api::config::{Check, Default, Importance, Key, Type, Width};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, Width};
 use connector_api::{Error, Result};
 
 /// Refuses a decimal of another scale than its schema's, as Kafka Connect's `Decimal.fromLogical` does.
@@ -37,12 +37,17 @@ fn same_scale(schema: i32, value: i64) -> Result<()> {
 }
 
 /// What a converter is used for; the runtime sets it.
-const CONVERTER_TYPE: Key =
-    Key::new("converter.type", Type::String, Default::Required, "", "the worker knows what it uses the converter for.")
-        .without_effect()
-        .check(Check::OneOf(&["key", "value", "header"]))
-        .importance(Importance::Low)
-        .form(Width::None, "converter.type");
+const CONVERTER_TYPE: ConfigKey = ConfigKey::new(
+    "converter.type",
+    ConfigType::String,
+    DefaultValue::Required,
+    "",
+    "the worker knows what it uses the converter for.",
+)
+.without_effect()
+.check(KeyValidator::OneOf(&["key", "value", "header"]))
+.importance(Importance::Low)
+.form(Width::None, "converter.type");
 
 /// The keys of converters that have no settings.
-pub const NO_KEYS: &[Key] = &[CONVERTER_TYPE];
+pub const NO_KEYS: &[ConfigKey] = &[CONVERTER_TYPE];

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType, Width};
-use connector_api::{Converter, Datum, Error, Presence, Result, Schema, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, Width};
+use connector_api::{Converter, Datum, EncodedPresence, Error, Result, Schema, SchemaType, Value};
 
 use super::CONVERTER_TYPE;
 use super::charset::Charset;
 use super::java;
 
 /// The keys of [`StringConverter`].
-pub const STRING_KEYS: &[Key] = &[
+pub const STRING_KEYS: &[ConfigKey] = &[
     CONVERTER_TYPE,
-    Key::new(
+    ConfigKey::new(
         "converter.encoding",
-        KeyType::String,
-        Default::Text("UTF-8"),
+        ConfigType::String,
+        DefaultValue::Text("UTF-8"),
         "",
         "The character set of the text: UTF-8, UTF-16, UTF-16BE, UTF-16LE, ISO-8859-1, US-ASCII or windows-1252. \
          Kafka's own keys count before it: key.serializer.encoding, value.deserializer.encoding and the like.",
@@ -35,9 +35,9 @@ pub struct StringConverter {
 impl StringConverter {
     /// A converter of these settings. `role` is `key` or `value`: a setting such as `value.serializer.encoding` comes
     /// before `converter.encoding`. Errors: `Unsupported encoding X`.
-    pub fn new(role: &str, config: &Config) -> Result<Self, Report> {
+    pub fn new(role: &str, config: &Config) -> Result<Self, ConfigReport> {
         let encoding = config.read(STRING_KEYS, |keys| keys.text("converter.encoding"))?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         let mut charset = |side: &str| {
             let name = config.get(&format!("{role}.{side}.encoding")).unwrap_or(&encoding);
             Charset::named(name).unwrap_or_else(|| {
@@ -49,14 +49,19 @@ impl StringConverter {
         if !report.is_ok() {
             return Err(report);
         }
-        Ok(Self { schema: Arc::new(Schema::of(Type::String).optional(true)), reading, writing, text: String::new() })
+        Ok(Self {
+            schema: Arc::new(Schema::of(SchemaType::String).optional(true)),
+            reading,
+            writing,
+            text: String::new(),
+        })
     }
 }
 
 impl Converter for StringConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
         match &datum.value {
-            Value::Null => return Ok(Presence::Absent),
+            Value::Null => return Ok(EncodedPresence::Absent),
             Value::Text(text) => self.writing.encode(text, out),
             value => {
                 self.text.clear();
@@ -64,7 +69,7 @@ impl Converter for StringConverter {
                 self.writing.encode(&self.text, out);
             }
         }
-        Ok(Presence::Present)
+        Ok(EncodedPresence::Present)
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
@@ -81,7 +86,7 @@ pub struct ByteArrayConverter {
 impl ByteArrayConverter {
     /// A converter; it has no settings.
     pub fn new() -> Self {
-        Self { schema: Arc::new(Schema::of(Type::Bytes).optional(true)) }
+        Self { schema: Arc::new(Schema::of(SchemaType::Bytes).optional(true)) }
     }
 }
 
@@ -92,12 +97,12 @@ impl std::default::Default for ByteArrayConverter {
 }
 
 impl Converter for ByteArrayConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
-        if let Some(schema) = datum.schema.as_ref().filter(|schema| schema.ty != Type::Bytes) {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
+        if let Some(schema) = datum.schema.as_ref().filter(|schema| schema.ty != SchemaType::Bytes) {
             return Err(Error::record(format!("Invalid schema type for ByteArrayConverter: {}", schema.ty.name())));
         }
         match &datum.value {
-            Value::Null => return Ok(Presence::Absent),
+            Value::Null => return Ok(EncodedPresence::Absent),
             Value::Bytes(bytes) => out.extend_from_slice(bytes),
             other => {
                 let class = java::class_name(other);
@@ -106,7 +111,7 @@ impl Converter for ByteArrayConverter {
                 )));
             }
         }
-        Ok(Presence::Present)
+        Ok(EncodedPresence::Present)
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {

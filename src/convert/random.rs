@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use connector_api::{Decimal, Field, Schema, Type, Value};
+use connector_api::{Decimal, Field, Schema, SchemaType, Value};
 
 /// A small random number generator (splitmix64); its seed is printed, so that a failure can be repeated.
 pub struct Random(u64);
@@ -60,15 +60,15 @@ impl Random {
 
     pub fn schema(&mut self, depth: usize) -> Schema {
         let plain = [
-            Type::Int8,
-            Type::Int16,
-            Type::Int32,
-            Type::Int64,
-            Type::Float32,
-            Type::Float64,
-            Type::Boolean,
-            Type::String,
-            Type::Bytes,
+            SchemaType::Int8,
+            SchemaType::Int16,
+            SchemaType::Int32,
+            SchemaType::Int64,
+            SchemaType::Float32,
+            SchemaType::Float64,
+            SchemaType::Boolean,
+            SchemaType::String,
+            SchemaType::Bytes,
         ];
         let scale = i32::try_from(self.below(60)).unwrap() - 10;
         let mut schema = match self.below(if depth == 0 { 13 } else { 18 }) {
@@ -78,7 +78,7 @@ impl Random {
             11 => Schema::time(),
             12 => Schema::timestamp(),
             13 => Schema::array(self.schema(depth - 1)),
-            14 => Schema::map(Schema::of(Type::String), self.schema(depth - 1)),
+            14 => Schema::map(Schema::of(SchemaType::String), self.schema(depth - 1)),
             15 => Schema::map(self.schema(0), self.schema(depth - 1)),
             _ => {
                 let fields =
@@ -94,7 +94,7 @@ impl Random {
             schema.doc = Some(self.text().into());
             schema = schema.param(&self.text(), &self.text());
         }
-        if self.chance(6) && schema.ty != Type::Struct {
+        if self.chance(6) && schema.ty != SchemaType::Struct {
             schema.default = Some(self.value(&schema)).filter(|default| !default.is_null() && !holds_struct(&schema));
         }
         schema
@@ -118,17 +118,17 @@ impl Random {
         let finite64 = Some(f64::from_bits(bits)).filter(|f| !f.is_nan());
         let len = self.below(4);
         match schema.ty {
-            Type::Int8 => Value::I8((n >> 56) as i8),
-            Type::Int16 => Value::I16((n >> 48) as i16),
-            Type::Int32 => Value::I32(n32),
-            Type::Int64 => Value::I64(n),
-            Type::Float32 => Value::F32(finite32.unwrap_or(f32::INFINITY)),
-            Type::Float64 => Value::F64(finite64.unwrap_or(f64::NEG_INFINITY)),
-            Type::Boolean => Value::Bool(n & 1 == 0),
-            Type::String => Value::Text(self.text().into()),
-            Type::Bytes => Value::Bytes(bits.to_be_bytes()[..self.below(9)].into()),
-            Type::Array => Value::Array((0..len).map(|_| self.value(schema.values.as_ref().unwrap())).collect()),
-            Type::Map => {
+            SchemaType::Int8 => Value::I8((n >> 56) as i8),
+            SchemaType::Int16 => Value::I16((n >> 48) as i16),
+            SchemaType::Int32 => Value::I32(n32),
+            SchemaType::Int64 => Value::I64(n),
+            SchemaType::Float32 => Value::F32(finite32.unwrap_or(f32::INFINITY)),
+            SchemaType::Float64 => Value::F64(finite64.unwrap_or(f64::NEG_INFINITY)),
+            SchemaType::Boolean => Value::Bool(n & 1 == 0),
+            SchemaType::String => Value::Text(self.text().into()),
+            SchemaType::Bytes => Value::Bytes(bits.to_be_bytes()[..self.below(9)].into()),
+            SchemaType::Array => Value::Array((0..len).map(|_| self.value(schema.values.as_ref().unwrap())).collect()),
+            SchemaType::Map => {
                 let (keys, values) = (schema.keys.clone().unwrap(), schema.values.clone().unwrap());
                 let mut entries: Vec<(Value, Value)> = Vec::new();
                 for _ in 0..len {
@@ -140,7 +140,7 @@ impl Random {
                 }
                 Value::Map(entries.into())
             }
-            Type::Struct => Value::Struct(schema.fields.iter().map(|field| self.value(&field.schema)).collect()),
+            SchemaType::Struct => Value::Struct(schema.fields.iter().map(|field| self.value(&field.schema)).collect()),
         }
     }
 }
@@ -151,8 +151,8 @@ fn tame(schema: &mut Schema, names: &mut usize) {
         tame(Arc::make_mut(inner), names);
     }
     // What else the schema of text keys says has no place where maps have such keys only.
-    if schema.keys.as_ref().is_some_and(|keys| keys.ty == Type::String) {
-        schema.keys = Some(Arc::new(Schema::of(Type::String)));
+    if schema.keys.as_ref().is_some_and(|keys| keys.ty == SchemaType::String) {
+        schema.keys = Some(Arc::new(Schema::of(SchemaType::String)));
     }
     let mut fields = std::mem::take(&mut schema.fields).into_vec();
     for (at, field) in fields.iter_mut().enumerate() {
@@ -160,11 +160,11 @@ fn tame(schema: &mut Schema, names: &mut usize) {
         tame(Arc::make_mut(&mut field.schema), names);
     }
     schema.fields = fields.into();
-    if schema.ty == Type::Map && schema.name.is_some() {
+    if schema.ty == SchemaType::Map && schema.name.is_some() {
         *names += 1;
         schema.name = Some(format!("space.Map{names}").into());
     }
-    if schema.ty == Type::Struct && schema.name.as_deref() != Some("top.Level") {
+    if schema.ty == SchemaType::Struct && schema.name.as_deref() != Some("top.Level") {
         *names += 1;
         schema.name = Some(format!("space.Inner{names}").into());
     }
@@ -172,7 +172,7 @@ fn tame(schema: &mut Schema, names: &mut usize) {
 
 fn holds_struct(schema: &Schema) -> bool {
     let inner = [&schema.keys, &schema.values];
-    schema.ty == Type::Struct || inner.into_iter().flatten().any(|inner| holds_struct(inner))
+    schema.ty == SchemaType::Struct || inner.into_iter().flatten().any(|inner| holds_struct(inner))
 }
 
 /// Cuts, doubles and changes parts of valid bytes.

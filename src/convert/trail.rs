@@ -2,7 +2,7 @@
 //!
 //! All of it is built while an error is on its way out: what succeeds does nothing for it.
 
-use connector_api::{Error, Kind, Schema, logical};
+use connector_api::{Error, ErrorKind, Schema, logical};
 
 /// Names that are shown of a path.
 const MOST_NAMES: usize = 32;
@@ -23,7 +23,7 @@ pub(super) const WRITTEN: &str = "Value and schema of the record disagree: look 
 
 /// Where an error was met, from the inside out.
 #[derive(Default)]
-pub(super) struct Trail {
+pub(super) struct FieldPath {
     names: Vec<Box<str>>,
     /// What the schema says the innermost one is.
     declared: Option<&'static str>,
@@ -33,7 +33,7 @@ pub(super) struct Trail {
     pub(super) hint: Option<&'static str>,
 }
 
-impl Trail {
+impl FieldPath {
     /// Adds the field in which the error was met: its name, and what its schema declares.
     #[cold]
     pub(super) fn met(&mut self, error: Error, name: &str, declared: Option<&'static str>) -> Error {
@@ -53,7 +53,7 @@ impl Trail {
     /// The error with the lines about its field.
     #[cold]
     pub(super) fn located(&self, error: Error) -> Error {
-        if error.kind() != Kind::Record {
+        if error.kind() != ErrorKind::Record {
             return error;
         }
         let mut lines = Vec::new();
@@ -87,20 +87,20 @@ pub(super) fn explained(error: Error, bytes: &[u8]) -> Error {
     let has = |name: &str| text.contains(name);
     // a member of JSON, or a field of its envelope's schema
     let is_told = has("\"ddl\"") && (has("\"databaseName\"") || has("\"tableChanges\""));
-    if error.kind() == Kind::Record && is_told { error.and_line(SCHEMA_CHANGE) } else { error }
+    if error.kind() == ErrorKind::Record && is_told { error.and_line(SCHEMA_CHANGE) } else { error }
 }
 
 /// An error on its way out, with the fields in which it was met. Small, as every result has the room for it.
-pub(super) struct Met(Box<(Error, Trail)>);
+pub(super) struct LocatedError(Box<(Error, FieldPath)>);
 
-impl From<Error> for Met {
+impl From<Error> for LocatedError {
     #[cold]
     fn from(error: Error) -> Self {
-        Self(Box::new((error, Trail::default())))
+        Self(Box::new((error, FieldPath::default())))
     }
 }
 
-impl Met {
+impl LocatedError {
     /// The same, met in that field.
     #[cold]
     pub(super) fn within(mut self, name: &str, declared: &'static str) -> Self {

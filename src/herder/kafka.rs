@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::Health;
+use super::WorkerHealth;
 use crate::worker::Worker;
 
 /// How long after the start `GET /` waits for Kafka's answer about its cluster id.
@@ -15,18 +15,18 @@ const CLUSTER_ID_LIMIT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(3);
 
 /// The cluster's id, or why it is not known, once that is.
-pub(super) type Reached = Result<String, Option<String>>;
+pub(super) type ClusterIdResult = Result<String, Option<String>>;
 
 /// The cluster's id. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Cluster {
-    id: watch::Receiver<Reached>,
+pub(super) struct ClusterId {
+    id: watch::Receiver<ClusterIdResult>,
     started: Instant,
 }
 
-impl Cluster {
+impl ClusterId {
     /// Nothing known yet; the other end is for [`reach`].
-    pub(super) fn unknown() -> (watch::Sender<Reached>, Self) {
+    pub(super) fn unknown() -> (watch::Sender<ClusterIdResult>, Self) {
         let (known, id) = watch::channel(Err(None));
         (known, Self { id, started: Instant::now() })
     }
@@ -39,17 +39,20 @@ impl Cluster {
     }
 
     /// How the worker is off with Kafka.
-    pub(super) async fn health(self, worker: Worker) -> Health {
+    pub(super) async fn health(self, worker: Worker) -> WorkerHealth {
         let known = self.id.clone();
         if self.id().await.is_none() {
-            return Health::Starting(known.borrow().clone().err().flatten());
+            return WorkerHealth::Starting(known.borrow().clone().err().flatten());
         }
-        worker.kafka_answers().await.map_or_else(|error| Health::WithoutKafka(error.to_string()), |()| Health::Healthy)
+        worker
+            .kafka_answers()
+            .await
+            .map_or_else(|error| WorkerHealth::WithoutKafka(error.to_string()), |()| WorkerHealth::Healthy)
     }
 }
 
 /// Asks Kafka for its cluster id until it answers, then has it get ready for sources.
-pub(super) async fn reach(worker: Worker, known: watch::Sender<Reached>) {
+pub(super) async fn reach(worker: Worker, known: watch::Sender<ClusterIdResult>) {
     let mut told = false;
     loop {
         match worker.cluster_id().await {

@@ -6,27 +6,27 @@ mod answer;
 pub mod bounds;
 mod clock;
 pub mod core;
-mod journal;
 mod kafka;
 mod offsets;
 mod planning;
 mod run;
+mod status_log;
 pub mod validate;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Position, Progress, TopicOffset};
+use connector_api::{Config, ProgressReport, SourcePosition, TopicOffset};
 use tokio::sync::{mpsc, oneshot};
 
-pub use run::{Loop, Parts};
+pub use run::{HerderLoop, LoopParts};
 
-use crate::store::Version;
-use crate::worker::{StandsStill, WaitsFor};
+use crate::store::StoredVersion;
+use crate::worker::{StalledTask, WaitsFor};
 
 /// What the user wants a connector to be (Kafka's `TargetState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum TargetState {
     /// Running.
     Started,
     /// Tasks exist but idle.
@@ -35,7 +35,7 @@ pub enum Target {
     Stopped,
 }
 
-impl Target {
+impl TargetState {
     /// Its name, such as `STARTED`.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl Target {
 /// What a connector or task is (Kafka's `AbstractStatus.State`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are Kafka's own names")]
-pub enum State {
+pub enum RunState {
     Unassigned,
     Running,
     Paused,
@@ -63,7 +63,7 @@ pub enum State {
     Restarting,
 }
 
-impl State {
+impl RunState {
     /// Its name in REST answers, such as `RUNNING`.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,9 +105,9 @@ impl Direction {
 
 /// State of one part (connector or task) on its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct RunStatus {
     /// State.
-    pub state: State,
+    pub state: RunState,
     /// `host:port` of the worker that runs it.
     pub worker_id: Arc<str>,
     /// Why it failed; what to do about it.
@@ -122,9 +122,9 @@ pub struct TaskView {
     /// Its config.
     pub config: Config,
     /// Its state.
-    pub status: Status,
+    pub status: RunStatus,
     /// How far it has come, while it runs here.
-    pub progress: Option<Progress>,
+    pub progress: Option<ProgressReport>,
     /// What it waits for, while it runs here.
     pub waits: Option<WaitsFor>,
 }
@@ -139,18 +139,18 @@ pub struct ConnectorView {
     /// Its direction.
     pub direction: Direction,
     /// What the user wants it to be.
-    pub target: Target,
+    pub target: TargetState,
     /// Its own state; `None` until it was started for the first time.
-    pub status: Option<Status>,
+    pub status: Option<RunStatus>,
     /// Its tasks by number.
     pub tasks: Vec<TaskView>,
 }
 
 /// Stored offsets of a connector.
 #[derive(Clone, Debug)]
-pub enum Offsets {
+pub enum OffsetListing {
     /// Of a source.
-    Source(Vec<Position>),
+    Source(Vec<SourcePosition>),
     /// Of a sink: next offset of each partition.
     Sink(Vec<TopicOffset>),
 }
@@ -159,7 +159,7 @@ pub enum Offsets {
 #[derive(Clone, Debug)]
 pub enum OffsetChange {
     /// These partitions of a source; no offset forgets.
-    Source(Vec<Position>),
+    Source(Vec<SourcePosition>),
     /// These partitions of a sink; no offset forgets.
     Sink(Vec<(connector_api::TopicPartition, Option<i64>)>),
     /// Forget all.
@@ -168,7 +168,7 @@ pub enum OffsetChange {
 
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum HerderRefusal {
     /// No connector of that name.
     UnknownConnector(String),
     /// No such task: connector, number.
@@ -201,7 +201,7 @@ pub struct WorkerInfo {
 
 /// How the worker is, for `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum WorkerHealth {
     /// Kafka has not been reached yet: why, once that is known.
     Starting(Option<String>),
     /// All is well.
@@ -213,137 +213,152 @@ pub enum Health {
 }
 
 /// Answer channel of a command.
-pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+pub type ReplySender<T> = oneshot::Sender<Result<T, HerderRefusal>>;
 
 /// What the loop is asked.
 #[allow(missing_docs, reason = "each is the verb of the same name on the handle")]
-pub enum Command {
-    List { reply: Reply<Vec<ConnectorView>> },
-    Get { name: String, reply: Reply<ConnectorView> },
-    Create { name: String, config: Config, target: Target, reply: Reply<ConnectorView> },
-    PutConfig { name: String, config: Config, expected: Option<Config>, reply: Reply<(ConnectorView, bool)> },
-    Delete { name: String, reply: Reply<()> },
-    SetTarget { name: String, target: Target, reply: Reply<()> },
-    Restart { name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView> },
-    RestartTask { name: String, task: u32, reply: Reply<()> },
-    Offsets { name: String, reply: Reply<Offsets> },
-    ChangeOffsets { name: String, change: OffsetChange, reply: Reply<bool> },
-    Topics { name: String, reply: Reply<Vec<String>> },
-    ResetTopics { name: String, reply: Reply<()> },
-    History { name: String, reply: Reply<Vec<Version>> },
-    Info { reply: Reply<WorkerInfo> },
-    Health { reply: Reply<(Health, Vec<StandsStill>)> },
+pub enum HerderCommand {
+    List { reply: ReplySender<Vec<ConnectorView>> },
+    Get { name: String, reply: ReplySender<ConnectorView> },
+    Create { name: String, config: Config, target: TargetState, reply: ReplySender<ConnectorView> },
+    PutConfig { name: String, config: Config, expected: Option<Config>, reply: ReplySender<(ConnectorView, bool)> },
+    Delete { name: String, reply: ReplySender<()> },
+    SetTarget { name: String, target: TargetState, reply: ReplySender<()> },
+    Restart { name: String, include_tasks: bool, only_failed: bool, reply: ReplySender<ConnectorView> },
+    RestartTask { name: String, task: u32, reply: ReplySender<()> },
+    Offsets { name: String, reply: ReplySender<OffsetListing> },
+    ChangeOffsets { name: String, change: OffsetChange, reply: ReplySender<bool> },
+    Topics { name: String, reply: ReplySender<Vec<String>> },
+    ResetTopics { name: String, reply: ReplySender<()> },
+    History { name: String, reply: ReplySender<Vec<StoredVersion>> },
+    Info { reply: ReplySender<WorkerInfo> },
+    Health { reply: ReplySender<(WorkerHealth, Vec<StalledTask>)> },
 }
 
 /// The handle. Cheap to clone.
 #[derive(Clone)]
 pub struct Herder {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<HerderCommand>,
 }
 
 impl Herder {
     /// A handle on the loop that receives from the other end of `commands`.
-    pub fn new(commands: mpsc::Sender<Command>) -> Self {
+    pub fn new(commands: mpsc::Sender<HerderCommand>) -> Self {
         Self { commands }
     }
 
-    async fn call<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Refusal> {
+    async fn call<T>(&self, command: impl FnOnce(ReplySender<T>) -> HerderCommand) -> Result<T, HerderRefusal> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| Refusal::ShuttingDown)?;
-        answer.await.map_err(|_| Refusal::ShuttingDown)?
+        self.commands.send(command(reply)).await.map_err(|_| HerderRefusal::ShuttingDown)?;
+        answer.await.map_err(|_| HerderRefusal::ShuttingDown)?
     }
 
     /// All connectors by name.
-    pub async fn list(&self) -> Result<Vec<ConnectorView>, Refusal> {
-        self.call(|reply| Command::List { reply }).await
+    pub async fn list(&self) -> Result<Vec<ConnectorView>, HerderRefusal> {
+        self.call(|reply| HerderCommand::List { reply }).await
     }
 
     /// One connector.
-    pub async fn get(&self, name: &str) -> Result<ConnectorView, Refusal> {
+    pub async fn get(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::Get { name, reply }).await
+        self.call(|reply| HerderCommand::Get { name, reply }).await
     }
 
     /// Stores a new connector and starts it as `target` says. The config has been validated.
-    pub async fn create(&self, name: &str, config: Config, target: Target) -> Result<ConnectorView, Refusal> {
+    pub async fn create(
+        &self,
+        name: &str,
+        config: Config,
+        target: TargetState,
+    ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::Create { name, config, target, reply }).await
+        self.call(|reply| HerderCommand::Create { name, config, target, reply }).await
     }
 
     /// Stores a connector's config, new or not (`true`: new), and restarts it. The config has been validated.
-    pub async fn put_config(&self, name: &str, config: Config) -> Result<(ConnectorView, bool), Refusal> {
+    pub async fn put_config(&self, name: &str, config: Config) -> Result<(ConnectorView, bool), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::PutConfig { name, config, expected: None, reply }).await
+        self.call(|reply| HerderCommand::PutConfig { name, config, expected: None, reply }).await
     }
 
     /// The same for a connector whose config is still `expected`; else [`Refusal::ConfigChanged`].
-    pub async fn replace_config(&self, name: &str, expected: Config, config: Config) -> Result<ConnectorView, Refusal> {
+    pub async fn replace_config(
+        &self,
+        name: &str,
+        expected: Config,
+        config: Config,
+    ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
         let expected = Some(expected);
-        Ok(self.call(|reply| Command::PutConfig { name, config, expected, reply }).await?.0)
+        Ok(self.call(|reply| HerderCommand::PutConfig { name, config, expected, reply }).await?.0)
     }
 
     /// Every config that a connector has had, oldest first; a deleted one's as well.
-    pub async fn history(&self, name: &str) -> Result<Vec<Version>, Refusal> {
+    pub async fn history(&self, name: &str) -> Result<Vec<StoredVersion>, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::History { name, reply }).await
+        self.call(|reply| HerderCommand::History { name, reply }).await
     }
 
     /// Stops and forgets a connector; its offsets stay.
-    pub async fn delete(&self, name: &str) -> Result<(), Refusal> {
+    pub async fn delete(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::Delete { name, reply }).await
+        self.call(|reply| HerderCommand::Delete { name, reply }).await
     }
 
     /// Pause, resume, stop.
-    pub async fn set_target(&self, name: &str, target: Target) -> Result<(), Refusal> {
+    pub async fn set_target(&self, name: &str, target: TargetState) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::SetTarget { name, target, reply }).await
+        self.call(|reply| HerderCommand::SetTarget { name, target, reply }).await
     }
 
     /// Restarts the connector and (KIP-745) its tasks; the view shows what is being restarted as RESTARTING.
-    pub async fn restart(&self, name: &str, include_tasks: bool, only_failed: bool) -> Result<ConnectorView, Refusal> {
+    pub async fn restart(
+        &self,
+        name: &str,
+        include_tasks: bool,
+        only_failed: bool,
+    ) -> Result<ConnectorView, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::Restart { name, include_tasks, only_failed, reply }).await
+        self.call(|reply| HerderCommand::Restart { name, include_tasks, only_failed, reply }).await
     }
 
     /// Restarts one task.
-    pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), Refusal> {
+    pub async fn restart_task(&self, name: &str, task: u32) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::RestartTask { name, task, reply }).await
+        self.call(|reply| HerderCommand::RestartTask { name, task, reply }).await
     }
 
     /// Stored offsets.
-    pub async fn offsets(&self, name: &str) -> Result<Offsets, Refusal> {
+    pub async fn offsets(&self, name: &str) -> Result<OffsetListing, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::Offsets { name, reply }).await
+        self.call(|reply| HerderCommand::Offsets { name, reply }).await
     }
 
     /// Changes stored offsets of a stopped connector; `true` when the connector itself keeps them too.
-    pub async fn change_offsets(&self, name: &str, change: OffsetChange) -> Result<bool, Refusal> {
+    pub async fn change_offsets(&self, name: &str, change: OffsetChange) -> Result<bool, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::ChangeOffsets { name, change, reply }).await
+        self.call(|reply| HerderCommand::ChangeOffsets { name, change, reply }).await
     }
 
     /// Topics the connector has used since the last reset (KIP-558); empty for unknown ones.
-    pub async fn topics(&self, name: &str) -> Result<Vec<String>, Refusal> {
+    pub async fn topics(&self, name: &str) -> Result<Vec<String>, HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::Topics { name, reply }).await
+        self.call(|reply| HerderCommand::Topics { name, reply }).await
     }
 
     /// Forgets the topics used.
-    pub async fn reset_topics(&self, name: &str) -> Result<(), Refusal> {
+    pub async fn reset_topics(&self, name: &str) -> Result<(), HerderRefusal> {
         let name = name.to_owned();
-        self.call(|reply| Command::ResetTopics { name, reply }).await
+        self.call(|reply| HerderCommand::ResetTopics { name, reply }).await
     }
 
     /// Worker facts.
-    pub async fn info(&self) -> Result<WorkerInfo, Refusal> {
-        self.call(|reply| Command::Info { reply }).await
+    pub async fn info(&self) -> Result<WorkerInfo, HerderRefusal> {
+        self.call(|reply| HerderCommand::Info { reply }).await
     }
 
     /// How the worker is, and which of its tasks stand still.
-    pub async fn health(&self) -> Result<(Health, Vec<StandsStill>), Refusal> {
-        self.call(|reply| Command::Health { reply }).await
+    pub async fn health(&self) -> Result<(WorkerHealth, Vec<StalledTask>), HerderRefusal> {
+        self.call(|reply| HerderCommand::Health { reply }).await
     }
 }

@@ -3,24 +3,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Position, Sink, TopicOffset, TopicPartition};
+use connector_api::{Config, Error, SinkConnector, SourcePosition, TopicOffset, TopicPartition};
 
-use super::{OffsetChange, Offsets, Refusal};
-use crate::registry::Connector;
+use super::{HerderRefusal, OffsetChange, OffsetListing};
+use crate::registry::ConnectorPlugin;
 use crate::worker::Worker;
 
 /// Kafka or a database that has not answered within this time is taken for unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The stored offsets. Errors: `Unavailable`.
-pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &Config) -> Result<Offsets, Refusal> {
+pub async fn read(
+    worker: &Worker,
+    connector: &ConnectorPlugin,
+    name: &str,
+    config: &Config,
+) -> Result<OffsetListing, HerderRefusal> {
     within(async {
         let (config, redactor) = &worker.resolved(config).await?;
         let read = match connector {
-            Connector::Source(_) => {
-                worker.source_offsets(name, config).await.map(|stored| Offsets::Source(stored.positions()))
+            ConnectorPlugin::Source(_) => {
+                worker.source_offsets(name, config).await.map(|stored| OffsetListing::Source(stored.positions()))
             }
-            Connector::Sink(_) => worker.sink_offsets(name, config).await.map(Offsets::Sink),
+            ConnectorPlugin::Sink(_) => worker.sink_offsets(name, config).await.map(OffsetListing::Sink),
         };
         read.map_err(|error| redactor.error(error))
     })
@@ -31,30 +36,30 @@ pub async fn read(worker: &Worker, connector: &Connector, name: &str, config: &C
 /// too and has changed them. Errors: `BadOffsets`, `Unavailable`.
 pub async fn change(
     worker: &Worker,
-    connector: &Connector,
+    connector: &ConnectorPlugin,
     name: &str,
     config: &Config,
     tasks: usize,
     change: OffsetChange,
-) -> Result<bool, Refusal> {
-    if let (Connector::Source(source), OffsetChange::Source(positions)) = (connector, &change) {
-        source.check_positions(positions).map_err(|error| Refusal::BadOffsets(error.to_string()))?;
+) -> Result<bool, HerderRefusal> {
+    if let (ConnectorPlugin::Source(source), OffsetChange::Source(positions)) = (connector, &change) {
+        source.check_positions(positions).map_err(|error| HerderRefusal::BadOffsets(error.to_string()))?;
     }
     within(async {
         let (config, redactor) = &worker.resolved(config).await?;
         let changed = match connector {
-            Connector::Source(_) => change_source(worker, name, config, tasks, change).await,
-            Connector::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,
+            ConnectorPlugin::Source(_) => change_source(worker, name, config, tasks, change).await,
+            ConnectorPlugin::Sink(sink) => change_sink(worker, sink.as_ref(), name, config, change).await,
         };
         changed.map_err(|error| redactor.error(error))
     })
     .await
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Refusal> {
+async fn within<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, HerderRefusal> {
     match tokio::time::timeout(TIME_LIMIT, work).await {
-        Ok(done) => done.map_err(|error| Refusal::Unavailable(error.to_string())),
-        Err(_) => Err(Refusal::Unavailable(format!(
+        Ok(done) => done.map_err(|error| HerderRefusal::Unavailable(error.to_string())),
+        Err(_) => Err(HerderRefusal::Unavailable(format!(
             "the offsets could not be reached within {} s: see that the brokers of bootstrap.servers and the connector's \
              database are up",
             TIME_LIMIT.as_secs()
@@ -73,7 +78,7 @@ async fn change_source(
         OffsetChange::Source(positions) => positions,
         OffsetChange::Reset => {
             let stored = worker.source_offsets(name, config).await?;
-            stored.positions().into_iter().map(|position| Position { offset: None, ..position }).collect()
+            stored.positions().into_iter().map(|position| SourcePosition { offset: None, ..position }).collect()
         }
         OffsetChange::Sink(_) => return Err(Error::fatal("offsets of a sink were given for a source")),
     };
@@ -83,7 +88,7 @@ async fn change_source(
 
 async fn change_sink(
     worker: &Worker,
-    sink: &dyn Sink,
+    sink: &dyn SinkConnector,
     name: &str,
     config: &Config,
     change: OffsetChange,

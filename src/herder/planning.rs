@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Config, Error, Plan, Position, Positions, Result, Source, SourceOffset, SourcePartition, fail_point,
+    Config, Error, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition, StoredOffsets, TaskPlan,
+    fail_point,
 };
 use futures_util::FutureExt;
 use tokio::sync::OnceCell;
 
-use crate::settings::Providers;
-use crate::worker::{Stored, Worker, right_version};
+use crate::settings::ConfigProviders;
+use crate::worker::{ConnectorOffsetsReader, Worker, right_version};
 
 /// A source that has not planned its tasks within this time is taken for hung.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,11 +20,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The tasks, with references as they are written. Errors: the source's own, `Retry` when it does not answer.
 pub(super) async fn plan(
     worker: &Worker,
-    source: &dyn Source,
+    source: &dyn SourceConnector,
     name: &str,
     config: &Config,
     max_tasks: usize,
-) -> Result<Plan> {
+) -> Result<TaskPlan> {
     let planning = AssertUnwindSafe(planned(worker, source, name, config, max_tasks)).catch_unwind();
     match tokio::time::timeout(LIMIT, planning).await {
         Ok(Ok(result)) => result,
@@ -36,40 +37,46 @@ pub(super) async fn plan(
     }
 }
 
-async fn planned(worker: &Worker, source: &dyn Source, name: &str, config: &Config, max_tasks: usize) -> Result<Plan> {
+async fn planned(
+    worker: &Worker,
+    source: &dyn SourceConnector,
+    name: &str,
+    config: &Config,
+    max_tasks: usize,
+) -> Result<TaskPlan> {
     let (resolved, redactor) = worker.resolved(config).await?;
-    let stored = OnDemand { worker, name, config: &resolved, found: OnceCell::new() };
+    let stored = LazyOffsets { worker, name, config: &resolved, found: OnceCell::new() };
     let planned = async {
         right_version(source, &resolved)?;
         fail_point::reach_async("source.plan").await?;
         source.plan_on(&resolved, max_tasks, &stored).await
     };
     let mut plan = planned.await.map_err(|error| redactor.error(error))?;
-    Providers::put_back(config, &resolved, &mut plan.tasks);
+    ConfigProviders::put_back(config, &resolved, &mut plan.tasks);
     Ok(plan)
 }
 
 /// The stored offsets of a connector, read from the topic when they are first asked for.
-struct OnDemand<'a> {
+struct LazyOffsets<'a> {
     worker: &'a Worker,
     name: &'a str,
     config: &'a Config,
-    found: OnceCell<Stored>,
+    found: OnceCell<ConnectorOffsetsReader>,
 }
 
-impl OnDemand<'_> {
-    async fn stored(&self) -> Result<&Stored> {
+impl LazyOffsets<'_> {
+    async fn stored(&self) -> Result<&ConnectorOffsetsReader> {
         self.found.get_or_try_init(|| self.worker.source_offsets(self.name, self.config)).await
     }
 }
 
 #[async_trait]
-impl Positions for OnDemand<'_> {
+impl StoredOffsets for LazyOffsets<'_> {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         self.stored().await?.read(partitions).await
     }
 
-    async fn all(&self) -> Result<Vec<Position>> {
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
         self.stored().await?.all().await
     }
 }

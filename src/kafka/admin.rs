@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition, fail_point};
+use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -13,21 +13,21 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
-use super::aside::Aside;
-use super::context::Quiet;
-use super::dev::Broker;
+use super::background_drop::DropInBackground;
+use super::context::QuietContext;
+use super::dev::DevBroker;
 use super::producer::serve;
-use super::{Settings, error};
+use super::{ClientSettings, error};
 
 /// How long one call waits for an answer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long [`Admin::answers`] waits before it looks whether it was refused.
+/// How long [`KafkaAdmin::answers`] waits before it looks whether it was refused.
 const ONE_TRY: Duration = Duration::from_secs(1);
 
 /// A topic that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TopicSpec {
     /// Its name.
     pub topic: String,
     /// Its partitions; -1 is the broker's default.
@@ -39,21 +39,21 @@ pub struct Wanted {
 }
 
 /// One client for all that.
-pub struct Admin {
-    settings: Settings,
+pub struct KafkaAdmin {
+    settings: ClientSettings,
     /// Asks; librdkafka's admin client would never tell why a broker refuses it.
-    asker: Aside<BaseProducer<Quiet>>,
+    asker: DropInBackground<BaseProducer<QuietContext>>,
     brokers: String,
-    dev: Option<Broker>,
+    dev: Option<DevBroker>,
     runtime: Handle,
 }
 
-impl Admin {
+impl KafkaAdmin {
     /// Opens it; connects when first used. Must be called within a tokio runtime. Errors: `Config`.
-    pub fn open(settings: &Settings, dev: Option<Broker>, runtime: Handle) -> Result<Self> {
+    pub fn open(settings: &ClientSettings, dev: Option<DevBroker>, runtime: Handle) -> Result<Self> {
         let brokers = settings.brokers().to_owned();
-        let asker = settings.native().create_with_context(Quiet::default());
-        let asker = Aside::new(asker.map_err(|e| error::of("opening a Kafka admin client", e))?);
+        let asker = settings.native().create_with_context(QuietContext::default());
+        let asker = DropInBackground::new(asker.map_err(|e| error::of("opening a Kafka admin client", e))?);
         Ok(Self { settings: settings.clone(), asker, brokers, dev, runtime })
     }
 
@@ -84,7 +84,7 @@ impl Admin {
             let error = error::of(format_args!("asking Kafka at {}", self.brokers), failed);
             // Tokens are fetched and refusals are told only between two tries.
             let error = self.explained(error);
-            if error.kind() != Kind::Retry || left <= ONE_TRY {
+            if error.kind() != ErrorKind::Retry || left <= ONE_TRY {
                 return Err(error);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -112,21 +112,21 @@ impl Admin {
     /// An unanswered question, when the reason is known that nobody answered.
     fn explained(&self, error: Error) -> Error {
         match self.refused() {
-            Some(reason) if error.kind() == Kind::Retry => {
+            Some(reason) if error.kind() == ErrorKind::Retry => {
                 error::refused(format_args!("connecting to Kafka at {}", self.brokers), &reason)
             }
             _ => error,
         }
     }
 
-    fn client(&self) -> Result<Aside<AdminClient<Quiet>>> {
-        let client = self.settings.native().create_with_context(Quiet::default());
-        client.map(Aside::new).map_err(|e| error::of("opening a Kafka admin client", e))
+    fn client(&self) -> Result<DropInBackground<AdminClient<QuietContext>>> {
+        let client = self.settings.native().create_with_context(QuietContext::default());
+        client.map(DropInBackground::new).map_err(|e| error::of("opening a Kafka admin client", e))
     }
 
     /// Creates the topic if it does not exist, and waits until it can be used; an existing one is left as it is.
     /// Errors: `Config` for a name or number the broker refuses, `Denied`, `Retry`.
-    pub fn ensure(&self, wanted: &Wanted) -> Result<()> {
+    pub fn ensure(&self, wanted: &TopicSpec) -> Result<()> {
         if self.partitions(&wanted.topic)?.is_none() {
             self.create(wanted)?;
             await_topic(&wanted.topic, &self.brokers, || self.partitions(&wanted.topic))?;
@@ -135,7 +135,7 @@ impl Admin {
     }
 
     /// Creates a topic, which not every broker knows at once; an existing one is left as it is. Errors: as above.
-    pub fn create(&self, wanted: &Wanted) -> Result<()> {
+    pub fn create(&self, wanted: &TopicSpec) -> Result<()> {
         fail_point::reach("admin.create-topic")?;
         if let Some(dev) = &self.dev {
             return dev.create_topic(&wanted.topic, wanted.partitions.max(1));
@@ -181,7 +181,7 @@ pub(super) fn await_topic(topic: &str, brokers: &str, ask: impl Fn() -> Result<O
     while began.elapsed() < PATIENCE {
         match ask() {
             Ok(Some(partitions)) => return Ok(partitions),
-            Err(error) if error.kind() != Kind::Retry => return Err(error),
+            Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
             _ => std::thread::sleep(Duration::from_millis(20)),
         }
     }
@@ -204,16 +204,17 @@ pub(super) fn partitions<C: ClientContext>(client: &Client<C>, brokers: &str, to
 }
 
 /// Offsets of a consumer group, read and written from outside while it has no members.
-pub struct Group {
-    consumer: BaseConsumer<Quiet>,
+pub struct GroupOffsets {
+    consumer: BaseConsumer<QuietContext>,
     what: String,
 }
 
-impl Group {
+impl GroupOffsets {
     /// Opens it by the `group.id` in `settings`. Errors: `Config`.
-    pub fn open(settings: &Settings) -> Result<Self> {
+    pub fn open(settings: &ClientSettings) -> Result<Self> {
         let what = format!("consumer group {} at {}", settings.get("group.id").unwrap_or_default(), settings.brokers());
-        let consumer = settings.native().create_with_context(Quiet::default()).map_err(|e| error::of(&what, e))?;
+        let consumer =
+            settings.native().create_with_context(QuietContext::default()).map_err(|e| error::of(&what, e))?;
         Ok(Self { consumer, what })
     }
 

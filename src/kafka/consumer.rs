@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use connector_api::{Error, Kind, Result, TopicOffset, TopicPartition, fail_point};
+use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, fail_point};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
@@ -19,13 +19,13 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::{PATIENCE, offset_list};
-use super::aside::within;
-use super::contact::Contact;
-use super::silence::Silence;
-use super::{Settings, context, error, leave};
+use super::background_drop::within;
+use super::contact::BrokerContact;
+use super::silence::ConsumerSilence;
+use super::{ClientSettings, context, error, leave};
 
 /// Who the partitions belong to. Called on the polling thread, within [`Consumer::poll`].
-pub trait Owner: Send + Sync {
+pub trait RebalanceListener: Send + Sync {
     /// These partitions are ours now. Returns where to read those of them on that have a stored position.
     fn assigned(&self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>>;
     /// They are read from these offsets on. Only told when the log must be whole.
@@ -44,15 +44,15 @@ pub enum Subscription {
 }
 
 /// A consumer whose calls may be left behind.
-pub(super) type Native = BaseConsumer<Context>;
+pub(super) type NativeConsumer = BaseConsumer<ConsumerEvents>;
 
 /// What its events are about.
-pub(super) struct Context {
-    owner: Arc<dyn Owner>,
+pub(super) struct ConsumerEvents {
+    owner: Arc<dyn RebalanceListener>,
     /// What librdkafka's statistics say.
-    pub(super) contact: Contact,
+    pub(super) contact: BrokerContact,
     /// The consumer that this belongs to, for calls that are not waited for for ever.
-    consumer: OnceLock<Weak<Native>>,
+    consumer: OnceLock<Weak<NativeConsumer>>,
     /// Where to start without any offset; `None` refuses to.
     reset: Option<Offset>,
     /// Records before the first one that is held were never offered to anybody: starting there would skip them.
@@ -66,7 +66,7 @@ pub(super) struct Context {
     failed: Mutex<Option<Error>>,
 }
 
-impl ClientContext for Context {
+impl ClientContext for ConsumerEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         context::log(level, facility, message);
     }
@@ -80,7 +80,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for ConsumerEvents {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let outcome = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
@@ -99,7 +99,7 @@ impl ConsumerContext for Context {
     }
 }
 
-impl Context {
+impl ConsumerEvents {
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) -> Result<()> {
         let partitions = partitions_of(list);
         let start = if partitions.is_empty() { Ok(()) } else { self.start(consumer, &partitions, list) };
@@ -215,7 +215,7 @@ impl Context {
     }
 }
 
-impl Context {
+impl ConsumerEvents {
     /// Commits offsets of partitions that are being given up. librdkafka waits for the answer without a limit.
     fn commit_last(&self, offsets: &[TopicOffset]) -> Result<()> {
         let offsets = offset_list(offsets).map_err(|e| error::of("committing group offsets", e))?;
@@ -237,7 +237,7 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(3);
 /// The offsets that `earliest` and `latest` stand for now. A partition that is to start at its end starts there for
 /// good, in `list` too. Those that cannot be told are left out.
 fn resolved(
-    consumer: &BaseConsumer<Context>,
+    consumer: &BaseConsumer<ConsumerEvents>,
     unknown: TopicPartitionList,
     list: &mut TopicPartitionList,
 ) -> Vec<(TopicPartition, i64)> {
@@ -274,9 +274,9 @@ fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
 }
 
 /// A record as it was read; borrowed from librdkafka's buffers.
-pub struct Incoming<'a>(BorrowedMessage<'a>);
+pub struct IncomingRecord<'a>(BorrowedMessage<'a>);
 
-impl Incoming<'_> {
+impl IncomingRecord<'_> {
     /// Its topic.
     pub fn topic(&self) -> &str {
         self.0.topic()
@@ -316,15 +316,20 @@ impl Incoming<'_> {
 /// A consumer. Dropping it leaves the group (the partitions' owner is asked what to commit), and blocks for at most some
 /// seconds until that is done.
 pub struct Consumer {
-    inner: Option<Arc<Native>>,
-    silence: Silence,
+    inner: Option<Arc<NativeConsumer>>,
+    silence: ConsumerSilence,
     brokers: String,
 }
 
 impl Consumer {
     /// Opens a consumer and joins its group in the background. `must_be_whole` refuses to start at the first record
     /// that is held when others were dropped before it. Errors: `Config`.
-    pub fn open(settings: &Settings, what: &Subscription, owner: Arc<dyn Owner>, must_be_whole: bool) -> Result<Self> {
+    pub fn open(
+        settings: &ClientSettings,
+        what: &Subscription,
+        owner: Arc<dyn RebalanceListener>,
+        must_be_whole: bool,
+    ) -> Result<Self> {
         let mut settings = settings.clone();
         let reset = match settings.get("auto.offset.reset").unwrap_or("earliest") {
             "earliest" | "smallest" | "beginning" => Some(Offset::Beginning),
@@ -333,11 +338,11 @@ impl Consumer {
             _ => return Err(Error::config("auto.offset.reset must be earliest, latest or none")),
         };
         settings.set("auto.offset.reset", "error");
-        Contact::ask(&mut settings);
+        BrokerContact::ask(&mut settings);
         let (contact, consumer, paused, begun, failed) = Default::default();
-        let context = Context { owner, contact, consumer, reset, must_be_whole, paused, begun, failed };
-        let (brokers, silence) = (settings.brokers().to_owned(), Silence::of(&settings));
-        let inner: Native =
+        let context = ConsumerEvents { owner, contact, consumer, reset, must_be_whole, paused, begun, failed };
+        let (brokers, silence) = (settings.brokers().to_owned(), ConsumerSilence::of(&settings));
+        let inner: NativeConsumer =
             settings.native().create_with_context(context).map_err(|e| error::of("opening a Kafka consumer", e))?;
         let inner = Arc::new(inner);
         let _set_once = inner.context().consumer.set(Arc::downgrade(&inner));
@@ -349,14 +354,14 @@ impl Consumer {
         Ok(Self { inner: Some(inner), silence, brokers })
     }
 
-    fn inner(&self) -> Result<&Native> {
+    fn inner(&self) -> Result<&NativeConsumer> {
         self.inner.as_deref().ok_or_else(|| Error::fatal("the consumer is closed"))
     }
 
     /// The next record, waiting for it at most that long. Troubles that pass by themselves are waited out.
     /// Errors: `Fatal` for an offset that is gone, `Denied`, what the partitions' owner answers, and `Retry` when this
     /// consumer hears nothing any more, so that only a new one gets on.
-    pub fn poll(&self, timeout: Duration) -> Result<Option<Incoming<'_>>> {
+    pub fn poll(&self, timeout: Duration) -> Result<Option<IncomingRecord<'_>>> {
         fail_point::reach("consumer.poll")?;
         let inner = self.inner()?;
         let polled = inner.poll(timeout);
@@ -365,7 +370,7 @@ impl Consumer {
         }
         match polled {
             None => self.silence.look(&inner.context().contact).map(|()| None),
-            Some(Ok(message)) => Ok(Some(Incoming(message))),
+            Some(Ok(message)) => Ok(Some(IncomingRecord(message))),
             Some(Err(error)) => self.judge(error).map(|()| None),
         }
     }
@@ -380,7 +385,7 @@ impl Consumer {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Err(self.gone(&error)),
             Some(Code::BadCompression) => Err(self.inflated()),
-            Some(code) if !matches!(error::kind(code), Kind::Denied | Kind::Config | Kind::Fatal) => {
+            Some(code) if !matches!(error::kind(code), ErrorKind::Denied | ErrorKind::Config | ErrorKind::Fatal) => {
                 tracing::debug!(error = %error, "consumer at {}", self.brokers);
                 Ok(())
             }

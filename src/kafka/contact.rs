@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::Settings;
+use super::ClientSettings;
 
 /// How often librdkafka tells its statistics, in milliseconds.
 const TOLD_EVERY: &str = "1000";
@@ -21,22 +21,22 @@ const LOST_AFTER: u32 = 2;
 
 /// The part of the statistics that counts. Source: librdkafka's STATISTICS.md.
 #[derive(Deserialize)]
-struct Statistics<'a> {
+struct ClientStatistics<'a> {
     #[serde(borrow)]
-    brokers: HashMap<Cow<'a, str>, Broker<'a>>,
+    brokers: HashMap<Cow<'a, str>, BrokerStatistics<'a>>,
     #[serde(borrow)]
-    cgrp: Option<Group<'a>>,
+    cgrp: Option<GroupStatistics<'a>>,
 }
 
 /// A consumer's group.
 #[derive(Deserialize)]
-struct Group<'a> {
+struct GroupStatistics<'a> {
     /// `up` while requests go to its coordinator.
     state: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
-struct Broker<'a> {
+struct BrokerStatistics<'a> {
     /// `configured` or `learned`; `logical` ones (a group's coordinator) stand for another, `internal` ones for nobody.
     source: Cow<'a, str>,
     /// Microseconds since it said something; -1 is never.
@@ -44,9 +44,9 @@ struct Broker<'a> {
 }
 
 /// What is known of a client's contact to its brokers.
-pub(super) struct Contact(Mutex<State>);
+pub(super) struct BrokerContact(Mutex<ContactState>);
 
-struct State {
+struct ContactState {
     heard: Instant,
     /// How many times in a row no broker was known.
     without: u32,
@@ -54,29 +54,29 @@ struct State {
     group_is_up: bool,
 }
 
-impl Default for Contact {
+impl Default for BrokerContact {
     fn default() -> Self {
-        Self(Mutex::new(State { heard: Instant::now(), without: 0, group_is_up: true }))
+        Self(Mutex::new(ContactState { heard: Instant::now(), without: 0, group_is_up: true }))
     }
 }
 
-impl Contact {
+impl BrokerContact {
     /// Has a client tell its statistics.
-    pub(super) fn ask(settings: &mut Settings) {
+    pub(super) fn ask(settings: &mut ClientSettings) {
         settings.set("statistics.interval.ms", TOLD_EVERY);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ContactState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of statistics.
     pub(super) fn told(&self, statistics: &[u8]) {
-        let statistics: Statistics<'_> = match serde_json::from_slice(statistics) {
+        let statistics: ClientStatistics<'_> = match serde_json::from_slice(statistics) {
             Ok(statistics) => statistics,
             Err(error) => return tracing::debug!(%error, "statistics of librdkafka that cannot be read"),
         };
-        let real = |broker: &&Broker<'_>| matches!(&*broker.source, "configured" | "learned");
+        let real = |broker: &&BrokerStatistics<'_>| matches!(&*broker.source, "configured" | "learned");
         let some = statistics.brokers.values().any(|broker| real(&broker));
         let idle = statistics.brokers.values().filter_map(|broker| u64::try_from(broker.rxidle).ok()).min();
         let heard = idle.and_then(|idle| Instant::now().checked_sub(Duration::from_micros(idle)));
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_client_that_knows_no_broker_twice_is_lost_until_it_knows_one() {
-        let contact = Contact::default();
+        let contact = BrokerContact::default();
         let (known, none) =
             (statistics(&[broker("learned", 5)]), statistics(&[broker("logical", 5), broker("internal", -1)]));
         contact.told(&none);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn it_is_silent_since_the_last_broker_said_something() {
-        let contact = Contact::default();
+        let contact = BrokerContact::default();
         std::thread::sleep(Duration::from_millis(30));
         contact.told(&statistics(&[broker("configured", -1), broker("learned", 90_000_000)]));
         assert!(contact.silent_for() >= Duration::from_millis(30), "what was said before it began does not count");

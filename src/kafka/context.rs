@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use connector_api::Kind;
+use connector_api::ErrorKind;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::ConsumerContext;
@@ -15,11 +15,11 @@ use super::error;
 /// For clients that answer a question: what goes wrong comes back with the call, but for why a broker refuses us, which
 /// librdkafka tells apart from the call.
 #[derive(Default)]
-pub(super) struct Quiet {
+pub(super) struct QuietContext {
     refused: Mutex<Option<String>>,
 }
 
-impl Quiet {
+impl QuietContext {
     /// Why a broker has refused this client (credentials, certificates). Known only after its events were served.
     pub(super) fn refused(&self) -> Option<String> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -31,22 +31,22 @@ impl Quiet {
     }
 }
 
-impl ClientContext for Quiet {
+impl ClientContext for QuietContext {
     fn log(&self, level: Level, facility: &str, message: &str) {
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
-        if error.rdkafka_error_code().is_some_and(|code| error::kind(code) == Kind::Denied) {
+        if error.rdkafka_error_code().is_some_and(|code| error::kind(code) == ErrorKind::Denied) {
             *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for QuietContext {}
 
-impl ProducerContext for Quiet {
+impl ProducerContext for QuietContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}

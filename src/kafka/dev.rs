@@ -18,12 +18,12 @@ const MAX_PARTITIONS: i32 = 1000;
 
 /// A handle on the broker. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Broker {
+pub struct DevBroker {
     servers: Arc<str>,
     create: SyncSender<(String, i32, SyncSender<Result<()>>)>,
 }
 
-impl Broker {
+impl DevBroker {
     /// Starts it. Errors: `Fatal` when it cannot listen.
     pub fn start() -> Result<Self> {
         let (create, requests) = sync_channel(16);

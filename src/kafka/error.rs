@@ -1,18 +1,18 @@
 //! What a librdkafka error is in terms of [`Kind`].
 
-use connector_api::{Error, Kind};
+use connector_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// The error of a call: `what` says what was tried and where, such as `creating topic t at localhost:9092`.
 pub(super) fn of(what: impl std::fmt::Display, error: KafkaError) -> Error {
     let (kind, reason) = match &error {
         KafkaError::Transaction(cause) => (kind(cause.code()), cause.string()),
-        KafkaError::ClientConfig(_, reason, key, _) => (Kind::Config, format!("{reason} (setting {key})")),
-        KafkaError::ClientCreation(reason) | KafkaError::AdminOpCreation(reason) => (Kind::Config, reason.clone()),
+        KafkaError::ClientConfig(_, reason, key, _) => (ErrorKind::Config, format!("{reason} (setting {key})")),
+        KafkaError::ClientCreation(reason) | KafkaError::AdminOpCreation(reason) => (ErrorKind::Config, reason.clone()),
         KafkaError::AdminOp(code) => (kind(*code), code.to_string()),
         other => match other.rdkafka_error_code() {
             Some(code) => (kind(code), code.to_string()),
-            None => (Kind::Fatal, other.to_string()),
+            None => (ErrorKind::Fatal, other.to_string()),
         },
     };
     let advice = match error.rdkafka_error_code() {
@@ -32,19 +32,21 @@ pub(super) fn of_code(what: impl std::fmt::Display, code: Code) -> Error {
 
 /// A broker has refused this client, for the reason that librdkafka gives.
 pub(super) fn refused(what: impl std::fmt::Display, reason: &str) -> Error {
-    Error::new(Kind::Denied, format!("{what}: {reason}{}", advice(Kind::Denied)))
+    Error::new(ErrorKind::Denied, format!("{what}: {reason}{}", advice(ErrorKind::Denied)))
 }
 
-fn advice(kind: Kind) -> &'static str {
+fn advice(kind: ErrorKind) -> &'static str {
     match kind {
-        Kind::Retry => "; check that bootstrap.servers names a Kafka broker that runs and can be reached from here",
-        Kind::Denied => "; check the security.protocol, sasl.* and ssl.* settings and the ACLs of this user",
+        ErrorKind::Retry => {
+            "; check that bootstrap.servers names a Kafka broker that runs and can be reached from here"
+        }
+        ErrorKind::Denied => "; check the security.protocol, sasl.* and ssl.* settings and the ACLs of this user",
         _ => "",
     }
 }
 
 /// The kind of an error code.
-pub(super) fn kind(code: Code) -> Kind {
+pub(super) fn kind(code: Code) -> ErrorKind {
     match code {
         Code::Authentication
         | Code::SSL
@@ -54,10 +56,10 @@ pub(super) fn kind(code: Code) -> Kind {
         | Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
-        | Code::TransactionalIdAuthorizationFailed => Kind::Denied,
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => Kind::Fenced,
+        | Code::TransactionalIdAuthorizationFailed => ErrorKind::Denied,
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId => ErrorKind::Fenced,
         Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::InvalidMessage | Code::InvalidRecord => {
-            Kind::Record
+            ErrorKind::Record
         }
         Code::InvalidTopic
         | Code::InvalidPartitions
@@ -70,13 +72,13 @@ pub(super) fn kind(code: Code) -> Kind {
         | Code::InconsistentGroupProtocol
         | Code::UnsupportedCompressionType
         | Code::UnsupportedFeature
-        | Code::UnsupportedVersion => Kind::Config,
+        | Code::UnsupportedVersion => ErrorKind::Config,
         Code::AutoOffsetReset
         | Code::OffsetOutOfRange
         | Code::InvalidArgument
         | Code::NotImplemented
         | Code::BadMessage
-        | Code::BadCompression => Kind::Fatal,
-        _ => Kind::Retry,
+        | Code::BadCompression => ErrorKind::Fatal,
+        _ => ErrorKind::Retry,
     }
 }

@@ -6,7 +6,7 @@ use connector_api::Error;
 
 /// The credentials of a JAAS entry, as librdkafka settings.
 pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
-    let mut words = Words(entry.trim());
+    let mut words = JaasWords(entry.trim());
     let module = words.next().unwrap_or_default();
     let names: &[(&str, &str)] = match module.rsplit('.').next() {
         Some("PlainLoginModule" | "ScramLoginModule") => {
@@ -43,9 +43,9 @@ pub fn credentials(entry: &str) -> Result<Vec<(&'static str, String)>, Error> {
 }
 
 /// What is left of the entry.
-struct Words<'a>(&'a str);
+struct JaasWords<'a>(&'a str);
 
-impl<'a> Words<'a> {
+impl<'a> JaasWords<'a> {
     /// The next word: up to white space, `=` or `;`.
     fn next(&mut self) -> Option<&'a str> {
         let text = self.0.trim_start();

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Kind, fail_point};
+use connector_api::{ErrorKind, fail_point};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 
-use super::aside::within;
-use super::consumer::Native;
+use super::background_drop::within;
+use super::consumer::NativeConsumer;
 use super::error;
 
 /// How long whoever drops a consumer waits for its end; less than tasks have to stop.
@@ -23,7 +23,7 @@ const COORDINATOR_WITHIN: Duration = Duration::from_secs(2);
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(10);
 
 /// Ends a consumer. Blocks, but not for long.
-pub(super) fn end(consumer: Arc<Native>, brokers: &str) {
+pub(super) fn end(consumer: Arc<NativeConsumer>, brokers: &str) {
     let ending = within(
         ENDED_WITHIN,
         || true,
@@ -42,18 +42,18 @@ pub(super) fn end(consumer: Arc<Native>, brokers: &str) {
 }
 
 /// Whether it knows no broker and has no way to its coordinator: nothing that it does reaches anybody.
-fn is_beyond_reach(consumer: &Native) -> bool {
+fn is_beyond_reach(consumer: &NativeConsumer) -> bool {
     let contact = &consumer.context().contact;
     contact.is_lost() && !contact.group_is_up()
 }
 
 /// Whether the group's coordinator is known and answers.
-fn coordinator_answers(consumer: &Native) -> bool {
+fn coordinator_answers(consumer: &NativeConsumer) -> bool {
     let mut any = TopicPartitionList::with_capacity(1);
     any.add_partition("any", 0);
     match consumer.committed_offsets(any, COORDINATOR_WITHIN) {
         Ok(_) => true,
-        Err(refused) => refused.rdkafka_error_code().is_some_and(|code| error::kind(code) != Kind::Retry),
+        Err(refused) => refused.rdkafka_error_code().is_some_and(|code| error::kind(code) != ErrorKind::Retry),
     }
 }
 

@@ -4,21 +4,21 @@
 //! belong on threads of their own), and its errors are classified here, where they are born.
 
 pub mod admin;
-mod aside;
+mod background_drop;
 pub mod consumer;
 mod contact;
 mod context;
 pub mod dev;
 mod error;
+pub mod in_flight;
 mod jaas;
 mod leave;
 pub mod overrides;
-pub mod pace;
 pub mod producer;
 pub mod settings;
 mod silence;
 pub mod table;
 pub mod topic_name;
 
-pub use aside::await_ended;
-pub use settings::{Client, Settings};
+pub use background_drop::await_ended;
+pub use settings::{ClientRole, ClientSettings};

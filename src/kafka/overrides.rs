@@ -1,9 +1,9 @@
 //! Which client settings a connector may override: an allow-list, since librdkafka has settings that load libraries
 //! and run commands. The worker's `connector.client.config.override.policy` narrows it further. Pure.
 
-use connector_api::{Config, Error, Kind};
+use connector_api::{Config, Error, ErrorKind};
 
-use super::settings::{Client, RULES};
+use super::settings::{ClientRole, RULES};
 
 /// The worker key that narrows what connectors may override.
 pub const POLICY: &str = "connector.client.config.override.policy";
@@ -14,7 +14,7 @@ pub const ALLOWLIST: &str = "connector.client.config.override.allowlist";
 const PRINCIPAL: &[&str] = &["sasl.jaas.config", "sasl.mechanism", "security.protocol"];
 
 /// Why the connector may not set `name` for that client; `None` when it may.
-pub fn refusal(worker: &Config, client: Client, name: &str) -> Option<String> {
+pub fn refusal(worker: &Config, client: ClientRole, name: &str) -> Option<String> {
     let full = format!("{}{name}", client.override_prefix());
     let listed = |list: &str| list.split(',').any(|item| item.trim() == name);
     let policy = worker.get(POLICY).unwrap_or("All").trim();
@@ -43,10 +43,10 @@ pub fn refusal(worker: &Config, client: Client, name: &str) -> Option<String> {
 }
 
 /// The overrides of one client in a connector's config, each checked. Errors: `Config`, all refusals in one text.
-pub fn read(worker: &Config, connector: &Config, client: Client) -> Result<Config, Error> {
+pub fn read(worker: &Config, connector: &Config, client: ClientRole) -> Result<Config, Error> {
     let given = connector.with_prefix(client.override_prefix());
     let refused: Vec<_> = given.iter().filter_map(|(name, _)| refusal(worker, client, name)).collect();
-    if refused.is_empty() { Ok(given) } else { Err(Error::of_lines(Kind::Config, refused)) }
+    if refused.is_empty() { Ok(given) } else { Err(Error::of_lines(ErrorKind::Config, refused)) }
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn dangerous_settings_can_never_be_overridden() {
-        for client in [Client::Producer, Client::Consumer, Client::Admin] {
+        for client in [ClientRole::Producer, ClientRole::Consumer, ClientRole::Admin] {
             for name in [
                 "plugin.library.paths",
                 "sasl.kerberos.kinit.cmd",
@@ -81,7 +81,7 @@ mod tests {
     fn the_workers_policy_decides() {
         let check = |policy: &str, name: &str| {
             let worker = Config::from([(POLICY, policy), (ALLOWLIST, "linger.ms, acks")]);
-            refusal(&worker, Client::Producer, name).is_none()
+            refusal(&worker, ClientRole::Producer, name).is_none()
         };
         assert!(check("All", "compression.type") && check("All", "sasl.jaas.config"));
         assert!(
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_refusal_names_what_is_supported() {
         let connector = Config::from([("consumer.override.group.id", "g"), ("consumer.override.linger.ms", "5")]);
-        let message = read(&Config::new(), &connector, Client::Consumer).unwrap_err().message().to_owned();
+        let message = read(&Config::new(), &connector, ClientRole::Consumer).unwrap_err().message().to_owned();
         assert!(message.starts_with("The 'consumer.override.linger.ms' override is not supported; supported are: "));
         assert!(message.contains("max.poll.records"), "{message}");
     }

@@ -17,13 +17,13 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::util::Timeout;
 
-use super::aside::{Aside, within};
-use super::contact::Contact;
-use super::{Settings, admin, context, error};
+use super::background_drop::{DropInBackground, within};
+use super::contact::BrokerContact;
+use super::{ClientSettings, admin, context, error};
 
 /// One record to write.
 #[derive(Clone, Copy, Debug)]
-pub struct Outgoing<'a> {
+pub struct OutgoingRecord<'a> {
     /// Its topic.
     pub topic: &'a str,
     /// Its partition; `None` lets the key decide.
@@ -41,7 +41,7 @@ pub struct Outgoing<'a> {
 }
 
 /// Is told where each record has got to.
-pub trait Acknowledged: Send + Sync {
+pub trait DeliveryListener: Send + Sync {
     /// This record is durable. `bytes` are those of key and value.
     fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize);
 }
@@ -53,19 +53,19 @@ struct Failed {
     bytes: usize,
 }
 
-struct Context {
+struct ProducerEvents {
     /// The first record that could not be delivered.
     failed: Mutex<Option<Failed>>,
     /// The number of the one that was asked for last.
     failed_record: AtomicUsize,
     /// A broker was lost since this was last cleared.
     lost: AtomicBool,
-    contact: Contact,
-    acknowledged: Option<Arc<dyn Acknowledged>>,
+    contact: BrokerContact,
+    acknowledged: Option<Arc<dyn DeliveryListener>>,
     brokers: String,
 }
 
-impl ClientContext for Context {
+impl ClientContext for ProducerEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         context::log(level, facility, message);
     }
@@ -83,7 +83,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ProducerContext for Context {
+impl ProducerContext for ProducerEvents {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
@@ -138,7 +138,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A producer.
 pub struct Producer {
     /// Ended on a thread of its own, by whoever has it last: that takes time, and with a broker that stands still for ever.
-    inner: Arc<Aside<BaseProducer<Context>>>,
+    inner: Arc<DropInBackground<BaseProducer<ProducerEvents>>>,
     /// A transaction call that takes longer than this has an unknown outcome, whatever it says.
     patience: Duration,
     /// librdkafka gives up each record in this time.
@@ -151,17 +151,17 @@ pub struct Producer {
 impl Producer {
     /// Opens a producer; transactional when `settings` have a `transactional.id`. Connects in the background.
     /// Errors: `Config`.
-    pub fn open(settings: &Settings, acknowledged: Option<Arc<dyn Acknowledged>>) -> Result<Self> {
+    pub fn open(settings: &ClientSettings, acknowledged: Option<Arc<dyn DeliveryListener>>) -> Result<Self> {
         let mut settings = settings.clone();
         if acknowledged.is_some() {
             settings.set("delivery.report.only.error", "false");
         }
-        Contact::ask(&mut settings);
-        let context = Context {
+        BrokerContact::ask(&mut settings);
+        let context = ProducerEvents {
             failed: Mutex::default(),
             failed_record: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
-            contact: Contact::default(),
+            contact: BrokerContact::default(),
             acknowledged,
             brokers: settings.brokers().to_owned(),
         };
@@ -169,7 +169,7 @@ impl Producer {
         let batch_bytes = usize::try_from(settings.number("batch.size", BATCH_BYTES)).unwrap_or(usize::MAX);
         let delivery = Duration::from_millis(settings.number("delivery.timeout.ms", DELIVERY_MS));
         let inner = settings.native().create_with_context(context);
-        let inner = Arc::new(Aside::new(inner.map_err(|e| error::of("opening a Kafka producer", e))?));
+        let inner = Arc::new(DropInBackground::new(inner.map_err(|e| error::of("opening a Kafka producer", e))?));
         Ok(Self { inner, patience, delivery, in_doubt: AtomicBool::new(false), batch_bytes })
     }
 
@@ -179,13 +179,13 @@ impl Producer {
         &self,
         limit: Duration,
         wanted: impl Fn() -> bool,
-        call: impl FnOnce(&BaseProducer<Context>) -> T + Send + 'static,
+        call: impl FnOnce(&BaseProducer<ProducerEvents>) -> T + Send + 'static,
     ) -> Option<T> {
         let inner = Arc::clone(&self.inner);
         within(limit + GRACE, wanted, move || call(inner.deref().deref()))
     }
 
-    fn context(&self) -> &Context {
+    fn context(&self) -> &ProducerEvents {
         self.inner.client().context()
     }
 
@@ -260,7 +260,7 @@ impl Producer {
 
     /// Hands one record over. Waits while the queue is full, for as long as `go_on` says so.
     /// Errors: the record's, `Retry` when told to stop waiting, or that of an earlier record that was not delivered.
-    pub fn send(&self, record: Outgoing<'_>, go_on: impl Fn() -> bool) -> Result<()> {
+    pub fn send(&self, record: OutgoingRecord<'_>, go_on: impl Fn() -> bool) -> Result<()> {
         let mut base: BaseRecord<'_, [u8], [u8], usize> = BaseRecord::with_opaque_to(record.topic, record.number);
         base.partition = record.partition;
         base.key = record.key;
@@ -348,7 +348,7 @@ impl Producer {
         }
         let (began, patience) = (Instant::now(), self.patience);
         self.in_doubt.store(true, Ordering::Relaxed);
-        let commit = move |inner: &BaseProducer<Context>| {
+        let commit = move |inner: &BaseProducer<ProducerEvents>| {
             let reached = fail_point::reach("producer.commit");
             reached.map(|()| inner.commit_transaction(Timeout::After(patience)))
         };

@@ -13,7 +13,7 @@ use super::{jaas, overrides};
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
+pub enum ClientRole {
     /// Writes records.
     Producer,
     /// Reads records.
@@ -22,7 +22,7 @@ pub enum Client {
     Admin,
 }
 
-impl Client {
+impl ClientRole {
     /// The prefix of its keys in the worker's settings.
     pub fn prefix(self) -> &'static str {
         match self {
@@ -44,23 +44,23 @@ impl Client {
 
 /// Which clients know a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clients {
+pub enum ClientSet {
     /// Every one.
     All,
     /// One kind.
-    Only(Client),
+    Only(ClientRole),
 }
 
-impl Clients {
+impl ClientSet {
     /// Whether that one does.
-    pub fn has(self, client: Client) -> bool {
+    pub fn has(self, client: ClientRole) -> bool {
         self == Self::All || self == Self::Only(client)
     }
 }
 
 /// What becomes of a Java setting.
 #[derive(Clone, Copy)]
-pub enum To {
+pub enum SettingTarget {
     /// The same name and value.
     Same,
     /// Another name, the same value.
@@ -72,115 +72,119 @@ pub enum To {
     /// Means nothing to librdkafka, or to this runtime.
     Nothing,
     /// Something of its own.
-    By(fn(&str, &mut Settings) -> Result<(), Error>),
+    By(fn(&str, &mut ClientSettings) -> Result<(), Error>),
 }
 
 /// One Java setting.
-pub struct Rule {
+pub struct SettingRule {
     /// Its name in the Java client.
     pub java: &'static str,
     /// Which clients know it.
-    pub clients: Clients,
+    pub clients: ClientSet,
     /// Whether a connector may override it.
     pub connector: bool,
     /// What becomes of it.
-    pub to: To,
+    pub to: SettingTarget,
 }
 
-const fn all(java: &'static str, connector: bool, to: To) -> Rule {
-    Rule { java, clients: Clients::All, connector, to }
+const fn all(java: &'static str, connector: bool, to: SettingTarget) -> SettingRule {
+    SettingRule { java, clients: ClientSet::All, connector, to }
 }
 
-const fn producer(java: &'static str, connector: bool, to: To) -> Rule {
-    Rule { java, clients: Clients::Only(Client::Producer), connector, to }
+const fn producer(java: &'static str, connector: bool, to: SettingTarget) -> SettingRule {
+    SettingRule { java, clients: ClientSet::Only(ClientRole::Producer), connector, to }
 }
 
-const fn consumer(java: &'static str, connector: bool, to: To) -> Rule {
-    Rule { java, clients: Clients::Only(Client::Consumer), connector, to }
+const fn consumer(java: &'static str, connector: bool, to: SettingTarget) -> SettingRule {
+    SettingRule { java, clients: ClientSet::Only(ClientRole::Consumer), connector, to }
 }
 
 /// Every setting that is understood.
-pub const RULES: &[Rule] = &[
-    all("bootstrap.servers", true, To::Same),
-    all("client.id", true, To::Same),
-    all("client.rack", true, To::Same),
-    all("client.dns.lookup", true, To::Same),
-    all("connections.max.idle.ms", true, To::Same),
-    all("metadata.max.age.ms", true, To::Name("topic.metadata.refresh.interval.ms")),
-    all("reconnect.backoff.ms", true, To::Same),
-    all("reconnect.backoff.max.ms", true, To::Same),
-    all("retry.backoff.ms", true, To::Same),
-    all("retry.backoff.max.ms", true, To::Same),
-    all("request.timeout.ms", true, To::Name("socket.timeout.ms")),
-    all("send.buffer.bytes", true, To::Name("socket.send.buffer.bytes")),
-    all("receive.buffer.bytes", true, To::Name("socket.receive.buffer.bytes")),
-    all("socket.connection.setup.timeout.ms", true, To::Same),
-    all("security.protocol", true, To::Lower("security.protocol")),
-    all("sasl.mechanism", true, To::Same),
-    all("sasl.jaas.config", true, To::By(sasl_jaas_config)),
-    all("sasl.username", true, To::Same),
-    all("sasl.password", true, To::Same),
-    all("ssl.truststore.certificates", true, To::Name("ssl.ca.pem")),
-    all("ssl.keystore.certificate.chain", true, To::Name("ssl.certificate.pem")),
-    all("ssl.keystore.key", true, To::Name("ssl.key.pem")),
-    all("ssl.key.password", true, To::Same),
-    all("ssl.truststore.location", false, To::By(truststore_location)),
-    all("ssl.truststore.password", false, To::Nothing),
-    all("ssl.truststore.type", false, To::Nothing),
-    all("ssl.keystore.location", false, To::By(keystore_location)),
-    all("ssl.keystore.password", false, To::Same),
-    all("ssl.keystore.type", false, To::Nothing),
-    all("ssl.endpoint.identification.algorithm", false, To::By(endpoint_identification)),
-    all("ssl.cipher.suites", false, To::Same),
-    all("ssl.enabled.protocols", false, To::Nothing),
-    all("ssl.protocol", false, To::Nothing),
-    all("sasl.kerberos.service.name", false, To::Same),
-    all("sasl.oauthbearer.token.endpoint.url", false, To::By(token_endpoint)),
-    all("sasl.oauthbearer.client.credentials.client.id", false, To::Name("sasl.oauthbearer.client.id")),
-    all("sasl.oauthbearer.client.credentials.client.secret", false, To::Name("sasl.oauthbearer.client.secret")),
-    all("sasl.oauthbearer.scope", false, To::Same),
-    all("sasl.login.callback.handler.class", false, To::Nothing),
-    all("interceptor.classes", false, To::Nothing),
-    all("metric.reporters", false, To::Nothing),
-    producer("acks", true, To::Same),
-    producer("batch.size", true, To::Same),
-    producer("batch.num.messages", true, To::Same),
-    producer("buffer.memory", true, To::Kbytes("queue.buffering.max.kbytes")),
-    producer("queue.buffering.max.kbytes", true, To::Same),
-    producer("queue.buffering.max.messages", true, To::Same),
-    producer("compression.type", true, To::Lower("compression.type")),
-    producer("compression.level", true, To::Same),
-    producer("compression.gzip.level", true, To::Name("compression.level")),
-    producer("compression.lz4.level", true, To::Name("compression.level")),
-    producer("compression.zstd.level", true, To::Name("compression.level")),
-    producer("delivery.timeout.ms", true, To::Same),
-    producer("linger.ms", true, To::Same),
-    producer("max.request.size", true, To::Name("message.max.bytes")),
-    producer("message.max.bytes", true, To::Same),
-    producer("max.in.flight.requests.per.connection", true, To::Same),
-    producer("max.block.ms", true, To::Nothing),
-    producer("retries", true, To::Same),
-    producer("transaction.timeout.ms", true, To::Same),
-    producer("key.serializer", false, To::Nothing),
-    producer("value.serializer", false, To::Nothing),
-    consumer("auto.offset.reset", true, To::Same),
-    consumer("check.crcs", true, To::Same),
-    consumer("fetch.max.bytes", true, To::Same),
-    consumer("fetch.max.wait.ms", true, To::Name("fetch.wait.max.ms")),
-    consumer("fetch.min.bytes", true, To::Same),
-    consumer("group.id", true, To::Same),
-    consumer("heartbeat.interval.ms", true, To::Same),
-    consumer("isolation.level", true, To::Lower("isolation.level")),
-    consumer("max.partition.fetch.bytes", true, To::Same),
-    consumer("max.poll.interval.ms", true, To::Same),
-    consumer("max.poll.records", true, To::Nothing),
-    consumer("partition.assignment.strategy", true, To::By(assignment_strategy)),
-    consumer("queued.max.messages.kbytes", true, To::Same),
-    consumer("queued.min.messages", true, To::Same),
-    consumer("session.timeout.ms", true, To::Same),
-    consumer("default.api.timeout.ms", true, To::Nothing),
-    consumer("key.deserializer", false, To::Nothing),
-    consumer("value.deserializer", false, To::Nothing),
+pub const RULES: &[SettingRule] = &[
+    all("bootstrap.servers", true, SettingTarget::Same),
+    all("client.id", true, SettingTarget::Same),
+    all("client.rack", true, SettingTarget::Same),
+    all("client.dns.lookup", true, SettingTarget::Same),
+    all("connections.max.idle.ms", true, SettingTarget::Same),
+    all("metadata.max.age.ms", true, SettingTarget::Name("topic.metadata.refresh.interval.ms")),
+    all("reconnect.backoff.ms", true, SettingTarget::Same),
+    all("reconnect.backoff.max.ms", true, SettingTarget::Same),
+    all("retry.backoff.ms", true, SettingTarget::Same),
+    all("retry.backoff.max.ms", true, SettingTarget::Same),
+    all("request.timeout.ms", true, SettingTarget::Name("socket.timeout.ms")),
+    all("send.buffer.bytes", true, SettingTarget::Name("socket.send.buffer.bytes")),
+    all("receive.buffer.bytes", true, SettingTarget::Name("socket.receive.buffer.bytes")),
+    all("socket.connection.setup.timeout.ms", true, SettingTarget::Same),
+    all("security.protocol", true, SettingTarget::Lower("security.protocol")),
+    all("sasl.mechanism", true, SettingTarget::Same),
+    all("sasl.jaas.config", true, SettingTarget::By(sasl_jaas_config)),
+    all("sasl.username", true, SettingTarget::Same),
+    all("sasl.password", true, SettingTarget::Same),
+    all("ssl.truststore.certificates", true, SettingTarget::Name("ssl.ca.pem")),
+    all("ssl.keystore.certificate.chain", true, SettingTarget::Name("ssl.certificate.pem")),
+    all("ssl.keystore.key", true, SettingTarget::Name("ssl.key.pem")),
+    all("ssl.key.password", true, SettingTarget::Same),
+    all("ssl.truststore.location", false, SettingTarget::By(truststore_location)),
+    all("ssl.truststore.password", false, SettingTarget::Nothing),
+    all("ssl.truststore.type", false, SettingTarget::Nothing),
+    all("ssl.keystore.location", false, SettingTarget::By(keystore_location)),
+    all("ssl.keystore.password", false, SettingTarget::Same),
+    all("ssl.keystore.type", false, SettingTarget::Nothing),
+    all("ssl.endpoint.identification.algorithm", false, SettingTarget::By(endpoint_identification)),
+    all("ssl.cipher.suites", false, SettingTarget::Same),
+    all("ssl.enabled.protocols", false, SettingTarget::Nothing),
+    all("ssl.protocol", false, SettingTarget::Nothing),
+    all("sasl.kerberos.service.name", false, SettingTarget::Same),
+    all("sasl.oauthbearer.token.endpoint.url", false, SettingTarget::By(token_endpoint)),
+    all("sasl.oauthbearer.client.credentials.client.id", false, SettingTarget::Name("sasl.oauthbearer.client.id")),
+    all(
+        "sasl.oauthbearer.client.credentials.client.secret",
+        false,
+        SettingTarget::Name("sasl.oauthbearer.client.secret"),
+    ),
+    all("sasl.oauthbearer.scope", false, SettingTarget::Same),
+    all("sasl.login.callback.handler.class", false, SettingTarget::Nothing),
+    all("interceptor.classes", false, SettingTarget::Nothing),
+    all("metric.reporters", false, SettingTarget::Nothing),
+    producer("acks", true, SettingTarget::Same),
+    producer("batch.size", true, SettingTarget::Same),
+    producer("batch.num.messages", true, SettingTarget::Same),
+    producer("buffer.memory", true, SettingTarget::Kbytes("queue.buffering.max.kbytes")),
+    producer("queue.buffering.max.kbytes", true, SettingTarget::Same),
+    producer("queue.buffering.max.messages", true, SettingTarget::Same),
+    producer("compression.type", true, SettingTarget::Lower("compression.type")),
+    producer("compression.level", true, SettingTarget::Same),
+    producer("compression.gzip.level", true, SettingTarget::Name("compression.level")),
+    producer("compression.lz4.level", true, SettingTarget::Name("compression.level")),
+    producer("compression.zstd.level", true, SettingTarget::Name("compression.level")),
+    producer("delivery.timeout.ms", true, SettingTarget::Same),
+    producer("linger.ms", true, SettingTarget::Same),
+    producer("max.request.size", true, SettingTarget::Name("message.max.bytes")),
+    producer("message.max.bytes", true, SettingTarget::Same),
+    producer("max.in.flight.requests.per.connection", true, SettingTarget::Same),
+    producer("max.block.ms", true, SettingTarget::Nothing),
+    producer("retries", true, SettingTarget::Same),
+    producer("transaction.timeout.ms", true, SettingTarget::Same),
+    producer("key.serializer", false, SettingTarget::Nothing),
+    producer("value.serializer", false, SettingTarget::Nothing),
+    consumer("auto.offset.reset", true, SettingTarget::Same),
+    consumer("check.crcs", true, SettingTarget::Same),
+    consumer("fetch.max.bytes", true, SettingTarget::Same),
+    consumer("fetch.max.wait.ms", true, SettingTarget::Name("fetch.wait.max.ms")),
+    consumer("fetch.min.bytes", true, SettingTarget::Same),
+    consumer("group.id", true, SettingTarget::Same),
+    consumer("heartbeat.interval.ms", true, SettingTarget::Same),
+    consumer("isolation.level", true, SettingTarget::Lower("isolation.level")),
+    consumer("max.partition.fetch.bytes", true, SettingTarget::Same),
+    consumer("max.poll.interval.ms", true, SettingTarget::Same),
+    consumer("max.poll.records", true, SettingTarget::Nothing),
+    consumer("partition.assignment.strategy", true, SettingTarget::By(assignment_strategy)),
+    consumer("queued.max.messages.kbytes", true, SettingTarget::Same),
+    consumer("queued.min.messages", true, SettingTarget::Same),
+    consumer("session.timeout.ms", true, SettingTarget::Same),
+    consumer("default.api.timeout.ms", true, SettingTarget::Nothing),
+    consumer("key.deserializer", false, SettingTarget::Nothing),
+    consumer("value.deserializer", false, SettingTarget::Nothing),
 ];
 
 /// Defaults for every client.
@@ -223,20 +227,20 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
 
 /// Settings of one client, by librdkafka's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings(BTreeMap<String, String>);
+pub struct ClientSettings(BTreeMap<String, String>);
 
-impl Settings {
+impl ClientSettings {
     /// Settings for a client of the worker, or of a connector where its config is given.
     /// Errors: `Config` for a value that cannot be carried over, or an override that is refused.
-    pub fn of(client: Client, worker: &Config, connector: Option<&Config>) -> Result<Self, Error> {
+    pub fn of(client: ClientRole, worker: &Config, connector: Option<&Config>) -> Result<Self, Error> {
         let defaults = match client {
-            Client::Producer => PRODUCER_DEFAULTS,
-            Client::Consumer => CONSUMER_DEFAULTS,
-            Client::Admin => &[],
+            ClientRole::Producer => PRODUCER_DEFAULTS,
+            ClientRole::Consumer => CONSUMER_DEFAULTS,
+            ClientRole::Admin => &[],
         };
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let mut settings = Self(DEFAULTS.iter().chain(defaults).map(own).collect());
-        for rule in RULES.iter().filter(|rule| rule.clients == Clients::All) {
+        for rule in RULES.iter().filter(|rule| rule.clients == ClientSet::All) {
             if let Some(value) = worker.get(rule.java) {
                 settings.apply(rule, value)?;
             }
@@ -258,19 +262,19 @@ impl Settings {
         Ok(settings)
     }
 
-    fn apply(&mut self, rule: &Rule, value: &str) -> Result<(), Error> {
+    fn apply(&mut self, rule: &SettingRule, value: &str) -> Result<(), Error> {
         let value = value.trim();
         match rule.to {
-            To::Same => self.set(rule.java, value),
-            To::Name(name) => self.set(name, value),
-            To::Lower(name) => self.set(name, &value.to_ascii_lowercase()),
-            To::Kbytes(name) => {
+            SettingTarget::Same => self.set(rule.java, value),
+            SettingTarget::Name(name) => self.set(name, value),
+            SettingTarget::Lower(name) => self.set(name, &value.to_ascii_lowercase()),
+            SettingTarget::Kbytes(name) => {
                 let bytes: u64 =
                     value.parse().map_err(|_| Error::config(format!("{}: not a number of bytes", rule.java)))?;
                 self.set(name, &(bytes / 1024).max(1).to_string());
             }
-            To::Nothing => {}
-            To::By(translate) => translate(value, self)?,
+            SettingTarget::Nothing => {}
+            SettingTarget::By(translate) => translate(value, self)?,
         }
         Ok(())
     }
@@ -315,32 +319,32 @@ impl Settings {
     }
 }
 
-fn sasl_jaas_config(value: &str, settings: &mut Settings) -> Result<(), Error> {
+fn sasl_jaas_config(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     for (name, value) in jaas::credentials(value)? {
         settings.set(name, &value);
     }
     Ok(())
 }
 
-fn token_endpoint(value: &str, settings: &mut Settings) -> Result<(), Error> {
+fn token_endpoint(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     settings.set("sasl.oauthbearer.method", "oidc");
     settings.set("sasl.oauthbearer.token.endpoint.url", value);
     Ok(())
 }
 
-fn endpoint_identification(value: &str, settings: &mut Settings) -> Result<(), Error> {
+fn endpoint_identification(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     settings.set("ssl.endpoint.identification.algorithm", if value.is_empty() { "none" } else { value });
     Ok(())
 }
 
-fn truststore_location(value: &str, settings: &mut Settings) -> Result<(), Error> {
+fn truststore_location(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     refuse_java_store("ssl.truststore.location", value)?;
     settings.set("ssl.ca.location", value);
     Ok(())
 }
 
 /// A PEM file holds key and certificates; a PKCS#12 file is taken as it is.
-fn keystore_location(value: &str, settings: &mut Settings) -> Result<(), Error> {
+fn keystore_location(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     refuse_java_store("ssl.keystore.location", value)?;
     if value.ends_with(".p12") || value.ends_with(".pfx") {
         settings.set("ssl.keystore.location", value);
@@ -361,7 +365,7 @@ fn refuse_java_store(key: &str, path: &str) -> Result<(), Error> {
 }
 
 /// Class names of the Java client's assignors become librdkafka's names.
-fn assignment_strategy(value: &str, settings: &mut Settings) -> Result<(), Error> {
+fn assignment_strategy(value: &str, settings: &mut ClientSettings) -> Result<(), Error> {
     let name = |class: &str| match class.trim().rsplit('.').next().unwrap_or_default() {
         "RangeAssignor" | "range" => Ok("range"),
         "RoundRobinAssignor" | "roundrobin" => Ok("roundrobin"),
@@ -399,7 +403,7 @@ mod tests {
             ("consumer.fetch.max.wait.ms", "9"),
         ]);
         let connector = Config::from([("producer.override.linger.ms", "50"), ("topics", "t")]);
-        let settings = Settings::of(Client::Producer, &worker, Some(&connector)).unwrap();
+        let settings = ClientSettings::of(ClientRole::Producer, &worker, Some(&connector)).unwrap();
         for (name, value) in [
             ("bootstrap.servers", Some("k:9092")),
             ("security.protocol", Some("sasl_ssl")),
@@ -425,15 +429,15 @@ mod tests {
             ("sasl.jaas.config", "com.sun.security.auth.module.LdapLoginModule required;", "not supported"),
             ("producer.buffer.memory", "lots", "not a number"),
         ] {
-            let message = Settings::of(Client::Producer, &worker(&[(key, value)]), None).unwrap_err();
+            let message = ClientSettings::of(ClientRole::Producer, &worker(&[(key, value)]), None).unwrap_err();
             assert!(message.message().contains(says) && message.message().contains(key), "{message}");
         }
     }
 
     #[test]
     fn every_setting_made_here_is_one_that_librdkafka_knows() {
-        for client in [Client::Producer, Client::Consumer, Client::Admin] {
-            let settings = Settings::of(client, &Config::new(), None).unwrap();
+        for client in [ClientRole::Producer, ClientRole::Consumer, ClientRole::Admin] {
+            let settings = ClientSettings::of(client, &Config::new(), None).unwrap();
             settings.native().create_native_config().unwrap();
         }
     }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use connector_api::{Error, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::Settings;
-use super::aside::Aside;
-use super::contact::Contact;
-use super::context::Quiet;
+use super::ClientSettings;
+use super::background_drop::DropInBackground;
+use super::contact::BrokerContact;
+use super::context::QuietContext;
 
 /// On top of the time within which an answer is due.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ const ASKER: &str = "rowferry-asks";
 
 /// What another client has found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Others {
+enum OtherClientFinding {
     NotAsked,
     Asked,
     Silent(Instant),
@@ -34,18 +34,18 @@ enum Others {
 }
 
 /// Watches one consumer.
-pub(super) struct Silence {
-    settings: Settings,
+pub(super) struct ConsumerSilence {
+    settings: ClientSettings,
     /// Silent for longer than this is suspicious.
     due: Duration,
     /// No consumer is silent for so long whose brokers answer within moments.
     noticed_after: Duration,
-    others: Arc<Mutex<Others>>,
+    others: Arc<Mutex<OtherClientFinding>>,
 }
 
-impl Silence {
+impl ConsumerSilence {
     /// For a consumer of these settings.
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn of(settings: &ClientSettings) -> Self {
         let ms = |name, otherwise| Duration::from_millis(settings.number(name, otherwise));
         // whichever goes on: heartbeats of a member, questions for topics that do not exist yet
         let asks_every = ms("heartbeat.interval.ms", 3000).saturating_mul(2).max(ms(REFRESH, 300_000));
@@ -56,26 +56,28 @@ impl Silence {
         settings.remove("group.id");
         settings.remove("statistics.interval.ms");
         settings.set("client.id", ASKER);
-        Self { settings, due, noticed_after, others: Arc::new(Mutex::new(Others::NotAsked)) }
+        Self { settings, due, noticed_after, others: Arc::new(Mutex::new(OtherClientFinding::NotAsked)) }
     }
 
     /// Looks whether the consumer still hears something; called when no record came.
     /// Errors: `Retry` when it does not and others do.
-    pub(super) fn look(&self, contact: &Contact) -> Result<()> {
+    pub(super) fn look(&self, contact: &BrokerContact) -> Result<()> {
         if contact.is_lost() {
             return Err(self.deaf("knows no broker any more"));
         }
         let silent = contact.silent_for() > self.due;
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         match *others {
-            Others::Asked => {}
-            Others::NotAsked if !silent => {}
-            _ if !silent => *others = Others::NotAsked,
-            Others::Answered(at) if at.elapsed() < COME_BACK_WITHIN => {}
-            Others::Answered(_) => return Err(self.deaf("hears nothing any more, though Kafka answers others")),
-            Others::Silent(at) if at.elapsed() < ASK_WITHIN => {}
-            Others::Silent(_) | Others::NotAsked => {
-                *others = Others::Asked;
+            OtherClientFinding::Asked => {}
+            OtherClientFinding::NotAsked if !silent => {}
+            _ if !silent => *others = OtherClientFinding::NotAsked,
+            OtherClientFinding::Answered(at) if at.elapsed() < COME_BACK_WITHIN => {}
+            OtherClientFinding::Answered(_) => {
+                return Err(self.deaf("hears nothing any more, though Kafka answers others"));
+            }
+            OtherClientFinding::Silent(at) if at.elapsed() < ASK_WITHIN => {}
+            OtherClientFinding::Silent(_) | OtherClientFinding::NotAsked => {
+                *others = OtherClientFinding::Asked;
                 self.ask();
             }
         }
@@ -83,7 +85,7 @@ impl Silence {
     }
 
     /// How long no broker has said anything, where that is longer than it is among brokers that answer.
-    pub(super) fn unanswered(&self, contact: &Contact) -> Option<Duration> {
+    pub(super) fn unanswered(&self, contact: &BrokerContact) -> Option<Duration> {
         Some(contact.silent_for()).filter(|silent| *silent > self.noticed_after)
     }
 
@@ -95,14 +97,17 @@ impl Silence {
     fn ask(&self) {
         let (settings, others) = (self.settings.clone(), Arc::clone(&self.others));
         let ask = move || {
-            let client = settings.native().create_with_context::<_, BaseConsumer<_>>(Quiet::default()).map(Aside::new);
+            let client = settings
+                .native()
+                .create_with_context::<_, BaseConsumer<_>>(QuietContext::default())
+                .map(DropInBackground::new);
             let answered = client.is_ok_and(|client| client.client().fetch_cluster_id(ASK_WITHIN).is_some());
             let now = Instant::now();
-            let found = if answered { Others::Answered(now) } else { Others::Silent(now) };
+            let found = if answered { OtherClientFinding::Answered(now) } else { OtherClientFinding::Silent(now) };
             *others.lock().unwrap_or_else(PoisonError::into_inner) = found;
         };
         if std::thread::Builder::new().name("kafka-asks".to_owned()).spawn(ask).is_err() {
-            *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Others::Silent(Instant::now());
+            *self.others.lock().unwrap_or_else(PoisonError::into_inner) = OtherClientFinding::Silent(Instant::now());
         }
     }
 }

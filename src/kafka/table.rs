@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Kind, Result, fail_point};
+use connector_api::{Error, ErrorKind, Result, fail_point};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::PATIENCE;
-use super::aside::Aside;
-use super::context::Quiet;
-use super::{Settings, admin, error};
+use super::background_drop::DropInBackground;
+use super::context::QuietContext;
+use super::{ClientSettings, admin, error};
 
 /// Partitions whose ends are asked for at the same time.
 const ASKED_AT_ONCE: usize = 8;
@@ -24,14 +24,19 @@ const ASKED_AT_ONCE: usize = 8;
 const MAX_TABLE: usize = 1 << 30;
 
 /// What a table holds.
-pub type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+pub type TopicTable = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Reads the whole topic: the last value of each key that `keep` wants, tombstones left out. `None`: there is no such
 /// topic. Blocks. Errors: `Retry` when the broker is out of reach or it takes longer than `within`.
-pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[u8]) -> bool) -> Result<Option<Table>> {
+pub fn read(
+    settings: &ClientSettings,
+    topic: &str,
+    within: Duration,
+    keep: impl Fn(&[u8]) -> bool,
+) -> Result<Option<TopicTable>> {
     fail_point::reach("offsets.read")?;
-    let reader = Reader::open(settings, topic, Instant::now() + within)?;
-    let (mut table, mut held) = (Table::new(), 0);
+    let reader = TopicTableReader::open(settings, topic, Instant::now() + within)?;
+    let (mut table, mut held) = (TopicTable::new(), 0);
     let Some(mut waiting) = reader.ends()? else { return Ok(None) };
     while !waiting.is_empty() {
         let (ready, open): (Vec<_>, Vec<_>) =
@@ -54,23 +59,23 @@ pub fn read(settings: &Settings, topic: &str, within: Duration, keep: impl Fn(&[
 }
 
 /// Where a partition ended when reading began.
-struct End {
+struct EndOffset {
     partition: i32,
     end: i64,
     /// No transaction is open before the end any more.
     stable: bool,
 }
 
-struct Reader<'a> {
+struct TopicTableReader<'a> {
     topic: &'a str,
     brokers: &'a str,
-    committed: Aside<BaseConsumer<Quiet>>,
-    uncommitted: Aside<BaseConsumer<Quiet>>,
+    committed: DropInBackground<BaseConsumer<QuietContext>>,
+    uncommitted: DropInBackground<BaseConsumer<QuietContext>>,
     deadline: Instant,
 }
 
-impl<'a> Reader<'a> {
-    fn open(settings: &'a Settings, topic: &'a str, deadline: Instant) -> Result<Self> {
+impl<'a> TopicTableReader<'a> {
+    fn open(settings: &'a ClientSettings, topic: &'a str, deadline: Instant) -> Result<Self> {
         let client = |isolation: &str| {
             let mut settings = settings.clone();
             settings.set("isolation.level", isolation);
@@ -79,8 +84,8 @@ impl<'a> Reader<'a> {
             settings.set("fetch.wait.max.ms", "10");
             settings
                 .native()
-                .create_with_context(Quiet::default())
-                .map(Aside::new)
+                .create_with_context(QuietContext::default())
+                .map(DropInBackground::new)
                 .map_err(|e| error::of("opening a Kafka consumer", e))
         };
         let (committed, uncommitted) = (client("read_committed")?, client("read_uncommitted")?);
@@ -102,7 +107,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The ends of all partitions that are not empty. `None`: there is no such topic.
-    fn ends(&self) -> Result<Option<Vec<End>>> {
+    fn ends(&self) -> Result<Option<Vec<EndOffset>>> {
         let Some(count) = admin::partitions(self.uncommitted.client(), self.brokers, self.topic)? else {
             return Ok(None);
         };
@@ -116,14 +121,14 @@ impl<'a> Reader<'a> {
             asked.into_iter().map(|asking| asking.join().unwrap_or_else(panicked)).collect()
         });
         let filled = answers?.into_iter().flatten().filter(|(_, (first, end))| end > first);
-        Ok(Some(filled.map(|(partition, (_, end))| End { partition, end, stable: false }).collect()))
+        Ok(Some(filled.map(|(partition, (_, end))| EndOffset { partition, end, stable: false }).collect()))
     }
 
     /// First and next offset of a partition. The brokers may still be about to choose the leader of a new topic.
     fn marks(&self, partition: i32) -> Result<(i64, i64)> {
         loop {
             match self.uncommitted.fetch_watermarks(self.topic, partition, PATIENCE).map_err(|e| self.failed(e)) {
-                Err(error) if error.kind() == Kind::Retry && Instant::now() < self.deadline => {
+                Err(error) if error.kind() == ErrorKind::Retry && Instant::now() < self.deadline => {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 marks => return marks,
@@ -131,12 +136,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn stable(&self, end: End) -> End {
+    fn stable(&self, end: EndOffset) -> EndOffset {
         let marks = self.committed.fetch_watermarks(self.topic, end.partition, PATIENCE);
-        End { stable: marks.is_ok_and(|(_, stable)| stable >= end.end), ..end }
+        EndOffset { stable: marks.is_ok_and(|(_, stable)| stable >= end.end), ..end }
     }
 
-    fn read(&self, ready: &[End], mut apply: impl FnMut(&BorrowedMessage<'_>) -> Result<()>) -> Result<()> {
+    fn read(&self, ready: &[EndOffset], mut apply: impl FnMut(&BorrowedMessage<'_>) -> Result<()>) -> Result<()> {
         if ready.is_empty() {
             return Ok(());
         }
@@ -152,7 +157,7 @@ impl<'a> Reader<'a> {
                 Some(Err(KafkaError::PartitionEOF(partition))) => left.retain(|p| *p != partition),
                 Some(Err(cause)) => {
                     let error = self.failed(cause);
-                    if error.kind() != Kind::Retry {
+                    if error.kind() != ErrorKind::Retry {
                         return Err(error);
                     }
                     self.in_time()?;
@@ -165,7 +170,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Returns how many bytes came in.
-fn apply(message: &BorrowedMessage<'_>, keep: impl Fn(&[u8]) -> bool, table: &mut Table) -> usize {
+fn apply(message: &BorrowedMessage<'_>, keep: impl Fn(&[u8]) -> bool, table: &mut TopicTable) -> usize {
     let Some(key) = message.key().filter(|key| keep(key)) else { return 0 };
     let Some(value) = message.payload() else {
         table.remove(key);

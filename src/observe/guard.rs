@@ -26,13 +26,13 @@ pub(super) fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static 
 }
 
 /// Takes known secrets out of each line. The formatter writes a line at once.
-pub(super) struct Guarded<W> {
+pub(super) struct RedactingWriter<W> {
     pub(super) into: W,
     /// Lines are JSON.
     pub(super) json: bool,
 }
 
-impl<W: Write> Write for Guarded<W> {
+impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         if self.json {
@@ -71,8 +71,8 @@ mod tests {
 
     use tracing_subscriber::layer::SubscriberExt;
 
-    use super::{Guarded, ascii_escaped, fields};
-    use crate::secrets::{Redactor, Words, known};
+    use super::{RedactingWriter, ascii_escaped, fields};
+    use crate::secrets::{Redactor, SecretWords, known};
 
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
@@ -92,7 +92,7 @@ mod tests {
         let [text, json] = [Kept::default(), Kept::default()];
         let into = |kept: &Kept, json| {
             let kept = kept.clone();
-            move || Guarded { into: kept.clone(), json }
+            move || RedactingWriter { into: kept.clone(), json }
         };
         let as_text = tracing_subscriber::fmt::layer().fmt_fields(fields()).with_ansi(false);
         let as_text = tracing_subscriber::registry().with(as_text.with_writer(into(&text, false)));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn known_secrets_are_in_no_line() {
-        let mut words = Words::default();
+        let mut words = SecretWords::default();
         words.add("CANARY-in-the-log", "${file:/a\"b:c}");
         known::remember(&Redactor::new(words));
         let [text, json] = logged(|| tracing::info!(key = "CANARY-in-the-log", "of CANARY-in-the-log"));

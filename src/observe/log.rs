@@ -14,24 +14,24 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use super::guard::{self, Guarded};
+use super::guard::{self, RedactingWriter};
 
 /// Libraries that say at info what belongs to debug; directives may name them otherwise.
 const CHATTY: &str = "sqlx=warn,hyper=warn,rustls=warn";
 
 /// The filter of the running log. Cheap to clone.
 #[derive(Clone)]
-pub struct Filter {
+pub struct LogFilter {
     handle: reload::Handle<Targets, Registry>,
     first: Targets,
-    known: Known,
+    known: KnownTargets,
 }
 
 /// The targets of all events and spans that were reached so far, enabled or not.
 #[derive(Clone, Default)]
-struct Known(Arc<Mutex<BTreeSet<&'static str>>>);
+struct KnownTargets(Arc<Mutex<BTreeSet<&'static str>>>);
 
-impl<S: Subscriber> Layer<S> for Known {
+impl<S: Subscriber> Layer<S> for KnownTargets {
     /// Called once for each place in the code that logs, when it is first reached.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(metadata.target());
@@ -39,7 +39,7 @@ impl<S: Subscriber> Layer<S> for Known {
     }
 }
 
-impl Filter {
+impl LogFilter {
     /// The level that everything has for which the first directives named no other.
     pub fn root(&self) -> String {
         self.first.default_level().unwrap_or(LevelFilter::OFF).to_string()
@@ -68,18 +68,18 @@ impl Filter {
 
 /// Starts log output. `format` is text, json, or auto: text on a terminal, json otherwise.
 /// Errors: `Config` for directives that cannot be read; `Fatal` when output was started before.
-pub fn init(directives: &str, format: &str) -> Result<Filter> {
+pub fn init(directives: &str, format: &str) -> Result<LogFilter> {
     let targets = targets(directives)?;
-    let (first, known) = (targets.clone(), Known::default());
+    let (first, known) = (targets.clone(), KnownTargets::default());
     let (filter, handle) = reload::Layer::<Targets, Registry>::new(targets);
     let terminal = std::io::stderr().is_terminal();
     // A log that cannot be written has nowhere to tell it: trying would panic, and a panic is told to the log.
     let layer: Box<dyn Layer<_> + Send + Sync> = if format == "json" || (format == "auto" && !terminal) {
         let json = fmt::layer().log_internal_errors(false).json().flatten_event(true);
-        json.with_writer(|| Guarded { into: io::stderr(), json: true }).boxed()
+        json.with_writer(|| RedactingWriter { into: io::stderr(), json: true }).boxed()
     } else {
         let text = fmt::layer().log_internal_errors(false).fmt_fields(guard::fields()).with_ansi(terminal);
-        text.with_writer(|| Guarded { into: io::stderr(), json: false }).boxed()
+        text.with_writer(|| RedactingWriter { into: io::stderr(), json: false }).boxed()
     };
     tracing_subscriber::registry()
         .with(filter)
@@ -87,7 +87,7 @@ pub fn init(directives: &str, format: &str) -> Result<Filter> {
         .with(known.clone()) // the outermost layer: it sees what the filter keeps away from the others
         .try_init()
         .map_err(|error| Error::fatal("log output was started twice").caused_by(error))?;
-    Ok(Filter { handle, first, known })
+    Ok(LogFilter { handle, first, known })
 }
 
 fn targets(directives: &str) -> Result<Targets> {

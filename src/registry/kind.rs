@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Key, Plugin, Report, Sink, Source};
+use connector_api::{Config, ConfigKey, ConfigReport, Plugin, SinkConnector, SourceConnector};
 
 /// A connector of either direction.
 #[derive(Clone)]
-pub enum Connector {
+pub enum ConnectorPlugin {
     /// Rows become records.
-    Source(Arc<dyn Source>),
+    Source(Arc<dyn SourceConnector>),
     /// Records become rows.
-    Sink(Arc<dyn Sink>),
+    Sink(Arc<dyn SinkConnector>),
 }
 
-impl Connector {
+impl ConnectorPlugin {
     /// What it tells about itself.
     pub fn plugin(&self) -> &dyn Plugin {
         match self {
@@ -122,16 +122,16 @@ impl PluginKind {
 
 /// What a plug-in without a type of its own tells about itself; its version is this program's.
 #[derive(Clone, Copy)]
-pub struct Described {
+pub struct PluginDescription {
     /// Its full class name.
     pub class: &'static str,
     /// Its keys.
-    pub keys: &'static [Key],
+    pub keys: &'static [ConfigKey],
     /// Checks across keys.
-    pub check: fn(&Config, &mut Report),
+    pub check: fn(&Config, &mut ConfigReport),
 }
 
-impl Plugin for Described {
+impl Plugin for PluginDescription {
     fn class(&self) -> &'static str {
         self.class
     }
@@ -140,11 +140,11 @@ impl Plugin for Described {
         env!("CARGO_PKG_VERSION")
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         self.keys
     }
 
-    fn check(&self, config: &Config, report: &mut Report) {
+    fn check(&self, config: &Config, report: &mut ConfigReport) {
         (self.check)(config, report);
     }
 }

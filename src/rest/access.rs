@@ -14,43 +14,43 @@ use connector_api::{Error, Result};
 use serde_json::Value;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::auth::{Account, Auth, Given, Role};
+use super::auth::{Authenticator, Credentials, Role, UserAccount};
 use super::error::ApiError;
-use super::origin::Rules;
-use super::serve::Peer;
-use crate::secrets::Secrets;
+use super::origin::OriginRules;
+use super::serve::PeerAddress;
+use crate::secrets::SecretKeys;
 
 /// Who may reach the API, and what is added to its answers.
 #[derive(Clone, Default)]
-pub struct Access {
-    auth: Option<Arc<Auth>>,
-    rules: Arc<Rules>,
+pub struct RestAccess {
+    auth: Option<Arc<Authenticator>>,
+    rules: Arc<OriginRules>,
     cors: Option<CorsLayer>,
-    headers: Arc<Vec<Extra>>,
-    secrets: Secrets,
+    headers: Arc<Vec<ExtraHeader>>,
+    secrets: SecretKeys,
 }
 
 /// A header of `response.http.headers.config`.
 #[derive(Clone, Debug, PartialEq)]
-struct Extra {
+struct ExtraHeader {
     name: HeaderName,
     value: HeaderValue,
     /// Replace what is there rather than stand beside it.
     replace: bool,
 }
 
-impl Access {
+impl RestAccess {
     /// `auth` asks for credentials; `headers` is `response.http.headers.config`, `methods`
     /// `access.control.allow.methods`. Errors: `Config`.
-    pub fn new(auth: Option<Auth>, rules: Rules, methods: &str, headers: &str) -> Result<Self> {
+    pub fn new(auth: Option<Authenticator>, rules: OriginRules, methods: &str, headers: &str) -> Result<Self> {
         let cors = if rules.allow_origin.trim().is_empty() { None } else { Some(cors(&rules.allow_origin, methods)?) };
         let headers = Arc::new(extra_headers(headers)?);
-        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers, secrets: Secrets::default() })
+        Ok(Self { auth: auth.map(Arc::new), rules: Arc::new(rules), cors, headers, secrets: SecretKeys::default() })
     }
 
     /// The same where these keys are secret.
     #[must_use]
-    pub fn with_secrets(self, secrets: Secrets) -> Self {
+    pub fn with_secrets(self, secrets: SecretKeys) -> Self {
         Self { secrets, ..self }
     }
 
@@ -65,7 +65,7 @@ impl Access {
     }
 }
 
-async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
+async fn check(State(access): State<RestAccess>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = match access.rules.refuse(&parts) {
         Some(foreign) => ApiError::foreign(foreign).into_response(),
@@ -81,15 +81,15 @@ async fn check(State(access): State<Access>, request: Request, next: Next) -> Re
     response
 }
 
-async fn admit(access: &Access, request: Request, next: Next) -> Response {
+async fn admit(access: &RestAccess, request: Request, next: Next) -> Response {
     let Some(auth) = &access.auth else { return next.run(request).await };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let Some(needed) = Role::needed(&method, &path) else { return next.run(request).await };
-    let from = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let Account { name, role } = match auth.account(request.headers(), from).await {
-        Given::Known(account) => account,
-        Given::TooMany(after) => return ApiError::too_many_guesses(after).into_response(),
-        Given::Nothing | Given::Wrong => {
+    let from = request.extensions().get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let UserAccount { name, role } = match auth.account(request.headers(), from).await {
+        Credentials::Known(account) => account,
+        Credentials::TooMany(after) => return ApiError::too_many_guesses(after).into_response(),
+        Credentials::Nothing | Credentials::Wrong => {
             let mut refused = ApiError::unauthenticated().into_response();
             let ask = HeaderValue::from_static("Basic realm=\"rowferry\", charset=\"UTF-8\"");
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
@@ -108,7 +108,7 @@ async fn admit(access: &Access, request: Request, next: Next) -> Response {
 }
 
 /// The same answer with secrets masked, as only an administrator sees them.
-async fn without_secrets(response: Response, secrets: &Secrets) -> Response {
+async fn without_secrets(response: Response, secrets: &SecretKeys) -> Response {
     let is_json =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"application/json"));
     if !is_json {
@@ -126,7 +126,7 @@ async fn without_secrets(response: Response, secrets: &Secrets) -> Response {
     Response::from_parts(parts, Body::from(value.to_string()))
 }
 
-fn mask(value: &mut Value, secrets: &Secrets) {
+fn mask(value: &mut Value, secrets: &SecretKeys) {
     match value {
         Value::Object(members) => {
             for (key, member) in members {
@@ -160,7 +160,7 @@ fn cors(origins: &str, methods: &str) -> Result<CorsLayer> {
 }
 
 /// `add|set NAME:VALUE`, commas between; an item that holds commas stands in double quotes. Source: KIP-577.
-fn extra_headers(text: &str) -> Result<Vec<Extra>> {
+fn extra_headers(text: &str) -> Result<Vec<ExtraHeader>> {
     let bad = |item: &str| {
         Error::config(format!("response.http.headers.config: {item} is not understood; write: add|set NAME:VALUE"))
     };
@@ -175,7 +175,7 @@ fn extra_headers(text: &str) -> Result<Vec<Extra>> {
         };
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad(&item))?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| bad(&item))?;
-        extra.push(Extra { name, value, replace });
+        extra.push(ExtraHeader { name, value, replace });
     }
     Ok(extra)
 }
@@ -202,7 +202,7 @@ mod tests {
     use serde_json::json;
     use tower::ServiceExt;
 
-    use super::{Access, Auth, Role, Rules, extra_headers};
+    use super::{Authenticator, OriginRules, RestAccess, Role, extra_headers};
     use crate::rest::auth::token_line;
 
     #[test]
@@ -226,7 +226,9 @@ mod tests {
             .route("/connectors/x", get(secret).delete(async || "gone"))
             .route("/connectors/x/pause", put(async || "paused"))
             .route("/health", get(async || "up"));
-        let access = Access::new(Some(Auth::open(&path).unwrap()), Rules::default(), "", "set X-F:1").unwrap();
+        let access =
+            RestAccess::new(Some(Authenticator::open(&path).unwrap()), OriginRules::default(), "", "set X-F:1")
+                .unwrap();
         std::fs::remove_file(path).unwrap();
         let router = access.before(router);
         for (token, method, path, status) in [

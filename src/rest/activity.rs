@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 /// How long a connection may wait for its client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     /// Without a word between two requests. Clients that keep connections let them go sooner by themselves.
     idle: Duration,
     /// From the first byte of a head to its last.
@@ -25,14 +25,14 @@ pub(super) struct Patience {
 }
 
 /// Of usual connections.
-pub(super) const USUAL: Patience = Patience {
+pub(super) const USUAL: ConnectionTimeouts = ConnectionTimeouts {
     idle: Duration::from_secs(75),
     head: Duration::from_secs(20),
     window: Duration::from_secs(20),
     life: Duration::MAX,
 };
 /// Of connections in the reserved share: one request each.
-pub(super) const RESERVED: Patience = Patience {
+pub(super) const RESERVED: ConnectionTimeouts = ConnectionTimeouts {
     idle: Duration::from_secs(3),
     head: Duration::from_secs(3),
     window: Duration::from_secs(3),
@@ -46,7 +46,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// What one connection is doing. Times are in milliseconds since it began, plus one; 0 is never.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(super) struct ConnectionActivity {
     began: Instant,
     /// A request is being answered, or its answer not yet handed to the connection.
     serving: AtomicBool,
@@ -63,7 +63,7 @@ pub(super) struct Activity {
     unseated: Notify,
 }
 
-impl Activity {
+impl ConnectionActivity {
     pub(super) fn new() -> Arc<Self> {
         let zero = || AtomicU64::new(0);
         Arc::new(Self {
@@ -138,7 +138,7 @@ impl Activity {
     }
 
     /// Waits until the connection has to end, and says why.
-    pub(super) async fn exhausts(&self, patience: Patience) -> &'static str {
+    pub(super) async fn exhausts(&self, patience: ConnectionTimeouts) -> &'static str {
         let mut window = None;
         loop {
             tokio::select! {
@@ -152,7 +152,7 @@ impl Activity {
     }
 
     /// Why it has to end now, if it has. `window` is when the present one began, and what had been taken then.
-    fn verdict(&self, patience: Patience, window: &mut Option<(Instant, u64)>) -> Option<&'static str> {
+    fn verdict(&self, patience: ConnectionTimeouts, window: &mut Option<(Instant, u64)>) -> Option<&'static str> {
         let over =
             |since: u64, limit: Duration| since > 0 && Duration::from_millis(self.now().saturating_sub(since)) >= limit;
         if self.began.elapsed() >= patience.life {
@@ -181,18 +181,18 @@ impl Activity {
 }
 
 /// A stream whose connection's activity is noted.
-pub(super) struct Watched<S> {
+pub(super) struct WatchedStream<S> {
     stream: S,
-    activity: Arc<Activity>,
+    activity: Arc<ConnectionActivity>,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+impl<S> WatchedStream<S> {
+    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>) -> Self {
         Self { stream, activity }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -203,7 +203,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
+impl<S: AsyncWrite + Unpin> WatchedStream<S> {
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Pending => self.activity.is_blocked(true),
@@ -215,7 +215,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note(&written);
@@ -255,9 +255,9 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
-    use super::{Activity, Patience, WINDOW_BYTES};
+    use super::{ConnectionActivity, ConnectionTimeouts, WINDOW_BYTES};
 
-    const SHORT: Patience = Patience {
+    const SHORT: ConnectionTimeouts = ConnectionTimeouts {
         idle: Duration::from_millis(40),
         head: Duration::from_millis(20),
         window: Duration::from_millis(20),
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn heads_idle_clients_and_unread_answers_have_a_limit_and_work_has_none() {
-        let (activity, mut window) = (Activity::new(), None);
+        let (activity, mut window) = (ConnectionActivity::new(), None);
         assert_eq!(activity.verdict(SHORT, &mut window), None);
         activity.has_read();
         pass(30);

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::gate::network;
-use super::throttle::{Attempt, Throttle, TooMany};
+use super::throttle::{LoginAttempt, LoginThrottle, TooMany};
 use crate::settings::file;
 
 /// How often the file is looked at.
@@ -86,7 +86,7 @@ impl Role {
 type Sha = [u8; 32];
 
 #[derive(Debug, Default)]
-struct Accounts {
+struct AccountTable {
     users: BTreeMap<String, (Role, String)>,
     tokens: Vec<(String, Role, Sha)>,
     /// The hash of a password that nobody gives, for users that there are not: checking it takes as long.
@@ -95,7 +95,7 @@ struct Accounts {
 
 /// Somebody who is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct UserAccount {
     /// Name of the user or token.
     pub name: String,
     /// What it may do.
@@ -104,9 +104,9 @@ pub struct Account {
 
 /// What a request's credentials are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given {
+pub enum Credentials {
     /// Those of an account.
-    Known(Account),
+    Known(UserAccount),
     /// None at all.
     Nothing,
     /// Wrong ones.
@@ -116,26 +116,26 @@ pub enum Given {
 }
 
 /// The accounts of the file.
-pub struct Auth {
+pub struct Authenticator {
     path: PathBuf,
-    loaded: Mutex<Loaded>,
+    loaded: Mutex<LoadedAccounts>,
     verified: Mutex<HashSet<Sha>>,
     checks: Semaphore,
     waiting: Semaphore,
-    throttle: Mutex<Throttle>,
+    throttle: Mutex<LoginThrottle>,
 }
 
-struct Loaded {
-    accounts: Arc<Accounts>,
+struct LoadedAccounts {
+    accounts: Arc<AccountTable>,
     modified: Option<SystemTime>,
     checked: Instant,
 }
 
-impl Auth {
+impl Authenticator {
     /// Reads the file. Errors: `Config`, with the line.
     pub fn open(path: &Path) -> Result<Self> {
         let modified = modified(path);
-        let loaded = Loaded { accounts: Arc::new(read(path)?), modified, checked: Instant::now() };
+        let loaded = LoadedAccounts { accounts: Arc::new(read(path)?), modified, checked: Instant::now() };
         Ok(Self {
             path: path.to_owned(),
             loaded: Mutex::new(loaded),
@@ -147,15 +147,15 @@ impl Auth {
     }
 
     /// Whose credentials a request carries.
-    pub async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Given {
-        let Some(given) = headers.get(header::AUTHORIZATION) else { return Given::Nothing };
+    pub async fn account(&self, headers: &HeaderMap, from: IpAddr) -> Credentials {
+        let Some(given) = headers.get(header::AUTHORIZATION) else { return Credentials::Nothing };
         let given = given.to_str().unwrap_or_default();
         let (scheme, credentials) = given.split_once(' ').unwrap_or((given, ""));
         let (accounts, credentials) = (self.accounts(), credentials.trim());
         if scheme.eq_ignore_ascii_case("Bearer") {
             let digest = sha(credentials);
             return match accounts.tokens.iter().find(|(_, _, known)| *known == digest) {
-                Some((name, role, _)) => Given::Known(Account { name: name.clone(), role: *role }),
+                Some((name, role, _)) => Credentials::Known(UserAccount { name: name.clone(), role: *role }),
                 None => self.wrong(from),
             };
         }
@@ -168,51 +168,51 @@ impl Auth {
     }
 
     /// A token that nobody has, or what is no credentials at all.
-    fn wrong(&self, from: IpAddr) -> Given {
+    fn wrong(&self, from: IpAddr) -> Credentials {
         match self.attempt(from, None) {
             Ok(_) => {
                 tracing::warn!(%from, "a wrong token, or credentials that cannot be read");
-                Given::Wrong
+                Credentials::Wrong
             }
-            Err(after) => Given::TooMany(after),
+            Err(after) => Credentials::TooMany(after),
         }
     }
 
     /// A user by password: one that was right before from there, or that is found right now.
-    async fn user(&self, accounts: &Accounts, name: &str, password: &str, from: IpAddr) -> Given {
+    async fn user(&self, accounts: &AccountTable, name: &str, password: &str, from: IpAddr) -> Credentials {
         let known = accounts.users.get(name);
         let hash = known.map_or(accounts.nobody.as_str(), |(_, hash)| hash);
         let digest = sha(&format!("{}\0{name}\0{password}\0{hash}", network(from)));
-        let account = known.map(|(role, _)| Account { name: name.to_owned(), role: *role });
+        let account = known.map(|(role, _)| UserAccount { name: name.to_owned(), role: *role });
         if let Some(account) = &account
             && self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest)
         {
-            return Given::Known(account.clone());
+            return Credentials::Known(account.clone());
         }
         let attempt = match self.attempt(from, Some(name)) {
             Ok(attempt) => attempt,
-            Err(after) => return Given::TooMany(after),
+            Err(after) => return Credentials::TooMany(after),
         };
         let right = self.is_password(password, hash).await;
         match (right, account) {
             (None, _) => {
                 self.give_back(attempt);
-                Given::TooMany(Duration::from_secs(1))
+                Credentials::TooMany(Duration::from_secs(1))
             }
             (Some(true), Some(account)) => {
                 self.give_back(attempt);
                 self.remember(digest);
-                Given::Known(account)
+                Credentials::Known(account)
             }
             _ => {
                 tracing::warn!(%from, user = shown(name), "a wrong user name or password");
-                Given::Wrong
+                Credentials::Wrong
             }
         }
     }
 
     /// Errors: how long to wait.
-    fn attempt(&self, from: IpAddr, user: Option<&str>) -> Result<Attempt, Duration> {
+    fn attempt(&self, from: IpAddr, user: Option<&str>) -> Result<LoginAttempt, Duration> {
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = throttle.attempt(from, user, Instant::now());
         drop(throttle);
@@ -225,7 +225,7 @@ impl Auth {
         })
     }
 
-    fn give_back(&self, attempt: Attempt) {
+    fn give_back(&self, attempt: LoginAttempt) {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner).give_back(attempt);
     }
 
@@ -248,7 +248,7 @@ impl Auth {
         Some(tokio::task::spawn_blocking(check).await.unwrap_or(false))
     }
 
-    fn accounts(&self) -> Arc<Accounts> {
+    fn accounts(&self) -> Arc<AccountTable> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.checked.elapsed() >= CHECK_EVERY {
             loaded.checked = Instant::now();
@@ -269,15 +269,15 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|meta| meta.modified()).ok()
 }
 
-fn read(path: &Path) -> Result<Accounts> {
+fn read(path: &Path) -> Result<AccountTable> {
     let shown = path.display();
     let text = file::text(path, file::MAX_BYTES)
         .map_err(|error| Error::config(format!("rowferry.auth.file {shown} cannot be read: {error}")))?;
     parse(&text).map_err(|(line, why)| Error::config(format!("rowferry.auth.file {shown}, line {line}: {why}")))
 }
 
-fn parse(text: &str) -> Result<Accounts, (usize, &'static str)> {
-    let mut accounts = Accounts::default();
+fn parse(text: &str) -> Result<AccountTable, (usize, &'static str)> {
+    let mut accounts = AccountTable::default();
     for (number, line) in (1..).zip(text.lines()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [kind, name, role, hash] = words[..] else {
@@ -344,7 +344,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
-    use super::{Account, Auth, Given, Role, parse, token_line, user_line};
+    use super::{Authenticator, Credentials, Role, UserAccount, parse, token_line, user_line};
 
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -381,7 +381,7 @@ mod tests {
         let user = user_line("ann", Role::Admin, "pa:ss").unwrap();
         let token = token_line("ci", Role::Operator, "t0ken").unwrap();
         std::fs::write(&path, format!("# people\n{user}\n{token}\n")).unwrap();
-        let auth = Auth::open(&path).unwrap();
+        let auth = Authenticator::open(&path).unwrap();
         let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
         for (given, want) in [
             (basic("ann:pa:ss"), Some(("ann", Role::Admin))),
@@ -395,10 +395,12 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&given).unwrap());
             let account = auth.account(&headers, HOME).await;
-            let want = want.map_or(Given::Wrong, |(name, role)| Given::Known(Account { name: name.to_owned(), role }));
+            let want = want.map_or(Credentials::Wrong, |(name, role)| {
+                Credentials::Known(UserAccount { name: name.to_owned(), role })
+            });
             assert_eq!(account, want, "{given}");
         }
-        assert_eq!(auth.account(&HeaderMap::new(), HOME).await, Given::Nothing);
+        assert_eq!(auth.account(&HeaderMap::new(), HOME).await, Credentials::Nothing);
         std::fs::remove_file(path).unwrap();
     }
 
@@ -409,7 +411,7 @@ mod tests {
         let token = token_line("ci", Role::Operator, "t0ken").unwrap();
         std::fs::write(&path, format!("{}\n{}\n{token}\n", lines[0].as_ref().unwrap(), lines[1].as_ref().unwrap()))
             .unwrap();
-        let auth = Auth::open(&path).unwrap();
+        let auth = Authenticator::open(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         let away: IpAddr = "10.0.0.9".parse().unwrap();
         let asked = async |user: &str, password: &str, from: IpAddr| {
@@ -417,26 +419,26 @@ mod tests {
             let value = HeaderValue::from_str(&format!("Basic {pair}")).unwrap();
             auth.account(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]), from).await
         };
-        assert!(matches!(asked("ann", "right", HOME).await, Given::Known(_)));
+        assert!(matches!(asked("ann", "right", HOME).await, Credentials::Known(_)));
         for user in ["ann", "nobody"] {
             let mut outcomes = Vec::new();
             for n in 0..12 {
                 outcomes.push(asked(user, &format!("guess{n}"), HOME).await);
             }
-            assert!(outcomes[..10].iter().all(|outcome| *outcome == Given::Wrong), "{user}: {outcomes:?}");
-            assert!(matches!(outcomes[11], Given::TooMany(after) if after <= Duration::from_secs(6)), "{user}");
+            assert!(outcomes[..10].iter().all(|outcome| *outcome == Credentials::Wrong), "{user}: {outcomes:?}");
+            assert!(matches!(outcomes[11], Credentials::TooMany(after) if after <= Duration::from_secs(6)), "{user}");
         }
-        assert!(matches!(asked("ann", "right", HOME).await, Given::Known(_)), "right before, right now");
-        assert!(matches!(asked("bob", "right", HOME).await, Given::Known(_)), "another user");
-        assert!(matches!(asked("ann", "right", away).await, Given::Known(_)), "the same user from elsewhere");
+        assert!(matches!(asked("ann", "right", HOME).await, Credentials::Known(_)), "right before, right now");
+        assert!(matches!(asked("bob", "right", HOME).await, Credentials::Known(_)), "another user");
+        assert!(matches!(asked("ann", "right", away).await, Credentials::Known(_)), "the same user from elsewhere");
         for _ in 0..100 {
             asked("x", "y", HOME).await;
             auth.account(&HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer no"))]), HOME)
                 .await;
         }
         let token = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer t0ken"))]);
-        assert!(matches!(auth.account(&token, HOME).await, Given::Known(_)), "a right token is never in doubt");
-        assert!(matches!(asked("bob", "wrong", HOME).await, Given::TooMany(_)));
+        assert!(matches!(auth.account(&token, HOME).await, Credentials::Known(_)), "a right token is never in doubt");
+        assert!(matches!(asked("bob", "wrong", HOME).await, Credentials::TooMany(_)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::budget::{BODY_MAX_BYTES, BodyFault, Share};
+use super::budget::{BODY_MAX_BYTES, BodyFault, BudgetShare};
 use super::error::{ApiError, ApiResult};
 use super::http::content_type;
 
@@ -30,7 +30,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Js
     async fn from_request(request: Request, _state: &S) -> ApiResult<Self> {
         let typed = content_type(request.headers()).is_some();
         let waits = request.headers().contains_key(header::EXPECT);
-        let share = request.extensions().get::<Share>().cloned();
+        let share = request.extensions().get::<BudgetShare>().cloned();
         let bytes = whole(request.into_body(), share.as_ref(), waits).await?;
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         if text.trim_ascii().is_empty() {
@@ -104,7 +104,7 @@ fn write_unique(raw: &RawValue, out: &mut String, depth: usize) -> serde_json::R
 }
 
 /// All bytes of a body. `waits`: its client sends it only once it is asked to.
-async fn whole(mut body: Body, share: Option<&Share>, waits: bool) -> ApiResult<Vec<u8>> {
+async fn whole(mut body: Body, share: Option<&BudgetShare>, waits: bool) -> ApiResult<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let refused = match frame {

@@ -12,7 +12,7 @@ use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-use super::activity::Activity;
+use super::activity::ConnectionActivity;
 
 /// No body of a request may be larger.
 pub(super) const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -36,13 +36,13 @@ const UNIT: usize = 1024;
 
 /// The budgets of a worker. Cheap to clone; all clones share them.
 #[derive(Clone)]
-pub(super) struct Budget {
+pub(super) struct BodyBudget {
     requests: Arc<Semaphore>,
     answers: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
-impl Default for Budget {
+impl Default for BodyBudget {
     fn default() -> Self {
         let of = |permits| Arc::new(Semaphore::new(permits));
         Self {
@@ -64,10 +64,10 @@ pub(super) enum BodyFault {
     Busy,
 }
 
-impl Budget {
+impl BodyBudget {
     /// What one request holds.
-    pub(super) fn share(&self) -> Share {
-        Share { budget: self.clone(), held: Arc::default() }
+    pub(super) fn share(&self) -> BudgetShare {
+        BudgetShare { budget: self.clone(), held: Arc::default() }
     }
 
     /// Room for an answer of that size until it has been read; `None` where there is none.
@@ -86,19 +86,19 @@ fn units(bytes: usize) -> u32 {
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     bytes: Option<OwnedSemaphorePermit>,
     turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What one request holds of the budget, until the last clone goes.
 #[derive(Clone)]
-pub(super) struct Share {
-    budget: Budget,
-    held: Arc<Mutex<Held>>,
+pub(super) struct BudgetShare {
+    budget: BodyBudget,
+    held: Arc<Mutex<HeldBytes>>,
 }
 
-impl Share {
+impl BudgetShare {
     /// Room for a body that has come to so many bytes. Errors: `Busy`.
     fn hold(&self, bytes: usize) -> Result<(), BodyFault> {
         let wanted = units(bytes.saturating_sub(FREE_BYTES));
@@ -135,10 +135,10 @@ impl Share {
 }
 
 /// The body of a request, measured as it comes in.
-struct Metered {
+struct MeteredBody {
     body: Incoming,
-    share: Share,
-    activity: Arc<Activity>,
+    share: BudgetShare,
+    activity: Arc<ConnectionActivity>,
     came: usize,
     /// It was refused; what comes further is not held.
     refused: bool,
@@ -147,17 +147,21 @@ struct Metered {
 }
 
 /// The same request with its body measured.
-pub(super) fn metered(request: Request<Incoming>, share: &Share, activity: &Arc<Activity>) -> Request<Body> {
+pub(super) fn metered(
+    request: Request<Incoming>,
+    share: &BudgetShare,
+    activity: &Arc<ConnectionActivity>,
+) -> Request<Body> {
     request.map(|body| {
         if body.is_end_stream() {
             return Body::empty();
         }
         let (share, activity) = (share.clone(), Arc::clone(activity));
-        Body::new(Metered { body, share, activity, came: 0, refused: false, window: None })
+        Body::new(MeteredBody { body, share, activity, came: 0, refused: false, window: None })
     })
 }
 
-impl Metered {
+impl MeteredBody {
     fn take(&mut self, bytes: usize) -> Result<(), BodyFault> {
         self.came = self.came.saturating_add(bytes);
         if self.refused {
@@ -183,7 +187,7 @@ impl Metered {
     }
 }
 
-impl HttpBody for Metered {
+impl HttpBody for MeteredBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -216,18 +220,18 @@ impl HttpBody for Metered {
 }
 
 /// The body of an answer, and what goes with it: dropped once the connection has taken all of it.
-pub(super) struct Kept<T> {
+pub(super) struct CountedBody<T> {
     body: Body,
     _kept: T,
 }
 
-impl<T: Send + Unpin + 'static> Kept<T> {
+impl<T: Send + Unpin + 'static> CountedBody<T> {
     pub(super) fn body(body: Body, kept: T) -> Body {
         Body::new(Self { body, _kept: kept })
     }
 }
 
-impl<T: Unpin> HttpBody for Kept<T> {
+impl<T: Unpin> HttpBody for CountedBody<T> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -246,11 +250,11 @@ impl<T: Unpin> HttpBody for Kept<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyFault, Budget, FREE_BYTES, LARGE_AT_ONCE, LARGE_BYTES, REQUESTS_MAX_BYTES};
+    use super::{BodyBudget, BodyFault, FREE_BYTES, LARGE_AT_ONCE, LARGE_BYTES, REQUESTS_MAX_BYTES};
 
     #[test]
     fn bodies_share_a_budget_that_small_ones_do_not_need() {
-        let budget = Budget::default();
+        let budget = BodyBudget::default();
         let all: Vec<_> = (0..8).map(|_| budget.share()).collect();
         for share in &all {
             assert_eq!(share.hold(FREE_BYTES + REQUESTS_MAX_BYTES / 16), Ok(()));
@@ -266,7 +270,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_take_turns() {
-        let budget = Budget::default();
+        let budget = BodyBudget::default();
         let mut all: Vec<_> = (0..=LARGE_AT_ONCE).map(|_| budget.share()).collect();
         for share in &all[..LARGE_AT_ONCE] {
             assert_eq!(share.turn(LARGE_BYTES).await, Ok(true));
@@ -280,7 +284,7 @@ mod tests {
 
     #[test]
     fn answers_that_nobody_reads_have_a_budget_too() {
-        let budget = Budget::default();
+        let budget = BodyBudget::default();
         let whole = budget.answer(usize::MAX).unwrap();
         assert!(budget.answer(FREE_BYTES).is_some() && budget.answer(FREE_BYTES + 1).is_none());
         drop(whole);

@@ -13,27 +13,30 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::{App, connectors, view};
-use crate::herder::Refusal;
+use super::path::PathParams;
+use super::{RestState, connectors, view};
+use crate::herder::HerderRefusal;
 use crate::model::{ConfigInfos, ConnectorInfo, RawConfig};
 use crate::secrets::HIDDEN;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read, replace, patch))
 }
 
 /// A connector's config, as it was given.
 #[utoipa::path(get, path = "/connectors/{connector}/config", tag = "connectors", responses((status = 200, body = BTreeMap<String, String>)))]
-async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<BTreeMap<String, String>>> {
+async fn read(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<BTreeMap<String, String>>> {
     Ok(Json(view::pairs(&app.herder.get(&name).await?.config)))
 }
 
 /// Replaces a config, or creates the connector.
 #[utoipa::path(put, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, description = "replaced", body = ConnectorInfo), (status = 201, description = "created", body = ConnectorInfo)))]
 async fn replace(
-    State(app): State<App>,
-    Path(name): Path<String>,
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
     headers: HeaderMap,
     JsonBody(raw): JsonBody<RawConfig>,
 ) -> ApiResult<Response> {
@@ -48,7 +51,7 @@ async fn replace(
             Some(stored) => app.herder.replace_config(&name, stored, config).await.map(|view| (view, false)),
         };
         match outcome {
-            Err(Refusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
+            Err(HerderRefusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
             outcome => break outcome?,
         }
     };
@@ -58,13 +61,13 @@ async fn replace(
 
 /// Puts stored secrets in the place of the masks under which they are shown. Returns the config that they come from,
 /// when there were any.
-pub(super) async fn restore(app: &App, name: &str, raw: &mut RawConfig) -> ApiResult<Option<Config>> {
+pub(super) async fn restore(app: &RestState, name: &str, raw: &mut RawConfig) -> ApiResult<Option<Config>> {
     let looks_masked = |value: &Option<String>| value.as_ref().is_some_and(|v| v.contains(MASK) || v.contains(HIDDEN));
     if !raw.0.values().any(looks_masked) {
         return Ok(None);
     }
     let stored = match app.herder.get(name).await {
-        Err(Refusal::UnknownConnector(_)) => return Ok(None),
+        Err(HerderRefusal::UnknownConnector(_)) => return Ok(None),
         found => found?.config,
     };
     let mut any = false;
@@ -84,8 +87,8 @@ const PATCH_TRIES: usize = 20;
 /// KIP-477: given keys are set, null removes a key; the result is validated as a whole. Two patches at once both count.
 #[utoipa::path(patch, path = "/connectors/{connector}/config", tag = "connectors", request_body = RawConfig, responses((status = 200, body = ConnectorInfo)))]
 async fn patch(
-    State(app): State<App>,
-    Path(name): Path<String>,
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
     JsonBody(changes): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConnectorInfo>> {
     let _turn = app.turns.of(&name).await;
@@ -95,13 +98,13 @@ async fn patch(
         let stored = app.herder.get(&name).await?.config;
         let config = valid(&app, &merged(&app, &stored, &changes, &name)?).await?;
         match app.herder.replace_config(&name, stored, config).await {
-            Err(Refusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
+            Err(HerderRefusal::ConfigChanged(_)) if tries < PATCH_TRIES => {}
             outcome => return Ok(Json(view::info(&outcome?))),
         }
     }
 }
 
-fn merged(app: &App, stored: &Config, changes: &RawConfig, name: &str) -> ApiResult<RawConfig> {
+fn merged(app: &RestState, stored: &Config, changes: &RawConfig, name: &str) -> ApiResult<RawConfig> {
     let mut merged = RawConfig(stored.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect());
     for (key, value) in &changes.0 {
         match value {
@@ -119,7 +122,7 @@ fn merged(app: &App, stored: &Config, changes: &RawConfig, name: &str) -> ApiRes
 }
 
 /// The config with its name filled in, once it has been found valid.
-pub(super) async fn checked(app: &App, name: &str, mut raw: RawConfig) -> ApiResult<Config> {
+pub(super) async fn checked(app: &RestState, name: &str, mut raw: RawConfig) -> ApiResult<Config> {
     let in_config = raw.0.entry("name".to_owned()).or_default().get_or_insert_with(|| name.to_owned());
     if in_config != name {
         return Err(ApiError::name_mismatch(in_config, name));
@@ -128,12 +131,12 @@ pub(super) async fn checked(app: &App, name: &str, mut raw: RawConfig) -> ApiRes
 }
 
 /// Everything that can be said about a config.
-pub(super) async fn validated(app: &App, raw: &RawConfig) -> ApiResult<ConfigInfos> {
+pub(super) async fn validated(app: &RestState, raw: &RawConfig) -> ApiResult<ConfigInfos> {
     let infos = app.validator.validate(&raw.0).await;
     infos.map_err(|unknown| ApiError::unknown_class(unknown, &raw.0, app.validator.secrets()))
 }
 
-async fn valid(app: &App, raw: &RawConfig) -> ApiResult<Config> {
+async fn valid(app: &RestState, raw: &RawConfig) -> ApiResult<Config> {
     let infos = validated(app, raw).await?;
     if infos.error_count > 0 {
         return Err(ApiError::invalid_config(&infos));

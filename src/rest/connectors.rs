@@ -11,19 +11,19 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::query::Params;
-use super::{App, view};
-use crate::herder::{Refusal, Target};
+use super::path::PathParams;
+use super::query::QueryParams;
+use super::{RestState, view};
+use crate::herder::{HerderRefusal, TargetState};
 use crate::model::{ConnectorInfo, ConnectorStatus, CreateConnector, Expanded, path_segment};
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, delete)).routes(routes!(status))
 }
 
 /// Names, or with `expand=status` and `expand=info` an object per connector.
 #[utoipa::path(get, path = "/connectors", tag = "connectors", params(("expand" = Option<Vec<String>>, Query, description = "`status`, `info` or both: an object per connector instead of names")), responses((status = 200, description = "names, or with `expand` an object by name", body = serde_json::Value)))]
-async fn list(State(app): State<App>, params: Params) -> ApiResult<Response> {
+async fn list(State(app): State<RestState>, params: QueryParams) -> ApiResult<Response> {
     let views = app.herder.list().await?;
     let wants = |what: &str| params.0.iter().any(|(name, value)| name == "expand" && value == what);
     if !params.0.iter().any(|(name, _)| name == "expand") {
@@ -44,7 +44,7 @@ async fn list(State(app): State<App>, params: Params) -> ApiResult<Response> {
 /// Creates a connector. Its config is validated first, with every error at once.
 #[utoipa::path(post, path = "/connectors", tag = "connectors", request_body = CreateConnector, responses((status = 201, body = ConnectorInfo, headers(("Location" = String)))))]
 async fn create(
-    State(app): State<App>,
+    State(app): State<RestState>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<CreateConnector>,
 ) -> ApiResult<Response> {
@@ -58,12 +58,12 @@ async fn create(
     Ok(created_answer(&headers, &view::info(&created)))
 }
 
-fn initial_target(given: Option<&str>) -> ApiResult<Target> {
+fn initial_target(given: Option<&str>) -> ApiResult<TargetState> {
     match given {
-        None => Ok(Target::Started),
-        Some(state) if state.eq_ignore_ascii_case("RUNNING") => Ok(Target::Started),
-        Some(state) if state.eq_ignore_ascii_case("PAUSED") => Ok(Target::Paused),
-        Some(state) if state.eq_ignore_ascii_case("STOPPED") => Ok(Target::Stopped),
+        None => Ok(TargetState::Started),
+        Some(state) if state.eq_ignore_ascii_case("RUNNING") => Ok(TargetState::Started),
+        Some(state) if state.eq_ignore_ascii_case("PAUSED") => Ok(TargetState::Paused),
+        Some(state) if state.eq_ignore_ascii_case("STOPPED") => Ok(TargetState::Stopped),
         Some(state) => Err(ApiError::bad_initial_state(state)),
     }
 }
@@ -81,23 +81,26 @@ pub(super) fn created_answer(headers: &HeaderMap, info: &ConnectorInfo) -> Respo
 
 /// One connector.
 #[utoipa::path(get, path = "/connectors/{connector}", tag = "connectors", responses((status = 200, body = ConnectorInfo)))]
-async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorInfo>> {
+async fn read(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<Json<ConnectorInfo>> {
     Ok(Json(view::info(&app.herder.get(&name).await?)))
 }
 
 /// Stops and forgets a connector; its offsets stay.
 #[utoipa::path(delete, path = "/connectors/{connector}", tag = "connectors", responses((status = 204)))]
-async fn delete(State(app): State<App>, Path(name): Path<String>) -> ApiResult<StatusCode> {
+async fn delete(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<StatusCode> {
     app.herder.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The states of a connector and of its tasks.
 #[utoipa::path(get, path = "/connectors/{connector}/status", tag = "connectors", responses((status = 200, body = ConnectorStatus)))]
-async fn status(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorStatus>> {
+async fn status(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<ConnectorStatus>> {
     match app.herder.get(&name).await {
         Ok(found) => Ok(Json(view::status(&found, app.validator.registry()))),
-        Err(Refusal::UnknownConnector(name)) => Err(ApiError::no_status(&name)),
+        Err(HerderRefusal::UnknownConnector(name)) => Err(ApiError::no_status(&name)),
         Err(other) => Err(other.into()),
     }
 }

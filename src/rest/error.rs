@@ -12,12 +12,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::budget::BodyFault;
-use super::gate::Full;
-use super::origin::Foreign;
-use crate::herder::Refusal;
-use crate::herder::validate::Unknown;
+use super::gate::GateFull;
+use super::origin::OriginRefusal;
+use crate::herder::HerderRefusal;
+use crate::herder::validate::ValidationError;
 use crate::model::{ConfigInfos, ErrorBody};
-use crate::secrets::Secrets;
+use crate::secrets::SecretKeys;
 
 /// An answer from 400 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +79,10 @@ impl ApiError {
     }
 
     /// There is a place for probes only.
-    pub(super) fn too_many_connections(full: Full) -> Self {
+    pub(super) fn too_many_connections(full: GateFull) -> Self {
         let (what, key, most) = match full {
-            Full::Worker(most) => ("", "rowferry.rest.connections", most),
-            Full::Address(most) => (" from this address", "rowferry.rest.connections.per.address", most),
+            GateFull::Worker(most) => ("", "rowferry.rest.connections", most),
+            GateFull::Address(most) => (" from this address", "rowferry.rest.connections.per.address", most),
         };
         Self::busy(
             2,
@@ -123,18 +123,18 @@ impl ApiError {
     }
 
     /// A web page made the request behind its reader's back.
-    pub fn foreign(foreign: Foreign) -> Self {
+    pub fn foreign(foreign: OriginRefusal) -> Self {
         match foreign {
-            Foreign::Page => Self::new(
+            OriginRefusal::Page => Self::new(
                 StatusCode::FORBIDDEN,
                 "Pages of other sites may not change anything; access.control.allow.origin names those that may",
             ),
-            Foreign::Host => Self::new(
+            OriginRefusal::Host => Self::new(
                 StatusCode::MISDIRECTED_REQUEST,
                 "This worker is not known by the name in the Host header; rowferry.allowed.hosts in its settings gives it \
                  further names, as rest.advertised.host.name does",
             ),
-            Foreign::Unclear(why) => {
+            OriginRefusal::Unclear(why) => {
                 Self::new(StatusCode::BAD_REQUEST, format!("The request does not say which host it is for: {why}"))
             }
         }
@@ -158,16 +158,20 @@ impl ApiError {
     }
 
     /// A config that names no connector that there is.
-    pub fn unknown_class(unknown: Unknown, config: &BTreeMap<String, Option<String>>, secrets: &Secrets) -> Self {
+    pub fn unknown_class(
+        unknown: ValidationError,
+        config: &BTreeMap<String, Option<String>>,
+        secrets: &SecretKeys,
+    ) -> Self {
         let text = match unknown {
-            Unknown::NoClass => {
+            ValidationError::NoClass => {
                 let shown = |(k, v): (&String, &Option<String>)| {
                     format!("{k}={}", in_short(&secrets.masked(k, v.as_deref().unwrap_or("null"))))
                 };
                 let pairs: Vec<_> = config.iter().map(shown).collect();
                 format!("Connector config {{{}}} contains no connector type", pairs.join(", "))
             }
-            Unknown::Class(class, available) => {
+            ValidationError::Class(class, available) => {
                 let known = available
                     .iter()
                     .map(|a| format!("PluginDesc{{class={}, type={}, version='{}'}}", a.class, a.kind, a.version));
@@ -177,8 +181,8 @@ impl ApiError {
                     known.collect::<Vec<_>>().join(", ")
                 )
             }
-            Unknown::TooLarge(why) => format!("The config is too large: {why}"),
-            Unknown::Busy => {
+            ValidationError::TooLarge(why) => format!("The config is too large: {why}"),
+            ValidationError::Busy => {
                 return Self::busy(5, "Too many configs are being validated; ask again later");
             }
         };
@@ -280,17 +284,21 @@ impl ApiError {
     }
 
     /// No such connector, for pause, resume and stop.
-    pub fn cannot_change_state(refusal: Refusal) -> Self {
+    pub fn cannot_change_state(refusal: HerderRefusal) -> Self {
         match refusal {
-            Refusal::UnknownConnector(name) => Self::new(StatusCode::NOT_FOUND, format!("Unknown connector {name}")),
+            HerderRefusal::UnknownConnector(name) => {
+                Self::new(StatusCode::NOT_FOUND, format!("Unknown connector {name}"))
+            }
             other => other.into(),
         }
     }
 
     /// No such connector or task, for restarts.
-    pub fn cannot_restart(refusal: Refusal) -> Self {
+    pub fn cannot_restart(refusal: HerderRefusal) -> Self {
         match refusal {
-            Refusal::UnknownConnector(name) => Self::new(StatusCode::NOT_FOUND, format!("Unknown connector: {name}")),
+            HerderRefusal::UnknownConnector(name) => {
+                Self::new(StatusCode::NOT_FOUND, format!("Unknown connector: {name}"))
+            }
             other => other.into(),
         }
     }
@@ -312,33 +320,35 @@ impl ApiError {
     }
 }
 
-impl From<Refusal> for ApiError {
-    fn from(refusal: Refusal) -> Self {
+impl From<HerderRefusal> for ApiError {
+    fn from(refusal: HerderRefusal) -> Self {
         match refusal {
-            Refusal::UnknownConnector(name) => Self::connector_not_found(&name),
-            Refusal::UnknownTask(name, task) => Self::unknown_task(&name, task.into()),
-            Refusal::AlreadyExists(name) => Self::new(StatusCode::CONFLICT, format!("Connector {name} already exists")),
-            Refusal::NotStopped(name) => Self::new(
+            HerderRefusal::UnknownConnector(name) => Self::connector_not_found(&name),
+            HerderRefusal::UnknownTask(name, task) => Self::unknown_task(&name, task.into()),
+            HerderRefusal::AlreadyExists(name) => {
+                Self::new(StatusCode::CONFLICT, format!("Connector {name} already exists"))
+            }
+            HerderRefusal::NotStopped(name) => Self::new(
                 StatusCode::BAD_REQUEST,
                 format!(
                     "Connectors must be in the STOPPED state before their offsets can be modified. This can be done \
                      for the specified connector by issuing a 'PUT' request to the '/connectors/{name}/stop' endpoint"
                 ),
             ),
-            Refusal::StartFailed(name, why) => {
+            HerderRefusal::StartFailed(name, why) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("Failed to start connector: {name}: {why}"))
             }
-            Refusal::BadOffsets(why) => Self::new(StatusCode::BAD_REQUEST, why),
-            Refusal::Unavailable(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, why),
-            Refusal::StoreFails { why, full, retry_after } => {
+            HerderRefusal::BadOffsets(why) => Self::new(StatusCode::BAD_REQUEST, why),
+            HerderRefusal::Unavailable(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, why),
+            HerderRefusal::StoreFails { why, full, retry_after } => {
                 let status = if full { StatusCode::INSUFFICIENT_STORAGE } else { StatusCode::SERVICE_UNAVAILABLE };
                 Self { retry_after: retry_after.map(|after| after.as_secs()), ..Self::new(status, why) }
             }
-            Refusal::ConfigChanged(name) => {
+            HerderRefusal::ConfigChanged(name) => {
                 let text = format!("The config of {name} was changed by another request meanwhile; read it again");
                 Self::new(StatusCode::CONFLICT, text)
             }
-            Refusal::ShuttingDown => {
+            HerderRefusal::ShuttingDown => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "The worker is shutting down; ask again later")
             }
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::activity::Activity;
+use super::activity::ConnectionActivity;
 
 /// Connections beyond the others, for probes; the oldest of them makes room for the next.
 const RESERVED: usize = 64;
@@ -15,7 +15,7 @@ const MAKES_ROOM_AFTER: Duration = Duration::from_secs(1);
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// `rowferry.rest.connections`.
     pub connections: usize,
     /// `rowferry.rest.connections.per.address`.
@@ -24,7 +24,7 @@ pub struct Limits {
 
 /// What keeps a connection from having a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
+pub enum GateFull {
     /// There are as many as there may be, in all.
     Worker(usize),
     /// There are as many as there may be from its address.
@@ -32,42 +32,46 @@ pub enum Full {
 }
 
 /// All places.
-pub(super) struct Gate {
-    limits: Limits,
-    taken: Mutex<Taken>,
+pub(super) struct ConnectionGate {
+    limits: ConnectionLimits,
+    taken: Mutex<TakenPlaces>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct TakenPlaces {
     last: u64,
-    seats: HashMap<u64, (IpAddr, Arc<Activity>)>,
+    seats: HashMap<u64, (IpAddr, Arc<ConnectionActivity>)>,
     by_address: HashMap<IpAddr, usize>,
-    reserved: VecDeque<Arc<Activity>>,
+    reserved: VecDeque<Arc<ConnectionActivity>>,
 }
 
 /// A connection's place; it is free again when this goes.
-pub(super) struct Seat {
-    gate: Arc<Gate>,
+pub(super) struct ConnectionPermit {
+    gate: Arc<ConnectionGate>,
     number: u64,
 }
 
-impl Gate {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+impl ConnectionGate {
+    pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, taken: Mutex::default() })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, TakenPlaces> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for a connection from there. Errors: there is none but in the reserved share.
-    pub(super) fn seat(self: &Arc<Self>, from: IpAddr, activity: &Arc<Activity>) -> Result<Seat, Full> {
+    pub(super) fn seat(
+        self: &Arc<Self>,
+        from: IpAddr,
+        activity: &Arc<ConnectionActivity>,
+    ) -> Result<ConnectionPermit, GateFull> {
         let (from, mut taken) = (network(from), self.taken());
         let beside = taken.by_address.get(&from).copied().unwrap_or_default();
         let full = if beside >= self.limits.per_address {
-            Some((Full::Address(self.limits.per_address), Some(from)))
+            Some((GateFull::Address(self.limits.per_address), Some(from)))
         } else if taken.seats.len() >= self.limits.connections {
-            Some((Full::Worker(self.limits.connections), None))
+            Some((GateFull::Worker(self.limits.connections), None))
         } else {
             None
         };
@@ -86,11 +90,11 @@ impl Gate {
         let number = taken.last;
         taken.seats.insert(number, (from, Arc::clone(activity)));
         *taken.by_address.entry(from).or_default() += 1;
-        Ok(Seat { gate: Arc::clone(self), number })
+        Ok(ConnectionPermit { gate: Arc::clone(self), number })
     }
 }
 
-impl Taken {
+impl TakenPlaces {
     /// Ends the connection that has waited longest for its client, of those from that address if one is given.
     fn make_room(&mut self, among: Option<IpAddr>) -> bool {
         let seats = self.seats.iter().filter(|(_, (from, _))| among.is_none_or(|address| address == *from));
@@ -102,7 +106,7 @@ impl Taken {
         true
     }
 
-    fn leave(&mut self, number: u64) -> Option<Arc<Activity>> {
+    fn leave(&mut self, number: u64) -> Option<Arc<ConnectionActivity>> {
         let (from, activity) = self.seats.remove(&number)?;
         if let Some(count) = self.by_address.get_mut(&from) {
             *count -= 1;
@@ -114,7 +118,7 @@ impl Taken {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.gate.taken().leave(self.number);
     }
@@ -137,8 +141,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{Full, Gate, Limits, RESERVED, network};
-    use crate::rest::activity::Activity;
+    use super::{ConnectionGate, ConnectionLimits, GateFull, RESERVED, network};
+    use crate::rest::activity::ConnectionActivity;
 
     fn at(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -146,13 +150,13 @@ mod tests {
 
     #[test]
     fn one_address_has_its_share_and_leaves_the_rest_to_others() {
-        let gate = Gate::new(Limits { connections: 5, per_address: 3 });
-        let seat = |from: &str| gate.seat(at(from), &Activity::new());
+        let gate = ConnectionGate::new(ConnectionLimits { connections: 5, per_address: 3 });
+        let seat = |from: &str| gate.seat(at(from), &ConnectionActivity::new());
         let mut seats: Vec<_> = (0..3).map(|_| seat("10.0.0.1").ok().unwrap()).collect();
-        assert_eq!(seat("10.0.0.1").err(), Some(Full::Address(3)));
+        assert_eq!(seat("10.0.0.1").err(), Some(GateFull::Address(3)));
         seats.push(seat("10.0.0.2").ok().unwrap());
         seats.push(seat("2001:db8::1").ok().unwrap());
-        assert_eq!(seat("10.0.0.3").err(), Some(Full::Worker(5)));
+        assert_eq!(seat("10.0.0.3").err(), Some(GateFull::Worker(5)));
         seats.remove(0);
         seats.push(seat("10.0.0.1").ok().unwrap());
         drop(seats);
@@ -161,29 +165,29 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_longest_for_its_client_makes_room_and_who_works_stays() {
-        let gate = Gate::new(Limits { connections: 2, per_address: 2 });
-        let (works, waits) = (Activity::new(), Activity::new());
+        let gate = ConnectionGate::new(ConnectionLimits { connections: 2, per_address: 2 });
+        let (works, waits) = (ConnectionActivity::new(), ConnectionActivity::new());
         works.serve();
         let _seats = [&works, &waits].map(|activity| gate.seat(at("10.0.0.1"), activity).ok().unwrap());
-        assert!(gate.seat(at("10.0.0.1"), &Activity::new()).is_err(), "nobody has waited for long");
+        assert!(gate.seat(at("10.0.0.1"), &ConnectionActivity::new()).is_err(), "nobody has waited for long");
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        let next = Activity::new();
+        let next = ConnectionActivity::new();
         next.serve();
         let _next = gate.seat(at("10.0.0.2"), &next).ok().unwrap();
         let ended = waits.exhausts(crate::rest::activity::USUAL);
         let why = tokio::time::timeout(Duration::from_millis(500), ended).await.unwrap();
         assert_eq!(why, "its place was needed");
-        assert!(gate.seat(at("10.0.0.3"), &Activity::new()).is_err(), "both are at work");
+        assert!(gate.seat(at("10.0.0.3"), &ConnectionActivity::new()).is_err(), "both are at work");
     }
 
     #[tokio::test]
     async fn the_reserved_share_always_takes_the_next() {
-        let gate = Gate::new(Limits { connections: 0, per_address: 0 });
-        let probes: Vec<_> = (0..=RESERVED).map(|_| Activity::new()).collect();
+        let gate = ConnectionGate::new(ConnectionLimits { connections: 0, per_address: 0 });
+        let probes: Vec<_> = (0..=RESERVED).map(|_| ConnectionActivity::new()).collect();
         for probe in &probes {
             assert!(gate.seat(at("127.0.0.1"), probe).is_err());
         }
-        let unseated = |probe: &Arc<Activity>| {
+        let unseated = |probe: &Arc<ConnectionActivity>| {
             let probe = Arc::clone(probe);
             async move {
                 let patience = crate::rest::activity::USUAL;

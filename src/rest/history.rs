@@ -11,20 +11,23 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::{App, config, connectors, view};
+use super::path::PathParams;
+use super::{RestState, config, connectors, view};
 use crate::model::{ConfigChange, ConfigVersion, ConnectorInfo, RawConfig};
-use crate::secrets::Secrets;
-use crate::store::Version;
+use crate::secrets::SecretKeys;
+use crate::store::StoredVersion;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(restore))
 }
 
 /// The configs a connector has had, oldest first; a deleted connector's as well.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/history", tag = "connectors",
     responses((status = 200, body = Vec<ConfigVersion>)))]
-async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Vec<ConfigVersion>>> {
+async fn read(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<Vec<ConfigVersion>>> {
     Ok(Json(told(&app.herder.history(&name).await?, app.validator.secrets())))
 }
 
@@ -34,8 +37,8 @@ async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Jso
     responses((status = 200, description = "restored", body = ConnectorInfo),
         (status = 201, description = "the connector was deleted and is back", body = ConnectorInfo)))]
 async fn restore(
-    State(app): State<App>,
-    Path((name, version)): Path<(String, String)>,
+    State(app): State<RestState>,
+    PathParams((name, version)): PathParams<(String, String)>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
     let history = app.herder.history(&name).await?;
@@ -49,10 +52,10 @@ async fn restore(
 }
 
 /// The versions with what changed from each to the next.
-fn told(history: &[Version], secrets: &Secrets) -> Vec<ConfigVersion> {
+fn told(history: &[StoredVersion], secrets: &SecretKeys) -> Vec<ConfigVersion> {
     let none = Config::new();
     let before = std::iter::once(&none).chain(history.iter().map(|v| v.config.as_ref().unwrap_or(&none)));
-    let version = |(before, version): (&Config, &Version)| {
+    let version = |(before, version): (&Config, &StoredVersion)| {
         let config = version.config.as_ref().unwrap_or(&none);
         ConfigVersion {
             version: version.version,
@@ -65,7 +68,7 @@ fn told(history: &[Version], secrets: &Secrets) -> Vec<ConfigVersion> {
     before.zip(history).map(version).collect()
 }
 
-fn changes(from: &Config, to: &Config, secrets: &Secrets) -> Vec<ConfigChange> {
+fn changes(from: &Config, to: &Config, secrets: &SecretKeys) -> Vec<ConfigChange> {
     let keys: BTreeSet<&str> = from.iter().chain(to.iter()).map(|(key, _)| key).collect();
     let shown = |config: &Config, key: &str| config.get(key).map(|value| secrets.masked(key, value).into_owned());
     let differs = keys.into_iter().filter(|key| from.get(key) != to.get(key));
@@ -77,15 +80,15 @@ mod tests {
     use connector_api::Config;
 
     use super::told;
-    use crate::secrets::Secrets;
-    use crate::store::Version;
+    use crate::secrets::SecretKeys;
+    use crate::store::StoredVersion;
 
     #[test]
     fn each_version_tells_what_changed_and_no_secret() {
-        let version = |version, config| Version { version, config, at_ms: 0 };
+        let version = |version, config| StoredVersion { version, config, at_ms: 0 };
         let first = Config::from([("a", "1"), ("connection.password", "CANARY1")]);
         let second = Config::from([("a", "2"), ("b", "x"), ("connection.password", "CANARY2")]);
-        let told = told(&[version(1, Some(first)), version(2, Some(second)), version(3, None)], &Secrets::default());
+        let told = told(&[version(1, Some(first)), version(2, Some(second)), version(3, None)], &SecretKeys::default());
         let changes: Vec<Vec<String>> = told
             .iter()
             .map(|v| v.changes.iter().map(|c| format!("{} {:?} {:?}", c.key, c.from, c.to)).collect())

@@ -10,17 +10,17 @@ use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::query::{Params, flag};
-use super::{App, view};
-use crate::herder::Target;
+use super::path::PathParams;
+use super::query::{QueryParams, flag};
+use super::{RestState, view};
+use crate::herder::TargetState;
 use crate::model::ConnectorStatus;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(pause)).routes(routes!(resume)).routes(routes!(stop)).routes(routes!(restart))
 }
 
-async fn set(app: &App, name: &str, target: Target, body: Body, done: StatusCode) -> ApiResult<StatusCode> {
+async fn set(app: &RestState, name: &str, target: TargetState, body: Body, done: StatusCode) -> ApiResult<StatusCode> {
     discard(body).await?;
     app.herder.set_target(name, target).await.map_err(ApiError::cannot_change_state)?;
     Ok(done)
@@ -28,25 +28,38 @@ async fn set(app: &App, name: &str, target: Target, body: Body, done: StatusCode
 
 /// Lets the tasks idle; they keep their connections.
 #[utoipa::path(put, path = "/connectors/{connector}/pause", tag = "connectors", responses((status = 202)))]
-async fn pause(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
-    set(&app, &name, Target::Paused, body, StatusCode::ACCEPTED).await
+async fn pause(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+    body: Body,
+) -> ApiResult<StatusCode> {
+    set(&app, &name, TargetState::Paused, body, StatusCode::ACCEPTED).await
 }
 
 /// Lets a paused or stopped connector run again.
 #[utoipa::path(put, path = "/connectors/{connector}/resume", tag = "connectors", responses((status = 202)))]
-async fn resume(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
-    set(&app, &name, Target::Started, body, StatusCode::ACCEPTED).await
+async fn resume(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+    body: Body,
+) -> ApiResult<StatusCode> {
+    set(&app, &name, TargetState::Started, body, StatusCode::ACCEPTED).await
 }
 
 /// Ends the tasks; the config stays (KIP-875).
 #[utoipa::path(put, path = "/connectors/{connector}/stop", tag = "connectors", responses((status = 204)))]
-async fn stop(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
-    set(&app, &name, Target::Stopped, body, StatusCode::NO_CONTENT).await
+async fn stop(State(app): State<RestState>, PathParams(name): PathParams<String>, body: Body) -> ApiResult<StatusCode> {
+    set(&app, &name, TargetState::Stopped, body, StatusCode::NO_CONTENT).await
 }
 
 /// KIP-745: 204 for the connector alone, 202 with its status where parts are chosen.
 #[utoipa::path(post, path = "/connectors/{connector}/restart", tag = "connectors", params(("includeTasks" = Option<bool>, Query, description = "the tasks too"), ("onlyFailed" = Option<bool>, Query, description = "only what has failed")), responses((status = 204, description = "the connector alone was restarted"), (status = 202, description = "what is being restarted", body = ConnectorStatus)))]
-async fn restart(State(app): State<App>, Path(name): Path<String>, params: Params, body: Body) -> ApiResult<Response> {
+async fn restart(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+    params: QueryParams,
+    body: Body,
+) -> ApiResult<Response> {
     discard(body).await?;
     let (tasks, failed) = (flag(&params, "includeTasks", false), flag(&params, "onlyFailed", false));
     let restarting = app.herder.restart(&name, tasks, failed).await.map_err(ApiError::cannot_restart)?;

@@ -14,11 +14,11 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::RestState;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::query::{Params, first};
+use super::path::PathParams;
+use super::query::{QueryParams, first};
 use crate::model::{LoggerLevel, NewLevel};
 
 const ROOT: &str = "root";
@@ -28,12 +28,12 @@ const LOGGERS_MAX: usize = 1_000;
 const NAME_MAX: usize = 512;
 const LEVELS: &[&str] = &["OFF", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL"];
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, set))
 }
 
 /// The log that the levels are for.
-pub trait Log: Send + Sync {
+pub trait LogControl: Send + Sync {
     /// Loggers with a level of their own, as modules (`rowferry::rest`), and their levels.
     fn levels(&self) -> Vec<(String, String)>;
     /// The level of all others.
@@ -48,12 +48,12 @@ pub trait Log: Send + Sync {
 #[derive(Clone)]
 pub struct LogLevels {
     levels: Arc<Mutex<BTreeMap<String, LoggerLevel>>>,
-    log: Arc<dyn Log>,
+    log: Arc<dyn LogControl>,
 }
 
 impl LogLevels {
     /// Starts with the levels that the log has.
-    pub fn new(log: impl Log + 'static) -> Self {
+    pub fn new(log: impl LogControl + 'static) -> Self {
         let own = log.levels().into_iter().map(|(module, level)| (logger(&module), level));
         let levels = own
             .chain([(ROOT.to_owned(), log.root())])
@@ -138,22 +138,22 @@ fn directives(levels: &BTreeMap<String, LoggerLevel>) -> String {
 
 /// The known loggers and their levels.
 #[utoipa::path(get, path = "/admin/loggers", tag = "log levels", responses((status = 200, body = BTreeMap<String, LoggerLevel>)))]
-async fn list(State(app): State<App>) -> Json<BTreeMap<String, LoggerLevel>> {
+async fn list(State(app): State<RestState>) -> Json<BTreeMap<String, LoggerLevel>> {
     Json(app.levels.all())
 }
 
 /// The level of one logger.
 #[utoipa::path(get, path = "/admin/loggers/{logger}", tag = "log levels", responses((status = 200, body = LoggerLevel)))]
-async fn read(State(app): State<App>, Path(logger): Path<String>) -> ApiResult<Json<LoggerLevel>> {
+async fn read(State(app): State<RestState>, PathParams(logger): PathParams<String>) -> ApiResult<Json<LoggerLevel>> {
     app.levels.all().remove(&logger).map(Json).ok_or_else(|| ApiError::unknown_logger(&logger))
 }
 
 /// Sets the level, `{"level":"DEBUG"}`, of a logger and of those below it, until the worker ends.
 #[utoipa::path(put, path = "/admin/loggers/{logger}", tag = "log levels", params(("logger" = String, Path), ("scope" = Option<String>, Query, description = "`worker` or `cluster`")), request_body = NewLevel, responses((status = 200, description = "the loggers that were changed", body = Vec<String>), (status = 204, description = "with `scope=cluster`")))]
 async fn set(
-    State(app): State<App>,
-    Path(logger): Path<String>,
-    params: Params,
+    State(app): State<RestState>,
+    PathParams(logger): PathParams<String>,
+    params: QueryParams,
     JsonBody(body): JsonBody<NewLevel>,
 ) -> ApiResult<Response> {
     let given = body.level.as_deref().ok_or_else(ApiError::no_level)?;
@@ -174,12 +174,12 @@ async fn set(
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use super::{Log, LogLevels};
+    use super::{LogControl, LogLevels};
 
     #[derive(Clone, Default)]
     struct Recorded(Arc<Mutex<String>>);
 
-    impl Log for Recorded {
+    impl LogControl for Recorded {
         fn levels(&self) -> Vec<(String, String)> {
             vec![("lib::chatty".to_owned(), "warn".to_owned())]
         }

@@ -8,6 +8,7 @@ pub mod auth;
 mod body;
 mod budget;
 mod config;
+mod connector_locks;
 mod connectors;
 mod error;
 mod gate;
@@ -29,7 +30,6 @@ mod throttle;
 mod tls;
 mod topics;
 mod trials;
-mod turns;
 mod view;
 
 use std::future::Future;
@@ -48,18 +48,18 @@ use crate::herder::validate::Validator;
 use crate::settings::TopicTracking;
 use error::ApiError;
 
-pub use access::Access;
-pub use gate::Limits;
-pub use loggers::{Log, LogLevels};
+pub use access::RestAccess;
+pub use connector_locks::ConnectorLocks;
+pub use gate::ConnectionLimits;
+pub use loggers::{LogControl, LogLevels};
 pub use main_runtime::MainRuntime;
-pub use origin::Rules;
-pub use serve::Reception;
-pub use tls::{Files, Tls};
-pub use turns::Turns;
+pub use origin::OriginRules;
+pub use serve::SharedServer;
+pub use tls::{CertificateFiles, ServerTls};
 
 /// What handlers work with. Cheap to clone.
 #[derive(Clone)]
-pub struct App {
+pub struct RestState {
     /// Who runs connectors.
     pub herder: Herder,
     /// Says what is wrong with a config, and knows all plug-ins.
@@ -67,7 +67,7 @@ pub struct App {
     /// Log levels, changed while the worker runs.
     pub levels: LogLevels,
     /// Whose config is being patched.
-    pub turns: Turns,
+    pub turns: ConnectorLocks,
     /// What is kept of used topics, and whether that may be forgotten.
     pub topic_tracking: TopicTracking,
     /// Whether `/admin` is served.
@@ -79,7 +79,7 @@ pub struct App {
 }
 
 /// Kafka Connect's routes and our own.
-fn api(admin: bool) -> OpenApiRouter<App> {
+fn api(admin: bool) -> OpenApiRouter<RestState> {
     let loggers = if admin { loggers::routes() } else { OpenApiRouter::new() };
     OpenApiRouter::new()
         .merge(root::routes())
@@ -97,7 +97,7 @@ fn api(admin: bool) -> OpenApiRouter<App> {
 }
 
 /// The whole API as one service.
-pub fn router(app: App) -> Router {
+pub fn router(app: RestState) -> Router {
     let (routes, document) = openapi::describe(api(app.admin));
     let inner = routes
         .merge(openapi::routes(&document))
@@ -115,20 +115,20 @@ pub fn router(app: App) -> Router {
 
 /// How the API is reached on one listener.
 #[derive(Clone, Default)]
-pub struct Door {
+pub struct ListenerConfig {
     /// Who may reach it.
-    pub access: Access,
+    pub access: RestAccess,
     /// With this, it speaks HTTPS.
-    pub tls: Option<Tls>,
+    pub tls: Option<ServerTls>,
 }
 
 /// Serves the API until `shutdown` ends; requests under way are finished. Runs apart from the main runtime, which answers all
 /// requests but `/health` and `/livez`. The listener is registered with the runtime that this runs on.
 pub async fn serve(
     listener: std::net::TcpListener,
-    app: App,
-    door: Door,
-    reception: Reception,
+    app: RestState,
+    door: ListenerConfig,
+    reception: SharedServer,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     // First of all, so that roles are asked for the path that is served.

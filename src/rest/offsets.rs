@@ -3,34 +3,34 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use connector_api::{OffsetValue, Position, SourceOffset, SourcePartition, TopicOffset, TopicPartition};
+use connector_api::{OffsetValue, SourceOffset, SourcePartition, SourcePosition, TopicOffset, TopicPartition};
 use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::RestState;
 use super::body::{JsonBody, discard};
 use super::error::{ApiError, ApiResult, OffsetFault};
-use super::path::Path;
-use crate::herder::{Direction, OffsetChange, Offsets, Refusal, Target};
+use super::path::PathParams;
+use crate::herder::{Direction, HerderRefusal, OffsetChange, OffsetListing, TargetState};
 use crate::model::{ConnectorOffsets, Message, OffsetEntry};
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read, alter, reset))
 }
 
 /// How far a connector has come.
 #[utoipa::path(get, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = ConnectorOffsets)))]
-async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorOffsets>> {
+async fn read(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<Json<ConnectorOffsets>> {
     let entries = match app.herder.offsets(&name).await? {
-        Offsets::Source(positions) => positions
+        OffsetListing::Source(positions) => positions
             .iter()
             .map(|p| OffsetEntry {
                 partition: Some(object(&p.partition.0)),
                 offset: p.offset.as_ref().map(|offset| object(&offset.0)),
             })
             .collect(),
-        Offsets::Sink(offsets) => offsets.iter().map(sink_entry).collect(),
+        OffsetListing::Sink(offsets) => offsets.iter().map(sink_entry).collect(),
     };
     Ok(Json(ConnectorOffsets { offsets: Some(entries) }))
 }
@@ -38,14 +38,14 @@ async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Jso
 /// Changes offsets of a stopped connector; a null offset forgets its partition.
 #[utoipa::path(patch, path = "/connectors/{connector}/offsets", tag = "offsets", request_body = ConnectorOffsets, responses((status = 200, body = Message)))]
 async fn alter(
-    State(app): State<App>,
-    Path(name): Path<String>,
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
     JsonBody(body): JsonBody<ConnectorOffsets>,
 ) -> ApiResult<Json<Message>> {
     let entries = body.offsets.filter(|entries| !entries.is_empty()).ok_or_else(ApiError::no_offsets)?;
     let view = app.herder.get(&name).await?;
-    if view.target != Target::Stopped {
-        return Err(Refusal::NotStopped(name).into());
+    if view.target != TargetState::Stopped {
+        return Err(HerderRefusal::NotStopped(name).into());
     }
     let change = match view.direction {
         Direction::Sink => entries.iter().map(sink_change).collect::<Result<_, _>>().map(OffsetChange::Sink),
@@ -60,7 +60,11 @@ async fn alter(
 
 /// Forgets all offsets of a stopped connector: it begins anew.
 #[utoipa::path(delete, path = "/connectors/{connector}/offsets", tag = "offsets", responses((status = 200, body = Message)))]
-async fn reset(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<Json<Message>> {
+async fn reset(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+    body: Body,
+) -> ApiResult<Json<Message>> {
     discard(body).await?;
     let kept = app.herder.change_offsets(&name, OffsetChange::Reset).await?;
     Ok(done(kept, "reset"))
@@ -104,10 +108,10 @@ fn json(value: &OffsetValue) -> Value {
     }
 }
 
-fn source_change(entry: &OffsetEntry) -> Result<Position, OffsetFault> {
+fn source_change(entry: &OffsetEntry) -> Result<SourcePosition, OffsetFault> {
     let partition =
         entry.partition.as_ref().filter(|members| !members.is_empty()).ok_or(OffsetFault::EmptyPartition)?;
-    Ok(Position {
+    Ok(SourcePosition {
         partition: SourcePartition(members(partition)?),
         offset: entry.offset.as_ref().map(members).transpose()?.map(SourceOffset),
     })

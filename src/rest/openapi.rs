@@ -12,7 +12,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::App;
+use super::RestState;
 use crate::model::ErrorBody;
 
 #[derive(OpenApi)]
@@ -29,12 +29,12 @@ use crate::model::ErrorBody;
         (name = "log levels", description = "Log levels while the worker runs."),
     )
 )]
-struct Document;
+struct OpenApiDocument;
 
 /// The routes, and the document about them.
-pub(super) fn describe(routes: OpenApiRouter<App>) -> (Router<App>, utoipa::openapi::OpenApi) {
+pub(super) fn describe(routes: OpenApiRouter<RestState>) -> (Router<RestState>, utoipa::openapi::OpenApi) {
     let (routes, described) = routes.split_for_parts();
-    let mut document = Document::openapi();
+    let mut document = OpenApiDocument::openapi();
     document.merge(described);
     for (path, item) in &mut document.paths.paths {
         let verbs = [
@@ -71,7 +71,7 @@ fn complete(operation: &mut Operation, verb: &str, path: &str) {
 }
 
 /// `/openapi.json` and `/docs`.
-pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router<App> {
+pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router<RestState> {
     let json = Bytes::from(document.to_pretty_json().unwrap_or_default());
     let file = |content_type: &'static str, text: &'static str| {
         get(async move || {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, Version, header};
 
 /// Which requests are taken.
 #[derive(Clone, Debug, Default)]
-pub struct Rules {
+pub struct OriginRules {
     /// `access.control.allow.origin`: other sites whose pages may call, or `*`.
     pub allow_origin: String,
     /// The host names a request may name, besides addresses and localhost: `name`, `.name` or `*.name` for all below
@@ -18,7 +18,7 @@ pub struct Rules {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foreign {
+pub enum OriginRefusal {
     /// It comes from a page of another site.
     Page,
     /// It names a host that this worker is not.
@@ -27,20 +27,20 @@ pub enum Foreign {
     Unclear(&'static str),
 }
 
-impl Rules {
+impl OriginRules {
     /// Whether a request is refused.
-    pub fn refuse(&self, request: &Parts) -> Option<Foreign> {
+    pub fn refuse(&self, request: &Parts) -> Option<OriginRefusal> {
         let host = match host(request) {
             Ok(host) => host,
-            Err(unclear) => return Some(Foreign::Unclear(unclear)),
+            Err(unclear) => return Some(OriginRefusal::Unclear(unclear)),
         };
         if let Some(hosts) = &self.hosts
             && !is_local(host, hosts)
         {
-            return Some(Foreign::Host);
+            return Some(OriginRefusal::Host);
         }
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method);
-        (!reads && !self.may_change(host, &request.headers)).then_some(Foreign::Page)
+        (!reads && !self.may_change(host, &request.headers)).then_some(OriginRefusal::Page)
     }
 
     /// Whether the page that sends it, if one does, may change something here.
@@ -115,9 +115,9 @@ fn is_local(host: &str, hosts: &[String]) -> bool {
 mod tests {
     use axum::http::{HeaderValue, Method, Request, Version, header};
 
-    use super::{Foreign, Rules};
+    use super::{OriginRefusal, OriginRules};
 
-    fn refuse(rules: &Rules, method: Method, host: &str, origin: Option<&str>) -> Option<Foreign> {
+    fn refuse(rules: &OriginRules, method: Method, host: &str, origin: Option<&str>) -> Option<OriginRefusal> {
         let mut request = Request::builder().method(method).uri("/").header(header::HOST, host);
         if let Some(origin) = origin {
             request = request.header(header::ORIGIN, origin);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn pages_of_other_sites_change_nothing() {
-        let rules = Rules { allow_origin: "https://ui.example".to_owned(), hosts: None };
+        let rules = OriginRules { allow_origin: "https://ui.example".to_owned(), hosts: None };
         assert_eq!(refuse(&rules, Method::PUT, "localhost:8083", None), None);
         for (host, origin) in [
             ("localhost:8083", "http://localhost:8083"),
@@ -140,20 +140,24 @@ mod tests {
         for origin in
             ["https://evil.test", "http://localhost:3000", "null", "http://", "", "https://ui.example.evil.test"]
         {
-            assert_eq!(refuse(&rules, Method::POST, "localhost:8083", Some(origin)), Some(Foreign::Page), "{origin}");
+            assert_eq!(
+                refuse(&rules, Method::POST, "localhost:8083", Some(origin)),
+                Some(OriginRefusal::Page),
+                "{origin}"
+            );
             assert_eq!(refuse(&rules, Method::GET, "localhost:8083", Some(origin)), None, "{origin}");
         }
         let mut request = Request::builder().method(Method::POST).uri("/").header(header::HOST, "localhost");
         let headers = request.headers_mut().unwrap();
         headers.append(header::ORIGIN, HeaderValue::from_static("http://localhost"));
         headers.append(header::ORIGIN, HeaderValue::from_bytes(b"http://\xff").unwrap());
-        assert_eq!(rules.refuse(&request.body(()).unwrap().into_parts().0), Some(Foreign::Page));
+        assert_eq!(rules.refuse(&request.body(()).unwrap().into_parts().0), Some(OriginRefusal::Page));
     }
 
     #[test]
     fn a_worker_answers_to_its_own_names_only() {
         let names = ["w1.example", ".lab.example", "*.k8s.example."];
-        let rules = Rules { hosts: Some(names.map(str::to_owned).to_vec()), ..Rules::default() };
+        let rules = OriginRules { hosts: Some(names.map(str::to_owned).to_vec()), ..OriginRules::default() };
         for host in [
             "localhost:8083",
             "127.0.0.1",
@@ -171,15 +175,15 @@ mod tests {
         for host in
             ["evil.test:8083", "w1.example.evil.test", "lab.example", "evillab.example", "127.0.0.1.evil.test", "x"]
         {
-            assert_eq!(refuse(&rules, Method::GET, host, None), Some(Foreign::Host), "{host}");
+            assert_eq!(refuse(&rules, Method::GET, host, None), Some(OriginRefusal::Host), "{host}");
         }
-        let any = Rules { hosts: Some(vec!["*".to_owned()]), ..Rules::default() };
+        let any = OriginRules { hosts: Some(vec!["*".to_owned()]), ..OriginRules::default() };
         assert_eq!(refuse(&any, Method::GET, "evil.test", None), None);
     }
 
     #[test]
     fn a_request_is_for_one_host() {
-        let rules = Rules { hosts: Some(Vec::new()), ..Rules::default() };
+        let rules = OriginRules { hosts: Some(Vec::new()), ..OriginRules::default() };
         let refuse = |version: Version, target: &str, hosts: &[&[u8]]| {
             let mut request = Request::builder().version(version).uri(target);
             for host in hosts {
@@ -189,10 +193,10 @@ mod tests {
         };
         let (old, new) = (Version::HTTP_10, Version::HTTP_11);
         assert_eq!(refuse(old, "/", &[]), None);
-        assert_eq!(refuse(old, "/", &[b"evil.test"]), Some(Foreign::Host));
+        assert_eq!(refuse(old, "/", &[b"evil.test"]), Some(OriginRefusal::Host));
         assert_eq!(refuse(new, "http://localhost:1/", &[b"LOCALHOST:1"]), None);
-        assert_eq!(refuse(new, "http://evil.test/", &[b"evil.test"]), Some(Foreign::Host));
-        assert_eq!(refuse(old, "http://evil.test/", &[]), Some(Foreign::Host));
+        assert_eq!(refuse(new, "http://evil.test/", &[b"evil.test"]), Some(OriginRefusal::Host));
+        assert_eq!(refuse(old, "http://evil.test/", &[]), Some(OriginRefusal::Host));
         for (target, hosts) in [
             ("/", &[][..]),
             ("/", &[&b"localhost"[..], b"localhost"]),
@@ -221,7 +225,7 @@ mod tests {
             ("http://localhost@evil.test/", &[b"localhost@evil.test"]),
         ] {
             let refused = refuse(new, target, hosts);
-            assert!(matches!(refused, Some(Foreign::Unclear(_))), "{target} {hosts:?}: {refused:?}");
+            assert!(matches!(refused, Some(OriginRefusal::Unclear(_))), "{target} {hosts:?}: {refused:?}");
         }
     }
 }

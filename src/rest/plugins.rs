@@ -7,20 +7,20 @@ use utoipa_axum::routes;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::query::{Params, flag, given};
-use super::{App, config};
+use super::path::PathParams;
+use super::query::{QueryParams, flag, given};
+use super::{RestState, config};
 use crate::model::{ConfigInfos, ConfigKeyInfo, PluginInfo, RawConfig};
 use crate::registry::PluginKind;
-use crate::registry::version::Wanted;
+use crate::registry::version::VersionReq;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(keys)).routes(routes!(validate))
 }
 
 /// Every class name that may be used, those of other vendors' connectors too.
 #[utoipa::path(get, path = "/connector-plugins", tag = "plug-ins", params(("connectorsOnly" = Option<bool>, Query, description = "`false` lists transforms, predicates and converters too")), responses((status = 200, body = Vec<PluginInfo>)))]
-async fn list(State(app): State<App>, params: Params) -> Json<Vec<PluginInfo>> {
+async fn list(State(app): State<RestState>, params: QueryParams) -> Json<Vec<PluginInfo>> {
     let connectors = [PluginKind::Sink, PluginKind::Source];
     let others: &[PluginKind] = if flag(&params, "connectorsOnly", true) { &[] } else { &PluginKind::OF_CONNECTORS };
     let mut infos = Vec::new();
@@ -41,12 +41,12 @@ async fn list(State(app): State<App>, params: Params) -> Json<Vec<PluginInfo>> {
 /// The keys of a plug-in of any kind; `version` names one or a range, as in a config (KIP-891).
 #[utoipa::path(get, path = "/connector-plugins/{plugin}/config", tag = "plug-ins", params(("plugin" = String, Path), ("version" = Option<String>, Query, description = "the version it must have, such as `0.1.0` or `[0.1,1.0)`")), responses((status = 200, body = Vec<ConfigKeyInfo>)))]
 async fn keys(
-    State(app): State<App>,
-    Path(plugin): Path<String>,
-    params: Params,
+    State(app): State<RestState>,
+    PathParams(plugin): PathParams<String>,
+    params: QueryParams,
 ) -> ApiResult<Json<Vec<ConfigKeyInfo>>> {
     let asked = given(&params, "version");
-    let wanted = asked.map(Wanted::read).transpose();
+    let wanted = asked.map(VersionReq::read).transpose();
     let wanted = wanted.map_err(|_| ApiError::bad_version(asked.unwrap_or_default()))?.flatten();
     let keys = app.validator.plugin_keys(&plugin, wanted.as_ref()).ok_or_else(|| ApiError::unknown_plugin(&plugin))?;
     keys.map(Json).map_err(ApiError::other_version)
@@ -55,8 +55,8 @@ async fn keys(
 /// Validates a config and looks at its database; creates nothing.
 #[utoipa::path(put, path = "/connector-plugins/{plugin}/config/validate", tag = "plug-ins", request_body = RawConfig, responses((status = 200, description = "also when it has errors", body = ConfigInfos)))]
 async fn validate(
-    State(app): State<App>,
-    Path(plugin): Path<String>,
+    State(app): State<RestState>,
+    PathParams(plugin): PathParams<String>,
     JsonBody(mut raw): JsonBody<RawConfig>,
 ) -> ApiResult<Json<ConfigInfos>> {
     if let Some(name) = raw.0.get("name").cloned().flatten() {

@@ -4,20 +4,20 @@
 use axum::extract::Query;
 
 /// All parameters in order.
-pub(super) type Params = Query<Vec<(String, String)>>;
+pub(super) type QueryParams = Query<Vec<(String, String)>>;
 
 /// The value of a parameter.
-pub(super) fn first<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
+pub(super) fn first<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> {
     given(params, name).filter(|v| !v.is_empty())
 }
 
 /// The value of a parameter that has no default: an empty one counts.
-pub(super) fn given<'a>(params: &'a Params, name: &str) -> Option<&'a str> {
+pub(super) fn given<'a>(params: &'a QueryParams, name: &str) -> Option<&'a str> {
     params.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
 }
 
 /// A boolean parameter.
-pub(super) fn flag(params: &Params, name: &str, default: bool) -> bool {
+pub(super) fn flag(params: &QueryParams, name: &str, default: bool) -> bool {
     first(params, name).map_or(default, |value| value.eq_ignore_ascii_case("true"))
 }
 

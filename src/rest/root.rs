@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::RestState;
 use super::error::ApiResult;
 use crate::herder;
 use crate::model::{Health, Live, ServerInfo, StandingStill};
-use crate::worker::StandsStill;
+use crate::worker::StalledTask;
 
 /// The level of Kafka Connect's API that is spoken. Clients such as kcctl compare it to know what they may ask.
 const API_VERSION: &str = "4.1.1";
@@ -25,13 +25,13 @@ const STANDS_STILL: Duration = Duration::from_secs(5);
 /// One that begins nothing for this long does not come back.
 const HANGS: Duration = Duration::from_secs(60);
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(server_info)).routes(routes!(health)).routes(routes!(livez))
 }
 
 /// Tells which API is spoken, and to which Kafka cluster.
 #[utoipa::path(get, path = "/", tag = "worker", responses((status = 200, body = ServerInfo)))]
-async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
+async fn server_info(State(app): State<RestState>) -> ApiResult<Json<ServerInfo>> {
     let info = app.herder.info().await?;
     Ok(Json(ServerInfo {
         version: API_VERSION.to_owned(),
@@ -44,7 +44,7 @@ async fn server_info(State(app): State<App>) -> ApiResult<Json<ServerInfo>> {
 /// Tells that this process answers, with 500 once its main runtime has begun nothing for a minute. It asks nothing and nobody:
 /// for a probe that restarts what hangs, while `/health` is for one that takes a worker out of service.
 #[utoipa::path(get, path = "/livez", tag = "worker", responses((status = 200, body = Live), (status = 500, body = Live)))]
-async fn livez(State(app): State<App>) -> (StatusCode, Json<Live>) {
+async fn livez(State(app): State<RestState>) -> (StatusCode, Json<Live>) {
     let (status, word) = match app.main.stands_still(HANGS) {
         None => (StatusCode::OK, "alive"),
         Some(_) => (StatusCode::INTERNAL_SERVER_ERROR, "hangs"),
@@ -54,7 +54,7 @@ async fn livez(State(app): State<App>) -> (StatusCode, Json<Live>) {
 
 /// Tells whether the worker takes requests (KIP-1017).
 #[utoipa::path(get, path = "/health", tag = "worker", responses((status = 200, body = Health), (status = 500, body = Health), (status = 503, body = Health)))]
-async fn health(State(app): State<App>) -> Response {
+async fn health(State(app): State<RestState>) -> Response {
     let asked = tokio::time::timeout(HEALTH_DEADLINE, app.herder.health());
     let asked = tokio::select! {
         biased;
@@ -67,25 +67,25 @@ async fn health(State(app): State<App>) -> Response {
         Err(late) => (Err(late), Vec::new()),
     };
     let (status, word, message) = match health {
-        Ok(Ok(herder::Health::Starting(why))) => {
+        Ok(Ok(herder::WorkerHealth::Starting(why))) => {
             let why = why.unwrap_or_else(|| "check bootstrap.servers and that the brokers are up".to_owned());
             let text = format!("Worker is still starting up. Kafka has not been reached yet: {why}");
             (StatusCode::SERVICE_UNAVAILABLE, "starting", text)
         }
         // The worker can do nothing about it that it does not do: to end it would stop the others as well.
-        Ok(Ok(herder::Health::Healthy)) if !still.is_empty() => {
+        Ok(Ok(herder::WorkerHealth::Healthy)) if !still.is_empty() => {
             let tasks: Vec<_> = still.iter().map(|s| format!("{} of {}", s.id.task, s.id.connector)).collect();
             let text = format!("Worker handles requests, but tasks stand still: {}.", tasks.join(", "));
             (StatusCode::OK, "degraded", text)
         }
-        Ok(Ok(herder::Health::Healthy)) => {
+        Ok(Ok(herder::WorkerHealth::Healthy)) => {
             let text = "Worker has completed startup and is ready to handle requests.";
             (StatusCode::OK, "healthy", text.to_owned())
         }
-        Ok(Ok(herder::Health::WithoutStore(why))) => {
+        Ok(Ok(herder::WorkerHealth::WithoutStore(why))) => {
             unable(&format!(" Changes cannot be stored, running tasks go on: {why}"))
         }
-        Ok(Ok(herder::Health::WithoutKafka(why))) => unable(&format!(" Kafka does not answer: {why}")),
+        Ok(Ok(herder::WorkerHealth::WithoutKafka(why))) => unable(&format!(" Kafka does not answer: {why}")),
         Ok(Err(_)) => {
             let text = "Worker is shutting down and takes no more requests.";
             (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", text.to_owned())
@@ -103,7 +103,7 @@ fn unable(why: &str) -> (StatusCode, &'static str, String) {
 }
 
 /// The main runtime does not get on.
-fn stuck(app: &App, waits: Duration) -> Response {
+fn stuck(app: &RestState, waits: Duration) -> Response {
     let (status, word, message) = unable(&format!(
         " Its main runtime has begun nothing for {} s: all its threads are busy or blocked; restart the worker if that lasts.",
         waits.as_secs()
@@ -112,7 +112,7 @@ fn stuck(app: &App, waits: Duration) -> Response {
     (status, Json(Health { status: word.to_owned(), message, standing_still: Vec::new(), warnings })).into_response()
 }
 
-fn standing_still(StandsStill { id, waits, text }: StandsStill) -> StandingStill {
+fn standing_still(StalledTask { id, waits, text }: StalledTask) -> StandingStill {
     StandingStill {
         connector: id.connector.to_string(),
         task: id.task,

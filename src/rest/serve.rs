@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use super::activity::{Activity, RESERVED, USUAL, Watched};
-use super::budget::{Budget, Kept, metered};
+use super::activity::{ConnectionActivity, RESERVED, USUAL, WatchedStream};
+use super::budget::{BodyBudget, CountedBody, metered};
 use super::error::ApiError;
-use super::gate::{Full, Gate, Limits};
+use super::gate::{ConnectionGate, ConnectionLimits, GateFull};
 use super::main_runtime::MainRuntime;
-use super::tls::Tls;
+use super::tls::ServerTls;
 
 /// Longest head of a request, in bytes; a longer one is answered with 431.
 const HEAD_MAX: usize = 64 * 1024;
@@ -33,28 +33,28 @@ const PROBES: [&str; 2] = ["/health", "/livez"];
 
 /// What all listeners of a worker share: places for connections, and memory for bodies. Cheap to clone.
 #[derive(Clone)]
-pub struct Reception {
-    gate: Arc<Gate>,
-    budget: Budget,
+pub struct SharedServer {
+    gate: Arc<ConnectionGate>,
+    budget: BodyBudget,
 }
 
-impl Reception {
+impl SharedServer {
     /// With so many connections at once.
-    pub fn new(limits: Limits) -> Self {
-        Self { gate: Gate::new(limits), budget: Budget::default() }
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self { gate: ConnectionGate::new(limits), budget: BodyBudget::default() }
     }
 }
 
 /// Who sent a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+pub(super) struct PeerAddress(pub(super) SocketAddr);
 
 /// Serves until `shutdown` ends; requests under way are finished.
 pub(super) async fn serve(
     mut listener: TcpListener,
-    tls: Option<Tls>,
+    tls: Option<ServerTls>,
     (router, main): (Router, MainRuntime),
-    reception: Reception,
+    reception: SharedServer,
     shutdown: impl Future<Output = ()>,
 ) {
     let (stop, stopping) = watch::channel(());
@@ -64,15 +64,15 @@ pub(super) async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             (stream, from) = Listener::accept(&mut listener) => {
-                let activity = Activity::new();
+                let activity = ConnectionActivity::new();
                 let seat = reception.gate.seat(from.ip(), &activity);
                 let full = seat.as_ref().err().copied();
-                let exchange = Exchange {
+                let exchange = ServedConnection {
                     router: router.clone(),
                     main: main.clone(),
                     budget: reception.budget.clone(),
                     activity,
-                    peer: Peer(from),
+                    peer: PeerAddress(from),
                     full,
                 };
                 let (tls, stopping) = (tls.clone(), stopping.clone());
@@ -92,28 +92,28 @@ pub(super) async fn serve(
 
 /// One connection and what it has of the worker.
 #[derive(Clone)]
-struct Exchange {
+struct ServedConnection {
     router: Router,
     main: MainRuntime,
-    budget: Budget,
-    activity: Arc<Activity>,
-    peer: Peer,
+    budget: BodyBudget,
+    activity: Arc<ConnectionActivity>,
+    peer: PeerAddress,
     /// It has a place in the reserved share only: why.
-    full: Option<Full>,
+    full: Option<GateFull>,
 }
 
 /// Notes the end of an answer.
-struct Answering(Arc<Activity>);
+struct AnswerGuard(Arc<ConnectionActivity>);
 
-impl Drop for Answering {
+impl Drop for AnswerGuard {
     fn drop(&mut self) {
         self.0.rest();
     }
 }
 
-impl Exchange {
+impl ServedConnection {
     /// From the handshake to the end, unless the client keeps it waiting for too long.
-    async fn connection(self, stream: TcpStream, tls: Option<Tls>, stopping: watch::Receiver<()>) {
+    async fn connection(self, stream: TcpStream, tls: Option<ServerTls>, stopping: watch::Receiver<()>) {
         let (peer, activity) = (self.peer.0, Arc::clone(&self.activity));
         let patience = if self.full.is_some() { RESERVED } else { USUAL };
         let talk = async {
@@ -136,7 +136,7 @@ impl Exchange {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&self.activity)));
+        let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&self.activity)));
         let mut builder = http1::Builder::new();
         builder.header_read_timeout(None).max_buf_size(HEAD_MAX).keep_alive(self.full.is_none());
         let serving = builder.serve_connection(stream, service_fn(move |request| self.clone().answer(request)));
@@ -156,14 +156,14 @@ impl Exchange {
     /// Never fails: what goes wrong is an answer.
     async fn answer(self, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
         self.activity.serve();
-        let answering = Answering(Arc::clone(&self.activity));
+        let answering = AnswerGuard(Arc::clone(&self.activity));
         let is_probe = PROBES.contains(&request.uri().path().trim_end_matches('/'));
         if let Some(full) = self.full
             && !is_probe
         {
             let mut refused = ApiError::too_many_connections(full).into_response();
             refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return Ok(refused.map(|body| Kept::body(body, answering)));
+            return Ok(refused.map(|body| CountedBody::body(body, answering)));
         }
         let share = self.budget.share();
         let mut request = metered(request, &share, &self.activity);
@@ -181,6 +181,6 @@ impl Exchange {
             Some(room) => (answer, room),
             None => (ApiError::too_many_answers().into_response(), None),
         };
-        Ok(answer.map(|body: Body| Kept::body(body, (answering, room))))
+        Ok(answer.map(|body: Body| CountedBody::body(body, (answering, room))))
     }
 }

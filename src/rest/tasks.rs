@@ -9,12 +9,12 @@ use utoipa_axum::routes;
 
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
-use super::{App, view};
-use crate::herder::Refusal;
+use super::path::PathParams;
+use super::{RestState, view};
+use crate::herder::HerderRefusal;
 use crate::model::{ConnectorProgress, TaskInfo, TaskStatus};
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(status))
@@ -29,16 +29,19 @@ fn number(text: &str) -> ApiResult<i64> {
 
 /// The tasks of a connector and their configs.
 #[utoipa::path(get, path = "/connectors/{connector}/tasks", tag = "tasks", responses((status = 200, body = Vec<TaskInfo>)))]
-async fn list(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<Vec<TaskInfo>>> {
+async fn list(State(app): State<RestState>, PathParams(name): PathParams<String>) -> ApiResult<Json<Vec<TaskInfo>>> {
     Ok(Json(view::tasks(&app.herder.get(&name).await?)))
 }
 
 /// The state of one task.
 #[utoipa::path(get, path = "/connectors/{connector}/tasks/{task}/status", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 200, body = TaskStatus)))]
-async fn status(State(app): State<App>, Path((name, task)): Path<(String, String)>) -> ApiResult<Json<TaskStatus>> {
+async fn status(
+    State(app): State<RestState>,
+    PathParams((name, task)): PathParams<(String, String)>,
+) -> ApiResult<Json<TaskStatus>> {
     let task = number(&task)?;
     let view = match app.herder.get(&name).await {
-        Err(Refusal::UnknownConnector(name)) => return Err(ApiError::no_task_status(&name, task)),
+        Err(HerderRefusal::UnknownConnector(name)) => return Err(ApiError::no_task_status(&name, task)),
         other => other?,
     };
     let found = view::status(&view, app.validator.registry()).tasks.into_iter().find(|t| i64::from(t.id) == task);
@@ -47,15 +50,18 @@ async fn status(State(app): State<App>, Path((name, task)): Path<(String, String
 
 /// How far the tasks of a connector have come, with what a person should know. Kafka Connect has no such thing.
 #[utoipa::path(get, path = "/v1/connectors/{connector}/progress", tag = "tasks", responses((status = 200, body = ConnectorProgress)))]
-async fn progress(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<ConnectorProgress>> {
+async fn progress(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<ConnectorProgress>> {
     Ok(Json(view::progress(&app.herder.get(&name).await?)))
 }
 
 /// Restarts one task.
 #[utoipa::path(post, path = "/connectors/{connector}/tasks/{task}/restart", tag = "tasks", params(("connector" = String, Path), ("task" = i32, Path)), responses((status = 204)))]
 async fn restart(
-    State(app): State<App>,
-    Path((name, task)): Path<(String, String)>,
+    State(app): State<RestState>,
+    PathParams((name, task)): PathParams<(String, String)>,
     body: Body,
 ) -> ApiResult<StatusCode> {
     discard(body).await?;

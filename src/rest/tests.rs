@@ -10,18 +10,19 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use super::{App, LogLevels, MainRuntime, Turns, router};
+use super::{ConnectorLocks, LogLevels, MainRuntime, RestState, router};
 use crate::herder::validate::fixture;
 use crate::herder::validate::{Validator, WorkerFacts};
 use crate::herder::{
-    Command, ConnectorView, Direction, Health, Herder, Offsets, Refusal, State, Status, Target, TaskView, WorkerInfo,
+    ConnectorView, Direction, Herder, HerderCommand, HerderRefusal, OffsetListing, RunState, RunStatus, TargetState,
+    TaskView, WorkerHealth, WorkerInfo,
 };
 use crate::registry::Registry;
 use crate::settings::TopicTracking;
 
 struct NoLog;
 
-impl super::loggers::Log for NoLog {
+impl super::loggers::LogControl for NoLog {
     fn levels(&self) -> Vec<(String, String)> {
         Vec::new()
     }
@@ -46,11 +47,11 @@ fn app() -> axum::Router {
         }
     });
     let validator = Validator::new(Registry::default().and(fixture::source()), WorkerFacts::default());
-    router(App {
+    router(RestState {
         herder: Herder::new(commands),
         validator,
         levels: LogLevels::new(NoLog),
-        turns: Turns::default(),
+        turns: ConnectorLocks::default(),
         topic_tracking: TopicTracking { enabled: true, allow_reset: true },
         admin: true,
         warnings: Default::default(),
@@ -58,62 +59,62 @@ fn app() -> axum::Router {
     })
 }
 
-fn view(name: &str, config: Config, target: Target) -> ConnectorView {
+fn view(name: &str, config: Config, target: TargetState) -> ConnectorView {
     let state = match target {
-        Target::Started => State::Running,
-        Target::Paused => State::Paused,
-        Target::Stopped => State::Stopped,
+        TargetState::Started => RunState::Running,
+        TargetState::Paused => RunState::Paused,
+        TargetState::Stopped => RunState::Stopped,
     };
-    let status = Status { state, worker_id: Arc::from("h:1"), trace: None };
+    let status = RunStatus { state, worker_id: Arc::from("h:1"), trace: None };
     let task = TaskView { id: 0, config: Config::new(), status: status.clone(), progress: None, waits: None };
-    let tasks = if target == Target::Stopped { Vec::new() } else { vec![task] };
+    let tasks = if target == TargetState::Stopped { Vec::new() } else { vec![task] };
     ConnectorView { name: name.into(), config, direction: Direction::Source, target, status: Some(status), tasks }
 }
 
-fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: Command) {
+fn answer(connectors: &mut BTreeMap<String, ConnectorView>, command: HerderCommand) {
     let find = |name: &str, all: &BTreeMap<String, ConnectorView>| {
-        all.get(name).cloned().ok_or_else(|| Refusal::UnknownConnector(name.to_owned()))
+        all.get(name).cloned().ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()))
     };
     match command {
-        Command::List { reply } => drop(reply.send(Ok(connectors.values().cloned().collect()))),
-        Command::Get { name, reply } => drop(reply.send(find(&name, connectors))),
-        Command::Create { name, config, target, reply } => {
+        HerderCommand::List { reply } => drop(reply.send(Ok(connectors.values().cloned().collect()))),
+        HerderCommand::Get { name, reply } => drop(reply.send(find(&name, connectors))),
+        HerderCommand::Create { name, config, target, reply } => {
             let outcome = match connectors.get(&name) {
-                Some(_) => Err(Refusal::AlreadyExists(name)),
+                Some(_) => Err(HerderRefusal::AlreadyExists(name)),
                 None => Ok(connectors.entry(name.clone()).or_insert(view(&name, config, target)).clone()),
             };
             drop(reply.send(outcome));
         }
-        Command::SetTarget { name, target, reply } => {
+        HerderCommand::SetTarget { name, target, reply } => {
             let outcome = find(&name, connectors)
                 .map(|old| drop(connectors.insert(name.clone(), view(&name, old.config, target))));
             drop(reply.send(outcome));
         }
-        Command::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
-        Command::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
-        Command::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
-        Command::Health { reply } => drop(reply.send(Ok((Health::Starting(None), Vec::new())))),
-        Command::PutConfig { name, config, reply, .. } => {
+        HerderCommand::Restart { name, reply, .. } => drop(reply.send(find(&name, connectors))),
+        HerderCommand::Topics { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+        HerderCommand::Info { reply } => drop(reply.send(Ok(WorkerInfo::default()))),
+        HerderCommand::Health { reply } => drop(reply.send(Ok((WorkerHealth::Starting(None), Vec::new())))),
+        HerderCommand::PutConfig { name, config, reply, .. } => {
             let new = !connectors.contains_key(&name);
-            let stored = connectors.entry(name.clone()).or_insert(view(&name, config, Target::Started)).clone();
+            let stored = connectors.entry(name.clone()).or_insert(view(&name, config, TargetState::Started)).clone();
             drop(reply.send(Ok((stored, new))));
         }
-        Command::Delete { name, reply } => {
-            let gone = connectors.remove(&name).map(drop).ok_or(Refusal::UnknownConnector(name));
+        HerderCommand::Delete { name, reply } => {
+            let gone = connectors.remove(&name).map(drop).ok_or(HerderRefusal::UnknownConnector(name));
             drop(reply.send(gone));
         }
-        Command::RestartTask { name, task, reply } => {
-            let found = find(&name, connectors).and(Err(Refusal::UnknownTask(name, task)));
+        HerderCommand::RestartTask { name, task, reply } => {
+            let found = find(&name, connectors).and(Err(HerderRefusal::UnknownTask(name, task)));
             drop(reply.send(found));
         }
-        Command::Offsets { name, reply } => {
-            drop(reply.send(find(&name, connectors).map(|_| Offsets::Source(Vec::new()))));
+        HerderCommand::Offsets { name, reply } => {
+            drop(reply.send(find(&name, connectors).map(|_| OffsetListing::Source(Vec::new()))));
         }
-        Command::ChangeOffsets { name, reply, .. } => {
-            drop(reply.send(find(&name, connectors).and(Err(Refusal::NotStopped(name)))));
+        HerderCommand::ChangeOffsets { name, reply, .. } => {
+            drop(reply.send(find(&name, connectors).and(Err(HerderRefusal::NotStopped(name)))));
         }
-        Command::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
-        Command::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),
+        HerderCommand::History { reply, .. } => drop(reply.send(Ok(Vec::new()))),
+        HerderCommand::ResetTopics { reply, .. } => drop(reply.send(Ok(()))),
     }
 }
 

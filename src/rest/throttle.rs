@@ -14,32 +14,32 @@ use super::gate::network;
 
 /// How many attempts a bucket holds, and how long one more takes to come.
 #[derive(Clone, Copy, Debug)]
-struct Rate {
+struct AttemptRate {
     burst: u32,
     refill: Duration,
 }
 
 /// Of one user from one address: ten a minute, once the first ten are used up.
-const OF_A_PAIR: Rate = Rate { burst: 10, refill: Duration::from_secs(6) };
+const OF_A_PAIR: AttemptRate = AttemptRate { burst: 10, refill: Duration::from_secs(6) };
 /// Of all users from one address: many people may share it.
-const OF_AN_ADDRESS: Rate = Rate { burst: 50, refill: Duration::from_secs(1) };
+const OF_AN_ADDRESS: AttemptRate = AttemptRate { burst: 50, refill: Duration::from_secs(1) };
 /// Of one user from everywhere.
-const OF_A_USER: Rate = Rate { burst: 100, refill: Duration::from_secs(1) };
+const OF_A_USER: AttemptRate = AttemptRate { burst: 100, refill: Duration::from_secs(1) };
 /// Buckets that are not full at once; the fullest makes room for the next.
 const BUCKETS_MAX: usize = 10_000;
 
 /// Names of any length take the same room.
-type Name = [u8; 32];
+type NameDigest = [u8; 32];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Pair(IpAddr, Name),
+enum BucketKey {
+    Pair(IpAddr, NameDigest),
     Address(IpAddr),
-    User(Name),
+    User(NameDigest),
 }
 
-impl Key {
-    fn rate(self) -> Rate {
+impl BucketKey {
+    fn rate(self) -> AttemptRate {
         match self {
             Self::Pair(..) => OF_A_PAIR,
             Self::Address(_) => OF_AN_ADDRESS,
@@ -49,7 +49,7 @@ impl Key {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
+struct AttemptBucket {
     /// When it is full again; until then it lacks as many tokens as take that long to come.
     full: Instant,
     /// Somebody has been turned away since the last attempt.
@@ -58,14 +58,14 @@ struct Bucket {
 
 /// Those buckets that are not full.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
-    buckets: HashMap<Key, Bucket>,
+pub(super) struct LoginThrottle {
+    buckets: HashMap<BucketKey, AttemptBucket>,
 }
 
 /// An attempt under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attempt {
-    keys: [Option<Key>; 3],
+pub(super) struct LoginAttempt {
+    keys: [Option<BucketKey>; 3],
 }
 
 /// Too many attempts have failed.
@@ -77,16 +77,18 @@ pub(super) struct TooMany {
     pub(super) first: bool,
 }
 
-impl Throttle {
+impl LoginThrottle {
     /// An attempt from there as that user, or with a token that names none. Errors: it may not be made yet.
-    pub(super) fn attempt(&mut self, from: IpAddr, user: Option<&str>, now: Instant) -> Result<Attempt, TooMany> {
+    pub(super) fn attempt(&mut self, from: IpAddr, user: Option<&str>, now: Instant) -> Result<LoginAttempt, TooMany> {
         let from = network(from);
-        let keys = match user.map(|user| Name::from(Sha256::digest(user.as_bytes()))) {
-            Some(user) => [Some(Key::Pair(from, user)), Some(Key::Address(from)), Some(Key::User(user))],
-            None => [Some(Key::Address(from)), None, None],
+        let keys = match user.map(|user| NameDigest::from(Sha256::digest(user.as_bytes()))) {
+            Some(user) => {
+                [Some(BucketKey::Pair(from, user)), Some(BucketKey::Address(from)), Some(BucketKey::User(user))]
+            }
+            None => [Some(BucketKey::Address(from)), None, None],
         };
         for key in keys.into_iter().flatten() {
-            let Rate { burst, refill } = key.rate();
+            let AttemptRate { burst, refill } = key.rate();
             let Some(bucket) = self.buckets.get_mut(&key) else { continue };
             let needs = bucket.full.saturating_duration_since(now) + refill;
             if let Some(after) = needs.checked_sub(refill * burst).filter(|after| !after.is_zero()) {
@@ -96,11 +98,11 @@ impl Throttle {
         for key in keys.into_iter().flatten() {
             self.take(key, now);
         }
-        Ok(Attempt { keys })
+        Ok(LoginAttempt { keys })
     }
 
     /// The attempt was right, or was not made: it costs nothing.
-    pub(super) fn give_back(&mut self, attempt: Attempt) {
+    pub(super) fn give_back(&mut self, attempt: LoginAttempt) {
         for key in attempt.keys.into_iter().flatten() {
             if let Some(bucket) = self.buckets.get_mut(&key)
                 && let Some(before) = bucket.full.checked_sub(key.rate().refill)
@@ -110,7 +112,7 @@ impl Throttle {
         }
     }
 
-    fn take(&mut self, key: Key, now: Instant) {
+    fn take(&mut self, key: BucketKey, now: Instant) {
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
             self.buckets.retain(|_, bucket| bucket.full > now);
             if self.buckets.len() >= BUCKETS_MAX
@@ -119,8 +121,8 @@ impl Throttle {
                 self.buckets.remove(&fullest);
             }
         }
-        let bucket = self.buckets.entry(key).or_insert(Bucket { full: now, told: false });
-        *bucket = Bucket { full: bucket.full.max(now) + key.rate().refill, told: false };
+        let bucket = self.buckets.entry(key).or_insert(AttemptBucket { full: now, told: false });
+        *bucket = AttemptBucket { full: bucket.full.max(now) + key.rate().refill, told: false };
     }
 }
 
@@ -129,20 +131,20 @@ mod tests {
     use std::net::IpAddr;
     use std::time::{Duration, Instant};
 
-    use super::{BUCKETS_MAX, OF_A_PAIR, OF_A_USER, OF_AN_ADDRESS, Throttle};
+    use super::{BUCKETS_MAX, LoginThrottle, OF_A_PAIR, OF_A_USER, OF_AN_ADDRESS};
 
     fn at(n: u32) -> IpAddr {
         std::net::Ipv4Addr::from(0x0a00_0000 + n).into()
     }
 
     /// How many of so many attempts at the same time may be made.
-    fn made(throttle: &mut Throttle, from: u32, user: Option<&str>, now: Instant) -> u32 {
+    fn made(throttle: &mut LoginThrottle, from: u32, user: Option<&str>, now: Instant) -> u32 {
         (0..1000).filter(|_| throttle.attempt(at(from), user, now).is_ok()).count().try_into().unwrap()
     }
 
     #[test]
     fn wrong_attempts_run_out_by_user_and_by_address_and_come_again_with_time() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
         assert_eq!(made(&mut throttle, 1, Some("ann"), now), OF_A_PAIR.burst);
         assert_eq!(made(&mut throttle, 1, Some("bob"), now), OF_A_PAIR.burst, "another user is not held up");
         assert_eq!(made(&mut throttle, 2, Some("ann"), now), OF_A_PAIR.burst, "nor the same one from elsewhere");
@@ -159,23 +161,23 @@ mod tests {
 
     #[test]
     fn right_attempts_cost_nothing_and_the_first_refusal_is_told() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
         for _ in 0..1000 {
             let attempt = throttle.attempt(at(1), Some("ann"), now).unwrap();
             throttle.give_back(attempt);
         }
         assert_eq!(made(&mut throttle, 1, Some("ann"), now), OF_A_PAIR.burst);
-        let mut throttle = Throttle::default();
+        let mut throttle = LoginThrottle::default();
         for _ in 0..OF_A_PAIR.burst {
             throttle.attempt(at(1), Some("ann"), now).unwrap();
         }
-        let first = |throttle: &mut Throttle| throttle.attempt(at(1), Some("ann"), now).unwrap_err().first;
+        let first = |throttle: &mut LoginThrottle| throttle.attempt(at(1), Some("ann"), now).unwrap_err().first;
         assert!(first(&mut throttle) && !first(&mut throttle));
     }
 
     #[test]
     fn the_memory_of_attempts_has_a_bound() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let (mut throttle, now) = (LoginThrottle::default(), Instant::now());
         for n in 0..30_000 {
             let _ = throttle.attempt(at(n), Some(&format!("user{n}")), now);
         }

@@ -22,14 +22,14 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The worker's certificate, as its files were when they were last read. All clones share it.
 #[derive(Clone)]
-pub struct Tls {
-    files: Arc<Files>,
+pub struct ServerTls {
+    files: Arc<CertificateFiles>,
     acceptor: Arc<RwLock<TlsAcceptor>>,
 }
 
 /// Where certificate and key are, in PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Files {
+pub struct CertificateFiles {
     /// The worker's certificate and those between it and its authority, its own first.
     pub certificates: PathBuf,
     /// Its private key.
@@ -38,9 +38,9 @@ pub struct Files {
     pub client_authorities: Option<PathBuf>,
 }
 
-impl Tls {
+impl ServerTls {
     /// Reads the files. Errors: `Config`, with the file's name.
-    pub fn open(files: Files) -> Result<Self> {
+    pub fn open(files: CertificateFiles) -> Result<Self> {
         let acceptor = Arc::new(RwLock::new(files.read()?));
         Ok(Self { files: Arc::new(files), acceptor })
     }
@@ -68,7 +68,7 @@ impl Tls {
     }
 }
 
-impl Files {
+impl CertificateFiles {
     fn read(&self) -> Result<TlsAcceptor> {
         let chain = certificates(&self.certificates)?;
         let key = file::bytes(&self.key, file::MAX_BYTES).map_err(|e| unreadable("private key", &self.key, e))?;

@@ -9,19 +9,22 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::RestState;
 use super::body::discard;
 use super::error::{ApiError, ApiResult};
-use super::path::Path;
+use super::path::PathParams;
 use crate::model::ActiveTopics;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(read)).routes(routes!(reset))
 }
 
 /// The topics that a connector has used since the last reset (KIP-558).
 #[utoipa::path(get, path = "/connectors/{connector}/topics", tag = "topics", responses((status = 200, body = BTreeMap<String, ActiveTopics>)))]
-async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Json<BTreeMap<String, ActiveTopics>>> {
+async fn read(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+) -> ApiResult<Json<BTreeMap<String, ActiveTopics>>> {
     if !app.topic_tracking.enabled {
         return Err(ApiError::no_topic_tracking());
     }
@@ -31,7 +34,11 @@ async fn read(State(app): State<App>, Path(name): Path<String>) -> ApiResult<Jso
 
 /// Forgets which topics a connector has used.
 #[utoipa::path(put, path = "/connectors/{connector}/topics/reset", tag = "topics", responses((status = 202)))]
-async fn reset(State(app): State<App>, Path(name): Path<String>, body: Body) -> ApiResult<StatusCode> {
+async fn reset(
+    State(app): State<RestState>,
+    PathParams(name): PathParams<String>,
+    body: Body,
+) -> ApiResult<StatusCode> {
     discard(body).await?;
     if !app.topic_tracking.enabled {
         return Err(ApiError::no_topic_tracking());

@@ -6,13 +6,13 @@ use connector_api::{Error, Result};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
+use super::RestState;
 use super::body::JsonBody;
 use super::error::{ApiError, ApiResult};
 use crate::model::{TriedConverter, TriedRecord, TryConverter, TryTransforms};
 use crate::transform::trial;
 
-pub(super) fn routes() -> OpenApiRouter<App> {
+pub(super) fn routes() -> OpenApiRouter<RestState> {
     OpenApiRouter::new().routes(routes!(transforms)).routes(routes!(converter))
 }
 
@@ -20,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[utoipa::path(post, path = "/v1/transforms/try", tag = "plug-ins", request_body = TryTransforms,
     responses((status = 200, body = Vec<TriedRecord>), (status = 400, description = "a wrong config or record")))]
 async fn transforms(
-    State(app): State<App>,
+    State(app): State<RestState>,
     JsonBody(given): JsonBody<TryTransforms>,
 ) -> ApiResult<Json<Vec<TriedRecord>>> {
     tried(move || trial::transforms(app.validator.registry(), &given)).await
@@ -29,7 +29,10 @@ async fn transforms(
 /// Reads bytes with a converter, shows what they are, and writes them again.
 #[utoipa::path(post, path = "/v1/converters/try", tag = "plug-ins", request_body = TryConverter,
     responses((status = 200, body = TriedConverter), (status = 400, description = "a wrong config, or bytes that the converter refuses")))]
-async fn converter(State(app): State<App>, JsonBody(given): JsonBody<TryConverter>) -> ApiResult<Json<TriedConverter>> {
+async fn converter(
+    State(app): State<RestState>,
+    JsonBody(given): JsonBody<TryConverter>,
+) -> ApiResult<Json<TriedConverter>> {
     tried(move || trial::converter(app.validator.registry(), &given)).await
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connector_api::Config;
 
-use crate::herder::{ConnectorView, Direction, State, Status, TaskView};
+use crate::herder::{ConnectorView, Direction, RunState, RunStatus, TaskView};
 use crate::model::{
     ConnectorInfo, ConnectorProgress, ConnectorStatus, PartStatus, TableProgress, TaskInfo, TaskName, TaskProgress,
     TaskStatus,
@@ -33,7 +33,7 @@ pub(super) fn tasks(view: &ConnectorView) -> Vec<TaskInfo> {
     view.tasks.iter().map(|t| TaskInfo { id: task_name(view, t.id), config: pairs(&t.config) }).collect()
 }
 
-fn part(status: &Status, version: Option<&str>) -> PartStatus {
+fn part(status: &RunStatus, version: Option<&str>) -> PartStatus {
     PartStatus {
         state: status.state.name().to_owned(),
         worker_id: status.worker_id.to_string(),
@@ -44,7 +44,7 @@ fn part(status: &Status, version: Option<&str>) -> PartStatus {
 
 pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStatus {
     let version = version(view, registry);
-    let unassigned = Status { state: State::Unassigned, worker_id: "".into(), trace: None };
+    let unassigned = RunStatus { state: RunState::Unassigned, worker_id: "".into(), trace: None };
     let connector = view.status.as_ref().unwrap_or(&unassigned);
     ConnectorStatus {
         name: view.name.to_string(),
@@ -58,9 +58,9 @@ pub(super) fn status(view: &ConnectorView, registry: &Registry) -> ConnectorStat
 const WAITS_FOR_CONNECTOR: &str = "it does not run, since its connector has failed: the connector's trace says why, and the task \
                                    starts once the connector does";
 
-fn task_status(task: &TaskView, version: Option<&str>, connector: State) -> TaskStatus {
+fn task_status(task: &TaskView, version: Option<&str>, connector: RunState) -> TaskStatus {
     let mut warnings = task.progress.as_ref().map(|p| p.warnings.join("\n")).filter(|text| !text.is_empty());
-    if task.status.state == State::Unassigned && connector == State::Failed {
+    if task.status.state == RunState::Unassigned && connector == RunState::Failed {
         warnings.get_or_insert_with(|| WAITS_FOR_CONNECTOR.to_owned());
     }
     TaskStatus { id: task.id, status: part(&task.status, version), warning: warnings }
@@ -105,31 +105,31 @@ mod tests {
 
     use connector_api::Config;
 
-    use super::{ConnectorView, Registry, State, Status, TaskView};
-    use crate::herder::{Direction, Target};
+    use super::{ConnectorView, Registry, RunState, RunStatus, TaskView};
+    use crate::herder::{Direction, TargetState};
 
     #[test]
     fn an_unassigned_task_of_a_failed_connector_says_what_it_waits_for() {
-        let status = |state| Status { state, worker_id: Arc::from("h:1"), trace: None };
+        let status = |state| RunStatus { state, worker_id: Arc::from("h:1"), trace: None };
         let warning = |connector, task| {
             let task = TaskView { id: 0, config: Config::new(), status: status(task), progress: None, waits: None };
             let view = ConnectorView {
                 name: "c".into(),
                 config: Config::new(),
                 direction: Direction::Source,
-                target: Target::Started,
+                target: TargetState::Started,
                 status: Some(status(connector)),
                 tasks: vec![task],
             };
             super::status(&view, &Registry::default()).tasks.remove(0).warning
         };
-        let text = warning(State::Failed, State::Unassigned).unwrap();
+        let text = warning(RunState::Failed, RunState::Unassigned).unwrap();
         assert!(text.contains("its connector has failed") && text.contains("trace"), "{text}");
         for (connector, task) in [
-            (State::Failed, State::Failed),
-            (State::Failed, State::Running),
-            (State::Running, State::Unassigned),
-            (State::Unassigned, State::Unassigned),
+            (RunState::Failed, RunState::Failed),
+            (RunState::Failed, RunState::Running),
+            (RunState::Running, RunState::Unassigned),
+            (RunState::Unassigned, RunState::Unassigned),
         ] {
             assert_eq!(warning(connector, task), None, "{connector:?} {task:?}");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connector_api::{Config, Error, Report, Result};
+use connector_api::{Config, ConfigReport, Error, Result};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -30,15 +30,15 @@ const MAX_ANSWER: usize = 16 << 20;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How the registry is reached.
-pub(super) struct Client {
-    addresses: Vec<Address>,
+pub(super) struct RegistryClient {
+    addresses: Vec<RegistryAddress>,
     tls: Option<TlsConnector>,
     authorization: Option<String>,
     limit: Duration,
 }
 
 /// One address of the registry.
-struct Address {
+struct RegistryAddress {
     https: bool,
     host: String,
     port: u16,
@@ -48,9 +48,9 @@ struct Address {
     user: Option<String>,
 }
 
-impl Client {
-    pub(super) fn open(config: &Config) -> Result<Self, Report> {
-        let mut report = Report::default();
+impl RegistryClient {
+    pub(super) fn open(config: &Config) -> Result<Self, ConfigReport> {
+        let mut report = ConfigReport::default();
         let (urls, source, user, token, roots, limit) = config.read(KEYS, |keys| {
             (
                 keys.list("schema.registry.url"),
@@ -61,7 +61,7 @@ impl Client {
                 keys.unsigned("schema.registry.request.timeout.ms"),
             )
         })?;
-        let addresses: Result<Vec<_>, String> = urls.iter().map(|url| Address::parse(url)).collect();
+        let addresses: Result<Vec<_>, String> = urls.iter().map(|url| RegistryAddress::parse(url)).collect();
         let addresses = addresses.unwrap_or_else(|why| {
             report.error("schema.registry.url", format!("Invalid value for configuration schema.registry.url: {why}"));
             Vec::new()
@@ -93,7 +93,7 @@ impl Client {
 
     /// Its addresses, as texts show them: without users and passwords.
     pub(super) fn shown(&self) -> String {
-        let shown: Vec<_> = self.addresses.iter().map(Address::shown).collect();
+        let shown: Vec<_> = self.addresses.iter().map(RegistryAddress::shown).collect();
         shown.join(", ")
     }
 
@@ -131,7 +131,7 @@ impl Client {
 
     async fn exchange(
         &self,
-        address: &Address,
+        address: &RegistryAddress,
         method: &Method,
         path: &str,
         body: &Bytes,
@@ -153,7 +153,7 @@ impl Client {
 
     fn request(
         &self,
-        address: &Address,
+        address: &RegistryAddress,
         method: &Method,
         path: &str,
         body: &Bytes,
@@ -185,7 +185,7 @@ async fn converse(
     Ok((status, body.to_bytes()))
 }
 
-impl Address {
+impl RegistryAddress {
     /// Reads `http(s)://[user:password@]host[:port][/path]`. Errors say what is wrong, without the password.
     fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("an address begins with http:// or https://")?;
@@ -279,7 +279,7 @@ fn connector(roots: &str) -> Result<TlsConnector, String> {
 mod tests {
     use connector_api::Config;
 
-    use super::{Address, Client};
+    use super::{RegistryAddress, RegistryClient};
 
     #[test]
     fn addresses_are_read_and_shown_without_the_password() {
@@ -291,11 +291,11 @@ mod tests {
             ("http://x:y", Err("its port is no number up to 65535")),
             ("http://", Err("an address has no host")),
         ] {
-            let address = Address::parse(url);
-            let shown = address.as_ref().map(Address::shown).map_err(String::as_str);
+            let address = RegistryAddress::parse(url);
+            let shown = address.as_ref().map(RegistryAddress::shown).map_err(String::as_str);
             assert_eq!(shown, want.map(str::to_owned), "{url}");
         }
-        assert_eq!(Address::parse("https://me:p%40ss@registry/").unwrap().user.as_deref(), Some("me:p@ss"));
+        assert_eq!(RegistryAddress::parse("https://me:p%40ss@registry/").unwrap().user.as_deref(), Some("me:p@ss"));
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
             let mut config =
                 Config::from([("schema.registry.url", "http://a:b@x,http://y"), ("converter.type", "key")]);
             pairs.iter().for_each(|(key, value)| config.set(*key, *value));
-            Client::open(&config).map(|client| client.authorization)
+            RegistryClient::open(&config).map(|client| client.authorization)
         };
         assert_eq!(client(&[]).unwrap().as_deref(), Some("Basic YTpi"));
         let source = ("basic.auth.credentials.source", "USER_INFO");

@@ -7,14 +7,14 @@ mod http;
 
 use std::collections::HashMap;
 
-use connector_api::{Config, Error, Kind, Report, Result, fail_point};
+use connector_api::{Config, ConfigReport, Error, ErrorKind, Result, fail_point};
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::convert::registered::{Language, Reference, SchemaText, Schemas, keys};
-use crate::waiting::{self, For};
-use http::Client;
+use crate::convert::registered::{SchemaLanguage, SchemaLookup, SchemaReference, SchemaText, keys};
+use crate::waiting::{self, WaitReason};
+use http::RegistryClient;
 
 /// How many answers are kept.
 const KEPT: usize = 1000;
@@ -23,7 +23,7 @@ const KEPT_BYTES: usize = 32 << 20;
 
 /// The registry of one converter.
 pub struct SchemaRegistry {
-    client: Client,
+    client: RegistryClient,
     by_id: HashMap<i32, SchemaText>,
     /// Bytes of their texts.
     kept: usize,
@@ -31,50 +31,51 @@ pub struct SchemaRegistry {
 
 impl SchemaRegistry {
     /// Of a converter's settings. Nothing is asked yet. Errors: every key that is wrong.
-    pub fn open(config: &Config) -> Result<Self, Report> {
-        Ok(Self { client: Client::open(config)?, by_id: HashMap::new(), kept: 0 })
+    pub fn open(config: &Config) -> Result<Self, ConfigReport> {
+        Ok(Self { client: RegistryClient::open(config)?, by_id: HashMap::new(), kept: 0 })
     }
 }
 
 /// A schema in a request or an answer.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct SchemaBody {
     schema: String,
     #[serde(rename = "schemaType", default, skip_serializing_if = "Option::is_none")]
     language: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    references: Vec<Used>,
+    references: Vec<SchemaUse>,
     #[serde(default, skip_serializing)]
     id: Option<i32>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Used {
+struct SchemaUse {
     name: String,
     subject: String,
     version: i32,
 }
 
 #[derive(Deserialize)]
-struct Id {
+struct SchemaIdBody {
     id: i32,
 }
 
 /// What the registry says when it refuses.
 #[derive(Deserialize)]
-struct Refusal {
+struct RegistryRefusal {
     #[serde(default)]
     error_code: i64,
     #[serde(default)]
     message: String,
 }
 
-impl Body {
+impl SchemaBody {
     fn of(schema: &SchemaText) -> Self {
-        let used = |r: &Reference| Used { name: r.name.clone(), subject: r.subject.clone(), version: r.version };
+        let used =
+            |r: &SchemaReference| SchemaUse { name: r.name.clone(), subject: r.subject.clone(), version: r.version };
         Self {
             schema: schema.text.clone(),
-            language: (schema.language != Language::Avro).then(|| schema.language.name().to_owned()),
+            language: (schema.language != SchemaLanguage::Avro).then(|| schema.language.name().to_owned()),
             references: schema.references.iter().map(used).collect(),
             id: None,
         }
@@ -82,23 +83,24 @@ impl Body {
 
     fn into_schema(self) -> Result<SchemaText> {
         let language = match self.language.as_deref() {
-            None | Some("AVRO") => Language::Avro,
-            Some("PROTOBUF") => Language::Protobuf,
-            Some("JSON") => Language::Json,
+            None | Some("AVRO") => SchemaLanguage::Avro,
+            Some("PROTOBUF") => SchemaLanguage::Protobuf,
+            Some("JSON") => SchemaLanguage::Json,
             Some(other) => return Err(Error::record(format!("schemas of type {other} are not known here"))),
         };
-        let reference = |used: Used| Reference { name: used.name, subject: used.subject, version: used.version };
+        let reference =
+            |used: SchemaUse| SchemaReference { name: used.name, subject: used.subject, version: used.version };
         Ok(SchemaText { language, text: self.schema, references: self.references.into_iter().map(reference).collect() })
     }
 }
 
-impl Schemas for SchemaRegistry {
+impl SchemaLookup for SchemaRegistry {
     fn by_id(&mut self, id: i32) -> Result<SchemaText> {
         if let Some(known) = self.by_id.get(&id) {
             return Ok(known.clone());
         }
         let what = format!("schema {id}");
-        let body: Body = self.ask(&Method::GET, &format!("/schemas/ids/{id}?fetchMaxId=false"), None, &what)?;
+        let body: SchemaBody = self.ask(&Method::GET, &format!("/schemas/ids/{id}?fetchMaxId=false"), None, &what)?;
         let schema = body.into_schema()?;
         self.kept += schema.text.len();
         if self.by_id.len() >= KEPT || self.kept > KEPT_BYTES {
@@ -116,8 +118,8 @@ impl Schemas for SchemaRegistry {
             ("", format!("this schema in subject {subject} (auto.register.schemas is false)"))
         };
         let path = format!("/subjects/{}{versions}?normalize={normalize}", encoded(subject));
-        let body = serde_json::to_string(&Body::of(schema)).map_err(|error| Error::fatal(error.to_string()))?;
-        let Id { id } = self.ask(&Method::POST, &path, Some(body), &what)?;
+        let body = serde_json::to_string(&SchemaBody::of(schema)).map_err(|error| Error::fatal(error.to_string()))?;
+        let SchemaIdBody { id } = self.ask(&Method::POST, &path, Some(body), &what)?;
         Ok(id)
     }
 
@@ -125,7 +127,7 @@ impl Schemas for SchemaRegistry {
         let version = version.map_or_else(|| "latest".to_owned(), |version| version.to_string());
         let path = format!("/subjects/{}/versions/{version}", encoded(subject));
         let what = format!("version {version} of subject {subject}");
-        let body: Body = self.ask(&Method::GET, &path, None, &what)?;
+        let body: SchemaBody = self.ask(&Method::GET, &path, None, &what)?;
         let id = body.id.ok_or_else(|| self.strange(&what))?;
         Ok((id, body.into_schema()?))
     }
@@ -140,7 +142,7 @@ impl SchemaRegistry {
         body: Option<String>,
         what: &str,
     ) -> Result<T> {
-        let _noted = waiting::wait_for(For::Converter);
+        let _noted = waiting::wait_for(WaitReason::Converter);
         fail_point::reach("schema-registry.ask")?;
         let (status, bytes) = self.client.send(method, path, body)?;
         if !status.is_success() {
@@ -158,18 +160,18 @@ impl SchemaRegistry {
 
     fn refused(&self, status: StatusCode, body: &[u8], what: &str) -> Error {
         let registry = self.client.shown();
-        let said = serde_json::from_slice::<Json>(body).ok().and_then(|json| Refusal::deserialize(json).ok());
+        let said = serde_json::from_slice::<Json>(body).ok().and_then(|json| RegistryRefusal::deserialize(json).ok());
         let said = said.filter(|said| !said.message.is_empty());
         let said =
             said.map_or_else(|| format!("HTTP {status}"), |said| format!("{} ({})", said.message, said.error_code));
         let text = format!("the schema registry at {registry} was asked for {what} and answered: {said}");
         let kind = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::Denied,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
             StatusCode::NOT_FOUND
             | StatusCode::CONFLICT
             | StatusCode::UNPROCESSABLE_ENTITY
-            | StatusCode::BAD_REQUEST => Kind::Record,
-            _ => Kind::Retry,
+            | StatusCode::BAD_REQUEST => ErrorKind::Record,
+            _ => ErrorKind::Retry,
         };
         Error::new(kind, text)
     }
@@ -188,4 +190,4 @@ fn encoded(part: &str) -> String {
 }
 
 /// The keys read here, for the tables of converters.
-pub(crate) const KEYS: &[connector_api::Key] = &keys::KEYS;
+pub(crate) const KEYS: &[connector_api::ConfigKey] = &keys::KEYS;

@@ -37,12 +37,12 @@ pub fn hide(text: &str, written: impl Fn(&str) -> String) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Words;
+    use super::super::SecretWords;
     use super::{Redactor, hide, remember};
 
     #[test]
     fn what_any_config_hides_is_hidden() {
-        let mut words = Words::default();
+        let mut words = SecretWords::default();
         words.add("CANARY-of-known", "${env:\"X\"}");
         remember(&Redactor::new(words));
         assert_eq!(hide("a CANARY-of-known", str::to_owned), "a ${env:\"X\"}");

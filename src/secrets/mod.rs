@@ -8,6 +8,6 @@ mod names;
 mod redactor;
 mod words;
 
-pub use names::{HIDDEN, Secrets};
+pub use names::{HIDDEN, SecretKeys};
 pub use redactor::Redactor;
-pub use words::Words;
+pub use words::SecretWords;

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use connector_api::config::Type;
+use connector_api::config::ConfigType;
 use connector_api::shown::{MASK, hidden_in, without_passwords};
-use connector_api::{Config, Key};
+use connector_api::{Config, ConfigKey};
 
-use super::{Redactor, Words};
+use super::{Redactor, SecretWords};
 use crate::keys;
 use crate::registry::{PluginKind, Registry};
-use crate::settings::{self, Resolved, sounds_secret};
+use crate::settings::{self, ResolvedConfig, sounds_secret};
 
 /// What is shown in the place of a secret's whole value.
 pub const HIDDEN: &str = "[hidden]";
@@ -52,24 +52,24 @@ const PREFIXES: [&str; 12] = [
 
 /// Which keys are secret on a worker, and the secrets of its own settings. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Secrets {
-    names: Arc<Names>,
-    worker: Arc<Words>,
+pub struct SecretKeys {
+    names: Arc<SecretNames>,
+    worker: Arc<SecretWords>,
 }
 
 #[derive(Default)]
-struct Names {
+struct SecretNames {
     /// Each spelling of a declared secret, with all its spellings in the order in which they are read.
     secret: BTreeMap<&'static str, Vec<&'static str>>,
     /// Each spelling of a declared key that is none.
     open: BTreeSet<&'static str>,
 }
 
-impl Names {
-    fn declare(&mut self, key: &Key) {
+impl SecretNames {
+    fn declare(&mut self, key: &ConfigKey) {
         let spellings: Vec<_> = std::iter::once(key.name).chain(key.aliases.iter().copied()).collect();
         for spelling in &spellings {
-            if key.ty == Type::Password {
+            if key.ty == ConfigType::Password {
                 let known = self.secret.entry(spelling).or_default();
                 known.extend(spellings.iter().filter(|name| !known.contains(name)).copied().collect::<Vec<_>>());
             } else {
@@ -103,10 +103,10 @@ fn own_names(name: &str) -> impl Iterator<Item = (&str, &str)> {
     std::iter::once(("", name)).chain(behind)
 }
 
-impl Secrets {
+impl SecretKeys {
     /// What the plug-ins of a registry, the worker, and Kafka's clients declare.
     pub fn of(registry: &Registry) -> Self {
-        let mut names = Names::default();
+        let mut names = SecretNames::default();
         let tables = [keys::COMMON, keys::SOURCE, keys::SINK, keys::TRANSFORM, keys::PREDICATE, settings::KEYS];
         let plugins = PluginKind::ALL.into_iter().flat_map(|kind| registry.plugins(kind));
         let declared = tables.into_iter().flatten().chain(plugins.flat_map(|plugin| plugin.keys()));
@@ -119,7 +119,7 @@ impl Secrets {
 
     /// The same on a worker with these settings, whose secrets go into no text either.
     #[must_use]
-    pub fn on_worker(self, written: &Config, resolved: &Resolved) -> Self {
+    pub fn on_worker(self, written: &Config, resolved: &ResolvedConfig) -> Self {
         let worker = Arc::new(self.words(written, resolved));
         Self { worker, ..self }
     }
@@ -175,8 +175,8 @@ impl Secrets {
     }
 
     /// The secrets of a config, as texts would show them.
-    fn words(&self, written: &Config, resolved: &Resolved) -> Words {
-        let mut words = Words::default();
+    fn words(&self, written: &Config, resolved: &ResolvedConfig) -> SecretWords {
+        let mut words = SecretWords::default();
         for (reference, value) in resolved.given_out() {
             words.add(value, reference);
         }
@@ -196,17 +196,17 @@ impl Secrets {
     }
 
     /// What takes the secrets of a connector's config, and of the worker, out of texts.
-    pub fn redactor(&self, written: &Config, resolved: &Resolved) -> Redactor {
+    pub fn redactor(&self, written: &Config, resolved: &ResolvedConfig) -> Redactor {
         Redactor::new(self.words(written, resolved).and(&self.worker))
     }
 
     /// What takes the secrets of the worker's own settings out of texts.
     pub fn of_worker(&self) -> Redactor {
-        Redactor::new(Words::default().and(&self.worker))
+        Redactor::new(SecretWords::default().and(&self.worker))
     }
 }
 
-impl fmt::Debug for Secrets {
+impl fmt::Debug for SecretKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secrets").finish_non_exhaustive()
     }
@@ -216,11 +216,11 @@ impl fmt::Debug for Secrets {
 mod tests {
     use connector_api::Config;
 
-    use super::Secrets;
+    use super::SecretKeys;
     use crate::registry::Registry;
 
-    fn secrets() -> Secrets {
-        Secrets::of(&Registry::built_in())
+    fn secrets() -> SecretKeys {
+        SecretKeys::of(&Registry::built_in())
     }
 
     #[test]

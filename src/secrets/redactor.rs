@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use connector_api::Error;
 use connector_api::shown::on_one_line;
 
-use super::Words;
+use super::SecretWords;
 
 /// A secret of so many characters is found anywhere, inside of words too.
 const ANYWHERE: usize = 8;
@@ -77,30 +77,30 @@ const COMMON: &[&str] = &[
 
 /// Where a secret counts as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Care {
+enum MatchRule {
     Anywhere,
     Word,
     Quoted,
 }
 
-struct Form {
+struct SecretForm {
     shown: Arc<str>,
-    care: Care,
+    care: MatchRule,
 }
 
 /// Takes the secrets of one config out of texts. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Redactor(Option<Arc<Finder>>);
+pub struct Redactor(Option<Arc<SecretFinder>>);
 
-struct Finder {
+struct SecretFinder {
     automaton: AhoCorasick,
-    forms: Vec<Form>,
+    forms: Vec<SecretForm>,
     identity: u64,
 }
 
 impl Redactor {
     /// For these words.
-    pub fn new(words: Words) -> Self {
+    pub fn new(words: SecretWords) -> Self {
         let (mut patterns, mut forms, mut hasher) = (Vec::new(), Vec::new(), DefaultHasher::new());
         let mut seen = BTreeSet::new();
         for (word, shown) in words.iter() {
@@ -109,7 +109,7 @@ impl Redactor {
             for pattern in all_forms(word, care) {
                 if seen.insert(pattern.clone()) {
                     patterns.push(pattern);
-                    forms.push(Form { shown: Arc::clone(shown), care });
+                    forms.push(SecretForm { shown: Arc::clone(shown), care });
                 }
             }
         }
@@ -120,18 +120,18 @@ impl Redactor {
             .ascii_case_insensitive(true)
             .build(&patterns);
         let finder = automaton.ok().filter(|_| !forms.is_empty());
-        Self(finder.map(|automaton| Arc::new(Finder { automaton, forms, identity: hasher.finish() })))
+        Self(finder.map(|automaton| Arc::new(SecretFinder { automaton, forms, identity: hasher.finish() })))
     }
 
     /// The text with what is shown in the place of each secret.
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.hide_up_to(text, Care::Quoted, str::to_owned)
+        self.hide_up_to(text, MatchRule::Quoted, str::to_owned)
     }
 
     /// The same for a text that may be about other configs, where short secrets are likely to be other words; `written`
     /// is how what is shown is written there.
     pub fn hide_elsewhere<'a>(&self, text: &'a str, written: impl Fn(&str) -> String) -> Cow<'a, str> {
-        self.hide_up_to(text, Care::Word, written)
+        self.hide_up_to(text, MatchRule::Word, written)
     }
 
     /// An error as it may leave its task.
@@ -154,9 +154,9 @@ impl Redactor {
         self.0.as_ref().is_some_and(|finder| Arc::strong_count(finder) > 1)
     }
 
-    fn hide_up_to<'a>(&self, text: &'a str, most: Care, written: impl Fn(&str) -> String) -> Cow<'a, str> {
+    fn hide_up_to<'a>(&self, text: &'a str, most: MatchRule, written: impl Fn(&str) -> String) -> Cow<'a, str> {
         let Some(finder) = &self.0 else { return text.into() };
-        let mut found: Vec<(usize, usize, &Form)> = finder
+        let mut found: Vec<(usize, usize, &SecretForm)> = finder
             .automaton
             .find_overlapping_iter(text)
             .map(|hit| (hit.start(), hit.end(), &finder.forms[hit.pattern().as_usize()]))
@@ -189,24 +189,24 @@ impl fmt::Debug for Redactor {
     }
 }
 
-fn care(word: &str) -> Care {
+fn care(word: &str) -> MatchRule {
     let common = COMMON.iter().any(|common| common.eq_ignore_ascii_case(word));
     match word.chars().count() {
-        _ if common => Care::Quoted,
-        ANYWHERE.. => Care::Anywhere,
-        AS_A_WORD.. => Care::Word,
-        _ => Care::Quoted,
+        _ if common => MatchRule::Quoted,
+        ANYWHERE.. => MatchRule::Anywhere,
+        AS_A_WORD.. => MatchRule::Word,
+        _ => MatchRule::Quoted,
     }
 }
 
 /// Whether what stands around a secret lets it count as one.
-fn stands_so(text: &str, start: usize, end: usize, care: Care) -> bool {
+fn stands_so(text: &str, start: usize, end: usize, care: MatchRule) -> bool {
     let (before, after) = (text[..start].chars().next_back(), text[end..].chars().next());
     let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     match care {
-        Care::Anywhere => true,
-        Care::Word => !goes_on(before) && !goes_on(after),
-        Care::Quoted => {
+        MatchRule::Anywhere => true,
+        MatchRule::Word => !goes_on(before) && !goes_on(after),
+        MatchRule::Quoted => {
             let in_quotes = before == after && before.is_some_and(|c| ['\'', '"', '`', '’'].contains(&c));
             in_quotes || (before == Some(':') && after == Some('@'))
         }
@@ -214,9 +214,9 @@ fn stands_so(text: &str, start: usize, end: usize, care: Care) -> bool {
 }
 
 /// A secret as it is, and as it stands in URLs, JSON, SQL, headers and our own texts.
-fn all_forms(word: &str, care: Care) -> BTreeSet<String> {
+fn all_forms(word: &str, care: MatchRule) -> BTreeSet<String> {
     let mut forms = BTreeSet::from([word.to_owned()]);
-    if care == Care::Quoted {
+    if care == MatchRule::Quoted {
         return forms;
     }
     let encoded = percent_encoded(word, b"-._~");
@@ -272,10 +272,10 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    use super::{Redactor, Words};
+    use super::{Redactor, SecretWords};
 
     fn redactor(words: &[(&str, &str)]) -> Redactor {
-        let mut all = Words::default();
+        let mut all = SecretWords::default();
         words.iter().for_each(|(word, shown)| all.add(word, shown));
         Redactor::new(all)
     }

@@ -18,9 +18,9 @@ const LEAST_PART: usize = 4;
 
 /// Secret values, each with what is shown in its place.
 #[derive(Clone, Default)]
-pub struct Words(BTreeMap<String, Arc<str>>);
+pub struct SecretWords(BTreeMap<String, Arc<str>>);
 
-impl Words {
+impl SecretWords {
     /// Adds a value, its lines, and its pieces when it is long. What is there already stays.
     pub fn add(&mut self, value: &str, shown: &str) {
         let (value, shown) = (up_to(value.trim(), LOOKED_AT), Arc::from(shown));
@@ -131,15 +131,15 @@ fn percent_decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Words;
+    use super::SecretWords;
 
-    fn shown(words: &Words) -> Vec<&str> {
+    fn shown(words: &SecretWords) -> Vec<&str> {
         words.iter().map(|(word, _)| word).collect()
     }
 
     #[test]
     fn parts_of_secrets_are_secret_too() {
-        let mut words = Words::default();
+        let mut words = SecretWords::default();
         words.add_secret("me:geheim", None);
         words.add_secret("Plain required username=\"ann\" password=\"s3cret\";", None);
         words.add_secret("SELECT 1 FROM t WHERE pin='4711' AND a = 'x'", None);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn long_values_are_kept_in_pieces_and_bounded() {
-        let mut words = Words::default();
+        let mut words = SecretWords::default();
         words.add(&format!("-----BEGIN KEY-----\n{}\n{}\n", "é".repeat(100), "b".repeat(3_000_000)), "${x}");
         let all = shown(&words);
         assert!(all.contains(&"-----BEGIN KEY-----") && all.iter().all(|word| word.len() <= 64), "{all:?}");

@@ -1,7 +1,7 @@
 //! Every worker key: Kafka Connect's names first, then our own under `rowferry.`. The one declaration of each; the
 //! settings, the warnings about unknown keys and the generated reference come from it.
 
-use connector_api::config::{Check, Default, Importance, Key, Type};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator};
 
 use crate::kafka::settings as kafka_client;
 
@@ -13,35 +13,35 @@ const TOPICS: &str = "Internal topics";
 const WITHOUT_EFFECT: &str = "Accepted, without effect";
 const OWN: &str = "Rowferry";
 
-const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::String, Default::Text(default), group, doc)
+const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::String, DefaultValue::Text(default), group, doc)
 }
 
-const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::List, Default::Text(default), group, doc)
+const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::List, DefaultValue::Text(default), group, doc)
 }
 
-const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::Boolean, Default::Text(default), group, doc)
+const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::Boolean, DefaultValue::Text(default), group, doc)
 }
 
-const fn millis(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::Long, Default::Text(default), group, doc).check(Check::AtLeast(0))
+const fn millis(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::Long, DefaultValue::Text(default), group, doc).check(KeyValidator::AtLeast(0))
 }
 
-const fn maybe(name: &'static str, ty: Type, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, ty, Default::Null, group, doc)
+const fn maybe(name: &'static str, ty: ConfigType, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ty, DefaultValue::Null, group, doc)
 }
 
 /// A key of Kafka Connect's that has no meaning here; it is taken so that existing files work as they are.
-const fn idle(name: &'static str) -> Key {
-    Key::new(name, Type::String, Default::Null, WITHOUT_EFFECT, "taken from existing files.")
+const fn idle(name: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::String, DefaultValue::Null, WITHOUT_EFFECT, "taken from existing files.")
         .without_effect()
         .importance(Importance::Low)
 }
 
 /// All worker keys that have a fixed name.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     list("bootstrap.servers", "localhost:9092", KAFKA, "Kafka brokers, `host:port` with commas between.")
         .importance(Importance::High),
     text("group.id", "rowferry", KAFKA, "Name of this group of workers: the first part of its transactional ids.")
@@ -85,7 +85,7 @@ pub const KEYS: &[Key] = &[
         WORKER,
         "Whether sources write records and their offsets in one Kafka transaction. Kafka Connect's default is disabled.",
     )
-    .check(Check::OneOfIgnoreCase(&["disabled", "preparing", "enabled"])),
+    .check(KeyValidator::OneOfIgnoreCase(&["disabled", "preparing", "enabled"])),
     text(
         "connector.client.config.override.policy",
         "All",
@@ -99,24 +99,24 @@ pub const KEYS: &[Key] = &[
         WORKER,
         "Names of client settings that a connector may override, with the policy Allowlist.",
     ),
-    Key::new(
+    ConfigKey::new(
         "rowferry.tasks.max",
-        Type::Int,
-        Default::Text("1000"),
+        ConfigType::Int,
+        DefaultValue::Text("1000"),
         WORKER,
         "Most tasks that one connector may have: a larger tasks.max is refused, and a stored one fails its connector. Each \
          task has threads and clients of its own.",
     )
-    .check(Check::AtLeast(1)),
-    Key::new(
+    .check(KeyValidator::AtLeast(1)),
+    ConfigKey::new(
         "rowferry.worker.tasks.max",
-        Type::Int,
-        Default::Text("4000"),
+        ConfigType::Int,
+        DefaultValue::Text("4000"),
         WORKER,
         "Most tasks that run on this worker at once. Further ones are FAILED, and tried again by themselves. A task needs some \
          half a megabyte, six threads and eleven open files or more.",
     )
-    .check(Check::AtLeast(1)),
+    .check(KeyValidator::AtLeast(1)),
     flag("topic.tracking.enable", "true", WORKER, "Whether the topics that a connector uses are kept."),
     flag("topic.tracking.allow.reset", "true", WORKER, "Whether the list of used topics may be reset over REST."),
     flag("topic.creation.enable", "true", WORKER, "Whether sources may create topics."),
@@ -131,23 +131,23 @@ pub const KEYS: &[Key] = &[
          `config.providers.NAME.param.allowed.paths`, files and folders with commas between.",
     ),
     text("offset.storage.topic", "connect-offsets", TOPICS, "Compacted topic that holds the offsets of sources."),
-    Key::new(
+    ConfigKey::new(
         "offset.storage.partitions",
-        Type::Int,
-        Default::Text("25"),
+        ConfigType::Int,
+        DefaultValue::Text("25"),
         TOPICS,
         "Partitions of the offsets topic when it has to be created; -1 is the broker's default.",
     )
-    .check(Check::AtLeast(-1)),
-    Key::new(
+    .check(KeyValidator::AtLeast(-1)),
+    ConfigKey::new(
         "offset.storage.replication.factor",
-        Type::Short,
-        Default::Text("-1"),
+        ConfigType::Short,
+        DefaultValue::Text("-1"),
         TOPICS,
         "Replicas of the offsets topic when it has to be created; -1 is the broker's default. Kafka Connect's default \
          is 3.",
     )
-    .check(Check::AtLeast(-1)),
+    .check(KeyValidator::AtLeast(-1)),
     list(
         "listeners",
         "http://127.0.0.1:8083",
@@ -155,13 +155,13 @@ pub const KEYS: &[Key] = &[
         "Where REST listens: `http://host:port` or `https://host:port`; an empty host is every interface.",
     )
     .importance(Importance::High),
-    maybe("rest.host.name", Type::String, REST, "Host of the listener, when `listeners` is not set."),
-    maybe("rest.port", Type::Int, REST, "Port of the listener, when `listeners` is not set."),
-    maybe("rest.advertised.host.name", Type::String, REST, "Host that others reach this worker under."),
-    maybe("rest.advertised.port", Type::Int, REST, "Port that others reach this worker under."),
+    maybe("rest.host.name", ConfigType::String, REST, "Host of the listener, when `listeners` is not set."),
+    maybe("rest.port", ConfigType::Int, REST, "Port of the listener, when `listeners` is not set."),
+    maybe("rest.advertised.host.name", ConfigType::String, REST, "Host that others reach this worker under."),
+    maybe("rest.advertised.port", ConfigType::Int, REST, "Port that others reach this worker under."),
     maybe(
         "admin.listeners",
-        Type::List,
+        ConfigType::List,
         REST,
         "Empty: `/admin` is not served. Anything else is taken from existing files: `/admin` is served where the rest is.",
     ),
@@ -176,36 +176,36 @@ pub const KEYS: &[Key] = &[
          name point here: `connect.example.org`, `.example.org` for all below it, `*` for every name. Addresses, \
          localhost, the machine's own names, those of the listeners and rest.advertised.host.name are allowed anyway.",
     ),
-    Key::new(
+    ConfigKey::new(
         "rowferry.rest.connections",
-        Type::Int,
-        Default::Text("1024"),
+        ConfigType::Int,
+        DefaultValue::Text("1024"),
         REST,
         "Connections at once, on all listeners. Beyond them only `/health` and `/livez` are answered; whoever has kept the \
          worker waiting longest makes room for the next.",
     )
-    .check(Check::AtLeast(1)),
-    Key::new(
+    .check(KeyValidator::AtLeast(1)),
+    ConfigKey::new(
         "rowferry.rest.connections.per.address",
-        Type::Int,
-        Default::Text("512"),
+        ConfigType::Int,
+        DefaultValue::Text("512"),
         REST,
         "Connections at once from one address (IPv6: one /64 network).",
     )
-    .check(Check::AtLeast(1)),
+    .check(KeyValidator::AtLeast(1)),
     text("rest.extension.classes", "", REST, "Java extensions; refused unless empty, use `rowferry.auth.file`.")
         .importance(Importance::Low),
     text("rowferry.data.dir", "./rowferry-data", OWN, "Folder of the embedded metadata store."),
     maybe(
         "rowferry.store.url",
-        Type::Password,
+        ConfigType::Password,
         OWN,
         "Metadata store: `sqlite:path`, `mysql://user:password@host/db` or `postgres://user:password@host/db`. \
          Without it, an SQLite file in `rowferry.data.dir`.",
     ),
     maybe(
         "file.allowed.paths",
-        Type::List,
+        ConfigType::List,
         OWN,
         "Folders (or files) below which FileStreamSource and FileStreamSink may use files, commas between; links are followed \
          first. Without it, `rowferry.data.dir`, and with `rowferry dev` the working folder too. The worker's own files are \
@@ -213,14 +213,14 @@ pub const KEYS: &[Key] = &[
     ),
     maybe(
         "sqlite.allowed.paths",
-        Type::List,
+        ConfigType::List,
         OWN,
         "Folders (or files) below which connectors may use SQLite files, commas between; links are followed first. Without it, \
          `rowferry.data.dir`, and with `rowferry dev` the working folder too. The worker's own files are never given out.",
     ),
     maybe(
         "rowferry.secrets.key",
-        Type::Password,
+        ConfigType::Password,
         OWN,
         "Key that configs are encrypted with in the metadata store: 32 random bytes in base64, or `file:PATH` of a file that \
          holds them. Without it, the key file `secrets.key`, made at the first start beside an SQLite store or else in \
@@ -229,50 +229,50 @@ pub const KEYS: &[Key] = &[
     ),
     maybe(
         "rowferry.secrets.forget",
-        Type::String,
+        ConfigType::String,
         OWN,
         "Id of a key that is lost, as the error at the start names it: configs that only it could read are forgotten.",
     ),
-    Key::new(
+    ConfigKey::new(
         "rowferry.history.versions",
-        Type::Int,
-        Default::Text("100"),
+        ConfigType::Int,
+        DefaultValue::Text("100"),
         OWN,
         "Earlier configs kept of each connector, the one in force included.",
     )
-    .check(Check::AtLeast(1)),
-    Key::new(
+    .check(KeyValidator::AtLeast(1)),
+    ConfigKey::new(
         "rowferry.history.total",
-        Type::Int,
-        Default::Text("10000"),
+        ConfigType::Int,
+        DefaultValue::Text("10000"),
         OWN,
         "Earlier configs kept of all connectors together; the oldest are forgotten first, those in force never.",
     )
-    .check(Check::AtLeast(0)),
+    .check(KeyValidator::AtLeast(0)),
     millis(
         "rowferry.history.deleted.retention.ms",
         "2592000000",
         OWN,
         "How long the configs of a deleted connector are kept, so that it can be restored: 30 days.",
     ),
-    maybe("rowferry.auth.file", Type::String, REST, "File of users and tokens that may call REST; none: everybody."),
+    maybe("rowferry.auth.file", ConfigType::String, REST, "File of users and tokens that may call REST; none: everybody."),
     maybe(
         "rowferry.tls.certificate",
-        Type::String,
+        ConfigType::String,
         REST,
         "PEM file with the certificate that https listeners show, and those between it and its authority. Without it, \
          `ssl.keystore.location` in PEM form.",
     ),
-    maybe("rowferry.tls.key", Type::String, REST, "PEM file with its private key; none: the same file."),
+    maybe("rowferry.tls.key", ConfigType::String, REST, "PEM file with its private key; none: the same file."),
     maybe(
         "rowferry.tls.client.authorities",
-        Type::String,
+        ConfigType::String,
         REST,
         "PEM file with the authorities of clients' certificates; with it, a client has to show one.",
     ),
     text("rowferry.log.level", "info", OWN, "Log level, or levels by module: `info,rowferry::worker=debug`."),
     text("rowferry.log.format", "auto", OWN, "Log lines as text or json; auto is text on a terminal, json otherwise.")
-        .check(Check::OneOf(&["auto", "text", "json"])),
+        .check(KeyValidator::OneOf(&["auto", "text", "json"])),
     idle("config.storage.topic"),
     idle("rest.advertised.listener"),
     idle("config.storage.replication.factor"),

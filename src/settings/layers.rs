@@ -16,7 +16,7 @@ const DOT: &str = "\u{1f}";
 
 /// A value and where it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub struct SettingValue {
     /// The value.
     pub value: String,
     /// File name, environment variable or `command line`.
@@ -25,9 +25,9 @@ pub struct Setting {
 
 /// One source of settings.
 #[derive(Clone, Debug, Default)]
-pub struct Layer(BTreeMap<String, Setting>);
+pub struct SettingsLayer(BTreeMap<String, SettingValue>);
 
-impl Layer {
+impl SettingsLayer {
     /// A file in Java's properties syntax, or in TOML if its name ends so.
     /// Errors: `Config` when it cannot be read or parsed.
     pub fn file(path: &Path) -> Result<Self> {
@@ -48,7 +48,7 @@ impl Layer {
 
     /// Pairs that all come from one place.
     pub fn pairs(origin: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let setting = |value| Setting { value, origin: origin.to_owned() };
+        let setting = |value| SettingValue { value, origin: origin.to_owned() };
         Self(pairs.into_iter().map(|(key, value)| (key, setting(value))).collect())
     }
 
@@ -61,7 +61,7 @@ impl Layer {
                 None if name.starts_with("ROWFERRY_") => environment_key(&name),
                 None => return None,
             };
-            Some((key, Setting { value, origin: format!("environment variable {name}") }))
+            Some((key, SettingValue { value, origin: format!("environment variable {name}") }))
         });
         Self(named.collect())
     }
@@ -86,31 +86,31 @@ impl Layer {
             ValueKind::Nil => return,
             other => other.to_string(),
         };
-        self.0.insert(key, Setting { value: text, origin: origin.to_owned() });
+        self.0.insert(key, SettingValue { value: text, origin: origin.to_owned() });
     }
 }
 
-impl Source for Layer {
+impl Source for SettingsLayer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
 
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
-        let value = |s: &Setting| Value::new(Some(&s.origin), s.value.as_str());
+        let value = |s: &SettingValue| Value::new(Some(&s.origin), s.value.as_str());
         Ok(self.0.iter().map(|(key, setting)| (key.replace('.', DOT), value(setting))).collect())
     }
 }
 
 /// Merges layers; the last one wins.
 /// Errors: `Config`, when a value has no text form.
-pub fn merge(layers: Vec<Layer>) -> Result<BTreeMap<String, Setting>> {
+pub fn merge(layers: Vec<SettingsLayer>) -> Result<BTreeMap<String, SettingValue>> {
     let bad = |e: config::ConfigError| Error::config(format!("cannot read the settings: {e}"));
     let builder = layers.into_iter().fold(config::Config::builder(), |builder, layer| builder.add_source(layer));
     let table = builder.build().map_err(bad)?.cache.into_table().map_err(bad)?;
     let mut merged = BTreeMap::new();
     for (key, value) in table {
         let origin = value.origin().unwrap_or_default().to_owned();
-        merged.insert(key.replace(DOT, "."), Setting { value: value.into_string().map_err(bad)?, origin });
+        merged.insert(key.replace(DOT, "."), SettingValue { value: value.into_string().map_err(bad)?, origin });
     }
     Ok(merged)
 }
@@ -121,7 +121,7 @@ fn environment_key(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layer, merge};
+    use super::{SettingsLayer, merge};
 
     fn pair(key: &str, value: &str) -> (String, String) {
         (key.to_owned(), value.to_owned())
@@ -129,17 +129,17 @@ mod tests {
 
     #[test]
     fn later_layers_win_and_each_value_knows_its_origin() {
-        let file = Layer::pairs(
+        let file = SettingsLayer::pairs(
             "a.properties",
             [pair("key.converter", "Json"), pair("key.converter.schemas.enable", "true"), pair("group.id", "file")],
         );
-        let environment = Layer::environment([
+        let environment = SettingsLayer::environment([
             pair("CONNECT_GROUP_ID", "env"),
             pair("CONNECT_SASL_JAAS__CONFIG___X", "y"),
             pair("ROWFERRY_STORE_URL", "sqlite:x"),
             pair("PATH", "/bin"),
         ]);
-        let flags = Layer::pairs("command line", [pair("listeners", "http://:1")]);
+        let flags = SettingsLayer::pairs("command line", [pair("listeners", "http://:1")]);
         let merged = merge(vec![file, environment, flags]).unwrap();
         let shown: Vec<_> = merged.iter().map(|(k, s)| format!("{k}={} {}", s.value, s.origin)).collect();
         assert_eq!(
@@ -160,7 +160,7 @@ mod tests {
         let text = "\"key.converter\" = \"Json\"\n\"key.converter.schemas.enable\" = true\n\
                     [offset.storage]\npartitions = 5\n[bootstrap]\nservers = [\"a:1\", \"b:2\"]\n";
         let tables = config::Format::parse(&config::FileFormat::Toml, None, text).unwrap();
-        let merged = merge(vec![Layer::toml("w.toml", tables)]).unwrap();
+        let merged = merge(vec![SettingsLayer::toml("w.toml", tables)]).unwrap();
         let shown: Vec<_> = merged.iter().map(|(k, s)| format!("{k}={}", s.value)).collect();
         let want = "bootstrap.servers=a:1,b:2 key.converter=Json key.converter.schemas.enable=true offset.storage.partitions=5";
         assert_eq!(shown.join(" "), want);

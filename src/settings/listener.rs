@@ -4,7 +4,7 @@ use connector_api::{Error, Result};
 
 /// One listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub struct ListenerAddress {
     /// `https` rather than `http`.
     pub tls: bool,
     /// Host or address; empty is every interface.
@@ -13,7 +13,7 @@ pub struct Listener {
     pub port: u16,
 }
 
-impl Listener {
+impl ListenerAddress {
     /// Parses `http://host:port`, `https://:8443`, or a bare `host:port`.
     /// Errors: `Config`.
     pub fn parse(text: &str) -> Result<Self> {
@@ -50,7 +50,7 @@ impl Listener {
 
 #[cfg(test)]
 mod tests {
-    use super::Listener;
+    use super::ListenerAddress;
 
     #[test]
     fn kafkas_and_bare_forms_are_read() {
@@ -60,12 +60,16 @@ mod tests {
             ("127.0.0.1:0", false, "127.0.0.1", 0),
             ("http://[::1]:8083", false, "::1", 8083),
         ] {
-            assert_eq!(Listener::parse(text).unwrap(), Listener { tls, host: host.to_owned(), port }, "{text}");
+            assert_eq!(
+                ListenerAddress::parse(text).unwrap(),
+                ListenerAddress { tls, host: host.to_owned(), port },
+                "{text}"
+            );
         }
         for bad in ["", "8083", "ftp://x:1", "http://x", "http://x:99999"] {
-            Listener::parse(bad).unwrap_err();
+            ListenerAddress::parse(bad).unwrap_err();
         }
-        assert!(Listener::parse("[::1]:1").unwrap().is_loopback());
-        assert!(Listener::parse("http://:1").unwrap().is_everywhere());
+        assert!(ListenerAddress::parse("[::1]:1").unwrap().is_loopback());
+        assert!(ListenerAddress::parse("http://:1").unwrap().is_everywhere());
     }
 }

@@ -20,26 +20,26 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use connector_api::shown::{on_one_line, without_passwords};
-use connector_api::{Config, Error, Reader, Report, Result};
+use connector_api::{Config, ConfigReader, ConfigReport, Error, Result};
 
 pub use keys::{KEYS, is_known};
-pub use layers::{Layer, Setting};
-pub use listener::Listener;
+pub use layers::{SettingValue, SettingsLayer};
+pub use listener::ListenerAddress;
 use names::host_name;
 pub use names::own_names;
 pub use open_files::raise_open_files;
-pub use providers::{Providers, Resolved};
+pub use providers::{ConfigProviders, ResolvedConfig};
 pub use secrets::{is_secret, sounds_secret};
 
 use crate::store;
 
 /// What a worker is told.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WorkerSettings {
     /// All keys as given, with the default converters filled in.
     pub config: Config,
     /// Where each key that was given was set.
-    pub given: BTreeMap<String, Setting>,
+    pub given: BTreeMap<String, SettingValue>,
     /// `group.id`.
     pub group_id: String,
     /// `offset.storage.topic`.
@@ -61,9 +61,9 @@ pub struct Settings {
     /// `topic.tracking.*`.
     pub topic_tracking: TopicTracking,
     /// How REST is served.
-    pub rest: Rest,
+    pub rest: RestSettings,
     /// Where configs and statuses are kept, and how.
-    pub store: store::Options,
+    pub store: store::StoreOptions,
     /// Folders and files below which connectors may use SQLite files: `sqlite.allowed.paths`, or the data folder.
     pub sqlite_paths: Vec<PathBuf>,
     /// Folders and files below which the file connectors may use files: `file.allowed.paths`, or the data folder.
@@ -73,9 +73,9 @@ pub struct Settings {
     /// `rowferry.log.format`: auto, text or json.
     pub log_format: String,
     /// What `${…}` in values stands for.
-    pub providers: Providers,
+    pub providers: ConfigProviders,
     /// All keys as given, and what their own references stand for.
-    pub resolved: Resolved,
+    pub resolved: ResolvedConfig,
 }
 
 /// `topic.tracking.*` (KIP-558).
@@ -89,9 +89,9 @@ pub struct TopicTracking {
 
 /// How REST is served.
 #[derive(Clone, Debug)]
-pub struct Rest {
+pub struct RestSettings {
     /// Listeners; at least one.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerAddress>,
     /// `rest.advertised.host.name`.
     pub advertised_host: Option<String>,
     /// `rest.advertised.port`.
@@ -129,7 +129,7 @@ pub struct TlsFiles {
 
 impl TlsFiles {
     /// Our own keys, or Kafka's with a keystore of type PEM, which holds both (KIP-651); `listeners.https.` wins.
-    fn read(r: &mut Reader<'_>) -> Option<Self> {
+    fn read(r: &mut ConfigReader<'_>) -> Option<Self> {
         let (own, key) = (r.text_opt("rowferry.tls.certificate"), r.text_opt("rowferry.tls.key"));
         let authorities = r.text_opt("rowferry.tls.client.authorities");
         let config = r.config();
@@ -146,7 +146,7 @@ impl TlsFiles {
     }
 }
 
-impl Rest {
+impl RestSettings {
     /// `host:port` that others know this worker by, once the port of its first listener is known.
     pub fn worker_id(&self, bound_port: u16) -> String {
         let host = self.advertised_host.clone().unwrap_or_else(|| match self.listeners.first() {
@@ -158,7 +158,7 @@ impl Rest {
     }
 }
 
-impl Rest {
+impl RestSettings {
     /// What a person should know who looks at this worker: doors that stand open.
     pub fn warnings(&self) -> Vec<String> {
         let open = self.listeners.iter().filter(|listener| !listener.is_loopback() && self.auth_file.is_none());
@@ -173,16 +173,16 @@ impl Rest {
     }
 }
 
-impl Settings {
+impl WorkerSettings {
     /// Merges the layers, the last one winning, and reads every key.
     /// Errors: `Config` with every problem at once.
-    pub fn load(layers: Vec<Layer>) -> Result<Self> {
+    pub fn load(layers: Vec<SettingsLayer>) -> Result<Self> {
         let given = layers::merge(layers)?;
         let written: Config = given.iter().map(|(k, s)| (k.clone(), s.value.clone())).collect();
-        let providers = Providers::new(&written)?;
+        let providers = ConfigProviders::new(&written)?;
         let resolved = providers.resolve(&written)?;
         let mut config = resolved.config.clone();
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         for key in KEYS {
             let given = config.iter().find(|(name, _)| *name == key.name);
             if let Some(Err(problem)) = given.map(|(_, value)| key.parse(Some(value))) {
@@ -195,7 +195,7 @@ impl Settings {
         let settings = config.read(KEYS, |r| Self::read(r, &given)).map_err(Error::from)??;
         for name in ["key.converter", "value.converter", "header.converter"] {
             if let (None, Some(key)) = (config.get(name), KEYS.iter().find(|key| key.name == name))
-                && let connector_api::config::Default::Text(class) = key.default
+                && let connector_api::config::DefaultValue::Text(class) = key.default
             {
                 config.set(name, class);
             }
@@ -203,7 +203,7 @@ impl Settings {
         Ok(Self { config, providers, resolved, ..settings })
     }
 
-    fn read(r: &mut Reader<'_>, given: &BTreeMap<String, Setting>) -> Result<Self> {
+    fn read(r: &mut ConfigReader<'_>, given: &BTreeMap<String, SettingValue>) -> Result<Self> {
         Ok(Self {
             config: Config::new(),
             given: given.clone(),
@@ -226,23 +226,23 @@ impl Settings {
             file_paths: Self::read_paths(r, "file.allowed.paths"),
             log_level: r.text("rowferry.log.level"),
             log_format: r.text("rowferry.log.format"),
-            providers: Providers::default(),
-            resolved: Resolved::default(),
+            providers: ConfigProviders::default(),
+            resolved: ResolvedConfig::default(),
         })
     }
 
     /// The folders and files that a key names; without it, the data folder.
-    fn read_paths(r: &mut Reader<'_>, key: &'static str) -> Vec<PathBuf> {
+    fn read_paths(r: &mut ConfigReader<'_>, key: &'static str) -> Vec<PathBuf> {
         match r.is_set(key) {
             true => r.list(key).into_iter().map(PathBuf::from).collect(),
             false => vec![PathBuf::from(r.text("rowferry.data.dir"))],
         }
     }
 
-    fn read_store(r: &mut Reader<'_>) -> store::Options {
+    fn read_store(r: &mut ConfigReader<'_>) -> store::StoreOptions {
         let data_dir = r.text("rowferry.data.dir");
         let url = r.text_opt("rowferry.store.url").unwrap_or_else(|| format!("sqlite:{data_dir}/rowferry.db"));
-        store::Options {
+        store::StoreOptions {
             url,
             data_dir: PathBuf::from(data_dir),
             secrets_key: r.text_opt("rowferry.secrets.key").filter(|key| !key.is_empty()),
@@ -255,18 +255,18 @@ impl Settings {
         }
     }
 
-    fn read_rest(r: &mut Reader<'_>) -> Result<Rest> {
+    fn read_rest(r: &mut ConfigReader<'_>) -> Result<RestSettings> {
         let mut listeners = Vec::new();
         let (host, port) = (r.text_opt("rest.host.name"), r.long_opt("rest.port"));
         if !r.is_set("listeners") && (host.is_some() || port.is_some()) {
-            listeners.push(Listener {
+            listeners.push(ListenerAddress {
                 tls: false,
                 host: host.unwrap_or_default(),
                 port: port_of("rest.port", port.unwrap_or(8083))?,
             });
         } else {
             for text in r.list("listeners") {
-                listeners.push(Listener::parse(&text)?);
+                listeners.push(ListenerAddress::parse(&text)?);
             }
         }
         if listeners.is_empty() {
@@ -279,7 +279,7 @@ impl Settings {
         }
         let advertised_port =
             r.long_opt("rest.advertised.port").map(|p| port_of("rest.advertised.port", p)).transpose()?;
-        Ok(Rest {
+        Ok(RestSettings {
             listeners,
             advertised_host: r.text_opt("rest.advertised.host.name").filter(|host| !host.is_empty()),
             advertised_port,
@@ -326,7 +326,7 @@ impl Settings {
     pub fn describe(&self) -> String {
         let mut lines = BTreeMap::new();
         for key in KEYS {
-            if let connector_api::config::Default::Text(text) = key.default {
+            if let connector_api::config::DefaultValue::Text(text) = key.default {
                 lines.insert(key.name, (Cow::from(text), "default"));
             }
         }
@@ -355,11 +355,11 @@ fn port_of(key: &str, n: i64) -> Result<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEYS, Layer, Settings};
+    use super::{KEYS, SettingsLayer, WorkerSettings};
 
-    fn load(pairs: &[(&str, &str)]) -> connector_api::Result<Settings> {
+    fn load(pairs: &[(&str, &str)]) -> connector_api::Result<WorkerSettings> {
         let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Settings::load(vec![Layer::pairs("test.properties", pairs)])
+        WorkerSettings::load(vec![SettingsLayer::pairs("test.properties", pairs)])
     }
 
     #[test]

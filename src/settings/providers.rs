@@ -14,15 +14,15 @@ use std::sync::Arc;
 use connector_api::{Config, Error, Result};
 use regex::Regex;
 
-use super::references::{self, Reference};
+use super::references::{self, ProviderReference};
 use super::{file, properties};
 
 /// The providers of a worker, by name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Providers(Arc<BTreeMap<String, Provider>>);
+pub struct ConfigProviders(Arc<BTreeMap<String, ConfigProvider>>);
 
 #[derive(Clone, Debug)]
-enum Provider {
+enum ConfigProvider {
     /// Environment variables whose whole name the pattern matches.
     Env(Regex),
     /// Keys of properties files below these paths.
@@ -33,14 +33,14 @@ enum Provider {
 
 /// A config with its references resolved, and what they stood for.
 #[derive(Clone, Default)]
-pub struct Resolved {
+pub struct ResolvedConfig {
     /// The config.
     pub config: Config,
     /// Each reference as it is written, and its value. Values are secret.
     given_out: Vec<(String, String)>,
 }
 
-impl Resolved {
+impl ResolvedConfig {
     /// A config as it is written, nothing of it resolved.
     pub fn as_written(config: Config) -> Self {
         Self { config, given_out: Vec::new() }
@@ -52,32 +52,33 @@ impl Resolved {
     }
 }
 
-impl fmt::Debug for Resolved {
+impl fmt::Debug for ResolvedConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolved").finish_non_exhaustive()
     }
 }
 
-impl Providers {
+impl ConfigProviders {
     /// From `config.providers` and `config.providers.NAME.*`.
     /// Errors: `Config` for an unknown class, or a provider without bounds.
     pub fn new(worker: &Config) -> Result<Self> {
         let names = worker.get("config.providers").unwrap_or_default().split(',').map(str::trim);
         let names = names.filter(|name| !name.is_empty());
-        let providers: Result<_> = names.map(|name| Ok((name.to_owned(), Provider::new(name, worker)?))).collect();
+        let providers: Result<_> =
+            names.map(|name| Ok((name.to_owned(), ConfigProvider::new(name, worker)?))).collect();
         Ok(Self(Arc::new(providers?)))
     }
 
     /// The config with its references resolved. One to a provider that there is not stays as it is.
     /// Errors: `Config`, naming key and reference, when something cannot be given out; `Retry` when it cannot be read.
-    pub fn resolve(&self, config: &Config) -> Result<Resolved> {
+    pub fn resolve(&self, config: &Config) -> Result<ResolvedConfig> {
         let (resolved, failed) = self.resolve_all(config);
         failed.into_iter().next().map_or(Ok(resolved), |(key, error)| Err(error.context(key)))
     }
 
     /// The same with every error, each with its key, whose value stays as it is.
-    pub fn resolve_all(&self, config: &Config) -> (Resolved, Vec<(String, Error)>) {
-        let (mut resolved, mut failed) = (Resolved::default(), Vec::new());
+    pub fn resolve_all(&self, config: &Config) -> (ResolvedConfig, Vec<(String, Error)>) {
+        let (mut resolved, mut failed) = (ResolvedConfig::default(), Vec::new());
         for (key, value) in config.iter() {
             match self.value(value, &mut resolved.given_out) {
                 Ok(text) => resolved.config.set(key, text),
@@ -126,7 +127,7 @@ impl Providers {
     }
 }
 
-impl Provider {
+impl ConfigProvider {
     fn new(name: &str, worker: &Config) -> Result<Self> {
         let parameter = |parameter: &str| {
             let key = format!("config.providers.{name}.param.{parameter}");
@@ -154,7 +155,7 @@ impl Provider {
     }
 
     /// What a reference stands for. Errors never hold a value.
-    fn get(&self, reference: &Reference<'_>) -> Result<String> {
+    fn get(&self, reference: &ProviderReference<'_>) -> Result<String> {
         let key = reference.key;
         match self {
             Self::Env(pattern) if !pattern.is_match(key) => {
@@ -222,9 +223,9 @@ fn read(roots: &[PathBuf], path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Config, Kind};
+    use connector_api::{Config, ErrorKind};
 
-    use super::Providers;
+    use super::ConfigProviders;
 
     /// A folder with a properties file, two files, a link out of it, and a file beside it.
     struct Folder(std::path::PathBuf);
@@ -241,9 +242,9 @@ mod tests {
             Self(path)
         }
 
-        fn providers(&self) -> Providers {
+        fn providers(&self) -> ConfigProviders {
             let allowed = format!("{}/in", self.0.display());
-            Providers::new(&Config::from([
+            ConfigProviders::new(&Config::from([
                 ("config.providers", "env, file,dir"),
                 ("config.providers.env.class", "org.apache.kafka.common.config.provider.EnvVarConfigProvider"),
                 ("config.providers.env.param.allowlist.pattern", "CARGO_PKG_.*"),
@@ -280,7 +281,7 @@ mod tests {
         let mut task = resolved.config.clone();
         task.set("tables", "t");
         let mut tasks = [task];
-        Providers::put_back(&config, &resolved.config, &mut tasks);
+        ConfigProviders::put_back(&config, &resolved.config, &mut tasks);
         tasks[0].remove("tables");
         assert_eq!(tasks[0], config);
     }
@@ -290,16 +291,16 @@ mod tests {
         let folder = Folder::new("refused");
         let (providers, at) = (folder.providers(), folder.0.display());
         for (reference, kind) in [
-            ("${env:PATH}".to_owned(), Kind::Config),
-            ("${env:CARGO_PKG_NOTHING}".to_owned(), Kind::Config),
-            (format!("${{file:{at}/outside:user}}"), Kind::Config),
-            (format!("${{file:{at}/in/../outside:user}}"), Kind::Config),
-            (format!("${{file:{at}/in/link:user}}"), Kind::Config),
-            (format!("${{file:{at}/in/db.properties:nothing}}"), Kind::Config),
-            (format!("${{dir:{at}/in:link}}"), Kind::Config),
-            (format!("${{dir:{at}/in:../outside}}"), Kind::Config),
-            ("${file:/etc/no-such-file:x}".to_owned(), Kind::Config),
-            (format!("${{file:{at}/in/missing:x}}"), Kind::Retry),
+            ("${env:PATH}".to_owned(), ErrorKind::Config),
+            ("${env:CARGO_PKG_NOTHING}".to_owned(), ErrorKind::Config),
+            (format!("${{file:{at}/outside:user}}"), ErrorKind::Config),
+            (format!("${{file:{at}/in/../outside:user}}"), ErrorKind::Config),
+            (format!("${{file:{at}/in/link:user}}"), ErrorKind::Config),
+            (format!("${{file:{at}/in/db.properties:nothing}}"), ErrorKind::Config),
+            (format!("${{dir:{at}/in:link}}"), ErrorKind::Config),
+            (format!("${{dir:{at}/in:../outside}}"), ErrorKind::Config),
+            ("${file:/etc/no-such-file:x}".to_owned(), ErrorKind::Config),
+            (format!("${{file:{at}/in/missing:x}}"), ErrorKind::Retry),
         ] {
             let error = providers.resolve(&Config::from([("some.key", reference.as_str())])).unwrap_err();
             assert_eq!(error.kind(), kind, "{reference}");
@@ -320,10 +321,10 @@ mod tests {
             ),
         ] {
             let worker = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-            let error = Providers::new(&worker).unwrap_err();
+            let error = ConfigProviders::new(&worker).unwrap_err();
             assert!(error.message().contains(want), "{error}");
         }
-        let untouched = Providers::default().resolve(&Config::from([("a", "${file:/etc/passwd:root}")])).unwrap();
+        let untouched = ConfigProviders::default().resolve(&Config::from([("a", "${file:/etc/passwd:root}")])).unwrap();
         assert_eq!(untouched.config.get("a"), Some("${file:/etc/passwd:root}"));
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 /// One reference in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference<'a> {
+pub struct ProviderReference<'a> {
     /// Where it stands.
     pub range: Range<usize>,
     /// Which provider is asked.
@@ -16,14 +16,14 @@ pub struct Reference<'a> {
 }
 
 /// All references of a text, in order. They are not nested.
-pub fn of(text: &str) -> Vec<Reference<'_>> {
+pub fn of(text: &str) -> Vec<ProviderReference<'_>> {
     let (mut found, mut from) = (Vec::new(), 0);
     while let Some(at) = text[from..].find("${").map(|at| from + at) {
         let Some(end) = text[at..].find('}').map(|end| at + end) else { break };
         from = end + 1;
         let Some((provider, rest)) = text[at + 2..end].split_once(':') else { continue };
         let (path, key) = rest.split_once(':').unwrap_or(("", rest));
-        found.push(Reference { range: at..from, provider, path, key });
+        found.push(ProviderReference { range: at..from, provider, path, key });
     }
     found
 }

@@ -1,6 +1,6 @@
 //! Which keys sound like secrets, and which of the worker's own are.
 
-use connector_api::config::Type;
+use connector_api::config::ConfigType;
 
 use super::KEYS;
 
@@ -36,7 +36,7 @@ pub fn sounds_secret(name: &str) -> bool {
 
 /// Whether the value of this key of the worker must not be shown.
 pub fn is_secret(name: &str) -> bool {
-    sounds_secret(name) || KEYS.iter().any(|key| key.name == name && key.ty == Type::Password)
+    sounds_secret(name) || KEYS.iter().any(|key| key.name == name && key.ty == ConfigType::Password)
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::failure::{Failure, Trouble};
+use super::failure::{StoreFailure, StoreTrouble};
 use super::files;
-use super::ledger::Ledger;
-use super::place::{Kind, Place};
-use super::session::Session;
-use super::statement::{self, Cell, Query, Statement};
+use super::last_change::LastChange;
+use super::location::{StoreKind, StoreLocation};
+use super::session::StoreSession;
+use super::statement::{self, SqlCell, SqlQuery, SqlStatement};
 
 /// A store that does not answer within this time is taken for unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -26,31 +26,31 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// The store, reached.
-pub(super) struct Access {
-    place: Place,
-    held: Mutex<Held>,
+pub(super) struct StoreAccess {
+    place: StoreLocation,
+    held: Mutex<HeldSession>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldSession {
     /// `None` after an error, until it is needed again.
-    session: Option<Session>,
+    session: Option<StoreSession>,
     /// The server's number of the last connection.
     backend: Option<i64>,
-    ledger: Ledger,
+    ledger: LastChange,
 }
 
-impl Access {
+impl StoreAccess {
     /// Connects and brings the tables up to date. `has_own_key`: a key was made for a store in this place.
     /// Errors: also `Lost`, when there is nothing in a place where there has been something.
-    pub(super) async fn open(place: Place, has_own_key: bool) -> Result<Self, Failure> {
-        if let Kind::File(_, path) = &place.kind
+    pub(super) async fn open(place: StoreLocation, has_own_key: bool) -> Result<Self, StoreFailure> {
+        if let StoreKind::File(_, path) = &place.kind
             && let Some(cause) = files::lost_store(path, has_own_key)
         {
-            return Err(Failure::told(Trouble::Lost, &place.shown, &cause));
+            return Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause));
         }
-        let mut session = within(Instant::now() + TIME_LIMIT, &place, Session::open(&place, None)).await?;
-        let mut held = Held { backend: session.backend, ..Held::default() };
+        let mut session = within(Instant::now() + TIME_LIMIT, &place, StoreSession::open(&place, None)).await?;
+        let mut held = HeldSession { backend: session.backend, ..HeldSession::default() };
         let prepared = async {
             if has_own_key {
                 session.has_tables(&place).await?;
@@ -64,7 +64,7 @@ impl Access {
     }
 
     /// Performs all statements in one transaction, or none. After `Ok` it survives a power loss.
-    pub(super) async fn transact(&self, statements: &[Statement]) -> Result<(), Failure> {
+    pub(super) async fn transact(&self, statements: &[SqlStatement]) -> Result<(), StoreFailure> {
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
         held.ledger.begin();
@@ -78,7 +78,7 @@ impl Access {
             let was_connected = held.session.is_some();
             match self.attempt(held, statements, deadline).await {
                 Err(failure)
-                    if failure.trouble == Trouble::Unreachable && !failure.in_doubt && was_connected && again =>
+                    if failure.trouble == StoreTrouble::Unreachable && !failure.in_doubt && was_connected && again =>
                 {
                     again = false;
                 }
@@ -87,7 +87,12 @@ impl Access {
         }
     }
 
-    async fn attempt(&self, held: &mut Held, statements: &[Statement], deadline: Instant) -> Result<(), Failure> {
+    async fn attempt(
+        &self,
+        held: &mut HeldSession,
+        statements: &[SqlStatement],
+        deadline: Instant,
+    ) -> Result<(), StoreFailure> {
         let id = new_id(&self.place)?;
         let mut session = self.session(held, deadline).await?;
         let change = statement::change(held.ledger.known(), &id);
@@ -111,24 +116,24 @@ impl Access {
     }
 
     /// What became of a commit that was answered with an error or not at all.
-    async fn outcome(&self, held: &mut Held, failure: Failure) -> Result<(), Failure> {
+    async fn outcome(&self, held: &mut HeldSession, failure: StoreFailure) -> Result<(), StoreFailure> {
         warn!(error = failure.text, "a commit of the metadata store failed; its outcome is read");
         match self.settle_within(held, Instant::now() + SETTLE_LIMIT).await {
             Ok(()) if held.ledger.settled() == Some(true) => Ok(()),
             Ok(()) => Err(failure),
-            Err(_) => Err(Failure { in_doubt: true, ..failure }),
+            Err(_) => Err(StoreFailure { in_doubt: true, ..failure }),
         }
     }
 
     /// Whether the change that was in doubt was kept; `None` when none is, or another was made after it.
-    pub(super) async fn settle(&self) -> Result<Option<bool>, Failure> {
+    pub(super) async fn settle(&self) -> Result<Option<bool>, StoreFailure> {
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
         self.settle_within(held, deadline).await?;
         Ok(held.ledger.settled())
     }
 
-    async fn settle_within(&self, held: &mut Held, deadline: Instant) -> Result<(), Failure> {
+    async fn settle_within(&self, held: &mut HeldSession, deadline: Instant) -> Result<(), StoreFailure> {
         let mut session = self.session(held, deadline).await?;
         if held.ledger.is_in_doubt() {
             let read = read_ledger(&mut session, &mut held.ledger, &self.place);
@@ -142,7 +147,7 @@ impl Access {
     }
 
     /// The rows of a query.
-    pub(super) async fn rows(&self, query: &Query, args: &[Cell]) -> Result<Vec<Vec<Cell>>, Failure> {
+    pub(super) async fn rows(&self, query: &SqlQuery, args: &[SqlCell]) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
         let deadline = Instant::now() + TIME_LIMIT;
         let held = &mut *self.held(deadline).await?;
         let mut again = held.session.is_some();
@@ -159,7 +164,7 @@ impl Access {
                 }
                 Err(failure) => {
                     self.abandon(held, session).await;
-                    if !std::mem::take(&mut again) || failure.trouble != Trouble::Unreachable {
+                    if !std::mem::take(&mut again) || failure.trouble != StoreTrouble::Unreachable {
                         return Err(failure);
                     }
                 }
@@ -168,18 +173,18 @@ impl Access {
     }
 
     /// Looks whether the store is there and this worker's.
-    pub(super) async fn check(&self) -> Result<(), Failure> {
+    pub(super) async fn check(&self) -> Result<(), StoreFailure> {
         let rows = self.rows(&statement::LAST_CHANGE, &[]).await?;
         let held = &mut *self.held(Instant::now() + TIME_LIMIT).await?;
         match rows.first().map(Vec::as_slice) {
-            Some([Cell::Text(Some(id))]) if held.ledger.is_ours(id) => Ok(()),
+            Some([SqlCell::Text(Some(id))]) if held.ledger.is_ours(id) => Ok(()),
             _ => Err(foreign(&self.place)),
         }
     }
 
     /// Has an SQLite file written anew, so that nothing that was deleted is left in it.
-    pub(super) async fn rewrite(&self) -> Result<(), Failure> {
-        if !matches!(self.place.kind, Kind::File(..)) {
+    pub(super) async fn rewrite(&self) -> Result<(), StoreFailure> {
+        if !matches!(self.place.kind, StoreKind::File(..)) {
             return Ok(());
         }
         let deadline = Instant::now() + REWRITE_LIMIT;
@@ -203,23 +208,23 @@ impl Access {
         }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &StoreLocation {
         &self.place
     }
 
-    async fn held(&self, deadline: Instant) -> Result<MutexGuard<'_, Held>, Failure> {
-        timeout_at(deadline, self.held.lock()).await.map_err(|_| Failure::silent(&self.place.shown))
+    async fn held(&self, deadline: Instant) -> Result<MutexGuard<'_, HeldSession>, StoreFailure> {
+        timeout_at(deadline, self.held.lock()).await.map_err(|_| StoreFailure::silent(&self.place.shown))
     }
 
     /// The connection, or a new one, to be put back unless it has shown an error. With the lock of a new one in hand, nothing of
     /// an older one is under way any more, so what the ledger says is final.
-    async fn session(&self, held: &mut Held, deadline: Instant) -> Result<Session, Failure> {
+    async fn session(&self, held: &mut HeldSession, deadline: Instant) -> Result<StoreSession, StoreFailure> {
         if let Some(session) = held.session.take() {
             return Ok(session);
         }
         let opened = async {
             fail_point::reach_async("store.connect").await?;
-            let mut session = Session::open(&self.place, Some((&held.ledger, held.backend))).await?;
+            let mut session = StoreSession::open(&self.place, Some((&held.ledger, held.backend))).await?;
             read_ledger(&mut session, &mut held.ledger, &self.place).await?;
             Ok(session)
         };
@@ -230,7 +235,7 @@ impl Access {
     }
 
     /// Ends a connection that has shown an error. A store in memory lives in its connection and has to stay.
-    async fn abandon(&self, held: &mut Held, mut session: Session) {
+    async fn abandon(&self, held: &mut HeldSession, mut session: StoreSession) {
         if self.place.is_in_memory() {
             // SQLite may have ended the transaction by itself; BEGIN refuses where it has not and this fails.
             drop(session.command("ROLLBACK").await);
@@ -242,11 +247,11 @@ impl Access {
 }
 
 async fn write(
-    session: &mut Session,
-    change: &Statement,
-    statements: &[Statement],
-    place: &Place,
-) -> Result<(), Failure> {
+    session: &mut StoreSession,
+    change: &SqlStatement,
+    statements: &[SqlStatement],
+    place: &StoreLocation,
+) -> Result<(), StoreFailure> {
     session.begin().await?;
     for statement in std::iter::once(change).chain(statements) {
         fail_point::reach_async("store.before-statement").await?;
@@ -258,40 +263,44 @@ async fn write(
     Ok(())
 }
 
-async fn commit(session: &mut Session) -> Result<(), Failure> {
+async fn commit(session: &mut StoreSession) -> Result<(), StoreFailure> {
     fail_point::reach_async("store.before-commit").await?;
     session.commit().await?;
     Ok(fail_point::reach_async("store.after-commit").await?)
 }
 
 /// Compares what the store holds with what this worker knows.
-async fn read_ledger(session: &mut Session, ledger: &mut Ledger, place: &Place) -> Result<(), Failure> {
+async fn read_ledger(
+    session: &mut StoreSession,
+    ledger: &mut LastChange,
+    place: &StoreLocation,
+) -> Result<(), StoreFailure> {
     let id = session.last_change().await?.ok_or_else(|| foreign(place))?;
-    if ledger.is_doubtful(&id) && matches!(place.kind, Kind::File(..)) {
+    if ledger.is_doubtful(&id) && matches!(place.kind, StoreKind::File(..)) {
         // The commit may be in the system's memory alone; this writes it out.
         session.command("PRAGMA wal_checkpoint(TRUNCATE)").await?;
     }
     ledger.read(&id).map_err(|_| foreign(place))
 }
 
-fn foreign(place: &Place) -> Failure {
-    Failure::told(Trouble::Foreign, &place.shown, "what it holds is not what this worker has stored")
+fn foreign(place: &StoreLocation) -> StoreFailure {
+    StoreFailure::told(StoreTrouble::Foreign, &place.shown, "what it holds is not what this worker has stored")
 }
 
 async fn within<T>(
     deadline: Instant,
-    place: &Place,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    place: &StoreLocation,
+    work: impl Future<Output = Result<T, StoreFailure>>,
+) -> Result<T, StoreFailure> {
     match timeout_at(deadline, work).await {
         Ok(done) => done,
-        Err(_) => Err(Failure::silent(&place.shown)),
+        Err(_) => Err(StoreFailure::silent(&place.shown)),
     }
 }
 
-fn new_id(place: &Place) -> Result<String, Failure> {
+fn new_id(place: &StoreLocation) -> Result<String, StoreFailure> {
     let mut bytes = [0u8; 16];
-    let none = |_| Failure::told(Trouble::Broken, &place.shown, "the system gives no random numbers");
+    let none = |_| StoreFailure::told(StoreTrouble::Broken, &place.shown, "the system gives no random numbers");
     SystemRandom::new().fill(&mut bytes).map_err(none)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use connector_api::Config;
 
-use crate::herder::{Status, Target};
+use crate::herder::{RunStatus, TargetState};
 
 /// Where the store is and how it is kept.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct StoreOptions {
     /// `sqlite:path` (made if absent), `sqlite::memory:`, `mysql://…`, `mariadb://…` or `postgres://…`.
     pub url: String,
     /// `rowferry.data.dir`: the folder of the key file of a store on a database server.
@@ -23,7 +23,7 @@ pub struct Options {
     pub history: HistoryLimits,
 }
 
-impl Options {
+impl StoreOptions {
     /// A store with the defaults of everything else.
     pub fn new(url: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
         let (url, data_dir) = (url.into(), data_dir.into());
@@ -51,26 +51,26 @@ impl Default for HistoryLimits {
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
-pub enum Write {
+pub enum StoreChange {
     /// A new connector with its first config and target state.
-    Create { name: Arc<str>, config: Config, target: Target },
+    Create { name: Arc<str>, config: Config, target: TargetState },
     /// Another config of a connector; the old tasks' configs are forgotten.
     Replace { name: Arc<str>, config: Config },
     /// Another target state.
-    SetTarget { name: Arc<str>, target: Target },
+    SetTarget { name: Arc<str>, target: TargetState },
     /// Forgets a connector, its tasks, statuses and topics; its history stays for a time.
     Delete { name: Arc<str> },
     /// The task configs of a connector, all of them; statuses of tasks beyond are forgotten.
     SetTasks { name: Arc<str>, tasks: Vec<Config> },
     /// The status of a connector (`task` is `None`) or of a task.
-    SetStatus { name: Arc<str>, task: Option<u32>, status: Status },
+    SetStatus { name: Arc<str>, task: Option<u32>, status: RunStatus },
     /// A topic that a connector has used.
     AddTopic { name: Arc<str>, topic: Arc<str> },
     /// Forgets a connector's topics.
     ResetTopics { name: Arc<str> },
 }
 
-impl Write {
+impl StoreChange {
     /// The connector it is about.
     pub fn name(&self) -> &Arc<str> {
         match self {
@@ -88,26 +88,26 @@ impl Write {
 
 /// A connector as it was stored.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredConnector {
     /// Its name.
     pub name: Arc<str>,
     /// Its config as given.
     pub config: Config,
     /// Its target state.
-    pub target: Target,
+    pub target: TargetState,
     /// The task configs of the last plan.
     pub tasks: Vec<Config>,
     /// Its own last status.
-    pub status: Option<Status>,
+    pub status: Option<RunStatus>,
     /// The last status of each task that has one.
-    pub task_statuses: BTreeMap<u32, Status>,
+    pub task_statuses: BTreeMap<u32, RunStatus>,
     /// Topics it has used.
     pub topics: BTreeSet<Arc<str>>,
 }
 
 /// One version of a connector's config.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Version {
+pub struct StoredVersion {
     /// Its number, from 1.
     pub version: i64,
     /// The config; `None` when the connector was deleted then.

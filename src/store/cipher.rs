@@ -12,7 +12,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 
-use super::failure::{Failure, Trouble};
+use super::failure::{StoreFailure, StoreTrouble};
 
 /// Bytes of a key.
 pub(super) const KEY_LEN: usize = 32;
@@ -25,13 +25,13 @@ pub(super) const MARK_LEN: usize = SCHEME.len() + ID_LEN;
 
 /// A table that holds configs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(super) enum SealedTable {
     Connectors,
     Tasks,
     History,
 }
 
-impl Table {
+impl SealedTable {
     /// Its name in SQL.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -44,13 +44,13 @@ impl Table {
 
 /// How a stored config was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Mark<'a> {
+pub(super) enum SealMark<'a> {
     Plain,
     /// Under the key of this id.
     Key(&'a str),
 }
 
-impl<'a> Mark<'a> {
+impl<'a> SealMark<'a> {
     /// Reads the first [`MARK_LEN`] characters of a stored config, or more.
     pub(super) fn of(stored: &'a str) -> Self {
         let id = stored.strip_prefix(SCHEME).and_then(|rest| rest.get(..ID_LEN));
@@ -59,44 +59,44 @@ impl<'a> Mark<'a> {
 }
 
 /// A key with its id.
-struct Key {
+struct CipherKey {
     id: String,
     key: LessSafeKey,
 }
 
 /// The worker's keys.
 #[derive(Default)]
-pub(super) struct Cipher {
+pub(super) struct StoreCipher {
     /// The first encrypts; all decrypt.
-    keys: Vec<Key>,
+    keys: Vec<CipherKey>,
     /// Whether the configs in force are encrypted as well as those of the past.
     all: bool,
 }
 
-impl Cipher {
+impl StoreCipher {
     /// Nothing is encrypted: for a store in memory.
     pub(super) fn none() -> Self {
         Self::default()
     }
 
     /// The first key encrypts, all decrypt; `all`: the configs in force too, not only those of the past.
-    pub(super) fn new(keys: &[[u8; KEY_LEN]], all: bool) -> Result<Self, Failure> {
+    pub(super) fn new(keys: &[[u8; KEY_LEN]], all: bool) -> Result<Self, StoreFailure> {
         let key = |bytes: &[u8; KEY_LEN]| {
             let key =
                 UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| broken("the key of its secrets cannot be used"))?;
             let hash = Sha256::digest([b"rowferry secrets key id: ".as_slice(), bytes].concat());
             let id = hash.iter().take(ID_LEN / 2).map(|byte| format!("{byte:02x}")).collect();
-            Ok::<_, Failure>(Key { id, key: LessSafeKey::new(key) })
+            Ok::<_, StoreFailure>(CipherKey { id, key: LessSafeKey::new(key) })
         };
         Ok(Self { keys: keys.iter().map(key).collect::<Result<_, _>>()?, all })
     }
 
     /// Whether a config of that table, stored like that, should be stored anew.
-    pub(super) fn is_outdated(&self, table: Table, mark: &Mark<'_>) -> bool {
+    pub(super) fn is_outdated(&self, table: SealedTable, mark: &SealMark<'_>) -> bool {
         match (mark, self.key(table)) {
-            (Mark::Plain, key) => key.is_some(),
-            (Mark::Key(id), Some(key)) => *id != key.id,
-            (Mark::Key(_), None) => false,
+            (SealMark::Plain, key) => key.is_some(),
+            (SealMark::Key(id), Some(key)) => *id != key.id,
+            (SealMark::Key(_), None) => false,
         }
     }
 
@@ -106,12 +106,12 @@ impl Cipher {
     }
 
     /// The key that configs of that table are encrypted with.
-    fn key(&self, table: Table) -> Option<&Key> {
-        self.keys.first().filter(|_| self.all || table == Table::History)
+    fn key(&self, table: SealedTable) -> Option<&CipherKey> {
+        self.keys.first().filter(|_| self.all || table == SealedTable::History)
     }
 
     /// A config's text as it is to be stored.
-    pub(super) fn seal(&self, table: Table, connector: &str, text: &str) -> Result<String, Failure> {
+    pub(super) fn seal(&self, table: SealedTable, connector: &str, text: &str) -> Result<String, StoreFailure> {
         let Some(key) = self.key(table) else { return Ok(text.to_owned()) };
         let mut nonce = [0; NONCE_LEN];
         let failed = |_| broken("a config cannot be encrypted: the system gives no random numbers");
@@ -125,8 +125,13 @@ impl Cipher {
     }
 
     /// The text of a stored config. Errors: the key is not at hand; it was changed.
-    pub(super) fn open<'a>(&self, table: Table, connector: &str, stored: &'a str) -> Result<Cow<'a, str>, Failure> {
-        let Mark::Key(id) = Mark::of(stored) else { return Ok(stored.into()) };
+    pub(super) fn open<'a>(
+        &self,
+        table: SealedTable,
+        connector: &str,
+        stored: &'a str,
+    ) -> Result<Cow<'a, str>, StoreFailure> {
+        let SealMark::Key(id) = SealMark::of(stored) else { return Ok(stored.into()) };
         let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| {
             let table = table.name();
             broken(&format!(
@@ -146,13 +151,13 @@ impl Cipher {
 }
 
 /// Where a config belongs, as it is authenticated.
-fn place(table: Table, connector: &str) -> Aad<Vec<u8>> {
+fn place(table: SealedTable, connector: &str) -> Aad<Vec<u8>> {
     Aad::from(format!("{} {connector}", table.name()).into_bytes())
 }
 
-fn broken(what: &str) -> Failure {
+fn broken(what: &str) -> StoreFailure {
     let cure = "give the key that it was made with (rowferry.secrets.key), or restore the store from a copy";
-    Failure::new(Trouble::Damaged, format!("the metadata store of rowferry.store.url: {what}; {cure}"))
+    StoreFailure::new(StoreTrouble::Damaged, format!("the metadata store of rowferry.store.url: {what}; {cure}"))
 }
 
 #[cfg(test)]
@@ -163,45 +168,47 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_in_its_place_only_and_never_looks_alike() {
-        let cipher = Cipher::new(&[[1; KEY_LEN]], true).unwrap();
-        let sealed = cipher.seal(Table::History, "c", CONFIG).unwrap();
-        assert!(!sealed.contains("CANARY") && sealed != cipher.seal(Table::History, "c", CONFIG).unwrap());
-        assert_eq!(cipher.open(Table::History, "c", &sealed).unwrap(), CONFIG);
-        for (table, name) in [(Table::Connectors, "c"), (Table::History, "d")] {
+        let cipher = StoreCipher::new(&[[1; KEY_LEN]], true).unwrap();
+        let sealed = cipher.seal(SealedTable::History, "c", CONFIG).unwrap();
+        assert!(!sealed.contains("CANARY") && sealed != cipher.seal(SealedTable::History, "c", CONFIG).unwrap());
+        assert_eq!(cipher.open(SealedTable::History, "c", &sealed).unwrap(), CONFIG);
+        for (table, name) in [(SealedTable::Connectors, "c"), (SealedTable::History, "d")] {
             assert!(cipher.open(table, name, &sealed).unwrap_err().text.contains("was changed"));
         }
         let mut other = sealed.into_bytes();
         let at = MARK_LEN + 30;
         other[at] = if other[at] == b'A' { b'B' } else { b'A' };
-        assert!(cipher.open(Table::History, "c", &String::from_utf8(other).unwrap()).is_err());
-        assert_eq!(cipher.open(Table::History, "c", CONFIG).unwrap(), CONFIG, "plain ones of older versions");
+        assert!(cipher.open(SealedTable::History, "c", &String::from_utf8(other).unwrap()).is_err());
+        assert_eq!(cipher.open(SealedTable::History, "c", CONFIG).unwrap(), CONFIG, "plain ones of older versions");
         for cut in ["", "aes256gcm:", "aes256gcm:0123456789abcdef", "aes256gcm:0123456789abcdef:AAAA"] {
-            drop(cipher.open(Table::History, "c", cut));
+            drop(cipher.open(SealedTable::History, "c", cut));
         }
     }
 
     #[test]
     fn the_first_key_seals_and_an_older_one_still_opens() {
-        let old = Cipher::new(&[[1; KEY_LEN]], true).unwrap();
-        let both = Cipher::new(&[[2; KEY_LEN], [1; KEY_LEN]], true).unwrap();
-        let new = Cipher::new(&[[2; KEY_LEN]], true).unwrap();
-        let sealed = old.seal(Table::Tasks, "c", CONFIG).unwrap();
-        assert_eq!(both.open(Table::Tasks, "c", &sealed).unwrap(), CONFIG);
+        let old = StoreCipher::new(&[[1; KEY_LEN]], true).unwrap();
+        let both = StoreCipher::new(&[[2; KEY_LEN], [1; KEY_LEN]], true).unwrap();
+        let new = StoreCipher::new(&[[2; KEY_LEN]], true).unwrap();
+        let sealed = old.seal(SealedTable::Tasks, "c", CONFIG).unwrap();
+        assert_eq!(both.open(SealedTable::Tasks, "c", &sealed).unwrap(), CONFIG);
         assert!(
-            both.is_outdated(Table::Tasks, &Mark::of(&sealed)) && !old.is_outdated(Table::Tasks, &Mark::of(&sealed))
+            both.is_outdated(SealedTable::Tasks, &SealMark::of(&sealed))
+                && !old.is_outdated(SealedTable::Tasks, &SealMark::of(&sealed))
         );
-        let Mark::Key(id) = Mark::of(&sealed) else { panic!("{sealed}") };
+        let SealMark::Key(id) = SealMark::of(&sealed) else { panic!("{sealed}") };
         assert!(both.knows(id) && !new.knows(id));
-        assert!(new.open(Table::Tasks, "c", &sealed).unwrap_err().text.contains(id));
+        assert!(new.open(SealedTable::Tasks, "c", &sealed).unwrap_err().text.contains(id));
     }
 
     #[test]
     fn configs_in_force_stay_plain_where_only_history_is_sealed() {
-        let cipher = Cipher::new(&[[1; KEY_LEN]], false).unwrap();
-        assert_eq!(cipher.seal(Table::Connectors, "c", CONFIG).unwrap(), CONFIG);
+        let cipher = StoreCipher::new(&[[1; KEY_LEN]], false).unwrap();
+        assert_eq!(cipher.seal(SealedTable::Connectors, "c", CONFIG).unwrap(), CONFIG);
         assert!(
-            !cipher.is_outdated(Table::Connectors, &Mark::Plain) && cipher.is_outdated(Table::History, &Mark::Plain)
+            !cipher.is_outdated(SealedTable::Connectors, &SealMark::Plain)
+                && cipher.is_outdated(SealedTable::History, &SealMark::Plain)
         );
-        assert_eq!(Cipher::none().seal(Table::History, "c", CONFIG).unwrap(), CONFIG);
+        assert_eq!(StoreCipher::none().seal(SealedTable::History, "c", CONFIG).unwrap(), CONFIG);
     }
 }

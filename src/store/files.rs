@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::{info, warn};
 
-use super::failure::{Failure, Trouble};
+use super::failure::{StoreFailure, StoreTrouble};
 
 /// What the worker itself puts into the folder of its store; a folder with nothing else is its own.
 const OURS: &[&str] = &["rowferry.db", "rowferry.db-wal", "rowferry.db-shm", "rowferry.db-journal", KEY_FILE];
@@ -16,7 +16,7 @@ pub const KEY_FILE: &str = "secrets.key";
 
 /// Makes the folder, for its owner alone. One that is there and holds nothing but the worker's files is closed to others;
 /// any other is left as it is, since it may be meant for them.
-pub(super) fn private_folder(folder: &Path) -> Result<(), Failure> {
+pub(super) fn private_folder(folder: &Path) -> Result<(), StoreFailure> {
     if folder.as_os_str().is_empty() {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(super) fn private_folder(folder: &Path) -> Result<(), Failure> {
 
 /// Makes the file of an SQLite store before SQLite does, which would make it readable by all; its companions take its mode
 /// over. Those that are there are closed to others.
-pub(super) fn private_store(path: &Path) -> Result<(), Failure> {
+pub(super) fn private_store(path: &Path) -> Result<(), StoreFailure> {
     let made = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
     made.map_err(|error| refused("cannot open the file", path, &error))?;
     for suffix in ["", "-wal", "-shm", "-journal"] {
@@ -119,8 +119,8 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn refused(what: &str, path: &Path, error: &io::Error) -> Failure {
-    let trouble = if error.kind() == io::ErrorKind::StorageFull { Trouble::Full } else { Trouble::Refused };
+fn refused(what: &str, path: &Path, error: &io::Error) -> StoreFailure {
+    let trouble = if error.kind() == io::ErrorKind::StorageFull { StoreTrouble::Full } else { StoreTrouble::Refused };
     let text = format!("{what} {} of the metadata store: {error}; set rowferry.data.dir or --data-dir", path.display());
-    Failure::new(trouble, text)
+    StoreFailure::new(trouble, text)
 }

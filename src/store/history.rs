@@ -6,7 +6,7 @@ use super::change::HistoryLimits;
 
 /// One version, without its config.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct HistoryEntry {
     pub(super) connector: String,
     pub(super) version: i64,
     /// Milliseconds since 1970-01-01 UTC.
@@ -17,7 +17,7 @@ pub(super) struct Entry {
 
 /// Up to which version each connector's configs are to be forgotten, of `entries` sorted by connector and version: all of those
 /// deleted long ago, then the oldest of all beyond the total. The last one of a connector that lives is always kept.
-pub(super) fn surplus(entries: &[Entry], limits: &HistoryLimits, now_ms: i64) -> BTreeMap<String, i64> {
+pub(super) fn surplus(entries: &[HistoryEntry], limits: &HistoryLimits, now_ms: i64) -> BTreeMap<String, i64> {
     let mut cuts = BTreeMap::new();
     let mut candidates = Vec::new();
     let mut left = 0;
@@ -41,13 +41,13 @@ pub(super) fn surplus(entries: &[Entry], limits: &HistoryLimits, now_ms: i64) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, HistoryLimits, surplus};
+    use super::{HistoryEntry, HistoryLimits, surplus};
 
-    fn entry(connector: &str, version: i64, at_ms: i64, deleted: bool) -> Entry {
-        Entry { connector: connector.to_owned(), version, at_ms, deleted }
+    fn entry(connector: &str, version: i64, at_ms: i64, deleted: bool) -> HistoryEntry {
+        HistoryEntry { connector: connector.to_owned(), version, at_ms, deleted }
     }
 
-    fn cuts(entries: &[Entry], total: usize, now_ms: i64) -> Vec<(String, i64)> {
+    fn cuts(entries: &[HistoryEntry], total: usize, now_ms: i64) -> Vec<(String, i64)> {
         surplus(entries, &HistoryLimits { versions: 100, total, deleted_ms: 1_000 }, now_ms).into_iter().collect()
     }
 

@@ -9,11 +9,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tracing::info;
 
 use super::cipher::KEY_LEN;
-use super::failure::{Failure, Trouble};
+use super::failure::{StoreFailure, StoreTrouble};
 use super::files::{self, KEY_FILE};
 
 /// A key's bytes.
-pub(super) type Bytes = [u8; KEY_LEN];
+pub(super) type CipherKeyBytes = [u8; KEY_LEN];
 
 /// Longest file that can be a key's, in bytes.
 const FILE_MAX: u64 = 4096;
@@ -21,7 +21,7 @@ const FILE_MAX: u64 = 4096;
 pub(super) const FILE: &str = "file:";
 
 /// The keys at hand: the configured one first, then that of the key file in `folder`, which may be an older one.
-pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<Bytes>, Failure> {
+pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<CipherKeyBytes>, StoreFailure> {
     let mut keys = Vec::new();
     if let Some(text) = configured {
         keys.push(match text.strip_prefix(FILE) {
@@ -44,7 +44,7 @@ pub(super) fn at_hand(configured: Option<&str>, folder: &Path) -> Result<Vec<Byt
 }
 
 /// Makes the key file, for its owner alone.
-pub(super) fn make(folder: &Path) -> Result<Bytes, Failure> {
+pub(super) fn make(folder: &Path) -> Result<CipherKeyBytes, StoreFailure> {
     let mut key = [0; KEY_LEN];
     SystemRandom::new().fill(&mut key).map_err(|_| refused("the system gives no random numbers to make a key of"))?;
     let path = folder.join(KEY_FILE);
@@ -58,9 +58,10 @@ pub(super) fn make(folder: &Path) -> Result<Bytes, Failure> {
             );
             Ok(key)
         }
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-            Err(Failure::new(Trouble::Full, format!("the key file {} cannot be written: {error}", path.display())))
-        }
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(StoreFailure::new(
+            StoreTrouble::Full,
+            format!("the key file {} cannot be written: {error}", path.display()),
+        )),
         Err(error) => Err(refused(&format!("the key file {} cannot be written: {error}", path.display()))),
     }
 }
@@ -68,7 +69,7 @@ pub(super) fn make(folder: &Path) -> Result<Bytes, Failure> {
 const HOW: &str = "write 32 random bytes in base64, as `openssl rand -base64 32` gives them, or file:PATH of a file that \
                    holds that";
 
-fn read(path: &Path) -> Result<Option<Bytes>, Failure> {
+fn read(path: &Path) -> Result<Option<CipherKeyBytes>, StoreFailure> {
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
     match read {
@@ -84,12 +85,12 @@ fn read(path: &Path) -> Result<Option<Bytes>, Failure> {
     }
 }
 
-fn parse(text: &str) -> Option<Bytes> {
+fn parse(text: &str) -> Option<CipherKeyBytes> {
     STANDARD.decode(text.trim()).ok()?.try_into().ok()
 }
 
-fn refused(text: &str) -> Failure {
-    Failure::new(Trouble::Refused, text)
+fn refused(text: &str) -> StoreFailure {
+    StoreFailure::new(StoreTrouble::Refused, text)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ mod failure;
 mod files;
 mod history;
 mod key;
-mod ledger;
-mod place;
+mod last_change;
+mod location;
 mod seal;
 mod session;
 mod statement;
@@ -23,45 +23,45 @@ use std::sync::Arc;
 
 use connector_api::{Config, Result};
 
-pub use change::{HistoryLimits, Options, Stored, Version, Write};
-pub use failure::{Failure, Trouble};
+pub use change::{HistoryLimits, StoreChange, StoreOptions, StoredConnector, StoredVersion};
+pub use failure::{StoreFailure, StoreTrouble};
 pub use files::KEY_FILE;
 
-use crate::herder::{State, Status, Target};
-use access::Access;
-use cipher::{Cipher, Table};
-use history::Entry;
-use place::Place;
-use statement::{Cell, Style};
+use crate::herder::{RunState, RunStatus, TargetState};
+use access::StoreAccess;
+use cipher::{SealedTable, StoreCipher};
+use history::HistoryEntry;
+use location::StoreLocation;
+use statement::{SqlCell, WriteStyle};
 
 /// The store. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<Parts>);
+pub struct Store(Arc<StoreParts>);
 
-struct Parts {
-    access: Access,
-    cipher: Cipher,
+struct StoreParts {
+    access: StoreAccess,
+    cipher: StoreCipher,
     history: HistoryLimits,
 }
 
 impl Store {
     /// Opens a store, brings its tables up to date, and encrypts what is not.
     /// Errors: `Config` for a bad URL or key, a newer store, a missing key or a lost store; `Retry` when the database is out of reach or in use.
-    pub async fn open(options: &Options) -> Result<Self> {
-        let place = Place::parse(&options.url)?;
+    pub async fn open(options: &StoreOptions) -> Result<Self> {
+        let place = StoreLocation::parse(&options.url)?;
         let has_own_key = place.has_own_key(options.secrets_key.as_deref());
-        let access = Access::open(place, has_own_key).await?;
+        let access = StoreAccess::open(place, has_own_key).await?;
         let cipher = seal::take_up(&access, options).await?;
         // From now on a worker that still thinks the store is its own finds that it is not.
         access.transact(&[]).await?;
-        Ok(Self(Arc::new(Parts { access, cipher, history: options.history })))
+        Ok(Self(Arc::new(StoreParts { access, cipher, history: options.history })))
     }
 
     /// Performs all writes in one transaction, or none. `now_ms` is milliseconds since 1970-01-01 UTC. Nothing to write still is a
     /// transaction, which tells whether the store can be written.
     /// Errors: nothing was kept, unless the failure says that it is in doubt; then [`Store::settle`] comes next.
-    pub async fn apply(&self, writes: &[Write], now_ms: i64) -> Result<(), Failure> {
-        let style = Style { cipher: &self.0.cipher, history: self.0.history, now_ms };
+    pub async fn apply(&self, writes: &[StoreChange], now_ms: i64) -> Result<(), StoreFailure> {
+        let style = WriteStyle { cipher: &self.0.cipher, history: self.0.history, now_ms };
         let mut statements = Vec::new();
         for write in writes {
             statements.extend(statement::of(write, &style)?);
@@ -70,24 +70,24 @@ impl Store {
     }
 
     /// Whether the change that was in doubt was kept; `None` when none is. Errors: the store cannot be read.
-    pub async fn settle(&self) -> Result<Option<bool>, Failure> {
+    pub async fn settle(&self) -> Result<Option<bool>, StoreFailure> {
         self.0.access.settle().await
     }
 
     /// Looks whether the store is there, and still as this worker has left it. Errors: it is not.
-    pub async fn check(&self) -> Result<(), Failure> {
+    pub async fn check(&self) -> Result<(), StoreFailure> {
         self.0.access.check().await
     }
 
     /// Forgets configs that are beyond the limits of the history; of how many connectors. Errors: as [`Store::apply`].
-    pub async fn trim(&self, now_ms: i64) -> Result<usize, Failure> {
+    pub async fn trim(&self, now_ms: i64) -> Result<usize, StoreFailure> {
         let mut entries = Vec::new();
         for row in self.rows(&statement::LIST_HISTORY, &[]).await? {
-            if let [Cell::Text(Some(connector)), Cell::Int(version), Cell::Int(at_ms), Cell::Text(config)] =
+            if let [SqlCell::Text(Some(connector)), SqlCell::Int(version), SqlCell::Int(at_ms), SqlCell::Text(config)] =
                 row.as_slice()
             {
                 let deleted = config.as_deref().unwrap_or_default().is_empty();
-                entries.push(Entry { connector: connector.clone(), version: *version, at_ms: *at_ms, deleted });
+                entries.push(HistoryEntry { connector: connector.clone(), version: *version, at_ms: *at_ms, deleted });
             }
         }
         let cuts = history::surplus(&entries, &self.0.history, now_ms);
@@ -99,17 +99,18 @@ impl Store {
     }
 
     /// All connectors, by name. Errors: the store cannot be read; `Fatal` when a stored config is no JSON object of strings.
-    pub async fn load(&self) -> Result<Vec<Stored>> {
+    pub async fn load(&self) -> Result<Vec<StoredConnector>> {
         let mut found = BTreeMap::new();
         for row in self.rows(&statement::LOAD_CONNECTORS, &[]).await? {
-            let [Cell::Text(Some(name)), Cell::Text(Some(config)), Cell::Text(Some(target))] = row.as_slice() else {
+            let [SqlCell::Text(Some(name)), SqlCell::Text(Some(config)), SqlCell::Text(Some(target))] = row.as_slice()
+            else {
                 continue;
             };
             let name: Arc<str> = Arc::from(name.as_str());
-            let stored = Stored {
+            let stored = StoredConnector {
                 name: Arc::clone(&name),
-                config: self.config(Table::Connectors, &name, config)?,
-                target: Target::parse(target).ok_or_else(|| unreadable("target state"))?,
+                config: self.config(SealedTable::Connectors, &name, config)?,
+                target: TargetState::parse(target).ok_or_else(|| unreadable("target state"))?,
                 tasks: Vec::new(),
                 status: None,
                 task_statuses: BTreeMap::new(),
@@ -122,16 +123,16 @@ impl Store {
         Ok(found.into_values().collect())
     }
 
-    async fn load_tasks(&self, found: &mut BTreeMap<Arc<str>, Stored>) -> Result<()> {
+    async fn load_tasks(&self, found: &mut BTreeMap<Arc<str>, StoredConnector>) -> Result<()> {
         for row in self.rows(&statement::LOAD_TASKS, &[]).await? {
-            if let [Cell::Text(Some(name)), Cell::Text(Some(config))] = row.as_slice()
+            if let [SqlCell::Text(Some(name)), SqlCell::Text(Some(config))] = row.as_slice()
                 && let Some(stored) = found.get_mut(name.as_str())
             {
-                stored.tasks.push(self.config(Table::Tasks, name, config)?);
+                stored.tasks.push(self.config(SealedTable::Tasks, name, config)?);
             }
         }
         for row in self.rows(&statement::LOAD_TOPICS, &[]).await? {
-            if let [Cell::Text(Some(name)), Cell::Text(Some(topic))] = row.as_slice()
+            if let [SqlCell::Text(Some(name)), SqlCell::Text(Some(topic))] = row.as_slice()
                 && let Some(stored) = found.get_mut(name.as_str())
             {
                 stored.topics.insert(Arc::from(topic.as_str()));
@@ -140,21 +141,21 @@ impl Store {
         Ok(())
     }
 
-    async fn load_statuses(&self, found: &mut BTreeMap<Arc<str>, Stored>) -> Result<()> {
+    async fn load_statuses(&self, found: &mut BTreeMap<Arc<str>, StoredConnector>) -> Result<()> {
         for row in self.rows(&statement::LOAD_STATUSES, &[]).await? {
             let [
-                Cell::Text(Some(name)),
-                Cell::Int(task),
-                Cell::Text(Some(state)),
-                Cell::Text(worker),
-                Cell::Text(trace),
+                SqlCell::Text(Some(name)),
+                SqlCell::Int(task),
+                SqlCell::Text(Some(state)),
+                SqlCell::Text(worker),
+                SqlCell::Text(trace),
             ] = row.as_slice()
             else {
                 continue;
             };
             let Some(stored) = found.get_mut(name.as_str()) else { continue };
-            let status = Status {
-                state: State::parse(state).ok_or_else(|| unreadable("state"))?,
+            let status = RunStatus {
+                state: RunState::parse(state).ok_or_else(|| unreadable("state"))?,
                 worker_id: Arc::from(worker.as_deref().unwrap_or_default()),
                 trace: trace.clone(),
             };
@@ -167,22 +168,26 @@ impl Store {
     }
 
     /// The configs a connector has had, oldest first; empty for one that never was. Errors: the store cannot be read.
-    pub async fn history(&self, connector: &str) -> Result<Vec<Version>, Failure> {
+    pub async fn history(&self, connector: &str) -> Result<Vec<StoredVersion>, StoreFailure> {
         let mut versions = Vec::new();
-        for row in self.rows(&statement::LOAD_HISTORY, &[Cell::Text(Some(connector.to_owned()))]).await? {
-            if let [Cell::Int(version), Cell::Text(config), Cell::Int(at_ms)] = row.as_slice() {
-                let opened = config.as_deref().map(|config| self.config(Table::History, connector, config));
-                versions.push(Version { version: *version, config: opened.transpose()?, at_ms: *at_ms });
+        for row in self.rows(&statement::LOAD_HISTORY, &[SqlCell::Text(Some(connector.to_owned()))]).await? {
+            if let [SqlCell::Int(version), SqlCell::Text(config), SqlCell::Int(at_ms)] = row.as_slice() {
+                let opened = config.as_deref().map(|config| self.config(SealedTable::History, connector, config));
+                versions.push(StoredVersion { version: *version, config: opened.transpose()?, at_ms: *at_ms });
             }
         }
         Ok(versions)
     }
 
-    async fn rows(&self, query: &'static statement::Query, args: &[Cell]) -> Result<Vec<Vec<Cell>>, Failure> {
+    async fn rows(
+        &self,
+        query: &'static statement::SqlQuery,
+        args: &[SqlCell],
+    ) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
         self.0.access.rows(query, args).await
     }
 
-    fn config(&self, table: Table, connector: &str, stored: &str) -> Result<Config, Failure> {
+    fn config(&self, table: SealedTable, connector: &str, stored: &str) -> Result<Config, StoreFailure> {
         let json = self.0.cipher.open(table, connector, stored)?;
         let map: BTreeMap<String, String> = serde_json::from_str(&json).map_err(|_| unreadable("config"))?;
         Ok(map.into_iter().collect())
@@ -194,26 +199,26 @@ impl Store {
     }
 }
 
-fn unreadable(what: &str) -> Failure {
+fn unreadable(what: &str) -> StoreFailure {
     let text = format!("the metadata store holds a {what} that cannot be read: was it changed by hand?");
-    Failure::new(Trouble::Damaged, text)
+    StoreFailure::new(StoreTrouble::Damaged, text)
 }
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Kind;
+    use connector_api::ErrorKind;
 
     use super::*;
 
     #[tokio::test]
     async fn an_url_that_cannot_be_used_says_why() {
         for (url, kind) in [
-            ("oracle://x", Kind::Config),
-            ("nonsense", Kind::Config),
-            ("mysql://u:p@127.0.0.1:1/d", Kind::Retry),
-            ("postgres://u:p@127.0.0.1:1/d", Kind::Retry),
+            ("oracle://x", ErrorKind::Config),
+            ("nonsense", ErrorKind::Config),
+            ("mysql://u:p@127.0.0.1:1/d", ErrorKind::Retry),
+            ("postgres://u:p@127.0.0.1:1/d", ErrorKind::Retry),
         ] {
-            let error = Store::open(&Options::new(url, ".")).await.err().unwrap();
+            let error = Store::open(&StoreOptions::new(url, ".")).await.err().unwrap();
             assert!(error.message().contains("rowferry.store.url"), "{error}");
             assert_eq!(error.kind(), kind, "{error}");
         }

@@ -6,69 +6,72 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
-use super::access::Access;
-use super::change::Options;
-use super::cipher::{Cipher, MARK_LEN, Mark, Table};
-use super::failure::{Failure, Trouble};
+use super::access::StoreAccess;
+use super::change::StoreOptions;
+use super::cipher::{MARK_LEN, SealMark, SealedTable, StoreCipher};
+use super::failure::{StoreFailure, StoreTrouble};
 use super::files::KEY_FILE;
 use super::key;
-use super::statement::{Cell, Column, Query, Statement, forget, statement, text};
+use super::statement::{CellType, SqlCell, SqlQuery, SqlStatement, forget, statement, text};
 
 /// Configs encrypted anew in one transaction.
 const AT_ONCE: usize = 100;
 
 /// A table of configs in SQL.
-struct Sealed {
-    table: Table,
+struct SealedColumns {
+    table: SealedTable,
     /// Connector, number of the row, and the first characters of the config.
-    marks: Query,
-    read: Query,
+    marks: SqlQuery,
+    read: SqlQuery,
     update: &'static str,
     delete: &'static str,
 }
 
-const CONNECTORS: Sealed = Sealed {
-    table: Table::Connectors,
-    marks: Query {
+const CONNECTORS: SealedColumns = SealedColumns {
+    table: SealedTable::Connectors,
+    marks: SqlQuery {
         sql: "SELECT name, created_ms, SUBSTR(config, 1, 26) FROM connectors ORDER BY name",
         columns: MARKS,
     },
-    read: Query { sql: "SELECT config FROM connectors WHERE name = ? AND created_ms = ?", columns: &[Column::Text] },
+    read: SqlQuery {
+        sql: "SELECT config FROM connectors WHERE name = ? AND created_ms = ?",
+        columns: &[CellType::Text],
+    },
     update: "UPDATE connectors SET config = ? WHERE name = ? AND created_ms = ?",
     delete: "DELETE FROM connectors WHERE name = ? AND created_ms = ?",
 };
 
-const TASKS: Sealed = Sealed {
-    table: Table::Tasks,
-    marks: Query {
+const TASKS: SealedColumns = SealedColumns {
+    table: SealedTable::Tasks,
+    marks: SqlQuery {
         sql: "SELECT connector, task, SUBSTR(config, 1, 26) FROM tasks ORDER BY connector, task",
         columns: MARKS,
     },
-    read: Query { sql: "SELECT config FROM tasks WHERE connector = ? AND task = ?", columns: &[Column::Text] },
+    read: SqlQuery { sql: "SELECT config FROM tasks WHERE connector = ? AND task = ?", columns: &[CellType::Text] },
     update: "UPDATE tasks SET config = ? WHERE connector = ? AND task = ?",
     delete: "DELETE FROM tasks WHERE connector = ? AND task = ?",
 };
 
-const HISTORY: Sealed = Sealed {
-    table: Table::History,
-    marks: Query {
+const HISTORY: SealedColumns = SealedColumns {
+    table: SealedTable::History,
+    marks: SqlQuery {
         sql: "SELECT connector, version, SUBSTR(config, 1, 26) FROM config_history WHERE config IS NOT NULL \
               ORDER BY connector, version",
         columns: MARKS,
     },
-    read: Query {
+    read: SqlQuery {
         sql: "SELECT config FROM config_history WHERE connector = ? AND version = ?",
-        columns: &[Column::Text],
+        columns: &[CellType::Text],
     },
     update: "UPDATE config_history SET config = ? WHERE connector = ? AND version = ?",
     delete: "DELETE FROM config_history WHERE connector = ? AND version = ?",
 };
 
-const MARKS: &[Column] = &[Column::Text, Column::Int, Column::Text];
+const MARKS: &[CellType] = &[CellType::Text, CellType::Int, CellType::Text];
 const _: () = assert!(MARK_LEN == 26, "the queries above read so many characters");
 
 /// A row of one of the tables.
-struct Row {
+struct SealedRow {
     connector: String,
     number: i64,
     mark: String,
@@ -76,9 +79,9 @@ struct Row {
 
 /// Finds the keys, encrypts what is not as it should be, and gives what encrypts from now on.
 /// Errors: `Refused` when a key is wrong or missing.
-pub(super) async fn take_up(access: &Access, options: &Options) -> Result<Cipher, Failure> {
+pub(super) async fn take_up(access: &StoreAccess, options: &StoreOptions) -> Result<StoreCipher, StoreFailure> {
     if access.place().is_in_memory() {
-        return Ok(Cipher::none());
+        return Ok(StoreCipher::none());
     }
     let folder = access.place().folder().unwrap_or(&options.data_dir);
     let configured = options.secrets_key.as_deref();
@@ -86,7 +89,7 @@ pub(super) async fn take_up(access: &Access, options: &Options) -> Result<Cipher
     // needed to run is encrypted there only with a key that somebody has chosen to keep.
     let all = configured.is_some() || access.place().folder().is_some();
     let mut keys = key::at_hand(configured, folder)?;
-    let mut cipher = Cipher::new(&keys, all)?;
+    let mut cipher = StoreCipher::new(&keys, all)?;
     let tables = [CONNECTORS, TASKS, HISTORY];
     let mut rows = Vec::new();
     for table in &tables {
@@ -95,7 +98,7 @@ pub(super) async fn take_up(access: &Access, options: &Options) -> Result<Cipher
     let mut missing = BTreeMap::new();
     for (table, rows) in tables.iter().zip(&rows) {
         for row in rows {
-            if let Mark::Key(id) = Mark::of(&row.mark)
+            if let SealMark::Key(id) = SealMark::of(&row.mark)
                 && !cipher.knows(id)
             {
                 missing.entry(id.to_owned()).or_insert_with(Vec::new).push((table, row));
@@ -110,7 +113,7 @@ pub(super) async fn take_up(access: &Access, options: &Options) -> Result<Cipher
     }
     if keys.is_empty() {
         keys.push(key::make(folder)?);
-        cipher = Cipher::new(&keys, all)?;
+        cipher = StoreCipher::new(&keys, all)?;
     }
     if !all {
         warn!(
@@ -134,26 +137,32 @@ pub(super) async fn take_up(access: &Access, options: &Options) -> Result<Cipher
     Ok(cipher)
 }
 
-async fn marks(access: &Access, table: &Sealed) -> Result<Vec<Row>, Failure> {
+async fn marks(access: &StoreAccess, table: &SealedColumns) -> Result<Vec<SealedRow>, StoreFailure> {
     let mut found = Vec::new();
     for row in access.rows(&table.marks, &[]).await? {
-        if let [Cell::Text(Some(connector)), Cell::Int(number), Cell::Text(Some(mark))] = row.as_slice() {
-            found.push(Row { connector: connector.clone(), number: *number, mark: mark.clone() });
+        if let [SqlCell::Text(Some(connector)), SqlCell::Int(number), SqlCell::Text(Some(mark))] = row.as_slice() {
+            found.push(SealedRow { connector: connector.clone(), number: *number, mark: mark.clone() });
         }
     }
     Ok(found)
 }
 
 /// Encrypts what should be and is not, or with another key; how many configs were plain.
-async fn encrypt(access: &Access, cipher: &Cipher, table: &Sealed, rows: &[Row]) -> Result<usize, Failure> {
-    let outdated: Vec<&Row> = rows.iter().filter(|row| cipher.is_outdated(table.table, &Mark::of(&row.mark))).collect();
+async fn encrypt(
+    access: &StoreAccess,
+    cipher: &StoreCipher,
+    table: &SealedColumns,
+    rows: &[SealedRow],
+) -> Result<usize, StoreFailure> {
+    let outdated: Vec<&SealedRow> =
+        rows.iter().filter(|row| cipher.is_outdated(table.table, &SealMark::of(&row.mark))).collect();
     for rows in outdated.chunks(AT_ONCE) {
-        let mut updates: Vec<Statement> = Vec::new();
+        let mut updates: Vec<SqlStatement> = Vec::new();
         for row in rows {
-            let place = [text(&row.connector), Cell::Int(row.number)];
+            let place = [text(&row.connector), SqlCell::Int(row.number)];
             let found = access.rows(&table.read, &place).await?;
             // Rows of a key that was forgotten are gone.
-            let Some([Cell::Text(Some(stored))]) = found.first().map(Vec::as_slice) else { continue };
+            let Some([SqlCell::Text(Some(stored))]) = found.first().map(Vec::as_slice) else { continue };
             let config = cipher.open(table.table, &row.connector, stored)?;
             let config = cipher.seal(table.table, &row.connector, &config)?;
             let [connector, number] = place;
@@ -164,15 +173,15 @@ async fn encrypt(access: &Access, cipher: &Cipher, table: &Sealed, rows: &[Row])
     if !outdated.is_empty() {
         info!(configs = outdated.len(), table = table.table.name(), "stored configs were encrypted");
     }
-    Ok(outdated.iter().filter(|row| Mark::of(&row.mark) == Mark::Plain).count())
+    Ok(outdated.iter().filter(|row| SealMark::of(&row.mark) == SealMark::Plain).count())
 }
 
 /// Removes what a lost key encrypts; connectors go whole.
-async fn forget_rows(access: &Access, rows: &[(&Sealed, &Row)]) -> Result<(), Failure> {
+async fn forget_rows(access: &StoreAccess, rows: &[(&SealedColumns, &SealedRow)]) -> Result<(), StoreFailure> {
     let mut statements = Vec::new();
     for (table, row) in rows {
-        statements.push(statement(table.delete, vec![text(&row.connector), Cell::Int(row.number)]));
-        if table.table == Table::Connectors {
+        statements.push(statement(table.delete, vec![text(&row.connector), SqlCell::Int(row.number)]));
+        if table.table == SealedTable::Connectors {
             statements.extend(forget(&row.connector));
             warn!(connector = row.connector, "forgotten, since the key of its config is lost");
         }
@@ -181,12 +190,20 @@ async fn forget_rows(access: &Access, rows: &[(&Sealed, &Row)]) -> Result<(), Fa
     access.transact(&statements).await
 }
 
-fn missing_key(id: &str, lost: &[(&Sealed, &Row)], folder: &Path, (configured, access): (bool, &Access)) -> Failure {
+fn missing_key(
+    id: &str,
+    lost: &[(&SealedColumns, &SealedRow)],
+    folder: &Path,
+    (configured, access): (bool, &StoreAccess),
+) -> StoreFailure {
     /// So many names fit into a text.
     const SHOWN: usize = 10;
-    let names: BTreeSet<&str> =
-        lost.iter().filter(|(table, _)| table.table != Table::History).map(|(_, row)| row.connector.as_str()).collect();
-    let versions = lost.iter().filter(|(table, _)| table.table == Table::History).count();
+    let names: BTreeSet<&str> = lost
+        .iter()
+        .filter(|(table, _)| table.table != SealedTable::History)
+        .map(|(_, row)| row.connector.as_str())
+        .collect();
+    let versions = lost.iter().filter(|(table, _)| table.table == SealedTable::History).count();
     let mut what: Vec<&str> = names.iter().take(SHOWN).copied().collect();
     if names.len() > SHOWN {
         what.push("…");
@@ -194,8 +211,8 @@ fn missing_key(id: &str, lost: &[(&Sealed, &Row)], folder: &Path, (configured, a
     let connectors = if what.is_empty() { "none".to_owned() } else { what.join(", ") };
     let file = folder.join(KEY_FILE);
     let found = if file.exists() { "holds another key" } else { "is not there" };
-    Failure::new(
-        Trouble::Refused,
+    StoreFailure::new(
+        StoreTrouble::Refused,
         format!(
             "the metadata store of rowferry.store.url ({}) holds configs that are encrypted with the key {id}, which this worker \
              does not have: {} {found}, and rowferry.secrets.key {}. Put the key file back, or give the key of the worker that \

@@ -5,67 +5,68 @@
 
 use connector_api::Config;
 
-use super::change::{HistoryLimits, Write};
-use super::cipher::{Cipher, Table};
-use super::failure::Failure;
-use crate::herder::Status;
+use super::change::{HistoryLimits, StoreChange};
+use super::cipher::{SealedTable, StoreCipher};
+use super::failure::StoreFailure;
+use crate::herder::RunStatus;
 
 /// An argument or a column.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
+pub(super) enum SqlCell {
     Text(Option<String>),
     Int(i64),
 }
 
 /// A statement with its arguments.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Statement {
+pub(super) struct SqlStatement {
     pub(super) sql: &'static str,
-    pub(super) args: Vec<Cell>,
+    pub(super) args: Vec<SqlCell>,
     /// It must hit a row: else the store is not what this worker knows.
     pub(super) must_hit: bool,
 }
 
 /// The type of a column that a query gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
+pub(super) enum CellType {
     Text,
     Int,
 }
 
 /// A query and the types of its columns.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(super) struct SqlQuery {
     pub(super) sql: &'static str,
-    pub(super) columns: &'static [Column],
+    pub(super) columns: &'static [CellType],
 }
 
-pub(super) const LOAD_CONNECTORS: Query =
-    Query { sql: "SELECT name, config, target FROM connectors ORDER BY name", columns: &[Column::Text; 3] };
+pub(super) const LOAD_CONNECTORS: SqlQuery =
+    SqlQuery { sql: "SELECT name, config, target FROM connectors ORDER BY name", columns: &[CellType::Text; 3] };
 
-pub(super) const LOAD_TASKS: Query =
-    Query { sql: "SELECT connector, config FROM tasks ORDER BY connector, task", columns: &[Column::Text; 2] };
+pub(super) const LOAD_TASKS: SqlQuery =
+    SqlQuery { sql: "SELECT connector, config FROM tasks ORDER BY connector, task", columns: &[CellType::Text; 2] };
 
-pub(super) const LOAD_STATUSES: Query = Query {
+pub(super) const LOAD_STATUSES: SqlQuery = SqlQuery {
     sql: "SELECT connector, task, state, worker_id, trace FROM statuses",
-    columns: &[Column::Text, Column::Int, Column::Text, Column::Text, Column::Text],
+    columns: &[CellType::Text, CellType::Int, CellType::Text, CellType::Text, CellType::Text],
 };
 
-pub(super) const LOAD_TOPICS: Query = Query { sql: "SELECT connector, topic FROM topics", columns: &[Column::Text; 2] };
+pub(super) const LOAD_TOPICS: SqlQuery =
+    SqlQuery { sql: "SELECT connector, topic FROM topics", columns: &[CellType::Text; 2] };
 
-pub(super) const LOAD_HISTORY: Query = Query {
+pub(super) const LOAD_HISTORY: SqlQuery = SqlQuery {
     sql: "SELECT version, config, at_ms FROM config_history WHERE connector = ? ORDER BY version",
-    columns: &[Column::Int, Column::Text, Column::Int],
+    columns: &[CellType::Int, CellType::Text, CellType::Int],
 };
 
-pub(super) const LAST_CHANGE: Query =
-    Query { sql: "SELECT id FROM last_change WHERE number = 1", columns: &[Column::Text] };
+pub(super) const LAST_CHANGE: SqlQuery =
+    SqlQuery { sql: "SELECT id FROM last_change WHERE number = 1", columns: &[CellType::Text] };
 
 /// Every version that there is: connector, number, time, and an empty text where it marks a deletion.
-pub(super) const LIST_HISTORY: Query = Query {
+pub(super) const LIST_HISTORY: SqlQuery = SqlQuery {
     sql: "SELECT connector, version, at_ms, CASE WHEN config IS NULL THEN '' ELSE 'config' END FROM config_history \
           ORDER BY connector, version",
-    columns: &[Column::Text, Column::Int, Column::Int, Column::Text],
+    columns: &[CellType::Text, CellType::Int, CellType::Int, CellType::Text],
 };
 
 const ADD_HISTORY: &str = "INSERT INTO config_history (connector, version, config, at_ms) \
@@ -76,71 +77,73 @@ const CUT_HISTORY: &str = "DELETE FROM config_history WHERE connector = ? AND ve
      (SELECT newest FROM (SELECT MAX(version) AS newest FROM config_history WHERE connector = ?) AS versions) - ?";
 
 /// How a write is put.
-pub(super) struct Style<'a> {
-    pub(super) cipher: &'a Cipher,
+pub(super) struct WriteStyle<'a> {
+    pub(super) cipher: &'a StoreCipher,
     pub(super) history: HistoryLimits,
     /// Milliseconds since 1970-01-01 UTC.
     pub(super) now_ms: i64,
 }
 
 /// What a write does, in order. Errors: the config cannot be encrypted.
-pub(super) fn of(write: &Write, style: &Style<'_>) -> Result<Vec<Statement>, Failure> {
-    let now = Cell::Int(style.now_ms);
+pub(super) fn of(write: &StoreChange, style: &WriteStyle<'_>) -> Result<Vec<SqlStatement>, StoreFailure> {
+    let now = SqlCell::Int(style.now_ms);
     let sealed = |table, name: &str, config: &Config| style.cipher.seal(table, name, &json(config)).map(|c| text(&c));
     Ok(match write {
-        Write::Create { name, config, target } => {
-            let stored = sealed(Table::Connectors, name, config)?;
+        StoreChange::Create { name, config, target } => {
+            let stored = sealed(SealedTable::Connectors, name, config)?;
             let create = statement(
                 "INSERT INTO connectors (name, config, target, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)",
                 vec![text(name), stored, text(target.name()), now.clone(), now],
             );
-            let config = sealed(Table::History, name, config)?;
+            let config = sealed(SealedTable::History, name, config)?;
             std::iter::once(create).chain(add_history(name, config, style)).collect()
         }
-        Write::Replace { name, config } => {
-            let stored = sealed(Table::Connectors, name, config)?;
+        StoreChange::Replace { name, config } => {
+            let stored = sealed(SealedTable::Connectors, name, config)?;
             let replace = statement(
                 "UPDATE connectors SET config = ?, updated_ms = ? WHERE name = ?",
                 vec![stored, now, text(name)],
             );
-            let config = sealed(Table::History, name, config)?;
+            let config = sealed(SealedTable::History, name, config)?;
             let forget = statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]);
             std::iter::once(replace.hitting()).chain(add_history(name, config, style)).chain([forget]).collect()
         }
-        Write::SetTarget { name, target } => {
+        StoreChange::SetTarget { name, target } => {
             let set = "UPDATE connectors SET target = ?, updated_ms = ? WHERE name = ?";
             vec![statement(set, vec![text(target.name()), now, text(name)]).hitting()]
         }
-        Write::Delete { name } => {
+        StoreChange::Delete { name } => {
             let mut statements = vec![statement("DELETE FROM connectors WHERE name = ?", vec![text(name)]).hitting()];
-            statements.extend(add_history(name, Cell::Text(None), style));
+            statements.extend(add_history(name, SqlCell::Text(None), style));
             statements.extend(forget(name));
             statements
         }
-        Write::SetTasks { name, tasks } => set_tasks(name, tasks, style.cipher)?,
-        Write::SetStatus { name, task, status } => set_status(name, task.map_or(-1, i64::from), status, now),
-        Write::AddTopic { name, topic } => vec![
+        StoreChange::SetTasks { name, tasks } => set_tasks(name, tasks, style.cipher)?,
+        StoreChange::SetStatus { name, task, status } => set_status(name, task.map_or(-1, i64::from), status, now),
+        StoreChange::AddTopic { name, topic } => vec![
             statement("DELETE FROM topics WHERE connector = ? AND topic = ?", vec![text(name), text(topic)]),
             statement("INSERT INTO topics (connector, topic) VALUES (?, ?)", vec![text(name), text(topic)]),
         ],
-        Write::ResetTopics { name } => vec![statement("DELETE FROM topics WHERE connector = ?", vec![text(name)])],
+        StoreChange::ResetTopics { name } => {
+            vec![statement("DELETE FROM topics WHERE connector = ?", vec![text(name)])]
+        }
     })
 }
 
 /// Sets the id of the last change in the place of the one before.
-pub(super) fn change(before: &str, id: &str) -> Statement {
+pub(super) fn change(before: &str, id: &str) -> SqlStatement {
     let set = "UPDATE last_change SET id = ? WHERE number = 1 AND id = ?";
     statement(set, vec![text(id), text(before)]).hitting()
 }
 
 /// Forgets versions of a connector's config up to this number.
-pub(super) fn cut_history(connector: &str, up_to: i64) -> Statement {
+pub(super) fn cut_history(connector: &str, up_to: i64) -> SqlStatement {
     let cut = "DELETE FROM config_history WHERE connector = ? AND version <= ?";
-    statement(cut, vec![text(connector), Cell::Int(up_to)])
+    statement(cut, vec![text(connector), SqlCell::Int(up_to)])
 }
 
 /// Forgets what is known about a connector beside its config.
-pub(super) fn forget(name: &str) -> [Statement; 3] {
+pub(super) fn forget(name: &str) -> [SqlStatement; 3] {
     [
         "DELETE FROM tasks WHERE connector = ?",
         "DELETE FROM statuses WHERE connector = ?",
@@ -149,39 +152,39 @@ pub(super) fn forget(name: &str) -> [Statement; 3] {
     .map(|sql| statement(sql, vec![text(name)]))
 }
 
-fn add_history(name: &str, config: Cell, style: &Style<'_>) -> [Statement; 2] {
-    let now = Cell::Int(style.now_ms);
+fn add_history(name: &str, config: SqlCell, style: &WriteStyle<'_>) -> [SqlStatement; 2] {
+    let now = SqlCell::Int(style.now_ms);
     [
         statement(ADD_HISTORY, vec![text(name), config, now, text(name)]),
-        statement(CUT_HISTORY, vec![text(name), text(name), Cell::Int(style.history.versions)]),
+        statement(CUT_HISTORY, vec![text(name), text(name), SqlCell::Int(style.history.versions)]),
     ]
 }
 
-fn set_tasks(name: &str, tasks: &[Config], cipher: &Cipher) -> Result<Vec<Statement>, Failure> {
+fn set_tasks(name: &str, tasks: &[Config], cipher: &StoreCipher) -> Result<Vec<SqlStatement>, StoreFailure> {
     let count = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
     let mut statements = vec![
         statement("DELETE FROM tasks WHERE connector = ?", vec![text(name)]),
-        statement("DELETE FROM statuses WHERE connector = ? AND task >= ?", vec![text(name), Cell::Int(count)]),
+        statement("DELETE FROM statuses WHERE connector = ? AND task >= ?", vec![text(name), SqlCell::Int(count)]),
     ];
     for (task, config) in (0..).zip(tasks) {
-        let config = cipher.seal(Table::Tasks, name, &json(config))?;
-        let args = vec![text(name), Cell::Int(task), text(&config)];
+        let config = cipher.seal(SealedTable::Tasks, name, &json(config))?;
+        let args = vec![text(name), SqlCell::Int(task), text(&config)];
         statements.push(statement("INSERT INTO tasks (connector, task, config) VALUES (?, ?, ?)", args));
     }
     Ok(statements)
 }
 
-fn set_status(name: &str, task: i64, status: &Status, now: Cell) -> Vec<Statement> {
+fn set_status(name: &str, task: i64, status: &RunStatus, now: SqlCell) -> Vec<SqlStatement> {
     vec![
-        statement("DELETE FROM statuses WHERE connector = ? AND task = ?", vec![text(name), Cell::Int(task)]),
+        statement("DELETE FROM statuses WHERE connector = ? AND task = ?", vec![text(name), SqlCell::Int(task)]),
         statement(
             "INSERT INTO statuses (connector, task, state, worker_id, trace, updated_ms) VALUES (?, ?, ?, ?, ?, ?)",
             vec![
                 text(name),
-                Cell::Int(task),
+                SqlCell::Int(task),
                 text(status.state.name()),
                 text(&status.worker_id),
-                Cell::Text(status.trace.clone()),
+                SqlCell::Text(status.trace.clone()),
                 now,
             ],
         ),
@@ -201,18 +204,18 @@ pub(super) fn numbered(sql: &str) -> String {
     out
 }
 
-impl Statement {
+impl SqlStatement {
     fn hitting(self) -> Self {
         Self { must_hit: true, ..self }
     }
 }
 
-pub(super) fn statement(sql: &'static str, args: Vec<Cell>) -> Statement {
-    Statement { sql, args, must_hit: false }
+pub(super) fn statement(sql: &'static str, args: Vec<SqlCell>) -> SqlStatement {
+    SqlStatement { sql, args, must_hit: false }
 }
 
-pub(super) fn text(value: &str) -> Cell {
-    Cell::Text(Some(value.to_owned()))
+pub(super) fn text(value: &str) -> SqlCell {
+    SqlCell::Text(Some(value.to_owned()))
 }
 
 fn json(config: &Config) -> String {

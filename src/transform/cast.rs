@@ -2,28 +2,36 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
 use connector_api::{
-    Datum, Decimal, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical,
+    Datum, Decimal, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical,
 };
 
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields, map_entries, set_entry,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields, map_entries, set_entry,
     struct_members, with_basics_of,
 };
 use crate::convert::{header, java};
 
 const PURPOSE: &str = "cast types";
-const TARGETS: [Type; 8] =
-    [Type::Int8, Type::Int16, Type::Int32, Type::Int64, Type::Float32, Type::Float64, Type::Boolean, Type::String];
+const TARGETS: [SchemaType; 8] = [
+    SchemaType::Int8,
+    SchemaType::Int16,
+    SchemaType::Int32,
+    SchemaType::Int64,
+    SchemaType::Float32,
+    SchemaType::Float64,
+    SchemaType::Boolean,
+    SchemaType::String,
+];
 const SOURCES: &str = "[INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING, BYTES]";
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     key(
         "spec",
-        KeyType::List,
-        Default::Required,
+        ConfigType::List,
+        DefaultValue::Required,
         Importance::High,
         "Fields and their new types, as field:type, or one type for the whole: int8, int16, int32, int64, float32, \
          float64, boolean, string.",
@@ -33,25 +41,25 @@ pub const KEYS: &[Key] = &[
 
 /// The transform.
 pub struct Cast {
-    part: Part,
-    spec: Spec,
+    part: RecordPart,
+    spec: CastSpec,
     replace: bool,
-    plans: Plans<(Arc<Schema>, Vec<Option<Type>>)>,
+    plans: SchemaPlans<(Arc<Schema>, Vec<Option<SchemaType>>)>,
 }
 
-enum Spec {
-    Whole(Type),
-    Fields(Vec<(String, Type)>),
+enum CastSpec {
+    Whole(SchemaType),
+    Fields(Vec<(String, SchemaType)>),
 }
 
 /// Checks the specification of the casts.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     if let Some(Err(text)) = config.get("spec").map(|spec| parse_spec(spec.trim())) {
         report.error("spec", text);
     }
 }
 
-fn target(text: &str) -> Result<Type, String> {
+fn target(text: &str) -> Result<SchemaType, String> {
     const OTHERS: [&str; 4] = ["BYTES", "ARRAY", "MAP", "STRUCT"];
     let name = text.trim().to_uppercase();
     if let Some(other) = OTHERS.iter().find(|other| **other == name) {
@@ -63,12 +71,12 @@ fn target(text: &str) -> Result<Type, String> {
     found.ok_or_else(|| format!("Invalid type found in casting spec: {}", text.trim()))
 }
 
-fn parse_spec(text: &str) -> Result<Spec, String> {
+fn parse_spec(text: &str) -> Result<CastSpec, String> {
     if text.is_empty() {
         return Err("Must specify at least one field to cast.".to_owned());
     }
     let items: Vec<&str> = text.split(',').map(str::trim).collect();
-    let mut fields: Vec<(String, Type)> = Vec::new();
+    let mut fields: Vec<(String, SchemaType)> = Vec::new();
     let mut whole = None;
     for item in &items {
         match item.split_once(':') {
@@ -84,40 +92,40 @@ fn parse_spec(text: &str) -> Result<Spec, String> {
         }
     }
     match whole {
-        Some(ty) if items.len() == 1 => Ok(Spec::Whole(ty)),
+        Some(ty) if items.len() == 1 => Ok(CastSpec::Whole(ty)),
         Some(_) => {
             Err("Cast transformations that specify a type to cast the entire value to may only specify a single \
                         cast in their spec"
                 .to_owned())
         }
-        None => Ok(Spec::Fields(fields)),
+        None => Ok(CastSpec::Fields(fields)),
     }
 }
 
 impl Cast {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (spec, replace) = config.read(KEYS, |keys| (keys.list("spec"), keys.bool(REPLACE_NULL)))?;
         let spec = parse_spec(&spec.join(",")).map_err(|text| {
-            let mut report = Report::default();
+            let mut report = ConfigReport::default();
             report.error("spec", text);
             report
         })?;
-        Ok(Self { part, spec, replace, plans: Plans::new() })
+        Ok(Self { part, spec, replace, plans: SchemaPlans::new() })
     }
 }
 
-fn plan(spec: &Spec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<Type>>)> {
+fn plan(spec: &CastSpec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<SchemaType>>)> {
     let cast_default = |schema: &Schema, ty| {
         schema.default.as_ref().map(|default| cast(Some(schema), default.clone(), ty)).transpose()
     };
     let fields = match spec {
-        Spec::Whole(ty) => {
+        CastSpec::Whole(ty) => {
             let default = cast_default(schema, *ty)?;
             let schema = Schema { optional: schema.optional, default, ..with_basics_of(schema, *ty) };
             return Ok((Arc::new(schema), Vec::new()));
         }
-        Spec::Fields(fields) => fields,
+        CastSpec::Fields(fields) => fields,
     };
     let mut list = Vec::new();
     let mut types = Vec::new();
@@ -133,7 +141,8 @@ fn plan(spec: &Spec, schema: &Schema) -> Result<(Arc<Schema>, Vec<Option<Type>>)
             }
         });
     }
-    let schema = Schema { optional: schema.optional, fields: list.into(), ..with_basics_of(schema, Type::Struct) };
+    let schema =
+        Schema { optional: schema.optional, fields: list.into(), ..with_basics_of(schema, SchemaType::Struct) };
     Ok((Arc::new(schema), types))
 }
 
@@ -149,11 +158,11 @@ impl Transform for Cast {
             None => None,
         };
         *datum = match (spec, planned) {
-            (Spec::Whole(ty), planned) => {
+            (CastSpec::Whole(ty), planned) => {
                 let value = cast(datum.schema.as_deref(), std::mem::take(&mut datum.value), *ty)?;
                 Datum { schema: planned.map(|(_, (schema, _))| Arc::clone(schema)), value }
             }
-            (Spec::Fields(fields), None) => {
+            (CastSpec::Fields(fields), None) => {
                 let mut entries = map_entries(&mut datum.value, PURPOSE)?;
                 for (name, ty) in fields {
                     let value = super::part::entry(&entries, name).cloned().unwrap_or_default();
@@ -161,7 +170,7 @@ impl Transform for Cast {
                 }
                 Datum { schema: None, value: Value::Map(entries.into()) }
             }
-            (Spec::Fields(_), Some((schema, (target, types)))) => {
+            (CastSpec::Fields(_), Some((schema, (target, types)))) => {
                 let mut members = struct_members(&mut datum.value, PURPOSE)?;
                 fill_defaults(&mut members, &schema.fields, self.replace);
                 for ((member, field), ty) in members.iter_mut().zip(&schema.fields).zip(types) {
@@ -177,12 +186,12 @@ impl Transform for Cast {
 }
 
 /// A value in another type. Errors: Connect's texts, without the value.
-fn cast(schema: Option<&Schema>, value: Value, ty: Type) -> Result<Value> {
+fn cast(schema: Option<&Schema>, value: Value, ty: SchemaType) -> Result<Value> {
     let from = match &value {
         Value::Null => return Ok(Value::Null),
-        Value::Array(_) => Some(Type::Array),
-        Value::Map(_) => Some(Type::Map),
-        Value::Struct(_) => Some(Type::Struct),
+        Value::Array(_) => Some(SchemaType::Array),
+        Value::Map(_) => Some(SchemaType::Map),
+        Value::Struct(_) => Some(SchemaType::Struct),
         Value::Decimal(_) if schema.is_none() => {
             let class = java::class_name(&value);
             return Err(Error::record(format!(
@@ -197,7 +206,7 @@ fn cast(schema: Option<&Schema>, value: Value, ty: Type) -> Result<Value> {
             "Cast transformation does not support casting from {from}; supported types are {SOURCES}"
         )));
     }
-    if ty == Type::String {
+    if ty == SchemaType::String {
         return Ok(Value::Text(text(schema, &value).into()));
     }
     match &value {
@@ -226,51 +235,51 @@ fn is_moment(schema: &Schema) -> bool {
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "Java's casts cut and round just so")]
-fn from_integer(n: i64, ty: Type) -> Value {
+fn from_integer(n: i64, ty: SchemaType) -> Value {
     match ty {
-        Type::Int8 => Value::I8(n as i8),
-        Type::Int16 => Value::I16(n as i16),
-        Type::Int32 => Value::I32(n as i32),
-        Type::Float32 => Value::F32(n as f32),
-        Type::Float64 => Value::F64(n as f64),
-        Type::Boolean => Value::Bool(n != 0),
+        SchemaType::Int8 => Value::I8(n as i8),
+        SchemaType::Int16 => Value::I16(n as i16),
+        SchemaType::Int32 => Value::I32(n as i32),
+        SchemaType::Float32 => Value::F32(n as f32),
+        SchemaType::Float64 => Value::F64(n as f64),
+        SchemaType::Boolean => Value::Bool(n != 0),
         _ => Value::I64(n),
     }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "Java's casts saturate at 32 or 64 bits and cut further down")]
-fn from_float(n: f64, ty: Type) -> Value {
+fn from_float(n: f64, ty: SchemaType) -> Value {
     match ty {
-        Type::Int8 => Value::I8(n as i32 as i8),
-        Type::Int16 => Value::I16(n as i32 as i16),
-        Type::Int32 => Value::I32(n as i32),
-        Type::Float32 => Value::F32(n as f32),
-        Type::Float64 => Value::F64(n),
-        Type::Boolean => Value::Bool(n as i64 != 0),
+        SchemaType::Int8 => Value::I8(n as i32 as i8),
+        SchemaType::Int16 => Value::I16(n as i32 as i16),
+        SchemaType::Int32 => Value::I32(n as i32),
+        SchemaType::Float32 => Value::F32(n as f32),
+        SchemaType::Float64 => Value::F64(n),
+        SchemaType::Boolean => Value::Bool(n as i64 != 0),
         _ => Value::I64(n as i64),
     }
 }
 
-fn from_decimal(n: &Decimal, ty: Type) -> Value {
+fn from_decimal(n: &Decimal, ty: SchemaType) -> Value {
     let mut text = Vec::new();
     java::write_decimal(n, &mut text);
     let text = String::from_utf8_lossy(&text);
     match ty {
-        Type::Float32 => Value::F32(text.parse().unwrap_or(f32::NAN)),
-        Type::Float64 => Value::F64(text.parse().unwrap_or(f64::NAN)),
+        SchemaType::Float32 => Value::F32(text.parse().unwrap_or(f32::NAN)),
+        SchemaType::Float64 => Value::F64(text.parse().unwrap_or(f64::NAN)),
         _ => from_integer(java::low_bits(&text), ty),
     }
 }
 
-fn parsed(text: &str, ty: Type) -> Option<Value> {
+fn parsed(text: &str, ty: SchemaType) -> Option<Value> {
     let digits = java::ascii_digits(text);
     Some(match ty {
-        Type::Int8 => Value::I8(digits.parse().ok()?),
-        Type::Int16 => Value::I16(digits.parse().ok()?),
-        Type::Int32 => Value::I32(digits.parse().ok()?),
-        Type::Int64 => Value::I64(digits.parse().ok()?),
-        Type::Float32 => Value::F32(java::parse_float(text)?),
-        Type::Float64 => Value::F64(java::parse_double(text)?),
+        SchemaType::Int8 => Value::I8(digits.parse().ok()?),
+        SchemaType::Int16 => Value::I16(digits.parse().ok()?),
+        SchemaType::Int32 => Value::I32(digits.parse().ok()?),
+        SchemaType::Int64 => Value::I64(digits.parse().ok()?),
+        SchemaType::Float32 => Value::F32(java::parse_float(text)?),
+        SchemaType::Float64 => Value::F64(java::parse_double(text)?),
         _ => Value::Bool(text.eq_ignore_ascii_case("true")),
     })
 }

@@ -3,21 +3,21 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use connector_api::config::Key;
+use connector_api::config::ConfigKey;
 use connector_api::{Config, Error, Predicate, Record, Result, TopicOffset, Transform};
 
 use crate::keys::ALIASES_MAX;
 use crate::registry::{PluginKind, Registry, version};
 
 /// The transforms of one task.
-pub struct Chain {
-    stages: Vec<Stage>,
+pub struct TransformChain {
+    stages: Vec<ChainStage>,
     /// Which of them has named the topic of the last record.
     renamer: Option<usize>,
 }
 
 /// One transform. Predicates are not shared between stages, since each is cheap and holds no state.
-struct Stage {
+struct ChainStage {
     alias: Arc<str>,
     class: Arc<str>,
     transform: Box<dyn Transform>,
@@ -25,7 +25,7 @@ struct Stage {
 }
 
 /// What a transform did to a record.
-pub struct Step {
+pub struct ChainStep {
     /// The transform's name in the config.
     pub alias: Arc<str>,
     /// Its class.
@@ -37,9 +37,9 @@ pub struct Step {
 }
 
 /// An error with the class that was at work.
-pub type Failed = (Arc<str>, Error);
+pub type ChainError = (Arc<str>, Error);
 
-impl Chain {
+impl TransformChain {
     /// Makes what a connector's config names. Errors: `Config`, with Connect's texts.
     pub fn open(registry: &Registry, connector: &Config) -> Result<Self> {
         let predicates = aliases(connector, "predicates")?;
@@ -51,7 +51,7 @@ impl Chain {
                 aliases.len()
             )));
         }
-        let stage = |alias: &String| Stage::open(registry, connector, alias, &predicates);
+        let stage = |alias: &String| ChainStage::open(registry, connector, alias, &predicates);
         Ok(Self { stages: aliases.iter().map(stage).collect::<Result<_>>()?, renamer: None })
     }
 
@@ -62,7 +62,7 @@ impl Chain {
 
     /// The record as the transforms leave it; `None` where one drops it. `at` is where a sink's record was read.
     /// Errors: `Record`, with the class it came up in.
-    pub fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
+    pub fn apply(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, ChainError> {
         self.renamer = None;
         for (number, stage) in self.stages.iter_mut().enumerate() {
             let topic = Arc::as_ptr(&record.topic).cast::<u8>();
@@ -85,14 +85,14 @@ impl Chain {
     }
 
     /// The record after each transform in turn. Ends at the first error or drop.
-    pub fn steps(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Vec<Step> {
+    pub fn steps(&mut self, mut record: Record, at: Option<&TopicOffset>) -> Vec<ChainStep> {
         let mut steps = Vec::with_capacity(self.stages.len());
         for stage in &mut self.stages {
             let applies = stage.applies(&record);
             let applied = applies.as_ref().is_ok_and(|applies| *applies);
             let result = applies.and_then(|applies| stage.apply_if(applies, record, at));
             let next = result.as_ref().ok().cloned().flatten();
-            steps.push(Step { alias: Arc::clone(&stage.alias), class: Arc::clone(&stage.class), applied, result });
+            steps.push(ChainStep { alias: Arc::clone(&stage.alias), class: Arc::clone(&stage.class), applied, result });
             match next {
                 Some(changed) => record = changed,
                 None => break,
@@ -102,7 +102,7 @@ impl Chain {
     }
 }
 
-impl Stage {
+impl ChainStage {
     fn open(registry: &Registry, connector: &Config, alias: &str, predicates: &[String]) -> Result<Self> {
         let prefix = format!("transforms.{alias}.");
         let own = connector.with_prefix(&prefix);
@@ -186,9 +186,9 @@ fn class(registry: &Registry, kind: PluginKind, own: &Config, prefix: &str) -> R
         return Err(unknown(registry, kind, class, prefix));
     };
     version::ensure(plugin, &format!("{prefix}plugin.version"), own.get("plugin.version"))?;
-    let missing = |key: &&Key| {
+    let missing = |key: &&ConfigKey| {
         let given = std::iter::once(&key.name).chain(key.aliases).any(|name| own.get(name).is_some());
-        matches!(key.default, connector_api::config::Default::Required) && !given
+        matches!(key.default, connector_api::config::DefaultValue::Required) && !given
     };
     if let Some(key) = plugin.keys().iter().find(missing) {
         let name = key.name;

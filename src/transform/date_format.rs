@@ -2,7 +2,7 @@
 //!
 //! Lenient: numbers may be out of their range and are carried over, text after the end of the pattern is passed over.
 
-use crate::convert::calendar::{Civil, DAY_MS, epoch_day};
+use crate::convert::calendar::{CivilTime, DAY_MS, epoch_day};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -25,12 +25,12 @@ const MAX_PATTERN: usize = 250;
 
 /// A compiled pattern.
 pub struct DateFormat {
-    items: Vec<Item>,
+    items: Vec<FormatItem>,
     /// The year from which two digits count.
     century_start: i64,
 }
 
-enum Item {
+enum FormatItem {
     Text(String),
     Field(char, usize),
 }
@@ -74,27 +74,27 @@ impl DateFormat {
                         return Err(format!("invalid ISO 8601 format: length={count}"));
                     }
                     if !text.is_empty() {
-                        items.push(Item::Text(std::mem::take(&mut text)));
+                        items.push(FormatItem::Text(std::mem::take(&mut text)));
                     }
-                    items.push(Item::Field(c, count));
+                    items.push(FormatItem::Field(c, count));
                 }
                 c => text.push(c),
             }
         }
         if !text.is_empty() {
-            items.push(Item::Text(text));
+            items.push(FormatItem::Text(text));
         }
-        Ok(Self { items, century_start: Civil::from_millis(now_ms).year - 80 })
+        Ok(Self { items, century_start: CivilTime::from_millis(now_ms).year - 80 })
     }
 
     /// The text of a moment, in milliseconds since 1970-01-01 UTC.
     pub fn format(&self, millis: i64) -> String {
-        let moment = Civil::from_millis(millis);
+        let moment = CivilTime::from_millis(millis);
         let mut out = String::new();
         for item in &self.items {
             match item {
-                Item::Text(text) => out.push_str(text),
-                Item::Field(letter, count) => out.push_str(&field(&moment, *letter, *count)),
+                FormatItem::Text(text) => out.push_str(text),
+                FormatItem::Field(letter, count) => out.push_str(&field(&moment, *letter, *count)),
             }
         }
         out
@@ -102,15 +102,15 @@ impl DateFormat {
 
     /// Reads a moment; `None` where the text does not match.
     pub fn parse(&self, text: &str) -> Option<i64> {
-        let mut parsed = Parsed::default();
+        let mut parsed = ParsedDate::default();
         let mut rest = text;
         for (at, item) in self.items.iter().enumerate() {
             match item {
-                Item::Text(literal) => rest = rest.strip_prefix(literal.as_str())?,
-                Item::Field(letter, count) => {
+                FormatItem::Text(literal) => rest = rest.strip_prefix(literal.as_str())?,
+                FormatItem::Field(letter, count) => {
                     rest = rest.trim_start_matches([' ', '\t']);
                     // A number right before another field has exactly as many digits as its letters.
-                    let adjacent = matches!(self.items.get(at + 1), Some(Item::Field(..)));
+                    let adjacent = matches!(self.items.get(at + 1), Some(FormatItem::Field(..)));
                     rest = parsed.read(rest, *letter, *count, adjacent.then_some(*count), self.century_start)?;
                 }
             }
@@ -119,7 +119,7 @@ impl DateFormat {
     }
 }
 
-fn field(moment: &Civil, letter: char, count: usize) -> String {
+fn field(moment: &CivilTime, letter: char, count: usize) -> String {
     let number = |n: i64| format!("{n:0count$}");
     let name = |names: &[&'static str], at: i64, short: usize| {
         let name = usize::try_from(at).ok().and_then(|at| names.get(at).copied()).unwrap_or_default();
@@ -157,12 +157,12 @@ fn field(moment: &Civil, letter: char, count: usize) -> String {
     }
 }
 
-fn day_of_year(moment: &Civil) -> i64 {
+fn day_of_year(moment: &CivilTime) -> i64 {
     moment.epoch_day - epoch_day(moment.year, 1, 1).unwrap_or(moment.epoch_day) + 1
 }
 
 /// The week as in the United States: from Sunday on, the first one holds the first of January. With its year.
-fn week_of_year(moment: &Civil) -> (i64, i64) {
+fn week_of_year(moment: &CivilTime) -> (i64, i64) {
     let day = day_of_year(moment);
     let next = epoch_day(moment.year + 1, 1, 1).unwrap_or(i64::MAX);
     if moment.epoch_day - moment.weekday + 7 > next {
@@ -174,7 +174,7 @@ fn week_of_year(moment: &Civil) -> (i64, i64) {
 
 /// What was read so far.
 #[derive(Default)]
-struct Parsed {
+struct ParsedDate {
     bc: bool,
     year: Option<i64>,
     month: Option<i64>,
@@ -189,7 +189,7 @@ struct Parsed {
     offset_ms: i64,
 }
 
-impl Parsed {
+impl ParsedDate {
     /// Reads one field; gives what is left of the text.
     fn read<'a>(
         &mut self,

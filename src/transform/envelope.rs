@@ -4,81 +4,81 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
-use super::part::{Plans, REPLACE_NULL, REPLACE_NULL_KEY, fields, fill_defaults, key};
+use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, fields, fill_defaults, key};
 
 const DELETED: &str = "__deleted";
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     key(
         "delete.tombstone.handling.mode",
-        KeyType::String,
-        Default::Text("tombstone"),
+        ConfigType::String,
+        DefaultValue::Text("tombstone"),
         Importance::Medium,
         "What becomes of a delete event and of the tombstone after it: tombstone keeps the tombstone only, drop neither, \
          rewrite makes the old row with __deleted=true, rewrite-with-tombstone both, delete-to-tombstone makes a \
          tombstone of the event and drops the one after it.",
     )
-    .check(Check::OneOf(&["drop", "tombstone", "rewrite", "rewrite-with-tombstone", "delete-to-tombstone"])),
+    .check(KeyValidator::OneOf(&["drop", "tombstone", "rewrite", "rewrite-with-tombstone", "delete-to-tombstone"])),
     key(
         "delete.handling.mode",
-        KeyType::String,
-        Default::Null,
+        ConfigType::String,
+        DefaultValue::Null,
         Importance::Low,
         "The older spelling, with drop.tombstones: what becomes of delete events.",
     )
-    .check(Check::OneOf(&["drop", "rewrite", "none"])),
+    .check(KeyValidator::OneOf(&["drop", "rewrite", "none"])),
     key(
         "drop.tombstones",
-        KeyType::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Low,
         "The older spelling, with delete.handling.mode: whether tombstones are dropped.",
     ),
-    key("route.by.field", KeyType::String, Default::Text(""), Importance::Low, "The field that names the new topic."),
+    key("route.by.field", ConfigType::String, DefaultValue::Text(""), Importance::Low, "The field that names the new topic."),
     key(
         "add.fields",
-        KeyType::List,
-        Default::Text(""),
+        ConfigType::List,
+        DefaultValue::Text(""),
         Importance::Low,
         "Parts of the event to add to the row, such as op, source.ts_ms, or op:action for another name.",
     ),
-    key("add.fields.prefix", KeyType::String, Default::Text("__"), Importance::Low, "What their names begin with."),
-    key("add.headers", KeyType::List, Default::Text(""), Importance::Low, "Parts of the event to add as headers."),
-    key("add.headers.prefix", KeyType::String, Default::Text("__"), Importance::Low, "What their names begin with."),
+    key("add.fields.prefix", ConfigType::String, DefaultValue::Text("__"), Importance::Low, "What their names begin with."),
+    key("add.headers", ConfigType::List, DefaultValue::Text(""), Importance::Low, "Parts of the event to add as headers."),
+    key("add.headers.prefix", ConfigType::String, DefaultValue::Text("__"), Importance::Low, "What their names begin with."),
     REPLACE_NULL_KEY,
 ];
 
 /// What becomes of a delete event.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Delete {
+enum DeleteHandling {
     Drop,
     Tombstone,
     Rewrite,
 }
 
 /// A part of the event that is added to what comes out.
-struct Addition {
+struct AddedField {
     path: Vec<String>,
     name: Arc<str>,
 }
 
 /// The transform.
 pub struct ExtractNewRecordState {
-    delete: Delete,
+    delete: DeleteHandling,
     drop_tombstones: bool,
     route_by: String,
-    fields: Vec<Addition>,
-    headers: Vec<Addition>,
+    fields: Vec<AddedField>,
+    headers: Vec<AddedField>,
     replace: bool,
-    plans: Plans<Option<Event>>,
+    plans: SchemaPlans<Option<EventLayout>>,
 }
 
 /// Where things stand in an event of some schema, and what comes out of it.
-struct Event {
+struct EventLayout {
     before: Option<usize>,
     after: usize,
     op: Option<usize>,
@@ -89,21 +89,21 @@ struct Event {
 
 impl ExtractNewRecordState {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let mode = keys.text("delete.tombstone.handling.mode");
             let (older, drop_older) = (keys.text_opt("delete.handling.mode"), keys.bool("drop.tombstones"));
             let older_set =
                 older.is_some() || (keys.is_set("drop.tombstones") && !keys.is_set("delete.tombstone.handling.mode"));
             let (delete, drop_tombstones) = match (older_set, older.as_deref(), mode.as_str()) {
-                (true, Some("rewrite"), _) => (Delete::Rewrite, drop_older),
-                (true, Some("none"), _) => (Delete::Tombstone, drop_older),
-                (true, ..) => (Delete::Drop, drop_older),
-                (false, _, "drop") => (Delete::Drop, true),
-                (false, _, "rewrite") => (Delete::Rewrite, true),
-                (false, _, "rewrite-with-tombstone") => (Delete::Rewrite, false),
-                (false, _, "delete-to-tombstone") => (Delete::Tombstone, true),
-                _ => (Delete::Drop, false),
+                (true, Some("rewrite"), _) => (DeleteHandling::Rewrite, drop_older),
+                (true, Some("none"), _) => (DeleteHandling::Tombstone, drop_older),
+                (true, ..) => (DeleteHandling::Drop, drop_older),
+                (false, _, "drop") => (DeleteHandling::Drop, true),
+                (false, _, "rewrite") => (DeleteHandling::Rewrite, true),
+                (false, _, "rewrite-with-tombstone") => (DeleteHandling::Rewrite, false),
+                (false, _, "delete-to-tombstone") => (DeleteHandling::Tombstone, true),
+                _ => (DeleteHandling::Drop, false),
             };
             let mut additions = |list: &'static str, prefix: &'static str| {
                 let prefix = keys.text(prefix);
@@ -112,12 +112,12 @@ impl ExtractNewRecordState {
             let fields = additions("add.fields", "add.fields.prefix");
             let headers = additions("add.headers", "add.headers.prefix");
             let (route_by, replace) = (keys.text("route.by.field"), keys.bool(REPLACE_NULL));
-            Self { delete, drop_tombstones, route_by, fields, headers, replace, plans: Plans::new() }
+            Self { delete, drop_tombstones, route_by, fields, headers, replace, plans: SchemaPlans::new() }
         })
     }
 
     /// The row of an event, with what is added to it, and the headers.
-    fn row(&self, event: &Event, members: &mut [Value], deleted: bool) -> Result<(Value, Vec<Header>)> {
+    fn row(&self, event: &EventLayout, members: &mut [Value], deleted: bool) -> Result<(Value, Vec<Header>)> {
         let reach = |path: &[usize]| {
             let start = path.first().and_then(|at| members.get(*at));
             let inner = |value: &'_ Value, at: &usize| match value {
@@ -127,7 +127,7 @@ impl ExtractNewRecordState {
             path.iter().skip(1).fold(start.cloned().unwrap_or_default(), |value, at| inner(&value, at))
         };
         let added: Vec<Value> = event.added.iter().map(|path| reach(path)).collect();
-        let header = |(addition, (path, schema)): (&Addition, &(Vec<usize>, Arc<Schema>))| Header {
+        let header = |(addition, (path, schema)): (&AddedField, &(Vec<usize>, Arc<Schema>))| Header {
             key: Arc::clone(&addition.name),
             datum: Datum::new(Arc::clone(schema), reach(path)),
         };
@@ -139,7 +139,7 @@ impl ExtractNewRecordState {
         };
         let mut row = row.into_vec();
         fill_defaults(&mut row, &event.row.fields, self.replace);
-        if self.delete == Delete::Rewrite {
+        if self.delete == DeleteHandling::Rewrite {
             row.push(Value::Text(if deleted { "true" } else { "false" }.into()));
         }
         row.extend(added);
@@ -147,25 +147,25 @@ impl ExtractNewRecordState {
     }
 }
 
-fn addition(item: &str, prefix: &str) -> Addition {
+fn addition(item: &str, prefix: &str) -> AddedField {
     let (path, name) = item.split_once(':').unwrap_or((item, item));
     let (path, name) = (path.trim(), name.trim());
-    Addition {
+    AddedField {
         path: path.split('.').map(str::to_owned).collect(),
         name: format!("{prefix}{}", name.replace('.', "_")).into(),
     }
 }
 
 /// `None` for a schema that is no change event's.
-fn event(schema: &Schema, rewrite: bool, add: &[Addition], headers: &[Addition]) -> Result<Option<Event>> {
+fn event(schema: &Schema, rewrite: bool, add: &[AddedField], headers: &[AddedField]) -> Result<Option<EventLayout>> {
     let is_event = schema.name.as_deref().is_some_and(|name| name.ends_with(".Envelope") || name == "Envelope");
-    let Some(after) = schema.field_index("after").filter(|_| is_event && schema.ty == Type::Struct) else {
+    let Some(after) = schema.field_index("after").filter(|_| is_event && schema.ty == SchemaType::Struct) else {
         return Ok(None);
     };
     let row = &schema.fields[after].schema;
     let mut list: Vec<Field> = row.fields.to_vec();
     if rewrite {
-        list.push(Field::new(DELETED, Schema::of(Type::String).optional(true)));
+        list.push(Field::new(DELETED, Schema::of(SchemaType::String).optional(true)));
     }
     let mut added = Vec::new();
     for addition in add {
@@ -176,7 +176,7 @@ fn event(schema: &Schema, rewrite: bool, add: &[Addition], headers: &[Addition])
     let headers = headers.iter().map(|header| find(schema, &header.path)).collect::<Result<_>>()?;
     let row = Schema { optional: false, fields: fields(list)?, ..(**row).clone() };
     let (before, op) = (schema.field_index("before"), schema.field_index("op"));
-    Ok(Some(Event { before, after, op, row: Arc::new(row), added, headers }))
+    Ok(Some(EventLayout { before, after, op, row: Arc::new(row), added, headers }))
 }
 
 fn optional(schema: &Arc<Schema>) -> Arc<Schema> {
@@ -203,8 +203,8 @@ impl Transform for ExtractNewRecordState {
             return Ok(Some(record).filter(|_| !self.drop_tombstones));
         }
         let Some(schema) = record.value.schema.clone() else { return Ok(Some(record)) };
-        let mut plans = std::mem::replace(&mut self.plans, Plans::new());
-        let rewrite = self.delete == Delete::Rewrite;
+        let mut plans = std::mem::replace(&mut self.plans, SchemaPlans::new());
+        let rewrite = self.delete == DeleteHandling::Rewrite;
         let changed =
             plans.of(&schema, |schema| event(schema, rewrite, &self.fields, &self.headers)).and_then(|event| {
                 let (Some(event), Value::Struct(members)) = (&**event, &mut record.value.value) else {
@@ -212,10 +212,10 @@ impl Transform for ExtractNewRecordState {
                 };
                 let deleted = members.get(event.after).is_none_or(Value::is_null);
                 let op = event.op.and_then(|at| members.get(at)).and_then(Value::as_str).unwrap_or_default();
-                if deleted && (op == "t" || op == "m" || self.delete == Delete::Drop) {
+                if deleted && (op == "t" || op == "m" || self.delete == DeleteHandling::Drop) {
                     return Ok(false);
                 }
-                if deleted && self.delete == Delete::Tombstone {
+                if deleted && self.delete == DeleteHandling::Tombstone {
                     record.value = Datum::NONE;
                     return Ok(true);
                 }
@@ -246,17 +246,17 @@ mod tests {
 
     fn row() -> Schema {
         let of = |ty| Schema::of(ty).optional(true);
-        let fields = vec![Field::new("id", of(Type::Int32)), Field::new("name", of(Type::String))];
+        let fields = vec![Field::new("id", of(SchemaType::Int32)), Field::new("name", of(SchemaType::String))];
         Schema::structure(Some("db.t.Value"), fields).optional(true)
     }
 
     fn change(before: Option<i32>, after: Option<i32>, op: &str) -> Record {
-        let source = Schema::structure(None, vec![Field::new("ts_ms", Schema::of(Type::Int64))]);
+        let source = Schema::structure(None, vec![Field::new("ts_ms", Schema::of(SchemaType::Int64))]);
         let fields = vec![
             Field::new("before", row()),
             Field::new("after", row()),
             Field::new("source", source),
-            Field::new("op", Schema::of(Type::String)),
+            Field::new("op", Schema::of(SchemaType::String)),
         ];
         let schema = Schema::structure(Some("db.t.Envelope"), fields);
         let state = |id: Option<i32>| match id {

@@ -2,52 +2,53 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, check_member, fields, key, map_entries, or_default, struct_or_null,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, check_member, fields, key, map_entries, or_default,
+    struct_or_null,
 };
 use super::path::parse_nested;
 
 const PURPOSE: &str = "field extraction";
 
 /// The keys of [`ExtractField`].
-pub const EXTRACT_KEYS: &[Key] = &[
-    key("field", KeyType::String, Default::Required, Importance::Medium, "The field to take out."),
+pub const EXTRACT_KEYS: &[ConfigKey] = &[
+    key("field", ConfigType::String, DefaultValue::Required, Importance::Medium, "The field to take out."),
     key(
         "field.syntax.version",
-        KeyType::String,
-        Default::Text("V1"),
+        ConfigType::String,
+        DefaultValue::Text("V1"),
         Importance::High,
         "V1 takes the name as it is; with V2 dots lead into nested fields, and backticks enclose a name that holds dots.",
     )
-    .check(Check::OneOfIgnoreCase(&["V1", "V2"])),
+    .check(KeyValidator::OneOfIgnoreCase(&["V1", "V2"])),
     REPLACE_NULL_KEY,
 ];
 
 /// Replaces a record's key or value by one of its fields.
 pub struct ExtractField {
-    part: Part,
+    part: RecordPart,
     field: String,
     steps: Vec<String>,
     replace: bool,
-    plans: Plans<Vec<usize>>,
+    plans: SchemaPlans<Vec<usize>>,
 }
 
 impl ExtractField {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let (field, version, replace) = config.read(EXTRACT_KEYS, |keys| {
             (keys.text("field"), keys.text("field.syntax.version"), keys.bool(REPLACE_NULL))
         })?;
         let steps = if version.eq_ignore_ascii_case("V1") { Ok(vec![field.clone()]) } else { parse_nested(&field) };
         let steps = steps.map_err(|text| {
-            let mut report = Report::default();
+            let mut report = ConfigReport::default();
             report.error("field", text);
             report
         })?;
-        Ok(Self { part, field, steps, replace, plans: Plans::new() })
+        Ok(Self { part, field, steps, replace, plans: SchemaPlans::new() })
     }
 
     fn without_schema(&self, mut value: Value) -> Result<Value> {
@@ -98,7 +99,7 @@ fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize
     let mut positions = Vec::with_capacity(steps.len());
     let mut schema = schema;
     for step in steps {
-        if schema.ty != Type::Struct {
+        if schema.ty != SchemaType::Struct {
             return Err(Error::record("Cannot look up fields on non-struct type"));
         }
         let at = schema.field_index(step).ok_or_else(unknown)?;
@@ -109,20 +110,25 @@ fn positions(schema: &Schema, field: &str, steps: &[String]) -> Result<Vec<usize
 }
 
 /// The keys of [`HoistField`].
-pub const HOIST_KEYS: &[Key] =
-    &[key("field", KeyType::String, Default::Required, Importance::Medium, "The name of the one field that is made.")];
+pub const HOIST_KEYS: &[ConfigKey] = &[key(
+    "field",
+    ConfigType::String,
+    DefaultValue::Required,
+    Importance::Medium,
+    "The name of the one field that is made.",
+)];
 
 /// Wraps a record's key or value in a struct, or map, of one field.
 pub struct HoistField {
-    part: Part,
+    part: RecordPart,
     field: Arc<str>,
-    plans: Plans<Arc<Schema>>,
+    plans: SchemaPlans<Arc<Schema>>,
 }
 
 impl HoistField {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
-        config.read(HOIST_KEYS, |keys| Self { part, field: keys.text("field").into(), plans: Plans::new() })
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+        config.read(HOIST_KEYS, |keys| Self { part, field: keys.text("field").into(), plans: SchemaPlans::new() })
     }
 }
 
@@ -136,7 +142,7 @@ impl Transform for HoistField {
         };
         let hoisted = self.plans.of(&schema, |_| {
             let field = Field { name: Arc::clone(&self.field), schema: Arc::clone(&schema) };
-            Ok(Arc::new(Schema { fields: fields(vec![field])?, ..Schema::of(Type::Struct) }))
+            Ok(Arc::new(Schema { fields: fields(vec![field])?, ..Schema::of(SchemaType::Struct) }))
         })?;
         check_member(&self.field, &schema, &value)?;
         *datum = Datum::new(Arc::clone(hoisted), Value::Struct([value].into()));

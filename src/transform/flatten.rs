@@ -3,34 +3,34 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
-use super::part::{Part, Plans, fields, key, list_fields, map_entries, or_default, struct_or_null};
+use super::part::{RecordPart, SchemaPlans, fields, key, list_fields, map_entries, or_default, struct_or_null};
 use crate::convert::java;
 
 const PURPOSE: &str = "flattening";
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[key(
+pub const KEYS: &[ConfigKey] = &[key(
     "delimiter",
-    KeyType::String,
-    Default::Text("."),
+    ConfigType::String,
+    DefaultValue::Text("."),
     Importance::Medium,
     "What stands between the joined names.",
 )];
 
 /// The transform.
 pub struct Flatten {
-    part: Part,
+    part: RecordPart,
     delimiter: String,
-    plans: Plans<Arc<Schema>>,
+    plans: SchemaPlans<Arc<Schema>>,
 }
 
 impl Flatten {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
-        config.read(KEYS, |keys| Self { part, delimiter: keys.text("delimiter"), plans: Plans::new() })
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+        config.read(KEYS, |keys| Self { part, delimiter: keys.text("delimiter"), plans: SchemaPlans::new() })
     }
 }
 
@@ -51,7 +51,7 @@ fn joined(prefix: &str, delimiter: &str, name: &str) -> Result<String> {
 fn flat_schema(schema: &Schema, delimiter: &str) -> Result<Arc<Schema>> {
     let mut list = Vec::new();
     collect(schema, delimiter, "", schema.optional, schema.default.as_ref(), &mut list)?;
-    Ok(Arc::new(Schema { fields: fields(list)?, ..super::part::with_basics_of(schema, Type::Struct) }))
+    Ok(Arc::new(Schema { fields: fields(list)?, ..super::part::with_basics_of(schema, SchemaType::Struct) }))
 }
 
 /// Optional is what is so itself or in one of its parents; a default comes from the nearest of them that has one.
@@ -72,8 +72,8 @@ fn collect(
         };
         let default = field.schema.default.as_ref().or(inherited);
         match field.schema.ty {
-            Type::Struct => collect(&field.schema, delimiter, &name, optional, default, list)?,
-            Type::Map => {
+            SchemaType::Struct => collect(&field.schema, delimiter, &name, optional, default, list)?,
+            SchemaType::Map => {
                 return Err(Error::record(format!(
                     "Flatten transformation does not support MAP for record with schemas (for field {name})."
                 )));
@@ -96,7 +96,7 @@ fn flatten(schema: &Schema, value: Value, flat: &mut Vec<Value>) {
     for field in &schema.fields {
         let value = members.next();
         match (field.schema.ty, value) {
-            (Type::Struct, value) => flatten(&field.schema, value.unwrap_or_default(), flat),
+            (SchemaType::Struct, value) => flatten(&field.schema, value.unwrap_or_default(), flat),
             (_, Some(value)) => flat.push(or_default(value, &field.schema, true)),
             (_, None) => flat.push(Value::Null),
         }

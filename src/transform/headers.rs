@@ -3,18 +3,24 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Field, Header, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, entry, key, map_entries, or_default, struct_members, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, entry, key, map_entries, or_default, struct_members,
+    with_basics_of,
 };
 use crate::convert::header;
 
 /// The keys of [`DropHeaders`].
-pub const DROP_KEYS: &[Key] =
-    &[key("headers", KeyType::List, Default::Required, Importance::High, "The names of the headers to remove.")
-        .check(Check::NonEmptyList)];
+pub const DROP_KEYS: &[ConfigKey] = &[key(
+    "headers",
+    ConfigType::List,
+    DefaultValue::Required,
+    Importance::High,
+    "The names of the headers to remove.",
+)
+.check(KeyValidator::NonEmptyList)];
 
 /// Removes all headers of some names.
 pub struct DropHeaders {
@@ -23,7 +29,7 @@ pub struct DropHeaders {
 
 impl DropHeaders {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(DROP_KEYS, |keys| Self { names: keys.list("headers").into_iter().collect() })
     }
 }
@@ -36,12 +42,12 @@ impl Transform for DropHeaders {
 }
 
 /// The keys of [`InsertHeader`].
-pub const INSERT_KEYS: &[Key] = &[
-    key("header", KeyType::String, Default::Required, Importance::High, "The header's name."),
+pub const INSERT_KEYS: &[ConfigKey] = &[
+    key("header", ConfigType::String, DefaultValue::Required, Importance::High, "The header's name."),
     key(
         "value.literal",
-        KeyType::String,
-        Default::Required,
+        ConfigType::String,
+        DefaultValue::Required,
         Importance::High,
         "The header's value; its type is inferred as SimpleHeaderConverter does: 5 is a number, true a boolean.",
     ),
@@ -54,11 +60,11 @@ pub struct InsertHeader {
 
 impl InsertHeader {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(INSERT_KEYS, |keys| {
             let (name, text) = (keys.text("header"), keys.text("value.literal"));
             let datum = if text.is_empty() {
-                Datum::new(Arc::new(Schema::of(Type::String)), Value::Text(Box::default()))
+                Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(Box::default()))
             } else {
                 header::infer(&text, true)
             };
@@ -75,40 +81,41 @@ impl Transform for InsertHeader {
 }
 
 /// The keys of [`HeaderFrom`].
-pub const FROM_KEYS: &[Key] = &[
-    key("fields", KeyType::List, Default::Required, Importance::High, "The fields to take.").check(Check::NonEmptyList),
+pub const FROM_KEYS: &[ConfigKey] = &[
+    key("fields", ConfigType::List, DefaultValue::Required, Importance::High, "The fields to take.")
+        .check(KeyValidator::NonEmptyList),
     key(
         "headers",
-        KeyType::List,
-        Default::Required,
+        ConfigType::List,
+        DefaultValue::Required,
         Importance::High,
         "The headers they become, in the order of the fields.",
     )
-    .check(Check::NonEmptyList),
+    .check(KeyValidator::NonEmptyList),
     key(
         "operation",
-        KeyType::String,
-        Default::Required,
+        ConfigType::String,
+        DefaultValue::Required,
         Importance::High,
         "copy leaves the fields where they are, move takes them out.",
     )
-    .check(Check::OneOf(&["move", "copy"])),
+    .check(KeyValidator::OneOf(&["move", "copy"])),
     REPLACE_NULL_KEY,
 ];
 
 /// Copies or moves fields into headers.
 pub struct HeaderFrom {
-    part: Part,
+    part: RecordPart,
     fields: Vec<String>,
     headers: Vec<Arc<str>>,
     moves: bool,
     purpose: &'static str,
     replace: bool,
-    plans: Plans<Plan>,
+    plans: SchemaPlans<HeaderPlan>,
 }
 
 /// Where the fields are, and what is left without them.
-struct Plan {
+struct HeaderPlan {
     taken: Vec<usize>,
     left: Arc<Schema>,
     kept: Vec<bool>,
@@ -118,7 +125,7 @@ struct Plan {
 const MAX_HEADERS: usize = 1000;
 
 /// Checks what the keys say together.
-pub fn check_from(config: &Config, report: &mut Report) {
+pub fn check_from(config: &Config, report: &mut ConfigReport) {
     let count = |name: &str| config.get(name).map_or(0, |list| list.split(',').count());
     if count("headers") > MAX_HEADERS {
         report.error("headers", format!("'headers' config has more than {MAX_HEADERS} elements (MAX_HEADERS)."));
@@ -130,7 +137,7 @@ pub fn check_from(config: &Config, report: &mut Report) {
 
 impl HeaderFrom {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(FROM_KEYS, |keys| {
             let moves = keys.text("operation") == "move";
             Self {
@@ -140,15 +147,15 @@ impl HeaderFrom {
                 moves,
                 purpose: if moves { "header move" } else { "header copy" },
                 replace: keys.bool(REPLACE_NULL),
-                plans: Plans::new(),
+                plans: SchemaPlans::new(),
             }
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         check_from(config, &mut report);
         if report.is_ok() { Ok(made) } else { Err(report) }
     }
 
-    fn plan(names: &[String], schema: &Schema) -> Result<Plan> {
+    fn plan(names: &[String], schema: &Schema) -> Result<HeaderPlan> {
         let position = |name: &String| {
             schema.field_index(name).ok_or_else(|| Error::record(format!("Field does not exist: {name}")))
         };
@@ -156,8 +163,8 @@ impl HeaderFrom {
         let kept: Vec<bool> = (0..schema.fields.len()).map(|at| !taken.contains(&at)).collect();
         let left: Vec<Field> =
             schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| field.clone()).collect();
-        let left = Schema { fields: left.into(), ..with_basics_of(schema, Type::Struct) };
-        Ok(Plan { taken, left: Arc::new(left), kept })
+        let left = Schema { fields: left.into(), ..with_basics_of(schema, SchemaType::Struct) };
+        Ok(HeaderPlan { taken, left: Arc::new(left), kept })
     }
 
     fn without_schema(&self, record: &mut Record) -> Result<()> {

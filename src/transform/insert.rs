@@ -2,35 +2,35 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fields, fill_defaults, key, list_fields, map_entries, set_entry,
-    struct_members, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key, list_fields, map_entries,
+    set_entry, struct_members, with_basics_of,
 };
 
 const PURPOSE: &str = "field insertion";
 const NAME: &str = "A name that ends with ! makes a required field; otherwise it is optional, as with ? at the end.";
 
-const fn field_key(name: &'static str) -> Key {
-    key(name, KeyType::String, Default::Null, Importance::Medium, NAME)
+const fn field_key(name: &'static str) -> ConfigKey {
+    key(name, ConfigType::String, DefaultValue::Null, Importance::Medium, NAME)
 }
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     field_key("topic.field"),
     field_key("partition.field"),
     field_key("offset.field"),
     field_key("timestamp.field"),
     field_key("static.field"),
-    key("static.value", KeyType::String, Default::Null, Importance::Medium, "The text of static.field."),
+    key("static.value", ConfigType::String, DefaultValue::Null, Importance::Medium, "The text of static.field."),
     REPLACE_NULL_KEY,
 ];
 
 /// What is inserted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
+enum InsertedValue {
     Topic,
     Partition,
     Offset,
@@ -38,31 +38,31 @@ enum What {
     Static,
 }
 
-const WHAT: [(What, &str); 5] = [
-    (What::Topic, "topic.field"),
-    (What::Partition, "partition.field"),
-    (What::Offset, "offset.field"),
-    (What::Timestamp, "timestamp.field"),
-    (What::Static, "static.field"),
+const WHAT: [(InsertedValue, &str); 5] = [
+    (InsertedValue::Topic, "topic.field"),
+    (InsertedValue::Partition, "partition.field"),
+    (InsertedValue::Offset, "offset.field"),
+    (InsertedValue::Timestamp, "timestamp.field"),
+    (InsertedValue::Static, "static.field"),
 ];
 
-struct Insertion {
-    what: What,
+struct FieldInsertion {
+    what: InsertedValue,
     name: Arc<str>,
     optional: bool,
 }
 
 /// The transform.
 pub struct InsertField {
-    part: Part,
-    insertions: Vec<Insertion>,
+    part: RecordPart,
+    insertions: Vec<FieldInsertion>,
     text: Box<str>,
     replace: bool,
-    plans: Plans<Arc<Schema>>,
+    plans: SchemaPlans<Arc<Schema>>,
 }
 
 /// Checks what the keys say together.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     if WHAT.iter().all(|(_, name)| config.get(name).is_none()) {
         report.error("topic.field", "No field insertion configured");
     }
@@ -73,44 +73,44 @@ pub fn check(config: &Config, report: &mut Report) {
 
 impl InsertField {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| {
             let mut insertions = Vec::new();
             for (what, key) in WHAT {
                 let Some(spec) = keys.text_opt(key) else { continue };
                 let name = spec.strip_suffix(['?', '!']).unwrap_or(&spec);
-                insertions.push(Insertion { what, name: name.into(), optional: !spec.ends_with('!') });
+                insertions.push(FieldInsertion { what, name: name.into(), optional: !spec.ends_with('!') });
             }
             let (text, replace) = (keys.text("static.value").into(), keys.bool(REPLACE_NULL));
-            Self { part, insertions, text, replace, plans: Plans::new() }
+            Self { part, insertions, text, replace, plans: SchemaPlans::new() }
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         check(config, &mut report);
         if report.is_ok() { Ok(made) } else { Err(report) }
     }
 
-    fn extended(insertions: &[Insertion], schema: &Schema) -> Result<Arc<Schema>> {
+    fn extended(insertions: &[FieldInsertion], schema: &Schema) -> Result<Arc<Schema>> {
         let mut list: Vec<Field> = list_fields(schema)?.to_vec();
         for insertion in insertions {
             let schema = match insertion.what {
-                What::Topic | What::Static => Schema::of(Type::String),
-                What::Partition => Schema::of(Type::Int32),
-                What::Offset => Schema::of(Type::Int64),
-                What::Timestamp => Schema::timestamp(),
+                InsertedValue::Topic | InsertedValue::Static => Schema::of(SchemaType::String),
+                InsertedValue::Partition => Schema::of(SchemaType::Int32),
+                InsertedValue::Offset => Schema::of(SchemaType::Int64),
+                InsertedValue::Timestamp => Schema::timestamp(),
             };
             list.push(Field::new(Arc::clone(&insertion.name), schema.optional(insertion.optional)));
         }
-        Ok(Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, Type::Struct) }))
+        Ok(Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, SchemaType::Struct) }))
     }
 
     /// `None`: the record has no such thing.
-    fn value(text: &str, what: What, record: &Record, at: Option<&TopicOffset>) -> Result<Option<Value>> {
+    fn value(text: &str, what: InsertedValue, record: &Record, at: Option<&TopicOffset>) -> Result<Option<Value>> {
         Ok(match what {
-            What::Topic => Some(Value::Text((*record.topic).into())),
-            What::Partition => record.partition.map(Value::I32),
-            What::Timestamp => record.timestamp_ms.map(Value::I64),
-            What::Static => Some(Value::Text(text.into())),
-            What::Offset => match at {
+            InsertedValue::Topic => Some(Value::Text((*record.topic).into())),
+            InsertedValue::Partition => record.partition.map(Value::I32),
+            InsertedValue::Timestamp => record.timestamp_ms.map(Value::I64),
+            InsertedValue::Static => Some(Value::Text(text.into())),
+            InsertedValue::Offset => match at {
                 Some(at) => Some(Value::I64(at.offset)),
                 None => {
                     return Err(Error::record(format!(

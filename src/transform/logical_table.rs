@@ -2,66 +2,66 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
-use super::part::{Plans, fields, key};
-use super::route::{Rename, check_regex, check_template};
+use super::part::{SchemaPlans, fields, key};
+use super::route::{TopicRename, check_regex, check_template};
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     key(
         "topic.regex",
-        KeyType::String,
-        Default::Required,
+        ConfigType::String,
+        DefaultValue::Required,
         Importance::High,
         "What the whole name of the topic must match.",
     )
-    .check(Check::By(check_regex)),
+    .check(KeyValidator::By(check_regex)),
     key(
         "topic.replacement",
-        KeyType::String,
-        Default::Required,
+        ConfigType::String,
+        DefaultValue::Required,
         Importance::High,
         "The logical table's topic; $1 or ${name} stand for groups.",
     )
-    .check(Check::NonEmpty),
+    .check(KeyValidator::NonEmpty),
     key(
         "key.enforce.uniqueness",
-        KeyType::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Low,
         "Whether the key gets one more field, which tells the physical tables apart.",
     ),
     key(
         "key.field.name",
-        KeyType::String,
-        Default::Text("__dbz__physicalTableIdentifier"),
+        ConfigType::String,
+        DefaultValue::Text("__dbz__physicalTableIdentifier"),
         Importance::Low,
         "The name of that field.",
     ),
     key(
         "key.field.regex",
-        KeyType::String,
-        Default::Null,
+        ConfigType::String,
+        DefaultValue::Null,
         Importance::Low,
         "What the topic's old name must match to become the value of that field in a shorter form.",
     )
-    .check(Check::By(check_regex)),
-    key("key.field.replacement", KeyType::String, Default::Null, Importance::Low, "That shorter form.")
-        .check(Check::By(check_template)),
+    .check(KeyValidator::By(check_regex)),
+    key("key.field.replacement", ConfigType::String, DefaultValue::Null, Importance::Low, "That shorter form.")
+        .check(KeyValidator::By(check_template)),
 ];
 
 /// The transform.
 pub struct ByLogicalTableRouter {
-    topic: Rename,
+    topic: TopicRename,
     key_field: Option<Arc<str>>,
-    physical: Option<Rename>,
-    keys: Plans<Arc<Schema>>,
+    physical: Option<TopicRename>,
+    keys: SchemaPlans<Arc<Schema>>,
 }
 
 /// Checks what the keys say together.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("key.field.regex").is_some() && config.get("key.field.replacement").is_none() {
         report.invalid("key.field.replacement", "null", "key.field.replacement must be set when key.field.regex is");
     }
@@ -73,23 +73,23 @@ pub fn check(config: &Config, report: &mut Report) {
 
 impl ByLogicalTableRouter {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (topic, unique, name, physical) = config.read(KEYS, |keys| {
             let topic = (keys.text("topic.regex"), keys.text("topic.replacement"));
             let physical = (keys.text_opt("key.field.regex"), keys.text_opt("key.field.replacement"));
             (topic, keys.bool("key.enforce.uniqueness"), keys.text("key.field.name"), physical)
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         check(config, &mut report);
         if !report.is_ok() {
             return Err(report);
         }
         let physical = match physical {
-            (Some(regex), Some(replacement)) => Some(Rename::new("key.field.regex", &regex, &replacement)?),
+            (Some(regex), Some(replacement)) => Some(TopicRename::new("key.field.regex", &regex, &replacement)?),
             _ => None,
         };
-        let topic = Rename::new("topic.regex", &topic.0, &topic.1)?;
-        Ok(Self { topic, key_field: unique.then(|| name.into()), physical, keys: Plans::new() })
+        let topic = TopicRename::new("topic.regex", &topic.0, &topic.1)?;
+        Ok(Self { topic, key_field: unique.then(|| name.into()), physical, keys: SchemaPlans::new() })
     }
 
     fn extend_key(&mut self, record: &mut Record, old: &str) -> Result<()> {
@@ -102,7 +102,7 @@ impl ByLogicalTableRouter {
         let (Some(schema), Value::Struct(members)) = (&record.key.schema, &mut record.key.value) else { return Ok(()) };
         let extended = self.keys.of(schema, |schema| {
             let mut list: Vec<Field> = schema.fields.to_vec();
-            list.push(Field::new(Arc::clone(name), Schema::of(Type::String)));
+            list.push(Field::new(Arc::clone(name), Schema::of(SchemaType::String)));
             Ok(Arc::new(Schema { fields: fields(list)?, ..schema.clone() }))
         })?;
         let mut extended_members = std::mem::take(members).into_vec();
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn shards_become_one_topic_with_keys_told_apart() {
-        let key = Arc::new(Schema::structure(None, vec![Field::new("id", Schema::of(Type::Int32))]));
+        let key = Arc::new(Schema::structure(None, vec![Field::new("id", Schema::of(SchemaType::Int32))]));
         let record = |topic: &str| Record {
             topic: topic.into(),
             partition: None,

@@ -1,10 +1,10 @@
 //! `MaskField`: the empty value of its type, or a fixed one, in place of a field's.
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::{Decimal, Error, Record, Result, Schema, TopicOffset, Transform, Value, logical};
 
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, map_entries, set_entry, struct_members,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, map_entries, set_entry, struct_members,
 };
 use crate::convert::java;
 
@@ -13,32 +13,33 @@ const PURPOSE: &str = "mask fields";
 const MAX_REPLACEMENT: usize = 4096;
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
-    key("fields", KeyType::List, Default::Required, Importance::High, "The fields to mask.").check(Check::NonEmptyList),
+pub const KEYS: &[ConfigKey] = &[
+    key("fields", ConfigType::List, DefaultValue::Required, Importance::High, "The fields to mask.")
+        .check(KeyValidator::NonEmptyList),
     key(
         "replacement",
-        KeyType::String,
-        Default::Null,
+        ConfigType::String,
+        DefaultValue::Null,
         Importance::Low,
         "What stands in their place; only for texts and numbers. Without it: zero, false, an empty text, 1970-01-01.",
     )
-    .check(Check::NonEmpty),
+    .check(KeyValidator::NonEmpty),
     REPLACE_NULL_KEY,
 ];
 
 /// The transform.
 pub struct MaskField {
-    part: Part,
+    part: RecordPart,
     fields: Vec<String>,
     replacement: Option<String>,
     replace: bool,
-    plans: Plans<Vec<usize>>,
+    plans: SchemaPlans<Vec<usize>>,
 }
 
 impl MaskField {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
-        let mut report = Report::default();
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
+        let mut report = ConfigReport::default();
         check(config, &mut report);
         if !report.is_ok() {
             return Err(report);
@@ -48,13 +49,13 @@ impl MaskField {
             fields: keys.list("fields"),
             replacement: keys.text_opt("replacement"),
             replace: keys.bool(REPLACE_NULL),
-            plans: Plans::new(),
+            plans: SchemaPlans::new(),
         })
     }
 }
 
 /// Checks that the replacement is short enough.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("replacement").is_some_and(|text| text.len() > MAX_REPLACEMENT) {
         report.error(
             "replacement",

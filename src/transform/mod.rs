@@ -28,5 +28,5 @@ pub mod topic;
 pub mod trial;
 pub mod value_to_key;
 
-pub use chain::Chain;
-pub use part::Part;
+pub use chain::TransformChain;
+pub use part::RecordPart;

@@ -3,44 +3,44 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use connector_api::config::{Default, Importance, Key, Type as KeyType, Width};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, Type, Value};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, Width};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, Value};
 
 use crate::convert::java;
 
 /// A key as transforms declare them: no form group, no width.
 pub(super) const fn key(
     name: &'static str,
-    ty: KeyType,
-    default: Default,
+    ty: ConfigType,
+    default: DefaultValue,
     importance: Importance,
     doc: &'static str,
-) -> Key {
-    Key::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
+) -> ConfigKey {
+    ConfigKey::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
 }
 
 /// The key that most transforms have.
 pub(super) const REPLACE_NULL: &str = "replace.null.with.default";
 
 /// Its declaration.
-pub(super) const REPLACE_NULL_KEY: Key = key(
+pub(super) const REPLACE_NULL_KEY: ConfigKey = key(
     REPLACE_NULL,
-    KeyType::Boolean,
-    Default::Text("true"),
+    ConfigType::Boolean,
+    DefaultValue::Text("true"),
     Importance::Medium,
     "Whether a field that is null counts as its schema's default.",
 );
 
 /// Key or value: the `$Key` and `$Value` of class names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum RecordPart {
     /// The record's key.
     Key,
     /// The record's value.
     Value,
 }
 
-impl Part {
+impl RecordPart {
     /// It, for changing.
     pub(super) fn of_mut(self, record: &mut Record) -> &mut Datum {
         match self {
@@ -132,7 +132,7 @@ pub(super) fn check_member(name: &str, schema: &Schema, value: &Value) -> Result
 }
 
 /// A required schema of another type with the name, version, documentation and parameters of this one.
-pub(super) fn with_basics_of(schema: &Schema, ty: Type) -> Schema {
+pub(super) fn with_basics_of(schema: &Schema, ty: SchemaType) -> Schema {
     Schema {
         name: schema.name.clone(),
         version: schema.version,
@@ -159,7 +159,7 @@ pub(super) fn fields(fields: Vec<Field>) -> Result<Box<[Field]>> {
 
 /// What Connect says of the fields of anything but a struct.
 pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
-    if schema.ty == Type::Struct {
+    if schema.ty == SchemaType::Struct {
         Ok(&schema.fields)
     } else {
         Err(Error::record("Cannot list fields on non-struct type"))
@@ -167,19 +167,19 @@ pub(super) fn list_fields(schema: &Schema) -> Result<&[Field]> {
 }
 
 /// What follows from the last few schemas seen, found by pointer first and by content second.
-pub(super) struct Plans<T> {
-    made: Vec<Plan<T>>,
+pub(super) struct SchemaPlans<T> {
+    made: Vec<SchemaPlan<T>>,
 }
 
 /// What follows from one schema.
-pub(super) struct Plan<T> {
+pub(super) struct SchemaPlan<T> {
     schema: Arc<Schema>,
     /// Whether any of its fields has a default: looking for them in vain takes as long as the rest of a transform.
     pub(super) has_defaults: bool,
     made: T,
 }
 
-impl<T> Deref for Plan<T> {
+impl<T> Deref for SchemaPlan<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -187,7 +187,7 @@ impl<T> Deref for Plan<T> {
     }
 }
 
-impl<T> Plans<T> {
+impl<T> SchemaPlans<T> {
     /// As many as Connect's transforms keep.
     const KEPT: usize = 16;
 
@@ -196,7 +196,11 @@ impl<T> Plans<T> {
     }
 
     /// What follows from `schema`, made if it is not there yet. The latest one stands first.
-    pub(super) fn of(&mut self, schema: &Arc<Schema>, make: impl FnOnce(&Schema) -> Result<T>) -> Result<&Plan<T>> {
+    pub(super) fn of(
+        &mut self,
+        schema: &Arc<Schema>,
+        make: impl FnOnce(&Schema) -> Result<T>,
+    ) -> Result<&SchemaPlan<T>> {
         let found = self.made.iter().position(|known| Arc::ptr_eq(&known.schema, schema));
         let found = found.or_else(|| self.made.iter().position(|known| known.schema == *schema));
         match found {
@@ -206,7 +210,7 @@ impl<T> Plans<T> {
                 let made = make(schema)?;
                 self.made.truncate(Self::KEPT - 1);
                 let has_defaults = schema.fields.iter().any(|field| field.schema.default.is_some());
-                self.made.insert(0, Plan { schema: Arc::clone(schema), has_defaults, made });
+                self.made.insert(0, SchemaPlan { schema: Arc::clone(schema), has_defaults, made });
             }
         }
         self.made.first().ok_or_else(|| Error::fatal("the plan of a schema is missing"))

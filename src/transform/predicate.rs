@@ -1,7 +1,7 @@
 //! Predicates: `org.apache.kafka.connect.transforms.predicates.{HasHeaderKey,RecordIsTombstone,TopicNameMatches}`, and
 //! the transform `Filter`, which drops what they let through to it.
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::pattern::Pattern;
 use connector_api::{Predicate, Record, Result, TopicOffset, Transform};
 
@@ -18,8 +18,9 @@ impl Transform for Filter {
 }
 
 /// The keys of [`HasHeaderKey`].
-pub const HAS_HEADER_KEYS: &[Key] =
-    &[key("name", KeyType::String, Default::Required, Importance::Medium, "The header's name.").check(Check::NonEmpty)];
+pub const HAS_HEADER_KEYS: &[ConfigKey] =
+    &[key("name", ConfigType::String, DefaultValue::Required, Importance::Medium, "The header's name.")
+        .check(KeyValidator::NonEmpty)];
 
 /// True where any header has that name.
 pub struct HasHeaderKey {
@@ -28,7 +29,7 @@ pub struct HasHeaderKey {
 
 impl HasHeaderKey {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(HAS_HEADER_KEYS, |keys| Self { name: keys.text("name") })
     }
 }
@@ -49,14 +50,14 @@ impl Predicate for RecordIsTombstone {
 }
 
 /// The keys of [`TopicNameMatches`].
-pub const TOPIC_KEYS: &[Key] = &[key(
+pub const TOPIC_KEYS: &[ConfigKey] = &[key(
     "pattern",
-    KeyType::String,
-    Default::Required,
+    ConfigType::String,
+    DefaultValue::Required,
     Importance::Medium,
     "The regular expression that the whole name of the topic must match.",
 )
-.check(Check::By(check_pattern))];
+.check(KeyValidator::By(check_pattern))];
 
 fn check_pattern(text: &str) -> Result<(), String> {
     if text.is_empty() { Err("String must be non-empty".to_owned()) } else { check_regex(text) }
@@ -69,7 +70,7 @@ pub struct TopicNameMatches {
 
 impl TopicNameMatches {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let pattern = config.read(TOPIC_KEYS, |keys| keys.text("pattern"))?;
         Ok(Self { pattern: whole("pattern", &pattern)? })
     }

@@ -3,36 +3,36 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fields, fill_defaults, key, list_fields, map_entries, set_entry,
-    struct_members, with_basics_of,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fields, fill_defaults, key, list_fields, map_entries,
+    set_entry, struct_members, with_basics_of,
 };
 
 const PURPOSE: &str = "field replacement";
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     key(
         "exclude",
-        KeyType::List,
-        Default::Text(""),
+        ConfigType::List,
+        DefaultValue::Text(""),
         Importance::Medium,
         "The fields to leave out; comes before include.",
     )
     .aliases(&["blacklist"]),
     key(
         "include",
-        KeyType::List,
-        Default::Text(""),
+        ConfigType::List,
+        DefaultValue::Text(""),
         Importance::Medium,
         "The fields to keep; all others are left out.",
     )
     .aliases(&["whitelist"]),
-    key("renames", KeyType::List, Default::Text(""), Importance::Medium, "New names, as old:new.")
-        .check(Check::By(check_renames)),
+    key("renames", ConfigType::List, DefaultValue::Text(""), Importance::Medium, "New names, as old:new.")
+        .check(KeyValidator::By(check_renames)),
     REPLACE_NULL_KEY,
 ];
 
@@ -53,17 +53,17 @@ fn rename(item: &str) -> Option<(&str, &str)> {
 
 /// The transform.
 pub struct ReplaceField {
-    part: Part,
+    part: RecordPart,
     exclude: Vec<String>,
     include: Vec<String>,
     renames: HashMap<String, Arc<str>>,
     replace: bool,
-    plans: Plans<(Arc<Schema>, Vec<bool>)>,
+    plans: SchemaPlans<(Arc<Schema>, Vec<bool>)>,
 }
 
 impl ReplaceField {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| {
             let renames = keys.list("renames");
             Self {
@@ -72,7 +72,7 @@ impl ReplaceField {
                 include: keys.list("include"),
                 renames: renames.iter().filter_map(|r| rename(r)).map(|(a, b)| (a.to_owned(), Arc::from(b))).collect(),
                 replace: keys.bool(REPLACE_NULL),
-                plans: Plans::new(),
+                plans: SchemaPlans::new(),
             }
         })
     }
@@ -93,7 +93,7 @@ impl ReplaceField {
         };
         let list =
             schema.fields.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(field, _)| renamed(field)).collect();
-        Ok((Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, Type::Struct) }), kept))
+        Ok((Arc::new(Schema { fields: fields(list)?, ..with_basics_of(schema, SchemaType::Struct) }), kept))
     }
 
     fn without_schema(&self, value: &mut Value) -> Result<()> {
@@ -122,7 +122,7 @@ impl Transform for ReplaceField {
             return Ok(Some(record));
         };
         let mut members = struct_members(&mut datum.value, PURPOSE)?;
-        let mut plans = std::mem::replace(&mut self.plans, Plans::new());
+        let mut plans = std::mem::replace(&mut self.plans, SchemaPlans::new());
         let planned = plans.of(&schema, |schema| self.plan(schema)).map(|plan| {
             let (schema, kept) = &**plan;
             let mut kept = kept.iter();

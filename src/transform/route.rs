@@ -1,6 +1,6 @@
 //! Transforms of the topic's name: `RegexRouter` and `TimestampRouter`.
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::pattern::{Captures, Pattern};
 use connector_api::{Error, Record, Result, TopicOffset, Transform};
 
@@ -42,12 +42,12 @@ pub(super) fn check_format(text: &str) -> Result<(), String> {
 }
 
 /// An expression that must match a whole text.
-pub(super) fn whole(name: &str, pattern: &str) -> Result<Pattern, Report> {
+pub(super) fn whole(name: &str, pattern: &str) -> Result<Pattern, ConfigReport> {
     Pattern::whole(pattern).map_err(|error| refused(name, pattern, error))
 }
 
-fn refused(name: &str, pattern: &str, error: String) -> Report {
-    let mut report = Report::default();
+fn refused(name: &str, pattern: &str, error: String) -> ConfigReport {
+    let mut report = ConfigReport::default();
     report.invalid(name, pattern, &invalid(error));
     report
 }
@@ -58,37 +58,43 @@ pub(super) fn matches_whole(pattern: &Pattern, text: &str) -> Result<bool> {
 }
 
 /// The keys of [`RegexRouter`].
-pub const REGEX_KEYS: &[Key] = &[
-    key("regex", KeyType::String, Default::Required, Importance::High, "What the whole name of the topic must match.")
-        .check(Check::By(check_regex)),
+pub const REGEX_KEYS: &[ConfigKey] = &[
+    key(
+        "regex",
+        ConfigType::String,
+        DefaultValue::Required,
+        Importance::High,
+        "What the whole name of the topic must match.",
+    )
+    .check(KeyValidator::By(check_regex)),
     key(
         "replacement",
-        KeyType::String,
-        Default::Required,
+        ConfigType::String,
+        DefaultValue::Required,
         Importance::High,
         "What the first match becomes; $1 or ${name} stand for groups.",
     )
-    .check(Check::By(check_template)),
+    .check(KeyValidator::By(check_template)),
 ];
 
 /// A regular expression that must match a whole name, and what its first match then becomes.
-pub(super) struct Rename {
+pub(super) struct TopicRename {
     whole: Pattern,
     first: Pattern,
-    replacement: Result<Vec<Piece>, &'static str>,
+    replacement: Result<Vec<ReplacementPiece>, &'static str>,
 }
 
 /// A piece of a replacement.
-enum Piece {
+enum ReplacementPiece {
     Text(String),
     Group(usize),
     Named(String),
 }
 
-impl Rename {
+impl TopicRename {
     /// `key` is the expression's in texts. A bad replacement shows at the first match only, as in Kafka Connect.
     /// Errors: a bad expression.
-    pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, Report> {
+    pub(super) fn new(key: &str, regex: &str, replacement: &str) -> Result<Self, ConfigReport> {
         let first = Pattern::new(regex).map_err(|error| refused(key, regex, error))?;
         let replacement = pieces(replacement, first.groups());
         Ok(Self { whole: whole(key, regex)?, first, replacement })
@@ -109,18 +115,18 @@ impl Rename {
         let mut name = topic[..whole.start].to_owned();
         for piece in pieces {
             let group = match piece {
-                Piece::Text(text) => {
+                ReplacementPiece::Text(text) => {
                     name.push_str(text);
                     continue;
                 }
-                Piece::Group(group) if *group >= found.len() => {
+                ReplacementPiece::Group(group) if *group >= found.len() => {
                     return Err(Error::record(format!("No group {group}")));
                 }
-                Piece::Group(group) => found.get(*group),
-                Piece::Named(group) if !self.first.has_group(group) => {
+                ReplacementPiece::Group(group) => found.get(*group),
+                ReplacementPiece::Named(group) if !self.first.has_group(group) => {
                     return Err(Error::record(format!("No group with name {{{group}}}")));
                 }
-                Piece::Named(group) => found.name(group),
+                ReplacementPiece::Named(group) => found.name(group),
             };
             name.push_str(group.map_or("", |group| group.as_str()));
         }
@@ -130,7 +136,7 @@ impl Rename {
 }
 
 /// Reads a replacement as `Matcher.replaceFirst` does: `$12` is group 12 only if there are as many.
-fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
+fn pieces(text: &str, groups: usize) -> Result<Vec<ReplacementPiece>, &'static str> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut chars = text.chars().peekable();
@@ -138,7 +144,7 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
         match c {
             '\\' => plain.push(chars.next().ok_or("character to be escaped is missing")?),
             '$' => {
-                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                pieces.push(ReplacementPiece::Text(std::mem::take(&mut plain)));
                 match chars.next() {
                     Some('{') => {
                         let mut name = String::new();
@@ -149,7 +155,7 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
                                 _ => return Err("named capturing group is missing trailing '}'"),
                             }
                         }
-                        pieces.push(Piece::Named(name));
+                        pieces.push(ReplacementPiece::Named(name));
                     }
                     Some(c) => {
                         let digit = |c: &char| c.to_digit(10).and_then(|digit| usize::try_from(digit).ok());
@@ -160,7 +166,7 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
                             group = more;
                             chars.next();
                         }
-                        pieces.push(Piece::Group(group));
+                        pieces.push(ReplacementPiece::Group(group));
                     }
                     None => return Err("Illegal group reference: group index is missing"),
                 }
@@ -168,20 +174,20 @@ fn pieces(text: &str, groups: usize) -> Result<Vec<Piece>, &'static str> {
             c => plain.push(c),
         }
     }
-    pieces.push(Piece::Text(plain));
+    pieces.push(ReplacementPiece::Text(plain));
     Ok(pieces)
 }
 
 /// Renames topics by a regular expression.
 pub struct RegexRouter {
-    rename: Rename,
+    rename: TopicRename,
 }
 
 impl RegexRouter {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let (regex, replacement) = config.read(REGEX_KEYS, |keys| (keys.text("regex"), keys.text("replacement")))?;
-        Ok(Self { rename: Rename::new("regex", &regex, &replacement)? })
+        Ok(Self { rename: TopicRename::new("regex", &regex, &replacement)? })
     }
 }
 
@@ -195,19 +201,19 @@ impl Transform for RegexRouter {
 }
 
 /// The keys of [`TimestampRouter`].
-pub const TIMESTAMP_KEYS: &[Key] = &[
+pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
     key(
         "topic.format",
-        KeyType::String,
-        Default::Text("${topic}-${timestamp}"),
+        ConfigType::String,
+        DefaultValue::Text("${topic}-${timestamp}"),
         Importance::High,
         "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the record's timestamp.",
     )
-    .check(Check::By(check_format)),
+    .check(KeyValidator::By(check_format)),
     key(
         "timestamp.format",
-        KeyType::String,
-        Default::Text("yyyyMMdd"),
+        ConfigType::String,
+        DefaultValue::Text("yyyyMMdd"),
         Importance::High,
         "The form of the timestamp, as java.text.SimpleDateFormat has it, in UTC.",
     ),
@@ -221,7 +227,7 @@ pub struct TimestampRouter {
 
 impl TimestampRouter {
     /// A bad format shows at the first record only, as in Kafka Connect. Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(TIMESTAMP_KEYS, |keys| Self {
             topic: keys.text("topic.format"),
             format: DateFormat::compile(&keys.text("timestamp.format"), 0),

@@ -2,29 +2,29 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
 use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value};
 
-use super::part::{Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields};
+use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields};
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
-    key("schema.name", KeyType::String, Default::Null, Importance::High, "The schema's new name."),
-    key("schema.version", KeyType::Int, Default::Null, Importance::High, "The schema's new version."),
+pub const KEYS: &[ConfigKey] = &[
+    key("schema.name", ConfigType::String, DefaultValue::Null, Importance::High, "The schema's new name."),
+    key("schema.version", ConfigType::Int, DefaultValue::Null, Importance::High, "The schema's new version."),
     REPLACE_NULL_KEY,
 ];
 
 /// The transform.
 pub struct SetSchemaMetadata {
-    part: Part,
+    part: RecordPart,
     name: Option<Arc<str>>,
     version: Option<i32>,
     replace: bool,
-    plans: Plans<Arc<Schema>>,
+    plans: SchemaPlans<Arc<Schema>>,
 }
 
 /// Checks what the keys say together.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     if config.get("schema.name").is_none() && config.get("schema.version").is_none() {
         report.error("schema.name", "Neither schema name nor version configured");
     }
@@ -32,15 +32,15 @@ pub fn check(config: &Config, report: &mut Report) {
 
 impl SetSchemaMetadata {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| Self {
             part,
             name: keys.text_opt("schema.name").map(Arc::from),
             version: keys.long_opt("schema.version").and_then(|n| i32::try_from(n).ok()),
             replace: keys.bool(REPLACE_NULL),
-            plans: Plans::new(),
+            plans: SchemaPlans::new(),
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         check(config, &mut report);
         if report.is_ok() { Ok(made) } else { Err(report) }
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical};
 
 use super::date_format::DateFormat;
 use super::part::{
-    Part, Plans, REPLACE_NULL, REPLACE_NULL_KEY, fill_defaults, key, list_fields, map_entries, set_entry,
+    REPLACE_NULL, REPLACE_NULL_KEY, RecordPart, SchemaPlans, fill_defaults, key, list_fields, map_entries, set_entry,
     struct_members, struct_or_null, with_basics_of,
 };
 use crate::convert::calendar::DAY_MS;
@@ -17,25 +17,37 @@ const PURPOSE: &str = "converting timestamp formats";
 const NO_FORMAT: &str = "TimestampConverter requires format option to be specified when using string timestamps";
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
-    key("field", KeyType::String, Default::Text(""), Importance::High, "The field; empty for the whole key or value."),
-    key("target.type", KeyType::String, Default::Required, Importance::High, "What it becomes.")
-        .check(Check::OneOf(&["string", "unix", "Date", "Time", "Timestamp"])),
+pub const KEYS: &[ConfigKey] = &[
+    key(
+        "field",
+        ConfigType::String,
+        DefaultValue::Text(""),
+        Importance::High,
+        "The field; empty for the whole key or value.",
+    ),
+    key("target.type", ConfigType::String, DefaultValue::Required, Importance::High, "What it becomes.")
+        .check(KeyValidator::OneOf(&["string", "unix", "Date", "Time", "Timestamp"])),
     key(
         "format",
-        KeyType::String,
-        Default::Text(""),
+        ConfigType::String,
+        DefaultValue::Text(""),
         Importance::Medium,
         "The form of texts, read or written, as java.text.SimpleDateFormat has it, in UTC.",
     ),
-    key("unix.precision", KeyType::String, Default::Text("milliseconds"), Importance::Low, "The unit of numbers.")
-        .check(Check::OneOf(&["nanoseconds", "microseconds", "milliseconds", "seconds"])),
+    key(
+        "unix.precision",
+        ConfigType::String,
+        DefaultValue::Text("milliseconds"),
+        Importance::Low,
+        "The unit of numbers.",
+    )
+    .check(KeyValidator::OneOf(&["nanoseconds", "microseconds", "milliseconds", "seconds"])),
     REPLACE_NULL_KEY,
 ];
 
 /// A form of a moment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum TimestampForm {
     Text,
     Unix,
     Date,
@@ -43,7 +55,7 @@ enum Form {
     Timestamp,
 }
 
-impl Form {
+impl TimestampForm {
     fn named(name: &str) -> Self {
         match name {
             "string" => Self::Text,
@@ -59,8 +71,8 @@ impl Form {
             (Some(logical::TIMESTAMP), _) => Self::Timestamp,
             (Some(logical::DATE), _) => Self::Date,
             (Some(logical::TIME), _) => Self::Time,
-            (_, Type::String) => Self::Text,
-            (_, Type::Int64) => Self::Unix,
+            (_, SchemaType::String) => Self::Text,
+            (_, SchemaType::Int64) => Self::Unix,
             (name, ty) => {
                 let name = name.map_or_else(String::new, |name| format!("{name}:"));
                 let ty = ty.name();
@@ -73,8 +85,8 @@ impl Form {
 
     fn schema(self) -> Schema {
         match self {
-            Self::Text => Schema::of(Type::String),
-            Self::Unix => Schema::of(Type::Int64),
+            Self::Text => Schema::of(SchemaType::String),
+            Self::Unix => Schema::of(SchemaType::Int64),
             Self::Date => Schema::date(),
             Self::Time => Schema::time(),
             Self::Timestamp => Schema::timestamp(),
@@ -84,23 +96,23 @@ impl Form {
 
 /// The transform.
 pub struct TimestampConverter {
-    part: Part,
+    part: RecordPart,
     field: String,
-    converter: Moments,
+    converter: TimestampRules,
     replace: bool,
-    plans: Plans<Plan>,
+    plans: SchemaPlans<TimestampPlan>,
 }
 
 /// The new schema; of a struct also where the field is. And what form it has.
-struct Plan {
+struct TimestampPlan {
     schema: Arc<Schema>,
     at: Option<usize>,
-    from: Option<Form>,
+    from: Option<TimestampForm>,
 }
 
 /// How moments are converted.
-struct Moments {
-    target: Form,
+struct TimestampRules {
+    target: TimestampForm,
     pattern: String,
     format: Option<DateFormat>,
     /// Nanoseconds of a unit.
@@ -108,7 +120,7 @@ struct Moments {
 }
 
 /// Checks what the keys say together.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     let pattern = config.get("format").unwrap_or_default().trim();
     if config.get("target.type").map(str::trim) == Some("string") && pattern.is_empty() {
         report.error("format", NO_FORMAT);
@@ -125,7 +137,7 @@ pub fn check(config: &Config, report: &mut Report) {
 
 impl TimestampConverter {
     /// `now_ms` tells which century two digits of a year mean. Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config, now_ms: i64) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
         let made = config.read(KEYS, |keys| {
             let pattern = keys.text("format");
             let unit = match keys.text("unix.precision").as_str() {
@@ -136,16 +148,16 @@ impl TimestampConverter {
             };
             let format = Some(&pattern).filter(|pattern| !pattern.trim().is_empty());
             let format = format.and_then(|pattern| DateFormat::compile(pattern, now_ms).ok());
-            let target = Form::named(&keys.text("target.type"));
+            let target = TimestampForm::named(&keys.text("target.type"));
             Self {
                 part,
                 field: keys.text("field"),
-                converter: Moments { target, pattern, format, unit },
+                converter: TimestampRules { target, pattern, format, unit },
                 replace: keys.bool(REPLACE_NULL),
-                plans: Plans::new(),
+                plans: SchemaPlans::new(),
             }
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         check(config, &mut report);
         if report.is_ok() { Ok(made) } else { Err(report) }
     }
@@ -161,10 +173,10 @@ impl TimestampConverter {
     }
 }
 
-fn plan(field: &str, target: Form, schema: &Schema) -> Result<Plan> {
+fn plan(field: &str, target: TimestampForm, schema: &Schema) -> Result<TimestampPlan> {
     if field.is_empty() {
         let to = target.schema().optional(schema.optional);
-        return Ok(Plan { schema: Arc::new(to), at: None, from: Some(Form::of(schema)?) });
+        return Ok(TimestampPlan { schema: Arc::new(to), at: None, from: Some(TimestampForm::of(schema)?) });
     }
     let mut list: Vec<Field> = list_fields(schema)?.to_vec();
     let at = schema.field_index(field);
@@ -175,9 +187,9 @@ fn plan(field: &str, target: Form, schema: &Schema) -> Result<Plan> {
         optional: schema.optional,
         default: schema.default.clone(),
         fields: list.into(),
-        ..with_basics_of(schema, Type::Struct)
+        ..with_basics_of(schema, SchemaType::Struct)
     };
-    Ok(Plan { schema: Arc::new(new), at, from: None })
+    Ok(TimestampPlan { schema: Arc::new(new), at, from: None })
 }
 
 impl Transform for TimestampConverter {
@@ -203,7 +215,7 @@ impl Transform for TimestampConverter {
             if let Some(at) = plan.at
                 && let Some(member) = members.get_mut(at)
             {
-                let from = Form::of(&schema.fields[at].schema)?;
+                let from = TimestampForm::of(&schema.fields[at].schema)?;
                 *member = self.converter.convert(std::mem::take(member), Some(from))?;
             }
             Value::Struct(members.into())
@@ -213,17 +225,17 @@ impl Transform for TimestampConverter {
     }
 }
 
-impl Moments {
+impl TimestampRules {
     /// One moment into the target form. Without a schema to say `from`, text is text and a number a number since 1970.
-    fn convert(&self, value: Value, from: Option<Form>) -> Result<Value> {
+    fn convert(&self, value: Value, from: Option<TimestampForm>) -> Result<Value> {
         let known = from.is_some();
         let millis = match (from, &value) {
             (_, Value::Null) => return Ok(Value::Null),
-            (Some(Form::Date), Value::I32(days)) => i64::from(*days) * DAY_MS,
-            (Some(Form::Time), Value::I32(millis)) => i64::from(*millis),
-            (Some(Form::Timestamp), Value::I64(millis)) => *millis,
-            (Some(Form::Unix) | None, Value::I64(n)) => self.unix_to_millis(*n),
-            (Some(Form::Text) | None, Value::Text(text)) => self.parse(text)?,
+            (Some(TimestampForm::Date), Value::I32(days)) => i64::from(*days) * DAY_MS,
+            (Some(TimestampForm::Time), Value::I32(millis)) => i64::from(*millis),
+            (Some(TimestampForm::Timestamp), Value::I64(millis)) => *millis,
+            (Some(TimestampForm::Unix) | None, Value::I64(n)) => self.unix_to_millis(*n),
+            (Some(TimestampForm::Text) | None, Value::Text(text)) => self.parse(text)?,
             (_, other) => {
                 let class = java::class_name(other);
                 return Err(Error::record(format!(
@@ -232,20 +244,20 @@ impl Moments {
             }
         };
         Ok(match self.target {
-            Form::Text => {
+            TimestampForm::Text => {
                 let format = self.format.as_ref().ok_or_else(|| Error::record(NO_FORMAT))?;
                 Value::Text(format.format(millis).into())
             }
-            Form::Unix => Value::I64(self.millis_to_unix(millis)),
+            TimestampForm::Unix => Value::I64(self.millis_to_unix(millis)),
             // Without a schema a moment is a number of milliseconds.
-            Form::Date if !known => Value::I64(millis.div_euclid(DAY_MS) * DAY_MS),
-            Form::Time if !known => Value::I64(millis.rem_euclid(DAY_MS)),
-            Form::Timestamp => Value::I64(millis),
-            Form::Date => {
+            TimestampForm::Date if !known => Value::I64(millis.div_euclid(DAY_MS) * DAY_MS),
+            TimestampForm::Time if !known => Value::I64(millis.rem_euclid(DAY_MS)),
+            TimestampForm::Timestamp => Value::I64(millis),
+            TimestampForm::Date => {
                 let days = i32::try_from(millis.div_euclid(DAY_MS));
                 Value::I32(days.map_err(|_| Error::record("the date does not fit 32 bits of days"))?)
             }
-            Form::Time => Value::I32(i32::try_from(millis.rem_euclid(DAY_MS)).unwrap_or_default()),
+            TimestampForm::Time => Value::I32(i32::try_from(millis.rem_euclid(DAY_MS)).unwrap_or_default()),
         })
     }
 

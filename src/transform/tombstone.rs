@@ -3,23 +3,23 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::{Error, Record, Result, Schema, TopicOffset, Transform, Value};
 
-use super::part::{Part, Plans, key};
+use super::part::{RecordPart, SchemaPlans, key};
 
 /// The keys of [`Drop`].
-pub const DROP_KEYS: &[Key] = &[key(
+pub const DROP_KEYS: &[ConfigKey] = &[key(
     "schema.behavior",
-    KeyType::String,
-    Default::Text("nullify"),
+    ConfigType::String,
+    DefaultValue::Text("nullify"),
     Importance::Medium,
     "What becomes of the schema: nullify takes it away too, retain keeps it, validate refuses one that is not optional, \
      force_optional makes it optional.",
 )
-.check(Check::OneOfIgnoreCase(&["nullify", "retain", "validate", "force_optional"]))];
+.check(KeyValidator::OneOfIgnoreCase(&["nullify", "retain", "validate", "force_optional"]))];
 
-enum Behavior {
+enum TombstoneBehavior {
     Nullify,
     Retain,
     Validate,
@@ -27,42 +27,42 @@ enum Behavior {
 }
 
 /// Takes the key or the value of records away.
-pub struct Drop {
-    part: Part,
-    behavior: Behavior,
-    plans: Plans<Arc<Schema>>,
+pub struct DropPart {
+    part: RecordPart,
+    behavior: TombstoneBehavior,
+    plans: SchemaPlans<Arc<Schema>>,
 }
 
-impl Drop {
+impl DropPart {
     /// Errors: every key that is wrong.
-    pub fn new(part: Part, config: &Config) -> Result<Self, Report> {
+    pub fn new(part: RecordPart, config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(DROP_KEYS, |keys| keys.text("schema.behavior"))?;
         let behavior = match behavior.to_ascii_lowercase().as_str() {
-            "retain" => Behavior::Retain,
-            "validate" => Behavior::Validate,
-            "force_optional" => Behavior::ForceOptional,
-            _ => Behavior::Nullify,
+            "retain" => TombstoneBehavior::Retain,
+            "validate" => TombstoneBehavior::Validate,
+            "force_optional" => TombstoneBehavior::ForceOptional,
+            _ => TombstoneBehavior::Nullify,
         };
-        Ok(Self { part, behavior, plans: Plans::new() })
+        Ok(Self { part, behavior, plans: SchemaPlans::new() })
     }
 }
 
-impl Transform for Drop {
+impl Transform for DropPart {
     fn apply(&mut self, mut record: Record, _at: Option<&TopicOffset>) -> Result<Option<Record>> {
         let datum = self.part.of_mut(&mut record);
         datum.value = Value::Null;
         let Some(schema) = datum.schema.take() else { return Ok(Some(record)) };
         datum.schema = match self.behavior {
-            Behavior::Nullify => None,
-            Behavior::Validate if !schema.optional => {
+            TombstoneBehavior::Nullify => None,
+            TombstoneBehavior::Validate if !schema.optional => {
                 return Err(Error::record(
                     "the schema is not optional, so that nothing but its value can be dropped; schema.behavior says what \
                      becomes of it",
                 ));
             }
-            Behavior::Retain | Behavior::Validate => Some(schema),
-            Behavior::ForceOptional if schema.optional => Some(schema),
-            Behavior::ForceOptional => {
+            TombstoneBehavior::Retain | TombstoneBehavior::Validate => Some(schema),
+            TombstoneBehavior::ForceOptional if schema.optional => Some(schema),
+            TombstoneBehavior::ForceOptional => {
                 let optional = self.plans.of(&schema, |schema| Ok(Arc::new(schema.clone().optional(true))))?;
                 Some(Arc::clone(optional))
             }
@@ -72,14 +72,14 @@ impl Transform for Drop {
 }
 
 /// The keys of [`TombstoneHandler`].
-pub const TOMBSTONE_KEYS: &[Key] = &[key(
+pub const TOMBSTONE_KEYS: &[ConfigKey] = &[key(
     "behavior",
-    KeyType::String,
-    Default::Text("warn"),
+    ConfigType::String,
+    DefaultValue::Text("warn"),
     Importance::Medium,
     "What becomes of records without a value: ignore leaves them out, warn does and tells it in the log, fail is an error.",
 )
-.check(Check::OneOfIgnoreCase(&["ignore", "warn", "fail"]))];
+.check(KeyValidator::OneOfIgnoreCase(&["ignore", "warn", "fail"]))];
 
 /// Leaves out records without a value, or refuses them.
 pub struct TombstoneHandler {
@@ -89,7 +89,7 @@ pub struct TombstoneHandler {
 
 impl TombstoneHandler {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         let behavior = config.read(TOMBSTONE_KEYS, |keys| keys.text("behavior"))?;
         let is = |name: &str| behavior.eq_ignore_ascii_case(name);
         Ok(Self { warn: is("warn"), fail: is("fail") })
@@ -117,12 +117,12 @@ impl Transform for TombstoneHandler {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Datum, Type};
+    use connector_api::{Datum, SchemaType};
 
     use super::*;
 
     fn record(value: Datum) -> Record {
-        let key = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::I32(5));
+        let key = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::I32(5));
         Record { topic: "t".into(), partition: None, key, value, timestamp_ms: None, headers: Vec::new() }
     }
 
@@ -130,13 +130,13 @@ mod tests {
     fn drop_treats_the_schema_as_it_is_told() {
         let dropped = |behavior: &str| {
             let config = Config::from([("schema.behavior", behavior)]);
-            let record = Drop::new(Part::Key, &config)?.apply(record(Datum::NONE), None)?;
+            let record = DropPart::new(RecordPart::Key, &config)?.apply(record(Datum::NONE), None)?;
             Ok::<_, Error>(record.unwrap().key)
         };
         assert_eq!(dropped("nullify").unwrap(), Datum::NONE);
-        let required = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::Null);
+        let required = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::Null);
         assert_eq!(dropped("retain").unwrap(), required);
-        let optional = Datum::new(Arc::new(Schema::of(Type::Int32).optional(true)), Value::Null);
+        let optional = Datum::new(Arc::new(Schema::of(SchemaType::Int32).optional(true)), Value::Null);
         assert_eq!(dropped("FORCE_OPTIONAL").unwrap(), optional);
         assert!(dropped("validate").unwrap_err().message().contains("not optional"));
         assert!(dropped("other").is_err());
@@ -147,7 +147,7 @@ mod tests {
         let handled = |behavior: &str, value: Datum| {
             TombstoneHandler::new(&Config::from([("behavior", behavior)]))?.apply(record(value), None)
         };
-        let empty = Datum::new(Arc::new(Schema::of(Type::Int32).optional(true)), Value::Null);
+        let empty = Datum::new(Arc::new(Schema::of(SchemaType::Int32).optional(true)), Value::Null);
         assert_eq!(handled("warn", Datum::NONE).unwrap(), None);
         assert_eq!(handled("ignore", empty.clone()).unwrap(), None);
         assert!(handled("fail", empty).is_err());

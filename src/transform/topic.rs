@@ -1,34 +1,34 @@
 //! Topics named by what is in the record: Confluent's `ExtractTopic` and `MessageTimestampRouter`.
 //! Behaviour from their public documentation; the texts are our own.
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Record, Result, Schema, TopicOffset, Transform, Type, Value, logical};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value, logical};
 
 use super::date_format::DateFormat;
-use super::part::{Part, key};
+use super::part::{RecordPart, key};
 use super::route::check_format;
 
 /// The keys of [`ExtractTopic`].
-pub const EXTRACT_KEYS: &[Key] = &[
+pub const EXTRACT_KEYS: &[ConfigKey] = &[
     key(
         "field",
-        KeyType::String,
-        Default::Text(""),
+        ConfigType::String,
+        DefaultValue::Text(""),
         Importance::Medium,
         "The field, or the header, that holds the topic's name. Without it the whole key or value is the name.",
     ),
     key(
         "field.format",
-        KeyType::String,
-        Default::Text("PLAIN"),
+        ConfigType::String,
+        DefaultValue::Text("PLAIN"),
         Importance::Medium,
         "PLAIN: field is the name of a field. JSON_PATH: it is a path to one, such as $.a.b or $[\"a\"][\"b\"].",
     )
-    .check(Check::OneOfIgnoreCase(&["PLAIN", "JSON_PATH"])),
+    .check(KeyValidator::OneOfIgnoreCase(&["PLAIN", "JSON_PATH"])),
     key(
         "skip.missing.or.null",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Low,
         "Whether records in which the name is missing or null keep their topic. Otherwise they are errors.",
     ),
@@ -36,23 +36,23 @@ pub const EXTRACT_KEYS: &[Key] = &[
 
 /// Where [`ExtractTopic`] looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum TopicPlace {
     /// In the key or value.
-    In(Part),
+    In(RecordPart),
     /// In a header.
     Header,
 }
 
 /// Names the topic by a field or a header.
 pub struct ExtractTopic {
-    place: Place,
+    place: TopicPlace,
     field: String,
     path: Vec<String>,
     skip: bool,
 }
 
 /// Checks across keys: a header has a name, a path can be read.
-pub fn check_header(config: &Config, report: &mut Report) {
+pub fn check_header(config: &Config, report: &mut ConfigReport) {
     if config.get("field").is_none_or(|field| field.trim().is_empty()) {
         report.error("field", "Missing required configuration \"field\": the header that holds the topic's name");
     }
@@ -63,7 +63,7 @@ pub fn check_header(config: &Config, report: &mut Report) {
 }
 
 /// Checks across keys: a path can be read.
-pub fn check_part(config: &Config, report: &mut Report) {
+pub fn check_part(config: &Config, report: &mut ConfigReport) {
     let is_path = config.get("field.format").is_some_and(|format| format.trim().eq_ignore_ascii_case("JSON_PATH"));
     let field = config.get("field").unwrap_or_default();
     if is_path && let Err(why) = members(field) {
@@ -73,21 +73,21 @@ pub fn check_part(config: &Config, report: &mut Report) {
 
 impl ExtractTopic {
     /// Errors: every key that is wrong.
-    pub fn new(place: Place, config: &Config) -> Result<Self, Report> {
+    pub fn new(place: TopicPlace, config: &Config) -> Result<Self, ConfigReport> {
         let (field, format, skip) = config.read(EXTRACT_KEYS, |keys| {
             (keys.text("field"), keys.text("field.format"), keys.bool("skip.missing.or.null"))
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         match place {
-            Place::Header => check_header(config, &mut report),
-            Place::In(_) => check_part(config, &mut report),
+            TopicPlace::Header => check_header(config, &mut report),
+            TopicPlace::In(_) => check_part(config, &mut report),
         }
         if !report.is_ok() {
             return Err(report);
         }
         let path = match (place, format.eq_ignore_ascii_case("JSON_PATH")) {
-            (Place::In(_), true) => members(&field).unwrap_or_default(),
-            (Place::In(_), false) if !field.is_empty() => vec![field.clone()],
+            (TopicPlace::In(_), true) => members(&field).unwrap_or_default(),
+            (TopicPlace::In(_), false) if !field.is_empty() => vec![field.clone()],
             _ => Vec::new(),
         };
         Ok(Self { place, field, path, skip })
@@ -95,9 +95,9 @@ impl ExtractTopic {
 
     fn name<'a>(&self, record: &'a Record) -> Option<&'a Value> {
         let datum: &Datum = match self.place {
-            Place::Header => &record.headers.iter().rfind(|header| *header.key == *self.field)?.datum,
-            Place::In(Part::Key) => &record.key,
-            Place::In(Part::Value) => &record.value,
+            TopicPlace::Header => &record.headers.iter().rfind(|header| *header.key == *self.field)?.datum,
+            TopicPlace::In(RecordPart::Key) => &record.key,
+            TopicPlace::In(RecordPart::Value) => &record.value,
         };
         let (mut value, mut schema) = (&datum.value, datum.schema.as_deref());
         for name in &self.path {
@@ -164,34 +164,34 @@ impl Transform for ExtractTopic {
 }
 
 /// The keys of [`MessageTimestampRouter`].
-pub const TIMESTAMP_KEYS: &[Key] = &[
+pub const TIMESTAMP_KEYS: &[ConfigKey] = &[
     key(
         "topic.format",
-        KeyType::String,
-        Default::Text("${topic}-${timestamp}"),
+        ConfigType::String,
+        DefaultValue::Text("${topic}-${timestamp}"),
         Importance::High,
         "The topic's new name; ${topic} and ${timestamp} stand for the old one and for the moment in the value.",
     )
-    .check(Check::By(check_format)),
+    .check(KeyValidator::By(check_format)),
     key(
         "message.timestamp.keys",
-        KeyType::List,
-        Default::Required,
+        ConfigType::List,
+        DefaultValue::Required,
         Importance::High,
         "Fields of the value that may hold the moment; the first that is there counts.",
     )
-    .check(Check::NonEmptyList),
+    .check(KeyValidator::NonEmptyList),
     key(
         "message.timestamp.format",
-        KeyType::String,
-        Default::Text("yyyyMMdd"),
+        ConfigType::String,
+        DefaultValue::Text("yyyyMMdd"),
         Importance::High,
         "The form of a moment that is text, as java.text.SimpleDateFormat has it, in UTC.",
     ),
     key(
         "topic.timestamp.format",
-        KeyType::String,
-        Default::Text("yyyyMMdd"),
+        ConfigType::String,
+        DefaultValue::Text("yyyyMMdd"),
         Importance::High,
         "The form of the moment in the topic's name, as java.text.SimpleDateFormat has it, in UTC.",
     ),
@@ -207,12 +207,12 @@ pub struct MessageTimestampRouter {
 
 impl MessageTimestampRouter {
     /// `now_ms` is what two-digit years are near to. Errors: every key that is wrong.
-    pub fn new(config: &Config, now_ms: i64) -> Result<Self, Report> {
+    pub fn new(config: &Config, now_ms: i64) -> Result<Self, ConfigReport> {
         let (topic, fields, read, write) = config.read(TIMESTAMP_KEYS, |keys| {
             let (read, write) = (keys.text("message.timestamp.format"), keys.text("topic.timestamp.format"));
             (keys.text("topic.format"), keys.list("message.timestamp.keys"), read, write)
         })?;
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         let mut format = |name: &str, pattern: &str| {
             DateFormat::compile(pattern, now_ms).map_err(|why| report.invalid(name, pattern, &why)).ok()
         };
@@ -230,7 +230,9 @@ impl MessageTimestampRouter {
             Value::I32(days) if schema.is_some_and(|schema| schema.is_named(logical::DATE)) => {
                 Some(i64::from(*days) * crate::convert::calendar::DAY_MS)
             }
-            Value::I64(millis) if schema.is_none_or(|s| s.is_named(logical::TIMESTAMP) || s.ty == Type::Int64) => {
+            Value::I64(millis)
+                if schema.is_none_or(|s| s.is_named(logical::TIMESTAMP) || s.ty == SchemaType::Int64) =>
+            {
                 Some(*millis)
             }
             _ => None,
@@ -267,12 +269,12 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
-        let inner = Schema::structure(None, vec![Field::new("f.3", Schema::of(Type::String))]);
+        let inner = Schema::structure(None, vec![Field::new("f.3", Schema::of(SchemaType::String))]);
         let fields = vec![
             Field::new("f1", inner),
-            Field::new("f2", Schema::of(Type::String).optional(true)),
+            Field::new("f2", Schema::of(SchemaType::String).optional(true)),
             Field::new("day", Schema::date()),
-            Field::new("time", Schema::of(Type::String)),
+            Field::new("time", Schema::of(SchemaType::String)),
         ];
         let inner = Value::Struct([Value::Text("deep".into())].into());
         let members = [inner, Value::Null, Value::I32(18_000), Value::Text("2019-08-06".into())];
@@ -282,17 +284,17 @@ mod tests {
         Record { topic: "bar".into(), partition: None, key, value, timestamp_ms: None, headers: vec![header] }
     }
 
-    fn topic(place: Place, config: &[(&str, &str)]) -> Result<String> {
+    fn topic(place: TopicPlace, config: &[(&str, &str)]) -> Result<String> {
         let config: Config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Ok(ExtractTopic::new(place, &config)?.apply(record(), None)?.unwrap().topic.to_string())
     }
 
     #[test]
     fn a_topic_is_named_by_key_value_field_path_or_header() {
-        let (key, value) = (Place::In(Part::Key), Place::In(Part::Value));
+        let (key, value) = (TopicPlace::In(RecordPart::Key), TopicPlace::In(RecordPart::Value));
         assert_eq!(topic(key, &[]).unwrap(), "by-key");
         assert_eq!(topic(value, &[("field", "time")]).unwrap(), "2019-08-06");
-        assert_eq!(topic(Place::Header, &[("field", "h")]).unwrap(), "by-header");
+        assert_eq!(topic(TopicPlace::Header, &[("field", "h")]).unwrap(), "by-header");
         let path = ("field.format", "JSON_PATH");
         assert_eq!(topic(value, &[("field", "$.f1['f.3']"), path]).unwrap(), "deep");
         assert_eq!(topic(value, &[("field", "$[\"f1\"][\"f.3\"]"), path]).unwrap(), "deep");
@@ -301,7 +303,7 @@ mod tests {
             assert_eq!(topic(value, &[("field", missing), ("skip.missing.or.null", "true")]).unwrap(), "bar");
         }
         assert!(topic(value, &[("field", "day")]).unwrap_err().message().contains("something else than text"));
-        assert!(topic(Place::Header, &[]).is_err());
+        assert!(topic(TopicPlace::Header, &[]).is_err());
         for bad in ["f1", "$.", "$..f1", "$[*]", "$.a[?(@.b)]", "$['a"] {
             assert!(topic(value, &[("field", bad), path]).is_err(), "{bad}");
         }

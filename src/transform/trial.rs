@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connector_api::{Config, Converter, Datum, Error, Header, Presence, Record, Result, TopicOffset};
+use connector_api::{Config, Converter, Datum, EncodedPresence, Error, Header, Record, Result, TopicOffset};
 use serde_json::value::RawValue;
 
-use super::Chain;
+use super::TransformChain;
 use crate::keys::ALIASES_MAX;
 use crate::model::{TrialHeader, TrialRecord, TriedConverter, TriedRecord, TriedStep, TryConverter, TryTransforms};
 use crate::registry::{ConverterRole, Registry};
@@ -20,12 +20,12 @@ const SHOWN_MAX_BYTES: usize = 16 * 1024 * 1024;
 const JSON: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// Reads and writes the JSON of key, value and headers: with an envelope, and plain.
-struct Forms {
+struct TrialConverters {
     envelope: Box<dyn Converter>,
     plain: Box<dyn Converter>,
 }
 
-impl Forms {
+impl TrialConverters {
     fn new(registry: &Registry) -> Result<Self> {
         let form = |schemas| {
             let config = Config::from([("schemas.enable", schemas), ("replace.null.with.default", "false")]);
@@ -46,7 +46,7 @@ impl Forms {
     fn write(&mut self, datum: &Datum) -> Result<Option<Box<RawValue>>> {
         let form = if datum.schema.is_some() { &mut self.envelope } else { &mut self.plain };
         let mut out = Vec::new();
-        if form.encode("", datum, &mut out)? == Presence::Absent {
+        if form.encode("", datum, &mut out)? == EncodedPresence::Absent {
             return Ok(None);
         }
         let text = String::from_utf8(out).map_err(|_| Error::fatal("JSON that is no text"))?;
@@ -93,7 +93,7 @@ pub fn transforms(registry: &Registry, given: &TryTransforms) -> Result<Vec<Trie
     for key in ["transforms", "predicates"] {
         small_enough(config.get(key).unwrap_or_default().split(',').count(), ALIASES_MAX, key)?;
     }
-    let mut forms = Forms::new(registry)?;
+    let mut forms = TrialConverters::new(registry)?;
     let mut chain = open(registry, &config)?;
     let mut shown = 0;
     let tried = |(at, record): (usize, &TrialRecord)| {
@@ -141,15 +141,15 @@ fn bytes(record: &TrialRecord) -> usize {
 }
 
 /// The chain of a config. Its errors tell which transform they are about.
-fn open(registry: &Registry, config: &Config) -> Result<Chain> {
-    let wrong = match Chain::open(registry, config) {
+fn open(registry: &Registry, config: &Config) -> Result<TransformChain> {
+    let wrong = match TransformChain::open(registry, config) {
         Ok(chain) => return Ok(chain),
         Err(wrong) => wrong,
     };
     for alias in config.get("transforms").unwrap_or_default().split(',').map(str::trim) {
         let mut alone = config.clone();
         alone.set("transforms", alias);
-        if let Err(error) = Chain::open(registry, &alone) {
+        if let Err(error) = TransformChain::open(registry, &alone) {
             return Err(error.context(format_args!("transform {alias}")));
         }
     }
@@ -188,15 +188,15 @@ pub fn converter(registry: &Registry, given: &TryConverter) -> Result<TriedConve
         (None, true) => None,
         _ => {
             let mut out = Vec::new();
-            Forms::new(registry)?.envelope.encode("", &datum, &mut out)?;
+            TrialConverters::new(registry)?.envelope.encode("", &datum, &mut out)?;
             let text = String::from_utf8(out).map_err(|_| Error::fatal("JSON that is no text"))?;
             Some(RawValue::from_string(text).map_err(|_| Error::fatal("JSON that is none"))?)
         }
     };
     let mut out = Vec::new();
     let (again, error) = match converter.encode(topic, &datum, &mut out) {
-        Ok(Presence::Present) => (Some(out), None),
-        Ok(Presence::Absent) => (None, None),
+        Ok(EncodedPresence::Present) => (Some(out), None),
+        Ok(EncodedPresence::Absent) => (None, None),
         Err(error) => (None, Some(error.to_string())),
     };
     let base64 = again.as_deref().map(|bytes| STANDARD.encode(bytes));

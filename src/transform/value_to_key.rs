@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type as KeyType};
-use connector_api::{Datum, Error, Field, Record, Result, Schema, TopicOffset, Transform, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, TopicOffset, Transform, Value};
 
-use super::part::{Plans, REPLACE_NULL, REPLACE_NULL_KEY, entry, fields, key, or_default, set_entry};
+use super::part::{REPLACE_NULL, REPLACE_NULL_KEY, SchemaPlans, entry, fields, key, or_default, set_entry};
 
 const PURPOSE: &str = "copying fields from value to key";
 
 /// The keys of the transform.
-pub const KEYS: &[Key] = &[
-    key("fields", KeyType::List, Default::Required, Importance::High, "The fields of the value that make the key.")
-        .check(Check::NonEmptyList),
+pub const KEYS: &[ConfigKey] = &[
+    key(
+        "fields",
+        ConfigType::List,
+        DefaultValue::Required,
+        Importance::High,
+        "The fields of the value that make the key.",
+    )
+    .check(KeyValidator::NonEmptyList),
     REPLACE_NULL_KEY,
 ];
 
@@ -20,16 +26,16 @@ pub const KEYS: &[Key] = &[
 pub struct ValueToKey {
     fields: Vec<String>,
     replace: bool,
-    plans: Plans<(Arc<Schema>, Vec<usize>)>,
+    plans: SchemaPlans<(Arc<Schema>, Vec<usize>)>,
 }
 
 impl ValueToKey {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self {
             fields: keys.list("fields"),
             replace: keys.bool(REPLACE_NULL),
-            plans: Plans::new(),
+            plans: SchemaPlans::new(),
         })
     }
 
@@ -39,7 +45,7 @@ impl ValueToKey {
         };
         let picked = names.iter().map(position).collect::<Result<Vec<usize>>>()?;
         let list: Vec<Field> = picked.iter().map(|at| schema.fields[*at].clone()).collect();
-        Ok((Arc::new(Schema { fields: fields(list)?, ..Schema::of(Type::Struct) }), picked))
+        Ok((Arc::new(Schema { fields: fields(list)?, ..Schema::of(SchemaType::Struct) }), picked))
     }
 }
 

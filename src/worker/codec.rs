@@ -5,33 +5,35 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use connector_api::{Config, Converter, Error, Header, Headers, Position, Presence, Record, SinkRecord, TopicOffset};
+use connector_api::{
+    Config, Converter, EncodedPresence, Error, Header, Headers, Record, SinkRecord, SourcePosition, TopicOffset,
+};
 
-use super::policy::Stage;
-use crate::kafka::consumer::Incoming;
-use crate::kafka::producer::Outgoing;
+use super::policy::ErrorStage;
+use crate::kafka::consumer::IncomingRecord;
+use crate::kafka::producer::OutgoingRecord;
 use crate::kafka::topic_name;
 use crate::registry::{ConverterRole, Registry, version};
-use crate::transform::Chain;
+use crate::transform::TransformChain;
 
 /// What failed and where: the stage, and the class that was at work.
-pub type Failed = (Stage, Arc<str>, Error);
+pub type CodecError = (ErrorStage, Arc<str>, Error);
 
 /// Headers as they are on the wire.
 pub type RawHeaders = Vec<(Arc<str>, Option<Vec<u8>>)>;
 
 /// A converter with the name of its class.
-struct Named<T: ?Sized> {
+struct NamedConverter<T: ?Sized> {
     class: Arc<str>,
     it: Box<T>,
 }
 
 /// The converters and transforms of one task.
-pub struct Codec {
-    key: Named<dyn Converter>,
-    value: Named<dyn Converter>,
-    header: Named<dyn Converter>,
-    transforms: Chain,
+pub struct RecordCodec {
+    key: NamedConverter<dyn Converter>,
+    value: NamedConverter<dyn Converter>,
+    header: NamedConverter<dyn Converter>,
+    transforms: TransformChain,
     /// Topics seen, so that records share their names.
     topics: Vec<Arc<str>>,
     /// The last topic that Kafka takes.
@@ -45,31 +47,31 @@ const LONGEST_SHOWN: usize = 100;
 const PRODUCED_BY: &str = "org.apache.kafka.connect.runtime.WorkerSourceTask";
 const SIMPLE_HEADER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
 
-impl Codec {
+impl RecordCodec {
     /// Makes them as the connector's config says, or else the worker's. Errors: `Config`.
     pub fn open(registry: &Registry, worker: &Config, connector: &Config) -> Result<Self, Error> {
         let converter = |prefix: &str, role, otherwise: &str| {
             let (class, config) = converter_config(worker, connector, prefix, otherwise);
             converter_version(registry, worker, connector, prefix, role, &class)?;
             let it = registry.converter(&class, role, &config).map_err(|e| e.context(prefix))?;
-            Ok::<_, Error>(Named { class: class.into(), it })
+            Ok::<_, Error>(NamedConverter { class: class.into(), it })
         };
         Ok(Self {
             key: converter("key.converter", ConverterRole::Key, JSON)?,
             value: converter("value.converter", ConverterRole::Value, JSON)?,
             header: converter("header.converter", ConverterRole::Header, SIMPLE_HEADER)?,
-            transforms: Chain::open(registry, connector)?,
+            transforms: TransformChain::open(registry, connector)?,
             topics: Vec::new(),
             legal: None,
         })
     }
 
-    fn transform(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, Failed> {
-        self.transforms.apply(record, at).map_err(|(class, error)| (Stage::Transformation, class, error))
+    fn transform(&mut self, record: Record, at: Option<&TopicOffset>) -> Result<Option<Record>, CodecError> {
+        self.transforms.apply(record, at).map_err(|(class, error)| (ErrorStage::Transformation, class, error))
     }
 
     /// Appends a source's record to `chunk`. `false`: a transform dropped it. After an error `chunk` is as before.
-    pub fn encode(&mut self, record: Record, chunk: &mut Chunk) -> Result<bool, Failed> {
+    pub fn encode(&mut self, record: Record, chunk: &mut EncodedBatch) -> Result<bool, CodecError> {
         let Some(record) = self.transform(record, None)? else { return Ok(false) };
         self.check_topic(&record.topic)?;
         let start = chunk.bytes.len();
@@ -78,7 +80,7 @@ impl Codec {
             Ok((key, value, headers)) => {
                 let Record { topic, partition, timestamp_ms, .. } = record;
                 let topic = chunk.topic(topic);
-                chunk.records.push(Encoded { topic, partition, timestamp_ms, key, value, headers });
+                chunk.records.push(EncodedRecord { topic, partition, timestamp_ms, key, value, headers });
                 Ok(true)
             }
             Err(failed) => {
@@ -89,7 +91,7 @@ impl Codec {
     }
 
     /// Errors: `Record`, where Kafka takes no topic of that name.
-    fn check_topic(&mut self, topic: &Arc<str>) -> Result<(), Failed> {
+    fn check_topic(&mut self, topic: &Arc<str>) -> Result<(), CodecError> {
         if self.legal.as_ref().is_some_and(|legal| Arc::ptr_eq(legal, topic) || **legal == **topic) {
             return Ok(());
         }
@@ -105,38 +107,38 @@ impl Codec {
         &mut self,
         record: &Record,
         bytes: &mut Vec<u8>,
-    ) -> Result<(Option<Range<usize>>, Option<Range<usize>>, RawHeaders), Failed> {
+    ) -> Result<(Option<Range<usize>>, Option<Range<usize>>, RawHeaders), CodecError> {
         let mut headers = RawHeaders::new();
         for header in &record.headers {
             let mut out = Vec::new();
             let present = self.header.it.encode(&record.topic, &header.datum, &mut out);
-            let present = present.map_err(|e| (Stage::HeaderConverter, Arc::clone(&self.header.class), e))?;
-            headers.push((Arc::clone(&header.key), (present == Presence::Present).then_some(out)));
+            let present = present.map_err(|e| (ErrorStage::HeaderConverter, Arc::clone(&self.header.class), e))?;
+            headers.push((Arc::clone(&header.key), (present == EncodedPresence::Present).then_some(out)));
         }
-        let mut part = |converter: &mut Named<dyn Converter>, stage, datum| {
+        let mut part = |converter: &mut NamedConverter<dyn Converter>, stage, datum| {
             let start = bytes.len();
             match converter.it.encode(&record.topic, datum, bytes) {
-                Ok(Presence::Present) => Ok(Some(start..bytes.len())),
-                Ok(Presence::Absent) => Ok(None),
+                Ok(EncodedPresence::Present) => Ok(Some(start..bytes.len())),
+                Ok(EncodedPresence::Absent) => Ok(None),
                 Err(error) => Err((stage, Arc::clone(&converter.class), error)),
             }
         };
-        let key = part(&mut self.key, Stage::KeyConverter, &record.key)?;
-        let value = part(&mut self.value, Stage::ValueConverter, &record.value)?;
+        let key = part(&mut self.key, ErrorStage::KeyConverter, &record.key)?;
+        let value = part(&mut self.value, ErrorStage::ValueConverter, &record.value)?;
         Ok((key, value, headers))
     }
 
     /// A sink's record out of what was read. `None`: a transform dropped it.
-    pub fn decode(&mut self, incoming: &Incoming<'_>) -> Result<Option<SinkRecord>, Failed> {
+    pub fn decode(&mut self, incoming: &IncomingRecord<'_>) -> Result<Option<SinkRecord>, CodecError> {
         let topic = self.topic(incoming.topic());
         let key = self.key.it.decode(&topic, incoming.key());
-        let key = key.map_err(|e| (Stage::KeyConverter, Arc::clone(&self.key.class), e))?;
+        let key = key.map_err(|e| (ErrorStage::KeyConverter, Arc::clone(&self.key.class), e))?;
         let value = self.value.it.decode(&topic, incoming.value());
-        let value = value.map_err(|e| (Stage::ValueConverter, Arc::clone(&self.value.class), e))?;
+        let value = value.map_err(|e| (ErrorStage::ValueConverter, Arc::clone(&self.value.class), e))?;
         let mut headers = Headers::new();
         for (name, bytes) in incoming.headers() {
             let datum = self.header.it.decode(&topic, bytes);
-            let datum = datum.map_err(|e| (Stage::HeaderConverter, Arc::clone(&self.header.class), e))?;
+            let datum = datum.map_err(|e| (ErrorStage::HeaderConverter, Arc::clone(&self.header.class), e))?;
             headers.push(Header { key: name.into(), datum });
         }
         let at = TopicOffset { topic: Arc::clone(&topic), partition: incoming.partition(), offset: incoming.offset() };
@@ -157,7 +159,7 @@ impl Codec {
 }
 
 #[cold]
-fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)>) -> Failed {
+fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)>) -> CodecError {
     let shown = &topic[..topic.floor_char_boundary(LONGEST_SHOWN)];
     let more = if shown.len() < topic.len() { "…" } else { "" };
     match renamer {
@@ -165,13 +167,13 @@ fn illegal_topic(topic: &str, rule: &str, renamer: Option<(&Arc<str>, &Arc<str>)
             let text = format!(
                 "the transform {alias} names the topic \"{shown}{more}\", which Kafka does not take: {rule}; mend                  transforms.{alias}, or let records whose topic is illegal be left out (errors.tolerance=all)"
             );
-            (Stage::Transformation, Arc::clone(class), Error::record(text))
+            (ErrorStage::Transformation, Arc::clone(class), Error::record(text))
         }
         None => {
             let text = format!(
                 "the topic \"{shown}{more}\" is one that Kafka does not take: {rule}; name another topic (topic.prefix, or                  transforms with RegexRouter), or let such records be left out (errors.tolerance=all)"
             );
-            (Stage::Produce, PRODUCED_BY.into(), Error::record(text))
+            (ErrorStage::Produce, PRODUCED_BY.into(), Error::record(text))
         }
     }
 }
@@ -212,12 +214,12 @@ fn converter_config(worker: &Config, connector: &Config, prefix: &str, otherwise
 
 /// Encoded records on their way to the producer, all bytes in one buffer.
 #[derive(Debug, Default)]
-pub struct Chunk {
+pub struct EncodedBatch {
     bytes: Vec<u8>,
-    records: Vec<Encoded>,
+    records: Vec<EncodedRecord>,
     topics: Vec<Arc<str>>,
     /// Positions that hold once these records and those before them are durable.
-    pub positions: Vec<Position>,
+    pub positions: Vec<SourcePosition>,
     /// With it a batch of the source is complete: a transaction may end here.
     pub complete: bool,
     /// The source has nothing more for now: nothing is gained by waiting.
@@ -225,7 +227,7 @@ pub struct Chunk {
 }
 
 #[derive(Debug)]
-struct Encoded {
+struct EncodedRecord {
     /// Its number in the chunk.
     topic: usize,
     partition: Option<i32>,
@@ -235,7 +237,7 @@ struct Encoded {
     headers: RawHeaders,
 }
 
-impl Chunk {
+impl EncodedBatch {
     /// Its size in bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -256,11 +258,11 @@ impl Chunk {
     }
 
     /// Its records, with their topics' shared names.
-    pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, Outgoing<'_>)> {
+    pub fn records(&self) -> impl Iterator<Item = (&Arc<str>, OutgoingRecord<'_>)> {
         let bytes = |range: &Option<Range<usize>>| range.clone().and_then(|range| self.bytes.get(range));
         self.records.iter().filter_map(move |r| {
             let topic = self.topics.get(r.topic)?;
-            let outgoing = Outgoing {
+            let outgoing = OutgoingRecord {
                 topic,
                 partition: r.partition,
                 key: bytes(&r.key),
@@ -315,7 +317,7 @@ mod tests {
                 .chain([("transforms".to_owned(), "spaced,again,none".to_owned())])
                 .collect();
         let encode = |config: &Config, topic: &str| {
-            let mut codec = Codec::open(&Registry::built_in(), &Config::new(), config).unwrap();
+            let mut codec = RecordCodec::open(&Registry::built_in(), &Config::new(), config).unwrap();
             let record = |topic: &str| Record {
                 topic: topic.into(),
                 partition: None,
@@ -324,7 +326,7 @@ mod tests {
                 timestamp_ms: None,
                 headers: Vec::new(),
             };
-            let mut chunk = Chunk::default();
+            let mut chunk = EncodedBatch::default();
             // before it, and after it, one that is fine
             codec.encode(record("fine"), &mut chunk).unwrap();
             let outcome = codec.encode(record(topic), &mut chunk).map(drop);
@@ -341,7 +343,7 @@ mod tests {
             let kind = error.kind();
             assert_eq!(
                 (stage, class.as_str(), kind),
-                (Stage::Transformation, "RegexRouter", connector_api::Kind::Record)
+                (ErrorStage::Transformation, "RegexRouter", connector_api::ErrorKind::Record)
             );
             for part in [&format!("the transform {alias} "), name, rule, "errors.tolerance=all"] {
                 assert!(error.message().contains(part), "{error}");
@@ -350,13 +352,15 @@ mod tests {
         encode(&config, "t-a").unwrap();
         config.remove("transforms");
         let (stage, _, error) = encode(&config, &"ö".repeat(300)).unwrap_err();
-        assert!(stage == Stage::Produce && error.message().contains("topic.prefix") && error.message().len() < 500);
+        assert!(
+            stage == ErrorStage::Produce && error.message().contains("topic.prefix") && error.message().len() < 500
+        );
     }
 
     #[test]
     fn a_task_does_not_begin_with_plug_ins_of_other_versions() {
         let open =
-            |worker: &Config, connector: &Config| Codec::open(&Registry::built_in(), worker, connector).map(drop);
+            |worker: &Config, connector: &Config| RecordCodec::open(&Registry::built_in(), worker, connector).map(drop);
         let routed = [
             ("transforms", "t"),
             ("transforms.t.type", "TimestampRouter"),

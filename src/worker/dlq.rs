@@ -9,12 +9,12 @@ use connector_api::shown::on_one_line;
 use connector_api::{Config, Error, Result, fail_point};
 
 use super::codec::RawHeaders;
-use super::policy::{Stage, exception_class, number};
-use super::{Shared, TaskId, clients};
-use crate::kafka::Settings;
-use crate::kafka::admin::{Admin, Wanted};
-use crate::kafka::consumer::Incoming;
-use crate::kafka::producer::{Outgoing, Producer};
+use super::policy::{ErrorStage, exception_class, number};
+use super::{TaskId, WorkerShared, client_settings};
+use crate::kafka::ClientSettings;
+use crate::kafka::admin::{KafkaAdmin, TopicSpec};
+use crate::kafka::consumer::IncomingRecord;
+use crate::kafka::producer::{OutgoingRecord, Producer};
 use crate::secrets::Redactor;
 
 /// How long the broker may take to store letters until that is tried again: databases end a transaction that is idle for
@@ -23,7 +23,7 @@ const STORED_WITHIN: Duration = Duration::from_secs(25);
 
 /// A record as it was read, kept while it may still be rejected.
 #[derive(Debug)]
-pub struct Raw {
+pub struct RawRecord {
     topic: Arc<str>,
     partition: i32,
     offset: i64,
@@ -33,9 +33,9 @@ pub struct Raw {
     headers: RawHeaders,
 }
 
-impl Raw {
+impl RawRecord {
     /// A copy of a record.
-    pub fn of(incoming: &Incoming<'_>, topic: Arc<str>) -> Self {
+    pub fn of(incoming: &IncomingRecord<'_>, topic: Arc<str>) -> Self {
         Self {
             topic,
             partition: incoming.partition(),
@@ -53,7 +53,7 @@ const TOPIC: &str = "errors.deadletterqueue.topic.name";
 
 /// The way to the dead-letter topic.
 pub struct DeadLetters {
-    settings: Settings,
+    settings: ClientSettings,
     producer: Mutex<Arc<Producer>>,
     topic: String,
     explain: bool,
@@ -71,15 +71,15 @@ struct Sent {
 
 impl DeadLetters {
     /// Opens it and makes its topic, if the connector has one. Blocks.
-    pub fn open(shared: &Shared, id: &TaskId, config: &Config, redactor: Redactor) -> Result<Option<Self>> {
+    pub fn open(shared: &WorkerShared, id: &TaskId, config: &Config, redactor: Redactor) -> Result<Option<Self>> {
         let Some((wanted, explain)) = wanted(config)? else { return Ok(None) };
         fail_point::reach("dead-letters.open")?;
         let options = &shared.options;
-        let settings = clients::dlq_producer(options, id, config)?;
+        let settings = client_settings::dlq_producer(options, id, config)?;
         let producer = Producer::open(&settings, None)?;
         if producer.partitions(&wanted.topic)?.is_none() {
-            let of_admin = clients::admin(options, Some(config))?;
-            let admin = Admin::open(&of_admin, options.dev_broker.clone(), shared.runtime.clone())?;
+            let of_admin = client_settings::admin(options, Some(config))?;
+            let admin = KafkaAdmin::open(&of_admin, options.dev_broker.clone(), shared.runtime.clone())?;
             admin.create(&wanted).and_then(|()| producer.await_topic(&wanted.topic)).map_err(|e| e.context(TOPIC))?;
         }
         let producer = Mutex::new(Arc::new(producer));
@@ -95,13 +95,13 @@ impl DeadLetters {
     }
 
     /// Sends a record. It is durable after [`DeadLetters::flush`].
-    pub fn send(&self, raw: &Raw, stage: Stage, class: &str, error: &Error) -> Result<()> {
+    pub fn send(&self, raw: &RawRecord, stage: ErrorStage, class: &str, error: &Error) -> Result<()> {
         let mut headers = raw.headers.clone();
         if self.explain {
             headers.extend(explanation(&self.id, raw, stage, class, error, &self.redactor));
         }
         let number = self.number(raw);
-        let record = Outgoing {
+        let record = OutgoingRecord {
             topic: &self.topic,
             partition: None,
             key: raw.key.as_deref(),
@@ -119,7 +119,7 @@ impl DeadLetters {
     }
 
     /// The number of a record that is about to be sent.
-    fn number(&self, raw: &Raw) -> usize {
+    fn number(&self, raw: &RawRecord) -> usize {
         let mut sent = self.sent();
         sent.last += 1;
         let number = sent.last;
@@ -168,10 +168,10 @@ impl DeadLetters {
 }
 
 /// The dead-letter topic that a connector has, if any, and whether its records tell what was wrong. Errors: `Config`.
-pub(super) fn wanted(config: &Config) -> Result<Option<(Wanted, bool)>> {
+pub(super) fn wanted(config: &Config) -> Result<Option<(TopicSpec, bool)>> {
     let Some(topic) = config.get(TOPIC).map(str::trim).filter(|topic| !topic.is_empty()) else { return Ok(None) };
     let replication = number(config, "errors.deadletterqueue.topic.replication.factor")?;
-    let wanted = Wanted {
+    let wanted = TopicSpec {
         topic: topic.to_owned(),
         partitions: 1,
         replication_factor: replication.and_then(|n| i32::try_from(n).ok()).unwrap_or(-1),
@@ -182,7 +182,14 @@ pub(super) fn wanted(config: &Config) -> Result<Option<(Wanted, bool)>> {
 }
 
 /// The headers of `DeadLetterQueueReporter`, in its order.
-fn explanation(id: &TaskId, raw: &Raw, stage: Stage, class: &str, error: &Error, redactor: &Redactor) -> RawHeaders {
+fn explanation(
+    id: &TaskId,
+    raw: &RawRecord,
+    stage: ErrorStage,
+    class: &str,
+    error: &Error,
+    redactor: &Redactor,
+) -> RawHeaders {
     let message = redactor.hide(error.message());
     let message = on_one_line(&message);
     let exception = exception_class(error, Some(stage));
@@ -207,7 +214,7 @@ mod tests {
 
     #[test]
     fn headers_explain_as_kafka_connects_do() {
-        let raw = Raw {
+        let raw = RawRecord {
             topic: "t".into(),
             partition: 3,
             offset: 42,
@@ -217,7 +224,8 @@ mod tests {
             headers: Vec::new(),
         };
         let id = TaskId { connector: "c".into(), task: 1 };
-        let headers = explanation(&id, &raw, Stage::ValueConverter, "C", &Error::record("bad"), &Redactor::default());
+        let headers =
+            explanation(&id, &raw, ErrorStage::ValueConverter, "C", &Error::record("bad"), &Redactor::default());
         let shown: Vec<_> =
             headers.iter().map(|(k, v)| format!("{k}={}", String::from_utf8_lossy(v.as_deref().unwrap()))).collect();
         assert_eq!(

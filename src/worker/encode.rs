@@ -5,44 +5,44 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use connector_api::{Batch, Record, Result};
+use connector_api::{Record, Result, SourceBatch};
 use tokio::sync::mpsc::Sender;
 
-use super::codec::{Chunk, Codec};
-use super::deliver::replace;
+use super::codec::{EncodedBatch, RecordCodec};
+use super::delivery::replace;
 use super::policy::{Policy, Verdict};
-use crate::waiting::{For, Place};
+use crate::waiting::{WaitPlace, WaitReason};
 
 /// Bytes of one chunk: large enough to be worth a hand-over, small enough for the processor's cache.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Encodes what a source polls.
-pub struct Encoder {
-    codec: Codec,
+pub struct BatchEncoder {
+    codec: RecordCodec,
     policy: Policy,
     /// Each batch is a transaction of its own.
     alone: bool,
-    chunks: Sender<Chunk>,
+    chunks: Sender<EncodedBatch>,
     /// Chunks that were written, whose buffers are used again.
-    spares: Receiver<Chunk>,
-    chunk: Chunk,
+    spares: Receiver<EncodedBatch>,
+    chunk: EncodedBatch,
     /// The writer was given a batch in part.
     half: bool,
     /// The writer has not been told that there is nothing more for now.
     more: bool,
     /// Where it is noted what is waited for.
-    place: Arc<Place>,
+    place: Arc<WaitPlace>,
 }
 
-impl Encoder {
+impl BatchEncoder {
     /// One that sends to `chunks`, and takes buffers from `spares`. `alone`: no two batches share a chunk.
     pub fn new(
-        codec: Codec,
+        codec: RecordCodec,
         policy: Policy,
         alone: bool,
-        chunks: Sender<Chunk>,
-        spares: Receiver<Chunk>,
-        place: Arc<Place>,
+        chunks: Sender<EncodedBatch>,
+        spares: Receiver<EncodedBatch>,
+        place: Arc<WaitPlace>,
     ) -> Self {
         let chunk = spares.try_recv().unwrap_or_default();
         Self { codec, policy, alone, chunks, spares, chunk, half: false, more: false, place }
@@ -51,9 +51,9 @@ impl Encoder {
     /// Encodes a batch; sends chunks that are full, and after the last batch for now the rest. `false`: nobody takes
     /// them any more. Must not be dropped in the middle: the writer would have a batch in halves.
     /// Errors: that of a record, unless it is to be left out.
-    pub async fn take(&mut self, batch: Batch) -> Result<bool> {
-        let Batch { records, positions, idle_for } = batch;
-        let _noted = self.place.note(For::Converter);
+    pub async fn take(&mut self, batch: SourceBatch) -> Result<bool> {
+        let SourceBatch { records, positions, idle_for } = batch;
+        let _noted = self.place.note(WaitReason::Converter);
         (self.chunk.complete, self.chunk.last) = (false, false);
         for record in records {
             self.encode(record)?;
@@ -83,7 +83,7 @@ impl Encoder {
 
     /// Sends what there is. As above.
     async fn send(&mut self) -> bool {
-        let noted = self.place.note(For::Partner);
+        let noted = self.place.note(WaitReason::Partner);
         let Ok(room) = self.chunks.reserve().await else { return false };
         drop(noted);
         (self.half, self.more) = (!self.chunk.complete, !self.chunk.last);
@@ -109,15 +109,15 @@ impl Encoder {
 mod tests {
     use std::sync::mpsc::sync_channel;
 
-    use connector_api::{Batch, Config, Datum, Position, Record, SourcePartition, Value};
+    use connector_api::{Config, Datum, Record, SourceBatch, SourcePartition, SourcePosition, Value};
     use tokio::sync::mpsc::{Receiver, channel};
 
-    use super::{CHUNK_BYTES, Encoder};
+    use super::{BatchEncoder, CHUNK_BYTES};
     use crate::registry::Registry;
-    use crate::worker::codec::{Chunk, Codec};
+    use crate::worker::codec::{EncodedBatch, RecordCodec};
     use crate::worker::policy::Policy;
 
-    fn batch(records: &[usize], position: bool, last: bool) -> Batch {
+    fn batch(records: &[usize], position: bool, last: bool) -> SourceBatch {
         let record = |length: &usize| Record {
             topic: "t".into(),
             partition: None,
@@ -127,8 +127,8 @@ mod tests {
             headers: Vec::new(),
         };
         let partition = SourcePartition::default();
-        let position = position.then_some(Position { partition, offset: None });
-        Batch {
+        let position = position.then_some(SourcePosition { partition, offset: None });
+        SourceBatch {
             records: records.iter().map(record).collect(),
             positions: position.into_iter().collect(),
             idle_for: last.then_some(std::time::Duration::ZERO),
@@ -136,16 +136,16 @@ mod tests {
     }
 
     /// Records, positions, whether a batch is complete with it and whether it is the last for now.
-    fn seen(chunks: &mut Receiver<Chunk>) -> Vec<(usize, usize, bool, bool)> {
+    fn seen(chunks: &mut Receiver<EncodedBatch>) -> Vec<(usize, usize, bool, bool)> {
         let chunks = std::iter::from_fn(|| chunks.try_recv().ok());
         chunks.map(|c| (c.records().count(), c.positions.len(), c.complete, c.last)).collect()
     }
 
-    fn encoder(alone: bool) -> (Encoder, Receiver<Chunk>) {
-        let codec = Codec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
+    fn encoder(alone: bool) -> (BatchEncoder, Receiver<EncodedBatch>) {
+        let codec = RecordCodec::open(&Registry::built_in(), &Config::new(), &Config::new()).unwrap();
         let ((chunks, sent), (_spare, spares)) = (channel(10), sync_channel(1));
         (
-            Encoder::new(
+            BatchEncoder::new(
                 codec,
                 Policy::read(&Config::new()).unwrap(),
                 alone,

@@ -2,24 +2,24 @@
 //!
 //! It knows connectors through `connector_api` only, and nothing of REST or of who decided to start a task.
 
-mod clients;
+mod backlog;
+mod client_settings;
 mod codec;
-mod deliver;
+#[cfg(test)]
+pub(crate) mod config_reads;
+mod delivery;
 mod dlq;
 mod encode;
-mod intake;
-mod ledger;
+mod kafka_health;
 mod offsets;
 mod policy;
-mod positions;
-mod pulse;
-#[cfg(test)]
-pub(crate) mod reads;
+mod seen_topics;
 mod sink;
+mod sink_reader;
 mod source;
+mod stored_offsets;
 mod task;
 mod thread;
-mod told;
 mod topics;
 mod watch;
 
@@ -28,30 +28,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use connector_api::shown::on_one_line;
-use connector_api::{Config, Error, Position, Progress, TopicOffset};
+use connector_api::{Config, Error, ProgressReport, SourcePosition, TopicOffset};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use policy::exception_class;
-pub use positions::Stored;
+pub use stored_offsets::ConnectorOffsetsReader;
 
-use ledger::Ledger;
-use offsets::Memory;
-use pulse::Pulse;
+use backlog::Backlog;
+use kafka_health::KafkaHealth;
+use offsets::DevOffsets;
+use seen_topics::TopicReset;
 pub use task::right_version;
-use task::{Handle, Wanted};
+use task::{TaskHandle, TaskTarget};
 use thread::blocking;
-use told::Forgotten;
-use watch::Still;
-pub use watch::{StandsStill, TIMEOUT as PROGRESS_TIMEOUT, WaitsFor, limit as progress_limit};
+use watch::StalledTasks;
+pub use watch::{StalledTask, TIMEOUT as PROGRESS_TIMEOUT, WaitsFor, limit as progress_limit};
 
-use crate::kafka::admin::Admin;
-use crate::kafka::dev::Broker;
+use crate::kafka::admin::KafkaAdmin;
+use crate::kafka::dev::DevBroker;
 use crate::kafka::producer::Producer;
-use crate::registry::{Connector, Registry};
-use crate::secrets::{Redactor, Secrets, known};
-use crate::settings::{Providers, Resolved};
+use crate::registry::{ConnectorPlugin, Registry};
+use crate::secrets::{Redactor, SecretKeys, known};
+use crate::settings::{ConfigProviders, ResolvedConfig};
 
 /// How long Kafka may take to get ready before nobody waits for it any more.
 const WARM_UP_WITHIN: Duration = Duration::from_secs(30);
@@ -67,7 +67,7 @@ pub struct TaskId {
 
 /// What the worker needs to know to run tasks.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct WorkerOptions {
     /// All worker keys as given, for client settings (`bootstrap.servers`, `producer.*`, `consumer.*`, `admin.*`,
     /// `security.protocol`, `sasl.*`, `ssl.*`) and default converters (`key.converter`, `key.converter.*`, …).
     pub config: Config,
@@ -85,11 +85,11 @@ pub struct Options {
     pub exactly_once_source: bool,
     /// The broker of `rowferry dev`, if that is the one in use. It keeps only the last megabytes of a partition:
     /// sources wait for this worker's own sinks.
-    pub dev_broker: Option<Broker>,
+    pub dev_broker: Option<DevBroker>,
     /// What `${…}` in the configs of connectors stands for.
-    pub providers: Providers,
+    pub providers: ConfigProviders,
     /// What of configs is secret.
-    pub secrets: Secrets,
+    pub secrets: SecretKeys,
 }
 
 /// What to start.
@@ -100,7 +100,7 @@ pub struct StartTask {
     /// How many tasks its connector has.
     pub tasks: usize,
     /// The connector.
-    pub connector: Connector,
+    pub connector: ConnectorPlugin,
     /// The connector's whole config, with references as they are written.
     pub connector_config: Config,
     /// The task's own config, as planned, likewise.
@@ -125,44 +125,44 @@ pub enum TaskEvent {
 }
 
 /// What all tasks of a worker share.
-pub struct Shared {
-    options: Options,
+pub struct WorkerShared {
+    options: WorkerOptions,
     registry: Registry,
     runtime: Runtime,
-    memory: Arc<Memory>,
-    ledger: Arc<Ledger>,
+    memory: Arc<DevOffsets>,
+    ledger: Arc<Backlog>,
     cluster: tokio::sync::OnceCell<String>,
-    forgotten: Forgotten,
-    pulse: Pulse,
-    still: Still,
+    forgotten: TopicReset,
+    pulse: KafkaHealth,
+    still: StalledTasks,
 }
 
 /// The worker. Cheap to clone.
 #[derive(Clone)]
 pub struct Worker {
-    shared: Arc<Shared>,
+    shared: Arc<WorkerShared>,
     events: mpsc::Sender<TaskEvent>,
-    tasks: Arc<Mutex<HashMap<TaskId, Handle>>>,
+    tasks: Arc<Mutex<HashMap<TaskId, TaskHandle>>>,
 }
 
 impl Worker {
     /// A worker without tasks. Every outcome is sent to `events`. Must be called within a tokio runtime.
-    pub fn new(options: Options, registry: Registry, events: mpsc::Sender<TaskEvent>) -> Self {
-        let shared = Shared {
+    pub fn new(options: WorkerOptions, registry: Registry, events: mpsc::Sender<TaskEvent>) -> Self {
+        let shared = WorkerShared {
             options,
             registry,
             runtime: Runtime::current(),
             memory: Arc::default(),
             ledger: Arc::default(),
             cluster: tokio::sync::OnceCell::new(),
-            forgotten: Forgotten::default(),
-            pulse: Pulse::default(),
-            still: Still::default(),
+            forgotten: TopicReset::default(),
+            pulse: KafkaHealth::default(),
+            still: StalledTasks::default(),
         };
         Self { shared: Arc::new(shared), events, tasks: Arc::default() }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, Handle>> {
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskId, TaskHandle>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -171,7 +171,7 @@ impl Worker {
         let mut tasks = self.tasks();
         tasks.retain(|_, handle| !handle.has_ended());
         let id = task.id.clone();
-        tasks.insert(id, Handle::start(task, Arc::clone(&self.shared), self.events.clone()));
+        tasks.insert(id, TaskHandle::start(task, Arc::clone(&self.shared), self.events.clone()));
     }
 
     /// How many tasks run.
@@ -182,7 +182,7 @@ impl Worker {
     /// Pauses or resumes a running task; unknown ids are ignored.
     pub fn set_paused(&self, id: &TaskId, paused: bool) {
         if let Some(task) = self.tasks().get(id) {
-            task.want(if paused { Wanted::Pause } else { Wanted::Run });
+            task.want(if paused { TaskTarget::Pause } else { TaskTarget::Run });
         }
     }
 
@@ -198,7 +198,7 @@ impl Worker {
             let mut tasks = self.tasks();
             ids.iter().filter_map(|id| tasks.remove_entry(id)).collect()
         };
-        stopping.iter().for_each(|(_, task)| task.want(Wanted::Stop));
+        stopping.iter().for_each(|(_, task)| task.want(TaskTarget::Stop));
         let until = tokio::time::Instant::now() + within;
         for (id, task) in stopping {
             let left = until.saturating_duration_since(tokio::time::Instant::now());
@@ -210,17 +210,17 @@ impl Worker {
     }
 
     /// Errors that ask for a person's eye though the task runs, and how far each running task has come.
-    pub fn progress(&self, id: &TaskId) -> Option<Progress> {
-        self.tasks().get(id).map(Handle::progress)
+    pub fn progress(&self, id: &TaskId) -> Option<ProgressReport> {
+        self.tasks().get(id).map(TaskHandle::progress)
     }
 
     /// What a task waits for, while it runs.
     pub fn waits(&self, id: &TaskId) -> Option<WaitsFor> {
-        self.tasks().get(id).filter(|task| !task.has_ended()).map(Handle::waits)
+        self.tasks().get(id).filter(|task| !task.has_ended()).map(TaskHandle::waits)
     }
 
     /// Tasks that have work and do not move, and those that were cut off for that and do not work again yet.
-    pub fn stand_still(&self) -> Vec<StandsStill> {
+    pub fn stand_still(&self) -> Vec<StalledTask> {
         let mut all = self.shared.still.all();
         all.iter_mut().for_each(|one| one.text = known::hide(&on_one_line(&one.text), str::to_owned).into_owned());
         all
@@ -233,7 +233,7 @@ impl Worker {
     }
 
     /// The stored offsets of a source connector, from its offsets topic.
-    pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<Stored, Error> {
+    pub async fn source_offsets(&self, connector: &str, config: &Config) -> Result<ConnectorOffsetsReader, Error> {
         let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
         Ok(blocking(move || offsets::stored(&shared, &connector, &config)).await?.unwrap_or_default())
     }
@@ -244,7 +244,7 @@ impl Worker {
         connector: &str,
         config: &Config,
         tasks: usize,
-        to: &[Position],
+        to: &[SourcePosition],
     ) -> Result<(), Error> {
         let (shared, connector, config) = (Arc::clone(&self.shared), connector.to_owned(), config.clone());
         let to = to.to_vec();
@@ -292,7 +292,7 @@ impl Worker {
         let _when_dropped = given_up.clone().drop_guard();
         blocking(move || {
             if shared.options.exactly_once_source {
-                let producer = Producer::open(&clients::warm_up(&shared.options)?, None)?;
+                let producer = Producer::open(&client_settings::warm_up(&shared.options)?, None)?;
                 producer.init(WARM_UP_WITHIN, || !given_up.is_cancelled())?;
             }
             offsets::ensure_topic(&shared, &Config::new())
@@ -306,11 +306,11 @@ impl Worker {
     }
 }
 
-impl Shared {
+impl WorkerShared {
     async fn resolved(&self, config: &Config) -> Result<(Config, Redactor), Error> {
         let (providers, written) = (self.options.providers.clone(), config.clone());
         let resolved = if providers.is_empty() {
-            Resolved::as_written(written)
+            ResolvedConfig::as_written(written)
         } else {
             blocking(move || providers.resolve(&written)).await?
         };
@@ -325,8 +325,11 @@ impl Shared {
         let shared = Arc::clone(self);
         let ask = move || {
             let options = &shared.options;
-            let admin =
-                Admin::open(&clients::admin(options, None)?, options.dev_broker.clone(), shared.runtime.clone())?;
+            let admin = KafkaAdmin::open(
+                &client_settings::admin(options, None)?,
+                options.dev_broker.clone(),
+                shared.runtime.clone(),
+            )?;
             admin.cluster_id()?.ok_or_else(|| shared.out_of_reach())
         };
         self.cluster.get_or_try_init(|| blocking(ask)).await.cloned()
@@ -334,8 +337,8 @@ impl Shared {
 
     /// Adds `task.cluster`: whose offsets a sink keeps. A consumer group other than the connector's own has its own.
     async fn sink_config(self: &Arc<Self>, config: &Config, connector: &str) -> Result<Config, Error> {
-        let (cluster, group) = (self.reach_kafka().await?, clients::group(connector, config));
-        let usual = clients::group(connector, &Config::new());
+        let (cluster, group) = (self.reach_kafka().await?, client_settings::group(connector, config));
+        let usual = client_settings::group(connector, &Config::new());
         let mut config = config.clone();
         config.set("task.cluster", if group == usual { cluster } else { format!("{cluster}/{group}") });
         Ok(config)

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use connector_api::{Config, Error, Position, Result, TopicOffset, TopicPartition};
+use connector_api::{Config, Error, Result, SourcePosition, TopicOffset, TopicPartition};
 use regex::Regex;
 
-use super::positions::{Stored, in_java_order, is_of};
 use super::sink::subscription;
-use super::{Shared, TaskId, clients};
-use crate::kafka::admin::{Admin, Group, Wanted};
+use super::stored_offsets::{ConnectorOffsetsReader, in_java_order, is_of};
+use super::{TaskId, WorkerShared, client_settings};
+use crate::kafka::admin::{GroupOffsets, KafkaAdmin, TopicSpec};
 use crate::kafka::consumer::Subscription;
-use crate::kafka::producer::{Outgoing, Producer};
+use crate::kafka::producer::{OutgoingRecord, Producer};
 use crate::kafka::table;
 
 /// How long reading the offsets topic may take. Another task's open transaction ends within its time-out.
@@ -21,9 +21,9 @@ const READ_WITHIN: Duration = Duration::from_secs(60);
 
 /// The offsets topic as this process has written it, in development: the broker there forgets.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<table::Table>);
+pub struct DevOffsets(Mutex<table::TopicTable>);
 
-impl Memory {
+impl DevOffsets {
     /// Remembers records; those without a value are forgotten.
     pub fn write(&self, records: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,21 +38,24 @@ impl Memory {
 
 /// The stored positions of a source connector; `None` when the topic does not exist.
 /// Errors: `Retry` when Kafka is out of reach.
-pub fn stored(shared: &Shared, connector: &str, config: &Config) -> Result<Option<Stored>> {
+pub fn stored(shared: &WorkerShared, connector: &str, config: &Config) -> Result<Option<ConnectorOffsetsReader>> {
     let options = &shared.options;
     if options.dev_broker.is_some() {
-        return Ok(Some(Stored::of(connector, &shared.memory.0.lock().unwrap_or_else(PoisonError::into_inner))));
+        return Ok(Some(ConnectorOffsetsReader::of(
+            connector,
+            &shared.memory.0.lock().unwrap_or_else(PoisonError::into_inner),
+        )));
     }
-    let topic = clients::offsets_topic(options, config);
-    let table = table::read(&clients::reader(options)?, &topic, READ_WITHIN, |key| is_of(connector, key))?;
-    Ok(table.map(|table| Stored::of(connector, &table)))
+    let topic = client_settings::offsets_topic(options, config);
+    let table = table::read(&client_settings::reader(options)?, &topic, READ_WITHIN, |key| is_of(connector, key))?;
+    Ok(table.map(|table| ConnectorOffsetsReader::of(connector, &table)))
 }
 
 /// Creates the offsets topic, compacted, if it does not exist.
-pub fn ensure_topic(shared: &Shared, config: &Config) -> Result<()> {
+pub fn ensure_topic(shared: &WorkerShared, config: &Config) -> Result<()> {
     let (admin, options) = (admin(shared, config)?, &shared.options);
-    let wanted = Wanted {
-        topic: clients::offsets_topic(options, config),
+    let wanted = TopicSpec {
+        topic: client_settings::offsets_topic(options, config),
         partitions: options.offset_partitions,
         replication_factor: options.replication_factor,
         config: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
@@ -61,13 +64,19 @@ pub fn ensure_topic(shared: &Shared, config: &Config) -> Result<()> {
 }
 
 /// Writes positions of a stopped connector, after fencing what its former tasks may still have under way.
-pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usize, to: &[Position]) -> Result<()> {
+pub fn set_stored(
+    shared: &WorkerShared,
+    connector: &str,
+    config: &Config,
+    tasks: usize,
+    to: &[SourcePosition],
+) -> Result<()> {
     let options = &shared.options;
     ensure_topic(shared, config)?;
     let transactional = options.exactly_once_source && options.dev_broker.is_none();
     let open = |task| {
         let id = TaskId { connector: connector.into(), task };
-        let producer = Producer::open(&clients::producer(options, &id, config, transactional)?, None)?;
+        let producer = Producer::open(&client_settings::producer(options, &id, config, transactional)?, None)?;
         if transactional {
             producer.init(Duration::from_secs(30), || true)?;
         }
@@ -77,8 +86,9 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
         open(task)?;
     }
     let producer = open(0)?;
-    let mut stored = stored(shared, connector, config)?.unwrap_or_else(|| Stored::of(connector, &BTreeMap::new()));
-    let topic = clients::offsets_topic(options, config);
+    let mut stored =
+        stored(shared, connector, config)?.unwrap_or_else(|| ConnectorOffsetsReader::of(connector, &BTreeMap::new()));
+    let topic = client_settings::offsets_topic(options, config);
     if transactional {
         producer.begin()?;
     }
@@ -86,7 +96,7 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
     for position in to {
         let (key, value) = stored.record(&in_java_order(position));
         let (topic, timestamp_ms, headers) = (topic.as_str(), None, &[][..]);
-        let record = Outgoing {
+        let record = OutgoingRecord {
             topic,
             partition: None,
             key: Some(&key),
@@ -108,7 +118,7 @@ pub fn set_stored(shared: &Shared, connector: &str, config: &Config, tasks: usiz
 }
 
 /// The partitions of the topics that a sink reads.
-fn partitions(shared: &Shared, config: &Config) -> Result<Vec<TopicPartition>> {
+fn partitions(shared: &WorkerShared, config: &Config) -> Result<Vec<TopicPartition>> {
     let admin = admin(shared, config)?;
     let topics = match subscription(config)? {
         Subscription::Topics(topics) => topics,
@@ -126,24 +136,29 @@ fn partitions(shared: &Shared, config: &Config) -> Result<Vec<TopicPartition>> {
     Ok(all)
 }
 
-fn sink_group(shared: &Shared, connector: &str, config: &Config) -> Result<Group> {
+fn sink_group(shared: &WorkerShared, connector: &str, config: &Config) -> Result<GroupOffsets> {
     let id = TaskId { connector: connector.into(), task: 0 };
-    Group::open(&clients::consumer(&shared.options, &id, config)?)
+    GroupOffsets::open(&client_settings::consumer(&shared.options, &id, config)?)
 }
 
-fn admin(shared: &Shared, config: &Config) -> Result<Admin> {
-    let settings = clients::admin(&shared.options, Some(config))?;
-    Admin::open(&settings, shared.options.dev_broker.clone(), shared.runtime.clone())
+fn admin(shared: &WorkerShared, config: &Config) -> Result<KafkaAdmin> {
+    let settings = client_settings::admin(&shared.options, Some(config))?;
+    KafkaAdmin::open(&settings, shared.options.dev_broker.clone(), shared.runtime.clone())
 }
 
 /// The committed group offsets of a sink. Errors: `Retry` when Kafka is out of reach.
-pub fn committed(shared: &Shared, connector: &str, config: &Config) -> Result<Vec<TopicOffset>> {
+pub fn committed(shared: &WorkerShared, connector: &str, config: &Config) -> Result<Vec<TopicOffset>> {
     sink_group(shared, connector, config)?.committed(&partitions(shared, config)?)
 }
 
 /// Sets group offsets of a stopped sink, or deletes them all.
-pub fn set_committed(shared: &Shared, connector: &str, config: &Config, to: Option<&[TopicOffset]>) -> Result<()> {
-    let group = clients::group(connector, config);
+pub fn set_committed(
+    shared: &WorkerShared,
+    connector: &str,
+    config: &Config,
+    to: Option<&[TopicOffset]>,
+) -> Result<()> {
+    let group = client_settings::group(connector, config);
     if let Some(to) = to {
         known(shared, connector, config, to)?;
     }
@@ -176,7 +191,7 @@ pub fn set_committed(shared: &Shared, connector: &str, config: &Config, to: Opti
 }
 
 /// Errors: `Config`, in Kafka Connect's words, for a topic or partition that does not exist.
-fn known(shared: &Shared, connector: &str, config: &Config, to: &[TopicOffset]) -> Result<()> {
+fn known(shared: &WorkerShared, connector: &str, config: &Config, to: &[TopicOffset]) -> Result<()> {
     let admin = admin(shared, config)?;
     let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
     for at in to {
@@ -194,10 +209,10 @@ fn known(shared: &Shared, connector: &str, config: &Config, to: &[TopicOffset]) 
 }
 
 /// Offsets by partition, for those who keep the last of each.
-pub type Latest = BTreeMap<TopicPartition, i64>;
+pub type LatestOffsets = BTreeMap<TopicPartition, i64>;
 
 /// As a list.
-pub fn list(latest: &Latest) -> Vec<TopicOffset> {
+pub fn list(latest: &LatestOffsets) -> Vec<TopicOffset> {
     let offset = |(at, offset): (&TopicPartition, &i64)| TopicOffset {
         topic: std::sync::Arc::clone(&at.topic),
         partition: at.partition,

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use connector_api::{Config, Error, Kind};
+use connector_api::{Config, Error, ErrorKind};
 
 /// Where in a record's way an error came up; Kafka Connect's names (`errors.Stage`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum ErrorStage {
     /// Asking the source for rows.
     Poll,
     /// A transform or predicate.
@@ -25,7 +25,7 @@ pub enum Stage {
     Put,
 }
 
-impl Stage {
+impl ErrorStage {
     /// Its name in dead-letter headers and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -91,11 +91,18 @@ impl Policy {
     }
 
     /// What to do about an error of that kind; `tries` have failed so far, the first of them `since` ago.
-    pub fn judge(&self, kind: Kind, stage: Stage, tries: u32, since: Duration) -> Verdict {
+    pub fn judge(&self, kind: ErrorKind, stage: ErrorStage, tries: u32, since: Duration) -> Verdict {
         match kind {
-            Kind::Retry if self.patience.is_none_or(|patience| since < patience) => Verdict::Retry(self.wait(tries)),
-            Kind::Record if self.tolerate && stage != Stage::Poll => Verdict::Skip,
-            Kind::Retry | Kind::Record | Kind::Config | Kind::Denied | Kind::Fenced | Kind::Fatal => Verdict::Fail,
+            ErrorKind::Retry if self.patience.is_none_or(|patience| since < patience) => {
+                Verdict::Retry(self.wait(tries))
+            }
+            ErrorKind::Record if self.tolerate && stage != ErrorStage::Poll => Verdict::Skip,
+            ErrorKind::Retry
+            | ErrorKind::Record
+            | ErrorKind::Config
+            | ErrorKind::Denied
+            | ErrorKind::Fenced
+            | ErrorKind::Fatal => Verdict::Fail,
         }
     }
 
@@ -106,12 +113,14 @@ impl Policy {
 
 /// The exception class that Kafka Connect's tools know an error by: its own, else what follows from its kind and from
 /// where it came up, if that is known. Of what a sink refuses, only Kafka Connect's own checks are a `DataException`.
-pub fn exception_class(error: &Error, stage: Option<Stage>) -> &'static str {
+pub fn exception_class(error: &Error, stage: Option<ErrorStage>) -> &'static str {
     error.class().unwrap_or(match error.kind() {
-        Kind::Retry => "org.apache.kafka.connect.errors.RetriableException",
-        Kind::Record if stage != Some(Stage::Put) => "org.apache.kafka.connect.errors.DataException",
-        Kind::Config => "org.apache.kafka.common.config.ConfigException",
-        Kind::Record | Kind::Denied | Kind::Fenced | Kind::Fatal => "org.apache.kafka.connect.errors.ConnectException",
+        ErrorKind::Retry => "org.apache.kafka.connect.errors.RetriableException",
+        ErrorKind::Record if stage != Some(ErrorStage::Put) => "org.apache.kafka.connect.errors.DataException",
+        ErrorKind::Config => "org.apache.kafka.common.config.ConfigException",
+        ErrorKind::Record | ErrorKind::Denied | ErrorKind::Fenced | ErrorKind::Fatal => {
+            "org.apache.kafka.connect.errors.ConnectException"
+        }
     })
 }
 
@@ -138,14 +147,14 @@ mod tests {
         let (strict, tolerant) = (policy(&[]), policy(&[("errors.tolerance", "all")]));
         let soon = Duration::from_secs(1);
         for (kind, stage, strictly, tolerantly) in [
-            (Kind::Record, Stage::ValueConverter, Verdict::Fail, Verdict::Skip),
-            (Kind::Record, Stage::Put, Verdict::Fail, Verdict::Skip),
-            (Kind::Record, Stage::Poll, Verdict::Fail, Verdict::Fail),
-            (Kind::Config, Stage::Put, Verdict::Fail, Verdict::Fail),
-            (Kind::Denied, Stage::Poll, Verdict::Fail, Verdict::Fail),
-            (Kind::Fenced, Stage::Put, Verdict::Fail, Verdict::Fail),
-            (Kind::Fatal, Stage::Transformation, Verdict::Fail, Verdict::Fail),
-            (Kind::Retry, Stage::Put, Verdict::Retry(FIRST_WAIT), Verdict::Retry(FIRST_WAIT)),
+            (ErrorKind::Record, ErrorStage::ValueConverter, Verdict::Fail, Verdict::Skip),
+            (ErrorKind::Record, ErrorStage::Put, Verdict::Fail, Verdict::Skip),
+            (ErrorKind::Record, ErrorStage::Poll, Verdict::Fail, Verdict::Fail),
+            (ErrorKind::Config, ErrorStage::Put, Verdict::Fail, Verdict::Fail),
+            (ErrorKind::Denied, ErrorStage::Poll, Verdict::Fail, Verdict::Fail),
+            (ErrorKind::Fenced, ErrorStage::Put, Verdict::Fail, Verdict::Fail),
+            (ErrorKind::Fatal, ErrorStage::Transformation, Verdict::Fail, Verdict::Fail),
+            (ErrorKind::Retry, ErrorStage::Put, Verdict::Retry(FIRST_WAIT), Verdict::Retry(FIRST_WAIT)),
         ] {
             assert_eq!(strict.judge(kind, stage, 1, soon), strictly, "{kind:?} {stage:?}");
             assert_eq!(tolerant.judge(kind, stage, 1, soon), tolerantly, "{kind:?} {stage:?}");
@@ -156,10 +165,10 @@ mod tests {
     fn an_errors_class_is_its_own_or_follows_from_kind_and_stage() {
         let record = || Error::record("bad");
         for (error, stage, want) in [
-            (record().of_class("java.sql.SQLException"), Some(Stage::Put), "java.sql.SQLException"),
+            (record().of_class("java.sql.SQLException"), Some(ErrorStage::Put), "java.sql.SQLException"),
             (record().of_class("a.B").context("topic t"), None, "a.B"),
-            (record(), Some(Stage::Put), "org.apache.kafka.connect.errors.ConnectException"),
-            (record(), Some(Stage::ValueConverter), "org.apache.kafka.connect.errors.DataException"),
+            (record(), Some(ErrorStage::Put), "org.apache.kafka.connect.errors.ConnectException"),
+            (record(), Some(ErrorStage::ValueConverter), "org.apache.kafka.connect.errors.DataException"),
             (record(), None, "org.apache.kafka.connect.errors.DataException"),
             (Error::retry("later"), None, "org.apache.kafka.connect.errors.RetriableException"),
             (Error::config("no"), None, "org.apache.kafka.common.config.ConfigException"),
@@ -172,18 +181,21 @@ mod tests {
     fn waits_double_up_to_the_longest_and_end() {
         let policy = policy(&[("errors.retry.delay.max.ms", "1000"), ("errors.retry.timeout", "120000")]);
         let waits: Vec<_> = (1..=4)
-            .map(|tries| match policy.judge(Kind::Retry, Stage::Poll, tries, Duration::ZERO) {
+            .map(|tries| match policy.judge(ErrorKind::Retry, ErrorStage::Poll, tries, Duration::ZERO) {
                 Verdict::Retry(wait) => wait.as_millis(),
                 _ => 0,
             })
             .collect();
         assert_eq!(waits, [300, 600, 1000, 1000]);
-        assert_eq!(policy.judge(Kind::Retry, Stage::Poll, 40, Duration::from_secs(121)), Verdict::Fail);
+        assert_eq!(policy.judge(ErrorKind::Retry, ErrorStage::Poll, 40, Duration::from_secs(121)), Verdict::Fail);
     }
 
     #[test]
     fn minus_one_waits_for_ever() {
         let policy = policy(&[("errors.retry.timeout", "-1")]);
-        assert!(matches!(policy.judge(Kind::Retry, Stage::Put, 9999, Duration::from_secs(1 << 30)), Verdict::Retry(_)));
+        assert!(matches!(
+            policy.judge(ErrorKind::Retry, ErrorStage::Put, 9999, Duration::from_secs(1 << 30)),
+            Verdict::Retry(_)
+        ));
     }
 }

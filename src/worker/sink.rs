@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use connector_api::{
-    Config, Error, Kind, Progress, Rejected, Result, Sink, SinkTask, TableProgress, TopicOffset, TopicPartition,
-    fail_point,
+    Config, Error, ErrorKind, ProgressReport, Rejected, Result, SinkConnector, SinkTask, TableProgress, TopicOffset,
+    TopicPartition, fail_point,
 };
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use tokio::time::sleep_until;
 
-use super::codec::Codec;
-use super::deliver::may_pass;
+use super::backlog::Backlog;
+use super::codec::RecordCodec;
+use super::delivery::may_pass;
 use super::dlq::DeadLetters;
-use super::intake::{Asker, Batch, Common, Intake, Question};
-use super::ledger::Ledger;
 use super::offsets::list;
-use super::policy::{Policy, Stage, Verdict, number};
-use super::task::{Running, Wanted};
-use super::thread::{Worker, blocking_of};
-use super::watch::Watch;
-use super::{Shared, StartTask, clients};
+use super::policy::{ErrorStage, Policy, Verdict, number};
+use super::sink_reader::{RebalanceBridge, RebalanceRequest, SinkBatch, SinkReader, SinkShared};
+use super::task::{TaskContext, TaskTarget};
+use super::thread::{TaskThread, blocking_of};
+use super::watch::TaskWatch;
+use super::{StartTask, WorkerShared, client_settings};
 use crate::kafka::consumer::{Consumer, Subscription};
-use crate::waiting::For;
+use crate::waiting::WaitReason;
 
 /// Records of one batch at most, where `consumer.override.max.poll.records` does not say.
 const BATCH_ROWS: usize = 4000;
@@ -34,14 +34,14 @@ const BATCH_ROWS: usize = 4000;
 const SINK_TASK: &str = "org.apache.kafka.connect.sink.SinkTask";
 
 /// Runs the task until it is to stop.
-pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
+pub async fn run(running: &mut TaskContext, sink: &dyn SinkConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut trouble: Option<(u32, Instant)> = None;
-    while running.wanted() != Wanted::Stop {
+    while running.wanted() != TaskTarget::Stop {
         let began = Instant::now();
-        let Err(Ended { error, within }) = attempt(running, sink, policy).await else { return Ok(()) };
-        let again = error.kind() == Kind::Fenced || within != Within::Sink && may_pass(&error);
-        if running.wanted() == Wanted::Stop && again {
+        let Err(SinkAttemptEnd { error, within }) = attempt(running, sink, policy).await else { return Ok(()) };
+        let again = error.kind() == ErrorKind::Fenced || within != SinkFailurePlace::Sink && may_pass(&error);
+        if running.wanted() == TaskTarget::Stop && again {
             // what was not written yet is read again by whoever comes next
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
@@ -56,8 +56,8 @@ pub async fn run(running: &mut Running, sink: &dyn Sink) -> Result<()> {
         // reading needs is out of reach, as a schema registry. Brokers are waited for however long they are away.
         let (tries, since) = trouble.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
         trouble = Some((tries, since));
-        let waited = if within == Within::Kafka { Duration::ZERO } else { since.elapsed() };
-        match policy.judge(Kind::Retry, Stage::Put, tries, waited) {
+        let waited = if within == SinkFailurePlace::Kafka { Duration::ZERO } else { since.elapsed() };
+        match policy.judge(ErrorKind::Retry, ErrorStage::Put, tries, waited) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -87,14 +87,14 @@ pub fn subscription(config: &Config) -> Result<Subscription> {
 }
 
 /// Why an attempt has ended.
-struct Ended {
+struct SinkAttemptEnd {
     error: Error,
-    within: Within,
+    within: SinkFailurePlace,
 }
 
 /// Where that came up.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Within {
+enum SinkFailurePlace {
     /// Reaching Kafka, or storing dead letters.
     Kafka,
     /// The reading half.
@@ -103,39 +103,39 @@ enum Within {
     Sink,
 }
 
-impl From<Error> for Ended {
+impl From<Error> for SinkAttemptEnd {
     fn from(error: Error) -> Self {
-        Self { error, within: Within::Sink }
+        Self { error, within: SinkFailurePlace::Sink }
     }
 }
 
 /// Opens everything, works until it is to stop, closes everything.
-async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Result<(), Ended> {
+async fn attempt(running: &mut TaskContext, sink: &dyn SinkConnector, policy: Policy) -> Result<(), SinkAttemptEnd> {
     let what = subscription(&running.start.connector_config)?;
     let (shared, start, watch) = (Arc::clone(&running.shared), running.start.clone(), Arc::clone(&running.watch));
     let redactor = running.redactor();
     let opening = async {
-        let of_kafka = |error| Ended { error, within: Within::Kafka };
-        watch.front.enter(For::Kafka);
+        let of_kafka = |error| SinkAttemptEnd { error, within: SinkFailurePlace::Kafka };
+        watch.front.enter(WaitReason::Kafka);
         let config = shared.sink_config(&start.task_config, &start.id.connector).await.map_err(of_kafka)?;
         let open = move || DeadLetters::open(&shared, &start.id, &start.connector_config, redactor);
-        let letters = blocking_of(&watch, For::DeadLetters, open).await.map_err(of_kafka)?.map(Arc::new);
-        watch.front.enter(For::Database);
+        let letters = blocking_of(&watch, WaitReason::DeadLetters, open).await.map_err(of_kafka)?.map(Arc::new);
+        watch.front.enter(WaitReason::Database);
         fail_point::reach_async("sink.open").await?;
-        Ok::<_, Ended>((letters, sink.open(&config, policy.tolerate).await?))
+        Ok::<_, SinkAttemptEnd>((letters, sink.open(&config, policy.tolerate).await?))
     };
     let Some((letters, task)) = running.unless_stopped(opening).await.transpose()? else { return Ok(()) };
 
-    let common = Arc::new(Common::default());
-    let _leaves_when_dropped = Leaves(Arc::clone(&common));
-    common.paused.store(running.wanted() == Wanted::Pause, Ordering::Relaxed);
+    let common = Arc::new(SinkShared::default());
+    let _leaves_when_dropped = LeaveGuard(Arc::clone(&common));
+    common.paused.store(running.wanted() == TaskTarget::Pause, Ordering::Relaxed);
     let (batches, incoming) = mpsc::channel(1);
     let (asking, questions) = mpsc::unbounded_channel();
-    let group: Arc<str> = clients::group(&running.id().connector, &running.start.connector_config).into();
+    let group: Arc<str> = client_settings::group(&running.id().connector, &running.start.connector_config).into();
     let ledger =
         running.shared.options.dev_broker.as_ref().map(|_| (Arc::clone(&running.shared.ledger), Arc::clone(&group)));
-    let asker = Arc::new(Asker::new(asking, ledger.clone(), Arc::clone(&running.cut)));
-    let mut put = Put {
+    let asker = Arc::new(RebalanceBridge::new(asking, ledger.clone(), Arc::clone(&running.cut)));
+    let mut put = SinkWriter {
         task,
         watch: Arc::clone(&watch),
         cut: Arc::clone(&running.cut),
@@ -147,26 +147,28 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
         ledger: ledger.clone(),
         written: Vec::new(),
     };
-    let _reading = ledger.map(|(ledger, group)| Reading::join(ledger, group, &what));
+    let _reading = ledger.map(|(ledger, group)| ReadingGuard::join(ledger, group, &what));
     let intake = open(running, &what, policy, letters, common, batches, asker);
     let started = match intake {
         Ok(intake) => {
             let name = format!("in-{}", running.id().connector);
-            Worker::spawn(&watch, &watch.back, &name, move || intake.run())
+            TaskThread::spawn(&watch, &watch.back, &name, move || intake.run())
         }
         Err(error) => Err(error),
     };
     let outcome = match started {
         Ok(reader) => {
-            running.tell_paused(running.wanted() == Wanted::Pause).await;
+            running.tell_paused(running.wanted() == TaskTarget::Pause).await;
             let written = put.work(running, incoming, questions).await;
             // one that does not end is left behind: whatever it still asks, nobody answers
             let read = tokio::time::timeout(Duration::from_millis(100), reader.join()).await.unwrap_or(Ok(()));
-            written.map_err(Ended::from).and(read.map_err(|error| Ended { error, within: Within::Reading }))
+            written
+                .map_err(SinkAttemptEnd::from)
+                .and(read.map_err(|error| SinkAttemptEnd { error, within: SinkFailurePlace::Reading }))
         }
         Err(error) => Err(error.into()),
     };
-    watch.front.enter(For::Database);
+    watch.front.enter(WaitReason::Database);
     let _only_waits = fail_point::reach_async("sink.close").await;
     put.task.close().await;
     outcome
@@ -174,47 +176,47 @@ async fn attempt(running: &mut Running, sink: &dyn Sink, policy: Policy) -> Resu
 
 /// Lets the reading half leave the group, also when the writing one is dropped: a member that nobody hears of any more
 /// would keep its partitions.
-struct Leaves(Arc<Common>);
+struct LeaveGuard(Arc<SinkShared>);
 
-impl Drop for Leaves {
+impl Drop for LeaveGuard {
     fn drop(&mut self) {
         self.0.leave.store(true, Ordering::Relaxed);
     }
 }
 
 /// Counts as a reader in the ledger while it lives.
-struct Reading(Arc<Ledger>, Arc<str>);
+struct ReadingGuard(Arc<Backlog>, Arc<str>);
 
-impl Reading {
-    fn join(ledger: Arc<Ledger>, group: Arc<str>, what: &Subscription) -> Self {
+impl ReadingGuard {
+    fn join(ledger: Arc<Backlog>, group: Arc<str>, what: &Subscription) -> Self {
         ledger.join(&group, what);
         Self(ledger, group)
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReadingGuard {
     fn drop(&mut self) {
         self.0.leave(&self.1);
     }
 }
 
 fn open(
-    running: &Running,
+    running: &TaskContext,
     what: &Subscription,
     policy: Policy,
     dead_letters: Option<Arc<DeadLetters>>,
-    common: Arc<Common>,
-    batches: mpsc::Sender<Batch>,
-    asker: Arc<Asker>,
-) -> Result<Intake> {
-    let (shared, start): (&Shared, &StartTask) = (&running.shared, &running.start);
+    common: Arc<SinkShared>,
+    batches: mpsc::Sender<SinkBatch>,
+    asker: Arc<RebalanceBridge>,
+) -> Result<SinkReader> {
+    let (shared, start): (&WorkerShared, &StartTask) = (&running.shared, &running.start);
     let (options, config) = (&shared.options, &start.connector_config);
-    let settings = clients::consumer(options, &start.id, config)?;
+    let settings = client_settings::consumer(options, &start.id, config)?;
     let gone = asker.gone();
     let rows = number(config, "consumer.override.max.poll.records")?;
-    Ok(Intake {
+    Ok(SinkReader {
         consumer: Consumer::open(&settings, what, asker, options.dev_broker.is_some())?,
-        codec: Codec::open(&shared.registry, &options.config, config)?,
+        codec: RecordCodec::open(&shared.registry, &options.config, config)?,
         policy,
         keep_raw: dead_letters.is_some(),
         dead_letters,
@@ -233,8 +235,8 @@ fn open(
 }
 
 /// A batch that is not written yet.
-struct Pending {
-    batch: Batch,
+struct PendingBatch {
+    batch: SinkBatch,
     /// Its records whose dead letters are stored.
     told: HashSet<(TopicPartition, i64)>,
     tries: u32,
@@ -242,46 +244,46 @@ struct Pending {
     again: tokio::time::Instant,
 }
 
-impl Pending {
-    fn new(batch: Batch) -> Self {
+impl PendingBatch {
+    fn new(batch: SinkBatch) -> Self {
         let (told, now) = (HashSet::new(), tokio::time::Instant::now());
         Self { batch, told, tries: 0, since: now.into_std(), again: now }
     }
 }
 
 /// The writing half.
-struct Put {
+struct SinkWriter {
     task: Box<dyn SinkTask>,
-    watch: Arc<Watch>,
+    watch: Arc<TaskWatch>,
     /// Nothing more may become durable.
     cut: Arc<AtomicBool>,
     policy: Policy,
     letters: Option<Arc<DeadLetters>>,
-    common: Arc<Common>,
-    pending: Option<Pending>,
+    common: Arc<SinkShared>,
+    pending: Option<PendingBatch>,
     /// Batches that were taken out of the channel when partitions were given up.
-    waiting: VecDeque<Batch>,
-    ledger: Option<(Arc<Ledger>, Arc<str>)>,
+    waiting: VecDeque<SinkBatch>,
+    ledger: Option<(Arc<Backlog>, Arc<str>)>,
     written: Vec<(Arc<str>, u64)>,
 }
 
-impl Put {
+impl SinkWriter {
     /// Works until the reading half has ended. The first error makes that one leave the group and is returned then, or
     /// when that takes too long: Kafka may not answer at all.
     async fn work(
         &mut self,
-        running: &mut Running,
-        mut batches: Receiver<Batch>,
-        mut questions: UnboundedReceiver<Question>,
+        running: &mut TaskContext,
+        mut batches: Receiver<SinkBatch>,
+        mut questions: UnboundedReceiver<RebalanceRequest>,
     ) -> Result<()> {
         let mut outcome = Ok(());
         let mut left_by: Option<tokio::time::Instant> = None;
         loop {
             let wanted = running.wanted();
-            let leaving = wanted == Wanted::Stop || outcome.is_err();
-            let working = wanted == Wanted::Run && !leaving;
+            let leaving = wanted == TaskTarget::Stop || outcome.is_err();
+            let working = wanted == TaskTarget::Run && !leaving;
             if self.pending.is_none() {
-                self.pending = self.waiting.pop_front().map(Pending::new);
+                self.pending = self.waiting.pop_front().map(PendingBatch::new);
             }
             if leaving {
                 self.common.leave.store(true, Ordering::Relaxed);
@@ -293,21 +295,21 @@ impl Put {
             self.common.hungry.store(working && self.pending.is_none(), Ordering::Relaxed);
             let due = self.pending.as_ref().map_or_else(tokio::time::Instant::now, |pending| pending.again);
             self.watch.front.enter(match wanted {
-                _ if leaving => For::Partner,
-                Wanted::Pause => For::Resume,
-                _ if self.pending.is_some() => For::Retry,
-                _ => For::Nothing,
+                _ if leaving => WaitReason::Partner,
+                TaskTarget::Pause => WaitReason::Resume,
+                _ if self.pending.is_some() => WaitReason::Retry,
+                _ => WaitReason::Nothing,
             });
             tokio::select! {
                 biased;
                 Some(question) = questions.recv() => self.answer(running, question, &mut batches).await,
-                () = running.changed(), if wanted != Wanted::Stop => {}
+                () = running.changed(), if wanted != TaskTarget::Stop => {}
                 () = sleep_until(due), if working && self.pending.is_some() => outcome = self.put(running).await,
                 batch = batches.recv(), if leaving || self.pending.is_none() => match batch {
                     Some(_) if leaving => {}
                     Some(batch) => {
                         self.common.hungry.store(false, Ordering::Relaxed);
-                        self.pending = Some(Pending::new(batch));
+                        self.pending = Some(PendingBatch::new(batch));
                         if working {
                             outcome = self.put(running).await;
                         }
@@ -319,13 +321,13 @@ impl Put {
         }
     }
 
-    async fn answer(&mut self, running: &Running, question: Question, batches: &mut Receiver<Batch>) {
-        self.watch.front.enter(For::Database);
+    async fn answer(&mut self, running: &TaskContext, question: RebalanceRequest, batches: &mut Receiver<SinkBatch>) {
+        self.watch.front.enter(WaitReason::Database);
         match question {
-            Question::Assigned(partitions, answer) => {
+            RebalanceRequest::Assigned(partitions, answer) => {
                 let _asker_gone = answer.send(self.assign(running, &partitions).await);
             }
-            Question::Revoked(partitions, answer) => {
+            RebalanceRequest::Revoked(partitions, answer) => {
                 // one may wait behind the pending one: a full batch is handed over whoever waits
                 self.waiting.extend(std::iter::from_fn(|| batches.try_recv().ok()));
                 let pending = self.pending.iter_mut().map(|pending| &mut pending.batch);
@@ -344,7 +346,7 @@ impl Put {
         }
     }
 
-    async fn assign(&mut self, running: &Running, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+    async fn assign(&mut self, running: &TaskContext, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         let (mut tries, since) = (0, Instant::now());
         loop {
             let assigned = async {
@@ -356,10 +358,10 @@ impl Put {
                 Err(error) => error,
             };
             tries += 1;
-            match self.policy.judge(error.kind(), Stage::Put, tries, since.elapsed()) {
-                Verdict::Retry(wait) if running.wanted() != Wanted::Stop => {
+            match self.policy.judge(error.kind(), ErrorStage::Put, tries, since.elapsed()) {
+                Verdict::Retry(wait) if running.wanted() != TaskTarget::Stop => {
                     running.warn(&error);
-                    let _noted = self.watch.front.note(For::Retry);
+                    let _noted = self.watch.front.note(WaitReason::Retry);
                     tokio::time::sleep(wait).await;
                 }
                 _ => return Err(error),
@@ -368,10 +370,10 @@ impl Put {
     }
 
     /// Tries to write the pending batch. Errors: the task is to end.
-    async fn put(&mut self, running: &Running) -> Result<()> {
+    async fn put(&mut self, running: &TaskContext) -> Result<()> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let next = list(&pending.batch.next);
-        self.watch.front.enter(For::Database);
+        self.watch.front.enter(WaitReason::Database);
         match self.write(&mut pending, &next).await {
             Ok(()) => {
                 self.common.written(&pending.batch.next);
@@ -383,10 +385,10 @@ impl Put {
                 }
                 Ok(())
             }
-            Err(Ended { error, within }) => {
+            Err(SinkAttemptEnd { error, within }) => {
                 pending.tries += 1;
-                let waited = if within == Within::Kafka { Duration::ZERO } else { pending.since.elapsed() };
-                let verdict = self.policy.judge(error.kind(), Stage::Put, pending.tries, waited);
+                let waited = if within == SinkFailurePlace::Kafka { Duration::ZERO } else { pending.since.elapsed() };
+                let verdict = self.policy.judge(error.kind(), ErrorStage::Put, pending.tries, waited);
                 let Verdict::Retry(wait) = verdict else { return Err(error) };
                 running.warn(&error);
                 pending.again = tokio::time::Instant::now() + wait;
@@ -398,7 +400,7 @@ impl Put {
 
     /// Writes the batch, stores its dead letters, and only then commits: a death in between doubles a letter and loses
     /// none.
-    async fn write(&mut self, pending: &mut Pending, next: &[TopicOffset]) -> Result<(), Ended> {
+    async fn write(&mut self, pending: &mut PendingBatch, next: &[TopicOffset]) -> Result<(), SinkAttemptEnd> {
         fail_point::reach_async("sink.before-sql").await?;
         self.unless_cut()?;
         let report = self.task.put(&pending.batch.records, next).await?;
@@ -423,7 +425,7 @@ impl Put {
         if self.cut.load(Ordering::Relaxed) { Err(Error::retry("the task was cut off")) } else { Ok(()) }
     }
 
-    fn count(&mut self, batch: &Batch) {
+    fn count(&mut self, batch: &SinkBatch) {
         for record in &batch.records {
             match self.written.iter_mut().find(|(topic, _)| *topic == record.at.topic) {
                 Some((_, rows)) => *rows += 1,
@@ -433,19 +435,19 @@ impl Put {
     }
 
     /// Records of each topic that were processed since the task began.
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> ProgressReport {
         let table = |(topic, rows): &(Arc<str>, u64)| TableProgress {
             table: topic.to_string(),
             rows: *rows,
             ..TableProgress::default()
         };
-        Progress { tables: self.written.iter().map(table).collect(), warnings: Vec::new() }
+        ProgressReport { tables: self.written.iter().map(table).collect(), warnings: Vec::new() }
     }
 
     /// Stores the records that the sink would not take; those of an earlier try are stored already.
     /// Errors: also that of a record that may not be left out.
-    async fn reject(&mut self, pending: &mut Pending, rejected: Vec<Rejected>) -> Result<(), Ended> {
-        let of_kafka = |error| Ended { error, within: Within::Kafka };
+    async fn reject(&mut self, pending: &mut PendingBatch, rejected: Vec<Rejected>) -> Result<(), SinkAttemptEnd> {
+        let of_kafka = |error| SinkAttemptEnd { error, within: SinkFailurePlace::Kafka };
         let (batch, mut fatal, mut told) = (&pending.batch, None, Vec::new());
         for Rejected { index, error } in rejected {
             let Some(TopicOffset { topic, partition, offset }) = batch.records.get(index).map(|record| &record.at)
@@ -455,11 +457,11 @@ impl Put {
             let place = (TopicPartition { topic: Arc::clone(topic), partition: *partition }, *offset);
             let is_new = !pending.told.contains(&place);
             if let (true, Some(letters), Some(raw)) = (is_new, &self.letters, batch.raw.get(index)) {
-                letters.send(raw, Stage::Put, SINK_TASK, &error).map_err(of_kafka)?;
+                letters.send(raw, ErrorStage::Put, SINK_TASK, &error).map_err(of_kafka)?;
             }
             told.push(place);
             let error = error.context(format_args!("topic {topic}, partition {partition}, offset {offset}"));
-            match self.policy.judge(error.kind(), Stage::Put, 1, Duration::MAX) {
+            match self.policy.judge(error.kind(), ErrorStage::Put, 1, Duration::MAX) {
                 Verdict::Skip if self.policy.log && is_new => tracing::warn!(%error, "record left out"),
                 Verdict::Skip => {}
                 Verdict::Retry(_) | Verdict::Fail => {
@@ -468,7 +470,7 @@ impl Put {
             }
         }
         if let (false, Some(letters)) = (told.is_empty(), self.letters.clone()) {
-            blocking_of(&self.watch, For::DeadLetters, move || letters.flush()).await.map_err(of_kafka)?;
+            blocking_of(&self.watch, WaitReason::DeadLetters, move || letters.flush()).await.map_err(of_kafka)?;
         }
         pending.told.extend(told);
         fatal.map_or(Ok(()), |error| Err(error.into()))

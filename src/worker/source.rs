@@ -10,37 +10,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use connector_api::{Batch, Config, Error, Result, Source, SourceTask, fail_point};
+use connector_api::{Config, Error, Result, SourceBatch, SourceConnector, SourceTask, fail_point};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use super::codec::Codec;
-use super::deliver::{Boundary, CreateTopic, Delivered, Delivery, STOP_WITHIN, Stopping, may_pass};
-use super::encode::Encoder;
-use super::policy::{Policy, Stage, Verdict, number};
-use super::positions::Stored;
-use super::task::{Running, Wanted};
-use super::thread::{Worker, blocking_of};
+use super::codec::RecordCodec;
+use super::delivery::{
+    CreateTopic, DeliveryEvent, DeliveryThread, STOP_WITHIN, StopSignal, TransactionBoundary, may_pass,
+};
+use super::encode::BatchEncoder;
+use super::policy::{ErrorStage, Policy, Verdict, number};
+use super::stored_offsets::ConnectorOffsetsReader;
+use super::task::{TaskContext, TaskTarget};
+use super::thread::{TaskThread, blocking_of};
 use super::topics::TopicRules;
-use super::{Options, Shared, StartTask, TaskEvent, clients, offsets};
-use crate::kafka::admin::Admin;
-use crate::kafka::producer::{Acknowledged, Producer};
-use crate::waiting::{self, For};
+use super::{StartTask, TaskEvent, WorkerOptions, WorkerShared, client_settings, offsets};
+use crate::kafka::admin::KafkaAdmin;
+use crate::kafka::producer::{DeliveryListener, Producer};
+use crate::waiting::{self, WaitReason};
 
 /// Chunks that may wait for the writer.
 const CHUNKS_AHEAD: usize = 2;
 /// How long a new producer waits for brokers.
 const INIT_WITHIN: Duration = Duration::from_secs(30);
 /// A transaction under backlog ends after this time or this many bytes.
-const BOUNDARY: Boundary = Boundary { after: Duration::from_secs(1), bytes: 256 * 1024 * 1024, idle: true };
+const BOUNDARY: TransactionBoundary =
+    TransactionBoundary { after: Duration::from_secs(1), bytes: 256 * 1024 * 1024, idle: true };
 
 /// Runs the task until it is to stop. Tries anew after trouble with Kafka.
-pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
+pub async fn run(running: &mut TaskContext, source: &dyn SourceConnector) -> Result<()> {
     let policy = Policy::read(&running.start.connector_config)?;
     let mut trouble: Option<(u32, Instant)> = None;
     while running.may_work().await {
         let began = Instant::now();
-        let Err(Ended { error, kafka }) = attempt(running, source, policy).await else { return Ok(()) };
-        if running.wanted() == Wanted::Stop && may_pass(&error) {
+        let Err(SourceAttemptEnd { error, kafka }) = attempt(running, source, policy).await else { return Ok(()) };
+        if running.wanted() == TaskTarget::Stop && may_pass(&error) {
             // what was not durable yet is read again by whoever comes next
             tracing::debug!(connector = %running.id().connector, task = running.id().task, %error, "stopped in trouble");
             return Ok(());
@@ -55,7 +58,7 @@ pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
         trouble = Some((tries, since));
         // brokers are waited for however long they are away, as Kafka's own producers do
         let waited = if kafka { Duration::ZERO } else { since.elapsed() };
-        match policy.judge(connector_api::Kind::Retry, Stage::Produce, tries, waited) {
+        match policy.judge(connector_api::ErrorKind::Retry, ErrorStage::Produce, tries, waited) {
             Verdict::Retry(wait) => {
                 running.warn(&error);
                 running.sleep(wait).await;
@@ -67,34 +70,38 @@ pub async fn run(running: &mut Running, source: &dyn Source) -> Result<()> {
 }
 
 /// Why an attempt has ended, and whether Kafka is to blame.
-struct Ended {
+struct SourceAttemptEnd {
     error: Error,
     kafka: bool,
 }
 
-impl From<Error> for Ended {
+impl From<Error> for SourceAttemptEnd {
     fn from(error: Error) -> Self {
         Self { error, kafka: false }
     }
 }
 
 /// Opens everything, works until it is to stop, closes everything.
-async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> Result<(), Ended> {
-    let of_kafka = |error| Ended { error, kafka: true };
+async fn attempt(
+    running: &mut TaskContext,
+    source: &dyn SourceConnector,
+    policy: Policy,
+) -> Result<(), SourceAttemptEnd> {
+    let of_kafka = |error| SourceAttemptEnd { error, kafka: true };
     let (told, mut news) = mpsc::unbounded_channel();
     let (spare, spares) = sync_channel(4);
     let (shared, start) = (Arc::clone(&running.shared), running.start.clone());
     let (cut, given_up) = (Arc::clone(&running.cut), Arc::new(AtomicBool::new(false)));
     let (not_wanted, watch) = (Arc::clone(&given_up), Arc::clone(&running.watch));
-    let (stopping, place) = (Stopping::new(running.is_to_stop()), Arc::clone(&watch.back));
-    let mut opening = Box::pin(blocking_of(&watch, For::Kafka, move || {
+    let (stopping, place) = (StopSignal::new(running.is_to_stop()), Arc::clone(&watch.back));
+    let mut opening = Box::pin(blocking_of(&watch, WaitReason::Kafka, move || {
         let (producer, stored, transactional) = open(&shared, &start, &not_wanted)?;
         let config = &start.connector_config;
-        Ok(Delivery {
+        Ok(DeliveryThread {
             producer,
             transactional,
             boundary: boundary(config, shared.options.flush_interval)?,
-            offsets_topic: clients::offsets_topic(&shared.options, config),
+            offsets_topic: client_settings::offsets_topic(&shared.options, config),
             stored,
             memory: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.memory)),
             ledger: shared.options.dev_broker.is_some().then(|| Arc::clone(&shared.ledger)),
@@ -118,10 +125,10 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
         return Ok(());
     };
     let options = &running.shared.options;
-    let codec = Codec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
+    let codec = RecordCodec::open(&running.shared.registry, &options.config, &running.start.connector_config)?;
     let (stored, alone) = (delivery.stored.clone(), delivery.boundary.is_each_batch());
     let (config, id) = (running.start.task_config.clone(), running.id().clone());
-    watch.front.enter(For::Source);
+    watch.front.enter(WaitReason::Source);
     let opening = async {
         fail_point::reach_async("source.open").await?;
         source.open(&config, &stored).await
@@ -131,29 +138,33 @@ async fn attempt(running: &mut Running, source: &dyn Source, policy: Policy) -> 
     let (chunks, encoded) = mpsc::channel(CHUNKS_AHEAD);
     let runtime = running.shared.runtime.clone();
     let name = format!("out-{}", id.connector);
-    let writer = Worker::spawn(&watch, &watch.back, &name, move || delivery.run(encoded, &runtime))?;
+    let writer = TaskThread::spawn(&watch, &watch.back, &name, move || delivery.run(encoded, &runtime))?;
     running.tell_paused(false).await;
-    let mut encoder = Encoder::new(codec, policy, alone, chunks, spares, Arc::clone(&watch.front));
+    let mut encoder = BatchEncoder::new(codec, policy, alone, chunks, spares, Arc::clone(&watch.front));
     let polled = poll(running, &mut *task, policy, &mut encoder, &mut news).await;
     encoder.send_rest().await;
     drop(encoder);
-    watch.front.enter(For::Partner);
+    watch.front.enter(WaitReason::Partner);
     let delivered = writer.join().await;
     news.close();
     while let Some(delivered) = news.recv().await {
         take_news(running, &mut *task, delivered, true).await;
     }
-    watch.front.enter(For::Source);
+    watch.front.enter(WaitReason::Source);
     close(task).await;
-    delivered.map_err(of_kafka).and(polled.map_err(Ended::from))
+    delivered.map_err(of_kafka).and(polled.map_err(SourceAttemptEnd::from))
 }
 
 /// A producer that has taken over, and only then the positions: whatever its predecessor did is settled by now.
-fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Producer, Stored, bool)> {
+fn open(
+    shared: &WorkerShared,
+    start: &StartTask,
+    given_up: &AtomicBool,
+) -> Result<(Producer, ConnectorOffsetsReader, bool)> {
     let (options, config) = (&shared.options, &start.connector_config);
     let transactional = transactional(options, config)?;
-    let settings = clients::producer(options, &start.id, config, transactional)?;
-    let acknowledged = options.dev_broker.as_ref().map(|_| Arc::clone(&shared.ledger) as Arc<dyn Acknowledged>);
+    let settings = client_settings::producer(options, &start.id, config, transactional)?;
+    let acknowledged = options.dev_broker.as_ref().map(|_| Arc::clone(&shared.ledger) as Arc<dyn DeliveryListener>);
     let producer = Producer::open(&settings, acknowledged)?;
     if transactional {
         producer.init(INIT_WITHIN, || !given_up.load(Ordering::Relaxed))?;
@@ -164,7 +175,7 @@ fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Pr
         false => Ok(()),
     };
     wanted()?;
-    let topic = clients::offsets_topic(options, config);
+    let topic = client_settings::offsets_topic(options, config);
     if producer.partitions(&topic)?.is_none() {
         offsets::ensure_topic(shared, config)?;
         waiting::moved();
@@ -176,7 +187,7 @@ fn open(shared: &Shared, start: &StartTask, given_up: &AtomicBool) -> Result<(Pr
 }
 
 /// Whether records and offsets are written in transactions. Errors: `Config`, where they have to be and cannot.
-pub(super) fn transactional(options: &Options, config: &Config) -> Result<bool> {
+pub(super) fn transactional(options: &WorkerOptions, config: &Config) -> Result<bool> {
     if config.get("exactly.once.support").is_some_and(|v| v.trim().eq_ignore_ascii_case("required"))
         && !options.exactly_once_source
     {
@@ -188,14 +199,14 @@ pub(super) fn transactional(options: &Options, config: &Config) -> Result<bool> 
 }
 
 /// When transactions end: by time or bytes, or as `transaction.boundary` says (KIP-618).
-pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Boundary> {
+pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<TransactionBoundary> {
     match config.get("transaction.boundary").map(|v| v.trim().to_ascii_lowercase()).as_deref() {
         None => Ok(BOUNDARY),
-        Some("poll") => Ok(Boundary { after: Duration::ZERO, bytes: 0, idle: true }),
+        Some("poll") => Ok(TransactionBoundary { after: Duration::ZERO, bytes: 0, idle: true }),
         Some("interval") => {
             let interval = number(config, "transaction.boundary.interval.ms")?;
             let after = interval.map_or(flush_interval, |ms| Duration::from_millis(ms.max(1).unsigned_abs()));
-            Ok(Boundary { after, bytes: usize::MAX, idle: false })
+            Ok(TransactionBoundary { after, bytes: usize::MAX, idle: false })
         }
         Some(_) => Err(Error::config(
             "transaction.boundary must be poll or interval; connectors here define no transactions of their own",
@@ -204,16 +215,16 @@ pub(super) fn boundary(config: &Config, flush_interval: Duration) -> Result<Boun
 }
 
 /// How a topic is made when the first record for it comes.
-fn create_topic(shared: &Arc<Shared>, config: &Config) -> Result<CreateTopic> {
+fn create_topic(shared: &Arc<WorkerShared>, config: &Config) -> Result<CreateTopic> {
     let rules = TopicRules::read(config)?;
-    if !clients::may_create_topics(&shared.options) {
+    if !client_settings::may_create_topics(&shared.options) {
         return Ok(Box::new(|_| Ok(false)));
     }
-    let settings = clients::admin(&shared.options, Some(config))?;
+    let settings = client_settings::admin(&shared.options, Some(config))?;
     let shared = Arc::clone(shared);
     Ok(Box::new(move |topic| {
         let dev = shared.options.dev_broker.clone();
-        Admin::open(&settings, dev, shared.runtime.clone())?.create(&rules.wanted(topic))?;
+        KafkaAdmin::open(&settings, dev, shared.runtime.clone())?.create(&rules.wanted(topic))?;
         tracing::info!(topic, "topic created");
         Ok(true)
     }))
@@ -221,11 +232,11 @@ fn create_topic(shared: &Arc<Shared>, config: &Config) -> Result<CreateTopic> {
 
 /// Polls and encodes until the task is to stop, or the writer has ended.
 async fn poll(
-    running: &mut Running,
+    running: &mut TaskContext,
     task: &mut dyn SourceTask,
     policy: Policy,
-    encoder: &mut Encoder,
-    news: &mut UnboundedReceiver<Delivered>,
+    encoder: &mut BatchEncoder,
+    news: &mut UnboundedReceiver<DeliveryEvent>,
 ) -> Result<()> {
     let mut failed: Option<(u32, Instant)> = None;
     let mut handed_over = false;
@@ -233,14 +244,14 @@ async fn poll(
         while let Ok(delivered) = news.try_recv() {
             take_news(running, task, delivered, failed.is_none()).await;
         }
-        if running.wanted() != Wanted::Run && running.unless_stopped(encoder.send_rest()).await != Some(true) {
+        if running.wanted() != TaskTarget::Run && running.unless_stopped(encoder.send_rest()).await != Some(true) {
             return Ok(());
         }
         if !running.may_work().await {
             return Ok(());
         }
         running.tell_paused(false).await;
-        running.watch.front.enter(For::Source);
+        running.watch.front.enter(WaitReason::Source);
         let polled = tokio::select! {
             biased;
             () = running.changed() => continue,
@@ -279,7 +290,7 @@ async fn poll(
             Err(error) => {
                 let (tries, since) = failed.map_or((1, Instant::now()), |(tries, since)| (tries + 1, since));
                 failed = Some((tries, since));
-                match policy.judge(error.kind(), Stage::Poll, tries, since.elapsed()) {
+                match policy.judge(error.kind(), ErrorStage::Poll, tries, since.elapsed()) {
                     Verdict::Retry(wait) => {
                         running.warn(&error);
                         if running.unless_stopped(encoder.send_rest()).await != Some(true) {
@@ -302,7 +313,7 @@ async fn poll(
     }
 }
 
-async fn polled(task: &mut dyn SourceTask) -> Result<Batch> {
+async fn polled(task: &mut dyn SourceTask) -> Result<SourceBatch> {
     fail_point::reach_async("source.poll").await?;
     task.poll().await
 }
@@ -314,14 +325,14 @@ async fn close(task: Box<dyn SourceTask>) {
 
 /// Waits until it is time to poll again. `false`: the writer has ended.
 async fn wait(
-    running: &mut Running,
+    running: &mut TaskContext,
     task: &mut dyn SourceTask,
-    news: &mut UnboundedReceiver<Delivered>,
+    news: &mut UnboundedReceiver<DeliveryEvent>,
     time: Duration,
     polls: bool,
 ) -> bool {
     let until = tokio::time::Instant::now() + time;
-    let _noted = running.watch.front.note(if polls { For::Nothing } else { For::Retry });
+    let _noted = running.watch.front.note(if polls { WaitReason::Nothing } else { WaitReason::Retry });
     loop {
         tokio::select! {
             biased;
@@ -336,15 +347,15 @@ async fn wait(
 }
 
 /// `polls`: the source can be read, so that with what is durable all trouble is over.
-async fn take_news(running: &Running, task: &mut dyn SourceTask, delivered: Delivered, polls: bool) {
+async fn take_news(running: &TaskContext, task: &mut dyn SourceTask, delivered: DeliveryEvent, polls: bool) {
     match delivered {
-        Delivered::Topic(topic) => running.tell(TaskEvent::Topic(running.id().clone(), topic)).await,
-        Delivered::Committed(positions, records) => {
+        DeliveryEvent::Topic(topic) => running.tell(TaskEvent::Topic(running.id().clone(), topic)).await,
+        DeliveryEvent::Committed(positions, records) => {
             tracing::debug!(connector = %running.id().connector, task = running.id().task, records, "committed");
             if polls {
                 running.recovered();
             }
-            let _noted = running.watch.front.note(For::Source);
+            let _noted = running.watch.front.note(WaitReason::Source);
             let told = async {
                 fail_point::reach_async("source.committed").await?;
                 task.committed(&positions).await

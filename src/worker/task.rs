@@ -5,25 +5,25 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use connector_api::shown::on_one_line;
-use connector_api::{Config, Error, Plugin, Progress, Result};
+use connector_api::{Config, Error, Plugin, ProgressReport, Result};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::thread::{AbortOnDrop, on_a_thread, panicked};
-use super::watch::{STANDS_STILL, WaitsFor, Watch, limit, limit_of, stands_still};
-use super::{Shared, StartTask, TaskEvent, TaskId, sink, source};
+use super::watch::{STANDS_STILL, TaskWatch, WaitsFor, limit, limit_of, stands_still};
+use super::{StartTask, TaskEvent, TaskId, WorkerShared, sink, source};
 use crate::keys;
-use crate::registry::{Connector, version};
+use crate::registry::{ConnectorPlugin, version};
 use crate::secrets::Redactor;
 use crate::unused::without_effect;
-use crate::waiting::For;
+use crate::waiting::WaitReason;
 
 /// A broker that has not answered a starting task within this time is taken for unreachable.
 const REACH_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a task is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum TaskTarget {
     /// Work.
     Run,
     /// Stay open, do nothing.
@@ -33,12 +33,12 @@ pub enum Wanted {
 }
 
 /// The worker's end of a task.
-pub struct Handle {
+pub struct TaskHandle {
     id: TaskId,
-    shared: Arc<Shared>,
-    watch: Arc<Watch>,
-    wanted: watch::Sender<Wanted>,
-    progress: Arc<Mutex<Progress>>,
+    shared: Arc<WorkerShared>,
+    watch: Arc<TaskWatch>,
+    wanted: watch::Sender<TaskTarget>,
+    progress: Arc<Mutex<ProgressReport>>,
     redactor: Arc<OnceLock<Redactor>>,
     unused: Arc<OnceLock<Vec<String>>>,
     cut: Arc<AtomicBool>,
@@ -46,17 +46,17 @@ pub struct Handle {
 }
 
 /// The task's own end.
-pub struct Running {
+pub struct TaskContext {
     /// What was asked for.
     pub start: StartTask,
     /// What it shares with the others.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<WorkerShared>,
     /// Nothing more may become durable.
     pub cut: Arc<AtomicBool>,
     /// Where it notes what it waits for.
-    pub watch: Arc<Watch>,
-    wanted: watch::Receiver<Wanted>,
-    progress: Arc<Mutex<Progress>>,
+    pub watch: Arc<TaskWatch>,
+    wanted: watch::Receiver<TaskTarget>,
+    progress: Arc<Mutex<ProgressReport>>,
     /// Takes the secrets of its config out of what it tells; empty until that has been resolved.
     redactor: Arc<OnceLock<Redactor>>,
     /// What its config holds that has no effect.
@@ -65,14 +65,14 @@ pub struct Running {
     told: Option<bool>,
 }
 
-impl Handle {
+impl TaskHandle {
     /// Starts the task on the current runtime.
-    pub fn start(start: StartTask, shared: Arc<Shared>, events: mpsc::Sender<TaskEvent>) -> Self {
-        let (wanted, receiver) = watch::channel(if start.paused { Wanted::Pause } else { Wanted::Run });
-        let (progress, cut, watch) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::<Watch>::default());
+    pub fn start(start: StartTask, shared: Arc<WorkerShared>, events: mpsc::Sender<TaskEvent>) -> Self {
+        let (wanted, receiver) = watch::channel(if start.paused { TaskTarget::Pause } else { TaskTarget::Run });
+        let (progress, cut, watch) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::<TaskWatch>::default());
         let (id, task_shared) = (start.id.clone(), Arc::clone(&shared));
         let (redactor, unused) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
-        let running = Running {
+        let running = TaskContext {
             start,
             shared: task_shared,
             cut: Arc::clone(&cut),
@@ -89,9 +89,9 @@ impl Handle {
     }
 
     /// Asks for something else; a task that stops stays so.
-    pub fn want(&self, wanted: Wanted) {
+    pub fn want(&self, wanted: TaskTarget) {
         self.wanted.send_if_modified(|now| {
-            let change = *now != Wanted::Stop && *now != wanted;
+            let change = *now != TaskTarget::Stop && *now != wanted;
             if change {
                 *now = wanted;
             }
@@ -100,7 +100,7 @@ impl Handle {
     }
 
     /// How far it has come.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> ProgressReport {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         progress.warnings.extend(self.unused.get().into_iter().flatten().cloned());
         if let Some(redactor) = self.redactor.get() {
@@ -129,7 +129,7 @@ impl Handle {
 
     /// Waits for its end, and cuts it off after `within`. Returns whether it ended by itself.
     pub async fn end(mut self, within: Duration) -> bool {
-        self.want(Wanted::Stop);
+        self.want(TaskTarget::Stop);
         let ended = tokio::time::timeout(within, &mut self.join).await.is_ok();
         self.cut.store(true, Ordering::Relaxed);
         if !ended {
@@ -143,7 +143,7 @@ impl Handle {
 }
 
 /// Runs the task and tells how it ended; a panic is an error like others, and so is standing still.
-async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
+async fn supervise(running: TaskContext, events: mpsc::Sender<TaskEvent>) {
     let (id, cut, watch) = (running.id().clone(), Arc::clone(&running.cut), Arc::clone(&running.watch));
     let (shared, progress) = (Arc::clone(&running.shared), Arc::clone(&running.progress));
     let redactor = Arc::clone(&running.redactor);
@@ -179,9 +179,9 @@ async fn supervise(running: Running, events: mpsc::Sender<TaskEvent>) {
     let _receiver_gone = events.send(event).await;
 }
 
-async fn work(mut running: Running) -> Result<()> {
+async fn work(mut running: TaskContext) -> Result<()> {
     let _alive = running.watch.enter();
-    running.watch.front.enter(For::Opening);
+    running.watch.front.enter(WaitReason::Opening);
     running.shared.still.has_room(running.id())?;
     running.resolve().await?;
     limit(&running.start.connector_config)?;
@@ -190,8 +190,10 @@ async fn work(mut running: Running) -> Result<()> {
         return Ok(());
     }
     match running.start.connector.clone() {
-        Connector::Source(source) => on_a_thread("src", running, async move |r| source::run(r, &*source).await).await,
-        Connector::Sink(sink) => on_a_thread("put", running, async move |r| sink::run(r, &*sink).await).await,
+        ConnectorPlugin::Source(source) => {
+            on_a_thread("src", running, async move |r| source::run(r, &*source).await).await
+        }
+        ConnectorPlugin::Sink(sink) => on_a_thread("put", running, async move |r| sink::run(r, &*sink).await).await,
     }
 }
 
@@ -201,7 +203,7 @@ pub fn right_version(plugin: &dyn Plugin, config: &Config) -> Result<()> {
     version::ensure(plugin, keys::CONNECTOR_VERSION, config.get(keys::CONNECTOR_VERSION))
 }
 
-impl Running {
+impl TaskContext {
     /// Puts what they stand for in the place of the references in its configs, which nobody else sees.
     async fn resolve(&mut self) -> Result<()> {
         let (config, redactor) = self.shared.resolved(&self.start.connector_config).await?;
@@ -224,14 +226,14 @@ impl Running {
     }
 
     /// What is asked of it now.
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self) -> TaskTarget {
         *self.wanted.borrow()
     }
 
     /// Whether it is to stop, for a thread of its own.
     pub fn is_to_stop(&self) -> impl Fn() -> bool + Send + use<> {
         let wanted = self.wanted.clone();
-        move || *wanted.borrow() == Wanted::Stop
+        move || *wanted.borrow() == TaskTarget::Stop
     }
 
     /// Waits until something else is asked. Cancel safe.
@@ -243,7 +245,7 @@ impl Running {
 
     /// Waits, unless something else is asked before.
     pub async fn sleep(&mut self, time: Duration) {
-        let _noted = self.watch.front.note(For::Retry);
+        let _noted = self.watch.front.note(WaitReason::Retry);
         tokio::select! {
             () = self.changed() => {}
             () = tokio::time::sleep(time) => {}
@@ -253,7 +255,7 @@ impl Running {
     /// Waits for Kafka's first answer to this worker: clients of librdkafka try on in silence, and nobody would see why
     /// nothing happens. `false`: the task is to stop. Errors: `Retry`.
     async fn reach_kafka(&mut self) -> Result<bool> {
-        let (shared, _noted) = (Arc::clone(&self.shared), self.watch.front.note(For::Kafka));
+        let (shared, _noted) = (Arc::clone(&self.shared), self.watch.front.note(WaitReason::Kafka));
         let reached = self.unless_stopped(tokio::time::timeout(REACH_LIMIT, shared.reach_kafka())).await;
         match reached {
             None => Ok(false),
@@ -268,7 +270,7 @@ impl Running {
             tokio::select! {
                 done = &mut work => return Some(done),
                 () = self.changed() => {
-                    if self.wanted() == Wanted::Stop {
+                    if self.wanted() == TaskTarget::Stop {
                         return None;
                     }
                 }
@@ -280,11 +282,11 @@ impl Running {
     pub async fn may_work(&mut self) -> bool {
         loop {
             match self.wanted() {
-                Wanted::Run => return true,
-                Wanted::Stop => return false,
-                Wanted::Pause => {
+                TaskTarget::Run => return true,
+                TaskTarget::Stop => return false,
+                TaskTarget::Pause => {
                     self.tell_paused(true).await;
-                    let _noted = self.watch.front.note(For::Resume);
+                    let _noted = self.watch.front.note(WaitReason::Resume);
                     self.changed().await;
                 }
             }
@@ -317,7 +319,7 @@ impl Running {
     }
 
     /// Notes how far it has come. What it is waiting for stays, and that it stands still.
-    pub fn note(&self, mut progress: Progress) {
+    pub fn note(&self, mut progress: ProgressReport) {
         let mut now = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let stays = |warning: &String| warning.starts_with(WAITING) || warning.starts_with(STANDS_STILL);
         progress.warnings.extend(now.warnings.drain(..).filter(stays));

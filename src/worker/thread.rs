@@ -6,23 +6,23 @@ use connector_api::{Error, Result};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::task::Running;
-use super::watch::Watch;
+use super::task::TaskContext;
+use super::watch::TaskWatch;
 use crate::observe::panics;
-use crate::waiting::{For, Place, work_for};
+use crate::waiting::{WaitPlace, WaitReason, work_for};
 
 /// Runs a task on a thread of its own: a call of its connector that never comes back holds up nobody else. Dropped
 /// before, it ends as soon as it waits.
 pub(super) async fn on_a_thread(
     kind: &str,
-    mut running: Running,
-    work: impl AsyncFnOnce(&mut Running) -> Result<()> + Send + 'static,
+    mut running: TaskContext,
+    work: impl AsyncFnOnce(&mut TaskContext) -> Result<()> + Send + 'static,
 ) -> Result<()> {
     let (runtime, cut_off) = (running.shared.runtime.clone(), CancellationToken::new());
     let _when_dropped = cut_off.clone().drop_guard();
     let name = format!("{kind}-{}", running.id().connector);
     let watch = Arc::clone(&running.watch);
-    let thread = Worker::spawn(&watch, &watch.front, &name, move || {
+    let thread = TaskThread::spawn(&watch, &watch.front, &name, move || {
         let pulse = running.watch.pulse.clone();
         let work = cut_off.run_until_cancelled(pulse.within(work(&mut running)));
         runtime.block_on(work).unwrap_or_else(|| Err(Error::retry("the task was cut off")))
@@ -59,13 +59,13 @@ fn panic_error(panic: &(dyn std::any::Any + Send)) -> Error {
 }
 
 /// A thread of a task. Its panic comes back as an error.
-pub struct Worker<T>(tokio::sync::oneshot::Receiver<Result<T>>);
+pub struct TaskThread<T>(tokio::sync::oneshot::Receiver<Result<T>>);
 
-impl<T: Send + 'static> Worker<T> {
+impl<T: Send + 'static> TaskThread<T> {
     /// Starts it; it notes at `place` what it waits for.
     pub fn spawn(
-        watch: &Arc<Watch>,
-        place: &Arc<Place>,
+        watch: &Arc<TaskWatch>,
+        place: &Arc<WaitPlace>,
         name: &str,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<Self> {
@@ -94,8 +94,8 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
 
 /// The same for a task: it is noted that it waits for `what` meanwhile.
 pub async fn blocking_of<T: Send + 'static>(
-    watch: &Arc<Watch>,
-    what: For,
+    watch: &Arc<TaskWatch>,
+    what: WaitReason,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let _noted = watch.front.note(what);

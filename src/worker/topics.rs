@@ -5,24 +5,24 @@ use connector_api::{Config, Error};
 use regex::Regex;
 
 use super::policy::number;
-use crate::kafka::admin::Wanted;
+use crate::kafka::admin::TopicSpec;
 
 /// The rules of one connector, in the order in which they are tried.
 #[derive(Clone, Debug)]
 pub struct TopicRules {
-    groups: Vec<Group>,
-    default: Shape,
+    groups: Vec<TopicGroup>,
+    default: TopicShape,
 }
 
 #[derive(Clone, Debug)]
-struct Group {
+struct TopicGroup {
     include: Vec<Regex>,
     exclude: Vec<Regex>,
-    shape: Shape,
+    shape: TopicShape,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Shape {
+struct TopicShape {
     partitions: i32,
     replication_factor: i32,
     config: Vec<(String, String)>,
@@ -31,13 +31,13 @@ struct Shape {
 impl TopicRules {
     /// Reads the keys. Without any, a topic gets one partition and the broker's replication factor. Errors: `Config`.
     pub fn read(config: &Config) -> Result<Self, Error> {
-        let plain = Shape { partitions: 1, replication_factor: -1, config: Vec::new() };
+        let plain = TopicShape { partitions: 1, replication_factor: -1, config: Vec::new() };
         let default = shape(config, "default", &plain)?;
         let aliases = config.get("topic.creation.groups").unwrap_or_default();
         let group = |alias: &str| {
             let patterns = |end: &str| regexes(config, &format!("topic.creation.{alias}.{end}"));
-            let inherited = Shape { config: Vec::new(), ..default.clone() };
-            Ok(Group {
+            let inherited = TopicShape { config: Vec::new(), ..default.clone() };
+            Ok(TopicGroup {
                 include: patterns("include")?,
                 exclude: patterns("exclude")?,
                 shape: shape(config, alias, &inherited)?,
@@ -48,15 +48,15 @@ impl TopicRules {
     }
 
     /// How to create `topic`: by the first group that includes and does not exclude it.
-    pub fn wanted(&self, topic: &str) -> Wanted {
+    pub fn wanted(&self, topic: &str) -> TopicSpec {
         let hit = |patterns: &[Regex]| patterns.iter().any(|p| p.is_match(topic));
         let group = self.groups.iter().find(|g| hit(&g.include) && !hit(&g.exclude));
-        let Shape { partitions, replication_factor, config } = group.map_or(&self.default, |g| &g.shape).clone();
-        Wanted { topic: topic.to_owned(), partitions, replication_factor, config }
+        let TopicShape { partitions, replication_factor, config } = group.map_or(&self.default, |g| &g.shape).clone();
+        TopicSpec { topic: topic.to_owned(), partitions, replication_factor, config }
     }
 }
 
-fn shape(config: &Config, alias: &str, otherwise: &Shape) -> Result<Shape, Error> {
+fn shape(config: &Config, alias: &str, otherwise: &TopicShape) -> Result<TopicShape, Error> {
     let prefix = format!("topic.creation.{alias}.");
     let count = |end: &str, otherwise: i32| {
         let key = format!("{prefix}{end}");
@@ -70,7 +70,7 @@ fn shape(config: &Config, alias: &str, otherwise: &Shape) -> Result<Shape, Error
     let given = config.with_prefix(&prefix);
     let mut settings = otherwise.config.clone();
     settings.extend(given.iter().filter(|(k, _)| !own.contains(k)).map(|(k, v)| (k.to_owned(), v.trim().to_owned())));
-    Ok(Shape {
+    Ok(TopicShape {
         partitions: count("partitions", otherwise.partitions)?,
         replication_factor: count("replication.factor", otherwise.replication_factor)?,
         config: settings,

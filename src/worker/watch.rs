@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use connector_api::{Config, Error, Kind, Progress, Pulse, Result};
+use connector_api::{Config, Error, ErrorKind, Heartbeat, ProgressReport, Result};
 
 use super::TaskId;
 use super::policy::number;
-use crate::convert::calendar::Civil;
-use crate::waiting::{For, Place, Waiting};
+use crate::convert::calendar::CivilTime;
+use crate::waiting::{ObservedWait, WaitPlace, WaitReason};
 
 /// The key, of the worker and of a connector.
 pub const TIMEOUT: &str = "task.progress.timeout.ms";
@@ -32,13 +32,13 @@ pub const STANDS_STILL: &str = "standing still: ";
 
 /// One task, as seen by those who watch.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct TaskWatch {
     /// Of what polls a source or writes to a sink.
-    pub front: Arc<Place>,
+    pub front: Arc<WaitPlace>,
     /// Of what writes to Kafka or reads from it.
-    pub back: Arc<Place>,
+    pub back: Arc<WaitPlace>,
     /// Beats during long calls of the connector.
-    pub pulse: Pulse,
+    pub pulse: Heartbeat,
     /// It has been open.
     opened: AtomicBool,
     /// Threads (and futures) of it that have not come to their end.
@@ -58,7 +58,7 @@ pub struct WaitsFor {
 
 /// A task that stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandsStill {
+pub struct StalledTask {
     /// The task.
     pub id: TaskId,
     /// What it waits for.
@@ -67,11 +67,11 @@ pub struct StandsStill {
     pub text: String,
 }
 
-impl Watch {
+impl TaskWatch {
     /// Counts as long as it is held by a thread of the task.
-    pub fn enter(self: &Arc<Self>) -> Alive {
+    pub fn enter(self: &Arc<Self>) -> AliveGuard {
         self.alive.fetch_add(1, Ordering::Relaxed);
-        Alive(Arc::clone(self))
+        AliveGuard(Arc::clone(self))
     }
 
     /// It is open.
@@ -83,14 +83,14 @@ impl Watch {
         self.opened.load(Ordering::Relaxed)
     }
 
-    fn places(&self) -> [Waiting; 2] {
+    fn places(&self) -> [ObservedWait; 2] {
         [self.front.read(), self.back.read()]
     }
 
     /// What it waits for as a whole: what is under way before what is not.
     pub fn waits(&self) -> WaitsFor {
         let [front, back] = self.places();
-        let is_shown = |place: Waiting| place.what.is_work() && place.what != For::Poll;
+        let is_shown = |place: ObservedWait| place.what.is_work() && place.what != WaitReason::Poll;
         let one = match (is_shown(front), is_shown(back)) {
             (true, true) if back.still_for > front.still_for => back,
             (false, true) => back,
@@ -100,7 +100,7 @@ impl Watch {
     }
 
     /// What has not moved for longest of what is under way.
-    fn still(&self) -> Option<Waiting> {
+    fn still(&self) -> Option<ObservedWait> {
         let working = self.places().into_iter().filter(|place| place.what.is_work());
         working.max_by_key(|place| place.still_for)
     }
@@ -108,9 +108,9 @@ impl Watch {
 
 /// See [`Watch::enter`].
 #[derive(Debug)]
-pub struct Alive(Arc<Watch>);
+pub struct AliveGuard(Arc<TaskWatch>);
 
-impl Drop for Alive {
+impl Drop for AliveGuard {
     fn drop(&mut self) {
         self.0.alive.fetch_sub(1, Ordering::Relaxed);
     }
@@ -134,10 +134,10 @@ pub fn limit_of(worker: &Config, connector: &Config) -> Duration {
 /// Returns the error that it fails with.
 pub async fn stands_still(
     id: &TaskId,
-    watch: &Watch,
+    watch: &TaskWatch,
     limit: Duration,
-    progress: &Mutex<Progress>,
-    still: &Still,
+    progress: &Mutex<ProgressReport>,
+    still: &StalledTasks,
 ) -> Error {
     let (first, first_shown) = still.begins(id);
     if limit.is_zero() {
@@ -146,7 +146,7 @@ pub async fn stands_still(
     let every = (limit / 50).clamp(Duration::from_millis(20), Duration::from_secs(1));
     let (mut beats, mut warned) = (watch.pulse.beats(), false);
     // in the log once, until it moves again
-    let warn = |warned: &mut bool, what: For, since: String, text: String| {
+    let warn = |warned: &mut bool, what: WaitReason, since: String, text: String| {
         if !std::mem::replace(warned, true) {
             tracing::warn!(connector = %id.connector, task = id.task, "{text}");
         }
@@ -197,14 +197,14 @@ pub async fn stands_still(
 }
 
 /// What is told of a task whose starts have failed since then, one after the other.
-fn starts_in_vain(watch: &Watch, since: &str) -> String {
+fn starts_in_vain(watch: &TaskWatch, since: &str) -> String {
     let what = watch.front.what().text();
     format!(
         "{STANDS_STILL}since {since} it has been started again and again and does not get to work; it now waits for {what}"
     )
 }
 
-fn set_warning(progress: &Mutex<Progress>, text: Option<String>) {
+fn set_warning(progress: &Mutex<ProgressReport>, text: Option<String>) {
     let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
     progress.warnings.retain(|warning| !warning.starts_with(STANDS_STILL));
     progress.warnings.extend(text);
@@ -213,27 +213,27 @@ fn set_warning(progress: &Mutex<Progress>, text: Option<String>) {
 /// A moment, as `2026-01-31T12:00:00.000Z`.
 fn shown(moment: SystemTime) -> String {
     let ms = moment.duration_since(UNIX_EPOCH).ok().and_then(|then| i64::try_from(then.as_millis()).ok()).unwrap_or(0);
-    let time = Civil::from_millis(ms);
-    let Civil { year, month, day, .. } = time;
+    let time = CivilTime::from_millis(ms);
+    let CivilTime { year, month, day, .. } = time;
     let (hour, minute, second, milli) = (time.hour(), time.minute(), time.second(), time.milli());
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
 /// The tasks of a worker that stand still, and what hangs of those that were given up.
 #[derive(Debug, Default)]
-pub struct Still {
-    standing: Mutex<BTreeMap<TaskId, StandsStill>>,
+pub struct StalledTasks {
+    standing: Mutex<BTreeMap<TaskId, StalledTask>>,
     /// Tasks that were started and have not been open since, with the first of these starts.
     starting: Mutex<BTreeMap<TaskId, (Instant, String)>>,
-    left: Mutex<Vec<(TaskId, Arc<Watch>)>>,
+    left: Mutex<Vec<(TaskId, Arc<TaskWatch>)>>,
 }
 
-impl Still {
-    fn standing(&self) -> MutexGuard<'_, BTreeMap<TaskId, StandsStill>> {
+impl StalledTasks {
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<TaskId, StalledTask>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn left(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<Watch>)>> {
+    fn left(&self) -> MutexGuard<'_, Vec<(TaskId, Arc<TaskWatch>)>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.retain(|(_, watch)| watch.alive.load(Ordering::Relaxed) > 0);
         left
@@ -246,16 +246,16 @@ impl Still {
     }
 
     /// It has failed. One that was never open and may be started again is still on its way, and stays in the list.
-    pub fn failed(&self, id: &TaskId, watch: &Watch, error: &Error) {
-        if watch.is_open() || error.kind() != Kind::Retry {
+    pub fn failed(&self, id: &TaskId, watch: &TaskWatch, error: &Error) {
+        if watch.is_open() || error.kind() != ErrorKind::Retry {
             self.forget(id);
         }
     }
 
-    fn note(&self, id: &TaskId, what: For, since: String, text: &str) {
+    fn note(&self, id: &TaskId, what: WaitReason, since: String, text: &str) {
         let text = text.strip_prefix(STANDS_STILL).unwrap_or(text).to_owned();
         let waits = WaitsFor { what: what.name(), since, detail: None };
-        self.standing().insert(id.clone(), StandsStill { id: id.clone(), waits, text });
+        self.standing().insert(id.clone(), StalledTask { id: id.clone(), waits, text });
     }
 
     /// It moves, has ended, or has failed for another reason.
@@ -265,12 +265,12 @@ impl Still {
     }
 
     /// All of them, by name and number.
-    pub fn all(&self) -> Vec<StandsStill> {
+    pub fn all(&self) -> Vec<StalledTask> {
         self.standing().values().cloned().collect()
     }
 
     /// A task was cut off; what of it does not come back is counted from now on.
-    pub fn leave(&self, id: &TaskId, watch: &Arc<Watch>) {
+    pub fn leave(&self, id: &TaskId, watch: &Arc<TaskWatch>) {
         self.left().push((id.clone(), Arc::clone(watch)));
     }
 
@@ -290,13 +290,13 @@ impl Still {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waiting::For;
+    use crate::waiting::WaitReason;
 
     fn id() -> TaskId {
         TaskId { connector: "c".into(), task: 0 }
     }
 
-    async fn failure(watch: &Watch, limit_ms: u64, still: &Still) -> Option<String> {
+    async fn failure(watch: &TaskWatch, limit_ms: u64, still: &StalledTasks) -> Option<String> {
         let (id, progress) = (id(), Mutex::default());
         let limit = Duration::from_millis(limit_ms);
         let standing = stands_still(&id, watch, limit, &progress, still);
@@ -305,12 +305,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_under_way_and_does_not_move_fails_and_what_waits_for_others_does_not() {
-        let (watch, still) = (Watch::default(), Still::default());
-        for quiet in [For::Nothing, For::Resume, For::Retry, For::Partner] {
+        let (watch, still) = (TaskWatch::default(), StalledTasks::default());
+        for quiet in [WaitReason::Nothing, WaitReason::Resume, WaitReason::Retry, WaitReason::Partner] {
             watch.front.enter(quiet);
             assert_eq!(failure(&watch, 60, &still).await, None, "{quiet:?}");
         }
-        watch.back.enter(For::Kafka);
+        watch.back.enter(WaitReason::Kafka);
         let failed = failure(&watch, 60, &still).await.unwrap();
         assert!(failed.contains("it has waited for Kafka"), "{failed}");
         assert_eq!(still.all().iter().map(|s| s.waits.what).collect::<Vec<_>>(), ["kafka"]);
@@ -318,8 +318,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_pulse_that_beats_keeps_a_long_call_alive() {
-        let (watch, still) = (Watch::default(), Still::default());
-        watch.front.enter(For::Database);
+        let (watch, still) = (TaskWatch::default(), StalledTasks::default());
+        watch.front.enter(WaitReason::Database);
         let pulse = watch.pulse.clone();
         let beating = async {
             loop {
@@ -335,11 +335,11 @@ mod tests {
 
     #[test]
     fn only_a_few_starts_of_a_task_may_hang() {
-        let still = Still::default();
+        let still = StalledTasks::default();
         let mut hanging = Vec::new();
         for _ in 0..LEFT_MAX {
             still.has_room(&id()).unwrap();
-            let watch = Arc::new(Watch::default());
+            let watch = Arc::new(TaskWatch::default());
             hanging.push(watch.enter());
             still.leave(&id(), &watch);
         }

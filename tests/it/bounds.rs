@@ -1,7 +1,7 @@
 //! Records of some bytes that would take gigabytes: they are bad records, and the worker stays small. Against a database,
 //! since the longest texts would be made for its statements. And what configs of transforms may make of records.
 
-use connector_api::{Config, Datum, Field, Record, Schema, Type, Value};
+use connector_api::{Config, Datum, Field, Record, Schema, SchemaType, Value};
 use rowferry::registry::Registry;
 use serde_json::json;
 use testkit::mariadb::{count, run};
@@ -122,7 +122,7 @@ fn an_expression_that_goes_back_and_back_over_a_name_ends() {
 #[test]
 fn names_that_grow_with_each_level_are_refused() {
     let name = "n".repeat(400);
-    let mut schema = Schema::of(Type::Int8);
+    let mut schema = Schema::of(SchemaType::Int8);
     let (mut value, mut plain) = (Value::I8(1), Value::I8(1));
     for _ in 0..4 {
         schema = Schema::structure(None, vec![Field::new(name.as_str(), schema)]);

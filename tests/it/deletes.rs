@@ -9,7 +9,7 @@ pub mod place;
 
 use std::time::Duration;
 
-use connector_api::{Batch, Kind, Plugin, Report, Source};
+use connector_api::{ConfigReport, ErrorKind, Plugin, SourceBatch, SourceConnector};
 use connector_jdbc::source::JdbcSource;
 use testkit::Random;
 
@@ -65,7 +65,7 @@ async fn live(server: Server, kind: &KeyKind, rows: usize, rounds: usize) {
     let mut next = rows + 1;
     for _ in 0..rounds {
         let mut task = topic.open(&config).await;
-        let mut pending: Vec<Batch> = Vec::new();
+        let mut pending: Vec<SourceBatch> = Vec::new();
         for _ in 0..random.below(40) + 5 {
             if random.below(4) == 0 {
                 let part = random.below(50);
@@ -209,7 +209,7 @@ async fn a_table_with_too_many_keys_to_know_fails_with_what_to_do() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error.kind(), Kind::Config);
+    assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.message().contains("delete.capture.max.bytes (1000): raise it"), "{error}");
     task.close().await;
 }
@@ -219,7 +219,7 @@ async fn validation_refuses_a_table_without_a_key() {
     let mut place = Place::new(Server::MariaDb).await;
     place.run("CREATE TABLE t (id INT NOT NULL UNIQUE, gone TEXT)").await;
     let config = place.source(&[("incrementing.column.name", "id"), ("delete.marker.column", "gone")]);
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSource.check(&config, &mut report);
     JdbcSource.probe(&config, &mut report).await;
     let found: Vec<_> = report.errors.iter().map(|p| (p.key.as_str(), p.message.as_str())).collect();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use connector_api::{Positions, Source};
+use connector_api::{SourceConnector, StoredOffsets};
 use connector_jdbc::source::JdbcSource;
 use serde_json::{Value, json};
 use testkit::mariadb::{count, run, texts};
@@ -224,7 +224,7 @@ async fn a_table_read_in_ranges_that_cannot_be_opened_stops_alone_and_is_read_on
         let all = topic.poll(&mut *task, SOON, |topic| topic.records.len() > 3000).await;
         assert!(all, "{server:?}: {} records, {:?}", topic.records.len(), task.progress().warnings);
         let settled = async |topic: &Topic| {
-            let whole = |p: &connector_api::Position| p.offset.as_ref().is_some_and(|o| o.0.len() == 1);
+            let whole = |p: &connector_api::SourcePosition| p.offset.as_ref().is_some_and(|o| o.0.len() == 1);
             topic.all().await.unwrap().iter().filter(|p| whole(p)).count() == 2 && topic.all().await.unwrap().len() == 2
         };
         let end = tokio::time::Instant::now() + SOON;

@@ -11,7 +11,7 @@ pub(crate) mod records;
 mod speed;
 mod statement;
 
-use connector_api::{Kind, Type, Value};
+use connector_api::{ErrorKind, SchemaType, Value};
 use testkit::mariadb::{count, run};
 
 use self::database::{Database, Server};
@@ -28,7 +28,7 @@ async fn a_table_is_created_filled_and_evolved() {
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
     let old = [int("id"), text("name")];
-    let new = [int("id"), text("name"), records::optional("age", Type::Int64)];
+    let new = [int("id"), text("name"), records::optional("age", SchemaType::Int64)];
     let batch = [
         topic.value(&old, [Value::I32(1), Value::Text("a".into())]),
         topic.value(&new, [Value::I32(2), Value::Text("b".into()), Value::I64(7)]),
@@ -75,7 +75,7 @@ async fn a_new_owner_goes_on_after_the_last_batch_and_fences_the_old_one() {
     assert_eq!(stored, topic.next());
     let two = [topic.value(&[int("id")], [Value::I32(2)])];
     let error = old.put(&two, &topic.next()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     new.put(&two, &topic.next()).await.unwrap();
     assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"]);
     let ledger = database.select("sink, topic, partition_id, next_offset, epoch", "FROM rowferry_offsets").await;
@@ -138,7 +138,7 @@ async fn bad_records_are_found_and_the_others_written() {
     let mut strict = database.open(&topic, false, &[]).await;
     database.run("DELETE FROM t").await;
     let error = strict.put(&batch[..1000], &topic.next()).await.unwrap_err();
-    assert!(error.kind() == Kind::Record && error.to_string().contains("offset 478:"), "{error}");
+    assert!(error.kind() == ErrorKind::Record && error.to_string().contains("offset 478:"), "{error}");
     assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     strict.close().await;
 }
@@ -155,7 +155,7 @@ async fn a_row_that_collides_on_another_unique_index_changes_no_other_row() {
     let fields = [int("id"), text("mail"), int("n")];
     let row = |id, mail: &str, n| topic.value(&fields, [Value::I32(id), Value::Text(mail.into()), Value::I32(n)]);
     let error = task.put(&[row(3, "c", 1), row(2, "a", 1)], &topic.next()).await.unwrap_err();
-    assert!(error.kind() == Kind::Record && error.message().contains("unique index"), "{error}");
+    assert!(error.kind() == ErrorKind::Record && error.message().contains("unique index"), "{error}");
     assert_eq!(database.select("id, mail, n", "FROM t").await, ["1|a|0"]);
     // the unique value moves from one row to another, in order
     task.put(&[row(1, "b", 2), row(2, "a", 2), row(1, "c", 3)], &topic.next()).await.unwrap();
@@ -172,11 +172,11 @@ async fn tasks_that_create_the_same_table_at_once_all_succeed() {
             let topic = Topic::part("t", partition);
             let mut task = records::open(&config, false).await;
             task.assign(&topic.partitions()).await.unwrap();
-            let extra = records::optional(["a", "b"][partition as usize % 2], Type::Int32);
+            let extra = records::optional(["a", "b"][partition as usize % 2], SchemaType::Int32);
             for n in 0..3 {
                 let batch = [topic.value(&[int("id"), extra.clone()], [Value::I32(n), Value::I32(n)])];
                 while let Err(error) = task.put(&batch, &topic.next()).await {
-                    assert_eq!(error.kind(), Kind::Retry, "{error}");
+                    assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                 }
             }
             task.close().await;
@@ -198,7 +198,7 @@ async fn a_lost_connection_is_made_anew_and_nothing_doubled() {
     database.run(&format!("KILL CONNECTION {id}")).await;
     let batch = [topic.value(&[int("id")], [Value::I32(2)])];
     let error = task.put(&batch, &topic.next()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Retry, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     task.put(&batch, &topic.next()).await.unwrap();
     assert_eq!(database.select("id", "FROM t ORDER BY id").await, ["1", "2"]);
     task.close().await;
@@ -209,7 +209,7 @@ async fn a_column_dropped_by_others_is_noticed() {
     let mut database = Database::new(Server::MariaDb, &[("auto.evolve", "true")]).await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
-    let fields = [int("id"), records::optional("name", Type::String)];
+    let fields = [int("id"), records::optional("name", SchemaType::String)];
     task.put(&[topic.value(&fields, [Value::I32(1), Value::Text("a".into())])], &topic.next()).await.unwrap();
     database.run("ALTER TABLE t DROP COLUMN name").await;
     task.put(&[topic.value(&fields, [Value::I32(2), Value::Text("b".into())])], &topic.next()).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_column_dropped_by_others_is_noticed() {
 
 #[tokio::test]
 async fn offsets_are_altered_and_reset_in_the_ledger() {
-    use connector_api::Sink;
+    use connector_api::SinkConnector;
     let database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, false, &[]).await;
@@ -228,7 +228,7 @@ async fn offsets_are_altered_and_reset_in_the_ledger() {
     let to = [(topic.partitions()[0].clone(), Some(41))];
     sink.alter_offsets(&database.config, &to).await.unwrap();
     let error = task.put(&[], &topic.next()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Fenced);
+    assert_eq!(error.kind(), ErrorKind::Fenced);
     assert_eq!(task.assign(&topic.partitions()).await.unwrap(), []);
     task.revoke(&topic.partitions()).await.unwrap();
     assert_eq!(task.assign(&topic.partitions()).await.unwrap()[0].offset, 41);
@@ -250,8 +250,9 @@ async fn postgres_is_created_filled_evolved_and_sifted() {
     let mut database = Database::new(Server::Postgres, &keys).await;
     let topic = Topic::new("t");
     let mut task = database.open(&topic, true, &[]).await;
-    let numbers = records::array("numbers", Type::Int32);
-    let (old, new) = (vec![records::optional("n", Type::Int32)], vec![records::optional("n", Type::Int32), numbers]);
+    let numbers = records::array("numbers", SchemaType::Int32);
+    let (old, new) =
+        (vec![records::optional("n", SchemaType::Int32)], vec![records::optional("n", SchemaType::Int32), numbers]);
     let list = Value::Array([Value::I32(1), Value::Null].into());
     let batch = [
         // a null comes first: it must not decide the type of the numbers after it
@@ -275,7 +276,7 @@ async fn postgres_is_created_filled_evolved_and_sifted() {
     let mut new_owner = records::open(&database.config, true).await;
     assert_eq!(new_owner.assign(&topic.partitions()).await.unwrap(), topic.next());
     let error = task.put(&second[..1], &topic.next()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     task.close().await;
     new_owner.close().await;
 }

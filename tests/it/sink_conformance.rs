@@ -19,7 +19,7 @@ mod writes;
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Field, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Field, Schema, SchemaType, SinkRecord, Value};
 
 use crate::sink::database::{Database, Server};
 use crate::sink::records::{Topic, int, optional, text};
@@ -61,14 +61,15 @@ fn id_key(id: i32) -> Datum {
 
 /// A change event of Debezium: the states before and after.
 fn event(topic: &Topic, id: i32, op: &str, before: Option<Vec<Value>>, after: Option<Vec<Value>>) -> SinkRecord {
-    let row = Schema::structure(Some("s.t.Value"), vec![int("id"), optional("name", Type::String)]).optional(true);
-    let source = Schema::structure(None, vec![optional("table", Type::String)]);
+    let row =
+        Schema::structure(Some("s.t.Value"), vec![int("id"), optional("name", SchemaType::String)]).optional(true);
+    let source = Schema::structure(None, vec![optional("table", SchemaType::String)]);
     let fields = [
         field("before", row.clone()),
         field("after", row),
         field("source", source),
-        field("op", Schema::of(Type::String)),
-        optional("ts_ms", Type::Int64),
+        field("op", Schema::of(SchemaType::String)),
+        optional("ts_ms", SchemaType::Int64),
     ];
     let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields.to_vec()));
     let state = |values: Option<Vec<Value>>| values.map_or(Value::Null, |values| Value::Struct(values.into()));

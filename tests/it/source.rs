@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use connector_api::{
-    Batch, Config, OffsetValue, Position, Positions, Result, Source, SourceOffset, SourcePartition, SourceTask, Value,
-    async_trait,
+    Config, OffsetValue, Result, SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition,
+    SourceTask, StoredOffsets, Value, async_trait,
 };
 use connector_jdbc::source::JdbcSource;
 use sqlx::{AssertSqlSafe, Connection, Executor};
@@ -19,21 +19,21 @@ use crate::lab;
 pub struct Stored(pub Vec<(SourcePartition, Option<SourceOffset>)>);
 
 #[async_trait]
-impl Positions for Stored {
+impl StoredOffsets for Stored {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         let find = |p: &SourcePartition| self.0.iter().rev().find(|(q, _)| q.same_as(p)).and_then(|(_, o)| o.clone());
         Ok(partitions.iter().map(find).collect())
     }
 
-    async fn all(&self) -> Result<Vec<Position>> {
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
         let is_last = |n: usize, p: &SourcePartition| !self.0[n + 1..].iter().any(|(q, _)| q.same_as(p));
         let held = self.0.iter().enumerate().filter(|(n, (p, offset))| offset.is_some() && is_last(*n, p));
-        Ok(held.map(|(_, (p, offset))| Position { partition: p.clone(), offset: offset.clone() }).collect())
+        Ok(held.map(|(_, (p, offset))| SourcePosition { partition: p.clone(), offset: offset.clone() }).collect())
     }
 }
 
 impl Stored {
-    pub fn note(&mut self, batch: &Batch) {
+    pub fn note(&mut self, batch: &SourceBatch) {
         self.0.extend(batch.positions.iter().map(|p| (p.partition.clone(), p.offset.clone())));
     }
 }
@@ -56,7 +56,7 @@ pub async fn open(config: &Config, stored: &Stored) -> Box<dyn SourceTask> {
 }
 
 /// The first column of the rows.
-fn ids(batch: &Batch) -> Vec<i64> {
+fn ids(batch: &SourceBatch) -> Vec<i64> {
     let id = |value: &Value| match value {
         Value::Struct(row) => row[0].as_i64().unwrap(),
         other => panic!("no struct: {other:?}"),

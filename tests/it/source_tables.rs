@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use connector_api::{
-    Kind, Position, Positions, Report, Result, Source, SourceOffset, SourcePartition, SourceTask, Value, async_trait,
+    ConfigReport, ErrorKind, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask,
+    StoredOffsets, Value, async_trait,
 };
 use connector_jdbc::source::JdbcSource;
 use serde_json::json;
@@ -95,7 +96,7 @@ async fn a_task_fails_with_its_last_table() {
     let (mut task, mut sql, database) = two_tables(&[]).await;
     run(&mut sql, "DROP TABLE a, b").await;
     let failed = wait_until("the task fails", PLENTY, async || task.poll().await.err()).await;
-    assert_eq!(failed.kind(), Kind::Config);
+    assert_eq!(failed.kind(), ErrorKind::Config);
     assert!(failed.message().contains(&format!("table {database}.")), "{failed}");
     task.close().await;
 }
@@ -187,7 +188,7 @@ async fn a_table_whose_name_makes_no_topic_stops_alone() {
         config(&lab().mariadb().jdbc_url(&database), MariaDb::USER, MariaDb::PASSWORD, &keys),
         config(&lab().postgres().jdbc_url(&database), testkit::Postgres::USER, testkit::Postgres::PASSWORD, &keys),
     ] {
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         JdbcSource.probe(&config, &mut report).await;
         assert_eq!((report.errors.len(), report.warnings.len()), (0, 2), "{:?}", report.warnings);
         let mut task = open(&config, &Stored::default()).await;
@@ -206,7 +207,7 @@ async fn a_table_whose_name_makes_no_topic_stops_alone() {
         alone.set("table.whitelist", "order items");
         let plan = JdbcSource.plan(&alone, 1).await.unwrap();
         let refused = JdbcSource.open(&plan.tasks[0], &Stored::default()).await.err().expect("refused");
-        assert!(refused.kind() == Kind::Config && refused.message().contains("p-order items"), "{refused}");
+        assert!(refused.kind() == ErrorKind::Config && refused.message().contains("p-order items"), "{refused}");
     }
 }
 
@@ -230,7 +231,7 @@ async fn cut_connections_lose_and_double_no_row() {
                     other => panic!("no struct: {other:?}"),
                 }));
             }
-            Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),
         }
         if seen.len() / 5_000 > cuts {
             cuts += 1;
@@ -312,7 +313,7 @@ async fn names_in_any_letters_mean_their_tables_on_a_server_that_does_not_tell_t
         ),
     ] {
         let config = config(&server.jdbc_url("SHOP"), MariaDb::USER, MariaDb::PASSWORD, &keys);
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         JdbcSource.probe(&config, &mut report).await;
         assert_eq!((report.errors, report.warnings), (vec![], vec![]), "{keys:?}");
         let mut task = open(&config, &Stored::default()).await;
@@ -336,12 +337,12 @@ async fn names_in_any_letters_mean_their_tables_on_a_server_that_does_not_tell_t
 async fn stored_offsets_are_read_once_however_many_tables_cannot_be_opened() {
     struct Counted(AtomicUsize);
     #[async_trait]
-    impl Positions for Counted {
+    impl StoredOffsets for Counted {
         async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
             Ok(vec![None; partitions.len()])
         }
 
-        async fn all(&self) -> Result<Vec<Position>> {
+        async fn all(&self) -> Result<Vec<SourcePosition>> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(Vec::new())
         }

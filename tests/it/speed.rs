@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use connector_api::{Config, Datum, Decimal, Field, Header, Record, Schema, Type, Value};
+use connector_api::{Config, Datum, Decimal, Field, Header, Record, Schema, SchemaType, Value};
 use rowferry::registry::{ConverterRole, PluginKind, Registry};
-use rowferry::transform::Chain;
+use rowferry::transform::TransformChain;
 use testkit::SchemaRegistry;
 
 /// A row of 11 columns and about 200 bytes, as a JDBC source makes it.
@@ -40,17 +40,17 @@ fn schema() -> Arc<Schema> {
     Arc::new(Schema::structure(
         Some("customers"),
         vec![
-            field("id", Schema::of(Type::Int32)),
-            field("name", of(Type::String)),
-            field("email", of(Type::String)),
-            field("address", of(Type::String)),
+            field("id", Schema::of(SchemaType::Int32)),
+            field("name", of(SchemaType::String)),
+            field("email", of(SchemaType::String)),
+            field("address", of(SchemaType::String)),
             field("balance", Schema::decimal(2).optional(true)),
             field("birthday", Schema::date().optional(true)),
             field("updated_at", Schema::timestamp().optional(true)),
-            field("score", of(Type::Float64)),
-            field("active", of(Type::Int8)),
+            field("score", of(SchemaType::Float64)),
+            field("active", of(SchemaType::Int8)),
             field("deleted_at", Schema::timestamp().optional(true)),
-            field("remark", of(Type::String)),
+            field("remark", of(SchemaType::String)),
         ],
     ))
 }
@@ -124,7 +124,7 @@ const TRANSFORMS: [(&str, &[(&str, &str)]); 26] = [
 ];
 
 /// A chain of these transforms.
-fn chain(names: &[&str]) -> Chain {
+fn chain(names: &[&str]) -> TransformChain {
     let transforms = TRANSFORMS.iter().enumerate().filter(|(at, (name, _))| {
         names.iter().any(|wanted| wanted == name) || names.iter().any(|wanted| **wanted == format!("#{at}"))
     });
@@ -138,7 +138,7 @@ fn chain(names: &[&str]) -> Chain {
         }
     }
     config.set("transforms", list.join(","));
-    Chain::open(&Registry::built_in(), &config).unwrap()
+    TransformChain::open(&Registry::built_in(), &config).unwrap()
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn nanoseconds_a_record() {
         headers: vec![source.clone()],
     };
     let records: Vec<Record> = (0..1000).map(record).collect();
-    let measured = |mut chain: Chain| {
+    let measured = |mut chain: TransformChain| {
         best(|at| {
             black_box(chain.apply(records[at % records.len()].clone(), None).unwrap());
         })

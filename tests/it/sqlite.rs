@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use connector_api::{Decimal, Kind, Plugin, Report, Sink, Source, Type, Value};
+use connector_api::{ConfigReport, Decimal, ErrorKind, Plugin, SchemaType, SinkConnector, SourceConnector, Value};
 use connector_jdbc::sink::JdbcSink;
 use connector_jdbc::source::JdbcSource;
 use serde_json::json;
@@ -145,7 +145,7 @@ async fn what_cannot_be_read_is_told() {
             break error;
         }
     };
-    assert_eq!(error.kind(), Kind::Record);
+    assert_eq!(error.kind(), ErrorKind::Record);
     assert!(error.message().contains("column n holds a TEXT") && !error.message().contains("geheim"), "{error}");
     task.close().await;
 
@@ -168,10 +168,10 @@ async fn what_cannot_be_read_is_told() {
             Err(error) => error,
             Ok(()) => continue,
         };
-        assert!(error.kind() == Kind::Config && error.message().contains(want), "{error}");
+        assert!(error.kind() == ErrorKind::Config && error.message().contains(want), "{error}");
     }
     assert_eq!(texts(&mut sql, "SELECT CAST(COUNT(*) AS TEXT) FROM t").await, ["1"]);
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSource.probe(&config("jdbc:sqlite:/no/such.db", "", "", &[mode]), &mut report).await;
     assert!(report.errors[0].key == "connection.url" && report.errors[0].message.contains("does not exist"));
 }
@@ -193,7 +193,7 @@ async fn a_file_that_was_replaced_is_read_anew() {
         match task.poll().await {
             Ok(batch) if batch.records.is_empty() => tokio::time::sleep(Duration::from_millis(20)).await,
             Ok(batch) => break batch,
-            Err(error) => assert_eq!(error.kind(), Kind::Retry, "{error}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),
         }
     };
     assert_eq!(batch.records.len(), 1);
@@ -211,15 +211,15 @@ async fn a_file_is_made_filled_evolved_and_sifted() {
         ("pk.fields", "code"),
     ];
     let config = records::config(&file.jdbc_url(), &keys);
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSink.probe(&config, &mut report).await;
     assert!(report.errors.is_empty() && !file.path().exists(), "validation makes no file");
     let topic = Topic::new("t");
     let mut task = records::open(&config, true).await;
     task.assign(&topic.partitions()).await.unwrap();
     let (old, new) = (
-        vec![optional("n", Type::Int32)],
-        vec![optional("n", Type::Int32), optional("f", Type::Float32), optional("x", Type::Bytes)],
+        vec![optional("n", SchemaType::Int32)],
+        vec![optional("n", SchemaType::Int32), optional("f", SchemaType::Float32), optional("x", SchemaType::Bytes)],
     );
     let batch = [
         topic.keyed("a", &old, Some(vec![Value::Null])),
@@ -291,13 +291,13 @@ async fn a_new_owner_fences_the_old_one_and_a_lock_is_waited_for() {
     run(&mut sql, "BEGIN IMMEDIATE").await;
     let batch = [topic.value(&[int("id"), text("s")], [Value::I32(2), Value::Text("y".into())])];
     let error = old.put(&batch, &topic.next()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Retry, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     run(&mut sql, "COMMIT").await;
     old.put(&batch, &topic.next()).await.unwrap();
     let mut new = records::open(&config, false).await;
     assert_eq!(new.assign(&topic.partitions()).await.unwrap(), topic.next());
     let error = old.put(&batch, &topic.next()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert_eq!(texts(&mut sql, "SELECT CAST(id AS TEXT) FROM t ORDER BY id").await, ["1", "2"]);
     old.close().await;
     new.close().await;

@@ -3,51 +3,51 @@
 use std::sync::Arc;
 
 use connector_api::Config;
-use rowferry::herder::{State, Status, Target};
-use rowferry::store::{Options, Store, Write};
+use rowferry::herder::{RunState, RunStatus, TargetState};
+use rowferry::store::{Store, StoreChange, StoreOptions};
 use testkit::{MariaDb, Postgres, unique};
 
 use crate::lab;
 
-fn status(state: State, trace: Option<&str>) -> Status {
-    Status { state, worker_id: Arc::from("w:1"), trace: trace.map(str::to_owned) }
+fn status(state: RunState, trace: Option<&str>) -> RunStatus {
+    RunStatus { state, worker_id: Arc::from("w:1"), trace: trace.map(str::to_owned) }
 }
 
 /// A connector's life: made, planned, failed, changed, deleted, made again.
 async fn keeps_what_it_is_given(store: &Store) {
     let name: Arc<str> = Arc::from("a connector \u{1F600} it's");
     let [first, second] = ["1", "2"].map(|v| Config::from([("name", "a"), ("weird \"key\"", "v\n$1 ? \\"), ("v", v)]));
-    let create = Write::Create { name: Arc::clone(&name), config: first.clone(), target: Target::Stopped };
+    let create = StoreChange::Create { name: Arc::clone(&name), config: first.clone(), target: TargetState::Stopped };
     store.apply(std::slice::from_ref(&create), 1_000).await.unwrap();
     store.apply(&[create], 1_001).await.unwrap_err();
     let writes = [
-        Write::SetTasks { name: Arc::clone(&name), tasks: vec![first.clone(), second.clone()] },
-        Write::SetStatus { name: Arc::clone(&name), task: None, status: status(State::Running, None) },
-        Write::SetStatus {
+        StoreChange::SetTasks { name: Arc::clone(&name), tasks: vec![first.clone(), second.clone()] },
+        StoreChange::SetStatus { name: Arc::clone(&name), task: None, status: status(RunState::Running, None) },
+        StoreChange::SetStatus {
             name: Arc::clone(&name),
             task: Some(1),
-            status: status(State::Failed, Some("why \u{1F600}")),
+            status: status(RunState::Failed, Some("why \u{1F600}")),
         },
-        Write::AddTopic { name: Arc::clone(&name), topic: Arc::from("t") },
-        Write::AddTopic { name: Arc::clone(&name), topic: Arc::from("t") },
-        Write::SetTarget { name: Arc::clone(&name), target: Target::Started },
+        StoreChange::AddTopic { name: Arc::clone(&name), topic: Arc::from("t") },
+        StoreChange::AddTopic { name: Arc::clone(&name), topic: Arc::from("t") },
+        StoreChange::SetTarget { name: Arc::clone(&name), target: TargetState::Started },
     ];
     store.apply(&writes, 2_000).await.unwrap();
     let loaded = store.load().await.unwrap();
     let [stored] = loaded.as_slice() else { panic!("{loaded:?}") };
-    assert_eq!((&stored.name, &stored.config, stored.target), (&name, &first, Target::Started));
+    assert_eq!((&stored.name, &stored.config, stored.target), (&name, &first, TargetState::Started));
     assert_eq!(stored.tasks, [first.clone(), second.clone()]);
-    assert_eq!(stored.status.as_ref().unwrap().state, State::Running);
+    assert_eq!(stored.status.as_ref().unwrap().state, RunState::Running);
     assert_eq!(stored.task_statuses[&1].trace.as_deref(), Some("why \u{1F600}"));
     assert_eq!(stored.topics.iter().map(|t| &**t).collect::<Vec<_>>(), ["t"]);
 
-    store.apply(&[Write::SetTasks { name: Arc::clone(&name), tasks: vec![first.clone()] }], 2_500).await.unwrap();
+    store.apply(&[StoreChange::SetTasks { name: Arc::clone(&name), tasks: vec![first.clone()] }], 2_500).await.unwrap();
     assert!(store.load().await.unwrap()[0].task_statuses.is_empty(), "the status of a task that is gone stays");
-    store.apply(&[Write::Replace { name: Arc::clone(&name), config: second.clone() }], 3_000).await.unwrap();
+    store.apply(&[StoreChange::Replace { name: Arc::clone(&name), config: second.clone() }], 3_000).await.unwrap();
     assert!(store.load().await.unwrap()[0].tasks.is_empty(), "tasks of an older config stay");
-    store.apply(&[Write::Delete { name: Arc::clone(&name) }], 4_000).await.unwrap();
+    store.apply(&[StoreChange::Delete { name: Arc::clone(&name) }], 4_000).await.unwrap();
     assert!(store.load().await.unwrap().is_empty());
-    let again = Write::Create { name: Arc::clone(&name), config: first.clone(), target: Target::Started };
+    let again = StoreChange::Create { name: Arc::clone(&name), config: first.clone(), target: TargetState::Started };
     store.apply(&[again], 5_000).await.unwrap();
     assert!(store.load().await.unwrap()[0].topics.is_empty(), "topics of the deleted connector stay");
     let history = store.history(&name).await.unwrap();
@@ -57,8 +57,8 @@ async fn keeps_what_it_is_given(store: &Store) {
     );
 }
 
-fn options(url: &str) -> Options {
-    Options::new(url, lab().scratch().path().join(unique("store-keys")))
+fn options(url: &str) -> StoreOptions {
+    StoreOptions::new(url, lab().scratch().path().join(unique("store-keys")))
 }
 
 async fn survives_and_belongs_to_one_worker(url: &str) {

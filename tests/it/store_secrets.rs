@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use connector_api::{Config, Kind};
-use rowferry::herder::Target;
-use rowferry::store::{HistoryLimits, Options, Store, Write};
+use connector_api::{Config, ErrorKind};
+use rowferry::herder::TargetState;
+use rowferry::store::{HistoryLimits, Store, StoreChange, StoreOptions};
 use serde_json::json;
 use testkit::{MariaDb, Rowferry, Settings, SqliteFile, for_condition, unique};
 
@@ -20,28 +20,28 @@ fn config(version: i64) -> Config {
     Config::from([("connection.password", SECRET), ("v", &version.to_string())])
 }
 
-fn create(name: &str) -> Write {
-    Write::Create { name: Arc::from(name), config: config(1), target: Target::Stopped }
+fn create(name: &str) -> StoreChange {
+    StoreChange::Create { name: Arc::from(name), config: config(1), target: TargetState::Stopped }
 }
 
-fn replace(name: &str, version: i64) -> Write {
-    Write::Replace { name: Arc::from(name), config: config(version) }
+fn replace(name: &str, version: i64) -> StoreChange {
+    StoreChange::Replace { name: Arc::from(name), config: config(version) }
 }
 
-fn delete(name: &str) -> Write {
-    Write::Delete { name: Arc::from(name) }
+fn delete(name: &str) -> StoreChange {
+    StoreChange::Delete { name: Arc::from(name) }
 }
 
-fn tasks(name: &str) -> Write {
-    Write::SetTasks { name: Arc::from(name), tasks: vec![config(1), config(1)] }
+fn tasks(name: &str) -> StoreChange {
+    StoreChange::SetTasks { name: Arc::from(name), tasks: vec![config(1), config(1)] }
 }
 
 fn folder() -> PathBuf {
     lab().scratch().path().join(unique("secrets"))
 }
 
-fn sqlite(folder: &Path) -> Options {
-    Options::new(format!("sqlite:{}/rowferry.db", folder.display()), folder)
+fn sqlite(folder: &Path) -> StoreOptions {
+    StoreOptions::new(format!("sqlite:{}/rowferry.db", folder.display()), folder)
 }
 
 fn mode(path: &Path) -> u32 {
@@ -135,9 +135,9 @@ async fn a_store_of_an_older_version_is_encrypted_and_nothing_of_it_is_left() {
 }
 
 /// The error of a start, which must be one that a person can mend.
-async fn refused(options: &Options) -> String {
+async fn refused(options: &StoreOptions) -> String {
     let error = Store::open(options).await.err().expect("a start without the key");
-    assert_eq!(error.kind(), Kind::Config, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     error.message().to_owned()
 }
 
@@ -158,23 +158,25 @@ async fn a_key_that_is_lost_wrong_or_no_key_stops_the_start_and_names_the_ways_o
     for (key, word) in
         [("c2hvcnQ=", "32 random bytes"), (OTHER_KEY, "gives another key"), ("file:/nowhere", "/nowhere")]
     {
-        let text = refused(&Options { secrets_key: Some(key.to_owned()), ..options.clone() }).await;
+        let text = refused(&StoreOptions { secrets_key: Some(key.to_owned()), ..options.clone() }).await;
         assert!(text.contains(word) && !text.contains(KEY) && !text.contains("c2hvcnQ"), "{word}: {text}");
     }
     std::fs::write(&file, "no key").unwrap();
     assert!(refused(&options).await.contains("holds no key"));
     // The same key, given otherwise.
     std::fs::remove_file(&file).unwrap();
-    let given = Options { secrets_key: Some(format!("file:{}", away.display())), ..options.clone() };
+    let given = StoreOptions { secrets_key: Some(format!("file:{}", away.display())), ..options.clone() };
     let store = Store::open(&given).await.unwrap();
     assert_eq!(store.load().await.unwrap()[0].config, config(2));
     store.close().await;
     // Lost for good: what it encrypts goes, by a word that no other key has.
     let id = text.split("rowferry.secrets.forget=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
     assert!(
-        refused(&Options { forget_key: Some("0123456789abcdef".to_owned()), ..options.clone() }).await.contains(&id)
+        refused(&StoreOptions { forget_key: Some("0123456789abcdef".to_owned()), ..options.clone() })
+            .await
+            .contains(&id)
     );
-    let store = Store::open(&Options { forget_key: Some(id), ..options.clone() }).await.unwrap();
+    let store = Store::open(&StoreOptions { forget_key: Some(id), ..options.clone() }).await.unwrap();
     assert!(store.load().await.unwrap().is_empty() && versions(&store, "kept").await.is_empty());
     store.apply(&[create("kept")], 1).await.unwrap();
     store.close().await;
@@ -263,7 +265,7 @@ async fn a_key_that_was_put_there_for_a_new_store_is_no_sign_of_an_old_one() {
     let key = folder.join("secrets.key");
     std::fs::write(&key, KEY).unwrap();
     assert!(refused(&sqlite(&folder)).await.contains("is missing"));
-    let named = Options { secrets_key: Some(format!("file:{}", key.display())), ..sqlite(&folder) };
+    let named = StoreOptions { secrets_key: Some(format!("file:{}", key.display())), ..sqlite(&folder) };
     Store::open(&named).await.unwrap().close().await;
 }
 
@@ -274,7 +276,7 @@ async fn another_key_takes_the_place_of_the_key_files() {
     let store = Store::open(&options).await.unwrap();
     store.apply(&[create("c"), tasks("c"), replace("c", 2)], 1).await.unwrap();
     store.close().await;
-    let with_key = Options { secrets_key: Some(KEY.to_owned()), ..options.clone() };
+    let with_key = StoreOptions { secrets_key: Some(KEY.to_owned()), ..options.clone() };
     Store::open(&with_key).await.unwrap().close().await;
     std::fs::remove_file(folder.join("secrets.key")).unwrap();
     let store = Store::open(&with_key).await.unwrap();
@@ -288,7 +290,7 @@ async fn a_database_servers_store_encrypts_history_and_with_a_chosen_key_everyth
     let database = unique("secrets");
     let mut connection = lab().mariadb().create_database(&database).await;
     let (user, password, port) = (MariaDb::USER, MariaDb::PASSWORD, lab().mariadb().port());
-    let options = Options::new(format!("mysql://{user}:{password}@127.0.0.1:{port}/{database}"), folder());
+    let options = StoreOptions::new(format!("mysql://{user}:{password}@127.0.0.1:{port}/{database}"), folder());
     let store = Store::open(&options).await.unwrap();
     store.apply(&[create("c"), tasks("c")], 1).await.unwrap();
     store.close().await;
@@ -298,13 +300,13 @@ async fn a_database_servers_store_encrypts_history_and_with_a_chosen_key_everyth
     };
     assert_eq!((plain("config_history").await, plain("connectors").await, plain("tasks").await), (0, 1, 2));
     assert_eq!(mode(&options.data_dir.join("secrets.key")), 0o600);
-    let chosen = Options { secrets_key: Some(KEY.to_owned()), ..options.clone() };
+    let chosen = StoreOptions { secrets_key: Some(KEY.to_owned()), ..options.clone() };
     let store = Store::open(&chosen).await.unwrap();
     assert_eq!((plain("config_history").await, plain("connectors").await, plain("tasks").await), (0, 0, 0));
     assert_eq!(store.load().await.unwrap()[0].tasks.len(), 2);
     store.close().await;
     // Another worker on the same store needs the same key.
-    let text = refused(&Options::new(options.url.clone(), folder())).await;
+    let text = refused(&StoreOptions::new(options.url.clone(), folder())).await;
     assert!(text.contains("workers that share a store need the same key"), "{text}");
 }
 
@@ -312,7 +314,7 @@ async fn a_database_servers_store_encrypts_history_and_with_a_chosen_key_everyth
 async fn history_has_a_bound_and_forgets_deleted_connectors() {
     const DAY: i64 = 24 * 60 * 60 * 1000;
     let limits = HistoryLimits { versions: 3, total: 4, deleted_ms: 30 * DAY };
-    let store = Store::open(&Options { history: limits, ..sqlite(&folder()) }).await.unwrap();
+    let store = Store::open(&StoreOptions { history: limits, ..sqlite(&folder()) }).await.unwrap();
     store.apply(&[create("a")], 1).await.unwrap();
     for version in 2..=10 {
         store.apply(&[replace("a", version)], version).await.unwrap();

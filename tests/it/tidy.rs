@@ -1,7 +1,9 @@
-//! The house rules that a program can check: who may import what, a `//!` on each file, file length.
+//! The house rules that a program can check: who may import what, names, a `//!` on each file, the size of files.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
 use testkit::project_folder;
 
 /// A library, and the folders (or files) that may name it.
@@ -10,8 +12,8 @@ const IMPORTS: &[(&[&str], &[&str])] = &[
     (&["rdkafka"], &["src/kafka", "tests"]),
     (&["sqlx"], &["src/store", "connectors/jdbc/src/driver", "connectors/jdbc/tests", "tests"]),
     (&["clap"], &["src/cli", "src/main.rs"]),
-    (&["connector_jdbc"], &["src/registry.rs", "connectors/jdbc/tests", "tests"]),
-    (&["connector_file"], &["src/registry.rs", "connectors/file/tests", "tests"]),
+    (&["connector_jdbc"], &["src/registry/mod.rs", "connectors/jdbc/tests", "tests"]),
+    (&["connector_file"], &["src/registry/mod.rs", "connectors/file/tests", "tests"]),
     (&["reqwest"], &["tests/kit"]),
     (&["protox", "prost_reflect"], &["src/convert/protobuf"]),
     (&["fail"], &["connectors/api/src/fail_point.rs"]),
@@ -28,7 +30,57 @@ const IMPURE: &[&str] = &["tokio::", "std::fs", "std::net", "std::process", "Sys
 const IMPURE_ON_PURPOSE: &[&str] =
     &["connectors/api/src/fail_point.rs", "connectors/api/src/files.rs", "src/transform/expression/limits.rs"];
 
-const LONGEST_FILE: usize = 500;
+/// The most bytes that a file may have. Bytes and not lines, so that nobody gains by writing densely.
+const LARGEST_FILE: usize = 25 * 1024;
+
+/// Names that every Rust file knows without importing them (the prelude of edition 2024).
+const PRELUDE: &[&str] = &[
+    "AsMut",
+    "AsRef",
+    "Box",
+    "Clone",
+    "Copy",
+    "Default",
+    "DoubleEndedIterator",
+    "Drop",
+    "Eq",
+    "Err",
+    "ExactSizeIterator",
+    "Extend",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "FromIterator",
+    "Future",
+    "Into",
+    "IntoFuture",
+    "IntoIterator",
+    "Iterator",
+    "None",
+    "Ok",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Send",
+    "Sized",
+    "Some",
+    "String",
+    "Sync",
+    "ToOwned",
+    "ToString",
+    "TryFrom",
+    "TryInto",
+    "Unpin",
+    "Vec",
+];
+
+/// The folders of our crates.
+const CRATES: &[&str] = &["connectors/api/", "connectors/file/", "connectors/jdbc/", "src/"];
+
+/// Beginnings of paths that lead to types of our own.
+const OWN_PATHS: &[&str] = &["crate", "self", "super", "connector_api", "connector_file", "connector_jdbc", "rowferry"];
 
 fn rust_files() -> Vec<(String, String)> {
     let root = project_folder();
@@ -104,8 +156,8 @@ fn each_file_says_what_it_is_for_and_fits_in_the_head() {
         if !text.starts_with("//!") {
             wrong.push(format!("{file} does not begin with //!"));
         }
-        if text.lines().count() > LONGEST_FILE && !file.ends_with("/tests.rs") {
-            wrong.push(format!("{file} has {} lines, more than {LONGEST_FILE}", text.lines().count()));
+        if text.len() > LARGEST_FILE && !file.ends_with("/tests.rs") {
+            wrong.push(format!("{file} has {} bytes, more than {LARGEST_FILE}", text.len()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -123,4 +175,67 @@ fn each_test_that_the_list_of_failures_names_exists() {
         let last = name.rsplit("::").next().unwrap();
         assert!(tests.contains(&format!("fn {last}(")), "docs/dev/failures.md names {name}, which is no test");
     }
+}
+
+/// The text of a file without its unit tests.
+fn without_tests(text: &str) -> &str {
+    text.find("\nmod tests").map_or(text, |end| &text[..end])
+}
+
+/// The types that a file declares at its top level: line numbers and names.
+fn declared_types(text: &str) -> Vec<(usize, &str)> {
+    let mut types = Vec::new();
+    for (number, line) in code(without_tests(text)) {
+        if line.starts_with(char::is_whitespace) {
+            continue;
+        }
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        if words.any(|word| matches!(word, "struct" | "enum" | "trait" | "type" | "union")) {
+            let name = words.next().filter(|name| name.starts_with(char::is_uppercase));
+            types.extend(name.map(|name| (number, name)));
+        }
+    }
+    types
+}
+
+#[test]
+fn no_type_has_the_name_of_another_type_of_its_crate_or_of_the_prelude() {
+    let mut wrong = Vec::new();
+    let files = rust_files();
+    for folder in CRATES {
+        let mut first: HashMap<&str, String> = HashMap::new();
+        let of_crate = |name: &str| name.starts_with(folder) && !name.ends_with("tests.rs");
+        for (file, text) in files.iter().filter(|(name, _)| of_crate(name) && !name.contains("/tests/")) {
+            for (number, name) in declared_types(text) {
+                let place = format!("{file}:{number}");
+                if PRELUDE.contains(&name) {
+                    wrong.push(format!("{place}: {name} hides a name of the prelude"));
+                }
+                // Each `Result` is the standard one with another error by default.
+                if name == "Result" {
+                    continue;
+                }
+                if let Some(other) = first.insert(name, place.clone()) {
+                    wrong.push(format!("{place}: {name} is also the name of the type at {other}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A type that needs another name to be told from a second one needs a better name where it is declared.
+#[test]
+fn no_type_of_our_own_is_imported_under_another_name() {
+    let alias = Regex::new(r"\b[A-Z]\w*[a-z]\w* as [A-Z]\w+").unwrap();
+    let imports = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?use (\w+)::[^;]*;").unwrap();
+    let mut wrong = Vec::new();
+    for (file, text) in rust_files() {
+        let own = imports.captures_iter(&text).filter(|import| OWN_PATHS.contains(&&import[1]));
+        for import in own {
+            let aliases = alias.captures_iter(&import[0]).map(|found| found[0].to_owned());
+            wrong.extend(aliases.map(|found| format!("{file}: {found}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

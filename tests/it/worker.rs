@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use connector_api::{
-    Batch, Config, Datum, Error, Field, Key, OffsetValue, Plan, Plugin, Position, Positions, PutReport, Record,
-    Rejected, Result, Schema, Sink, SinkRecord, SinkTask, Source, SourceOffset, SourcePartition, SourceTask,
-    TopicOffset, TopicPartition, Type, Value,
+    Config, ConfigKey, Datum, Error, Field, OffsetValue, Plugin, PutReport, Record, Rejected, Result, Schema,
+    SchemaType, SinkConnector, SinkRecord, SinkTask, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
+    SourcePosition, SourceTask, StoredOffsets, TaskPlan, TopicOffset, TopicPartition, Value,
 };
-use rowferry::kafka::dev::Broker;
-use rowferry::registry::{Connector, Registry};
-use rowferry::worker::{Options, StartTask, TaskEvent, TaskId, Worker};
+use rowferry::kafka::dev::DevBroker;
+use rowferry::registry::{ConnectorPlugin, Registry};
+use rowferry::worker::{StartTask, TaskEvent, TaskId, Worker, WorkerOptions};
 use testkit::{for_condition, unique};
 use tokio::sync::mpsc;
 
@@ -39,7 +39,7 @@ impl Plugin for Numbers {
     fn version(&self) -> &'static str {
         "1"
     }
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         &[]
     }
 }
@@ -49,20 +49,21 @@ fn partition() -> SourcePartition {
 }
 
 #[async_trait]
-impl Source for Numbers {
-    async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<Plan> {
-        Ok(Plan { tasks: vec![config.clone()], again_after: None })
+impl SourceConnector for Numbers {
+    async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<TaskPlan> {
+        Ok(TaskPlan { tasks: vec![config.clone()], again_after: None })
     }
 
-    async fn open(&self, _task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
+    async fn open(&self, _task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
         let stored = stored.read(&[partition()]).await?;
         let next = match stored.first().and_then(|o| o.as_ref()?.get("next")) {
             Some(OffsetValue::Long(next)) => *next,
             _ => 0,
         };
-        let fields = vec![Field::new("id", Schema::of(Type::Int64)), Field::new("text", Schema::of(Type::String))];
+        let fields =
+            vec![Field::new("id", Schema::of(SchemaType::Int64)), Field::new("text", Schema::of(SchemaType::String))];
         let schema = Arc::new(Schema::structure(Some("numbers"), fields));
-        let key = Arc::new(Schema::of(Type::Int64));
+        let key = Arc::new(Schema::of(SchemaType::Int64));
         let (topic, upto, batch) = (Arc::clone(&self.topic), Arc::clone(&self.upto), self.batch);
         let big = self.big.load(Ordering::Relaxed);
         Ok(Box::new(NumbersTask { topic, upto, batch, big, next, schema, key }))
@@ -81,7 +82,7 @@ struct NumbersTask {
 
 #[async_trait]
 impl SourceTask for NumbersTask {
-    async fn poll(&mut self) -> Result<Batch> {
+    async fn poll(&mut self) -> Result<SourceBatch> {
         let upto = self.upto.load(Ordering::Relaxed).min(self.next + self.batch);
         let record = |id: i64| {
             let width = if id == self.big { 50_000 } else { 100 };
@@ -100,10 +101,10 @@ impl SourceTask for NumbersTask {
         let offset = SourceOffset(vec![("next".to_owned(), OffsetValue::Long(upto))]);
         let positions = match records.is_empty() {
             true => Vec::new(),
-            false => vec![Position { partition: partition(), offset: Some(offset) }],
+            false => vec![SourcePosition { partition: partition(), offset: Some(offset) }],
         };
         self.next = upto;
-        Ok(Batch { records, positions, idle_for })
+        Ok(SourceBatch { records, positions, idle_for })
     }
 
     async fn close(self: Box<Self>) {}
@@ -150,13 +151,13 @@ impl Plugin for Vault {
     fn version(&self) -> &'static str {
         "1"
     }
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         &[]
     }
 }
 
 #[async_trait]
-impl Sink for Vault {
+impl SinkConnector for Vault {
     async fn open(&self, _task: &Config, _tolerate: bool) -> Result<Box<dyn SinkTask>> {
         let (kept, shut) = (Arc::clone(&self.kept), Arc::clone(&self.shut));
         Ok(Box::new(VaultTask { kept, shut, picky: self.picky }))
@@ -226,10 +227,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(dev: Option<Broker>, exactly_once_source: bool, batch: i64, sink: Vault) -> Self {
+    fn new(dev: Option<DevBroker>, exactly_once_source: bool, batch: i64, sink: Vault) -> Self {
         let brokers = dev.as_ref().map_or_else(|| lab().kafka().brokers(), |dev| dev.bootstrap_servers().to_owned());
         let names = (unique("numbers"), unique("vault"));
-        let options = Options {
+        let options = WorkerOptions {
             config: Config::from([("bootstrap.servers", brokers.as_str())]),
             group_id: unique("group"),
             offset_topic: unique("offsets"),
@@ -238,8 +239,8 @@ impl Bench {
             flush_interval: Duration::from_millis(200),
             exactly_once_source,
             dev_broker: dev,
-            providers: rowferry::settings::Providers::default(),
-            secrets: rowferry::secrets::Secrets::default(),
+            providers: rowferry::settings::ConfigProviders::default(),
+            secrets: rowferry::secrets::SecretKeys::default(),
         };
         let (topic, upto, big) = (unique("topic").as_str().into(), Arc::default(), Arc::new(AtomicI64::new(-1)));
         let source = Arc::new(Numbers { topic, upto, batch, big });
@@ -266,7 +267,7 @@ impl Bench {
         TaskId { connector: name.into(), task: 0 }
     }
 
-    fn start(&self, name: &str, connector: Connector, config: Config) {
+    fn start(&self, name: &str, connector: ConnectorPlugin, config: Config) {
         let (connector_config, task_config) = (config.clone(), config);
         let id = Self::id(name);
         self.worker.start(StartTask { id, tasks: 1, connector, connector_config, task_config, paused: false });
@@ -278,13 +279,13 @@ impl Bench {
 
     fn start_source_with(&self, more: &[(&str, &str)]) {
         let config = Config::from_iter(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        self.start(&self.names.0, Connector::Source(Arc::clone(&self.source) as _), config);
+        self.start(&self.names.0, ConnectorPlugin::Source(Arc::clone(&self.source) as _), config);
     }
 
     fn start_sink(&self, more: &[(&str, &str)]) {
         let mut config = Config::from([("topics", &*self.source.topic)]);
         more.iter().for_each(|(k, v)| config.set(*k, *v));
-        self.start(&self.names.1, Connector::Sink(Arc::clone(&self.sink) as _), config);
+        self.start(&self.names.1, ConnectorPlugin::Sink(Arc::clone(&self.sink) as _), config);
     }
 
     async fn stop(&self, name: &str) {
@@ -327,7 +328,7 @@ async fn through_stops_and_starts(bench: Bench, total: i64) {
     assert!(bench.told(&format!("{} topic {}", bench.names.1, bench.source.topic)));
     let stored = bench.worker.source_offsets(&bench.names.0, &Config::new()).await.unwrap();
     let expected = SourceOffset(vec![("next".to_owned(), OffsetValue::Long(total))]);
-    assert_eq!(stored.positions(), [Position { partition: partition(), offset: Some(expected) }]);
+    assert_eq!(stored.positions(), [SourcePosition { partition: partition(), offset: Some(expected) }]);
     let config = Config::from([("topics", &*bench.source.topic)]);
     let group = bench.worker.sink_offsets(&bench.names.1, &config).await.unwrap();
     assert_eq!(group.len(), 1);
@@ -347,12 +348,13 @@ async fn at_least_once_doubles_nothing_over_orderly_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_stop_ends_no_batch_in_the_middle() {
     // the writer waits for the sink in the middle of each batch
-    through_stops_and_starts(Bench::new(Some(Broker::start().unwrap()), true, 25_000, Vault::default()), 200_000).await;
+    through_stops_and_starts(Bench::new(Some(DevBroker::start().unwrap()), true, 25_000, Vault::default()), 200_000)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_source_has_committed_all_that_it_has_sent() {
-    let bench = Bench::new(Some(Broker::start().unwrap()), true, 500, Vault::default());
+    let bench = Bench::new(Some(DevBroker::start().unwrap()), true, 500, Vault::default());
     let (source, total) = (Bench::id(&bench.names.0), 100_000);
     bench.start_sink(&[]);
     bench.source.upto.store(total, Ordering::Relaxed);
@@ -377,5 +379,5 @@ async fn a_paused_source_has_committed_all_that_it_has_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_development_broker_carries_more_than_it_holds() {
-    through_stops_and_starts(Bench::new(Some(Broker::start().unwrap()), true, 500, Vault::default()), 200_000).await;
+    through_stops_and_starts(Bench::new(Some(DevBroker::start().unwrap()), true, 500, Vault::default()), 200_000).await;
 }

@@ -9,12 +9,12 @@ use num_bigint::{BigInt, Sign};
 /// `unscaled * 10^-scale`. Two decimals are equal when both parts are (as BigDecimal's `equals`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {
-    unscaled: Unscaled,
+    unscaled: UnscaledValue,
     scale: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Unscaled {
+enum UnscaledValue {
     Small(i128),
     /// Only for what does not fit [`Unscaled::Small`], so that equal values have one form.
     Big(BigInt),
@@ -33,12 +33,12 @@ impl Decimal {
 
     /// The decimal `unscaled * 10^-scale`.
     pub fn new(unscaled: i128, scale: i32) -> Self {
-        Self { unscaled: Unscaled::Small(unscaled), scale }
+        Self { unscaled: UnscaledValue::Small(unscaled), scale }
     }
 
     /// The same from a big integer.
     pub fn from_bigint(unscaled: BigInt, scale: i32) -> Self {
-        let unscaled = i128::try_from(&unscaled).map_or(Unscaled::Big(unscaled), Unscaled::Small);
+        let unscaled = i128::try_from(&unscaled).map_or(UnscaledValue::Big(unscaled), UnscaledValue::Small);
         Self { unscaled, scale }
     }
 
@@ -95,16 +95,16 @@ impl Decimal {
     /// The unscaled value where it fits 128 bits.
     pub fn unscaled_i128(&self) -> Option<i128> {
         match &self.unscaled {
-            Unscaled::Small(n) => Some(*n),
-            Unscaled::Big(_) => None,
+            UnscaledValue::Small(n) => Some(*n),
+            UnscaledValue::Big(_) => None,
         }
     }
 
     /// The unscaled value.
     pub fn unscaled(&self) -> BigInt {
         match &self.unscaled {
-            Unscaled::Small(n) => BigInt::from(*n),
-            Unscaled::Big(n) => n.clone(),
+            UnscaledValue::Small(n) => BigInt::from(*n),
+            UnscaledValue::Big(n) => n.clone(),
         }
     }
 
@@ -143,7 +143,7 @@ impl Decimal {
     /// Appends the shortest big-endian two's complement form of the unscaled value (`BigInteger.toByteArray`).
     pub fn write_be_bytes(&self, out: &mut Vec<u8>) {
         match &self.unscaled {
-            Unscaled::Small(n) => {
+            UnscaledValue::Small(n) => {
                 let bytes = n.to_be_bytes();
                 let fill = if *n < 0 { 0xff } else { 0 };
                 let sign = fill & 0x80;
@@ -153,7 +153,7 @@ impl Decimal {
                 }
                 out.extend_from_slice(&bytes[start..]);
             }
-            Unscaled::Big(n) => out.extend_from_slice(&n.to_signed_bytes_be()),
+            UnscaledValue::Big(n) => out.extend_from_slice(&n.to_signed_bytes_be()),
         }
     }
 
@@ -161,8 +161,8 @@ impl Decimal {
     /// [`Self::MAX_SCALE`] zeros, one digit, a point, the others and an exponent, which SQL takes too.
     pub fn write_plain(&self, out: &mut String) {
         let (negative, digits) = match &self.unscaled {
-            Unscaled::Small(n) => (*n < 0, n.unsigned_abs().to_string()),
-            Unscaled::Big(n) => (n.sign() == Sign::Minus, n.magnitude().to_string()),
+            UnscaledValue::Small(n) => (*n < 0, n.unsigned_abs().to_string()),
+            UnscaledValue::Big(n) => (n.sign() == Sign::Minus, n.magnitude().to_string()),
         };
         if negative {
             out.push('-');

@@ -10,11 +10,11 @@ use crate::shown::{in_lines, on_one_line};
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+type BoxedSource = Box<dyn std::error::Error + Send + Sync>;
 
 /// What kind of trouble it is; decides what the runtime does about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ErrorKind {
     /// Transient: a lost connection, a deadlock, a timeout, a server restarting. The same call may succeed later.
     Retry,
     /// This one record cannot be processed (bad bytes, a value the column refuses). Others may.
@@ -34,53 +34,53 @@ pub enum Kind {
 /// The message says what, where and how to mend it. It never holds row values or secrets: texts of drivers that may
 /// hold them belong into `source`, which goes to the log at debug level only.
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     class: Option<&'static str>,
     message: Cow<'static, str>,
     /// The message has a line for each problem; elsewhere a line end came with words from outside.
     has_lines: bool,
-    source: Option<Source>,
+    source: Option<BoxedSource>,
 }
 
 impl Error {
     /// An error of the given kind.
-    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, class: None, message: message.into(), has_lines: false, source: None }
     }
 
     /// A transient error, see [`Kind::Retry`].
     pub fn retry(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Retry, message)
+        Self::new(ErrorKind::Retry, message)
     }
 
     /// An error of one record, see [`Kind::Record`].
     pub fn record(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Record, message)
+        Self::new(ErrorKind::Record, message)
     }
 
     /// An error that only a change of configuration mends, see [`Kind::Config`].
     pub fn config(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Config, message)
+        Self::new(ErrorKind::Config, message)
     }
 
     /// Missing credentials or privileges, see [`Kind::Denied`].
     pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Denied, message)
+        Self::new(ErrorKind::Denied, message)
     }
 
     /// Another owner took over, see [`Kind::Fenced`].
     pub fn fenced(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Fenced, message)
+        Self::new(ErrorKind::Fenced, message)
     }
 
     /// A bug or a broken invariant, see [`Kind::Fatal`].
     pub fn fatal(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Fatal, message)
+        Self::new(ErrorKind::Fatal, message)
     }
 
     /// The same error with its cause attached.
     #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Source>) -> Self {
+    pub fn caused_by(mut self, source: impl Into<BoxedSource>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -101,7 +101,7 @@ impl Error {
     }
 
     /// An error with a line for each problem, in which no problem's own words make lines.
-    pub fn of_lines(kind: Kind, problems: impl IntoIterator<Item = String>) -> Self {
+    pub fn of_lines(kind: ErrorKind, problems: impl IntoIterator<Item = String>) -> Self {
         let lines: Vec<_> = problems.into_iter().map(|problem| on_one_line(&problem).into_owned()).collect();
         Self { has_lines: true, ..Self::new(kind, lines.join("\n")) }
     }
@@ -126,7 +126,7 @@ impl Error {
     }
 
     /// Its kind.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 

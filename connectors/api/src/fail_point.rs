@@ -45,7 +45,7 @@ mod active {
     use std::task::{Context, Poll};
     use std::time::Duration;
 
-    use crate::{Error, Kind, Result};
+    use crate::{Error, ErrorKind, Result};
 
     /// How soon a call that hangs notices that it may go on.
     const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -125,11 +125,11 @@ mod active {
     fn error(name: &str, word: String) -> Error {
         let kind = match word.as_str() {
             "abort" => std::process::abort(),
-            "record" => Kind::Record,
-            "config" => Kind::Config,
-            "denied" => Kind::Denied,
-            "fenced" => Kind::Fenced,
-            "fatal" => Kind::Fatal,
+            "record" => ErrorKind::Record,
+            "config" => ErrorKind::Config,
+            "denied" => ErrorKind::Denied,
+            "fenced" => ErrorKind::Fenced,
+            "fatal" => ErrorKind::Fatal,
             _ => return Error::retry(format!("fail point {name}: {word}")),
         };
         Error::new(kind, format!("fail point {name}"))

@@ -20,8 +20,8 @@ mod decimal;
 mod error;
 pub mod fail_point;
 pub mod files;
+mod heartbeat;
 pub mod pattern;
-mod pulse;
 mod record;
 mod schema;
 pub mod shown;
@@ -31,17 +31,17 @@ mod transform;
 mod value;
 
 pub use async_trait::async_trait;
-pub use config::{Config, Key, Plugin, Reader, Report};
-pub use convert::{Converter, Presence};
+pub use config::{Config, ConfigKey, ConfigReader, ConfigReport, Plugin};
+pub use convert::{Converter, EncodedPresence};
 pub use decimal::Decimal;
-pub use error::{Error, Kind, Result};
-pub use pulse::Pulse;
+pub use error::{Error, ErrorKind, Result};
+pub use heartbeat::Heartbeat;
 pub use record::{Datum, Header, Headers, Record, SinkRecord, TopicOffset, TopicPartition};
-pub use schema::{Field, Schema, Type, logical};
-pub use sink::{PutReport, Rejected, Sink, SinkTask};
+pub use schema::{Field, Schema, SchemaType, logical};
+pub use sink::{PutReport, Rejected, SinkConnector, SinkTask};
 pub use source::{
-    Batch, OffsetValue, Plan, Position, Positions, Progress, Source, SourceOffset, SourcePartition, SourceTask,
-    TableProgress,
+    OffsetValue, ProgressReport, SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition,
+    SourceTask, StoredOffsets, TableProgress, TaskPlan,
 };
 pub use transform::{Predicate, Transform};
 pub use value::Value;

@@ -24,9 +24,9 @@ pub struct Pattern(Regex);
 
 /// Why it cannot be told whether a text matches: the expression takes too many steps for it, or the engine fails.
 #[derive(Debug)]
-pub struct Undecided(String);
+pub struct MatchUndecided(String);
 
-impl fmt::Display for Undecided {
+impl fmt::Display for MatchUndecided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the regular expression cannot be decided: {}", self.0)
     }
@@ -84,13 +84,13 @@ impl Pattern {
     }
 
     /// Whether it matches the text, or a part of it where it was not made by [`Pattern::whole`].
-    pub fn matches(&self, text: &str) -> Result<bool, Undecided> {
-        guarded(|| self.0.is_match(text)).map_err(Undecided)
+    pub fn matches(&self, text: &str) -> Result<bool, MatchUndecided> {
+        guarded(|| self.0.is_match(text)).map_err(MatchUndecided)
     }
 
     /// The first match and its groups.
-    pub fn captures<'t>(&self, text: &'t str) -> Result<Option<Captures<'t, str>>, Undecided> {
-        guarded(|| self.0.captures(text)).map_err(Undecided)
+    pub fn captures<'t>(&self, text: &'t str) -> Result<Option<Captures<'t, str>>, MatchUndecided> {
+        guarded(|| self.0.captures(text)).map_err(MatchUndecided)
     }
 
     /// How many groups it has, without the one that is the whole match.

@@ -23,7 +23,7 @@ pub mod logical {
 /// The physical type (`org.apache.kafka.connect.data.Schema.Type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "they are Connect's own names")]
-pub enum Type {
+pub enum SchemaType {
     Int8,
     Int16,
     Int32,
@@ -38,7 +38,7 @@ pub enum Type {
     Struct,
 }
 
-impl Type {
+impl SchemaType {
     /// The upper-case name Connect uses in texts, such as `INT64`.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ pub struct Field {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
     /// Physical type.
-    pub ty: Type,
+    pub ty: SchemaType,
     /// Whether null is allowed.
     pub optional: bool,
     /// Logical name, or the name of a struct.
@@ -94,7 +94,7 @@ pub struct Schema {
 
 impl Schema {
     /// A required schema of that type with nothing else set.
-    pub fn of(ty: Type) -> Self {
+    pub fn of(ty: SchemaType) -> Self {
         Self {
             ty,
             optional: false,
@@ -111,40 +111,40 @@ impl Schema {
 
     /// Connect's logical Decimal of that scale.
     pub fn decimal(scale: i32) -> Self {
-        Self::logical(Type::Bytes, logical::DECIMAL).param(logical::SCALE, &scale.to_string())
+        Self::logical(SchemaType::Bytes, logical::DECIMAL).param(logical::SCALE, &scale.to_string())
     }
 
     /// Connect's logical Date.
     pub fn date() -> Self {
-        Self::logical(Type::Int32, logical::DATE)
+        Self::logical(SchemaType::Int32, logical::DATE)
     }
 
     /// Connect's logical Time.
     pub fn time() -> Self {
-        Self::logical(Type::Int32, logical::TIME)
+        Self::logical(SchemaType::Int32, logical::TIME)
     }
 
     /// Connect's logical Timestamp.
     pub fn timestamp() -> Self {
-        Self::logical(Type::Int64, logical::TIMESTAMP)
+        Self::logical(SchemaType::Int64, logical::TIMESTAMP)
     }
 
     /// A struct of these fields.
     pub fn structure(name: Option<&str>, fields: Vec<Field>) -> Self {
-        Self { name: name.map(Arc::from), fields: fields.into(), ..Self::of(Type::Struct) }
+        Self { name: name.map(Arc::from), fields: fields.into(), ..Self::of(SchemaType::Struct) }
     }
 
     /// An array of that.
     pub fn array(items: Schema) -> Self {
-        Self { values: Some(Arc::new(items)), ..Self::of(Type::Array) }
+        Self { values: Some(Arc::new(items)), ..Self::of(SchemaType::Array) }
     }
 
     /// A map of those.
     pub fn map(keys: Schema, values: Schema) -> Self {
-        Self { keys: Some(Arc::new(keys)), values: Some(Arc::new(values)), ..Self::of(Type::Map) }
+        Self { keys: Some(Arc::new(keys)), values: Some(Arc::new(values)), ..Self::of(SchemaType::Map) }
     }
 
-    fn logical(ty: Type, name: &str) -> Self {
+    fn logical(ty: SchemaType, name: &str) -> Self {
         Self { name: Some(Arc::from(name)), version: Some(1), ..Self::of(ty) }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Config, Error, Plugin, Report, Result, SinkRecord, TopicOffset, TopicPartition};
+use crate::{Config, ConfigReport, Error, Plugin, Result, SinkRecord, TopicOffset, TopicPartition};
 
 /// A record that was not written, and why.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct PutReport {
 
 /// A sink connector.
 #[async_trait]
-pub trait Sink: Plugin {
+pub trait SinkConnector: Plugin {
     /// Opens one task. `task` is the connector's config with the task's own keys added: `task.id`, its number, and
     /// `task.cluster`, the name of the Kafka cluster (and consumer group, where it is not the usual one) that it reads,
     /// under which a sink that keeps offsets keeps them.
@@ -44,7 +44,7 @@ pub trait Sink: Plugin {
     }
 
     /// Checks that need I/O, see [`Source::probe`](crate::Source::probe).
-    async fn probe(&self, _config: &Config, _report: &mut Report) {}
+    async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 
 /// One running task of a sink.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{Config, Plugin, Record, Report, Result};
+use crate::{Config, ConfigReport, Plugin, Record, Result};
 
 /// A scalar in a source partition or offset (Connect allows primitives only).
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +54,7 @@ impl SourceOffset {
 
 /// A source partition and how far it has been read. `None` writes a tombstone (bulk mode).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Position {
+pub struct SourcePosition {
     /// What was read.
     pub partition: SourcePartition,
     /// How far.
@@ -63,17 +63,17 @@ pub struct Position {
 
 /// The stored offsets, as a task sees them when it opens.
 #[async_trait]
-pub trait Positions: Send + Sync {
+pub trait StoredOffsets: Send + Sync {
     /// The stored offset of each partition, in the order asked. Errors: `Retry` when the store is out of reach.
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>>;
 
     /// All of the connector's that hold an offset, whichever task stored them. Errors: as above.
-    async fn all(&self) -> Result<Vec<Position>>;
+    async fn all(&self) -> Result<Vec<SourcePosition>>;
 }
 
 /// The tasks of a connector.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct TaskPlan {
     /// One config per task; stored and shown as they are.
     pub tasks: Vec<Config>,
     /// When to ask again (new and dropped tables); `None`: never.
@@ -82,12 +82,12 @@ pub struct Plan {
 
 /// What one call of [`SourceTask::poll`] gave.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct SourceBatch {
     /// Records in order; may be empty.
     pub records: Vec<Record>,
     /// The offsets that hold once every record of this batch (and of those before it) is durable. They are stored
     /// even when the records were filtered out. At most one per source partition.
-    pub positions: Vec<Position>,
+    pub positions: Vec<SourcePosition>,
     /// There is nothing more for now: do not poll again before this time has passed (or the task is closed).
     pub idle_for: Option<Duration>,
 }
@@ -109,7 +109,7 @@ pub struct TableProgress {
 
 /// How far a task has come, for progress displays.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Progress {
+pub struct ProgressReport {
     /// Its tables.
     pub tables: Vec<TableProgress>,
     /// Things a person should know (a column carried as text, a privilege that is missing).
@@ -118,27 +118,27 @@ pub struct Progress {
 
 /// A source connector.
 #[async_trait]
-pub trait Source: Plugin {
+pub trait SourceConnector: Plugin {
     /// Splits the work into at most `max_tasks` tasks. May look at the database.
     /// Errors: `Config`, `Denied`, `Retry` when the database is out of reach.
-    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan>;
+    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan>;
 
     /// The same, where the tasks depend on how far the reading has come. `stored` is read only when it is asked for.
-    async fn plan_on(&self, config: &Config, max_tasks: usize, _stored: &dyn Positions) -> Result<Plan> {
+    async fn plan_on(&self, config: &Config, max_tasks: usize, _stored: &dyn StoredOffsets) -> Result<TaskPlan> {
         self.plan(config, max_tasks).await
     }
 
     /// Opens one task. `task` is one of the configs of [`Source::plan`]; `stored` tells where to go on.
-    async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>>;
+    async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>>;
 
     /// Checks positions that somebody sets by hand while nothing runs. Partitions that are none of this connector's are
     /// no error. Errors: `Config` for an offset that a task could not go on from.
-    fn check_positions(&self, _positions: &[Position]) -> Result<()> {
+    fn check_positions(&self, _positions: &[SourcePosition]) -> Result<()> {
         Ok(())
     }
 
     /// Checks that need I/O (the connection, privileges), for validation. Adds to `report`; must end within seconds.
-    async fn probe(&self, _config: &Config, _report: &mut Report) {}
+    async fn probe(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 
 /// One running task of a source.
@@ -147,16 +147,16 @@ pub trait SourceTask: Send {
     /// The next batch.
     /// Cancel safety: when the future is dropped, the next call gives the same rows again: none is lost.
     /// Errors: after `Retry` the task is polled again after a back-off and goes on after the last batch it returned.
-    async fn poll(&mut self) -> Result<Batch>;
+    async fn poll(&mut self) -> Result<SourceBatch>;
 
     /// Positions that are now durable.
-    async fn committed(&mut self, _positions: &[Position]) -> Result<()> {
+    async fn committed(&mut self, _positions: &[SourcePosition]) -> Result<()> {
         Ok(())
     }
 
     /// How far it has come.
-    fn progress(&self) -> Progress {
-        Progress::default()
+    fn progress(&self) -> ProgressReport {
+        ProgressReport::default()
     }
 
     /// Gives back connections. Called once, also after an error.

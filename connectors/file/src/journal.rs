@@ -27,30 +27,30 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file and its journal, locked. Dropping it unlocks them.
-pub struct Journal {
+pub struct OffsetJournal {
     path: PathBuf,
     file: File,
     file_path: PathBuf,
-    kept: Kept,
+    kept: StoredEntries,
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct Kept {
+struct StoredEntries {
     /// What is being appended: it is cut off unless it is committed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    appending: Option<Appending>,
-    partitions: Vec<Entry>,
+    appending: Option<PendingAppend>,
+    partitions: Vec<PartitionEntry>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Appending {
+struct PendingAppend {
     from: u64,
     bytes: u64,
 }
 
 /// One partition that was read into the file.
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct PartitionEntry {
     cluster: String,
     connector: String,
     topic: String,
@@ -63,12 +63,12 @@ struct Entry {
 
 /// Whose entries are meant: `task.cluster` and the connector's name.
 #[derive(Clone, Debug, Default)]
-pub struct Owner {
+pub struct JournalOwner {
     pub cluster: String,
     pub connector: String,
 }
 
-impl Journal {
+impl OffsetJournal {
     /// Locks the file, which is made if it is not there, and cuts off what an owner left half-written.
     /// Errors: `Config`, `Denied`; `Retry` while another task holds the lock.
     pub fn open(files: &AllowedFiles, path: &Path) -> Result<Self> {
@@ -83,7 +83,7 @@ impl Journal {
     }
 
     fn recover(&mut self) -> Result<()> {
-        let Some(Appending { from, bytes }) = self.kept.appending.take() else { return Ok(()) };
+        let Some(PendingAppend { from, bytes }) = self.kept.appending.take() else { return Ok(()) };
         let length = self.length()?;
         if length > from.saturating_add(bytes) {
             return Err(Error::config(format!(
@@ -104,15 +104,15 @@ impl Journal {
         self.file.metadata().map(|found| found.len()).map_err(|error| failed("examined", &self.file_path, error))
     }
 
-    fn entry(&mut self, owner: &Owner, at: &TopicPartition) -> &mut Entry {
-        let is_at = |entry: &Entry| {
+    fn entry(&mut self, owner: &JournalOwner, at: &TopicPartition) -> &mut PartitionEntry {
+        let is_at = |entry: &PartitionEntry| {
             entry.partition == at.partition
                 && *entry.topic == *at.topic
                 && entry.cluster == owner.cluster
                 && entry.connector == owner.connector
         };
         let found = self.kept.partitions.iter().position(is_at).unwrap_or_else(|| {
-            self.kept.partitions.push(Entry {
+            self.kept.partitions.push(PartitionEntry {
                 cluster: owner.cluster.clone(),
                 connector: owner.connector.clone(),
                 topic: at.topic.to_string(),
@@ -126,14 +126,14 @@ impl Journal {
     }
 
     /// Takes a partition over: its new epoch and its next offset.
-    pub fn claim(&mut self, owner: &Owner, at: &TopicPartition) -> (u64, Option<i64>) {
+    pub fn claim(&mut self, owner: &JournalOwner, at: &TopicPartition) -> (u64, Option<i64>) {
         let entry = self.entry(owner, at);
         entry.epoch += 1;
         (entry.epoch, entry.next)
     }
 
     /// The next offset of a partition. Errors: `Fenced` under another epoch.
-    pub fn next(&mut self, owner: &Owner, at: &TopicPartition, epoch: u64) -> Result<Option<i64>> {
+    pub fn next(&mut self, owner: &JournalOwner, at: &TopicPartition, epoch: u64) -> Result<Option<i64>> {
         let entry = self.entry(owner, at);
         match entry.epoch == epoch {
             true => Ok(entry.next),
@@ -142,13 +142,13 @@ impl Journal {
     }
 
     /// Sets the next offset of a partition.
-    pub fn set(&mut self, owner: &Owner, at: &TopicPartition, next: Option<i64>) {
+    pub fn set(&mut self, owner: &JournalOwner, at: &TopicPartition, next: Option<i64>) {
         self.entry(owner, at).next = next;
     }
 
     /// Forgets every offset of a connector; the epochs stay, so that tasks of before are fenced.
-    pub fn reset(&mut self, owner: &Owner) {
-        let own = |entry: &&mut Entry| entry.cluster == owner.cluster && entry.connector == owner.connector;
+    pub fn reset(&mut self, owner: &JournalOwner) {
+        let own = |entry: &&mut PartitionEntry| entry.cluster == owner.cluster && entry.connector == owner.connector;
         for entry in self.kept.partitions.iter_mut().filter(own) {
             entry.epoch += 1;
             entry.next = None;
@@ -156,9 +156,13 @@ impl Journal {
     }
 
     /// Appends lines and stores the offsets that were set, both or neither. Errors: `Retry`, with the outcome unknown.
-    pub fn commit(mut self, lines: &[u8], next: impl IntoIterator<Item = (Owner, TopicPartition, i64)>) -> Result<()> {
+    pub fn commit(
+        mut self,
+        lines: &[u8],
+        next: impl IntoIterator<Item = (JournalOwner, TopicPartition, i64)>,
+    ) -> Result<()> {
         if !lines.is_empty() {
-            self.kept.appending = Some(Appending { from: self.length()?, bytes: lines.len() as u64 });
+            self.kept.appending = Some(PendingAppend { from: self.length()?, bytes: lines.len() as u64 });
             self.store()?;
             connector_api::fail_point::reach("file-sink.before-append")?;
             let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
@@ -203,11 +207,11 @@ fn lock(file: &File, path: &Path) -> Result<()> {
     Err(Error::retry(format!("{} is locked by another task or worker", path.display())))
 }
 
-fn read(path: &Path) -> Result<Kept> {
+fn read(path: &Path) -> Result<StoredEntries> {
     let mut text = Vec::new();
     match File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut text)) {
         Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kept::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StoredEntries::default()),
         Err(error) => return Err(failed("read", path, error)),
     }
     serde_json::from_slice(&text).map_err(|error| {

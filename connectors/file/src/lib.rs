@@ -12,7 +12,7 @@ mod stdin;
 use std::fs::File;
 use std::path::Path;
 
-use connector_api::config::{Default, Importance, Key, Type, Width};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, Width};
 use connector_api::{Error, Result};
 
 pub use sink::FileStreamSink;
@@ -22,8 +22,14 @@ pub use source::FileStreamSource;
 pub const SETTING: &str = "file.allowed.paths";
 
 /// A key as Kafka's file connectors declare theirs: without a form group and a width.
-const fn key(name: &'static str, ty: Type, default: Default, importance: Importance, doc: &'static str) -> Key {
-    Key::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
+const fn key(
+    name: &'static str,
+    ty: ConfigType,
+    default: DefaultValue,
+    importance: Importance,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(name, ty, default, "", doc).importance(importance).form(Width::None, name)
 }
 
 /// The file's name, if it is one: Kafka takes an empty one for standard input or output.

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use connector_api::config::{Default, Importance, Key, Type};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance};
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, Error, Plugin, PutReport, Rejected, Report, Result, Sink, SinkRecord, SinkTask, TopicOffset,
+    Config, ConfigReport, Error, Plugin, PutReport, Rejected, Result, SinkConnector, SinkRecord, SinkTask, TopicOffset,
     TopicPartition, Value, async_trait,
 };
 
-use crate::journal::{Journal, Owner};
+use crate::journal::{JournalOwner, OffsetJournal};
 use crate::{key, named};
 
-const KEYS: &[Key] = &[key(
+const KEYS: &[ConfigKey] = &[key(
     "file",
-    Type::String,
-    Default::Null,
+    ConfigType::String,
+    DefaultValue::Null,
     Importance::High,
     "Destination filename. If not specified, the standard output will be used",
 )];
@@ -33,12 +33,12 @@ impl FileStreamSink {
         Self { files }
     }
 
-    fn read(&self, config: &Config) -> Result<FileTask> {
+    fn read(&self, config: &Config) -> Result<FileSinkTask> {
         let file = config.read(KEYS, |keys| named(keys.text_opt("file")))?;
-        let place = file.map(|path| Place { files: self.files.clone(), path: path.into() });
+        let place = file.map(|path| SinkFile { files: self.files.clone(), path: path.into() });
         let of_the_runtime = |name| config.get(name).unwrap_or_default().to_owned();
-        let owner = Owner { cluster: of_the_runtime("task.cluster"), connector: of_the_runtime("name") };
-        Ok(FileTask { place, owner, ..FileTask::default() })
+        let owner = JournalOwner { cluster: of_the_runtime("task.cluster"), connector: of_the_runtime("name") };
+        Ok(FileSinkTask { place, owner, ..FileSinkTask::default() })
     }
 }
 
@@ -51,13 +51,13 @@ impl Plugin for FileStreamSink {
         env!("CARGO_PKG_VERSION")
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         KEYS
     }
 }
 
 #[async_trait]
-impl Sink for FileStreamSink {
+impl SinkConnector for FileStreamSink {
     async fn open(&self, task: &Config, _tolerate: bool) -> Result<Box<dyn SinkTask>> {
         let task = self.read(task)?;
         task.journal()?;
@@ -85,7 +85,7 @@ impl Sink for FileStreamSink {
         Ok(true)
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         let file = config.get("file").map(str::trim).filter(|file| !file.is_empty());
         if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
             report.error("file", error.to_string());
@@ -93,16 +93,16 @@ impl Sink for FileStreamSink {
     }
 }
 
-struct Place {
+struct SinkFile {
     files: AllowedFiles,
     path: PathBuf,
 }
 
 /// Writes to a file, or without a place to standard output, which keeps no offsets.
 #[derive(Default)]
-struct FileTask {
-    place: Option<Place>,
-    owner: Owner,
+struct FileSinkTask {
+    place: Option<SinkFile>,
+    owner: JournalOwner,
     /// The epoch of each partition that this task owns.
     epochs: HashMap<TopicPartition, u64>,
     /// What was put and not committed: lines, and the next offsets.
@@ -110,13 +110,13 @@ struct FileTask {
     next: Vec<TopicOffset>,
 }
 
-impl FileTask {
-    fn journal(&self) -> Result<Option<Journal>> {
-        self.place.as_ref().map(|place| Journal::open(&place.files, &place.path)).transpose()
+impl FileSinkTask {
+    fn journal(&self) -> Result<Option<OffsetJournal>> {
+        self.place.as_ref().map(|place| OffsetJournal::open(&place.files, &place.path)).transpose()
     }
 
     /// The offset from which on records of a partition are still to be written.
-    fn durable(&self, journal: &mut Option<Journal>, at: &TopicPartition) -> Result<Option<i64>> {
+    fn durable(&self, journal: &mut Option<OffsetJournal>, at: &TopicPartition) -> Result<Option<i64>> {
         let Some(journal) = journal else { return Ok(None) };
         let epoch = self.epochs.get(at);
         let epoch = epoch.ok_or_else(|| Error::fatal(format!("{}-{} is not assigned", at.topic, at.partition)))?;
@@ -125,7 +125,7 @@ impl FileTask {
 }
 
 #[async_trait]
-impl SinkTask for FileTask {
+impl SinkTask for FileSinkTask {
     async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
         let Some(mut journal) = self.journal()? else { return Ok(Vec::new()) };
         let mut stored = Vec::new();

@@ -7,30 +7,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use connector_api::config::{Check, Default, Importance, Key, Type as KeyType};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Batch, Config, Datum, Error, OffsetValue, Plan, Plugin, Position, Positions, Record, Report, Result, Schema,
-    Source, SourceOffset, SourcePartition, SourceTask, Type, Value, async_trait,
+    Config, ConfigReport, Datum, Error, OffsetValue, Plugin, Record, Result, Schema, SchemaType, SourceBatch,
+    SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask, StoredOffsets, TaskPlan, Value,
+    async_trait,
 };
 
 use crate::stdin::Stdin;
 use crate::{failed, key, named, regular};
 
-const KEYS: &[Key] = &[
+const KEYS: &[ConfigKey] = &[
     key(
         "file",
-        KeyType::String,
-        Default::Null,
+        ConfigType::String,
+        DefaultValue::Null,
         Importance::High,
         "Source filename. If not specified, the standard input will be used",
     ),
-    key("topic", KeyType::String, Default::Required, Importance::High, "The topic to publish data to")
-        .check(Check::NonEmpty),
+    key("topic", ConfigType::String, DefaultValue::Required, Importance::High, "The topic to publish data to")
+        .check(KeyValidator::NonEmpty),
     key(
         "batch.size",
-        KeyType::Int,
-        Default::Text("2000"),
+        ConfigType::Int,
+        DefaultValue::Text("2000"),
         Importance::Low,
         "The maximum number of records the source task can read from the file each time it is polled",
     ),
@@ -64,30 +65,30 @@ impl Plugin for FileStreamSource {
         env!("CARGO_PKG_VERSION")
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         KEYS
     }
 }
 
 #[async_trait]
-impl Source for FileStreamSource {
+impl SourceConnector for FileStreamSource {
     /// One task, whatever `tasks.max` allows: a file has one order.
-    async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<Plan> {
-        Ok(Plan { tasks: vec![config.clone()], again_after: None })
+    async fn plan(&self, config: &Config, _max_tasks: usize) -> Result<TaskPlan> {
+        Ok(TaskPlan { tasks: vec![config.clone()], again_after: None })
     }
 
-    async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
+    async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
         let (file, topic, batch_size) =
             task.read(KEYS, |keys| (named(keys.text_opt("file")), keys.text("topic"), keys.unsigned("batch.size")))?;
-        let mut lines = Lines::new(topic.into(), usize::try_from(batch_size).unwrap_or(usize::MAX).max(1));
-        let Some(file) = file else { return Ok(Box::new(StdinTask { stdin: Stdin::open(), lines })) };
+        let mut lines = LineBuffer::new(topic.into(), usize::try_from(batch_size).unwrap_or(usize::MAX).max(1));
+        let Some(file) = file else { return Ok(Box::new(StdinSourceTask { stdin: Stdin::open(), lines })) };
         let partition = SourcePartition(vec![("filename".to_owned(), OffsetValue::Text(file.clone()))]);
         let stored = stored.read(std::slice::from_ref(&partition)).await?.pop().flatten();
         lines.position = stored.as_ref().map(position).transpose()?.unwrap_or_default();
-        Ok(Box::new(FileTask { files: self.files.clone(), path: file.into(), partition, lines, open: None }))
+        Ok(Box::new(FileSourceTask { files: self.files.clone(), path: file.into(), partition, lines, open: None }))
     }
 
-    fn check_positions(&self, positions: &[Position]) -> Result<()> {
+    fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
         positions.iter().filter_map(|at| Some((&at.partition, at.offset.as_ref()?))).try_for_each(
             |(partition, offset)| {
                 position(offset)?;
@@ -99,7 +100,7 @@ impl Source for FileStreamSource {
         )
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         let file = config.get("file").map(str::trim).filter(|file| !file.is_empty());
         if let Some(Err(error)) = file.map(|file| self.files.admit(file.as_ref())) {
             report.error("file", error.to_string());
@@ -119,7 +120,7 @@ fn position(offset: &SourceOffset) -> Result<u64> {
 }
 
 /// Cuts bytes into lines.
-struct Lines {
+struct LineBuffer {
     topic: Arc<str>,
     schema: Arc<Schema>,
     batch_size: usize,
@@ -129,9 +130,9 @@ struct Lines {
     position: u64,
 }
 
-impl Lines {
+impl LineBuffer {
     fn new(topic: Arc<str>, batch_size: usize) -> Self {
-        Self { topic, schema: Arc::new(Schema::of(Type::String)), batch_size, unread: Vec::new(), position: 0 }
+        Self { topic, schema: Arc::new(Schema::of(SchemaType::String)), batch_size, unread: Vec::new(), position: 0 }
     }
 
     /// The complete lines, at most a batch of them. A line ends with `\n`, `\r\n` or `\r`; a `\r` at the end of what is
@@ -178,15 +179,15 @@ impl Lines {
     }
 }
 
-struct FileTask {
+struct FileSourceTask {
     files: AllowedFiles,
     path: PathBuf,
     partition: SourcePartition,
-    lines: Lines,
+    lines: LineBuffer,
     open: Option<File>,
 }
 
-impl FileTask {
+impl FileSourceTask {
     /// The file, behind what was read of it; `None` while it does not exist.
     fn file(&mut self) -> Result<Option<&mut File>> {
         if self.open.is_none() {
@@ -221,14 +222,14 @@ impl FileTask {
 }
 
 #[async_trait]
-impl SourceTask for FileTask {
+impl SourceTask for FileSourceTask {
     /// Never waits, so that it cannot be dropped half-way.
-    async fn poll(&mut self) -> Result<Batch> {
+    async fn poll(&mut self) -> Result<SourceBatch> {
         let mut records = self.lines.take();
         let mut read = 1;
         if records.is_empty() {
             let Some(file) = self.file()? else {
-                return Ok(Batch { idle_for: Some(IDLE), ..Batch::default() });
+                return Ok(SourceBatch { idle_for: Some(IDLE), ..SourceBatch::default() });
             };
             let mut bytes = Vec::new();
             if let Err(error) = file.take(CHUNK).read_to_end(&mut bytes) {
@@ -244,32 +245,32 @@ impl SourceTask for FileTask {
             self.check_unchanged(file)?;
         }
         let offset = SourceOffset(vec![("position".to_owned(), OffsetValue::Long(self.lines.position.cast_signed()))]);
-        let position = Position { partition: self.partition.clone(), offset: Some(offset) };
+        let position = SourcePosition { partition: self.partition.clone(), offset: Some(offset) };
         let positions = if records.is_empty() { Vec::new() } else { vec![position] };
-        Ok(Batch { records, positions, idle_for: (read == 0).then_some(IDLE) })
+        Ok(SourceBatch { records, positions, idle_for: (read == 0).then_some(IDLE) })
     }
 
     async fn close(self: Box<Self>) {}
 }
 
 /// Reads standard input, which has no positions: what was read and not delivered when the worker ends is lost.
-struct StdinTask {
+struct StdinSourceTask {
     stdin: Stdin,
-    lines: Lines,
+    lines: LineBuffer,
 }
 
 #[async_trait]
-impl SourceTask for StdinTask {
-    async fn poll(&mut self) -> Result<Batch> {
+impl SourceTask for StdinSourceTask {
+    async fn poll(&mut self) -> Result<SourceBatch> {
         let mut records = self.lines.take();
         if records.is_empty() {
             match self.stdin.read() {
                 Some(bytes) => self.lines.add(&bytes)?,
-                None => return Ok(Batch { idle_for: Some(IDLE), ..Batch::default() }),
+                None => return Ok(SourceBatch { idle_for: Some(IDLE), ..SourceBatch::default() }),
             }
             records = self.lines.take();
         }
-        Ok(Batch { records, ..Batch::default() })
+        Ok(SourceBatch { records, ..SourceBatch::default() })
     }
 
     async fn close(self: Box<Self>) {}

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, Datum, Error, Kind, OffsetValue, Position, Positions, Record, Report, Result, Schema, Sink, SinkRecord,
-    SinkTask, Source, SourceOffset, SourcePartition, SourceTask, TopicOffset, TopicPartition, Type, Value, async_trait,
+    Config, ConfigReport, Datum, Error, ErrorKind, OffsetValue, Record, Result, Schema, SchemaType, SinkConnector,
+    SinkRecord, SinkTask, SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask, StoredOffsets,
+    TopicOffset, TopicPartition, Value, async_trait,
 };
 use connector_file::{FileStreamSink, FileStreamSource, SETTING};
 
@@ -46,16 +47,16 @@ impl Drop for Folder {
 }
 
 /// What the offsets topic holds: at most one position.
-struct Stored(Option<Position>);
+struct Stored(Option<SourcePosition>);
 
 #[async_trait]
-impl Positions for Stored {
+impl StoredOffsets for Stored {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         let of = |partition: &SourcePartition| self.0.as_ref().filter(|at| at.partition == *partition);
         Ok(partitions.iter().map(|partition| of(partition).and_then(|at| at.offset.clone())).collect())
     }
 
-    async fn all(&self) -> Result<Vec<Position>> {
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
         Ok(self.0.iter().cloned().collect())
     }
 }
@@ -66,7 +67,7 @@ async fn source(folder: &Folder, batch: &str, stored: &Stored) -> Box<dyn Source
 }
 
 /// Everything that is there: the lines, and the last position.
-async fn lines(task: &mut dyn SourceTask) -> Result<(Vec<String>, Option<Position>)> {
+async fn lines(task: &mut dyn SourceTask) -> Result<(Vec<String>, Option<SourcePosition>)> {
     let (mut lines, mut last) = (Vec::new(), None);
     loop {
         let batch = task.poll().await?;
@@ -78,8 +79,8 @@ async fn lines(task: &mut dyn SourceTask) -> Result<(Vec<String>, Option<Positio
     }
 }
 
-fn at(folder: &Folder, position: i64) -> Position {
-    Position {
+fn at(folder: &Folder, position: i64) -> SourcePosition {
+    SourcePosition {
         partition: SourcePartition(vec![("filename".into(), OffsetValue::Text(folder.path("in")))]),
         offset: Some(SourceOffset(vec![("position".into(), OffsetValue::Long(position))])),
     }
@@ -126,10 +127,10 @@ async fn a_file_that_was_cut_or_replaced_is_an_error_that_says_what_helps() {
     fs::rename(folder.path("in"), folder.path("in.1")).unwrap();
     folder.append("in", b"three\n");
     let error = lines(&mut *task).await.unwrap_err();
-    assert!(error.kind() == Kind::Config && error.message().contains("was replaced"), "{error}");
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("was replaced"), "{error}");
     let mut task = source(&folder, "10", &Stored(Some(at(&folder, 8)))).await;
     let error = lines(&mut *task).await.unwrap_err();
-    assert!(error.kind() == Kind::Config && error.message().contains("became shorter"), "{error}");
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("became shorter"), "{error}");
     assert!(error.message().contains("reset its offsets"), "{error}");
 }
 
@@ -138,11 +139,11 @@ async fn what_is_no_file_of_lines_is_refused() {
     let folder = Folder::new();
     folder.append("in", &vec![b'x'; 17 * 1024 * 1024]);
     let error = lines(&mut *source(&folder, "10", &Stored(None)).await).await.unwrap_err();
-    assert!(error.kind() == Kind::Config && error.message().contains("16777216"), "{error}");
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("16777216"), "{error}");
     fs::remove_file(folder.path("in")).unwrap();
     fs::create_dir(folder.path("in")).unwrap();
     let error = lines(&mut *source(&folder, "10", &Stored(None)).await).await.unwrap_err();
-    assert!(error.kind() == Kind::Config && error.message().contains("not a regular file"), "{error}");
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("not a regular file"), "{error}");
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn offsets_set_by_hand_are_checked_with_kafkas_texts() {
     let check = |partition: &str, offset: Option<(&str, OffsetValue)>| {
         let partition = SourcePartition(vec![(partition.into(), OffsetValue::Text("x".into()))]);
         let offset = offset.map(|(name, value)| SourceOffset(vec![(name.into(), value)]));
-        source.check_positions(&[Position { partition, offset }]).map_err(|error| error.to_string())
+        source.check_positions(&[SourcePosition { partition, offset }]).map_err(|error| error.to_string())
     };
     assert_eq!(check("filename", Some(("position", OffsetValue::Long(3)))), Ok(()));
     assert_eq!(check("anything", None), Ok(()));
@@ -186,11 +187,11 @@ async fn a_file_outside_of_the_allowed_folders_is_neither_read_nor_made() {
     for file in [outside.path("there"), outside.path("new"), folder.path("link"), folder.path("../new")] {
         let config = Config::from([("file", &*file), ("topic", "t")]);
         let (source, sink) = (FileStreamSource::new(folder.allowed()), FileStreamSink::new(folder.allowed()));
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         source.probe(&config, &mut report).await;
-        Sink::probe(&sink, &config, &mut report).await;
-        let mut task = Source::open(&source, &config, &Stored(None)).await.unwrap();
-        let errors = [task.poll().await.unwrap_err(), Sink::open(&sink, &config, false).await.err().unwrap()];
+        SinkConnector::probe(&sink, &config, &mut report).await;
+        let mut task = SourceConnector::open(&source, &config, &Stored(None)).await.unwrap();
+        let errors = [task.poll().await.unwrap_err(), SinkConnector::open(&sink, &config, false).await.err().unwrap()];
         let texts: Vec<_> = report.errors.iter().map(|problem| problem.message.clone()).collect();
         for text in errors.iter().map(Error::message).chain(texts.iter().map(String::as_str)) {
             assert!(text.contains(&file) && text.contains("file.allowed.paths"), "{text}");
@@ -214,7 +215,7 @@ fn next(offset: i64) -> [TopicOffset; 1] {
 }
 
 fn records(offsets: std::ops::Range<i64>) -> Vec<SinkRecord> {
-    let schema = Arc::new(Schema::of(Type::String));
+    let schema = Arc::new(Schema::of(SchemaType::String));
     let record = |offset: i64| Record {
         topic: "t".into(),
         partition: Some(0),
@@ -282,7 +283,7 @@ async fn a_half_written_batch_is_cut_off_when_the_file_is_opened_next() {
     folder.append("out", &[b'x'; 71]);
     let config = Config::from([("file", &*folder.path("out"))]);
     let error = FileStreamSink::new(folder.allowed()).open(&config, false).await.err().unwrap();
-    assert!(error.kind() == Kind::Config && error.message().contains("another program"), "{error}");
+    assert!(error.kind() == ErrorKind::Config && error.message().contains("another program"), "{error}");
 }
 
 #[tokio::test]
@@ -293,8 +294,8 @@ async fn a_task_whose_partition_was_taken_over_writes_nothing_more() {
     old.put(&records(0..2), &next(2)).await.unwrap();
     let mut new = sink(&folder).await;
     new.assign(&[partition()]).await.unwrap();
-    assert_eq!(old.commit().await.unwrap_err().kind(), Kind::Fenced);
-    assert_eq!(old.put(&records(0..2), &next(2)).await.unwrap_err().kind(), Kind::Fenced);
+    assert_eq!(old.commit().await.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(old.put(&records(0..2), &next(2)).await.unwrap_err().kind(), ErrorKind::Fenced);
     new.put(&records(0..2), &next(2)).await.unwrap();
     new.commit().await.unwrap();
     assert_eq!(fs::read_to_string(folder.path("out")).unwrap(), text(0..2));

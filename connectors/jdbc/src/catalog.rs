@@ -42,7 +42,7 @@ pub struct ColumnMeta {
 
 /// The unique indexes of a table, as [`TableMeta`] has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys<'a> {
+pub struct UniqueKeys<'a> {
     /// Columns of the primary key.
     pub primary: &'a [String],
     /// Columns of the others.
@@ -83,8 +83,8 @@ impl TableMeta {
     }
 
     /// What tells its rows apart.
-    pub fn keys(&self) -> Keys<'_> {
-        Keys { primary: &self.primary_key, unique: &self.unique, in_part: self.unique_in_part }
+    pub fn keys(&self) -> UniqueKeys<'_> {
+        UniqueKeys { primary: &self.primary_key, unique: &self.unique, in_part: self.unique_in_part }
     }
 
     /// The column of exactly that name, else the only one that differs in letter case alone.

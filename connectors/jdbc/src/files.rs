@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use connector_api::files::AllowedFiles;
 use connector_api::{
-    Config, Key, Plan, Plugin, Position, Positions, Report, Result, Sink, SinkTask, Source, SourceTask, TopicPartition,
-    async_trait,
+    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, SourceConnector, SourcePosition,
+    SourceTask, StoredOffsets, TaskPlan, TopicPartition, async_trait,
 };
 
 /// The private key by which a config carries them; what a user writes there is replaced.
@@ -37,19 +37,19 @@ fn with_files(config: &Config, files: &AllowedFiles) -> Config {
 
 /// A connector that uses such files only.
 #[derive(Clone, Debug)]
-pub struct Within<P> {
+pub struct PathGuard<P> {
     plugin: P,
     files: AllowedFiles,
 }
 
-impl<P> Within<P> {
+impl<P> PathGuard<P> {
     /// Confines a connector.
     pub fn new(plugin: P, files: AllowedFiles) -> Self {
         Self { plugin, files }
     }
 }
 
-impl<P: Plugin> Plugin for Within<P> {
+impl<P: Plugin> Plugin for PathGuard<P> {
     fn class(&self) -> &'static str {
         self.plugin.class()
     }
@@ -62,50 +62,50 @@ impl<P: Plugin> Plugin for Within<P> {
         self.plugin.version()
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         self.plugin.keys()
     }
 
-    fn keys_as(&self, class: &str) -> &'static [Key] {
+    fn keys_as(&self, class: &str) -> &'static [ConfigKey] {
         self.plugin.keys_as(class)
     }
 
-    fn check(&self, config: &Config, report: &mut Report) {
+    fn check(&self, config: &Config, report: &mut ConfigReport) {
         self.plugin.check(config, report);
     }
 }
 
 /// The plan, without what tasks are told anew.
-fn untold(mut plan: Plan) -> Plan {
+fn untold(mut plan: TaskPlan) -> TaskPlan {
     plan.tasks.iter_mut().for_each(|task| drop(task.remove(KEY)));
     plan
 }
 
 #[async_trait]
-impl<P: Source> Source for Within<P> {
-    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan> {
+impl<P: SourceConnector> SourceConnector for PathGuard<P> {
+    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan> {
         self.plugin.plan(&with_files(config, &self.files), max_tasks).await.map(untold)
     }
 
-    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn Positions) -> Result<Plan> {
+    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn StoredOffsets) -> Result<TaskPlan> {
         self.plugin.plan_on(&with_files(config, &self.files), max_tasks, stored).await.map(untold)
     }
 
-    async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
+    async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
         self.plugin.open(&with_files(task, &self.files), stored).await
     }
 
-    fn check_positions(&self, positions: &[Position]) -> Result<()> {
+    fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
         self.plugin.check_positions(positions)
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         self.plugin.probe(&with_files(config, &self.files), report).await;
     }
 }
 
 #[async_trait]
-impl<P: Sink> Sink for Within<P> {
+impl<P: SinkConnector> SinkConnector for PathGuard<P> {
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>> {
         self.plugin.open(&with_files(task, &self.files), tolerate).await
     }
@@ -118,7 +118,7 @@ impl<P: Sink> Sink for Within<P> {
         self.plugin.reset_offsets(&with_files(config, &self.files)).await
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         self.plugin.probe(&with_files(config, &self.files), report).await;
     }
 }

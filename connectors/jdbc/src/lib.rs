@@ -5,11 +5,11 @@
 
 pub mod calendar;
 pub mod catalog;
+mod class_defaults;
 pub mod dialect;
 pub mod driver;
 pub mod files;
 pub mod ident;
-mod peers;
 mod privileges;
 pub mod sink;
 pub mod source;

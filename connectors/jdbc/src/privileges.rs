@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use connector_api::{Result, Value};
 
 use crate::dialect::Dialect;
-use crate::dialect::mysql::grants::Grants;
-use crate::driver::{Param, Session};
+use crate::dialect::mysql::grants::AccountGrants;
+use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// A privilege on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,35 +44,35 @@ impl Privilege {
 }
 
 /// What an account may do, as its server tells it.
-pub struct Account {
+pub struct AccountPrivileges {
     /// In quotes, as GRANT takes it.
     name: String,
-    rights: Rights,
+    rights: TableRights,
 }
 
-enum Rights {
-    MySql(Grants),
+enum TableRights {
+    MySql(AccountGrants),
     /// PostgreSQL is asked for each table.
     Postgres,
 }
 
-impl Account {
+impl AccountPrivileges {
     /// The account that the session is logged in as. `None` where it cannot be told.
-    pub async fn of(session: &mut dyn Session, database: Database) -> Result<Option<Self>> {
+    pub async fn of(session: &mut dyn Session, database: DatabaseKind) -> Result<Option<Self>> {
         Ok(match database {
-            Database::MySql => {
+            DatabaseKind::MySql => {
                 let lines = session.query("SHOW GRANTS", &[]).await?;
                 let lines = lines.iter().filter_map(|row| row.first().and_then(Value::as_str));
-                let rights = Rights::MySql(Grants::parse(lines));
+                let rights = TableRights::MySql(AccountGrants::parse(lines));
                 let user = session.query("SELECT CURRENT_USER()", &[]).await?;
                 let (user, host) = text(&user).rsplit_once('@').unwrap_or_default();
                 Some(Self { name: format!("'{user}'@'{host}'"), rights })
             }
-            Database::Postgres => {
+            DatabaseKind::Postgres => {
                 let user = session.query("SELECT current_user::pg_catalog.text", &[]).await?;
-                Some(Self { name: session.dialect().quoted(text(&user)), rights: Rights::Postgres })
+                Some(Self { name: session.dialect().quoted(text(&user)), rights: TableRights::Postgres })
             }
-            Database::Sqlite => None,
+            DatabaseKind::Sqlite => None,
         })
     }
 
@@ -82,8 +82,8 @@ impl Account {
         let mut missing: BTreeMap<&TableId, Vec<Privilege>> = BTreeMap::new();
         for (table, privilege) in needs {
             let allowed = match &self.rights {
-                Rights::MySql(grants) => grants.allows(privilege.name(), Some(table)).unwrap_or(true),
-                Rights::Postgres => postgres_allows(session, table, *privilege).await?,
+                TableRights::MySql(grants) => grants.allows(privilege.name(), Some(table)).unwrap_or(true),
+                TableRights::Postgres => postgres_allows(session, table, *privilege).await?,
             };
             if !allowed {
                 missing.entry(table).or_default().push(*privilege);
@@ -97,13 +97,13 @@ impl Account {
     pub async fn blind(&self, session: &mut dyn Session) -> Result<Option<String>> {
         let Some(wanted) = session.dialect().oldest_transaction() else { return Ok(None) };
         let (sees, grant) = match &self.rights {
-            Rights::MySql(grants) => (
+            TableRights::MySql(grants) => (
                 grants.allows(wanted.grant, None).unwrap_or(true),
                 format!("GRANT {} ON *.* TO {}", wanted.grant, self.name),
             ),
-            Rights::Postgres => {
+            TableRights::Postgres => {
                 let sql = "SELECT pg_catalog.pg_has_role(current_user, $1, 'USAGE')::pg_catalog.int4";
-                let found = session.query(sql, &[Param::Text(wanted.grant.into())]).await?;
+                let found = session.query(sql, &[SqlParam::Text(wanted.grant.into())]).await?;
                 (is_true(&found), format!("GRANT {} TO {}", wanted.grant, self.name))
             }
         };
@@ -120,8 +120,8 @@ impl Account {
         let names: Vec<_> = privileges.iter().map(|privilege| privilege.name()).collect();
         let place = dialect.table(table);
         let grants = match self.rights {
-            Rights::MySql(_) => format!("GRANT {} ON {place} TO {}", names.join(", "), self.name),
-            Rights::Postgres => self.postgres_grants(dialect, table, &place, &privileges),
+            TableRights::MySql(_) => format!("GRANT {} ON {place} TO {}", names.join(", "), self.name),
+            TableRights::Postgres => self.postgres_grants(dialect, table, &place, &privileges),
         };
         format!("{} lacks {} on {table}; to mend it: {grants}", self.name, names.join(", "))
     }
@@ -147,8 +147,8 @@ impl Account {
 
 /// Whether the current user may do that with a table; with one that is not there, everything but making it.
 async fn postgres_allows(session: &mut dyn Session, table: &TableId, privilege: Privilege) -> Result<bool> {
-    let schema = Param::Text(table.schema.as_deref().unwrap_or("public").into());
-    let name = Param::Text(table.table.as_str().into());
+    let schema = SqlParam::Text(table.schema.as_deref().unwrap_or("public").into());
+    let name = SqlParam::Text(table.table.as_str().into());
     let found = match privilege {
         Privilege::Create => {
             let sql = "SELECT pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE')::pg_catalog.int4 \
@@ -167,7 +167,7 @@ async fn postgres_allows(session: &mut dyn Session, table: &TableId, privilege: 
             // There is no DELETE of a column.
             let whole = sql.replace("has_any_column_privilege", "has_table_privilege");
             let sql = if of_rows == Privilege::Delete { whole.as_str() } else { sql };
-            session.query(sql, &[schema, name, Param::Text(of_rows.name().into())]).await?
+            session.query(sql, &[schema, name, SqlParam::Text(of_rows.name().into())]).await?
         }
     };
     Ok(found.is_empty() || is_true(&found))

@@ -45,9 +45,9 @@ const SHORT_IDS: [(&str, &str); 28] = [
 
 /// A time zone; UTC by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Zone(Option<TimeZone>);
+pub struct JdbcTimeZone(Option<TimeZone>);
 
-impl Zone {
+impl JdbcTimeZone {
     /// A zone by its IANA name, by one of Java's short ids, or an offset as `java.time.ZoneId` takes it: `+02:00`, `-5`,
     /// `UTC+1`, `GMT-03:30`, `Z`.
     pub fn named(name: &str) -> Option<Self> {
@@ -73,7 +73,7 @@ impl Zone {
     }
 }
 
-impl Zone {
+impl JdbcTimeZone {
     /// It as the time zone that it is.
     pub fn time_zone(&self) -> TimeZone {
         self.0.clone().unwrap_or(TimeZone::UTC)
@@ -167,7 +167,7 @@ fn offset_seconds(text: &str) -> Option<i32> {
 
 /// The check of a key that holds a zone's name.
 pub fn check(name: &str) -> Result<(), String> {
-    match Zone::named(name) {
+    match JdbcTimeZone::named(name) {
         Some(_) => Ok(()),
         None => {
             Err("Invalid time zone: use UTC, an IANA name such as Europe/Vienna, or an offset such as +02:00"
@@ -178,12 +178,12 @@ pub fn check(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Zone, check};
+    use super::{JdbcTimeZone, check};
     use crate::calendar::parse_wall;
 
     #[test]
     fn clock_changes_are_read_as_java_reads_them() {
-        let zone = Zone::named("America/New_York").unwrap();
+        let zone = JdbcTimeZone::named("America/New_York").unwrap();
         for (wall, instant_ms) in [
             ("2024-01-15 12:00:00", 1_705_338_000_000),
             ("2024-03-10 02:30:00", 1_710_055_800_000),
@@ -198,7 +198,7 @@ mod tests {
     /// In Berlin on 2024-10-27 the clock goes back from 03:00 to 02:00 at 01:00 UTC, on 2024-03-31 from 02:00 to 03:00.
     #[test]
     fn what_a_clock_will_show_and_has_shown_around_its_changes() {
-        let zone = Zone::named("Europe/Berlin").unwrap();
+        let zone = JdbcTimeZone::named("Europe/Berlin").unwrap();
         let at = |text: &str| parse_wall(text).unwrap();
         for (instant, lowest, highest) in [
             ("2024-10-26 12:00:00", "2024-10-26 14:00:00", "2024-10-26 14:00:00"),
@@ -224,7 +224,7 @@ mod tests {
         ] {
             assert_eq!(zone.last_instant(at(wall)), at(instant), "{wall}");
         }
-        let utc = Zone::named("UTC").unwrap();
+        let utc = JdbcTimeZone::named("UTC").unwrap();
         assert_eq!((utc.lowest_wall_from(5), utc.highest_wall_until(5), utc.last_instant(5)), (5, 5, 5));
     }
 
@@ -243,7 +243,7 @@ mod tests {
             ("EST", 1_690_000_000, -5 * 3600),
             ("Europe/Vienna", i64::MAX, 3600),
         ] {
-            assert_eq!(Zone::named(name).unwrap().offset_at(at), want, "{name}");
+            assert_eq!(JdbcTimeZone::named(name).unwrap().offset_at(at), want, "{name}");
         }
         for bad in ["Mars/Phobos", "", "+99:00", "+1:99"] {
             assert!(check(bad).is_err(), "{bad}");

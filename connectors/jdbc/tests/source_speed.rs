@@ -8,7 +8,9 @@
 use std::fs;
 use std::time::Instant;
 
-use connector_api::{Config, Position, Positions, Result, Source, SourceOffset, SourcePartition, async_trait};
+use connector_api::{
+    Config, Result, SourceConnector, SourceOffset, SourcePartition, SourcePosition, StoredOffsets, async_trait,
+};
 use connector_jdbc::source::JdbcSource;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
@@ -18,12 +20,12 @@ const ROWS: u64 = 1_000_000;
 struct Nowhere;
 
 #[async_trait]
-impl Positions for Nowhere {
+impl StoredOffsets for Nowhere {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         Ok(vec![None; partitions.len()])
     }
 
-    async fn all(&self) -> Result<Vec<Position>> {
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
         Ok(Vec::new())
     }
 }

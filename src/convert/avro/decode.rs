@@ -1,22 +1,22 @@
 //! Avro's binary form to values. Nothing that stands in it is trusted: lengths and counts are checked against what is
 //! there, and how many values one record may come to is limited.
 
-use connector_api::{Error, Type, Value};
+use connector_api::{Error, SchemaType, Value};
 
-use super::plan::{Kind, Member, Node};
+use super::plan::{AvroMember, AvroNode, AvroNodeKind};
 use crate::convert::entries::last_of_each;
-use crate::convert::limits::{Budget, decimal};
-use crate::convert::trail::Met;
+use crate::convert::limits::{ValueBudget, decimal};
+use crate::convert::trail::LocatedError;
 
-type Result<T, E = Met> = std::result::Result<T, E>;
+type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// How many items without bytes of their own (empty records) a record may claim.
 const MAX_EMPTY: usize = 10_000;
 
 /// Reads from one payload.
-pub(super) struct Reader<'a> {
+pub(super) struct AvroPayload<'a> {
     bytes: &'a [u8],
-    budget: Budget,
+    budget: ValueBudget,
     empty_left: usize,
 }
 
@@ -24,9 +24,9 @@ fn ends() -> Error {
     Error::record("the bytes end in the middle of a value")
 }
 
-impl<'a> Reader<'a> {
+impl<'a> AvroPayload<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, budget: Budget::new(), empty_left: MAX_EMPTY }
+        Self { bytes, budget: ValueBudget::new(), empty_left: MAX_EMPTY }
     }
 
     /// Errors: `Record` where bytes are left over.
@@ -65,21 +65,21 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the whole payload. Errors: with the field that they are about; `Record` also where bytes are left over.
-    pub(super) fn payload(mut self, node: &Node) -> Result<Value, Error> {
-        let value = self.value(node).map_err(Met::located)?;
+    pub(super) fn payload(mut self, node: &AvroNode) -> Result<Value, Error> {
+        let value = self.value(node).map_err(LocatedError::located)?;
         self.end()?;
         Ok(value)
     }
 
     /// Reads a value.
-    fn value(&mut self, node: &Node) -> Result<Value> {
+    fn value(&mut self, node: &AvroNode) -> Result<Value> {
         self.budget.take(1)?;
-        if node.branch.is_some() || node.null.is_some() || matches!(node.kind, Kind::Choice(_)) {
+        if node.branch.is_some() || node.null.is_some() || matches!(node.kind, AvroNodeKind::Choice(_)) {
             let branch = self.long()?;
             if node.null == Some(branch) {
                 return Ok(Value::Null);
             }
-            if let Kind::Choice(branches) = &node.kind {
+            if let AvroNodeKind::Choice(branches) = &node.kind {
                 return self.choice(branch, branches);
             }
             if node.branch != Some(branch) {
@@ -87,64 +87,64 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(match &node.kind {
-            Kind::Bool => match self.take(1)? {
+            AvroNodeKind::Bool => match self.take(1)? {
                 [0] => Value::Bool(false),
                 [1] => Value::Bool(true),
                 _ => return Err(Error::record("a boolean that is neither 0 nor 1").into()),
             },
-            Kind::Integer(ty) => {
+            AvroNodeKind::Integer(ty) => {
                 let n = self.long()?;
                 integer(n, *ty).ok_or_else(|| Error::record(format!("a number that does not fit {}", ty.name())))?
             }
-            Kind::F32 => Value::F32(f32::from_le_bytes(self.take(4)?.try_into().map_err(|_| ends())?)),
-            Kind::F64 => Value::F64(f64::from_le_bytes(self.take(8)?.try_into().map_err(|_| ends())?)),
-            Kind::Text => Value::Text(self.text()?.into()),
-            Kind::Bytes => Value::Bytes(self.data()?.into()),
-            Kind::Fixed(size) => Value::Bytes(self.take(*size)?.into()),
-            Kind::Decimal(scale, size) => {
+            AvroNodeKind::F32 => Value::F32(f32::from_le_bytes(self.take(4)?.try_into().map_err(|_| ends())?)),
+            AvroNodeKind::F64 => Value::F64(f64::from_le_bytes(self.take(8)?.try_into().map_err(|_| ends())?)),
+            AvroNodeKind::Text => Value::Text(self.text()?.into()),
+            AvroNodeKind::Bytes => Value::Bytes(self.data()?.into()),
+            AvroNodeKind::Fixed(size) => Value::Bytes(self.take(*size)?.into()),
+            AvroNodeKind::Decimal(scale, size) => {
                 let bytes = match size {
                     Some(size) => self.take(*size)?,
                     None => self.data()?,
                 };
                 decimal(bytes, *scale)?
             }
-            Kind::Enum(symbols, _) => {
+            AvroNodeKind::Enum(symbols, _) => {
                 let at = usize::try_from(self.long()?).ok();
                 let symbol = at.and_then(|at| symbols.get(at));
                 let symbol = symbol.ok_or_else(|| Error::record("a symbol that the enum does not have"))?;
                 self.budget.take_text(symbol)?;
                 Value::Text(symbol.clone())
             }
-            Kind::Array(items) => Value::Array(self.list(|reader| reader.within("[]", items))?.into()),
-            Kind::Map(values) => {
+            AvroNodeKind::Array(items) => Value::Array(self.list(|reader| reader.within("[]", items))?.into()),
+            AvroNodeKind::Map(values) => {
                 let entries =
                     self.list(|reader| Ok((Value::Text(reader.text()?.into()), reader.within("{}", values)?)))?;
                 Value::Map(last_of_each(entries).into())
             }
-            Kind::Entries(pair) => {
+            AvroNodeKind::Entries(pair) => {
                 let entries = self.list(|reader| Ok((reader.within("{}", &pair.0)?, reader.within("{}", &pair.1)?)))?;
                 Value::Map(last_of_each(entries).into())
             }
-            Kind::Struct(members) => self.structure(members)?,
-            Kind::Choice(_) => return Err(Error::fatal("a union is read by its branch").into()),
+            AvroNodeKind::Struct(members) => self.structure(members)?,
+            AvroNodeKind::Choice(_) => return Err(Error::fatal("a union is read by its branch").into()),
         })
     }
 
-    fn structure(&mut self, members: &[Member]) -> Result<Value> {
+    fn structure(&mut self, members: &[AvroMember]) -> Result<Value> {
         let mut values = Vec::with_capacity(members.len());
         for member in members {
-            let Member::Of(_, name, node) = member else { continue };
+            let AvroMember::Of(_, name, node) = member else { continue };
             values.push(self.within(name, node)?);
         }
         Ok(Value::Struct(values.into()))
     }
 
     /// Reads a value that is a part of another.
-    fn within(&mut self, name: &str, node: &Node) -> Result<Value> {
+    fn within(&mut self, name: &str, node: &AvroNode) -> Result<Value> {
         self.value(node).map_err(|met| met.within(name, node.declared()))
     }
 
-    fn choice(&mut self, branch: i64, branches: &[(i64, Node)]) -> Result<Value> {
+    fn choice(&mut self, branch: i64, branches: &[(i64, AvroNode)]) -> Result<Value> {
         let at = branches.iter().position(|(at, _)| *at == branch);
         let at = at.ok_or_else(|| Error::record("a union's branch that it does not have"))?;
         self.budget.take(branches.len())?;
@@ -178,11 +178,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn integer(n: i64, ty: Type) -> Option<Value> {
+fn integer(n: i64, ty: SchemaType) -> Option<Value> {
     Some(match ty {
-        Type::Int8 => Value::I8(n.try_into().ok()?),
-        Type::Int16 => Value::I16(n.try_into().ok()?),
-        Type::Int32 => Value::I32(n.try_into().ok()?),
+        SchemaType::Int8 => Value::I8(n.try_into().ok()?),
+        SchemaType::Int16 => Value::I16(n.try_into().ok()?),
+        SchemaType::Int32 => Value::I32(n.try_into().ok()?),
         _ => Value::I64(n),
     })
 }

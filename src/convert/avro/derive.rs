@@ -2,60 +2,60 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, Field, Result, Schema, Type, Value, logical};
+use connector_api::{Error, Field, Result, Schema, SchemaType, Value, logical};
 use serde_json::Value as Json;
 
 use super::names::{
     CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION, ENUM, FIXED_SIZE,
     INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_default,
 };
-use super::schema::{Avro, Kind, repeated};
+use super::schema::{AvroType, AvroTypeKind, repeated};
 use crate::convert::limits::decimal;
 
 /// How many types a schema may come to, each use of a named one counted: a small text could else describe a huge one.
 const MAX_TYPES: usize = 100_000;
 
 /// The Connect schema of an Avro schema. Errors: `Record` for what has no counterpart.
-pub(super) fn derive(avro: &Avro) -> Result<Schema> {
-    Deriver { left: MAX_TYPES }.ty(avro)
+pub(super) fn derive(avro: &AvroType) -> Result<Schema> {
+    AvroDeriver { left: MAX_TYPES }.ty(avro)
 }
 
 /// A map whose keys are no text is an array of entries: their two types.
-pub(super) fn entry(items: &Avro) -> Option<(&Arc<Avro>, &Arc<Avro>)> {
-    let Kind::Record(name, fields) = &items.kind else { return None };
+pub(super) fn entry(items: &AvroType) -> Option<(&Arc<AvroType>, &Arc<AvroType>)> {
+    let AvroTypeKind::Record(name, fields) = &items.kind else { return None };
     let is_entry = items.attribute(INTERNAL_TYPE) == Some(MAP_ENTRY)
         || name.strip_prefix(SPACE).is_some_and(|rest| rest.strip_prefix('.') == Some(MAP_ENTRY));
     let [key, value] = fields.as_slice() else { return None };
     (is_entry && key.name == "key" && value.name == "value").then_some((&key.ty, &value.ty))
 }
 
-struct Deriver {
+struct AvroDeriver {
     left: usize,
 }
 
-impl Deriver {
-    fn ty(&mut self, avro: &Avro) -> Result<Schema> {
+impl AvroDeriver {
+    fn ty(&mut self, avro: &AvroType) -> Result<Schema> {
         self.left = self.left.checked_sub(1).ok_or_else(|| Error::record("the Avro schema is too large"))?;
         let mut schema = match &avro.kind {
-            Kind::Null => return Err(Error::record("an Avro schema of null alone has no counterpart")),
-            Kind::Boolean => Schema::of(Type::Boolean),
-            Kind::Int => match avro.attribute(CONNECT_TYPE) {
-                Some("int8") => Schema::of(Type::Int8),
-                Some("int16") => Schema::of(Type::Int16),
-                _ => Schema::of(Type::Int32),
+            AvroTypeKind::Null => return Err(Error::record("an Avro schema of null alone has no counterpart")),
+            AvroTypeKind::Boolean => Schema::of(SchemaType::Boolean),
+            AvroTypeKind::Int => match avro.attribute(CONNECT_TYPE) {
+                Some("int8") => Schema::of(SchemaType::Int8),
+                Some("int16") => Schema::of(SchemaType::Int16),
+                _ => Schema::of(SchemaType::Int32),
             },
-            Kind::Long => Schema::of(Type::Int64),
-            Kind::Float => Schema::of(Type::Float32),
-            Kind::Double => Schema::of(Type::Float64),
-            Kind::Bytes => Schema::of(Type::Bytes),
-            Kind::String => Schema::of(Type::String),
-            Kind::Array(items) => match entry(items) {
+            AvroTypeKind::Long => Schema::of(SchemaType::Int64),
+            AvroTypeKind::Float => Schema::of(SchemaType::Float32),
+            AvroTypeKind::Double => Schema::of(SchemaType::Float64),
+            AvroTypeKind::Bytes => Schema::of(SchemaType::Bytes),
+            AvroTypeKind::String => Schema::of(SchemaType::String),
+            AvroTypeKind::Array(items) => match entry(items) {
                 Some((key, value)) => named_entries(Schema::map(self.ty(key)?, self.ty(value)?), items),
                 None => Schema::array(self.ty(items)?),
             },
-            Kind::Map(values) => Schema::map(Schema::of(Type::String), self.ty(values)?),
-            Kind::Union(branches) => return self.union(branches),
-            Kind::Record(name, fields) => {
+            AvroTypeKind::Map(values) => Schema::map(Schema::of(SchemaType::String), self.ty(values)?),
+            AvroTypeKind::Union(branches) => return self.union(branches),
+            AvroTypeKind::Record(name, fields) => {
                 let mut list = Vec::with_capacity(fields.len());
                 for field in fields {
                     let named = |e: Error| e.context(format_args!("field {}", field.name));
@@ -73,14 +73,14 @@ impl Deriver {
                 schema.doc = avro.attribute("doc").map(Arc::from);
                 schema
             }
-            Kind::Enum(name, symbols) => {
+            AvroTypeKind::Enum(name, symbols) => {
                 let symbols = symbols.iter().map(|symbol| (format!("{ENUM}.{symbol}").into(), (**symbol).into()));
                 let params = std::iter::once((ENUM.into(), name.as_str().into())).chain(symbols).collect();
-                Schema { params, ..Schema::of(Type::String) }
+                Schema { params, ..Schema::of(SchemaType::String) }
             }
-            Kind::Fixed(name, size) => Schema {
+            AvroTypeKind::Fixed(name, size) => Schema {
                 name: Some(name.as_str().into()),
-                ..Schema::of(Type::Bytes).param(FIXED_SIZE, &size.to_string())
+                ..Schema::of(SchemaType::Bytes).param(FIXED_SIZE, &size.to_string())
             },
         };
         logical_type(avro, &mut schema);
@@ -88,12 +88,12 @@ impl Deriver {
         Ok(schema)
     }
 
-    fn union(&mut self, branches: &[Arc<Avro>]) -> Result<Schema> {
+    fn union(&mut self, branches: &[Arc<AvroType>]) -> Result<Schema> {
         let optional = branches.iter().any(|branch| branch.is_null());
         let mut others = branches.iter().filter(|branch| !branch.is_null());
         match (others.next(), others.next()) {
             (Some(only), None) => Ok(self.ty(only)?.optional(optional)),
-            (None, _) => self.ty(&Avro::null()),
+            (None, _) => self.ty(&AvroType::null()),
             _ => {
                 let fields = || branches.iter().filter(|branch| !branch.is_null());
                 if let Some(name) = repeated(fields().map(|branch| branch.branch_name())) {
@@ -110,8 +110,8 @@ impl Deriver {
 }
 
 /// A named map keeps its name in its entries' record.
-fn named_entries(mut map: Schema, entries: &Avro) -> Schema {
-    if let Kind::Record(name, _) = &entries.kind
+fn named_entries(mut map: Schema, entries: &AvroType) -> Schema {
+    if let AvroTypeKind::Record(name, _) = &entries.kind
         && !name.strip_prefix(SPACE).is_some_and(|rest| rest.starts_with(".MapEntry"))
     {
         map.name = Some(name.as_str().into());
@@ -119,17 +119,17 @@ fn named_entries(mut map: Schema, entries: &Avro) -> Schema {
     map
 }
 
-fn first_branch(avro: &Avro) -> &Avro {
+fn first_branch(avro: &AvroType) -> &AvroType {
     match &avro.kind {
-        Kind::Union(branches) => branches.first().map_or(avro, |branch| branch),
+        AvroTypeKind::Union(branches) => branches.first().map_or(avro, |branch| branch),
         _ => avro,
     }
 }
 
 /// Avro's own logical types that Connect has.
-fn logical_type(avro: &Avro, schema: &mut Schema) {
+fn logical_type(avro: &AvroType, schema: &mut Schema) {
     *schema = match (avro.attribute("logicalType"), schema.ty) {
-        (Some("decimal"), Type::Bytes) => {
+        (Some("decimal"), SchemaType::Bytes) => {
             let scale = avro.number("scale").and_then(|scale| i32::try_from(scale).ok()).unwrap_or_default();
             let decimal = Schema::decimal(scale);
             match avro.number("precision") {
@@ -137,15 +137,15 @@ fn logical_type(avro: &Avro, schema: &mut Schema) {
                 _ => decimal,
             }
         }
-        (Some("date"), Type::Int32) => Schema::date(),
-        (Some("time-millis"), Type::Int32) => Schema::time(),
-        (Some("timestamp-millis"), Type::Int64) => Schema::timestamp(),
+        (Some("date"), SchemaType::Int32) => Schema::date(),
+        (Some("time-millis"), SchemaType::Int32) => Schema::time(),
+        (Some("timestamp-millis"), SchemaType::Int64) => Schema::timestamp(),
         _ => return,
     };
 }
 
 /// What Connect has left in the schema of itself.
-fn attributes(avro: &Avro, schema: &mut Schema) -> Result<()> {
+fn attributes(avro: &AvroType, schema: &mut Schema) -> Result<()> {
     if let Some(name) = avro.attribute(CONNECT_NAME) {
         schema.name = Some(name.into());
     }
@@ -165,52 +165,54 @@ fn attributes(avro: &Avro, schema: &mut Schema) -> Result<()> {
 }
 
 /// A default, written as JSON. Errors: `Record` where it is none of its type.
-pub(super) fn default(json: &Json, avro: &Avro, schema: &Schema) -> Result<Value> {
+pub(super) fn default(json: &Json, avro: &AvroType, schema: &Schema) -> Result<Value> {
     found(json, avro, schema)
         .ok_or_else(|| Error::record(format!("the default in the Avro schema is no {}", avro.branch_name())))
 }
 
-fn found(json: &Json, avro: &Avro, schema: &Schema) -> Option<Value> {
+fn found(json: &Json, avro: &AvroType, schema: &Schema) -> Option<Value> {
     let bytes =
         |json: &Json| json.as_str()?.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>();
     Some(match (&avro.kind, schema.ty) {
-        (Kind::Union(branches), _) if json.is_null() => branches.iter().any(|b| b.is_null()).then_some(Value::Null)?,
-        (Kind::Union(branches), _) => {
+        (AvroTypeKind::Union(branches), _) if json.is_null() => {
+            branches.iter().any(|b| b.is_null()).then_some(Value::Null)?
+        }
+        (AvroTypeKind::Union(branches), _) => {
             let only = branches.iter().find(|branch| !branch.is_null())?;
             found(json, only, schema)?
         }
-        (_, Type::Boolean) => Value::Bool(json.as_bool()?),
-        (_, Type::Int8) => Value::I8(json.as_i64()?.try_into().ok()?),
-        (_, Type::Int16) => Value::I16(json.as_i64()?.try_into().ok()?),
-        (_, Type::Int32) => Value::I32(json.as_i64()?.try_into().ok()?),
-        (_, Type::Int64) => Value::I64(json.as_i64()?),
+        (_, SchemaType::Boolean) => Value::Bool(json.as_bool()?),
+        (_, SchemaType::Int8) => Value::I8(json.as_i64()?.try_into().ok()?),
+        (_, SchemaType::Int16) => Value::I16(json.as_i64()?.try_into().ok()?),
+        (_, SchemaType::Int32) => Value::I32(json.as_i64()?.try_into().ok()?),
+        (_, SchemaType::Int64) => Value::I64(json.as_i64()?),
         #[allow(clippy::cast_possible_truncation, reason = "the nearest float is meant")]
-        (_, Type::Float32) => Value::F32(float(json)? as f32),
-        (_, Type::Float64) => Value::F64(float(json)?),
-        (_, Type::String) => Value::Text(json.as_str()?.into()),
-        (_, Type::Bytes) if schema.is_named(logical::DECIMAL) => {
+        (_, SchemaType::Float32) => Value::F32(float(json)? as f32),
+        (_, SchemaType::Float64) => Value::F64(float(json)?),
+        (_, SchemaType::String) => Value::Text(json.as_str()?.into()),
+        (_, SchemaType::Bytes) if schema.is_named(logical::DECIMAL) => {
             let scale = schema.get_param(logical::SCALE)?.parse().ok()?;
             decimal(&bytes(json)?, scale).ok()?
         }
-        (_, Type::Bytes) => Value::Bytes(bytes(json)?.into()),
-        (Kind::Array(items), Type::Array) => {
+        (_, SchemaType::Bytes) => Value::Bytes(bytes(json)?.into()),
+        (AvroTypeKind::Array(items), SchemaType::Array) => {
             let of = schema.values.as_ref()?;
             Value::Array(json.as_array()?.iter().map(|item| found(item, items, of)).collect::<Option<_>>()?)
         }
-        (Kind::Array(items), Type::Map) => {
+        (AvroTypeKind::Array(items), SchemaType::Map) => {
             let ((key, value), keys, values) = (entry(items)?, schema.keys.as_ref()?, schema.values.as_ref()?);
             let pair =
                 |entry: &Json| Some((found(entry.get("key")?, key, keys)?, found(entry.get("value")?, value, values)?));
             Value::Map(json.as_array()?.iter().map(pair).collect::<Option<_>>()?)
         }
-        (Kind::Map(of), Type::Map) => {
+        (AvroTypeKind::Map(of), SchemaType::Map) => {
             let values = schema.values.as_ref()?;
             let pair =
                 |(key, value): (&String, &Json)| Some((Value::Text(key.as_str().into()), found(value, of, values)?));
             Value::Map(json.as_object()?.iter().map(pair).collect::<Option<_>>()?)
         }
-        (Kind::Record(_, fields), Type::Struct) => {
-            let member = |(field, of): (&super::schema::Field, &Field)| match json.get(&field.name) {
+        (AvroTypeKind::Record(_, fields), SchemaType::Struct) => {
+            let member = |(field, of): (&super::schema::AvroField, &Field)| match json.get(&field.name) {
                 Some(given) => found(given, &field.ty, &of.schema),
                 None => of.schema.default.clone().or_else(|| of.schema.optional.then_some(Value::Null)),
             };

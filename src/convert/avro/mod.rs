@@ -14,72 +14,72 @@ mod write;
 
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
 use connector_api::{Datum, Result, Schema, Value};
 
 use super::limits;
 use super::registered::keys::{self, key};
-use super::registered::{Format, Language, References, SchemaText};
-use plan::Node;
+use super::registered::{ResolvedReferences, SchemaFormat, SchemaLanguage, SchemaText};
+use plan::AvroNode;
 
-const OWN: [Key; 3] = [
+const OWN: [ConfigKey; 3] = [
     key(
         "enhanced.avro.schema.support",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether text that was read from an enum is written as an enum again.",
     ),
     key(
         "connect.meta.data",
-        KeyType::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Low,
         "Whether registered schemas hold what Avro has no place for, as connect.* attributes.",
     ),
     key(
         "scrub.invalid.names",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether names that Avro cannot have are changed: other characters become _.",
     ),
 ];
 
 /// The keys of the converter.
-pub const KEYS: &[Key] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
+pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
 /// The settings.
-struct Options {
+struct AvroOptions {
     enhanced: bool,
     metadata: bool,
     scrub: bool,
 }
 
-impl Options {
+impl AvroOptions {
     /// For schemas that are registered already.
     const PLAIN: Self = Self { enhanced: true, metadata: true, scrub: false };
 }
 
 /// Avro.
 pub struct AvroFormat {
-    options: Options,
+    options: AvroOptions,
 }
 
 /// What reads one registered schema.
-pub struct Reader {
+pub struct AvroReader {
     schema: Arc<Schema>,
-    node: Node,
+    node: AvroNode,
     types: usize,
 }
 
 /// What writes one Connect schema.
-pub struct Writer(Node);
+pub struct AvroWriter(AvroNode);
 
 impl AvroFormat {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
-        let options = config.read(KEYS, |keys| Options {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+        let options = config.read(KEYS, |keys| AvroOptions {
             enhanced: keys.bool("enhanced.avro.schema.support"),
             metadata: keys.bool("connect.meta.data"),
             scrub: keys.bool("scrub.invalid.names"),
@@ -88,44 +88,49 @@ impl AvroFormat {
     }
 }
 
-impl Format for AvroFormat {
-    type Writer = Writer;
-    type Reader = Reader;
+impl SchemaFormat for AvroFormat {
+    type Writer = AvroWriter;
+    type Reader = AvroReader;
 
-    const LANGUAGE: Language = Language::Avro;
+    const LANGUAGE: SchemaLanguage = SchemaLanguage::Avro;
 
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText> {
         let text = write::write(schema, &self.options)?;
         Ok(SchemaText { language: Self::LANGUAGE, text, references: Vec::new() })
     }
 
-    fn record_name(&self, schema: &SchemaText, references: &References) -> Result<Option<String>> {
+    fn record_name(&self, schema: &SchemaText, references: &ResolvedReferences) -> Result<Option<String>> {
         schema::parse(&schema.text, references).map(|avro| avro.record_name().map(str::to_owned))
     }
 
-    fn writer(&self, schema: &Arc<Schema>, registered: &SchemaText, references: &References) -> Result<Writer> {
+    fn writer(
+        &self,
+        schema: &Arc<Schema>,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<AvroWriter> {
         let avro = schema::parse(&registered.text, references)?;
-        plan::compile(schema, &avro, &self.options).map(Writer)
+        plan::compile(schema, &avro, &self.options).map(AvroWriter)
     }
 
-    fn reader(&self, registered: &SchemaText, references: &References) -> Result<Reader> {
+    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<AvroReader> {
         let avro = schema::parse(&registered.text, references)?;
         let schema = Arc::new(derive::derive(&avro)?);
         let types = limits::checked(&schema)?;
-        let node = plan::compile(&schema, &avro, &Options::PLAIN)?;
-        Ok(Reader { schema, node, types })
+        let node = plan::compile(&schema, &avro, &AvroOptions::PLAIN)?;
+        Ok(AvroReader { schema, node, types })
     }
 
-    fn types(reader: &Reader) -> usize {
+    fn types(reader: &AvroReader) -> usize {
         reader.types
     }
 
-    fn encode(&self, writer: &Writer, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    fn encode(&self, writer: &AvroWriter, value: &Value, out: &mut Vec<u8>) -> Result<()> {
         encode::write(&writer.0, value, out)
     }
 
-    fn decode(&self, reader: &mut Reader, payload: &[u8]) -> Result<Datum> {
-        let value = decode::Reader::new(payload).payload(&reader.node)?;
+    fn decode(&self, reader: &mut AvroReader, payload: &[u8]) -> Result<Datum> {
+        let value = decode::AvroPayload::new(payload).payload(&reader.node)?;
         Ok(Datum::new(Arc::clone(&reader.schema), value))
     }
 }

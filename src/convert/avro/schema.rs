@@ -13,8 +13,8 @@ const MAX_FIXED: usize = 1 << 20;
 
 /// A type with its attributes.
 #[derive(Debug)]
-pub(super) struct Avro {
-    pub(super) kind: Kind,
+pub(super) struct AvroType {
+    pub(super) kind: AvroTypeKind,
     /// How many types are within each other, this one counted.
     levels: usize,
     /// Every attribute, those of Avro's own included.
@@ -22,7 +22,7 @@ pub(super) struct Avro {
 }
 
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum AvroTypeKind {
     Null,
     Boolean,
     Int,
@@ -31,11 +31,11 @@ pub(super) enum Kind {
     Double,
     Bytes,
     String,
-    Array(Arc<Avro>),
-    Map(Arc<Avro>),
-    Union(Vec<Arc<Avro>>),
+    Array(Arc<AvroType>),
+    Map(Arc<AvroType>),
+    Union(Vec<Arc<AvroType>>),
     /// With its full name.
-    Record(String, Vec<Field>),
+    Record(String, Vec<AvroField>),
     /// With its full name and symbols.
     Enum(String, Vec<Box<str>>),
     /// With its full name and size.
@@ -43,21 +43,21 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Field {
+pub(super) struct AvroField {
     pub(super) name: String,
-    pub(super) ty: Arc<Avro>,
+    pub(super) ty: Arc<AvroType>,
     pub(super) doc: Option<String>,
     /// As JSON, if there is one; a null is one.
     pub(super) default: Option<Json>,
 }
 
-impl Avro {
+impl AvroType {
     /// Errors: `Record` where it has more than [`MAX_LEVELS`].
-    fn new(kind: Kind, attributes: Map<String, Json>) -> Result<Arc<Self>> {
+    fn new(kind: AvroTypeKind, attributes: Map<String, Json>) -> Result<Arc<Self>> {
         let deepest = match &kind {
-            Kind::Array(inner) | Kind::Map(inner) => inner.levels,
-            Kind::Union(branches) => branches.iter().map(|branch| branch.levels).max().unwrap_or_default(),
-            Kind::Record(_, fields) => fields.iter().map(|field| field.ty.levels).max().unwrap_or_default(),
+            AvroTypeKind::Array(inner) | AvroTypeKind::Map(inner) => inner.levels,
+            AvroTypeKind::Union(branches) => branches.iter().map(|branch| branch.levels).max().unwrap_or_default(),
+            AvroTypeKind::Record(_, fields) => fields.iter().map(|field| field.ty.levels).max().unwrap_or_default(),
             _ => 0,
         };
         if deepest >= MAX_LEVELS {
@@ -68,7 +68,7 @@ impl Avro {
 
     /// A type of null.
     pub(super) fn null() -> Self {
-        Self { kind: Kind::Null, levels: 1, attributes: Map::new() }
+        Self { kind: AvroTypeKind::Null, levels: 1, attributes: Map::new() }
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<&str> {
@@ -80,14 +80,14 @@ impl Avro {
     }
 
     pub(super) fn is_null(&self) -> bool {
-        matches!(self.kind, Kind::Null)
+        matches!(self.kind, AvroTypeKind::Null)
     }
 
     /// Its full name, or that of the record in a union with null.
     pub(super) fn record_name(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Record(name, _) | Kind::Enum(name, _) | Kind::Fixed(name, _) => Some(name),
-            Kind::Union(branches) => branches.iter().find_map(|branch| branch.record_name()),
+            AvroTypeKind::Record(name, _) | AvroTypeKind::Enum(name, _) | AvroTypeKind::Fixed(name, _) => Some(name),
+            AvroTypeKind::Union(branches) => branches.iter().find_map(|branch| branch.record_name()),
             _ => None,
         }
     }
@@ -95,18 +95,18 @@ impl Avro {
     /// What a union calls it: the last part of a name, or the type.
     pub(super) fn branch_name(&self) -> &str {
         match &self.kind {
-            Kind::Null => "null",
-            Kind::Boolean => "boolean",
-            Kind::Int => "int",
-            Kind::Long => "long",
-            Kind::Float => "float",
-            Kind::Double => "double",
-            Kind::Bytes => "bytes",
-            Kind::String => "string",
-            Kind::Array(_) => "array",
-            Kind::Map(_) => "map",
-            Kind::Union(_) => "union",
-            Kind::Record(name, _) | Kind::Enum(name, _) | Kind::Fixed(name, _) => {
+            AvroTypeKind::Null => "null",
+            AvroTypeKind::Boolean => "boolean",
+            AvroTypeKind::Int => "int",
+            AvroTypeKind::Long => "long",
+            AvroTypeKind::Float => "float",
+            AvroTypeKind::Double => "double",
+            AvroTypeKind::Bytes => "bytes",
+            AvroTypeKind::String => "string",
+            AvroTypeKind::Array(_) => "array",
+            AvroTypeKind::Map(_) => "map",
+            AvroTypeKind::Union(_) => "union",
+            AvroTypeKind::Record(name, _) | AvroTypeKind::Enum(name, _) | AvroTypeKind::Fixed(name, _) => {
                 name.rsplit_once('.').map_or(name, |(_, name)| name)
             }
         }
@@ -125,8 +125,8 @@ fn bad(why: impl std::fmt::Display) -> Error {
 
 /// Reads a schema; what it refers to stands in `references`, each after those it needs itself.
 /// Errors: `Record`, with what is wrong.
-pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Arc<Avro>> {
-    let mut parser = Parser::default();
+pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Arc<AvroType>> {
+    let mut parser = AvroSchemaParser::default();
     for (_, text) in references {
         parser.text(text)?;
     }
@@ -134,13 +134,13 @@ pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<Arc<A
 }
 
 #[derive(Default)]
-struct Parser {
+struct AvroSchemaParser {
     /// Named types; `None` while one is being read.
-    named: HashMap<String, Option<Arc<Avro>>>,
+    named: HashMap<String, Option<Arc<AvroType>>>,
 }
 
-impl Parser {
-    fn text(&mut self, text: &str) -> Result<Arc<Avro>> {
+impl AvroSchemaParser {
+    fn text(&mut self, text: &str) -> Result<Arc<AvroType>> {
         // A schema may be just the name of a type, without quotes.
         let json = serde_json::from_str(text).or_else(|error| match primitive(text.trim()) {
             Some(_) => Ok(Json::String(text.trim().to_owned())),
@@ -149,10 +149,10 @@ impl Parser {
         self.ty(&json, "")
     }
 
-    fn ty(&mut self, json: &Json, space: &str) -> Result<Arc<Avro>> {
+    fn ty(&mut self, json: &Json, space: &str) -> Result<Arc<AvroType>> {
         match json {
             Json::String(name) => match primitive(name) {
-                Some(kind) => Avro::new(kind, Map::new()),
+                Some(kind) => AvroType::new(kind, Map::new()),
                 None => self.find(name, space),
             },
             Json::Array(branches) => {
@@ -160,14 +160,14 @@ impl Parser {
                 if branches.is_empty() {
                     return Err(bad("a union has no branches"));
                 }
-                Avro::new(Kind::Union(branches), Map::new())
+                AvroType::new(AvroTypeKind::Union(branches), Map::new())
             }
             Json::Object(members) => self.object(members, space),
             _ => Err(bad("a type is neither text, object nor list")),
         }
     }
 
-    fn find(&self, name: &str, space: &str) -> Result<Arc<Avro>> {
+    fn find(&self, name: &str, space: &str) -> Result<Arc<AvroType>> {
         let within = format!("{space}.{name}");
         let found = if name.contains('.') || space.is_empty() { None } else { self.named.get(&within) };
         match found.or_else(|| self.named.get(name)) {
@@ -177,23 +177,23 @@ impl Parser {
         }
     }
 
-    fn object(&mut self, members: &Map<String, Json>, space: &str) -> Result<Arc<Avro>> {
+    fn object(&mut self, members: &Map<String, Json>, space: &str) -> Result<Arc<AvroType>> {
         let ty = members.get("type").ok_or_else(|| bad("a type has no \"type\""))?;
         let Json::String(ty) = ty else { return self.ty(ty, space) };
         let inner = |name: &str| members.get(name).ok_or_else(|| bad(format_args!("{ty} without {name}")));
         let kind = match ty.as_str() {
-            "array" => Kind::Array(self.ty(inner("items")?, space)?),
-            "map" => Kind::Map(self.ty(inner("values")?, space)?),
+            "array" => AvroTypeKind::Array(self.ty(inner("items")?, space)?),
+            "map" => AvroTypeKind::Map(self.ty(inner("values")?, space)?),
             "record" | "error" | "enum" | "fixed" => return self.named(ty, members, space),
             other => match primitive(other) {
                 Some(kind) => kind,
                 None => return self.find(other, space),
             },
         };
-        Avro::new(kind, members.clone())
+        AvroType::new(kind, members.clone())
     }
 
-    fn named(&mut self, ty: &str, members: &Map<String, Json>, space: &str) -> Result<Arc<Avro>> {
+    fn named(&mut self, ty: &str, members: &Map<String, Json>, space: &str) -> Result<Arc<AvroType>> {
         let name = members.get("name").and_then(Json::as_str).ok_or_else(|| bad(format_args!("{ty} without name")))?;
         let space = match (name.rsplit_once('.'), members.get("namespace").and_then(Json::as_str)) {
             (Some((space, _)), _) => space,
@@ -212,7 +212,7 @@ impl Parser {
             "enum" => {
                 let symbols = list("symbols")?.iter().map(|symbol| symbol.as_str().map(Box::from));
                 let symbols = symbols.collect::<Option<_>>().ok_or_else(|| bad("a symbol is no text"))?;
-                Kind::Enum(full.clone(), symbols)
+                AvroTypeKind::Enum(full.clone(), symbols)
             }
             "fixed" => {
                 let size = members.get("size").and_then(Json::as_u64).and_then(|size| usize::try_from(size).ok());
@@ -220,7 +220,7 @@ impl Parser {
                 if size > MAX_FIXED {
                     return Err(bad(format_args!("{full} is larger than {MAX_FIXED} bytes (MAX_FIXED)")));
                 }
-                Kind::Fixed(full.clone(), size)
+                AvroTypeKind::Fixed(full.clone(), size)
             }
             _ => {
                 let fields =
@@ -228,34 +228,34 @@ impl Parser {
                 if let Some(name) = repeated(fields.iter().map(|field| field.name.as_str())) {
                     return Err(bad(format_args!("{full} has two fields of the name {name}")));
                 }
-                Kind::Record(full.clone(), fields)
+                AvroTypeKind::Record(full.clone(), fields)
             }
         };
         let attributes = members.iter().filter(|(name, _)| *name != "fields");
         let attributes = attributes.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let found = Avro::new(kind, attributes)?;
+        let found = AvroType::new(kind, attributes)?;
         self.named.insert(full, Some(Arc::clone(&found)));
         Ok(found)
     }
 
-    fn field(&mut self, json: &Json, space: &str) -> Result<Field> {
+    fn field(&mut self, json: &Json, space: &str) -> Result<AvroField> {
         let name = json.get("name").and_then(Json::as_str).ok_or_else(|| bad("a field has no name"))?;
         let ty = json.get("type").ok_or_else(|| bad(format_args!("field {name} has no type")))?;
         let doc = json.get("doc").and_then(Json::as_str).map(str::to_owned);
-        Ok(Field { name: name.to_owned(), ty: self.ty(ty, space)?, doc, default: json.get("default").cloned() })
+        Ok(AvroField { name: name.to_owned(), ty: self.ty(ty, space)?, doc, default: json.get("default").cloned() })
     }
 }
 
-fn primitive(name: &str) -> Option<Kind> {
+fn primitive(name: &str) -> Option<AvroTypeKind> {
     Some(match name {
-        "null" => Kind::Null,
-        "boolean" => Kind::Boolean,
-        "int" => Kind::Int,
-        "long" => Kind::Long,
-        "float" => Kind::Float,
-        "double" => Kind::Double,
-        "bytes" => Kind::Bytes,
-        "string" => Kind::String,
+        "null" => AvroTypeKind::Null,
+        "boolean" => AvroTypeKind::Boolean,
+        "int" => AvroTypeKind::Int,
+        "long" => AvroTypeKind::Long,
+        "float" => AvroTypeKind::Float,
+        "double" => AvroTypeKind::Double,
+        "bytes" => AvroTypeKind::Bytes,
+        "string" => AvroTypeKind::String,
         _ => return None,
     })
 }

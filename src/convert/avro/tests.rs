@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Converter, Datum, Decimal, Field, Schema, Type, Value};
+use connector_api::{Converter, Datum, Decimal, Field, Schema, SchemaType, Value};
 use serde_json::{Value as Json, json};
 
 use super::AvroFormat;
 use crate::convert::random::Random;
-use crate::convert::registered::testing::{self, InMemory, config, registered};
-use crate::convert::registered::{Format, Language, RegistryConverter};
+use crate::convert::registered::testing::{self, InMemorySchemas, config, registered};
+use crate::convert::registered::{RegistryConverter, SchemaFormat, SchemaLanguage};
 
-fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
+fn converter_over(known: InMemorySchemas, more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
     testing::converter(AvroFormat::new, known, more)
 }
 
 fn converter(more: &[(&str, &str)]) -> RegistryConverter<AvroFormat> {
-    converter_over(InMemory::default(), more)
+    converter_over(InMemorySchemas::default(), more)
 }
 
 fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Option<Vec<u8>> {
@@ -29,7 +29,7 @@ fn text_of(schema: &Schema, more: &[(&str, &str)]) -> Json {
 }
 
 fn reads(avro: &Json, payload: &[u8]) -> connector_api::Result<Datum> {
-    testing::read(AvroFormat::new, registered(Language::Avro, &avro.to_string(), &[]), payload, &[])
+    testing::read(AvroFormat::new, registered(SchemaLanguage::Avro, &avro.to_string(), &[]), payload, &[])
 }
 
 #[test]
@@ -58,14 +58,14 @@ fn damaged_bytes_never_panic() {
 #[test]
 fn schemas_have_the_text_that_confluents_converter_registers() {
     let fields = vec![
-        Field::new("id", Schema::of(Type::Int32)),
-        Field::new("small", Schema::of(Type::Int16).optional(true)),
+        Field::new("id", Schema::of(SchemaType::Int32)),
+        Field::new("small", Schema::of(SchemaType::Int16).optional(true)),
         Field::new("price", Schema::decimal(2).param("connect.decimal.precision", "10")),
         Field::new("at", Schema::timestamp().optional(true)),
-        Field::new("level", Schema { default: Some(Value::I32(5)), ..Schema::of(Type::Int32) }),
-        Field::new("tags", Schema::map(Schema::of(Type::String), Schema::of(Type::Int64))),
-        Field::new("odd", Schema::map(Schema::of(Type::Int32), Schema::of(Type::String))),
-        Field::new("inner", Schema::structure(None, vec![Field::new("x", Schema::of(Type::Bytes))])),
+        Field::new("level", Schema { default: Some(Value::I32(5)), ..Schema::of(SchemaType::Int32) }),
+        Field::new("tags", Schema::map(Schema::of(SchemaType::String), Schema::of(SchemaType::Int64))),
+        Field::new("odd", Schema::map(Schema::of(SchemaType::Int32), Schema::of(SchemaType::String))),
+        Field::new("inner", Schema::structure(None, vec![Field::new("x", Schema::of(SchemaType::Bytes))])),
     ];
     let expected = json!({"type": "record", "name": "users", "namespace": "shop.eu", "fields": [
         {"name": "id", "type": "int"},
@@ -91,7 +91,7 @@ fn schemas_have_the_text_that_confluents_converter_registers() {
 
 #[test]
 fn names_that_avro_cannot_have_are_refused_or_scrubbed() {
-    let schema = Schema::structure(Some("my-table"), vec![Field::new("1st col", Schema::of(Type::Int32))]);
+    let schema = Schema::structure(Some("my-table"), vec![Field::new("1st col", Schema::of(SchemaType::Int32))]);
     let error = AvroFormat::new(&config(&[])).unwrap().schema_of(&schema).unwrap_err();
     assert!(error.message().contains("scrub.invalid.names"), "{error}");
     let scrub = [("scrub.invalid.names", "true")];
@@ -143,12 +143,16 @@ fn the_newest_schema_is_written_where_it_is_asked_for() {
     let latest = json!({"type": "record", "name": "r", "fields": [
         {"name": "added", "type": ["string", "null"], "default": "x"},
         {"name": "b", "type": ["null", "double"], "default": null}, {"name": "a", "type": "long"}]});
-    let known =
-        |text: &Json| InMemory(vec![("t-value".to_owned(), registered(Language::Avro, &text.to_string(), &[]))]);
+    let known = |text: &Json| {
+        InMemorySchemas(vec![("t-value".to_owned(), registered(SchemaLanguage::Avro, &text.to_string(), &[]))])
+    };
     let options = [("auto.register.schemas", "false"), ("use.latest.version", "true")];
     let schema = Schema::structure(
         Some("r"),
-        vec![Field::new("a", Schema::of(Type::Int32)), Field::new("b", Schema::of(Type::Float32).optional(true))],
+        vec![
+            Field::new("a", Schema::of(SchemaType::Int32)),
+            Field::new("b", Schema::of(SchemaType::Float32).optional(true)),
+        ],
     );
     let datum = Datum::new(Arc::new(schema), Value::Struct([Value::I32(3), Value::F32(0.5)].into()));
     let bytes = encoded(&mut converter_over(known(&latest), &options), &datum).unwrap();
@@ -170,11 +174,11 @@ fn subjects_follow_their_strategy() {
     ] {
         // Only a registry that has the schema under that very subject knows its id.
         let text = AvroFormat::new(&config(&[])).unwrap().schema_of(datum.schema.as_ref().unwrap()).unwrap();
-        let known = InMemory(vec![(want.to_owned(), text)]);
+        let known = InMemorySchemas(vec![(want.to_owned(), text)]);
         let options = [("value.subject.name.strategy", strategy), ("auto.register.schemas", "false")];
         assert_eq!(encoded(&mut converter_over(known, &options), &datum).unwrap(), [0, 0, 0, 0, 1], "{strategy}");
     }
-    let plain = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::I32(1));
+    let plain = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::I32(1));
     let error =
         converter(&[("value.subject.name.strategy", "RecordNameStrategy")]).encode("t", &plain, &mut Vec::new());
     assert!(error.unwrap_err().message().contains("TopicNameStrategy"));
@@ -254,7 +258,7 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
         assert_eq!(lines[1], format!("It is the field {field}"));
         assert!(!error.message().contains("4711"), "{error}");
     }
-    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(Type::Int32))]);
+    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(SchemaType::Int32))]);
     let schema = Arc::new(Schema::structure(Some("w"), vec![Field::new("list", Schema::array(inner))]));
     for (n, first) in [
         (Value::Text("4711".into()), "Invalid type: class java.lang.String"),

@@ -2,23 +2,23 @@
 
 use std::collections::HashMap;
 
-use connector_api::{Error, Result, Schema, Type, Value, logical};
+use connector_api::{Error, Result, Schema, SchemaType, Value, logical};
 use serde_json::{Map, Value as Json, json};
 
-use super::Options;
+use super::AvroOptions;
 use super::names::{
     CONNECT_DEFAULT, CONNECT_DOC, CONNECT_NAME, CONNECT_PARAMETERS, CONNECT_TYPE, CONNECT_VERSION, DEFAULT_NAME, ENUM,
     INTERNAL_TYPE, MAP_ENTRY, PRECISION, SPACE, UNION, is_valid, object, scrubbed,
 };
 
 /// The Avro schema of a Connect schema, as JSON text. Errors: `Record` for what Avro has no counterpart of.
-pub(super) fn write(schema: &Schema, options: &Options) -> Result<String> {
-    let mut writer = Writer { options, named: HashMap::new(), unnamed: 0 };
+pub(super) fn write(schema: &Schema, options: &AvroOptions) -> Result<String> {
+    let mut writer = AvroPayloadWriter { options, named: HashMap::new(), unnamed: 0 };
     Ok(writer.ty(schema, "")?.to_string())
 }
 
 /// The name of a field in Avro. Errors: `Record` where Avro cannot have it.
-pub(super) fn field_name<'a>(name: &'a str, options: &Options) -> Result<std::borrow::Cow<'a, str>> {
+pub(super) fn field_name<'a>(name: &'a str, options: &AvroOptions) -> Result<std::borrow::Cow<'a, str>> {
     match (is_valid(name), options.scrub) {
         (true, _) => Ok(name.into()),
         (false, true) => Ok(scrubbed(name).into()),
@@ -35,17 +35,17 @@ fn invalid_name(name: &str) -> Error {
 
 /// Whether a map's keys are text, so that it is a map in Avro too.
 pub(super) fn has_text_keys(schema: &Schema) -> bool {
-    schema.keys.as_ref().is_none_or(|keys| keys.ty == Type::String && !keys.optional)
+    schema.keys.as_ref().is_none_or(|keys| keys.ty == SchemaType::String && !keys.optional)
 }
 
-struct Writer<'a> {
-    options: &'a Options,
+struct AvroPayloadWriter<'a> {
+    options: &'a AvroOptions,
     /// Structs by the name they were written under.
     named: HashMap<String, Schema>,
     unnamed: usize,
 }
 
-impl Writer<'_> {
+impl AvroPayloadWriter<'_> {
     /// A schema, as a union with null where it is optional.
     fn ty(&mut self, schema: &Schema, space: &str) -> Result<Json> {
         if schema.is_named(UNION) {
@@ -72,29 +72,29 @@ impl Writer<'_> {
 
     fn required(&mut self, schema: &Schema, space: &str) -> Result<Json> {
         let mut out = match schema.ty {
-            Type::Int8 | Type::Int16 => {
+            SchemaType::Int8 | SchemaType::Int16 => {
                 let mut out = object([("type", json!("int"))]);
                 if self.options.metadata {
                     out.insert(CONNECT_TYPE.to_owned(), json!(schema.ty.name().to_ascii_lowercase()));
                 }
                 out
             }
-            Type::Int32 => object([("type", json!("int"))]),
-            Type::Int64 => object([("type", json!("long"))]),
-            Type::Float32 => object([("type", json!("float"))]),
-            Type::Float64 => object([("type", json!("double"))]),
-            Type::Boolean => object([("type", json!("boolean"))]),
-            Type::String => match schema.get_param(ENUM).filter(|_| self.options.enhanced) {
+            SchemaType::Int32 => object([("type", json!("int"))]),
+            SchemaType::Int64 => object([("type", json!("long"))]),
+            SchemaType::Float32 => object([("type", json!("float"))]),
+            SchemaType::Float64 => object([("type", json!("double"))]),
+            SchemaType::Boolean => object([("type", json!("boolean"))]),
+            SchemaType::String => match schema.get_param(ENUM).filter(|_| self.options.enhanced) {
                 Some(name) => return self.symbols(schema, name, space),
                 None => object([("type", json!("string"))]),
             },
-            Type::Bytes => decimal(schema)?,
-            Type::Array => {
+            SchemaType::Bytes => decimal(schema)?,
+            SchemaType::Array => {
                 let items = schema.values.as_deref().ok_or_else(|| Error::record("an array has no item schema"))?;
                 object([("type", json!("array")), ("items", self.ty(items, space)?)])
             }
-            Type::Map => self.map(schema, space)?,
-            Type::Struct => match self.structure(schema, space)? {
+            SchemaType::Map => self.map(schema, space)?,
+            SchemaType::Struct => match self.structure(schema, space)? {
                 Json::Object(out) => out,
                 name => return Ok(name),
             },
@@ -211,7 +211,7 @@ impl Writer<'_> {
     /// What Connect must find again when it reads.
     fn attributes(&self, schema: &Schema, out: &mut Map<String, Json>) -> Result<()> {
         if self.options.metadata {
-            if let Some(doc) = schema.doc.as_ref().filter(|_| schema.ty != Type::Struct) {
+            if let Some(doc) = schema.doc.as_ref().filter(|_| schema.ty != SchemaType::Struct) {
                 out.insert(CONNECT_DOC.to_owned(), json!(&**doc));
             }
             if let Some(version) = schema.version {
@@ -261,10 +261,11 @@ fn decimal(schema: &Schema) -> Result<Map<String, Json>> {
 }
 
 /// A default as Avro has it in its schemas: bytes as text of one character each.
-fn default_of(value: &Value, schema: &Schema, options: &Options) -> Result<Json> {
+fn default_of(value: &Value, schema: &Schema, options: &AvroOptions) -> Result<Json> {
     let text = |bytes: &[u8]| bytes.iter().map(|b| char::from(*b)).collect::<String>();
-    let inner =
-        |schema: &Option<std::sync::Arc<Schema>>| schema.clone().unwrap_or_else(|| Schema::of(Type::String).into());
+    let inner = |schema: &Option<std::sync::Arc<Schema>>| {
+        schema.clone().unwrap_or_else(|| Schema::of(SchemaType::String).into())
+    };
     Ok(match value {
         Value::Null => Json::Null,
         Value::Bool(b) => json!(b),

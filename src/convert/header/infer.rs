@@ -2,39 +2,39 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Decimal, Schema, Type, Value, logical};
+use connector_api::{Datum, Decimal, Schema, SchemaType, Value, logical};
 
-use super::tokens::Tokens;
+use super::tokens::HeaderTokens;
 use crate::convert::{calendar, java};
 
 /// Arrays and maps within each other; text that is deeper is taken as text.
 const MAX_DEPTH: usize = 100;
 
 /// A value, or what means null, and its schema.
-type Item = Option<(Schema, Value)>;
+type InferredValue = Option<(Schema, Value)>;
 /// `Err` where the text is no such thing, and so is plain text.
-type Attempt<T> = Result<T, NotParsed>;
+type ParseAttempt<T> = Result<T, NotParsed>;
 struct NotParsed;
 
 /// The value that `text` means, with its schema. `null` has neither.
 pub fn infer(text: &str, strict: bool) -> Datum {
-    let mut parser = Parser { tokens: Tokens::new(text), strict, depth: 0 };
+    let mut parser = HeaderParser { tokens: HeaderTokens::new(text), strict, depth: 0 };
     let found = parser.top().ok().filter(|_| !strict || parser.tokens.rest().trim().is_empty());
     match found {
         Some(Some((schema, value))) => Datum::new(Arc::new(schema), value),
         Some(None) => Datum::NONE,
-        None => Datum::new(Arc::new(Schema::of(Type::String)), Value::Text(text.into())),
+        None => Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(text.into())),
     }
 }
 
-struct Parser<'a> {
-    tokens: Tokens<'a>,
+struct HeaderParser<'a> {
+    tokens: HeaderTokens<'a>,
     strict: bool,
     depth: usize,
 }
 
-impl Parser<'_> {
-    fn top(&mut self) -> Attempt<Item> {
+impl HeaderParser<'_> {
+    fn top(&mut self) -> ParseAttempt<InferredValue> {
         self.value(false)
     }
 
@@ -47,7 +47,7 @@ impl Parser<'_> {
         false
     }
 
-    fn value(&mut self, embedded: bool) -> Attempt<Item> {
+    fn value(&mut self, embedded: bool) -> ParseAttempt<InferredValue> {
         if !self.tokens.has_next() {
             return Ok(None);
         }
@@ -59,7 +59,7 @@ impl Parser<'_> {
         }
         for (word, value) in [("true", true), ("false", false)] {
             if self.literal(word, embedded) {
-                return Ok(Some((Schema::of(Type::Boolean), Value::Bool(value))));
+                return Ok(Some((Schema::of(SchemaType::Boolean), Value::Bool(value))));
             }
         }
         let start = self.tokens.mark();
@@ -78,14 +78,14 @@ impl Parser<'_> {
         self.plain(token).map(Some)
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Attempt<(Schema, Value)>) -> Attempt<(Schema, Value)> {
+    fn nested(&mut self, read: fn(&mut Self) -> ParseAttempt<(Schema, Value)>) -> ParseAttempt<(Schema, Value)> {
         self.depth += 1;
         let found = if self.depth > MAX_DEPTH { Err(NotParsed) } else { read(self) };
         self.depth -= 1;
         found
     }
 
-    fn plain(&mut self, token: &str) -> Attempt<(Schema, Value)> {
+    fn plain(&mut self, token: &str) -> ParseAttempt<(Schema, Value)> {
         let first = token.chars().next().ok_or(NotParsed)?;
         if java::digit(first).is_some() {
             // An unescaped colon is a delimiter, so that a time of day is five tokens.
@@ -115,16 +115,16 @@ impl Parser<'_> {
         while self.tokens.has_next() && !self.tokens.consume("\"") {
             content.push_str(self.tokens.next());
         }
-        temporal(&content).unwrap_or_else(|| (Schema::of(Type::String), Value::Text(content.into())))
+        temporal(&content).unwrap_or_else(|| (Schema::of(SchemaType::String), Value::Text(content.into())))
     }
 
-    fn array(&mut self) -> Attempt<(Schema, Value)> {
+    fn array(&mut self) -> ParseAttempt<(Schema, Value)> {
         let mut items = Vec::new();
-        let mut common = Common::default();
+        let mut common = CommonSchema::default();
         while self.tokens.has_next() {
             if self.tokens.consume("]") {
                 let (schema, values) = common.align(items)?;
-                let array = Schema { values: schema.map(Arc::new), ..Schema::of(Type::Array) };
+                let array = Schema { values: schema.map(Arc::new), ..Schema::of(SchemaType::Array) };
                 return Ok((array, Value::Array(values.into())));
             }
             if self.tokens.consume(",") {
@@ -142,9 +142,9 @@ impl Parser<'_> {
         Err(NotParsed)
     }
 
-    fn map(&mut self) -> Attempt<(Schema, Value)> {
+    fn map(&mut self) -> ParseAttempt<(Schema, Value)> {
         let (mut keys, mut values) = (Vec::new(), Vec::new());
-        let (mut key_schema, mut value_schema) = (Common::default(), Common::default());
+        let (mut key_schema, mut value_schema) = (CommonSchema::default(), CommonSchema::default());
         while self.tokens.has_next() {
             if self.tokens.consume("}") {
                 let (key_schema, keys) = key_schema.align(keys)?;
@@ -152,7 +152,7 @@ impl Parser<'_> {
                 let schema = Schema {
                     keys: key_schema.map(Arc::new),
                     values: value_schema.map(Arc::new),
-                    ..Schema::of(Type::Map)
+                    ..Schema::of(SchemaType::Map)
                 };
                 return Ok((schema, Value::Map(keys.into_iter().zip(values).collect())));
             }
@@ -174,14 +174,14 @@ impl Parser<'_> {
 
 /// The schema that all items so far have in common.
 #[derive(Default)]
-struct Common {
+struct CommonSchema {
     schema: Option<Schema>,
     incompatible: bool,
 }
 
-impl Common {
+impl CommonSchema {
     /// Takes an item's schema in and gives its value.
-    fn add(&mut self, item: Item) -> Item {
+    fn add(&mut self, item: InferredValue) -> InferredValue {
         let (schema, value) = item?;
         let own = schema.clone();
         self.schema = match self.schema.take() {
@@ -194,7 +194,7 @@ impl Common {
     }
 
     /// The common schema, if there is one, and the values widened to it.
-    fn align(self, items: Vec<Item>) -> Attempt<(Option<Schema>, Vec<Value>)> {
+    fn align(self, items: Vec<InferredValue>) -> ParseAttempt<(Option<Schema>, Vec<Value>)> {
         let Some(schema) = self.schema else {
             return Ok((None, items.into_iter().map(|item| item.map_or(Value::Null, |(_, value)| value)).collect()));
         };
@@ -205,11 +205,18 @@ impl Common {
 }
 
 /// How wide a number type is; other types have no width.
-fn width(ty: Type) -> Option<u8> {
-    [Type::Int8, Type::Int16, Type::Int32, Type::Int64, Type::Float32, Type::Float64]
-        .iter()
-        .position(|other| *other == ty)
-        .and_then(|at| u8::try_from(at).ok())
+fn width(ty: SchemaType) -> Option<u8> {
+    [
+        SchemaType::Int8,
+        SchemaType::Int16,
+        SchemaType::Int32,
+        SchemaType::Int64,
+        SchemaType::Float32,
+        SchemaType::Float64,
+    ]
+    .iter()
+    .position(|other| *other == ty)
+    .and_then(|at| u8::try_from(at).ok())
 }
 
 fn merged(before: Schema, after: Schema) -> Option<Schema> {
@@ -230,12 +237,12 @@ fn widened((own, value): (Schema, Value), schema: &Schema) -> Value {
         other => other.as_i64(),
     };
     match (schema.ty, wide, value) {
-        (Type::Int16, Some(n), value) => i16::try_from(n).map_or(value, Value::I16),
-        (Type::Int32, Some(n), value) => i32::try_from(n).map_or(value, Value::I32),
-        (Type::Int64, Some(n), _) => Value::I64(n),
-        (Type::Float32, Some(n), _) => Value::F32(n as f32),
-        (Type::Float64, Some(n), _) => Value::F64(n as f64),
-        (Type::Float64, None, Value::F32(n)) => Value::F64(f64::from(n)),
+        (SchemaType::Int16, Some(n), value) => i16::try_from(n).map_or(value, Value::I16),
+        (SchemaType::Int32, Some(n), value) => i32::try_from(n).map_or(value, Value::I32),
+        (SchemaType::Int64, Some(n), _) => Value::I64(n),
+        (SchemaType::Float32, Some(n), _) => Value::F32(n as f32),
+        (SchemaType::Float64, Some(n), _) => Value::F64(n as f64),
+        (SchemaType::Float64, None, Value::F32(n)) => Value::F64(f64::from(n)),
         (_, _, value) => value,
     }
 }
@@ -246,13 +253,13 @@ fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
     let decimal = Decimal::parse(token)?;
     if let Some(n) = whole(&decimal) {
         let (ty, value) = if let Ok(n) = i8::try_from(n) {
-            (Type::Int8, Value::I8(n))
+            (SchemaType::Int8, Value::I8(n))
         } else if let Ok(n) = i16::try_from(n) {
-            (Type::Int16, Value::I16(n))
+            (SchemaType::Int16, Value::I16(n))
         } else if let Ok(n) = i32::try_from(n) {
-            (Type::Int32, Value::I32(n))
+            (SchemaType::Int32, Value::I32(n))
         } else {
-            (Type::Int64, Value::I64(n))
+            (SchemaType::Int64, Value::I64(n))
         };
         return Some((Schema::of(ty), value));
     }
@@ -262,13 +269,13 @@ fn number(token: &str, strict: bool) -> Option<(Schema, Value)> {
         if let Some(n) = token.parse::<f32>().ok().filter(|n| n.is_finite()) {
             java::write_f32(n, &mut text);
             if keeps(std::mem::take(&mut text)) {
-                return Some((Schema::of(Type::Float32), Value::F32(n)));
+                return Some((Schema::of(SchemaType::Float32), Value::F32(n)));
             }
         }
         if let Some(n) = token.parse::<f64>().ok().filter(|n| n.is_finite()) {
             java::write_f64(n, &mut text);
             if keeps(text) {
-                return Some((Schema::of(Type::Float64), Value::F64(n)));
+                return Some((Schema::of(SchemaType::Float64), Value::F64(n)));
             }
         }
     }
@@ -345,7 +352,7 @@ fn time(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Type, Value, logical};
+    use connector_api::{SchemaType, Value, logical};
 
     use super::infer;
 
@@ -364,7 +371,7 @@ mod tests {
             assert_eq!(infer(input, true).value, value, "{input}");
         }
         let exact = infer("0.1234567890123456789", true);
-        assert!(exact.schema.is_some_and(|schema| schema.ty == Type::Bytes && schema.is_named(logical::DECIMAL)));
+        assert!(exact.schema.is_some_and(|schema| schema.ty == SchemaType::Bytes && schema.is_named(logical::DECIMAL)));
     }
 
     #[test]

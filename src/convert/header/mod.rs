@@ -7,17 +7,17 @@ mod infer;
 mod tokens;
 mod write;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType, Width};
-use connector_api::{Converter, Datum, Presence, Result, Schema, Type, Value};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, Width};
+use connector_api::{Converter, Datum, EncodedPresence, Result, Schema, SchemaType, Value};
 
 pub use infer::infer;
 pub use write::write;
 
 /// The keys of the converter.
-pub const KEYS: &[Key] = &[Key::new(
+pub const KEYS: &[ConfigKey] = &[ConfigKey::new(
     "strict",
-    KeyType::Boolean,
-    Default::Text("true"),
+    ConfigType::Boolean,
+    DefaultValue::Text("true"),
     "Headers",
     "Whether values are kept whole. With false the end of a text that begins like a number is dropped, fractions are \
      rounded to 32 bits and dates before 1970-01-02 are written as times, as in Kafka Connect.",
@@ -32,25 +32,25 @@ pub struct SimpleHeaderConverter {
 
 impl SimpleHeaderConverter {
     /// A converter of these settings. Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
         config.read(KEYS, |keys| Self { strict: keys.bool("strict") })
     }
 }
 
 impl Converter for SimpleHeaderConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
         if datum.value.is_null() {
-            return Ok(Presence::Absent);
+            return Ok(EncodedPresence::Absent);
         }
         write(datum.schema.as_deref(), &datum.value, self.strict, out);
-        Ok(Presence::Present)
+        Ok(EncodedPresence::Present)
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {
         let Some(bytes) = bytes else { return Ok(Datum::NONE) };
         let text = String::from_utf8_lossy(bytes);
         if text.is_empty() {
-            return Ok(Datum::new(Schema::of(Type::String).into(), Value::Text(Box::default())));
+            return Ok(Datum::new(Schema::of(SchemaType::String).into(), Value::Text(Box::default())));
         }
         Ok(infer(&text, self.strict))
     }

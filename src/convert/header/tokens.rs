@@ -1,14 +1,14 @@
 //! Cuts text into the tokens of `org.apache.kafka.connect.data.Values`: delimiters, and what stands between them.
 
 /// Reads tokens from left to right. Every token is a part of the text; a place in it is a position to go back to.
-pub(super) struct Tokens<'a> {
+pub(super) struct HeaderTokens<'a> {
     text: &'a str,
     at: usize,
     /// A token looked at, not yet taken.
     peeked: Option<&'a str>,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> HeaderTokens<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self { text, at: 0, peeked: None }
     }

@@ -25,11 +25,13 @@ fn write_inner(schema: Option<&Schema>, value: &Value, strict: bool, out: &mut V
         Value::I8(n) => integer(*n, out),
         Value::I16(n) => integer(*n, out),
         Value::I32(n) if name == Some(logical::DATE) => {
-            temporal(i64::from(*n) * calendar::DAY_MS, strict.then_some(Form::Date), out);
+            temporal(i64::from(*n) * calendar::DAY_MS, strict.then_some(HeaderTextForm::Date), out);
         }
         Value::I32(n) if name == Some(logical::TIME) => temporal(i64::from(*n), None, out),
         Value::I32(n) => integer(*n, out),
-        Value::I64(n) if name == Some(logical::TIMESTAMP) => temporal(*n, strict.then_some(Form::Timestamp), out),
+        Value::I64(n) if name == Some(logical::TIMESTAMP) => {
+            temporal(*n, strict.then_some(HeaderTextForm::Timestamp), out)
+        }
         Value::I64(n) => integer(*n, out),
         Value::F32(n) => java::write_f32(*n, out),
         Value::F64(n) => java::write_f64(*n, out),
@@ -84,7 +86,7 @@ fn quoted(text: &str, out: &mut Vec<u8>) {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum HeaderTextForm {
     Date,
     Time,
     Timestamp,
@@ -92,22 +94,22 @@ enum Form {
 
 /// ISO 8601. Kafka chooses the form by the number alone: the first day, and all before it, are times of day. With
 /// `meant` a moment before 1970-01-02 is written as what it is.
-fn temporal(millis: i64, meant: Option<Form>, out: &mut Vec<u8>) {
+fn temporal(millis: i64, meant: Option<HeaderTextForm>, out: &mut Vec<u8>) {
     let form = match meant {
         Some(form) if millis < calendar::DAY_MS => form,
-        _ if millis < calendar::DAY_MS => Form::Time,
-        _ if millis % calendar::DAY_MS == 0 => Form::Date,
-        _ => Form::Timestamp,
+        _ if millis < calendar::DAY_MS => HeaderTextForm::Time,
+        _ if millis % calendar::DAY_MS == 0 => HeaderTextForm::Date,
+        _ => HeaderTextForm::Timestamp,
     };
-    let moment = calendar::Civil::from_millis(millis);
+    let moment = calendar::CivilTime::from_millis(millis);
     let year = if moment.year > 0 { moment.year } else { 1 - moment.year };
-    if form != Form::Time {
+    if form != HeaderTextForm::Time {
         out.extend_from_slice(format!("{year:04}-{:02}-{:02}", moment.month, moment.day).as_bytes());
     }
-    if form == Form::Timestamp {
+    if form == HeaderTextForm::Timestamp {
         out.push(b'T');
     }
-    if form != Form::Date {
+    if form != HeaderTextForm::Date {
         let (hour, minute, second, milli) = (moment.hour(), moment.minute(), moment.second(), moment.milli());
         out.extend_from_slice(format!("{hour:02}:{minute:02}:{second:02}.{milli:03}Z").as_bytes());
     }

@@ -10,13 +10,13 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use connector_api::{Decimal, Error, Result, Value};
 
-use super::Options;
+use super::JsonOptions;
 use super::encode::MILLIS_PER_DAY;
-use super::plan::{Kind, Members, Node};
-use super::reader::{Number, Reader, Token};
+use super::plan::{JsonNode, JsonNodeKind, StructMembers};
+use super::reader::{JsonNumber, JsonReader, JsonToken};
 use crate::convert::entries::last_of_each;
-use crate::convert::limits::{Budget, decimal, usual_scale};
-use crate::convert::trail::{STRICT, Trail, holds_object};
+use crate::convert::limits::{ValueBudget, decimal, usual_scale};
+use crate::convert::trail::{FieldPath, STRICT, holds_object};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -26,21 +26,26 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Reads values from one text.
-pub(super) struct Decoder<'a, 'o> {
-    pub(super) reader: Reader<'a>,
-    options: &'o Options,
-    budget: Budget,
+pub(super) struct JsonDecoder<'a, 'o> {
+    pub(super) reader: JsonReader<'a>,
+    options: &'o JsonOptions,
+    budget: ValueBudget,
     /// Where an error was met.
-    trail: Trail,
+    trail: FieldPath,
 }
 
-impl<'a, 'o> Decoder<'a, 'o> {
-    pub(super) fn new(text: &'a str, options: &'o Options) -> Self {
-        Self { reader: Reader::new(text, options.strict), options, budget: Budget::new(), trail: Trail::default() }
+impl<'a, 'o> JsonDecoder<'a, 'o> {
+    pub(super) fn new(text: &'a str, options: &'o JsonOptions) -> Self {
+        Self {
+            reader: JsonReader::new(text, options.strict),
+            options,
+            budget: ValueBudget::new(),
+            trail: FieldPath::default(),
+        }
     }
 
     /// Reads the whole payload. Errors: with the field that they are about.
-    pub(super) fn payload(mut self, node: &Node) -> Result<Value> {
+    pub(super) fn payload(mut self, node: &JsonNode) -> Result<Value> {
         self.value(node).map_err(|error| self.trail.located(error))
     }
 
@@ -50,44 +55,44 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     /// Reads a value of that schema.
-    pub(super) fn value(&mut self, node: &Node) -> Result<Value> {
+    pub(super) fn value(&mut self, node: &JsonNode) -> Result<Value> {
         match (&node.kind, self.reader.token()?) {
-            (Kind::Array(items), Token::Array) => self.array(items.as_deref()),
-            (Kind::Object(pair), Token::Object) => self.object(pair),
-            (Kind::Pairs(pair), Token::Array) => self.pairs(pair),
-            (Kind::Struct(members), Token::Object) => self.structure(members),
+            (JsonNodeKind::Array(items), JsonToken::Array) => self.array(items.as_deref()),
+            (JsonNodeKind::Object(pair), JsonToken::Object) => self.object(pair),
+            (JsonNodeKind::Pairs(pair), JsonToken::Array) => self.pairs(pair),
+            (JsonNodeKind::Struct(members), JsonToken::Object) => self.structure(members),
             (_, token) => self.scalar(node, token),
         }
     }
 
     /// Reads what is neither a list nor an object. By itself, so that little of the stack is taken for each level of those.
-    fn scalar(&mut self, node: &Node, token: Token<'a>) -> Result<Value> {
+    fn scalar(&mut self, node: &JsonNode, token: JsonToken<'a>) -> Result<Value> {
         match (&node.kind, token) {
-            (_, Token::Null) => self.null(node),
-            (Kind::Bool, Token::Bool(b)) => Ok(Value::Bool(b)),
-            (Kind::I8, Token::Number(n)) => Ok(Value::I8(self.integer(node, n)?)),
-            (Kind::I16, Token::Number(n)) => Ok(Value::I16(self.integer(node, n)?)),
-            (Kind::I32, Token::Number(n)) => Ok(Value::I32(self.integer(node, n)?)),
-            (Kind::I64, Token::Number(n)) => self.long(node, n).map(Value::I64),
-            (Kind::F32, Token::Number(n)) => self.float(node, n).map(Value::F32),
-            (Kind::F64, Token::Number(n)) => self.double(n).map(Value::F64),
-            (Kind::Text, Token::Text(text)) => Ok(Value::Text(text.into())),
-            (Kind::Bytes, Token::Text(text)) => {
+            (_, JsonToken::Null) => self.null(node),
+            (JsonNodeKind::Bool, JsonToken::Bool(b)) => Ok(Value::Bool(b)),
+            (JsonNodeKind::I8, JsonToken::Number(n)) => Ok(Value::I8(self.integer(node, n)?)),
+            (JsonNodeKind::I16, JsonToken::Number(n)) => Ok(Value::I16(self.integer(node, n)?)),
+            (JsonNodeKind::I32, JsonToken::Number(n)) => Ok(Value::I32(self.integer(node, n)?)),
+            (JsonNodeKind::I64, JsonToken::Number(n)) => self.long(node, n).map(Value::I64),
+            (JsonNodeKind::F32, JsonToken::Number(n)) => self.float(node, n).map(Value::F32),
+            (JsonNodeKind::F64, JsonToken::Number(n)) => self.double(n).map(Value::F64),
+            (JsonNodeKind::Text, JsonToken::Text(text)) => Ok(Value::Text(text.into())),
+            (JsonNodeKind::Bytes, JsonToken::Text(text)) => {
                 base64_bytes(&text).map(|b| Value::Bytes(b.into())).ok_or_else(|| Error::record("Invalid bytes field"))
             }
-            (Kind::Decimal(_), Token::Number(n)) => self.decimal(n),
-            (Kind::Decimal(scale), Token::Text(text)) => match scale.zip(base64_bytes(&text)) {
+            (JsonNodeKind::Decimal(_), JsonToken::Number(n)) => self.decimal(n),
+            (JsonNodeKind::Decimal(scale), JsonToken::Text(text)) => match scale.zip(base64_bytes(&text)) {
                 Some((scale, bytes)) if !bytes.is_empty() => decimal(&bytes, scale),
                 _ => Err(Error::record("Invalid bytes for Decimal field")),
             },
-            (Kind::Date | Kind::Time, Token::Number(n)) => self.day_or_time(node, n),
-            (Kind::Timestamp, Token::Number(n)) if n.integral => self.long(node, n).map(Value::I64),
+            (JsonNodeKind::Date | JsonNodeKind::Time, JsonToken::Number(n)) => self.day_or_time(node, n),
+            (JsonNodeKind::Timestamp, JsonToken::Number(n)) if n.integral => self.long(node, n).map(Value::I64),
             (_, token) => self.mismatch(node, &token),
         }
     }
 
     /// What null, or an absent member, stands for.
-    fn null(&mut self, node: &Node) -> Result<Value> {
+    fn null(&mut self, node: &JsonNode) -> Result<Value> {
         match &node.schema.default {
             Some(default) if self.options.replace_null => {
                 self.budget.take_copy(default)?;
@@ -104,7 +109,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         Error::record(format!("Invalid value for {ty}: the number does not fit this type"))
     }
 
-    fn long(&mut self, node: &Node, number: Number<'_>) -> Result<i64> {
+    fn long(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<i64> {
         match number.exact_i64() {
             Some(n) => Ok(n),
             None if self.options.strict => Err(self.out_of_range(node.schema.ty.name())),
@@ -113,7 +118,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     /// The number in a narrower type: the lowest bits of its 32-bit form, as Java narrows.
-    fn integer<T: TryFrom<i64> + Narrow>(&mut self, node: &Node, number: Number<'_>) -> Result<T> {
+    fn integer<T: TryFrom<i64> + Narrow>(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<T> {
         let wide = self.long(node, number)?;
         match T::try_from(wide) {
             Ok(n) => Ok(n),
@@ -122,7 +127,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         }
     }
 
-    fn float(&mut self, node: &Node, number: Number<'_>) -> Result<f32> {
+    fn float(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<f32> {
         let float: f32 = number.text.parse().unwrap_or(f32::NAN);
         if self.options.strict && !float.is_finite() {
             return Err(self.out_of_range(node.schema.ty.name()));
@@ -131,7 +136,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         Ok(if float == 0.0 && !self.options.strict { 0.0 } else { float })
     }
 
-    fn double(&mut self, number: Number<'_>) -> Result<f64> {
+    fn double(&mut self, number: JsonNumber<'_>) -> Result<f64> {
         let double: f64 = number.text.parse().unwrap_or(f64::NAN);
         if self.options.strict && !double.is_finite() {
             return Err(self.out_of_range("FLOAT64"));
@@ -139,7 +144,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         Ok(if double == 0.0 && !self.options.strict { 0.0 } else { double })
     }
 
-    fn decimal(&self, number: Number<'_>) -> Result<Value> {
+    fn decimal(&self, number: JsonNumber<'_>) -> Result<Value> {
         match Decimal::parse(number.text) {
             Some(n) if !self.options.strict || n.has_usual_scale() => Ok(Value::Decimal(Box::new(n))),
             Some(n) => Err(usual_scale(n.scale()).err().unwrap_or_else(|| Error::fatal("a scale that is none"))),
@@ -147,10 +152,10 @@ impl<'a, 'o> Decoder<'a, 'o> {
         }
     }
 
-    fn day_or_time(&mut self, node: &Node, number: Number<'_>) -> Result<Value> {
+    fn day_or_time(&mut self, node: &JsonNode, number: JsonNumber<'_>) -> Result<Value> {
         let n = if number.integral { number.text.parse::<i32>().ok() } else { None };
-        let Some(n) = n else { return self.mismatch(node, &Token::Number(number)) };
-        if matches!(node.kind, Kind::Time) && !(0..=MILLIS_PER_DAY).contains(&n) {
+        let Some(n) = n else { return self.mismatch(node, &JsonToken::Number(number)) };
+        if matches!(node.kind, JsonNodeKind::Time) && !(0..=MILLIS_PER_DAY).contains(&n) {
             return Err(Error::record(
                 "Time values must use number of milliseconds greater than 0 and less than 86400000",
             ));
@@ -158,7 +163,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         Ok(Value::I32(n))
     }
 
-    fn array(&mut self, items: Option<&Node>) -> Result<Value> {
+    fn array(&mut self, items: Option<&JsonNode>) -> Result<Value> {
         let mut values = Vec::new();
         while self.reader.next_item(values.is_empty())? {
             values.push(match items {
@@ -175,7 +180,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         Ok(Value::Array(values.into()))
     }
 
-    fn object(&mut self, (_, values): &(Node, Node)) -> Result<Value> {
+    fn object(&mut self, (_, values): &(JsonNode, JsonNode)) -> Result<Value> {
         let mut entries = Vec::new();
         while let Some(name) = self.reader.next_member(entries.is_empty())? {
             match self.value(values) {
@@ -186,7 +191,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         Ok(Value::Map(last_of_each(entries).into()))
     }
 
-    fn pairs(&mut self, (keys, values): &(Node, Node)) -> Result<Value> {
+    fn pairs(&mut self, (keys, values): &(JsonNode, JsonNode)) -> Result<Value> {
         let mut entries = Vec::new();
         while self.reader.next_item(entries.is_empty())? {
             let token = self.reader.token()?;
@@ -194,7 +199,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 entries.push(self.entry(&token, keys, values)?);
                 continue;
             }
-            if !matches!(token, Token::Array) {
+            if !matches!(token, JsonToken::Array) {
                 let found = token.type_name();
                 return Err(Error::record(format!("Found invalid map entry instead of array tuple: {found}")));
             }
@@ -213,13 +218,13 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     /// The key or the value of a map's entry.
-    fn side(&mut self, node: &Node) -> Result<Value> {
+    fn side(&mut self, node: &JsonNode) -> Result<Value> {
         self.value(node).map_err(|error| self.trail.met(error, "{}", Some(node.declared())))
     }
 
     /// An object with a key and a value, in any order.
-    fn entry(&mut self, token: &Token<'_>, keys: &Node, values: &Node) -> Result<(Value, Value)> {
-        if !matches!(token, Token::Object) {
+    fn entry(&mut self, token: &JsonToken<'_>, keys: &JsonNode, values: &JsonNode) -> Result<(Value, Value)> {
+        if !matches!(token, JsonToken::Object) {
             let found = token.type_name();
             return Err(Error::record(format!("Found invalid map entry instead of an object: {found}")));
         }
@@ -237,7 +242,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     /// Members mostly come in the schema's order: each next one is expected by its exact text first.
-    fn structure(&mut self, members: &Members) -> Result<Value> {
+    fn structure(&mut self, members: &StructMembers) -> Result<Value> {
         let list = &members.list;
         self.budget.take(list.len())?;
         let mut values = Vec::with_capacity(list.len());
@@ -257,7 +262,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
         self.any_order(members, values)
     }
 
-    fn any_order(&mut self, members: &Members, in_order: Vec<Value>) -> Result<Value> {
+    fn any_order(&mut self, members: &StructMembers, in_order: Vec<Value>) -> Result<Value> {
         let list = &members.list;
         let mut first = in_order.is_empty();
         let mut next = in_order.len();
@@ -280,7 +285,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
                 None => self.reader.skip()?,
             }
         }
-        let fill = |(slot, member): (Option<Value>, &super::plan::Member)| match slot {
+        let fill = |(slot, member): (Option<Value>, &super::plan::StructMember)| match slot {
             Some(value) => Ok(value),
             None => self
                 .null(&member.node)
@@ -290,7 +295,7 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     /// Connect refuses a null that came of a wrong JSON type where the field is required.
-    fn checked(&mut self, members: &Members, at: usize, value: Option<&Value>) -> Result<()> {
+    fn checked(&mut self, members: &StructMembers, at: usize, value: Option<&Value>) -> Result<()> {
         let member = &members.list[at];
         if value.is_some_and(Value::is_null) && !member.node.schema.optional {
             let ty = member.node.schema.ty.name();
@@ -306,17 +311,17 @@ impl<'a, 'o> Decoder<'a, 'o> {
     /// Reads a value without a schema: integers become INT64, fractions FLOAT64, objects maps.
     pub(super) fn schemaless(&mut self) -> Result<Value> {
         Ok(match self.reader.token()? {
-            Token::Null => Value::Null,
-            Token::Bool(b) => Value::Bool(b),
-            Token::Text(text) => Value::Text(text.into()),
-            Token::Number(n) if n.integral => match n.exact_i64() {
+            JsonToken::Null => Value::Null,
+            JsonToken::Bool(b) => Value::Bool(b),
+            JsonToken::Text(text) => Value::Text(text.into()),
+            JsonToken::Number(n) if n.integral => match n.exact_i64() {
                 Some(n) => Value::I64(n),
                 None if self.options.strict => return Err(self.out_of_range("INT64")),
                 None => Value::I64(n.wrapped_i64()),
             },
-            Token::Number(n) => Value::F64(self.double(n)?),
-            Token::Array => self.array(None)?,
-            Token::Object => {
+            JsonToken::Number(n) => Value::F64(self.double(n)?),
+            JsonToken::Array => self.array(None)?,
+            JsonToken::Object => {
                 let mut entries = Vec::new();
                 while let Some(name) = self.reader.next_member(entries.is_empty())? {
                     match self.schemaless() {
@@ -331,32 +336,32 @@ impl<'a, 'o> Decoder<'a, 'o> {
 
     /// A value of another JSON type than the schema asks for.
     #[cold]
-    fn mismatch(&mut self, node: &Node, token: &Token<'_>) -> Result<Value> {
+    fn mismatch(&mut self, node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
         let found = token.type_name();
         let needed = match &node.kind {
-            Kind::Struct(_) => {
-                self.trail.twice = matches!(token, Token::Text(text) if holds_object(text));
+            JsonNodeKind::Struct(_) => {
+                self.trail.twice = matches!(token, JsonToken::Text(text) if holds_object(text));
                 return Err(Error::record(format!("Structs should be encoded as JSON objects, but found {found}")));
             }
-            Kind::Object(_) => {
+            JsonNodeKind::Object(_) => {
                 return Err(Error::record(format!(
                     "Maps with string fields should be encoded as JSON objects, but found {found}"
                 )));
             }
-            Kind::Pairs(_) => {
+            JsonNodeKind::Pairs(_) => {
                 return Err(Error::record(format!(
                     "Maps with non-string fields should be encoded as JSON array of tuples, but found {found}"
                 )));
             }
-            Kind::Decimal(_) => return Err(underlying("Decimal", "numeric or bytes", found)),
-            Kind::Date => return Err(underlying("Date", "integer", found)),
-            Kind::Time => return Err(underlying("Time", "integer", found)),
-            Kind::Timestamp => return Err(underlying("Timestamp", "integral", found)),
-            Kind::F32 | Kind::F64 if self.options.strict => return special_float(node, token),
-            Kind::Bool => "boolean",
-            Kind::Text => "text",
-            Kind::Bytes => "text in base64",
-            Kind::Array(_) => "array",
+            JsonNodeKind::Decimal(_) => return Err(underlying("Decimal", "numeric or bytes", found)),
+            JsonNodeKind::Date => return Err(underlying("Date", "integer", found)),
+            JsonNodeKind::Time => return Err(underlying("Time", "integer", found)),
+            JsonNodeKind::Timestamp => return Err(underlying("Timestamp", "integral", found)),
+            JsonNodeKind::F32 | JsonNodeKind::F64 if self.options.strict => return special_float(node, token),
+            JsonNodeKind::Bool => "boolean",
+            JsonNodeKind::Text => "text",
+            JsonNodeKind::Bytes => "text in base64",
+            JsonNodeKind::Array(_) => "array",
             _ => "numeric",
         };
         if self.options.strict {
@@ -367,8 +372,8 @@ impl<'a, 'o> Decoder<'a, 'o> {
     }
 
     /// What Connect makes of a value of another JSON type.
-    fn corrupted(&mut self, node: &Node, token: &Token<'_>) -> Result<Value> {
-        if let (Kind::Array(items), Token::Object) = (&node.kind, token) {
+    fn corrupted(&mut self, node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
+        if let (JsonNodeKind::Array(items), JsonToken::Object) = (&node.kind, token) {
             let mut values = Vec::new();
             while self.reader.next_member(values.is_empty())?.is_some() {
                 values.push(match items {
@@ -380,14 +385,14 @@ impl<'a, 'o> Decoder<'a, 'o> {
         }
         self.reader.skip_rest(token)?;
         Ok(match &node.kind {
-            Kind::Bool => Value::Bool(false),
-            Kind::I8 => Value::I8(0),
-            Kind::I16 => Value::I16(0),
-            Kind::I32 => Value::I32(0),
-            Kind::I64 => Value::I64(0),
-            Kind::F32 => Value::F32(0.0),
-            Kind::F64 => Value::F64(0.0),
-            Kind::Array(_) => Value::Array(Box::default()),
+            JsonNodeKind::Bool => Value::Bool(false),
+            JsonNodeKind::I8 => Value::I8(0),
+            JsonNodeKind::I16 => Value::I16(0),
+            JsonNodeKind::I32 => Value::I32(0),
+            JsonNodeKind::I64 => Value::I64(0),
+            JsonNodeKind::F32 => Value::F32(0.0),
+            JsonNodeKind::F64 => Value::F64(0.0),
+            JsonNodeKind::Array(_) => Value::Array(Box::default()),
             _ => Value::Null,
         })
     }
@@ -398,15 +403,15 @@ fn underlying(what: &str, needed: &str, found: &str) -> Error {
 }
 
 /// The texts that the writing side has for what JSON numbers cannot be.
-fn special_float(node: &Node, token: &Token<'_>) -> Result<Value> {
+fn special_float(node: &JsonNode, token: &JsonToken<'_>) -> Result<Value> {
     let value = match token {
-        Token::Text(text) if text == "NaN" => f64::NAN,
-        Token::Text(text) if text == "Infinity" => f64::INFINITY,
-        Token::Text(text) if text == "-Infinity" => f64::NEG_INFINITY,
+        JsonToken::Text(text) if text == "NaN" => f64::NAN,
+        JsonToken::Text(text) if text == "Infinity" => f64::INFINITY,
+        JsonToken::Text(text) if text == "-Infinity" => f64::NEG_INFINITY,
         _ => return Err(underlying(node.schema.ty.name(), "numeric", token.type_name())),
     };
     #[allow(clippy::cast_possible_truncation, reason = "NaN and the infinities stay what they are")]
-    Ok(if matches!(node.kind, Kind::F32) { Value::F32(value as f32) } else { Value::F64(value) })
+    Ok(if matches!(node.kind, JsonNodeKind::F32) { Value::F32(value as f32) } else { Value::F64(value) })
 }
 
 /// The lowest bits, as Java narrows integers.
@@ -450,9 +455,9 @@ fn base64_bytes(text: &str) -> Option<Vec<u8>> {
 pub(super) fn read_default(
     text: &str,
     schema: &Arc<connector_api::Schema>,
-    options: &Options,
+    options: &JsonOptions,
 ) -> Result<Option<Value>> {
-    let value = Decoder::new(text, options).value(&Node::compile(schema))?;
+    let value = JsonDecoder::new(text, options).value(&JsonNode::compile(schema))?;
     let invalid = matches!(value, Value::Struct(_)) || value.is_null() && !schema.optional;
     if invalid {
         return Err(Error::record("Invalid default value"));

@@ -6,44 +6,46 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector_api::{Decimal, Error, Value};
 
-use super::Options;
-use super::plan::{Kind, Member, Node};
-use crate::convert::trail::{Met, WRITTEN};
+use super::JsonOptions;
+use super::plan::{JsonNode, JsonNodeKind, StructMember};
+use crate::convert::trail::{LocatedError, WRITTEN};
 use crate::convert::{java, same_scale};
 
-type Result<T, E = Met> = std::result::Result<T, E>;
+type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// The last millisecond-of-day that a Time may hold; Connect lets the end of the day pass.
 pub(super) const MILLIS_PER_DAY: i32 = 86_400_000;
 
 /// Appends the JSON text of a value with a schema. Errors: with the field that they are about.
-pub(super) fn write(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<(), Error> {
-    write_value(node, value, options, out).map_err(Met::located)
+pub(super) fn write(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_value(node, value, options, out).map_err(LocatedError::located)
 }
 
 /// Appends the JSON text of a value without a schema. Errors: likewise.
-pub(super) fn write_plain(value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<(), Error> {
-    write_schemaless(value, options, out).map_err(Met::located)
+pub(super) fn write_plain(value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_schemaless(value, options, out).map_err(LocatedError::located)
 }
 
-fn write_value(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_value(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     match (&node.kind, value) {
         (_, Value::Null) => return write_null(node, options, out),
-        (Kind::Bool, Value::Bool(b)) => write_bool(*b, out),
-        (Kind::I8, Value::I8(n)) => write_integer(*n, out),
-        (Kind::I16, Value::I16(n)) => write_integer(*n, out),
-        (Kind::I32 | Kind::Date, Value::I32(n)) => write_integer(*n, out),
-        (Kind::I64 | Kind::Timestamp, Value::I64(n)) => write_integer(*n, out),
-        (Kind::F32, Value::F32(n)) => quote_unless(n.is_finite(), out, |out| java::write_f32(*n, out)),
-        (Kind::F64, Value::F64(n)) => quote_unless(n.is_finite(), out, |out| java::write_f64(*n, out)),
-        (Kind::Text, Value::Text(text)) => write_text(text, out),
-        (Kind::Bytes, Value::Bytes(bytes)) => write_base64(bytes, out),
-        (Kind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, options, out),
-        (Kind::Time, Value::I32(n)) => return write_time(*n, out),
-        (Kind::Array(items), Value::Array(values)) => return write_array(items.as_deref(), values, options, out),
-        (Kind::Object(pair), Value::Map(entries)) => return write_object(pair, entries, options, out),
-        (Kind::Pairs(pair), Value::Map(entries)) => return write_pairs(pair, entries, options, out),
-        (Kind::Struct(members), Value::Struct(values)) => {
+        (JsonNodeKind::Bool, Value::Bool(b)) => write_bool(*b, out),
+        (JsonNodeKind::I8, Value::I8(n)) => write_integer(*n, out),
+        (JsonNodeKind::I16, Value::I16(n)) => write_integer(*n, out),
+        (JsonNodeKind::I32 | JsonNodeKind::Date, Value::I32(n)) => write_integer(*n, out),
+        (JsonNodeKind::I64 | JsonNodeKind::Timestamp, Value::I64(n)) => write_integer(*n, out),
+        (JsonNodeKind::F32, Value::F32(n)) => quote_unless(n.is_finite(), out, |out| java::write_f32(*n, out)),
+        (JsonNodeKind::F64, Value::F64(n)) => quote_unless(n.is_finite(), out, |out| java::write_f64(*n, out)),
+        (JsonNodeKind::Text, Value::Text(text)) => write_text(text, out),
+        (JsonNodeKind::Bytes, Value::Bytes(bytes)) => write_base64(bytes, out),
+        (JsonNodeKind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, options, out),
+        (JsonNodeKind::Time, Value::I32(n)) => return write_time(*n, out),
+        (JsonNodeKind::Array(items), Value::Array(values)) => {
+            return write_array(items.as_deref(), values, options, out);
+        }
+        (JsonNodeKind::Object(pair), Value::Map(entries)) => return write_object(pair, entries, options, out),
+        (JsonNodeKind::Pairs(pair), Value::Map(entries)) => return write_pairs(pair, entries, options, out),
+        (JsonNodeKind::Struct(members), Value::Struct(values)) => {
             if node.schema.default.is_some() || members.list.len() != values.len() {
                 return Err(disagree("Mismatching schema."));
             }
@@ -54,7 +56,7 @@ fn write_value(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>)
     Ok(())
 }
 
-fn write_null(node: &Node, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_null(node: &JsonNode, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     match &node.schema.default {
         Some(default) if options.replace_null && !default.is_null() => return write_value(node, default, options, out),
         _ if node.schema.optional => out.extend_from_slice(b"null"),
@@ -67,24 +69,24 @@ fn write_null(node: &Node, options: &Options, out: &mut Vec<u8>) -> Result<()> {
 
 /// The error of a value that is not what its schema says.
 #[cold]
-fn disagree(text: impl Into<Cow<'static, str>>) -> Met {
-    Met::from(Error::record(text)).hint(WRITTEN)
+fn disagree(text: impl Into<Cow<'static, str>>) -> LocatedError {
+    LocatedError::from(Error::record(text)).hint(WRITTEN)
 }
 
 #[cold]
-fn mismatch(node: &Node, value: &Value) -> Met {
+fn mismatch(node: &JsonNode, value: &Value) -> LocatedError {
     let class = java::class_name(value);
     disagree(match node.kind {
-        Kind::Decimal(_) => format!("Invalid type for Decimal, expected BigDecimal but was class {class}"),
-        Kind::Date => format!("Invalid type for Date, expected Date but was class {class}"),
-        Kind::Time => format!("Invalid type for Time, expected Date but was class {class}"),
-        Kind::Timestamp => format!("Invalid type for Timestamp, expected Date but was class {class}"),
-        Kind::Bytes => format!("Invalid type for bytes type: class {class}"),
+        JsonNodeKind::Decimal(_) => format!("Invalid type for Decimal, expected BigDecimal but was class {class}"),
+        JsonNodeKind::Date => format!("Invalid type for Date, expected Date but was class {class}"),
+        JsonNodeKind::Time => format!("Invalid type for Time, expected Date but was class {class}"),
+        JsonNodeKind::Timestamp => format!("Invalid type for Timestamp, expected Date but was class {class}"),
+        JsonNodeKind::Bytes => format!("Invalid type for bytes type: class {class}"),
         _ => format!("Invalid type for {}: class {class}", node.schema.ty.name()),
     })
 }
 
-fn write_struct(members: &[Member], values: &[Value], options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_struct(members: &[StructMember], values: &[Value], options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     let mut mark = b'{';
     for (member, value) in members.iter().zip(values) {
         out.push(mark);
@@ -118,7 +120,7 @@ fn write_list<T>(
     Ok(())
 }
 
-fn write_array(items: Option<&Node>, values: &[Value], options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_array(items: Option<&JsonNode>, values: &[Value], options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     write_list((b'[', b']'), values, out, |value, out| match items {
         Some(node) => write_value(node, value, options, out).map_err(|met| met.within("[]", node.declared())),
         None => write_schemaless(value, options, out).map_err(|met| met.within_plain("[]")),
@@ -126,9 +128,9 @@ fn write_array(items: Option<&Node>, values: &[Value], options: &Options, out: &
 }
 
 fn write_object(
-    (keys, values): &(Node, Node),
+    (keys, values): &(JsonNode, JsonNode),
     entries: &[(Value, Value)],
-    options: &Options,
+    options: &JsonOptions,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     write_list((b'{', b'}'), entries, out, |(key, value), out| {
@@ -143,14 +145,14 @@ fn write_object(
 }
 
 /// The key or the value of a map's entry.
-fn write_side(node: &Node, value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_side(node: &JsonNode, value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     write_value(node, value, options, out).map_err(|met| met.within("{}", node.declared()))
 }
 
 fn write_pairs(
-    (keys, values): &(Node, Node),
+    (keys, values): &(JsonNode, JsonNode),
     entries: &[(Value, Value)],
-    options: &Options,
+    options: &JsonOptions,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let (open, middle, close): (&[u8], &[u8], u8) =
@@ -165,7 +167,7 @@ fn write_pairs(
     })
 }
 
-fn write_schemaless(value: &Value, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_schemaless(value: &Value, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(b) => write_bool(*b, out),
@@ -190,7 +192,7 @@ fn write_schemaless(value: &Value, options: &Options, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-fn write_schemaless_map(entries: &[(Value, Value)], options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_schemaless_map(entries: &[(Value, Value)], options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     if entries.iter().all(|(key, _)| matches!(key, Value::Text(_))) {
         return write_list((b'{', b'}'), entries, out, |(key, value), out| {
             write_schemaless(key, options, out)?;
@@ -235,13 +237,13 @@ fn write_time(millis: i32, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-fn write_decimal(scale: Option<i32>, value: &Decimal, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_decimal(scale: Option<i32>, value: &Decimal, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     if options.numeric {
         java::write_decimal(value, out);
         return Ok(());
     }
     let scale = scale.ok_or_else(|| Error::record("Invalid Decimal schema: scale parameter not found."))?;
-    same_scale(scale, i64::from(value.scale())).map_err(|error| Met::from(error).hint(WRITTEN))?;
+    same_scale(scale, i64::from(value.scale())).map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
     let mut bytes = Vec::with_capacity(16);
     value.write_be_bytes(&mut bytes);
     write_base64(&bytes, out);

@@ -1,9 +1,9 @@
 //! Takes the envelope apart: where schema and payload stand in the text. Builds nothing.
 
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, ErrorKind, Result};
 
-use super::Options;
-use super::reader::{Reader, Token};
+use super::JsonOptions;
+use super::reader::{JsonReader, JsonToken};
 use crate::convert::trail::{TWICE, holds_object};
 
 const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not \
@@ -11,7 +11,7 @@ const NO_ENVELOPE: &str = "JsonConverter with schemas.enable requires \"schema\"
      converter configuration.";
 
 /// The two parts of an envelope.
-pub(super) struct Envelope<'a> {
+pub(super) struct JsonEnvelope<'a> {
     /// The schema's JSON text.
     pub(super) schema: &'a str,
     /// The payload's JSON text.
@@ -20,23 +20,23 @@ pub(super) struct Envelope<'a> {
     pub(super) prefix: Option<&'a str>,
 }
 
-impl<'a> Envelope<'a> {
+impl<'a> JsonEnvelope<'a> {
     /// Takes `text` apart. Of members with the same name the last one counts.
     /// Errors: Connect's text where it is no envelope, or no JSON.
-    pub(super) fn split(text: &'a str, options: &Options) -> Result<Self> {
+    pub(super) fn split(text: &'a str, options: &JsonOptions) -> Result<Self> {
         let no_envelope = || Error::record(NO_ENVELOPE);
-        let mut reader = Reader::new(text, options.strict);
+        let mut reader = JsonReader::new(text, options.strict);
         match reader.peek() {
             None => return Err(no_envelope()),
             Some(b'{') => reader.token()?,
             Some(_) => {
                 reader.skip()?;
-                let value = Reader::new(text, options.strict).token();
-                if !matches!(value, Ok(Token::Text(value)) if holds_object(&value)) {
+                let value = JsonReader::new(text, options.strict).token();
+                if !matches!(value, Ok(JsonToken::Text(value)) if holds_object(&value)) {
                     return Err(no_envelope());
                 }
                 let line = format!("The record is no envelope: {TWICE}.");
-                return Err(Error::of_lines(Kind::Record, [NO_ENVELOPE.to_owned(), line]));
+                return Err(Error::of_lines(ErrorKind::Record, [NO_ENVELOPE.to_owned(), line]));
             }
         };
         let (mut schema, mut payload, mut other) = (None, None, false);

@@ -17,52 +17,54 @@ mod unicode;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type, Width};
-use connector_api::{Converter, Datum, Error, Presence, Result, Schema};
+use connector_api::config::{
+    Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator, Width,
+};
+use connector_api::{Converter, Datum, EncodedPresence, Error, Result, Schema};
 
-use decode::Decoder;
-use envelope::Envelope;
-use plan::Node;
+use decode::JsonDecoder;
+use envelope::JsonEnvelope;
+use plan::JsonNode;
 
 use super::trail::explained;
 use super::{CONVERTER_TYPE, limits};
 
 /// The keys of the converter.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     CONVERTER_TYPE,
-    Key::new("schemas.enable", Type::Boolean, Default::Text("true"), "Schemas", "Whether each record carries its schema.")
+    ConfigKey::new("schemas.enable", ConfigType::Boolean, DefaultValue::Text("true"), "Schemas", "Whether each record carries its schema.")
         .importance(Importance::High)
         .form(Width::Medium, "Enable Schemas")
         .order(0),
-    Key::new("schemas.cache.size", Type::Int, Default::Text("1000"), "Schemas", "How many schemas are kept compiled.")
+    ConfigKey::new("schemas.cache.size", ConfigType::Int, DefaultValue::Text("1000"), "Schemas", "How many schemas are kept compiled.")
         .importance(Importance::High)
         .form(Width::Medium, "Schema Cache Size")
         .order(1),
-    Key::new(
+    ConfigKey::new(
         "decimal.format",
-        Type::String,
-        Default::Text("BASE64"),
+        ConfigType::String,
+        DefaultValue::Text("BASE64"),
         "Serialization",
         "How decimals are written: BASE64 (the bytes of the unscaled number) or NUMERIC (a JSON number). Both are read.",
     )
-    .check(Check::OneOfIgnoreCase(&["NUMERIC", "BASE64"]))
+    .check(KeyValidator::OneOfIgnoreCase(&["NUMERIC", "BASE64"]))
     .importance(Importance::Low)
     .form(Width::Medium, "Decimal Format")
     .order(0),
-    Key::new(
+    ConfigKey::new(
         "replace.null.with.default",
-        Type::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         "Serialization",
         "Whether a null is replaced by the default of its schema.",
     )
     .importance(Importance::Low)
     .form(Width::Medium, "Replace null with default")
     .order(1),
-    Key::new(
+    ConfigKey::new(
         "strict",
-        Type::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         "Serialization",
         "Whether reading refuses values that do not fit their type. With false they are cut, or become 0 or null, as in \
          Kafka Connect.",
@@ -73,7 +75,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The settings.
-struct Options {
+struct JsonOptions {
     schemas: bool,
     cache: usize,
     numeric: bool,
@@ -90,25 +92,25 @@ const MAX_KEPT: usize = 16 << 20;
 
 /// The converter.
 pub struct JsonConverter {
-    options: Options,
-    written: Vec<Written>,
+    options: JsonOptions,
+    written: Vec<SchemaPrefix>,
     last: usize,
-    recent: Vec<(Box<[u8]>, Arc<Node>)>,
-    known: HashMap<Box<str>, Arc<Node>>,
+    recent: Vec<(Box<[u8]>, Arc<JsonNode>)>,
+    known: HashMap<Box<str>, Arc<JsonNode>>,
     kept: usize,
 }
 
 /// A schema with the text before its payloads.
-struct Written {
+struct SchemaPrefix {
     schema: Arc<Schema>,
     prefix: Box<[u8]>,
-    node: Node,
+    node: JsonNode,
 }
 
 impl JsonConverter {
     /// A converter of these settings. Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
-        let options = config.read(KEYS, |keys| Options {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+        let options = config.read(KEYS, |keys| JsonOptions {
             schemas: keys.bool("schemas.enable"),
             cache: usize::try_from(keys.unsigned("schemas.cache.size")).unwrap_or(usize::MAX).max(1),
             numeric: keys.text("decimal.format").eq_ignore_ascii_case("NUMERIC"),
@@ -143,8 +145,8 @@ impl JsonConverter {
             self.written.clear();
         }
         self.last = self.written.len();
-        let (schema, node) = (Arc::clone(schema), Node::compile(schema));
-        self.written.push(Written { schema, prefix: prefix.into(), node });
+        let (schema, node) = (Arc::clone(schema), JsonNode::compile(schema));
+        self.written.push(SchemaPrefix { schema, prefix: prefix.into(), node });
         Ok(())
     }
 
@@ -156,7 +158,7 @@ impl JsonConverter {
         }
         let (prefix, node) = self.recent.first()?;
         let text = std::str::from_utf8(bytes.get(prefix.len()..)?).ok()?;
-        let mut decoder = Decoder::new(text, &self.options);
+        let mut decoder = JsonDecoder::new(text, &self.options);
         let value = decoder.value(node).ok()?;
         // what stands behind the document does not count, as in Kafka Connect
         let closed = decoder.reader.peek() == Some(b'}');
@@ -168,7 +170,7 @@ impl JsonConverter {
         if self.options.schemas {
             return self.decode_envelope(&text);
         }
-        let mut decoder = Decoder::new(&text, &self.options);
+        let mut decoder = JsonDecoder::new(&text, &self.options);
         if decoder.reader.peek().is_none() {
             return Ok(Datum::NONE);
         }
@@ -176,15 +178,15 @@ impl JsonConverter {
     }
 
     fn decode_envelope(&mut self, text: &str) -> Result<Datum> {
-        let envelope = Envelope::split(text, &self.options)?;
+        let envelope = JsonEnvelope::split(text, &self.options)?;
         if envelope.schema == "null" {
-            return Ok(Datum { schema: None, value: Decoder::new(envelope.payload, &self.options).plain()? });
+            return Ok(Datum { schema: None, value: JsonDecoder::new(envelope.payload, &self.options).plain()? });
         }
         let node = match self.known.get(envelope.schema) {
             Some(node) => Arc::clone(node),
             None => self.learn(envelope.schema)?,
         };
-        let value = Decoder::new(envelope.payload, &self.options).payload(&node)?;
+        let value = JsonDecoder::new(envelope.payload, &self.options).payload(&node)?;
         if let Some(prefix) = envelope.prefix
             && !self.recent.iter().any(|(other, _)| **other == *prefix.as_bytes())
         {
@@ -195,11 +197,11 @@ impl JsonConverter {
     }
 
     /// Compiles a schema and keeps it under its text.
-    fn learn(&mut self, text: &str) -> Result<Arc<Node>> {
+    fn learn(&mut self, text: &str) -> Result<Arc<JsonNode>> {
         let schema =
-            schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::Type::String));
+            schema::read_schema(text, &self.options)?.unwrap_or_else(|| Schema::of(connector_api::SchemaType::String));
         limits::checked(&schema)?;
-        let node = Arc::new(Node::compile(&Arc::new(schema)));
+        let node = Arc::new(JsonNode::compile(&Arc::new(schema)));
         self.kept += text.len();
         if self.kept > MAX_KEPT || self.known.len() >= self.options.cache {
             self.known.clear();
@@ -211,16 +213,16 @@ impl JsonConverter {
 }
 
 impl Converter for JsonConverter {
-    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+    fn encode(&mut self, _topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
         let Some(schema) = &datum.schema else {
             if datum.value.is_null() {
-                return Ok(Presence::Absent);
+                return Ok(EncodedPresence::Absent);
             }
             let envelope = self.options.schemas;
             out.extend_from_slice(if envelope { b"{\"schema\":null,\"payload\":" } else { b"" });
             encode::write_plain(&datum.value, &self.options, out)?;
             out.extend_from_slice(if envelope { b"}" } else { b"" });
-            return Ok(Presence::Present);
+            return Ok(EncodedPresence::Present);
         };
         self.find_written(schema)?;
         let Some(written) = self.written.get(self.last) else { return Err(Error::fatal("schema lost from the cache")) };
@@ -229,7 +231,7 @@ impl Converter for JsonConverter {
         if self.options.schemas {
             out.push(b'}');
         }
-        Ok(Presence::Present)
+        Ok(EncodedPresence::Present)
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Schema, Type, logical};
+use connector_api::{Schema, SchemaType, logical};
 
 use super::encode::write_text;
 use crate::convert::trail::declared;
 
 /// One schema with what follows from it.
-pub(super) struct Node {
+pub(super) struct JsonNode {
     pub(super) schema: Arc<Schema>,
-    pub(super) kind: Kind,
+    pub(super) kind: JsonNodeKind,
 }
 
 /// What a value is, logical types told apart from plain ones.
-pub(super) enum Kind {
+pub(super) enum JsonNodeKind {
     Bool,
     I8,
     I16,
@@ -31,36 +31,36 @@ pub(super) enum Kind {
     Time,
     Timestamp,
     /// `None`: items without a schema.
-    Array(Option<Box<Node>>),
+    Array(Option<Box<JsonNode>>),
     /// A map with text keys: a JSON object. Keys and values.
-    Object(Box<(Node, Node)>),
+    Object(Box<(JsonNode, JsonNode)>),
     /// Any other map: a JSON array of pairs.
-    Pairs(Box<(Node, Node)>),
-    Struct(Members),
+    Pairs(Box<(JsonNode, JsonNode)>),
+    Struct(StructMembers),
 }
 
 /// The fields of a struct.
-pub(super) struct Members {
-    pub(super) list: Box<[Member]>,
+pub(super) struct StructMembers {
+    pub(super) list: Box<[StructMember]>,
     by_name: HashMap<Arc<str>, usize>,
 }
 
 /// One field of a struct.
-pub(super) struct Member {
+pub(super) struct StructMember {
     pub(super) name: Arc<str>,
     /// `"name":` as JSON text.
     pub(super) text: Box<[u8]>,
-    pub(super) node: Node,
+    pub(super) node: JsonNode,
 }
 
-impl Members {
+impl StructMembers {
     /// The position of the field of that name.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 }
 
-impl Node {
+impl JsonNode {
     /// What its schema declares, for errors.
     pub(super) fn declared(&self) -> &'static str {
         declared(&self.schema)
@@ -68,11 +68,11 @@ impl Node {
 
     /// Compiles a schema.
     pub(super) fn compile(schema: &Arc<Schema>) -> Self {
-        Self { schema: Arc::clone(schema), kind: Kind::of(schema) }
+        Self { schema: Arc::clone(schema), kind: JsonNodeKind::of(schema) }
     }
 }
 
-impl Kind {
+impl JsonNodeKind {
     fn of(schema: &Schema) -> Self {
         match schema.name.as_deref() {
             Some(logical::DECIMAL) => {
@@ -84,40 +84,40 @@ impl Kind {
             _ => {}
         }
         match schema.ty {
-            Type::Int8 => Self::I8,
-            Type::Int16 => Self::I16,
-            Type::Int32 => Self::I32,
-            Type::Int64 => Self::I64,
-            Type::Float32 => Self::F32,
-            Type::Float64 => Self::F64,
-            Type::Boolean => Self::Bool,
-            Type::String => Self::Text,
-            Type::Bytes => Self::Bytes,
-            Type::Array => Self::Array(schema.values.as_ref().map(|items| Box::new(Node::compile(items)))),
-            Type::Map => Self::map(schema),
-            Type::Struct => Self::Struct(members(schema)),
+            SchemaType::Int8 => Self::I8,
+            SchemaType::Int16 => Self::I16,
+            SchemaType::Int32 => Self::I32,
+            SchemaType::Int64 => Self::I64,
+            SchemaType::Float32 => Self::F32,
+            SchemaType::Float64 => Self::F64,
+            SchemaType::Boolean => Self::Bool,
+            SchemaType::String => Self::Text,
+            SchemaType::Bytes => Self::Bytes,
+            SchemaType::Array => Self::Array(schema.values.as_ref().map(|items| Box::new(JsonNode::compile(items)))),
+            SchemaType::Map => Self::map(schema),
+            SchemaType::Struct => Self::Struct(members(schema)),
         }
     }
 
     fn map(schema: &Schema) -> Self {
         let side = |side: &Option<Arc<Schema>>| {
-            let schema = side.clone().unwrap_or_else(|| Arc::new(Schema::of(Type::String).optional(true)));
-            Node::compile(&schema)
+            let schema = side.clone().unwrap_or_else(|| Arc::new(Schema::of(SchemaType::String).optional(true)));
+            JsonNode::compile(&schema)
         };
         let (keys, values) = (side(&schema.keys), side(&schema.values));
         let pair = Box::new((keys, values));
-        if pair.0.schema.ty == Type::String { Self::Object(pair) } else { Self::Pairs(pair) }
+        if pair.0.schema.ty == SchemaType::String { Self::Object(pair) } else { Self::Pairs(pair) }
     }
 }
 
-fn members(schema: &Schema) -> Members {
+fn members(schema: &Schema) -> StructMembers {
     let member = |field: &connector_api::Field| {
         let mut text = Vec::new();
         write_text(&field.name, &mut text);
         text.push(b':');
-        Member { name: Arc::clone(&field.name), text: text.into(), node: Node::compile(&field.schema) }
+        StructMember { name: Arc::clone(&field.name), text: text.into(), node: JsonNode::compile(&field.schema) }
     };
-    let list: Box<[Member]> = schema.fields.iter().map(member).collect();
+    let list: Box<[StructMember]> = schema.fields.iter().map(member).collect();
     let by_name = list.iter().enumerate().map(|(at, member)| (Arc::clone(&member.name), at)).collect();
-    Members { list, by_name }
+    StructMembers { list, by_name }
 }

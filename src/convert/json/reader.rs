@@ -14,16 +14,16 @@ const MAX_DEPTH: u32 = 1000;
 const MAX_NUMBER: usize = 1000;
 
 /// What stands at a place: a whole scalar, or the opening of an array or object.
-pub(super) enum Token<'a> {
+pub(super) enum JsonToken<'a> {
     Null,
     Bool(bool),
-    Number(Number<'a>),
+    Number(JsonNumber<'a>),
     Text(Cow<'a, str>),
     Array,
     Object,
 }
 
-impl Token<'_> {
+impl JsonToken<'_> {
     /// The name of its JSON type in Connect's texts (`JsonNodeType`).
     pub(super) fn type_name(&self) -> &'static str {
         match self {
@@ -39,14 +39,14 @@ impl Token<'_> {
 
 /// A number as it is written.
 #[derive(Clone, Copy)]
-pub(super) struct Number<'a> {
+pub(super) struct JsonNumber<'a> {
     /// Its characters.
     pub(super) text: &'a str,
     /// Neither fraction nor exponent.
     pub(super) integral: bool,
 }
 
-impl Number<'_> {
+impl JsonNumber<'_> {
     /// The number, if it is a whole one (`1e2` and `5.0` are) of 64 bits.
     pub(super) fn exact_i64(&self) -> Option<i64> {
         if self.integral {
@@ -70,7 +70,7 @@ impl Number<'_> {
 }
 
 /// Reads JSON text from left to right.
-pub(super) struct Reader<'a> {
+pub(super) struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
@@ -78,7 +78,7 @@ pub(super) struct Reader<'a> {
     strict: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     pub(super) fn new(text: &'a str, strict: bool) -> Self {
         Self { text, at: 0, depth: 0, strict }
     }
@@ -128,15 +128,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a scalar, or steps into an array or object.
-    pub(super) fn token(&mut self) -> Result<Token<'a>> {
+    pub(super) fn token(&mut self) -> Result<JsonToken<'a>> {
         match self.peek() {
-            Some(b'"') => self.text().map(Token::Text),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
-            Some(b'{') => self.enter().map(|()| Token::Object),
-            Some(b'[') => self.enter().map(|()| Token::Array),
-            Some(b'n') => self.word("null").map(|()| Token::Null),
-            Some(b't') => self.word("true").map(|()| Token::Bool(true)),
-            Some(b'f') => self.word("false").map(|()| Token::Bool(false)),
+            Some(b'"') => self.text().map(JsonToken::Text),
+            Some(b'-' | b'0'..=b'9') => self.number().map(JsonToken::Number),
+            Some(b'{') => self.enter().map(|()| JsonToken::Object),
+            Some(b'[') => self.enter().map(|()| JsonToken::Array),
+            Some(b'n') => self.word("null").map(|()| JsonToken::Null),
+            Some(b't') => self.word("true").map(|()| JsonToken::Bool(true)),
+            Some(b'f') => self.word("false").map(|()| JsonToken::Bool(false)),
             Some(_) => Err(self.malformed("unexpected character")),
             None => Err(self.malformed("unexpected end")),
         }
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
         if self.at == start { Err(self.malformed("digit expected")) } else { Ok(()) }
     }
 
-    fn number(&mut self) -> Result<Number<'a>> {
+    fn number(&mut self) -> Result<JsonNumber<'a>> {
         let start = self.at;
         let mut integral = true;
         if self.byte() == Some(b'-') {
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         if self.at - start > MAX_NUMBER {
             return Err(self.malformed("number of more than 1000 characters"));
         }
-        Ok(Number { text: self.span(start, self.at), integral })
+        Ok(JsonNumber { text: self.span(start, self.at), integral })
     }
 
     fn text(&mut self) -> Result<Cow<'a, str>> {
@@ -353,16 +353,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over what is left of the value that begins with `token`.
-    pub(super) fn skip_rest(&mut self, token: &Token<'_>) -> Result<()> {
+    pub(super) fn skip_rest(&mut self, token: &JsonToken<'_>) -> Result<()> {
         let mut first = true;
         match token {
-            Token::Array => {
+            JsonToken::Array => {
                 while self.next_item(first)? {
                     first = false;
                     self.skip()?;
                 }
             }
-            Token::Object => {
+            JsonToken::Object => {
                 while self.next_member(first)?.is_some() {
                     first = false;
                     self.skip()?;
@@ -396,7 +396,7 @@ fn plain_length(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Number, Reader, plain_length};
+    use super::{JsonNumber, JsonReader, plain_length};
 
     #[test]
     fn plain_text_ends_at_the_first_special_byte() {
@@ -423,7 +423,7 @@ mod tests {
             ("1e999999999999", None, 0),
             ("1e-999999999999999999999999", None, 0),
         ] {
-            let number = Number { text, integral: text.bytes().all(|b| b.is_ascii_digit()) };
+            let number = JsonNumber { text, integral: text.bytes().all(|b| b.is_ascii_digit()) };
             assert_eq!((number.exact_i64(), number.wrapped_i64()), (exact, wrapped), "{text}");
         }
     }
@@ -455,11 +455,11 @@ mod tests {
             "{\"a\":",
             "\"a",
         ] {
-            let mut reader = Reader::new(text, true);
+            let mut reader = JsonReader::new(text, true);
             assert!(reader.skip().is_err(), "{text}");
         }
-        assert!(Reader::new(&"[".repeat(1_000_000), true).skip().is_err());
+        assert!(JsonReader::new(&"[".repeat(1_000_000), true).skip().is_err());
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
-        assert!(Reader::new(&deep, true).skip().is_ok());
+        assert!(JsonReader::new(&deep, true).skip().is_ok());
     }
 }

@@ -3,35 +3,40 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Error, Field, Result, Schema, Type, Value};
+use connector_api::{Error, Field, Result, Schema, SchemaType, Value};
 
-use super::Options;
+use super::JsonOptions;
 use super::decode::read_default;
 use super::encode::{write, write_text};
-use super::plan::Node;
-use super::reader::{Reader, Token};
+use super::plan::JsonNode;
+use super::reader::{JsonReader, JsonToken};
 use crate::convert::limits::parameters;
 
 /// Schemas within each other.
 const MAX_LEVELS: usize = 200;
 
-const TYPES: [(Type, &str); 12] = [
-    (Type::Int8, "int8"),
-    (Type::Int16, "int16"),
-    (Type::Int32, "int32"),
-    (Type::Int64, "int64"),
-    (Type::Float32, "float"),
-    (Type::Float64, "double"),
-    (Type::Boolean, "boolean"),
-    (Type::String, "string"),
-    (Type::Bytes, "bytes"),
-    (Type::Array, "array"),
-    (Type::Map, "map"),
-    (Type::Struct, "struct"),
+const TYPES: [(SchemaType, &str); 12] = [
+    (SchemaType::Int8, "int8"),
+    (SchemaType::Int16, "int16"),
+    (SchemaType::Int32, "int32"),
+    (SchemaType::Int64, "int64"),
+    (SchemaType::Float32, "float"),
+    (SchemaType::Float64, "double"),
+    (SchemaType::Boolean, "boolean"),
+    (SchemaType::String, "string"),
+    (SchemaType::Bytes, "bytes"),
+    (SchemaType::Array, "array"),
+    (SchemaType::Map, "map"),
+    (SchemaType::Struct, "struct"),
 ];
 
 /// Appends a schema; `field` is its name as a member of a struct.
-pub(super) fn write_schema(schema: &Schema, field: Option<&str>, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_schema(
+    schema: &Schema,
+    field: Option<&str>,
+    options: &JsonOptions,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend(TYPES.iter().filter(|(ty, _)| *ty == schema.ty).flat_map(|(_, name)| name.bytes()));
     out.push(b'"');
@@ -53,10 +58,10 @@ pub(super) fn write_schema(schema: &Schema, field: Option<&str>, options: &Optio
     if let Some(default) = &schema.default {
         out.extend_from_slice(b",\"default\":");
         let bare = Arc::new(Schema { default: None, ..schema.clone() });
-        if bare.ty == Type::Struct {
+        if bare.ty == SchemaType::Struct {
             return Err(Error::record("Mismatching schema."));
         }
-        write(&Node::compile(&bare), default, options, out)?;
+        write(&JsonNode::compile(&bare), default, options, out)?;
     }
     if let Some(field) = field {
         out.extend_from_slice(b",\"field\":");
@@ -66,7 +71,7 @@ pub(super) fn write_schema(schema: &Schema, field: Option<&str>, options: &Optio
     Ok(())
 }
 
-fn write_inner(schema: &Schema, options: &Options, out: &mut Vec<u8>) -> Result<()> {
+fn write_inner(schema: &Schema, options: &JsonOptions, out: &mut Vec<u8>) -> Result<()> {
     let member = |name: &str, inner: &Option<Arc<Schema>>, out: &mut Vec<u8>| {
         out.extend_from_slice(b",\"");
         out.extend_from_slice(name.as_bytes());
@@ -80,12 +85,12 @@ fn write_inner(schema: &Schema, options: &Options, out: &mut Vec<u8>) -> Result<
         }
     };
     match schema.ty {
-        Type::Array => member("items", &schema.values, out),
-        Type::Map => {
+        SchemaType::Array => member("items", &schema.values, out),
+        SchemaType::Map => {
             member("keys", &schema.keys, out)?;
             member("values", &schema.values, out)
         }
-        Type::Struct => {
+        SchemaType::Struct => {
             out.extend_from_slice(b",\"fields\":[");
             for (at, field) in schema.fields.iter().enumerate() {
                 if at > 0 {
@@ -118,7 +123,7 @@ fn write_parameters(schema: &Schema, out: &mut Vec<u8>) {
 
 /// The members of a schema's JSON object, each as its text.
 #[derive(Default)]
-struct Members<'a> {
+struct SchemaMembers<'a> {
     ty: Option<&'a str>,
     optional: Option<&'a str>,
     name: Option<&'a str>,
@@ -133,9 +138,9 @@ struct Members<'a> {
     field: Option<&'a str>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> SchemaMembers<'a> {
     /// Of members with the same name the last one counts; unknown ones are passed over.
-    fn read(text: &'a str, options: &Options) -> Result<Self> {
+    fn read(text: &'a str, options: &JsonOptions) -> Result<Self> {
         let mut found = Self::default();
         each_member(text, options, |name, value| {
             let slot = match name {
@@ -160,8 +165,8 @@ impl<'a> Members<'a> {
 }
 
 /// Calls `visit` with each member of the object in `text`; not at all where it is no object.
-fn each_member<'a>(text: &'a str, options: &Options, mut visit: impl FnMut(&str, &'a str)) -> Result<()> {
-    let mut reader = Reader::new(text, options.strict);
+fn each_member<'a>(text: &'a str, options: &JsonOptions, mut visit: impl FnMut(&str, &'a str)) -> Result<()> {
+    let mut reader = JsonReader::new(text, options.strict);
     if reader.peek() != Some(b'{') {
         return Ok(());
     }
@@ -178,51 +183,51 @@ fn each_member<'a>(text: &'a str, options: &Options, mut visit: impl FnMut(&str,
 }
 
 /// The text in a JSON string; `None` for any other value.
-fn text_in<'a>(json: &'a str, options: &Options) -> Result<Option<Cow<'a, str>>> {
+fn text_in<'a>(json: &'a str, options: &JsonOptions) -> Result<Option<Cow<'a, str>>> {
     if !json.starts_with('"') {
         return Ok(None);
     }
-    match Reader::new(json, options.strict).token()? {
-        Token::Text(text) => Ok(Some(text)),
+    match JsonReader::new(json, options.strict).token()? {
+        JsonToken::Text(text) => Ok(Some(text)),
         _ => Ok(None),
     }
 }
 
 /// Reads a schema; `None` is JSON null. The text must be well-formed. Errors: Connect's texts.
-pub(super) fn read_schema(text: &str, options: &Options) -> Result<Option<Schema>> {
+pub(super) fn read_schema(text: &str, options: &JsonOptions) -> Result<Option<Schema>> {
     read_level(text, options, 0).map(|found| found.map(|(schema, _)| schema))
 }
 
 /// A schema and the name it has as a member of a struct.
-type Found<'a> = (Schema, Option<Cow<'a, str>>);
+type NamedSchema<'a> = (Schema, Option<Cow<'a, str>>);
 
-fn read_level<'a>(text: &'a str, options: &Options, level: usize) -> Result<Option<Found<'a>>> {
+fn read_level<'a>(text: &'a str, options: &JsonOptions, level: usize) -> Result<Option<NamedSchema<'a>>> {
     if text == "null" {
         return Ok(None);
     }
     if level > MAX_LEVELS {
         return Err(Error::record(format!("the schema has more than {MAX_LEVELS} levels")));
     }
-    let members = Members::read(text, options)?;
+    let members = SchemaMembers::read(text, options)?;
     let name = members.ty.map(|ty| text_in(ty, options)).transpose()?.flatten();
     let name = name.ok_or_else(|| Error::record("Schema must contain 'type' field"))?;
     let ty = TYPES.iter().find(|(_, text)| *text == name).map(|(ty, _)| *ty);
     let ty = ty.ok_or_else(|| Error::record(format!("Unknown schema type: {name}")))?;
     let mut schema = Schema::of(ty);
     match ty {
-        Type::Array => {
+        SchemaType::Array => {
             let items = members.items.filter(|items| *items != "null");
             let items = items.ok_or_else(|| Error::record("Array schema did not specify the element type"))?;
             schema.values = inner(items, options, level, "valueSchema")?;
         }
-        Type::Map => {
+        SchemaType::Map => {
             let keys = members.keys.ok_or_else(|| Error::record("Map schema did not specify the key type"))?;
             let values = members.values.ok_or_else(|| Error::record("Map schema did not specify the value type"))?;
             let (keys, values) = (read_level(keys, options, level + 1)?, read_level(values, options, level + 1)?);
             schema.keys = Some(required(keys, "keySchema")?);
             schema.values = Some(required(values, "valueSchema")?);
         }
-        Type::Struct => schema.fields = read_fields(members.fields, options, level)?,
+        SchemaType::Struct => schema.fields = read_fields(members.fields, options, level)?,
         _ => {}
     }
     read_attributes(&mut schema, &members, options)?;
@@ -230,22 +235,22 @@ fn read_level<'a>(text: &'a str, options: &Options, level: usize) -> Result<Opti
     Ok(Some((schema, field)))
 }
 
-fn inner(text: &str, options: &Options, level: usize, what: &str) -> Result<Option<Arc<Schema>>> {
+fn inner(text: &str, options: &JsonOptions, level: usize, what: &str) -> Result<Option<Arc<Schema>>> {
     required(read_level(text, options, level + 1)?, what).map(Some)
 }
 
-fn required(found: Option<Found<'_>>, what: &str) -> Result<Arc<Schema>> {
+fn required(found: Option<NamedSchema<'_>>, what: &str) -> Result<Arc<Schema>> {
     match found {
         Some((schema, _)) => Ok(Arc::new(schema)),
         None => Err(Error::record(format!("{what} cannot be null."))),
     }
 }
 
-fn read_fields(text: Option<&str>, options: &Options, level: usize) -> Result<Box<[Field]>> {
+fn read_fields(text: Option<&str>, options: &JsonOptions, level: usize) -> Result<Box<[Field]>> {
     let Some(text) = text.filter(|text| text.starts_with('[')) else {
         return Err(Error::record("Struct schema's \"fields\" argument is not an array."));
     };
-    let mut reader = Reader::new(text, options.strict);
+    let mut reader = JsonReader::new(text, options.strict);
     reader.token()?;
     let mut fields: Vec<Field> = Vec::new();
     let mut names = std::collections::HashSet::new();
@@ -269,7 +274,7 @@ fn read_fields(text: Option<&str>, options: &Options, level: usize) -> Result<Bo
 }
 
 /// Reads what every type may have. Wrong types of name, version, doc and optional are passed over.
-fn read_attributes(schema: &mut Schema, members: &Members<'_>, options: &Options) -> Result<()> {
+fn read_attributes(schema: &mut Schema, members: &SchemaMembers<'_>, options: &JsonOptions) -> Result<()> {
     schema.optional = members.optional == Some("true");
     let shared = |json: Option<&str>| -> Result<Option<Arc<str>>> {
         Ok(json.map(|json| text_in(json, options)).transpose()?.flatten().map(Arc::from))
@@ -290,8 +295,8 @@ fn read_attributes(schema: &mut Schema, members: &Members<'_>, options: &Options
     Ok(())
 }
 
-fn read_version(json: &str, options: &Options) -> Result<Option<i32>> {
-    let Token::Number(number) = Reader::new(json, options.strict).token()? else { return Ok(None) };
+fn read_version(json: &str, options: &JsonOptions) -> Result<Option<i32>> {
+    let JsonToken::Number(number) = JsonReader::new(json, options.strict).token()? else { return Ok(None) };
     if !number.integral {
         return Ok(None);
     }
@@ -305,7 +310,7 @@ fn read_version(json: &str, options: &Options) -> Result<Option<i32>> {
 
 type Parameters = Box<[(Arc<str>, Arc<str>)]>;
 
-fn read_parameters(json: &str, options: &Options) -> Result<Parameters> {
+fn read_parameters(json: &str, options: &JsonOptions) -> Result<Parameters> {
     let mut given = Vec::new();
     each_member(json, options, |name, value| given.push((Arc::<str>::from(name), value)))?;
     let text = |(name, json): (Arc<str>, &str)| {

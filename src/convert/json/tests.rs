@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Converter, Datum, Field, Presence, Schema, Type, Value};
+use connector_api::{Config, Converter, Datum, EncodedPresence, Field, Schema, SchemaType, Value};
 
 use super::JsonConverter;
 use crate::convert::random::{Random, mutated};
 
 fn encoded(converter: &mut JsonConverter, datum: &Datum) -> Vec<u8> {
     let mut out = Vec::new();
-    assert_eq!(converter.encode("t", datum, &mut out).unwrap(), Presence::Present);
+    assert_eq!(converter.encode("t", datum, &mut out).unwrap(), EncodedPresence::Present);
     out
 }
 
@@ -244,8 +244,10 @@ fn an_error_of_json_without_a_schema_names_its_field_and_what_helps() {
 
 #[test]
 fn what_cannot_be_written_names_its_field() {
-    let row =
-        Schema::structure(None, vec![Field::new("n", Schema::of(Type::Int32)), Field::new("d", Schema::decimal(2))]);
+    let row = Schema::structure(
+        None,
+        vec![Field::new("n", Schema::of(SchemaType::Int32)), Field::new("d", Schema::decimal(2))],
+    );
     let list = Schema::structure(None, vec![Field::new("rows", Schema::array(row))]);
     let schema = Arc::new(list);
     let two = || Value::Decimal(Box::new(connector_api::Decimal::new(1, 2)));

@@ -1,8 +1,8 @@
 //! Small records that stand for much, in every format: each is refused with the name of its limit, at once.
 
-use connector_api::{Config, Converter, Datum, Field, Result, Schema, Type, Value};
+use connector_api::{Config, Converter, Datum, Field, Result, Schema, SchemaType, Value};
 
-use super::{Budget, MAX_DEFAULTS, MAX_VALUES, checked, decimal};
+use super::{MAX_DEFAULTS, MAX_VALUES, ValueBudget, checked, decimal};
 use crate::convert::header::SimpleHeaderConverter;
 use crate::convert::json::JsonConverter;
 
@@ -17,7 +17,7 @@ fn a_refusal_names_its_limit() {
     decimal(&[1], -1000).unwrap();
     assert!(decimal(&[1; 70_000], 0).unwrap_err().message().contains("MAX_DIGITS"));
     assert!(decimal(&[], 0).is_err());
-    let mut budget = Budget::new();
+    let mut budget = ValueBudget::new();
     budget.take(MAX_VALUES).unwrap();
     assert!(budget.take(1).unwrap_err().message().contains("MAX_VALUES"));
 }
@@ -25,7 +25,7 @@ fn a_refusal_names_its_limit() {
 #[test]
 fn defaults_count_wherever_they_stand() {
     let text = |length: usize| Value::Text("x".repeat(length).into());
-    let with = |length| Schema { default: Some(text(length)), ..Schema::of(Type::String) };
+    let with = |length| Schema { default: Some(text(length)), ..Schema::of(SchemaType::String) };
     let fields = |length| vec![Field::new("a", with(length)), Field::new("b", Schema::array(with(length)))];
     assert_eq!(checked(&Schema::structure(None, fields(MAX_DEFAULTS / 2))).unwrap(), 4);
     assert!(checked(&Schema::structure(None, fields(MAX_DEFAULTS / 2 + 1))).is_err());
@@ -121,13 +121,13 @@ mod avro {
     use serde_json::{Value as Json, json};
 
     use crate::convert::avro::AvroFormat;
-    use crate::convert::registered::Language;
-    use crate::convert::registered::testing::{InMemory, converter, registered};
+    use crate::convert::registered::SchemaLanguage;
+    use crate::convert::registered::testing::{InMemorySchemas, converter, registered};
 
     fn read(schema: &Json, payload: &[u8]) -> Result<Datum> {
         crate::convert::registered::testing::read(
             AvroFormat::new,
-            registered(Language::Avro, &schema.to_string(), &[]),
+            registered(SchemaLanguage::Avro, &schema.to_string(), &[]),
             payload,
             &[],
         )
@@ -193,11 +193,11 @@ mod avro {
         let within = (0..20_000).map(named).collect::<Vec<_>>();
         assert!(read(&json!(within), &[0]).unwrap_err().message().contains("MAX_LEVELS"));
         // each text has one more, and refers to the one before
-        let of = |n: usize| (format!("T{n}"), registered(Language::Avro, &named(n).to_string(), &[]));
-        let mut known = InMemory((0..300).map(of).collect());
+        let of = |n: usize| (format!("T{n}"), registered(SchemaLanguage::Avro, &named(n).to_string(), &[]));
+        let mut known = InMemorySchemas((0..300).map(of).collect());
         let names: Vec<_> = (0..300).map(|n| format!("T{n}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        known.0.push(("top".to_owned(), registered(Language::Avro, "\"T299\"", &names)));
+        known.0.push(("top".to_owned(), registered(SchemaLanguage::Avro, "\"T299\"", &names)));
         let mut converter = converter(AvroFormat::new, known, &[]);
         let error = connector_api::Converter::decode(&mut converter, "t", Some(&[0, 0, 0, 1, 45, 2])).unwrap_err();
         assert!(error.message().contains("MAX_LEVELS"), "{error}");
@@ -211,11 +211,11 @@ mod protobuf {
     use connector_api::{Datum, Result};
 
     use crate::convert::protobuf::ProtobufFormat;
-    use crate::convert::registered::Language;
+    use crate::convert::registered::SchemaLanguage;
     use crate::convert::registered::testing::{self, registered};
 
     fn read(schema: &str, payload: &[u8]) -> Result<Datum> {
-        testing::read(ProtobufFormat::new, registered(Language::Protobuf, schema, &[]), payload, &[])
+        testing::read(ProtobufFormat::new, registered(SchemaLanguage::Protobuf, schema, &[]), payload, &[])
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Protobuf messages as Connect schemas: what a reader of registered schemas gets. As Confluent's ProtobufData maps them.
 
-use connector_api::{Error, Field, Result, Schema, Type, logical};
+use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 
-use super::Options;
+use super::ProtobufOptions;
 use super::names::{
     CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, ENUM, TAG, TIME, TIMESTAMP, UNION, is_wrapper, parameter,
 };
@@ -14,8 +14,8 @@ const MAX_LEVELS: usize = 60;
 const MAX_FIELDS: usize = 100_000;
 
 /// The Connect schema of a message. Errors: `Record` for what has no counterpart.
-pub(super) fn derive(message: &MessageDescriptor, options: &Options) -> Result<Schema> {
-    Deriver { options, left: MAX_FIELDS }.message(message, 0)
+pub(super) fn derive(message: &MessageDescriptor, options: &ProtobufOptions) -> Result<Schema> {
+    ProtobufDeriver { options, left: MAX_FIELDS }.message(message, 0)
 }
 
 /// The name that the struct of a oneof has as a field.
@@ -29,12 +29,12 @@ pub(super) fn oneof(field: &FieldDescriptor) -> Option<OneofDescriptor> {
     field.containing_oneof().filter(|oneof| !oneof.is_synthetic())
 }
 
-struct Deriver<'a> {
-    options: &'a Options,
+struct ProtobufDeriver<'a> {
+    options: &'a ProtobufOptions,
     left: usize,
 }
 
-impl Deriver<'_> {
+impl ProtobufDeriver<'_> {
     fn message(&mut self, message: &MessageDescriptor, level: usize) -> Result<Schema> {
         if level > MAX_LEVELS {
             let name = message.full_name();
@@ -90,9 +90,9 @@ impl Deriver<'_> {
     fn value(&mut self, field: &FieldDescriptor, told: &FieldDescriptor, level: usize) -> Result<Schema> {
         let connect = parameter(told, CONNECT_TYPE);
         Ok(match (field.kind(), connect.as_deref()) {
-            (Kind::Int32, Some("int8")) => Schema::of(Type::Int8),
-            (Kind::Int32, Some("int16")) => Schema::of(Type::Int16),
-            (Kind::Int32 | Kind::Sint32 | Kind::Sfixed32, _) => Schema::of(Type::Int32),
+            (Kind::Int32, Some("int8")) => Schema::of(SchemaType::Int8),
+            (Kind::Int32, Some("int16")) => Schema::of(SchemaType::Int16),
+            (Kind::Int32 | Kind::Sint32 | Kind::Sfixed32, _) => Schema::of(SchemaType::Int32),
             (
                 Kind::Int64
                 | Kind::Sint64
@@ -102,13 +102,13 @@ impl Deriver<'_> {
                 | Kind::Fixed32
                 | Kind::Fixed64,
                 _,
-            ) => Schema::of(Type::Int64),
-            (Kind::Float, _) => Schema::of(Type::Float32),
-            (Kind::Double, _) => Schema::of(Type::Float64),
-            (Kind::Bool, _) => Schema::of(Type::Boolean),
-            (Kind::String, _) => Schema::of(Type::String),
-            (Kind::Bytes, _) => Schema::of(Type::Bytes),
-            (Kind::Enum(of), _) if self.options.int_enums => Schema::of(Type::Int32).param(ENUM, of.name()),
+            ) => Schema::of(SchemaType::Int64),
+            (Kind::Float, _) => Schema::of(SchemaType::Float32),
+            (Kind::Double, _) => Schema::of(SchemaType::Float64),
+            (Kind::Bool, _) => Schema::of(SchemaType::Boolean),
+            (Kind::String, _) => Schema::of(SchemaType::String),
+            (Kind::Bytes, _) => Schema::of(SchemaType::Bytes),
+            (Kind::Enum(of), _) if self.options.int_enums => Schema::of(SchemaType::Int32).param(ENUM, of.name()),
             (Kind::Enum(of), _) => symbols(&of),
             (Kind::Message(message), _) => match message.full_name() {
                 DECIMAL => decimal(told),
@@ -135,7 +135,7 @@ fn decimal(field: &FieldDescriptor) -> Schema {
 }
 
 fn symbols(of: &EnumDescriptor) -> Schema {
-    let schema = Schema::of(Type::String).param(ENUM, of.name());
+    let schema = Schema::of(SchemaType::String).param(ENUM, of.name());
     of.values()
         .fold(schema, |schema, value| schema.param(&format!("{ENUM}.{}", value.name()), &value.number().to_string()))
 }

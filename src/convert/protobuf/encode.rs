@@ -2,11 +2,11 @@
 
 use connector_api::{Decimal, Error, Value, logical};
 
-use super::plan::{Field, Kind, Message, Number, Shape};
-use crate::convert::trail::{Met, WRITTEN};
+use super::plan::{FieldShape, IntegerEncoding, ProtobufField, ProtobufKind, ProtobufMessage};
+use crate::convert::trail::{LocatedError, WRITTEN};
 use crate::convert::{calendar, java, same_scale};
 
-type Result<T, E = Met> = std::result::Result<T, E>;
+type Result<T, E = LocatedError> = std::result::Result<T, E>;
 
 /// What helps where the strict writing refuses a number.
 const STRICT: &str = "The converter's key strict=false writes such numbers all the same, cut to the type.";
@@ -20,11 +20,11 @@ const FIXED32: u8 = 5;
 
 /// Appends a message's fields. `strict`: a null that the message cannot hold is an error. Errors: with the field that they
 /// are about.
-pub(super) fn write(message: &Message, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-    write_message(message, values, strict, out).map_err(Met::located)
+pub(super) fn write(message: &ProtobufMessage, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<(), Error> {
+    write_message(message, values, strict, out).map_err(LocatedError::located)
 }
 
-fn write_message(message: &Message, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn write_message(message: &ProtobufMessage, values: &[Value], strict: bool, out: &mut Vec<u8>) -> Result<()> {
     for field in &message.fields {
         let member = values.get(field.at).unwrap_or(&Value::Null);
         let value = match (field.branch, member) {
@@ -37,7 +37,7 @@ fn write_message(message: &Message, values: &[Value], strict: bool, out: &mut Ve
     Ok(())
 }
 
-fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn write_field(field: &ProtobufField, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
     let value = match (value, &field.default) {
         (Value::Null, Some(default)) => default,
         _ => value,
@@ -53,23 +53,23 @@ fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) ->
             }
             Ok(())
         }
-        (Shape::One, value) => {
+        (FieldShape::One, value) => {
             if !field.presence && is_zero(&field.kind, value) {
                 return Ok(());
             }
             tag(field.number, wire(&field.kind), out);
             single(&field.kind, value, strict, out)
         }
-        (Shape::List(_), Value::Array(items)) if items.is_empty() => Ok(()),
-        (Shape::List(true), Value::Array(items)) => {
+        (FieldShape::List(_), Value::Array(items)) if items.is_empty() => Ok(()),
+        (FieldShape::List(true), Value::Array(items)) => {
             tag(field.number, DELIMITED, out);
             delimited(out, |out| items.iter().try_for_each(|item| part("[]", &field.kind, item, strict, out)))
         }
-        (Shape::List(false), Value::Array(items)) => items.iter().try_for_each(|item| {
+        (FieldShape::List(false), Value::Array(items)) => items.iter().try_for_each(|item| {
             tag(field.number, wire(&field.kind), out);
             part("[]", &field.kind, item, strict, out)
         }),
-        (Shape::Map(keys), Value::Map(entries)) => entries.iter().try_for_each(|(key, value)| {
+        (FieldShape::Map(keys), Value::Map(entries)) => entries.iter().try_for_each(|(key, value)| {
             tag(field.number, DELIMITED, out);
             delimited(out, |out| {
                 tag(1, wire(keys), out);
@@ -83,64 +83,69 @@ fn write_field(field: &Field, value: &Value, strict: bool, out: &mut Vec<u8>) ->
 }
 
 #[cold]
-fn mismatch(value: &Value) -> Met {
+fn mismatch(value: &Value) -> LocatedError {
     match value {
         Value::Null => Error::record("null within a list or map, which Protobuf cannot hold").into(),
-        value => Met::from(Error::record(format!("Invalid type: class {}", java::class_name(value)))).hint(WRITTEN),
+        value => {
+            LocatedError::from(Error::record(format!("Invalid type: class {}", java::class_name(value)))).hint(WRITTEN)
+        }
     }
 }
 
 /// Appends an item, or the key or value of an entry.
-fn part(name: &str, kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn part(name: &str, kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
     single(kind, value, strict, out).map_err(|met| met.within(name, kind.declared()))
 }
 
-fn is_zero(kind: &Kind, value: &Value) -> bool {
+fn is_zero(kind: &ProtobufKind, value: &Value) -> bool {
     match (kind, value) {
-        (Kind::Enum(symbols), Value::Text(text)) => symbols.iter().any(|(name, number)| name == text && *number == 0),
+        (ProtobufKind::Enum(symbols), Value::Text(text)) => {
+            symbols.iter().any(|(name, number)| name == text && *number == 0)
+        }
         (_, Value::Bool(b)) => !b,
         (_, Value::F32(n)) => n.to_bits() == 0,
         (_, Value::F64(n)) => n.to_bits() == 0,
         (_, Value::Text(text)) => text.is_empty(),
         (_, Value::Bytes(bytes)) => bytes.is_empty(),
-        (Kind::Number(..), value) => value.as_i64() == Some(0),
+        (ProtobufKind::Number(..), value) => value.as_i64() == Some(0),
         _ => false,
     }
 }
 
-fn wire(kind: &Kind) -> u8 {
+fn wire(kind: &ProtobufKind) -> u8 {
     match kind {
-        Kind::Number(Number::Fixed32 { .. }, _) | Kind::Float => FIXED32,
-        Kind::Number(Number::Fixed64 { .. }, _) | Kind::Double => FIXED64,
-        Kind::Number(..) | Kind::Bool | Kind::Enum(_) => VARINT,
+        ProtobufKind::Number(IntegerEncoding::Fixed32 { .. }, _) | ProtobufKind::Float => FIXED32,
+        ProtobufKind::Number(IntegerEncoding::Fixed64 { .. }, _) | ProtobufKind::Double => FIXED64,
+        ProtobufKind::Number(..) | ProtobufKind::Bool | ProtobufKind::Enum(_) => VARINT,
         _ => DELIMITED,
     }
 }
 
 /// Appends one value, without its tag.
-fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+fn single(kind: &ProtobufKind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result<()> {
     match (kind, value) {
-        (Kind::Number(number, _), Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_)) => {
+        (ProtobufKind::Number(number, _), Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_)) => {
             return write_number(*number, value.as_i64().unwrap_or_default(), strict, out);
         }
-        (Kind::Float, Value::F32(n)) => out.extend_from_slice(&n.to_le_bytes()),
-        (Kind::Double, Value::F64(n)) => out.extend_from_slice(&n.to_le_bytes()),
-        (Kind::Double, Value::F32(n)) => out.extend_from_slice(&f64::from(*n).to_le_bytes()),
-        (Kind::Bool, Value::Bool(b)) => out.push(u8::from(*b)),
-        (Kind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),
-        (Kind::Bytes, Value::Bytes(data)) => bytes(data, out),
-        (Kind::Enum(symbols), Value::Text(text)) => {
+        (ProtobufKind::Float, Value::F32(n)) => out.extend_from_slice(&n.to_le_bytes()),
+        (ProtobufKind::Double, Value::F64(n)) => out.extend_from_slice(&n.to_le_bytes()),
+        (ProtobufKind::Double, Value::F32(n)) => out.extend_from_slice(&f64::from(*n).to_le_bytes()),
+        (ProtobufKind::Bool, Value::Bool(b)) => out.push(u8::from(*b)),
+        (ProtobufKind::Text, Value::Text(text)) => bytes(text.as_bytes(), out),
+        (ProtobufKind::Bytes, Value::Bytes(data)) => bytes(data, out),
+        (ProtobufKind::Enum(symbols), Value::Text(text)) => {
             let number = symbols.iter().find(|(name, _)| name == text).map(|(_, number)| *number);
-            let number =
-                number.ok_or_else(|| Met::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS))?;
+            let number = number.ok_or_else(|| {
+                LocatedError::from(Error::record("a text that is no symbol of the enum")).hint(SYMBOLS)
+            })?;
             varint(i64::from(number).cast_unsigned(), out);
         }
-        (Kind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, out),
-        (Kind::Date, Value::I32(days)) => {
+        (ProtobufKind::Decimal(scale), Value::Decimal(decimal)) => return write_decimal(*scale, decimal, out),
+        (ProtobufKind::Date, Value::I32(days)) => {
             let (year, month, day) = calendar::gregorian(i64::from(*days));
             return numbers(&[year, month, day], out);
         }
-        (Kind::Time, Value::I32(millis)) => {
+        (ProtobufKind::Time, Value::I32(millis)) => {
             if !(0..=86_400_000).contains(millis) {
                 return Err(Error::record(format!("{} holds a time outside of the day", logical::TIME)).into());
             }
@@ -148,10 +153,10 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
             let parts = [millis / 3_600_000, millis / 60_000 % 60, millis / 1000 % 60, millis % 1000 * 1_000_000];
             return numbers(&parts, out);
         }
-        (Kind::Timestamp, Value::I64(millis)) => {
+        (ProtobufKind::Timestamp, Value::I64(millis)) => {
             return numbers(&[millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000], out);
         }
-        (Kind::Wrapper(kind), value) => {
+        (ProtobufKind::Wrapper(kind), value) => {
             return delimited(out, |out| {
                 if is_zero(kind, value) {
                     return Ok(());
@@ -160,7 +165,7 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
                 single(kind, value, strict, out)
             });
         }
-        (Kind::Message(message), Value::Struct(values)) => {
+        (ProtobufKind::Message(message), Value::Struct(values)) => {
             return delimited(out, |out| write_message(message, values, strict, out));
         }
         _ => return Err(mismatch(value)),
@@ -168,20 +173,24 @@ fn single(kind: &Kind, value: &Value, strict: bool, out: &mut Vec<u8>) -> Result
     Ok(())
 }
 
-fn write_number(number: Number, n: i64, strict: bool, out: &mut Vec<u8>) -> Result<()> {
-    let refused = |text| Met::from(Error::record(text)).hint(STRICT);
+fn write_number(number: IntegerEncoding, n: i64, strict: bool, out: &mut Vec<u8>) -> Result<()> {
+    let refused = |text| LocatedError::from(Error::record(text)).hint(STRICT);
     let fits = |fits: bool| {
         if fits || !strict { Ok(()) } else { Err(refused("a number that does not fit the schema's type")) }
     };
     match number {
-        Number::Plain => varint(n.cast_unsigned(), out),
-        Number::Unsigned | Number::Fixed64 { signed: false } | Number::Fixed32 { signed: false } if strict && n < 0 => {
+        IntegerEncoding::Plain => varint(n.cast_unsigned(), out),
+        IntegerEncoding::Unsigned
+        | IntegerEncoding::Fixed64 { signed: false }
+        | IntegerEncoding::Fixed32 { signed: false }
+            if strict && n < 0 =>
+        {
             return Err(refused("a number below zero, which the schema cannot hold"));
         }
-        Number::Unsigned => varint(n.cast_unsigned(), out),
-        Number::ZigZag => varint(((n << 1) ^ (n >> 63)).cast_unsigned(), out),
-        Number::Fixed64 { .. } => out.extend_from_slice(&n.to_le_bytes()),
-        Number::Fixed32 { signed } => {
+        IntegerEncoding::Unsigned => varint(n.cast_unsigned(), out),
+        IntegerEncoding::ZigZag => varint(((n << 1) ^ (n >> 63)).cast_unsigned(), out),
+        IntegerEncoding::Fixed64 { .. } => out.extend_from_slice(&n.to_le_bytes()),
+        IntegerEncoding::Fixed32 { signed } => {
             fits(if signed { i32::try_from(n).is_ok() } else { u32::try_from(n).is_ok() })?;
             out.extend_from_slice(&n.to_le_bytes()[..4]);
         }
@@ -191,7 +200,7 @@ fn write_number(number: Number, n: i64, strict: bool, out: &mut Vec<u8>) -> Resu
 
 /// `confluent.type.Decimal`: the unscaled number, its precision, its scale.
 fn write_decimal(scale: i32, decimal: &Decimal, out: &mut Vec<u8>) -> Result<()> {
-    same_scale(scale, i64::from(decimal.scale())).map_err(|error| Met::from(error).hint(WRITTEN))?;
+    same_scale(scale, i64::from(decimal.scale())).map_err(|error| LocatedError::from(error).hint(WRITTEN))?;
     let mut number = Vec::with_capacity(16);
     decimal.write_be_bytes(&mut number);
     let unscaled = decimal.unscaled_i128().map_or_else(|| decimal.unscaled().to_string(), |n| n.to_string());

@@ -16,55 +16,55 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::config::{Config, Default, Importance, Key, Report, Type as KeyType};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance};
 use connector_api::{Datum, Error, Result, Schema, Value};
 use prost_reflect::{FileDescriptor, MessageDescriptor};
 
-use super::limits::{self, Budget};
+use super::limits::{self, ValueBudget};
 use super::registered::keys::{self, key};
-use super::registered::{Format, Language, References, SchemaText};
-use plan::Message;
+use super::registered::{ResolvedReferences, SchemaFormat, SchemaLanguage, SchemaText};
+use plan::ProtobufMessage;
 
-const OWN: [Key; 6] = [
+const OWN: [ConfigKey; 6] = [
     key(
         "optional.for.nullables",
-        KeyType::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Medium,
         "Whether fields that may be null are optional in Protobuf. Without it a null is read as 0 or as empty text.",
     ),
     key(
         "int.for.enums",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether enums are read as numbers, not as text.",
     ),
     key(
         "flatten.unions",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether the fields of a oneof are read as fields of the message, not as a struct of their own.",
     ),
     key(
         "enhanced.protobuf.schema.support",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether structs are named with their package.",
     ),
     key(
         "scrub.invalid.names",
-        KeyType::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether names that Protobuf cannot have are changed: other characters become _.",
     ),
     key(
         "strict",
-        KeyType::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Low,
         "Whether values are refused that Protobuf would alter: a null that would be read as 0 or empty, an unsigned \
          number beyond 63 bits. With false they are altered, as Confluent's converter does.",
@@ -72,7 +72,7 @@ const OWN: [Key; 6] = [
 ];
 
 /// The keys of the converter.
-pub const KEYS: &[Key] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
+pub const KEYS: &[ConfigKey] = &keys::with::<{ keys::KEYS.len() + OWN.len() }>(&OWN);
 
 /// How many messages of one schema are kept compiled.
 const KEPT: usize = 100;
@@ -80,7 +80,7 @@ const KEPT: usize = 100;
 const KEPT_TYPES: usize = 50_000;
 
 /// The settings.
-struct Options {
+struct ProtobufOptions {
     optional: bool,
     int_enums: bool,
     flatten: bool,
@@ -91,23 +91,23 @@ struct Options {
 
 /// Protobuf.
 pub struct ProtobufFormat {
-    options: Options,
+    options: ProtobufOptions,
 }
 
 /// What writes one Connect schema: the first message of the schema.
-pub struct Writer(Message);
+pub struct ProtobufWriter(ProtobufMessage);
 
 /// What reads one registered schema: its messages as far as they have been seen, by their place in it.
-pub struct Reader {
+pub struct ProtobufReader {
     file: FileDescriptor,
-    known: HashMap<Vec<i32>, (Arc<Schema>, Message)>,
+    known: HashMap<Vec<i32>, (Arc<Schema>, ProtobufMessage)>,
     types: usize,
 }
 
 impl ProtobufFormat {
     /// Errors: every key that is wrong.
-    pub fn new(config: &Config) -> Result<Self, Report> {
-        let options = config.read(KEYS, |keys| Options {
+    pub fn new(config: &Config) -> Result<Self, ConfigReport> {
+        let options = config.read(KEYS, |keys| ProtobufOptions {
             optional: keys.bool("optional.for.nullables"),
             int_enums: keys.bool("int.for.enums"),
             flatten: keys.bool("flatten.unions"),
@@ -119,45 +119,50 @@ impl ProtobufFormat {
     }
 }
 
-impl Format for ProtobufFormat {
-    type Writer = Writer;
-    type Reader = Reader;
+impl SchemaFormat for ProtobufFormat {
+    type Writer = ProtobufWriter;
+    type Reader = ProtobufReader;
 
-    const LANGUAGE: Language = Language::Protobuf;
+    const LANGUAGE: SchemaLanguage = SchemaLanguage::Protobuf;
 
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText> {
         let text = write::write(schema, &self.options)?;
         Ok(SchemaText { language: Self::LANGUAGE, text, references: Vec::new() })
     }
 
-    fn record_name(&self, schema: &SchemaText, references: &References) -> Result<Option<String>> {
+    fn record_name(&self, schema: &SchemaText, references: &ResolvedReferences) -> Result<Option<String>> {
         let file = files::read(&schema.text, references)?;
         Ok(file.messages().next().map(|message| message.full_name().to_owned()))
     }
 
-    fn writer(&self, schema: &Arc<Schema>, registered: &SchemaText, references: &References) -> Result<Writer> {
+    fn writer(
+        &self,
+        schema: &Arc<Schema>,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<ProtobufWriter> {
         let message = first_message(&files::read(&registered.text, references)?)?;
-        plan::compile(schema, &message, &self.options).map(Writer)
+        plan::compile(schema, &message, &self.options).map(ProtobufWriter)
     }
 
-    fn reader(&self, registered: &SchemaText, references: &References) -> Result<Reader> {
-        Ok(Reader { file: files::read(&registered.text, references)?, known: HashMap::new(), types: 0 })
+    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<ProtobufReader> {
+        Ok(ProtobufReader { file: files::read(&registered.text, references)?, known: HashMap::new(), types: 0 })
     }
 
-    fn types(reader: &Reader) -> usize {
+    fn types(reader: &ProtobufReader) -> usize {
         reader.types
     }
 
-    fn encode(&self, writer: &Writer, value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    fn encode(&self, writer: &ProtobufWriter, value: &Value, out: &mut Vec<u8>) -> Result<()> {
         let Value::Struct(values) = value else { return Err(Error::record("Protobuf keeps structs only")) };
         // The place of the message in its schema: the first one.
         out.push(0);
         encode::write(&writer.0, values, self.options.strict, out)
     }
 
-    fn decode(&self, reader: &mut Reader, payload: &[u8]) -> Result<Datum> {
-        let budget = RefCell::new(Budget::new());
-        let mut bytes = decode::Reader::new(payload, self.options.strict, &budget);
+    fn decode(&self, reader: &mut ProtobufReader, payload: &[u8]) -> Result<Datum> {
+        let budget = RefCell::new(ValueBudget::new());
+        let mut bytes = decode::ProtobufPayload::new(payload, self.options.strict, &budget);
         let path = bytes.message_indexes()?;
         if !reader.known.contains_key(&path) {
             if reader.known.len() >= KEPT || reader.types > KEPT_TYPES {

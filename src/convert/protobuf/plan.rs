@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Error, Result, Schema, Type, Value, logical};
+use connector_api::{Error, Result, Schema, SchemaType, Value, logical};
 use prost_reflect::{FieldDescriptor, Kind as Of, MessageDescriptor};
 
-use super::Options;
+use super::ProtobufOptions;
 use super::derive::{oneof, union_field};
 use super::names::{DATE, DECIMAL, TIME, TIMESTAMP, is_wrapper};
 use super::write::field_name;
 use crate::convert::limits::units;
 
 /// A message beside a struct.
-pub(super) struct Message {
+pub(super) struct ProtobufMessage {
     /// In the order of their numbers.
-    pub(super) fields: Box<[Field]>,
+    pub(super) fields: Box<[ProtobufField]>,
     /// What each member of the struct is where its field is missing; lists and maps begin empty.
     pub(super) missing: Box<[Value]>,
     /// Members that stand for a oneof, and how many branches it has.
@@ -25,14 +25,14 @@ pub(super) struct Message {
 }
 
 /// A field of a message.
-pub(super) struct Field {
+pub(super) struct ProtobufField {
     pub(super) name: Arc<str>,
     pub(super) number: u32,
     /// Which member of the struct it is, and which branch of that where it stands for a oneof.
     pub(super) at: usize,
     pub(super) branch: Option<usize>,
-    pub(super) shape: Shape,
-    pub(super) kind: Kind,
+    pub(super) shape: FieldShape,
+    pub(super) kind: ProtobufKind,
     /// Whether a missing field differs from one that is zero or empty.
     pub(super) presence: bool,
     /// What is written in place of a null.
@@ -40,18 +40,18 @@ pub(super) struct Field {
 }
 
 /// How often a value stands in a field.
-pub(super) enum Shape {
+pub(super) enum FieldShape {
     One,
     /// Whether numbers are packed.
     List(bool),
     /// With the kind of its keys.
-    Map(Box<Kind>),
+    Map(Box<ProtobufKind>),
 }
 
 /// One value.
-pub(super) enum Kind {
+pub(super) enum ProtobufKind {
     /// How it is written, and its width in Connect.
-    Number(Number, Type),
+    Number(IntegerEncoding, SchemaType),
     Float,
     Double,
     Bool,
@@ -65,22 +65,22 @@ pub(super) enum Kind {
     Time,
     Timestamp,
     /// A message around one value.
-    Wrapper(Box<Kind>),
-    Message(Box<Message>),
+    Wrapper(Box<ProtobufKind>),
+    Message(Box<ProtobufMessage>),
 }
 
-impl Field {
+impl ProtobufField {
     /// What its schema declares, for errors.
     pub(super) fn declared(&self) -> &'static str {
         match self.shape {
-            Shape::One => self.kind.declared(),
-            Shape::List(_) => "ARRAY",
-            Shape::Map(_) => "MAP",
+            FieldShape::One => self.kind.declared(),
+            FieldShape::List(_) => "ARRAY",
+            FieldShape::Map(_) => "MAP",
         }
     }
 }
 
-impl Kind {
+impl ProtobufKind {
     /// Likewise, of one value.
     pub(super) fn declared(&self) -> &'static str {
         match self {
@@ -103,7 +103,7 @@ impl Kind {
 
 /// How a whole number is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Number {
+pub(super) enum IntegerEncoding {
     /// int32, int64, and enums as numbers.
     Plain,
     Unsigned,
@@ -117,7 +117,11 @@ pub(super) enum Number {
 }
 
 /// Compiles the way between a struct and a message. Errors: `Record` where they do not fit.
-pub(super) fn compile(schema: &Schema, message: &MessageDescriptor, options: &Options) -> Result<Message> {
+pub(super) fn compile(
+    schema: &Schema,
+    message: &MessageDescriptor,
+    options: &ProtobufOptions,
+) -> Result<ProtobufMessage> {
     let mut places = HashMap::new();
     for (at, field) in schema.fields.iter().enumerate() {
         places.insert(field_name(&field.name, options)?.into_owned(), (at, field));
@@ -146,8 +150,8 @@ pub(super) fn compile(schema: &Schema, message: &MessageDescriptor, options: &Op
         }
         let compiled = compile_field(&field, &of.schema, options);
         let compiled = compiled.map_err(|e| e.context(format_args!("field {}", of.name)))?;
-        let compiled = Field { name: Arc::clone(&of.name), at, branch, ..compiled };
-        if branch.is_none() && !compiled.presence && matches!(compiled.shape, Shape::One) {
+        let compiled = ProtobufField { name: Arc::clone(&of.name), at, branch, ..compiled };
+        if branch.is_none() && !compiled.presence && matches!(compiled.shape, FieldShape::One) {
             missing[at] = zero(&compiled.kind);
         }
         fields.push(compiled);
@@ -158,65 +162,76 @@ pub(super) fn compile(schema: &Schema, message: &MessageDescriptor, options: &Op
     fields.sort_by_key(|field| field.number);
     let branches: usize = unions.iter().map(|(_, branches)| branches).sum();
     let size = branches + units(missing.iter().map(Value::weight).sum());
-    Ok(Message { fields: fields.into(), missing: missing.into(), unions: unions.into(), size })
+    Ok(ProtobufMessage { fields: fields.into(), missing: missing.into(), unions: unions.into(), size })
 }
 
-fn compile_field(field: &FieldDescriptor, schema: &Arc<Schema>, options: &Options) -> Result<Field> {
+fn compile_field(field: &FieldDescriptor, schema: &Arc<Schema>, options: &ProtobufOptions) -> Result<ProtobufField> {
     let no_fit = || Error::record(format!("{} does not fit the field of the message", schema.ty.name()));
     let (shape, kind) = if field.is_map() {
         let Of::Message(entry) = field.kind() else { return Err(no_fit()) };
         let (keys, values) = schema.keys.as_ref().zip(schema.values.as_ref()).ok_or_else(no_fit)?;
         let keys = one(&entry.map_entry_key_field(), keys, options)?;
-        (Shape::Map(Box::new(keys)), one(&entry.map_entry_value_field(), values, options)?)
+        (FieldShape::Map(Box::new(keys)), one(&entry.map_entry_value_field(), values, options)?)
     } else if field.is_list() {
-        if schema.ty != Type::Array {
+        if schema.ty != SchemaType::Array {
             return Err(no_fit());
         }
-        (Shape::List(field.is_packed()), one(field, schema.values.as_ref().ok_or_else(no_fit)?, options)?)
+        (FieldShape::List(field.is_packed()), one(field, schema.values.as_ref().ok_or_else(no_fit)?, options)?)
     } else {
-        (Shape::One, one(field, schema, options)?)
+        (FieldShape::One, one(field, schema, options)?)
     };
     let default = schema.default.clone().filter(|default| !default.is_null());
     let presence = field.supports_presence();
-    Ok(Field { name: Arc::from(""), number: field.number(), at: 0, branch: None, shape, kind, presence, default })
+    Ok(ProtobufField {
+        name: Arc::from(""),
+        number: field.number(),
+        at: 0,
+        branch: None,
+        shape,
+        kind,
+        presence,
+        default,
+    })
 }
 
-fn one(field: &FieldDescriptor, schema: &Arc<Schema>, options: &Options) -> Result<Kind> {
+fn one(field: &FieldDescriptor, schema: &Arc<Schema>, options: &ProtobufOptions) -> Result<ProtobufKind> {
     let no_fit = || Error::record(format!("{} does not fit the Protobuf type of {}", schema.ty.name(), field.name()));
-    let narrow = matches!(schema.ty, Type::Int8 | Type::Int16 | Type::Int32);
-    let long = narrow || schema.ty == Type::Int64;
+    let narrow = matches!(schema.ty, SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32);
+    let long = narrow || schema.ty == SchemaType::Int64;
     Ok(match (field.kind(), schema.ty) {
-        (Of::Int32, ty) if narrow => Kind::Number(Number::Plain, ty),
-        (Of::Int64, ty) if long => Kind::Number(Number::Plain, ty),
-        (Of::Sint32, ty) if narrow => Kind::Number(Number::ZigZag, ty),
-        (Of::Sint64, ty) if long => Kind::Number(Number::ZigZag, ty),
-        (Of::Uint32 | Of::Uint64, ty) if long => Kind::Number(Number::Unsigned, ty),
-        (Of::Fixed32, ty) if long => Kind::Number(Number::Fixed32 { signed: false }, ty),
-        (Of::Sfixed32, ty) if narrow => Kind::Number(Number::Fixed32 { signed: true }, ty),
-        (Of::Fixed64, ty) if long => Kind::Number(Number::Fixed64 { signed: false }, ty),
-        (Of::Sfixed64, ty) if long => Kind::Number(Number::Fixed64 { signed: true }, ty),
-        (Of::Float, Type::Float32) => Kind::Float,
-        (Of::Double, Type::Float64 | Type::Float32) => Kind::Double,
-        (Of::Bool, Type::Boolean) => Kind::Bool,
-        (Of::String, Type::String) => Kind::Text,
-        (Of::Bytes, Type::Bytes) if !schema.is_named(logical::DECIMAL) => Kind::Bytes,
-        (Of::Enum(_), Type::Int32) => Kind::Number(Number::Plain, Type::Int32),
-        (Of::Enum(of), Type::String) => {
-            Kind::Enum(of.values().map(|value| (Box::from(value.name()), value.number())).collect())
+        (Of::Int32, ty) if narrow => ProtobufKind::Number(IntegerEncoding::Plain, ty),
+        (Of::Int64, ty) if long => ProtobufKind::Number(IntegerEncoding::Plain, ty),
+        (Of::Sint32, ty) if narrow => ProtobufKind::Number(IntegerEncoding::ZigZag, ty),
+        (Of::Sint64, ty) if long => ProtobufKind::Number(IntegerEncoding::ZigZag, ty),
+        (Of::Uint32 | Of::Uint64, ty) if long => ProtobufKind::Number(IntegerEncoding::Unsigned, ty),
+        (Of::Fixed32, ty) if long => ProtobufKind::Number(IntegerEncoding::Fixed32 { signed: false }, ty),
+        (Of::Sfixed32, ty) if narrow => ProtobufKind::Number(IntegerEncoding::Fixed32 { signed: true }, ty),
+        (Of::Fixed64, ty) if long => ProtobufKind::Number(IntegerEncoding::Fixed64 { signed: false }, ty),
+        (Of::Sfixed64, ty) if long => ProtobufKind::Number(IntegerEncoding::Fixed64 { signed: true }, ty),
+        (Of::Float, SchemaType::Float32) => ProtobufKind::Float,
+        (Of::Double, SchemaType::Float64 | SchemaType::Float32) => ProtobufKind::Double,
+        (Of::Bool, SchemaType::Boolean) => ProtobufKind::Bool,
+        (Of::String, SchemaType::String) => ProtobufKind::Text,
+        (Of::Bytes, SchemaType::Bytes) if !schema.is_named(logical::DECIMAL) => ProtobufKind::Bytes,
+        (Of::Enum(_), SchemaType::Int32) => ProtobufKind::Number(IntegerEncoding::Plain, SchemaType::Int32),
+        (Of::Enum(of), SchemaType::String) => {
+            ProtobufKind::Enum(of.values().map(|value| (Box::from(value.name()), value.number())).collect())
         }
         (Of::Message(message), _) => match (message.full_name(), schema.name.as_deref()) {
             (DECIMAL, Some(logical::DECIMAL)) => {
                 let scale = schema.get_param(logical::SCALE).and_then(|scale| scale.parse().ok());
-                Kind::Decimal(scale.ok_or_else(no_fit)?)
+                ProtobufKind::Decimal(scale.ok_or_else(no_fit)?)
             }
-            (DATE, Some(logical::DATE)) => Kind::Date,
-            (TIME, Some(logical::TIME)) => Kind::Time,
-            (TIMESTAMP, Some(logical::TIMESTAMP)) => Kind::Timestamp,
+            (DATE, Some(logical::DATE)) => ProtobufKind::Date,
+            (TIME, Some(logical::TIME)) => ProtobufKind::Time,
+            (TIMESTAMP, Some(logical::TIMESTAMP)) => ProtobufKind::Timestamp,
             (name, _) if is_wrapper(name) => {
                 let wrapped = message.get_field(1).ok_or_else(no_fit)?;
-                Kind::Wrapper(Box::new(one(&wrapped, schema, options)?))
+                ProtobufKind::Wrapper(Box::new(one(&wrapped, schema, options)?))
             }
-            _ if schema.ty == Type::Struct => Kind::Message(Box::new(compile(schema, &message, options)?)),
+            _ if schema.ty == SchemaType::Struct => {
+                ProtobufKind::Message(Box::new(compile(schema, &message, options)?))
+            }
             _ => return Err(no_fit()),
         },
         _ => return Err(no_fit()),
@@ -224,18 +239,18 @@ fn one(field: &FieldDescriptor, schema: &Arc<Schema>, options: &Options) -> Resu
 }
 
 /// What a missing field without presence is.
-pub(super) fn zero(kind: &Kind) -> Value {
+pub(super) fn zero(kind: &ProtobufKind) -> Value {
     match kind {
-        Kind::Number(_, Type::Int8) => Value::I8(0),
-        Kind::Number(_, Type::Int16) => Value::I16(0),
-        Kind::Number(_, Type::Int32) => Value::I32(0),
-        Kind::Number(..) => Value::I64(0),
-        Kind::Float => Value::F32(0.0),
-        Kind::Double => Value::F64(0.0),
-        Kind::Bool => Value::Bool(false),
-        Kind::Text => Value::Text("".into()),
-        Kind::Bytes => Value::Bytes([].into()),
-        Kind::Enum(symbols) => {
+        ProtobufKind::Number(_, SchemaType::Int8) => Value::I8(0),
+        ProtobufKind::Number(_, SchemaType::Int16) => Value::I16(0),
+        ProtobufKind::Number(_, SchemaType::Int32) => Value::I32(0),
+        ProtobufKind::Number(..) => Value::I64(0),
+        ProtobufKind::Float => Value::F32(0.0),
+        ProtobufKind::Double => Value::F64(0.0),
+        ProtobufKind::Bool => Value::Bool(false),
+        ProtobufKind::Text => Value::Text("".into()),
+        ProtobufKind::Bytes => Value::Bytes([].into()),
+        ProtobufKind::Enum(symbols) => {
             let none = symbols.iter().find(|(_, number)| *number == 0).or(symbols.first());
             none.map_or(Value::Null, |(name, _)| Value::Text(name.clone()))
         }

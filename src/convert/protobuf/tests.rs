@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Converter, Datum, Decimal, Field, Schema, Type, Value};
+use connector_api::{Converter, Datum, Decimal, Field, Schema, SchemaType, Value};
 
 use super::ProtobufFormat;
 use crate::convert::random::Random;
-use crate::convert::registered::testing::{self, InMemory, config};
-use crate::convert::registered::{Format, Language, RegistryConverter, SchemaText};
+use crate::convert::registered::testing::{self, InMemorySchemas, config};
+use crate::convert::registered::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaText};
 
-fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<ProtobufFormat> {
+fn converter_over(known: InMemorySchemas, more: &[(&str, &str)]) -> RegistryConverter<ProtobufFormat> {
     testing::converter(ProtobufFormat::new, known, more)
 }
 
 fn registered(text: &str, imports: &[&str]) -> SchemaText {
-    testing::registered(Language::Protobuf, text, imports)
+    testing::registered(SchemaLanguage::Protobuf, text, imports)
 }
 
 fn reads(text: &str, payload: &[u8], more: &[(&str, &str)]) -> connector_api::Result<Datum> {
@@ -23,7 +23,7 @@ fn reads(text: &str, payload: &[u8], more: &[(&str, &str)]) -> connector_api::Re
 }
 
 fn round_trip(schema: Schema, value: Value, more: &[(&str, &str)]) -> connector_api::Result<Datum> {
-    let mut converter = converter_over(InMemory::default(), more);
+    let mut converter = converter_over(InMemorySchemas::default(), more);
     let mut bytes = Vec::new();
     converter.encode("t", &Datum::new(Arc::new(schema), value), &mut bytes)?;
     converter.decode("t", Some(&bytes))
@@ -33,7 +33,7 @@ fn round_trip(schema: Schema, value: Value, more: &[(&str, &str)]) -> connector_
 fn what_is_written_reads_back_the_same() {
     let mut random = Random::seeded();
     let format = ProtobufFormat::new(&config(&[])).unwrap();
-    let mut converter = converter_over(InMemory::default(), &[]);
+    let mut converter = converter_over(InMemorySchemas::default(), &[]);
     let until = Instant::now() + Duration::from_secs(2);
     let mut compared = 0;
     while Instant::now() < until || compared == 0 {
@@ -73,20 +73,20 @@ fn same(a: &Value, b: &Value) -> bool {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    testing::damage(&mut converter_over(InMemory::default(), &[]), 1);
+    testing::damage(&mut converter_over(InMemorySchemas::default(), &[]), 1);
 }
 
 #[test]
 fn schemas_have_the_text_that_confluents_converter_registers() {
-    let inner = Schema::structure(None, vec![Field::new("x", Schema::of(Type::Bytes))]);
+    let inner = Schema::structure(None, vec![Field::new("x", Schema::of(SchemaType::Bytes))]);
     let schema = Schema::structure(
         Some("shop.users"),
         vec![
-            Field::new("id", Schema::of(Type::Int32)),
-            Field::new("small", Schema::of(Type::Int16).optional(true)),
+            Field::new("id", Schema::of(SchemaType::Int32)),
+            Field::new("small", Schema::of(SchemaType::Int16).optional(true)),
             Field::new("price", Schema::decimal(2)),
             Field::new("at", Schema::timestamp()),
-            Field::new("tags", Schema::map(Schema::of(Type::String), Schema::of(Type::Int64))),
+            Field::new("tags", Schema::map(Schema::of(SchemaType::String), Schema::of(SchemaType::Int64))),
             Field::new("inner", Schema::array(inner)),
         ],
     );
@@ -104,22 +104,23 @@ map<string, int64> tags = 5;\n  repeated ConnectDefault1 inner = 6;\n\n  message
     let back = round_trip(schema, Value::Struct(values.clone().into()), &[]).unwrap();
     assert_eq!(back.value, Value::Struct(values.into()));
     let schema = back.schema.unwrap();
-    assert_eq!((schema.name.as_deref(), schema.fields[1].schema.ty), (Some("users"), Type::Int16));
+    assert_eq!((schema.name.as_deref(), schema.fields[1].schema.ty), (Some("users"), SchemaType::Int16));
     assert_eq!(schema.fields[2].schema.get_param("io.confluent.connect.protobuf.Tag"), Some("3"));
 }
 
 #[test]
 fn a_null_that_protobuf_cannot_hold_is_refused_unless_it_is_asked_for() {
-    let schema = || Schema::structure(Some("r"), vec![Field::new("f", Schema::of(Type::Int32).optional(true))]);
+    let schema = || Schema::structure(Some("r"), vec![Field::new("f", Schema::of(SchemaType::Int32).optional(true))]);
     let null = || Value::Struct([Value::Null].into());
     assert_eq!(round_trip(schema(), null(), &[]).unwrap().value, null());
     let without = ("optional.for.nullables", "false");
     assert!(round_trip(schema(), null(), &[without]).unwrap_err().message().contains("optional.for.nullables"));
     let lenient = round_trip(schema(), null(), &[without, ("strict", "false")]).unwrap();
     assert_eq!(lenient.value, Value::Struct([Value::I32(0)].into()));
-    let list = Schema::structure(None, vec![Field::new("f", Schema::array(Schema::of(Type::Int32)).optional(true))]);
+    let list =
+        Schema::structure(None, vec![Field::new("f", Schema::array(Schema::of(SchemaType::Int32)).optional(true))]);
     assert!(round_trip(list, null(), &[]).is_err());
-    let error = round_trip(Schema::of(Type::Int32), Value::I32(1), &[]).unwrap_err();
+    let error = round_trip(Schema::of(SchemaType::Int32), Value::I32(1), &[]).unwrap_err();
     assert!(error.message().contains("structs only"), "{error}");
 }
 
@@ -185,7 +186,7 @@ fn a_union_is_written_as_the_oneof_it_was() {
 fn imports_are_read_from_their_subjects() {
     let inner = "syntax = \"proto3\"; package p; message In { string x = 1; }";
     let outer = "syntax = \"proto3\"; import \"in.proto\"; message Out { p.In in = 1; }";
-    let known = InMemory(vec![
+    let known = InMemorySchemas(vec![
         ("in.proto".to_owned(), registered(inner, &[])),
         ("t-value".to_owned(), registered(outer, &["in.proto"])),
     ]);
@@ -234,7 +235,7 @@ fn an_error_names_its_field_what_is_declared_and_what_helps_and_never_the_value(
     let big = "syntax = \"proto3\"; message R { uint64 big = 1; }";
     let error = reads(big, &[&[0, 8][..], &[0xff; 9], &[1]].concat(), &[]).unwrap_err();
     assert!(error.message().contains("field big ") && error.message().contains("strict=false"), "{error}");
-    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(Type::Int32))]);
+    let inner = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(SchemaType::Int32))]);
     let schema = Schema::structure(Some("w"), vec![Field::new("list", Schema::array(inner))]);
     let value = |n| Value::Struct([Value::Array([Value::Struct([n].into())].into())].into());
     for (n, first, helps) in [

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use connector_api::{Error, Field, Result, Schema, Type, logical};
+use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 
-use super::Options;
+use super::ProtobufOptions;
 use super::names::{CONNECT_TYPE, DATE, DECIMAL, DEFAULT_NAME, TAG, TIME, TIMESTAMP, UNION, is_valid, scrubbed};
 
 /// The `.proto` text of a struct. Errors: `Record` for what Protobuf has no counterpart of.
-pub(super) fn write(schema: &Schema, options: &Options) -> Result<String> {
-    if schema.ty != Type::Struct {
+pub(super) fn write(schema: &Schema, options: &ProtobufOptions) -> Result<String> {
+    if schema.ty != SchemaType::Struct {
         return Err(Error::record(format!(
             "Protobuf keeps structs only, not {}: another converter is needed here",
             schema.ty.name()
         )));
     }
-    let mut writer = Writer { options, imports: BTreeSet::new(), unnamed: 0 };
+    let mut writer = ProtobufPayloadWriter { options, imports: BTreeSet::new(), unnamed: 0 };
     let (package, name) = writer.message_name(schema)?;
     let mut body = String::new();
     writer.message(schema, &name, 0, &mut body)?;
@@ -36,7 +36,7 @@ pub(super) fn write(schema: &Schema, options: &Options) -> Result<String> {
 }
 
 /// The name of a field in Protobuf. Errors: `Record` where Protobuf cannot have it.
-pub(super) fn field_name<'a>(name: &'a str, options: &Options) -> Result<std::borrow::Cow<'a, str>> {
+pub(super) fn field_name<'a>(name: &'a str, options: &ProtobufOptions) -> Result<std::borrow::Cow<'a, str>> {
     match (is_valid(name), options.scrub) {
         (true, _) => Ok(name.into()),
         (false, true) => Ok(scrubbed(name).into()),
@@ -47,13 +47,13 @@ pub(super) fn field_name<'a>(name: &'a str, options: &Options) -> Result<std::bo
     }
 }
 
-struct Writer<'a> {
-    options: &'a Options,
+struct ProtobufPayloadWriter<'a> {
+    options: &'a ProtobufOptions,
     imports: BTreeSet<&'static str>,
     unnamed: usize,
 }
 
-impl Writer<'_> {
+impl ProtobufPayloadWriter<'_> {
     /// Package and simple name.
     fn message_name(&mut self, schema: &Schema) -> Result<(Option<String>, String)> {
         let Some(name) = schema.name.as_deref() else {
@@ -83,7 +83,7 @@ impl Writer<'_> {
                 let _ = writeln!(out, "{indent}  }}");
                 continue;
             }
-            let plain = !matches!(field.schema.ty, Type::Array | Type::Map);
+            let plain = !matches!(field.schema.ty, SchemaType::Array | SchemaType::Map);
             let label = if plain && field.schema.optional && self.options.optional { "optional " } else { "" };
             let number = numbers.next().unwrap_or_default();
             let text = self.field(field, number, label, &mut inner).map_err(named)?;
@@ -109,13 +109,15 @@ impl Writer<'_> {
         let schema = &*field.schema;
         let no_schema = || Error::record("a list or map has no schema of its items");
         let (ty, of) = match schema.ty {
-            Type::Array => {
+            SchemaType::Array => {
                 let items = schema.values.as_deref().ok_or_else(no_schema)?;
                 (format!("repeated {}", self.single(items, inner)?), items)
             }
-            Type::Map => {
+            SchemaType::Map => {
                 let (keys, values) = schema.keys.as_deref().zip(schema.values.as_deref()).ok_or_else(no_schema)?;
-                if keys.name.is_some() || matches!(keys.ty, Type::Float32 | Type::Float64 | Type::Bytes) {
+                if keys.name.is_some()
+                    || matches!(keys.ty, SchemaType::Float32 | SchemaType::Float64 | SchemaType::Bytes)
+                {
                     return Err(Error::record("keys of maps are integers, booleans or text in Protobuf"));
                 }
                 (format!("map<{}, {}>", self.single(keys, inner)?, self.single(values, inner)?), values)
@@ -123,7 +125,7 @@ impl Writer<'_> {
             _ => (self.single(schema, inner)?, schema),
         };
         let mut params: Vec<(&str, String)> = Vec::new();
-        if matches!(of.ty, Type::Int8 | Type::Int16) {
+        if matches!(of.ty, SchemaType::Int8 | SchemaType::Int16) {
             params.push((CONNECT_TYPE, of.ty.name().to_ascii_lowercase()));
         }
         if of.is_named(logical::DECIMAL) {
@@ -156,15 +158,17 @@ impl Writer<'_> {
             _ => {}
         }
         Ok(match schema.ty {
-            Type::Int8 | Type::Int16 | Type::Int32 => "int32".to_owned(),
-            Type::Int64 => "int64".to_owned(),
-            Type::Float32 => "float".to_owned(),
-            Type::Float64 => "double".to_owned(),
-            Type::Boolean => "bool".to_owned(),
-            Type::String => "string".to_owned(),
-            Type::Bytes => "bytes".to_owned(),
-            Type::Array | Type::Map => return Err(Error::record("Protobuf has no lists or maps within lists or maps")),
-            Type::Struct => {
+            SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 => "int32".to_owned(),
+            SchemaType::Int64 => "int64".to_owned(),
+            SchemaType::Float32 => "float".to_owned(),
+            SchemaType::Float64 => "double".to_owned(),
+            SchemaType::Boolean => "bool".to_owned(),
+            SchemaType::String => "string".to_owned(),
+            SchemaType::Bytes => "bytes".to_owned(),
+            SchemaType::Array | SchemaType::Map => {
+                return Err(Error::record("Protobuf has no lists or maps within lists or maps"));
+            }
+            SchemaType::Struct => {
                 let (_, name) = self.message_name(schema)?;
                 inner.push((name.clone(), schema.clone()));
                 name

@@ -1,138 +1,138 @@
 //! The keys that every converter with a schema registry has, named as Confluent's.
 
-use connector_api::config::{Check, Config, Default, Importance, Key, Report, Type};
+use connector_api::config::{Config, ConfigKey, ConfigReport, ConfigType, DefaultValue, Importance, KeyValidator};
 use connector_api::{Error, Result};
 
-use super::subject::{self, Strategy};
+use super::subject::{self, SubjectStrategy};
 use crate::convert::CONVERTER_TYPE;
 
 const TOPIC_NAME: &str = "io.confluent.kafka.serializers.subject.TopicNameStrategy";
 
 /// Its keys, without those of a format.
-pub const KEYS: [Key; 17] = [
+pub const KEYS: [ConfigKey; 17] = [
     CONVERTER_TYPE,
     key(
         "schema.registry.url",
-        Type::List,
-        Default::Required,
+        ConfigType::List,
+        DefaultValue::Required,
         Importance::High,
         "Addresses of the schema registry, http:// or https://; the next one is tried when one is out of reach.",
     )
-    .check(Check::NonEmptyList),
+    .check(KeyValidator::NonEmptyList),
     key(
         "auto.register.schemas",
-        Type::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Medium,
         "Whether schemas that the registry does not have are registered.",
     ),
     key(
         "use.latest.version",
-        Type::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Low,
         "With auto.register.schemas=false: whether records are written with the newest schema of the subject.",
     ),
     key(
         "use.schema.id",
-        Type::Int,
-        Default::Text("-1"),
+        ConfigType::Int,
+        DefaultValue::Text("-1"),
         Importance::Low,
         "The id of the schema that records are written with; -1 for that of the record.",
     ),
     key(
         "normalize.schemas",
-        Type::Boolean,
-        Default::Text("false"),
+        ConfigType::Boolean,
+        DefaultValue::Text("false"),
         Importance::Medium,
         "Whether the registry takes schemas that differ in unimportant ways for the same.",
     ),
     key(
         "key.subject.name.strategy",
-        Type::Class,
-        Default::Text(TOPIC_NAME),
+        ConfigType::Class,
+        DefaultValue::Text(TOPIC_NAME),
         Importance::Medium,
         "Under which subject schemas of keys are registered: TopicNameStrategy (<topic>-key), RecordNameStrategy (the \
          record's name) or TopicRecordNameStrategy (<topic>-<name>).",
     )
-    .check(Check::By(subject::check)),
+    .check(KeyValidator::By(subject::check)),
     key(
         "value.subject.name.strategy",
-        Type::Class,
-        Default::Text(TOPIC_NAME),
+        ConfigType::Class,
+        DefaultValue::Text(TOPIC_NAME),
         Importance::Medium,
         "Under which subject schemas of values are registered: TopicNameStrategy (<topic>-value), RecordNameStrategy \
          (the record's name) or TopicRecordNameStrategy (<topic>-<name>).",
     )
-    .check(Check::By(subject::check)),
+    .check(KeyValidator::By(subject::check)),
     key(
         "basic.auth.credentials.source",
-        Type::String,
-        Default::Text("URL"),
+        ConfigType::String,
+        DefaultValue::Text("URL"),
         Importance::Medium,
         "Where user and password for the registry come from: URL (user:password@ in schema.registry.url) or USER_INFO.",
     )
-    .check(Check::OneOf(&["URL", "USER_INFO"])),
+    .check(KeyValidator::OneOf(&["URL", "USER_INFO"])),
     key(
         "basic.auth.user.info",
-        Type::Password,
-        Default::Text(""),
+        ConfigType::Password,
+        DefaultValue::Text(""),
         Importance::Medium,
         "user:password for the registry, with basic.auth.credentials.source=USER_INFO.",
     )
     .aliases(&["schema.registry.basic.auth.user.info"]),
     key(
         "bearer.auth.credentials.source",
-        Type::String,
-        Default::Text("STATIC_TOKEN"),
+        ConfigType::String,
+        DefaultValue::Text("STATIC_TOKEN"),
         Importance::Medium,
         "the bearer token is that of bearer.auth.token.",
     )
     .without_effect()
-    .check(Check::OneOf(&["STATIC_TOKEN"])),
+    .check(KeyValidator::OneOf(&["STATIC_TOKEN"])),
     key(
         "bearer.auth.token",
-        Type::Password,
-        Default::Text(""),
+        ConfigType::Password,
+        DefaultValue::Text(""),
         Importance::Medium,
         "The bearer token for the registry.",
     ),
     key(
         "schema.registry.ssl.truststore.location",
-        Type::String,
-        Default::Text(""),
+        ConfigType::String,
+        DefaultValue::Text(""),
         Importance::Medium,
         "A PEM file with the authorities of the registry's certificate; without it the system's are trusted.",
     ),
     key(
         "schema.registry.request.timeout.ms",
-        Type::Int,
-        Default::Text("10000"),
+        ConfigType::Int,
+        DefaultValue::Text("10000"),
         Importance::Low,
         "How long one answer of the registry is waited for.",
     )
-    .check(Check::AtLeast(1)),
+    .check(KeyValidator::AtLeast(1)),
     key(
         "schemas.cache.config",
-        Type::Int,
-        Default::Text("1000"),
+        ConfigType::Int,
+        DefaultValue::Text("1000"),
         Importance::Low,
         "How many schemas are kept compiled, each way.",
     )
-    .check(Check::AtLeast(1))
+    .check(KeyValidator::AtLeast(1))
     .aliases(&["schemas.cache.size", "max.schemas.per.subject"]),
     key(
         "latest.compatibility.strict",
-        Type::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Low,
         "a record that does not fit the newest schema is always refused.",
     )
     .without_effect(),
     key(
         "id.compatibility.strict",
-        Type::Boolean,
-        Default::Text("true"),
+        ConfigType::Boolean,
+        DefaultValue::Text("true"),
         Importance::Low,
         "a record that does not fit the schema of use.schema.id is always refused.",
     )
@@ -140,12 +140,18 @@ pub const KEYS: [Key; 17] = [
 ];
 
 /// A key of a converter.
-pub const fn key(name: &'static str, ty: Type, default: Default, importance: Importance, doc: &'static str) -> Key {
-    Key::new(name, ty, default, "", doc).importance(importance)
+pub const fn key(
+    name: &'static str,
+    ty: ConfigType,
+    default: DefaultValue,
+    importance: Importance,
+    doc: &'static str,
+) -> ConfigKey {
+    ConfigKey::new(name, ty, default, "", doc).importance(importance)
 }
 
 /// The keys that all have, and those of a format.
-pub const fn with<const N: usize>(own: &[Key]) -> [Key; N] {
+pub const fn with<const N: usize>(own: &[ConfigKey]) -> [ConfigKey; N] {
     let mut all = [CONVERTER_TYPE; N];
     let mut at = 0;
     while at < N {
@@ -156,18 +162,18 @@ pub const fn with<const N: usize>(own: &[Key]) -> [Key; N] {
 }
 
 /// What the converter itself needs of them.
-pub(super) struct Options {
+pub(super) struct RegistryOptions {
     pub(super) register: bool,
     pub(super) use_latest: bool,
     pub(super) use_id: Option<i32>,
     pub(super) normalize: bool,
     pub(super) cache: usize,
     role: String,
-    strategy: Strategy,
+    strategy: SubjectStrategy,
 }
 
-impl Options {
-    pub(super) fn read(role: &str, config: &Config) -> Result<Self, Report> {
+impl RegistryOptions {
+    pub(super) fn read(role: &str, config: &Config) -> Result<Self, ConfigReport> {
         let is_key = role == "key";
         config.read(&KEYS, |keys| {
             let (key, value) = (keys.text("key.subject.name.strategy"), keys.text("value.subject.name.strategy"));
@@ -178,7 +184,7 @@ impl Options {
                 normalize: keys.bool("normalize.schemas"),
                 cache: usize::try_from(keys.unsigned("schemas.cache.config")).unwrap_or(usize::MAX),
                 role: role.to_owned(),
-                strategy: Strategy::named(if is_key { &key } else { &value }).unwrap_or(Strategy::Topic),
+                strategy: SubjectStrategy::named(if is_key { &key } else { &value }).unwrap_or(SubjectStrategy::Topic),
             }
         })
     }

@@ -12,9 +12,9 @@ pub(crate) mod testing;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use connector_api::{Config, Converter, Datum, Error, Presence, Report, Result, Schema, Value};
+use connector_api::{Config, ConfigReport, Converter, Datum, EncodedPresence, Error, Result, Schema, Value};
 
-use keys::Options;
+use keys::RegistryOptions;
 
 use super::trail::explained;
 
@@ -32,13 +32,13 @@ const BYTES_PER_TYPE: usize = 400;
 /// What language a schema is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what their names say")]
-pub enum Language {
+pub enum SchemaLanguage {
     Avro,
     Protobuf,
     Json,
 }
 
-impl Language {
+impl SchemaLanguage {
     /// Its name in the registry (`schemaType`).
     pub fn name(self) -> &'static str {
         match self {
@@ -62,16 +62,16 @@ impl Language {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaText {
     /// Its language.
-    pub language: Language,
+    pub language: SchemaLanguage,
     /// Its text.
     pub text: String,
     /// Other schemas that it uses.
-    pub references: Vec<Reference>,
+    pub references: Vec<SchemaReference>,
 }
 
 /// The use of another schema, under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reference {
+pub struct SchemaReference {
     /// How the using schema calls it: a full name, a file to import, a URL.
     pub name: String,
     /// Where it is registered.
@@ -82,7 +82,7 @@ pub struct Reference {
 
 /// The schema registry. Errors: `Retry` when it is out of reach, `Denied` when it refuses the credentials, `Record` when
 /// it has no such schema or does not take it.
-pub trait Schemas: Send {
+pub trait SchemaLookup: Send {
     /// The schema of that id.
     fn by_id(&mut self, id: i32) -> Result<SchemaText>;
 
@@ -94,26 +94,31 @@ pub trait Schemas: Send {
 }
 
 /// A format with schemas of its own.
-pub trait Format: Send {
+pub trait SchemaFormat: Send {
     /// A Connect schema and its counterpart, compiled for writing.
     type Writer: Send;
     /// A registered schema, compiled for reading.
     type Reader: Send;
 
     /// The language of its schemas.
-    const LANGUAGE: Language;
+    const LANGUAGE: SchemaLanguage;
 
     /// The schema to register for a Connect schema. Errors: `Record` where the format has no counterpart.
     fn schema_of(&self, schema: &Schema) -> Result<SchemaText>;
 
     /// The full name of a registered schema's record; `None` where it has none.
-    fn record_name(&self, schema: &SchemaText, references: &References) -> Result<Option<String>>;
+    fn record_name(&self, schema: &SchemaText, references: &ResolvedReferences) -> Result<Option<String>>;
 
     /// What writes values of a Connect schema as that registered schema has them.
-    fn writer(&self, schema: &Arc<Schema>, registered: &SchemaText, references: &References) -> Result<Self::Writer>;
+    fn writer(
+        &self,
+        schema: &Arc<Schema>,
+        registered: &SchemaText,
+        references: &ResolvedReferences,
+    ) -> Result<Self::Writer>;
 
     /// What reads values of a registered schema.
-    fn reader(&self, registered: &SchemaText, references: &References) -> Result<Self::Reader>;
+    fn reader(&self, registered: &SchemaText, references: &ResolvedReferences) -> Result<Self::Reader>;
 
     /// How many types have been compiled in a reader so far.
     fn types(reader: &Self::Reader) -> usize;
@@ -126,44 +131,44 @@ pub trait Format: Send {
 }
 
 /// The schemas that a schema refers to, directly or not, each after those it refers to itself: name and text.
-pub type References = Vec<(String, String)>;
+pub type ResolvedReferences = Vec<(String, String)>;
 
 /// A converter of one format.
-pub struct RegistryConverter<F: Format> {
+pub struct RegistryConverter<F: SchemaFormat> {
     format: F,
-    schemas: Box<dyn Schemas>,
-    options: Options,
-    written: Vec<Written<F::Writer>>,
+    schemas: Box<dyn SchemaLookup>,
+    options: RegistryOptions,
+    written: Vec<CachedWriter<F::Writer>>,
     last: usize,
-    read: HashMap<i32, Kept<F::Reader>>,
+    read: HashMap<i32, CachedReader<F::Reader>>,
     /// How many bytes those take, roughly.
     kept: usize,
 }
 
 /// What reads one schema, and how many types of it have been counted.
-struct Kept<R> {
+struct CachedReader<R> {
     reader: R,
     types: usize,
 }
 
 /// What is written for one schema in one topic.
-struct Written<W> {
+struct CachedWriter<W> {
     topic: Box<str>,
     schema: Arc<Schema>,
     head: [u8; 5],
     writer: W,
 }
 
-impl<F: Format> RegistryConverter<F> {
+impl<F: SchemaFormat> RegistryConverter<F> {
     /// A converter for keys or values (`role`). Errors: every key that is wrong.
-    pub fn new(role: &str, config: &Config, format: F, schemas: Box<dyn Schemas>) -> Result<Self, Report> {
-        let options = Options::read(role, config)?;
+    pub fn new(role: &str, config: &Config, format: F, schemas: Box<dyn SchemaLookup>) -> Result<Self, ConfigReport> {
+        let options = RegistryOptions::read(role, config)?;
         Ok(Self { format, schemas, options, written: Vec::new(), last: 0, read: HashMap::new(), kept: 0 })
     }
 
     /// Finds a schema among those written before, by pointer and then by content, or registers it; sets `last`.
     fn find_written(&mut self, topic: &str, schema: &Arc<Schema>) -> Result<()> {
-        let is = |written: &Written<_>| Arc::ptr_eq(&written.schema, schema) && *written.topic == *topic;
+        let is = |written: &CachedWriter<_>| Arc::ptr_eq(&written.schema, schema) && *written.topic == *topic;
         if self.written.get(self.last).is_some_and(is) {
             return Ok(());
         }
@@ -182,7 +187,7 @@ impl<F: Format> RegistryConverter<F> {
             self.written.clear();
         }
         self.last = self.written.len();
-        self.written.push(Written {
+        self.written.push(CachedWriter {
             topic: topic.into(),
             schema: Arc::clone(schema),
             head: [MAGIC, a, b, c, d],
@@ -194,7 +199,7 @@ impl<F: Format> RegistryConverter<F> {
     /// Registers, or looks for, a schema's counterpart.
     fn prepare(&mut self, topic: &str, schema: &Arc<Schema>) -> Result<(i32, F::Writer)> {
         let own = self.format.schema_of(schema)?;
-        let record = self.format.record_name(&own, &References::new())?;
+        let record = self.format.record_name(&own, &ResolvedReferences::new())?;
         let subject = self.options.subject(topic, record.as_deref())?;
         if let Some(id) = self.options.use_id {
             let registered = self.schemas.by_id(id)?;
@@ -210,7 +215,7 @@ impl<F: Format> RegistryConverter<F> {
             let writer = writer.map_err(|e| e.context(format_args!("the latest schema of subject {subject}")))?;
             return Ok((id, writer));
         }
-        let writer = self.format.writer(schema, &own, &References::new())?;
+        let writer = self.format.writer(schema, &own, &ResolvedReferences::new())?;
         let id = self.schemas.id_of(&subject, &own, self.options.register, self.options.normalize)?;
         Ok((id, writer))
     }
@@ -224,9 +229,9 @@ impl<F: Format> RegistryConverter<F> {
     }
 
     /// All that a schema refers to. Errors: also `Record` for more text than [`MAX_TEXT`].
-    fn references(&mut self, schema: &SchemaText) -> Result<References> {
+    fn references(&mut self, schema: &SchemaText) -> Result<ResolvedReferences> {
         short_enough(schema.text.len())?;
-        let mut found = References::new();
+        let mut found = ResolvedReferences::new();
         self.add_references(schema, &mut HashSet::new(), &mut found, 0)?;
         Ok(found)
     }
@@ -235,7 +240,7 @@ impl<F: Format> RegistryConverter<F> {
         &mut self,
         schema: &SchemaText,
         seen: &mut HashSet<String>,
-        found: &mut References,
+        found: &mut ResolvedReferences,
         depth: usize,
     ) -> Result<()> {
         for reference in &schema.references {
@@ -264,7 +269,7 @@ impl<F: Format> RegistryConverter<F> {
             self.forget();
         }
         self.kept += texts;
-        self.read.insert(id, Kept { reader, types: 0 });
+        self.read.insert(id, CachedReader { reader, types: 0 });
         Ok(())
     }
 
@@ -281,12 +286,12 @@ fn short_enough(text: usize) -> Result<()> {
     Err(Error::record(format!("a schema, with those it refers to, is longer than {MAX_TEXT} bytes (MAX_TEXT)")))
 }
 
-impl<F: Format> Converter for RegistryConverter<F> {
-    fn encode(&mut self, topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<Presence> {
+impl<F: SchemaFormat> Converter for RegistryConverter<F> {
+    fn encode(&mut self, topic: &str, datum: &Datum, out: &mut Vec<u8>) -> Result<EncodedPresence> {
         let title = F::LANGUAGE.title();
         let Some(schema) = &datum.schema else {
             if datum.value.is_null() {
-                return Ok(Presence::Absent);
+                return Ok(EncodedPresence::Absent);
             }
             return Err(Error::record(format!(
                 "data without a schema cannot be written as {title}: it needs records with schemas"
@@ -294,7 +299,7 @@ impl<F: Format> Converter for RegistryConverter<F> {
         };
         if datum.value.is_null() && schema.default.is_none() {
             if schema.optional {
-                return Ok(Presence::Absent);
+                return Ok(EncodedPresence::Absent);
             }
             return Err(Error::record("Found null value for non-optional schema"));
         }
@@ -303,7 +308,7 @@ impl<F: Format> Converter for RegistryConverter<F> {
         out.extend_from_slice(&written.head);
         let encoded = self.format.encode(&written.writer, &datum.value, out);
         encoded.map_err(|e| e.context(format_args!("Failed to serialize {title} data")))?;
-        Ok(Presence::Present)
+        Ok(EncodedPresence::Present)
     }
 
     fn decode(&mut self, _topic: &str, bytes: Option<&[u8]>) -> Result<Datum> {

@@ -4,7 +4,7 @@ use connector_api::{Error, Result};
 
 /// A strategy, named as Confluent's classes in `io.confluent.kafka.serializers.subject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Strategy {
+pub(super) enum SubjectStrategy {
     Topic,
     Record,
     TopicRecord,
@@ -12,7 +12,7 @@ pub(super) enum Strategy {
 
 const PACKAGE: &str = "io.confluent.kafka.serializers.subject.";
 
-impl Strategy {
+impl SubjectStrategy {
     /// By its class, in full or by its simple name.
     pub(super) fn named(class: &str) -> Option<Self> {
         match class.strip_prefix(PACKAGE).unwrap_or(class) {
@@ -39,7 +39,7 @@ impl Strategy {
 
 /// For a table of keys.
 pub(super) fn check(class: &str) -> std::result::Result<(), String> {
-    match Strategy::named(class) {
+    match SubjectStrategy::named(class) {
         Some(_) => Ok(()),
         None => Err("Must be TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy".to_owned()),
     }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Converter, Datum, Error, Presence, Report, Result};
+use connector_api::{Config, ConfigReport, Converter, Datum, EncodedPresence, Error, Result};
 
-use super::{Format, Language, Reference, RegistryConverter, SchemaText, Schemas};
+use super::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaLookup, SchemaReference, SchemaText};
 use crate::convert::random::{Random, mutated};
 
 /// The keys of a converter: those that have to be there, and more.
@@ -16,9 +16,9 @@ pub fn config(more: &[(&str, &str)]) -> Config {
 }
 
 /// A converter of values, of that format.
-pub fn converter<F: Format>(
-    format: fn(&Config) -> Result<F, Report>,
-    known: InMemory,
+pub fn converter<F: SchemaFormat>(
+    format: fn(&Config) -> Result<F, ConfigReport>,
+    known: InMemorySchemas,
     more: &[(&str, &str)],
 ) -> RegistryConverter<F> {
     let config = config(more);
@@ -29,23 +29,23 @@ pub fn converter<F: Format>(
 pub fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Result<Option<Vec<u8>>> {
     let mut out = Vec::new();
     let presence = converter.encode("t", datum, &mut out)?;
-    Ok((presence == Presence::Present).then_some(out))
+    Ok((presence == EncodedPresence::Present).then_some(out))
 }
 
 /// A schema with references to the first versions of subjects that are named as they are.
-pub fn registered(language: Language, text: &str, references: &[&str]) -> SchemaText {
-    let reference = |name: &&str| Reference { name: (*name).to_owned(), subject: (*name).to_owned(), version: 1 };
+pub fn registered(language: SchemaLanguage, text: &str, references: &[&str]) -> SchemaText {
+    let reference = |name: &&str| SchemaReference { name: (*name).to_owned(), subject: (*name).to_owned(), version: 1 };
     SchemaText { language, text: text.to_owned(), references: references.iter().map(reference).collect() }
 }
 
 /// What a converter makes of a payload that was written with that schema.
-pub fn read<F: Format>(
-    format: fn(&Config) -> Result<F, Report>,
+pub fn read<F: SchemaFormat>(
+    format: fn(&Config) -> Result<F, ConfigReport>,
     schema: SchemaText,
     payload: &[u8],
     more: &[(&str, &str)],
 ) -> Result<Datum> {
-    let known = InMemory(vec![("t-value".to_owned(), schema)]);
+    let known = InMemorySchemas(vec![("t-value".to_owned(), schema)]);
     converter(format, known, more).decode("t", Some(&[&[0, 0, 0, 0, 1], payload].concat()))
 }
 
@@ -69,7 +69,7 @@ pub fn damage(converter: &mut dyn Converter, depth: usize) {
 }
 
 /// Reads schemas whose text is damaged, and a payload by those that can be read. Nothing may panic.
-pub fn damage_schemas<F: Format>(format: &F, depth: usize) {
+pub fn damage_schemas<F: SchemaFormat>(format: &F, depth: usize) {
     let mut random = Random::seeded();
     for _ in 0..300 {
         let Ok(mut schema) = format.schema_of(&random.plain_schema(depth)) else { continue };
@@ -85,9 +85,9 @@ pub fn damage_schemas<F: Format>(format: &F, depth: usize) {
 
 /// The schema of each id, counted from 1, and its subject.
 #[derive(Default)]
-pub struct InMemory(pub Vec<(String, SchemaText)>);
+pub struct InMemorySchemas(pub Vec<(String, SchemaText)>);
 
-impl Schemas for InMemory {
+impl SchemaLookup for InMemorySchemas {
     fn by_id(&mut self, id: i32) -> Result<SchemaText> {
         let found = usize::try_from(id - 1).ok().and_then(|at| self.0.get(at));
         found.map(|(_, schema)| schema.clone()).ok_or_else(|| Error::record("no such schema"))

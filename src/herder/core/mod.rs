@@ -17,10 +17,10 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use connector_api::{Config, Error, Plan};
+use connector_api::{Config, Error, TaskPlan};
 
-use super::{Direction, State as PartState, Status, Target};
-use crate::store::{Stored, Write};
+use super::{Direction, RunState, RunStatus, TargetState};
+use crate::store::{StoreChange, StoredConnector};
 use crate::worker::{TaskId, exception_class};
 
 pub use admit::admit;
@@ -42,33 +42,33 @@ const BACKOFF_MAX_MS: Millis = 300_000;
 
 /// All that the loop knows.
 #[derive(Debug)]
-pub struct State {
+pub struct HerderState {
     /// `host:port` of this worker.
     worker_id: Arc<str>,
     /// Whether used topics are kept.
     track_topics: bool,
     /// Most tasks that a connector may have.
     tasks_max: usize,
-    connectors: BTreeMap<Arc<str>, Connector>,
+    connectors: BTreeMap<Arc<str>, ConnectorEntry>,
     /// What the worker runs, has been told to start, or is still ending.
     runs: BTreeMap<TaskId, Run>,
     /// Connectors whose offsets are being changed: nothing of them may start.
     changing_offsets: BTreeSet<Arc<str>>,
     /// Restarts that somebody waits for.
-    restarts: Vec<restarts::Restart>,
+    restarts: Vec<restarts::PendingRestart>,
     /// Source of numbers for plans and incarnations of tasks.
     last_number: u64,
     closing: bool,
 }
 
 #[derive(Debug)]
-struct Connector {
+struct ConnectorEntry {
     config: Config,
     /// Grows with each other config; tasks made from an older one are replaced by the next plan.
     version: u64,
     direction: Direction,
-    target: Target,
-    status: Option<Status>,
+    target: TargetState,
+    status: Option<RunStatus>,
     tasks: Vec<Task>,
     topics: BTreeSet<Arc<str>>,
     /// When to (re)start the connector: at once, after a back-off, or to look for new tables.
@@ -88,7 +88,7 @@ struct Task {
     version: u64,
     /// Number of the incarnation that should run.
     incarnation: u64,
-    status: Status,
+    status: RunStatus,
     /// It has failed and should not run until it is tried again.
     down: bool,
     /// Failures one after another.
@@ -109,17 +109,17 @@ struct Run {
 /// What has happened.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "the fields are what their names say")]
-pub enum Event {
+pub enum HerderEvent {
     /// The worker has started; these connectors were stored.
-    Loaded(Vec<(Stored, Direction)>),
+    Loaded(Vec<(StoredConnector, Direction)>),
     /// A new connector was stored.
-    Create { name: Arc<str>, config: Config, direction: Direction, target: Target },
+    Create { name: Arc<str>, config: Config, direction: Direction, target: TargetState },
     /// A connector's config was stored.
     Replace { name: Arc<str>, config: Config, direction: Direction },
     /// A connector was removed from the store.
     Delete { name: Arc<str> },
     /// A connector's target state was stored.
-    SetTarget { name: Arc<str>, target: Target },
+    SetTarget { name: Arc<str>, target: TargetState },
     /// A restart was asked for (KIP-745). `ticket` waits for the connector, and for its tasks where they restart too.
     Restart { name: Arc<str>, include_tasks: bool, only_failed: bool, ticket: Option<Ticket> },
     /// A restart of one task was asked for; `ticket` waits until it is up again or has failed.
@@ -131,7 +131,7 @@ pub enum Event {
     /// It has ended.
     OffsetsChanged { name: Arc<str> },
     /// A plan has ended.
-    Planned { name: Arc<str>, plan: u64, result: Result<Plan, Error> },
+    Planned { name: Arc<str>, plan: u64, result: Result<TaskPlan, Error> },
     /// A task works.
     TaskRunning(TaskId),
     /// A task is idle, as asked.
@@ -153,7 +153,7 @@ pub enum Event {
 #[allow(missing_docs, reason = "the fields are what their names say")]
 pub enum Action {
     /// Keep this; losing it costs no more than a stale status.
-    Write(Write),
+    Write(StoreChange),
     /// Ask the connector for its tasks; [`Event::Planned`] brings the answer.
     Plan { name: Arc<str>, plan: u64, config: Config, max_tasks: usize },
     /// Start a task.
@@ -166,7 +166,7 @@ pub enum Action {
     Answer(Ticket, Result<(), String>),
 }
 
-impl State {
+impl HerderState {
     /// Nothing yet.
     pub fn new(worker_id: Arc<str>, track_topics: bool, tasks_max: usize) -> Self {
         Self {
@@ -187,9 +187,10 @@ impl State {
         if self.closing {
             return None;
         }
-        let retries =
-            |c: &Connector| c.tasks.iter().filter_map(|t| t.retry_at).min().filter(|_| c.target == Target::Started);
-        let given_up = self.restarts.iter().map(restarts::Restart::until);
+        let retries = |c: &ConnectorEntry| {
+            c.tasks.iter().filter_map(|t| t.retry_at).min().filter(|_| c.target == TargetState::Started)
+        };
+        let given_up = self.restarts.iter().map(restarts::PendingRestart::until);
         self.connectors.values().flat_map(|c| [c.due, retries(c)]).flatten().chain(given_up).min()
     }
 
@@ -205,45 +206,45 @@ impl State {
 }
 
 /// Takes one event into account and gives what it calls for.
-pub fn step(state: &mut State, event: Event, now: Millis) -> Vec<Action> {
+pub fn step(state: &mut HerderState, event: HerderEvent, now: Millis) -> Vec<Action> {
     let mut actions = Vec::new();
     let out = &mut actions;
     match event {
-        Event::Loaded(stored) => verbs::loaded(state, stored, now, out),
-        Event::Create { name, config, direction, target } => {
+        HerderEvent::Loaded(stored) => verbs::loaded(state, stored, now, out),
+        HerderEvent::Create { name, config, direction, target } => {
             verbs::create(state, &name, config, direction, target, now, out);
         }
-        Event::Replace { name, config, direction } => verbs::replace(state, &name, config, direction, now, out),
-        Event::Delete { name } => verbs::delete(state, &name, out),
-        Event::SetTarget { name, target } => verbs::set_target(state, &name, target, now, out),
-        Event::Restart { name, include_tasks, only_failed, ticket } => {
+        HerderEvent::Replace { name, config, direction } => verbs::replace(state, &name, config, direction, now, out),
+        HerderEvent::Delete { name } => verbs::delete(state, &name, out),
+        HerderEvent::SetTarget { name, target } => verbs::set_target(state, &name, target, now, out),
+        HerderEvent::Restart { name, include_tasks, only_failed, ticket } => {
             verbs::restart(state, &name, (include_tasks, only_failed), ticket, now, out);
         }
-        Event::RestartTask { name, task, ticket } => verbs::restart_task(state, &name, task, ticket, now, out),
-        Event::ResetTopics { name } => {
+        HerderEvent::RestartTask { name, task, ticket } => verbs::restart_task(state, &name, task, ticket, now, out),
+        HerderEvent::ResetTopics { name } => {
             if let Some(connector) = state.connectors.get_mut(&name) {
                 connector.topics.clear();
             }
         }
-        Event::OffsetsChanging { name } => drop(state.changing_offsets.insert(name)),
-        Event::OffsetsChanged { name } => {
+        HerderEvent::OffsetsChanging { name } => drop(state.changing_offsets.insert(name)),
+        HerderEvent::OffsetsChanged { name } => {
             state.changing_offsets.remove(&name);
             tasks::reconcile(state, &name, out);
         }
-        Event::Planned { name, plan, result } => plan::planned(state, &name, plan, result, now, out),
-        Event::TaskRunning(id) => tasks::opened(state, &id, PartState::Running, now, out),
-        Event::TaskPaused(id) => tasks::opened(state, &id, PartState::Paused, now, out),
-        Event::TaskFailed(id, error) => tasks::failed(state, &id, &error, now, out),
-        Event::TaskTopic(id, topic) => tasks::topic(state, &id, topic, out),
-        Event::Gone(ids) => tasks::gone(state, &ids, out),
-        Event::Tick => tick(state, now, out),
-        Event::Close => close(state, out),
+        HerderEvent::Planned { name, plan, result } => plan::planned(state, &name, plan, result, now, out),
+        HerderEvent::TaskRunning(id) => tasks::opened(state, &id, RunState::Running, now, out),
+        HerderEvent::TaskPaused(id) => tasks::opened(state, &id, RunState::Paused, now, out),
+        HerderEvent::TaskFailed(id, error) => tasks::failed(state, &id, &error, now, out),
+        HerderEvent::TaskTopic(id, topic) => tasks::topic(state, &id, topic, out),
+        HerderEvent::Gone(ids) => tasks::gone(state, &ids, out),
+        HerderEvent::Tick => tick(state, now, out),
+        HerderEvent::Close => close(state, out),
     }
     restarts::settle(state, now, out);
     actions
 }
 
-fn tick(state: &mut State, now: Millis, out: &mut Vec<Action>) {
+fn tick(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     if state.closing {
         return;
     }
@@ -259,17 +260,17 @@ fn tick(state: &mut State, now: Millis, out: &mut Vec<Action>) {
 }
 
 /// Ends everything. What was running is UNASSIGNED until some worker takes it up, as Kafka Connect writes it.
-fn close(state: &mut State, out: &mut Vec<Action>) {
+fn close(state: &mut HerderState, out: &mut Vec<Action>) {
     state.closing = true;
     let worker_id = Arc::clone(&state.worker_id);
     for (name, connector) in &mut state.connectors {
         for ticket in connector.waiting.drain(..) {
             out.push(Action::Answer(ticket, Ok(())));
         }
-        let unassigned = |status: &mut Status| {
-            let active = matches!(status.state, PartState::Running | PartState::Restarting);
+        let unassigned = |status: &mut RunStatus| {
+            let active = matches!(status.state, RunState::Running | RunState::Restarting);
             if active {
-                *status = Status { state: PartState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
+                *status = RunStatus { state: RunState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
             }
             active
         };
@@ -277,12 +278,12 @@ fn close(state: &mut State, out: &mut Vec<Action>) {
             && unassigned(status)
         {
             let status = status.clone();
-            out.push(Action::Write(Write::SetStatus { name: Arc::clone(name), task: None, status }));
+            out.push(Action::Write(StoreChange::SetStatus { name: Arc::clone(name), task: None, status }));
         }
         for (number, task) in (0..).zip(&mut connector.tasks) {
             if unassigned(&mut task.status) {
                 let status = task.status.clone();
-                out.push(Action::Write(Write::SetStatus { name: Arc::clone(name), task: Some(number), status }));
+                out.push(Action::Write(StoreChange::SetStatus { name: Arc::clone(name), task: Some(number), status }));
             }
         }
     }
@@ -293,12 +294,12 @@ fn close(state: &mut State, out: &mut Vec<Action>) {
 }
 
 /// Sets a connector's own status and keeps it.
-fn set_status(state: &mut State, name: &Arc<str>, part: PartState, trace: Option<String>, out: &mut Vec<Action>) {
-    let status = Status { state: part, worker_id: Arc::clone(&state.worker_id), trace };
+fn set_status(state: &mut HerderState, name: &Arc<str>, part: RunState, trace: Option<String>, out: &mut Vec<Action>) {
+    let status = RunStatus { state: part, worker_id: Arc::clone(&state.worker_id), trace };
     let Some(connector) = state.connectors.get_mut(name) else { return };
     if connector.status.as_ref() != Some(&status) {
         connector.status = Some(status.clone());
-        out.push(Action::Write(Write::SetStatus { name: Arc::clone(name), task: None, status }));
+        out.push(Action::Write(StoreChange::SetStatus { name: Arc::clone(name), task: None, status }));
     }
 }
 

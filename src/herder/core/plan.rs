@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Error, Kind, Plan};
+use connector_api::{Config, Error, ErrorKind, TaskPlan};
 
-use super::{Action, Connector, Millis, State, Task, backoff, set_status, tasks, trace};
+use super::{Action, ConnectorEntry, HerderState, Millis, Task, backoff, set_status, tasks, trace};
 use crate::herder::bounds;
-use crate::herder::{Direction, State as PartState, Status, Target};
-use crate::store::Write;
+use crate::herder::{Direction, RunState, RunStatus, TargetState};
+use crate::store::StoreChange;
 
 /// Starts a connector that is due: a source plans in the background, a sink's plan needs no look at anything.
-pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn begin(state: &mut HerderState, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
     let (number, most) = (state.next_number(), state.tasks_max);
     let Some(connector) = state.connectors.get_mut(name) else { return };
     connector.due = None;
-    if connector.target != Target::Started {
+    if connector.target != TargetState::Started {
         settle(connector, &Ok(()), out);
     }
     match connector.target {
-        Target::Started => {}
-        Target::Paused => return set_status(state, name, PartState::Paused, None, out),
+        TargetState::Started => {}
+        TargetState::Paused => return set_status(state, name, RunState::Paused, None, out),
         // STOPPED only once its tasks are gone.
-        Target::Stopped => return tasks::reconcile(state, name, out),
+        TargetState::Stopped => return tasks::reconcile(state, name, out),
     }
     connector.planning = Some(number);
     let max_tasks = match bounds::tasks(&connector.config, most) {
@@ -33,7 +33,7 @@ pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut V
             let config = connector.config.clone();
             out.push(Action::Plan { name: Arc::clone(name), plan: number, config, max_tasks });
             if connector.status.is_none() {
-                set_status(state, name, PartState::Unassigned, None, out);
+                set_status(state, name, RunState::Unassigned, None, out);
             }
         }
         Direction::Sink => {
@@ -51,21 +51,21 @@ pub(super) fn begin(state: &mut State, name: &Arc<str>, now: Millis, out: &mut V
 }
 
 /// A sink's tasks are copies of its config that differ by their number; the consumer group shares the partitions out.
-fn sink_plan(config: &Config, tasks: usize) -> Plan {
+fn sink_plan(config: &Config, tasks: usize) -> TaskPlan {
     let task = |number: usize| {
         let mut task = config.clone();
         task.set("task.id", number.to_string());
         task
     };
-    Plan { tasks: (0..tasks).map(task).collect(), again_after: None }
+    TaskPlan { tasks: (0..tasks).map(task).collect(), again_after: None }
 }
 
 /// Takes over the answer of a plan; one that was overtaken by another plan or a new target counts no more.
 pub(super) fn planned(
-    state: &mut State,
+    state: &mut HerderState,
     name: &Arc<str>,
     number: u64,
-    result: Result<Plan, Error>,
+    result: Result<TaskPlan, Error>,
     now: Millis,
     out: &mut Vec<Action>,
 ) {
@@ -78,30 +78,30 @@ pub(super) fn planned(
             connector.failures = 0;
             connector.due = plan.again_after.map(|wait| now.saturating_add(millis(wait)));
             settle(connector, &Ok(()), out);
-            set_status(state, name, PartState::Running, None, out);
+            set_status(state, name, RunState::Running, None, out);
             take_over(state, name, plan.tasks, out);
             tasks::reconcile(state, name, out);
         }
         Err(error) => {
             connector.failures = connector.failures.saturating_add(1);
-            let wait = (error.kind() == Kind::Retry).then(|| backoff(connector.failures));
+            let wait = (error.kind() == ErrorKind::Retry).then(|| backoff(connector.failures));
             connector.due = wait.map(|wait| now.saturating_add(wait));
             let trace = trace(&error, connector.failures, wait);
             settle(connector, &Err(error.to_string()), out);
-            set_status(state, name, PartState::Failed, Some(trace), out);
+            set_status(state, name, RunState::Failed, Some(trace), out);
         }
     }
 }
 
 /// Tells those that wait for the restart how it went.
-pub(super) fn settle(connector: &mut Connector, outcome: &Result<(), String>, out: &mut Vec<Action>) {
+pub(super) fn settle(connector: &mut ConnectorEntry, outcome: &Result<(), String>, out: &mut Vec<Action>) {
     for ticket in connector.waiting.drain(..) {
         out.push(Action::Answer(ticket, outcome.clone()));
     }
 }
 
 /// Refuses more tasks than `tasks.max`, unless `tasks.max.enforce` is false. Source: KIP-1004.
-pub(crate) fn within_max(name: &str, config: &Config, plan: Plan) -> Result<Plan, Error> {
+pub(crate) fn within_max(name: &str, config: &Config, plan: TaskPlan) -> Result<TaskPlan, Error> {
     let (count, max) = (plan.tasks.len(), bounds::tasks_max(config));
     let enforced = !config.get("tasks.max.enforce").is_some_and(|text| text.trim().eq_ignore_ascii_case("false"));
     if count <= max || !enforced {
@@ -114,7 +114,7 @@ pub(crate) fn within_max(name: &str, config: &Config, plan: Plan) -> Result<Plan
 }
 
 /// Refuses more tasks than the worker allows a connector, whatever its config says.
-fn runnable(name: &str, most: usize, plan: Plan) -> Result<Plan, Error> {
+fn runnable(name: &str, most: usize, plan: TaskPlan) -> Result<TaskPlan, Error> {
     let count = plan.tasks.len();
     if count <= most {
         return Ok(plan);
@@ -127,7 +127,7 @@ fn runnable(name: &str, most: usize, plan: Plan) -> Result<Plan, Error> {
 
 /// Makes the planned tasks the wanted ones. A task whose config and whose connector's config are what they were goes
 /// on undisturbed; every other one becomes a new incarnation.
-fn take_over(state: &mut State, name: &Arc<str>, configs: Vec<Config>, out: &mut Vec<Action>) {
+fn take_over(state: &mut HerderState, name: &Arc<str>, configs: Vec<Config>, out: &mut Vec<Action>) {
     let worker_id = Arc::clone(&state.worker_id);
     let mut next = state.last_number;
     let Some(connector) = state.connectors.get_mut(name) else { return };
@@ -141,7 +141,7 @@ fn take_over(state: &mut State, name: &Arc<str>, configs: Vec<Config>, out: &mut
                 changed = true;
                 next += 1;
                 let unassigned =
-                    || Status { state: PartState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
+                    || RunStatus { state: RunState::Unassigned, worker_id: Arc::clone(&worker_id), trace: None };
                 let status = before.map(|task| task.status).unwrap_or_else(unassigned);
                 Task::new(config, version, next, status)
             }
@@ -150,7 +150,7 @@ fn take_over(state: &mut State, name: &Arc<str>, configs: Vec<Config>, out: &mut
     }
     if changed {
         let tasks = connector.tasks.iter().map(|task| task.config.clone()).collect();
-        out.push(Action::Write(Write::SetTasks { name: Arc::clone(name), tasks }));
+        out.push(Action::Write(StoreChange::SetTasks { name: Arc::clone(name), tasks }));
     }
     state.last_number = next;
 }
@@ -163,17 +163,17 @@ fn millis(duration: std::time::Duration) -> Millis {
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Config, Plan};
+    use connector_api::{Config, TaskPlan};
 
-    use super::super::{Action, Event, State, Write, step};
-    use crate::herder::{Direction, State as PartState, Target};
-    use crate::store::Stored;
+    use super::super::{Action, HerderEvent, HerderState, StoreChange, step};
+    use crate::herder::{Direction, RunState, TargetState};
+    use crate::store::StoredConnector;
 
-    fn stored(tasks_max: &str, tasks: usize) -> Stored {
-        Stored {
+    fn stored(tasks_max: &str, tasks: usize) -> StoredConnector {
+        StoredConnector {
             name: "c".into(),
             config: Config::from([("tasks.max", tasks_max), ("connector.class", "C")]),
-            target: Target::Started,
+            target: TargetState::Started,
             tasks: vec![Config::new(); tasks],
             status: None,
             task_statuses: Default::default(),
@@ -182,19 +182,19 @@ mod tests {
     }
 
     /// What a worker that allows three tasks makes of a connector: the tasks it starts, and why it fails.
-    fn loaded(stored: Stored, direction: Direction, planned: usize) -> (usize, Option<String>) {
-        let mut state = State::new("w:1".into(), true, 3);
-        let mut actions = step(&mut state, Event::Loaded(vec![(stored, direction)]), 0);
-        actions.extend(step(&mut state, Event::Tick, 0));
+    fn loaded(stored: StoredConnector, direction: Direction, planned: usize) -> (usize, Option<String>) {
+        let mut state = HerderState::new("w:1".into(), true, 3);
+        let mut actions = step(&mut state, HerderEvent::Loaded(vec![(stored, direction)]), 0);
+        actions.extend(step(&mut state, HerderEvent::Tick, 0));
         for at in 0..actions.len() {
             if let Action::Plan { name, plan, .. } = &actions[at] {
-                let result = Ok(Plan { tasks: vec![Config::new(); planned], again_after: None });
-                let event = Event::Planned { name: Arc::clone(name), plan: *plan, result };
+                let result = Ok(TaskPlan { tasks: vec![Config::new(); planned], again_after: None });
+                let event = HerderEvent::Planned { name: Arc::clone(name), plan: *plan, result };
                 actions.extend(step(&mut state, event, 0));
             }
         }
         let failed = actions.iter().find_map(|action| match action {
-            Action::Write(Write::SetStatus { task: None, status, .. }) if status.state == PartState::Failed => {
+            Action::Write(StoreChange::SetStatus { task: None, status, .. }) if status.state == RunState::Failed => {
                 status.trace.clone()
             }
             _ => None,

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::{Action, Millis, State, Ticket};
-use crate::herder::State as PartState;
+use super::{Action, HerderState, Millis, Ticket};
+use crate::herder::RunState;
 
 /// How long a restart is waited for. Old tasks have `task.shutdown.graceful.timeout.ms` (5 s) to end.
 const ANSWERED_WITHIN_MS: Millis = 10_000;
 
 /// A restart that somebody waits for.
 #[derive(Debug)]
-pub(super) struct Restart {
+pub(super) struct PendingRestart {
     ticket: Ticket,
     name: Arc<str>,
     /// Whether the connector itself restarts.
@@ -21,7 +21,7 @@ pub(super) struct Restart {
     until: Millis,
 }
 
-impl Restart {
+impl PendingRestart {
     /// One that begins now.
     pub(super) fn new(ticket: Ticket, name: &Arc<str>, connector: bool, tasks: Vec<(usize, u64)>, now: Millis) -> Self {
         let until = now.saturating_add(ANSWERED_WITHIN_MS);
@@ -34,9 +34,9 @@ impl Restart {
     }
 
     /// Whether something of it is still to come. What was replaced meanwhile is not.
-    fn goes_on(&self, state: &State) -> bool {
+    fn goes_on(&self, state: &HerderState) -> bool {
         let Some(connector) = state.connectors.get(&self.name) else { return false };
-        let restarting = |part: Option<PartState>| part == Some(PartState::Restarting);
+        let restarting = |part: Option<RunState>| part == Some(RunState::Restarting);
         self.connector && restarting(connector.status.as_ref().map(|status| status.state))
             || self.tasks.iter().any(|(number, incarnation)| {
                 let task = connector.tasks.get(*number).filter(|task| task.incarnation == *incarnation);
@@ -46,7 +46,7 @@ impl Restart {
 }
 
 /// Answers those that are done, and all when the worker closes.
-pub(super) fn settle(state: &mut State, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn settle(state: &mut HerderState, now: Millis, out: &mut Vec<Action>) {
     for restart in std::mem::take(&mut state.restarts) {
         if !state.closing && now < restart.until && restart.goes_on(state) {
             state.restarts.push(restart);

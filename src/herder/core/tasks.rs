@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Error, Kind};
+use connector_api::{Config, Error, ErrorKind};
 
-use super::{Action, BACKOFF_MAX_MS, Connector, Millis, Run, State, Task, backoff, set_status, trace};
-use crate::herder::{Direction, State as PartState, Status, Target};
-use crate::store::Write;
+use super::{Action, BACKOFF_MAX_MS, ConnectorEntry, HerderState, Millis, Run, Task, backoff, set_status, trace};
+use crate::herder::{Direction, RunState, RunStatus, TargetState};
+use crate::store::StoreChange;
 use crate::worker::TaskId;
 
 impl Task {
     /// A task that has not run yet.
-    pub(super) fn new(config: Config, version: u64, incarnation: u64, status: Status) -> Self {
+    pub(super) fn new(config: Config, version: u64, incarnation: u64, status: RunStatus) -> Self {
         Self { config, version, incarnation, status, down: false, failures: 0, retry_at: None, up_since: None }
     }
 
@@ -24,10 +24,10 @@ impl Task {
     }
 }
 
-impl Connector {
+impl ConnectorEntry {
     /// The incarnation of task `number` that should run, if any.
     fn wanted(&self, number: u32) -> Option<u64> {
-        if self.target == Target::Stopped || self.direction == Direction::Unknown {
+        if self.target == TargetState::Stopped || self.direction == Direction::Unknown {
             return None;
         }
         let task = self.tasks.get(usize::try_from(number).ok()?)?;
@@ -39,9 +39,9 @@ impl Connector {
 ///
 /// Nothing of a connector starts while another task of it is still ending: a table that moves from one task to another
 /// must have been let go before.
-pub(super) fn reconcile(state: &mut State, name: &Arc<str>, out: &mut Vec<Action>) {
+pub(super) fn reconcile(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<Action>) {
     let connector = state.connectors.get(name).filter(|_| !state.closing);
-    let pause = connector.is_some_and(|c| c.target == Target::Paused);
+    let pause = connector.is_some_and(|c| c.target == TargetState::Paused);
     let first = TaskId { connector: Arc::clone(name), task: 0 };
     let mut stops = Vec::new();
     let mut ending = false;
@@ -64,8 +64,8 @@ pub(super) fn reconcile(state: &mut State, name: &Arc<str>, out: &mut Vec<Action
         out.push(Action::Stop(stops));
     }
     let Some(connector) = connector else { return };
-    if connector.target == Target::Stopped && running == 0 {
-        return set_status(state, name, PartState::Stopped, None, out);
+    if connector.target == TargetState::Stopped && running == 0 {
+        return set_status(state, name, RunState::Stopped, None, out);
     }
     if !ending && !state.changing_offsets.contains(name) {
         start_missing(&mut state.runs, connector, name, pause, out);
@@ -74,7 +74,7 @@ pub(super) fn reconcile(state: &mut State, name: &Arc<str>, out: &mut Vec<Action
 
 fn start_missing(
     runs: &mut std::collections::BTreeMap<TaskId, Run>,
-    connector: &Connector,
+    connector: &ConnectorEntry,
     name: &Arc<str>,
     paused: bool,
     out: &mut Vec<Action>,
@@ -94,7 +94,7 @@ fn start_missing(
 }
 
 /// The task of this id, if the incarnation that runs is the one that should.
-fn current<'a>(state: &'a mut State, id: &TaskId) -> Option<&'a mut Task> {
+fn current<'a>(state: &'a mut HerderState, id: &TaskId) -> Option<&'a mut Task> {
     let run = state.runs.get(id).filter(|run| !run.stopping)?;
     let connector = state.connectors.get_mut(&id.connector)?;
     let task = connector.tasks.get_mut(usize::try_from(id.task).ok()?)?;
@@ -102,15 +102,15 @@ fn current<'a>(state: &'a mut State, id: &TaskId) -> Option<&'a mut Task> {
 }
 
 /// A task works, or is idle as asked.
-pub(super) fn opened(state: &mut State, id: &TaskId, part: PartState, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn opened(state: &mut HerderState, id: &TaskId, part: RunState, now: Millis, out: &mut Vec<Action>) {
     let worker_id = Arc::clone(&state.worker_id);
     let Some(task) = current(state, id) else { return };
     task.up_since.get_or_insert(now);
-    show(task, id, Status { state: part, worker_id, trace: None }, out);
+    show(task, id, RunStatus { state: part, worker_id, trace: None }, out);
 }
 
 /// A task has ended by an error. One that was being stopped meanwhile only ends.
-pub(super) fn failed(state: &mut State, id: &TaskId, error: &Error, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn failed(state: &mut HerderState, id: &TaskId, error: &Error, now: Millis, out: &mut Vec<Action>) {
     let worker_id = Arc::clone(&state.worker_id);
     if let Some(task) = current(state, id) {
         if task.up_since.take().is_some_and(|since| now.saturating_sub(since) >= BACKOFF_MAX_MS) {
@@ -118,10 +118,10 @@ pub(super) fn failed(state: &mut State, id: &TaskId, error: &Error, now: Millis,
         }
         task.failures = task.failures.saturating_add(1);
         task.down = true;
-        let wait = (error.kind() == Kind::Retry).then(|| backoff(task.failures));
+        let wait = (error.kind() == ErrorKind::Retry).then(|| backoff(task.failures));
         task.retry_at = wait.map(|wait| now.saturating_add(wait));
         let trace = Some(trace(error, task.failures, wait));
-        show(task, id, Status { state: PartState::Failed, worker_id, trace }, out);
+        show(task, id, RunStatus { state: RunState::Failed, worker_id, trace }, out);
     }
     if state.runs.get(id).is_some_and(|run| !run.stopping) {
         state.runs.remove(id);
@@ -130,9 +130,9 @@ pub(super) fn failed(state: &mut State, id: &TaskId, error: &Error, now: Millis,
 }
 
 /// Tries again what failed long enough ago. Its status stays FAILED until it works.
-pub(super) fn retry_due(state: &mut State, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn retry_due(state: &mut HerderState, name: &Arc<str>, now: Millis, out: &mut Vec<Action>) {
     let mut number = state.last_number;
-    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target == Target::Started) else { return };
+    let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target == TargetState::Started) else { return };
     for task in connector.tasks.iter_mut().filter(|task| task.retry_at.is_some_and(|at| at <= now)) {
         number += 1;
         task.renew(number);
@@ -144,7 +144,7 @@ pub(super) fn retry_due(state: &mut State, name: &Arc<str>, now: Millis, out: &m
 }
 
 /// Nothing of these tasks runs any more.
-pub(super) fn gone(state: &mut State, ids: &[TaskId], out: &mut Vec<Action>) {
+pub(super) fn gone(state: &mut HerderState, ids: &[TaskId], out: &mut Vec<Action>) {
     for id in ids {
         if state.runs.get(id).is_some_and(|run| run.stopping) {
             state.runs.remove(id);
@@ -158,19 +158,23 @@ pub(super) fn gone(state: &mut State, ids: &[TaskId], out: &mut Vec<Action>) {
 }
 
 /// A task has used a topic.
-pub(super) fn topic(state: &mut State, id: &TaskId, topic: Arc<str>, out: &mut Vec<Action>) {
+pub(super) fn topic(state: &mut HerderState, id: &TaskId, topic: Arc<str>, out: &mut Vec<Action>) {
     let track = state.track_topics;
     if let Some(connector) = state.connectors.get_mut(&id.connector).filter(|_| track)
         && connector.topics.insert(Arc::clone(&topic))
     {
-        out.push(Action::Write(Write::AddTopic { name: Arc::clone(&id.connector), topic }));
+        out.push(Action::Write(StoreChange::AddTopic { name: Arc::clone(&id.connector), topic }));
     }
 }
 
 /// Sets a task's status and keeps it.
-pub(super) fn show(task: &mut Task, id: &TaskId, status: Status, out: &mut Vec<Action>) {
+pub(super) fn show(task: &mut Task, id: &TaskId, status: RunStatus, out: &mut Vec<Action>) {
     if task.status != status {
         task.status = status.clone();
-        out.push(Action::Write(Write::SetStatus { name: Arc::clone(&id.connector), task: Some(id.task), status }));
+        out.push(Action::Write(StoreChange::SetStatus {
+            name: Arc::clone(&id.connector),
+            task: Some(id.task),
+            status,
+        }));
     }
 }

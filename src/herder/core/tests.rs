@@ -4,28 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Plan};
+use connector_api::{Config, Error, TaskPlan};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::herder::{Command, Refusal};
+use crate::herder::{HerderCommand, HerderRefusal};
 
 /// A worker that does what it is told when the test says so.
 struct World {
-    state: State,
+    state: HerderState,
     now: Millis,
     /// What runs: paused, and asked to stop.
     alive: BTreeMap<TaskId, (bool, bool)>,
     plans: Vec<(Arc<str>, u64)>,
     stops: Vec<Vec<TaskId>>,
     answers: BTreeMap<Ticket, Result<(), String>>,
-    writes: Vec<Write>,
+    writes: Vec<StoreChange>,
 }
 
 impl World {
     fn new() -> Self {
         Self {
-            state: State::new(Arc::from("w:1"), true, 100),
+            state: HerderState::new(Arc::from("w:1"), true, 100),
             now: 0,
             alive: BTreeMap::new(),
             plans: Vec::new(),
@@ -36,14 +36,14 @@ impl World {
     }
 
     /// One event, then the ticks that are due, as the loop does it.
-    fn send(&mut self, event: Event) {
+    fn send(&mut self, event: HerderEvent) {
         self.step(event);
         while self.state.next_due().is_some_and(|at| at <= self.now) {
-            self.step(Event::Tick);
+            self.step(HerderEvent::Tick);
         }
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: HerderEvent) {
         for action in step(&mut self.state, event, self.now) {
             match action {
                 Action::Write(write) => self.writes.push(write),
@@ -75,27 +75,27 @@ impl World {
         }
     }
 
-    fn finish_plan(&mut self, at: usize, result: Result<Plan, Error>) {
+    fn finish_plan(&mut self, at: usize, result: Result<TaskPlan, Error>) {
         let (name, plan) = self.plans.swap_remove(at);
-        self.send(Event::Planned { name, plan, result });
+        self.send(HerderEvent::Planned { name, plan, result });
     }
 
     fn finish_stop(&mut self, at: usize) {
         let ids = self.stops.swap_remove(at);
         self.alive.retain(|id, _| !ids.contains(id));
-        self.send(Event::Gone(ids));
+        self.send(HerderEvent::Gone(ids));
     }
 
     fn fail(&mut self, id: &TaskId, error: Error) {
         self.alive.remove(id);
-        self.send(Event::TaskFailed(id.clone(), error));
+        self.send(HerderEvent::TaskFailed(id.clone(), error));
     }
 
     /// Tells what each task does.
     fn report(&mut self) {
         for (id, (paused, stopping)) in self.alive.clone() {
             if !stopping {
-                self.send(if paused { Event::TaskPaused(id) } else { Event::TaskRunning(id) });
+                self.send(if paused { HerderEvent::TaskPaused(id) } else { HerderEvent::TaskRunning(id) });
             }
         }
     }
@@ -109,7 +109,7 @@ impl World {
                 self.finish_stop(0);
             } else if let Some(at) = self.state.next_due() {
                 self.now = self.now.max(at);
-                self.send(Event::Tick);
+                self.send(HerderEvent::Tick);
             } else {
                 return self.report();
             }
@@ -117,23 +117,23 @@ impl World {
         panic!("it never comes to rest");
     }
 
-    fn create(&mut self, name: &str, direction: Direction, target: Target) {
+    fn create(&mut self, name: &str, direction: Direction, target: TargetState) {
         let config = Config::from([("tasks.max", "2")]);
-        self.send(Event::Create { name: name.into(), config, direction, target });
+        self.send(HerderEvent::Create { name: name.into(), config, direction, target });
     }
 
     /// `connector: task task …`, each with its state and `!` when it has a trace.
     fn show(&self, name: &str) -> String {
         let Some(view) = view(&self.state, name) else { return "-".to_owned() };
-        let part = |s: &Status| format!("{}{}", s.state.name(), if s.trace.is_some() { "!" } else { "" });
+        let part = |s: &RunStatus| format!("{}{}", s.state.name(), if s.trace.is_some() { "!" } else { "" });
         let tasks: Vec<_> = view.tasks.iter().map(|t| part(&t.status)).collect();
         format!("{}: {}", view.status.as_ref().map_or("none".to_owned(), part), tasks.join(" ")).trim_end().to_owned()
     }
 }
 
-fn plan(tasks: usize) -> Plan {
+fn plan(tasks: usize) -> TaskPlan {
     let task = |n: usize| Config::from([("n", n.to_string().as_str())]);
-    Plan { tasks: (0..tasks).map(task).collect(), again_after: None }
+    TaskPlan { tasks: (0..tasks).map(task).collect(), again_after: None }
 }
 
 fn id(name: &str, task: u32) -> TaskId {
@@ -143,24 +143,24 @@ fn id(name: &str, task: u32) -> TaskId {
 /// A source with two running tasks.
 fn running() -> World {
     let mut world = World::new();
-    world.create("s", Direction::Source, Target::Started);
+    world.create("s", Direction::Source, TargetState::Started);
     assert_eq!(world.show("s"), "UNASSIGNED:");
     world.settle(2);
     assert_eq!(world.show("s"), "RUNNING: RUNNING RUNNING");
     world
 }
 
-fn target(world: &mut World, target: Target) {
-    world.send(Event::SetTarget { name: "s".into(), target });
+fn target(world: &mut World, target: TargetState) {
+    world.send(HerderEvent::SetTarget { name: "s".into(), target });
 }
 
 #[test]
 fn pause_and_resume_keep_the_tasks() {
     let mut world = running();
-    target(&mut world, Target::Paused);
+    target(&mut world, TargetState::Paused);
     world.report();
     assert_eq!(world.show("s"), "PAUSED: PAUSED PAUSED");
-    target(&mut world, Target::Started);
+    target(&mut world, TargetState::Started);
     world.settle(2);
     assert_eq!(world.show("s"), "RUNNING: RUNNING RUNNING");
     assert!(world.stops.is_empty());
@@ -169,20 +169,20 @@ fn pause_and_resume_keep_the_tasks() {
 #[test]
 fn a_stopped_connector_says_so_once_its_tasks_are_gone() {
     let mut world = running();
-    target(&mut world, Target::Stopped);
+    target(&mut world, TargetState::Stopped);
     assert_eq!(world.show("s"), "RUNNING:");
     world.finish_stop(0);
     assert_eq!(world.show("s"), "STOPPED:");
-    target(&mut world, Target::Paused);
+    target(&mut world, TargetState::Paused);
     assert_eq!(world.show("s"), "PAUSED:");
-    target(&mut world, Target::Started);
+    target(&mut world, TargetState::Started);
     world.settle(2);
     assert_eq!(world.show("s"), "RUNNING: RUNNING RUNNING");
 }
 
 #[test]
 fn created_paused_or_stopped_nothing_is_planned() {
-    for (target, want) in [(Target::Paused, "PAUSED:"), (Target::Stopped, "STOPPED:")] {
+    for (target, want) in [(TargetState::Paused, "PAUSED:"), (TargetState::Stopped, "STOPPED:")] {
         let mut world = World::new();
         world.create("s", Direction::Source, target);
         assert!(world.plans.is_empty() && world.alive.is_empty());
@@ -193,7 +193,7 @@ fn created_paused_or_stopped_nothing_is_planned() {
 #[test]
 fn a_sink_has_tasks_at_once() {
     let mut world = World::new();
-    world.create("k", Direction::Sink, Target::Started);
+    world.create("k", Direction::Sink, TargetState::Started);
     assert_eq!(world.alive.len(), 2);
     assert_eq!(view(&world.state, "k").unwrap().tasks[1].config.get("task.id"), Some("1"));
     world.report();
@@ -210,7 +210,7 @@ fn transient_failures_are_tried_again_ever_later_and_others_never() {
         let due = world.state.next_due().unwrap();
         waits.push(due - world.now);
         world.now = due;
-        world.send(Event::Tick);
+        world.send(HerderEvent::Tick);
         assert!(world.alive.contains_key(&id("s", 0)));
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300].map(|s| s * 1000));
@@ -222,7 +222,7 @@ fn transient_failures_are_tried_again_ever_later_and_others_never() {
     world.fail(&id("s", 1), Error::config("no such column"));
     assert_eq!(world.state.next_due(), None);
     assert_eq!(world.show("s"), "RUNNING: RUNNING FAILED!");
-    target(&mut world, Target::Paused);
+    target(&mut world, TargetState::Paused);
     world.report();
     assert_eq!(world.show("s"), "PAUSED: PAUSED FAILED!");
 }
@@ -230,7 +230,7 @@ fn transient_failures_are_tried_again_ever_later_and_others_never() {
 #[test]
 fn a_plan_that_fails_names_why_and_is_tried_again_if_transient() {
     let mut world = World::new();
-    world.create("s", Direction::Source, Target::Started);
+    world.create("s", Direction::Source, TargetState::Started);
     world.finish_plan(0, Err(Error::retry("cannot reach db:3306")));
     let trace = view(&world.state, "s").unwrap().status.unwrap().trace.unwrap();
     assert!(
@@ -238,10 +238,10 @@ fn a_plan_that_fails_names_why_and_is_tried_again_if_transient() {
         "{trace}"
     );
     world.now = world.state.next_due().unwrap();
-    world.send(Event::Tick);
+    world.send(HerderEvent::Tick);
     world.finish_plan(0, Err(Error::denied("access denied")));
     assert_eq!((world.show("s").as_str(), world.state.next_due()), ("FAILED!:", None));
-    world.send(Event::Replace { name: "s".into(), config: Config::new(), direction: Direction::Source });
+    world.send(HerderEvent::Replace { name: "s".into(), config: Config::new(), direction: Direction::Source });
     assert_eq!(world.show("s"), "RESTARTING:");
     world.settle(1);
     assert_eq!(world.show("s"), "RUNNING: RUNNING");
@@ -250,7 +250,7 @@ fn a_plan_that_fails_names_why_and_is_tried_again_if_transient() {
 #[test]
 fn more_tasks_than_tasks_max_are_refused() {
     let mut world = World::new();
-    world.create("s", Direction::Source, Target::Started);
+    world.create("s", Direction::Source, TargetState::Started);
     world.finish_plan(0, Ok(plan(3)));
     let trace = view(&world.state, "s").unwrap().status.unwrap().trace.unwrap();
     assert!(trace.starts_with("org.apache.kafka.common.config.ConfigException: The connector s has generated 3 tasks, which is greater than 2"), "{trace}");
@@ -259,12 +259,12 @@ fn more_tasks_than_tasks_max_are_refused() {
 #[test]
 fn only_changed_tasks_restart_and_only_after_all_of_them_have_let_go() {
     let mut world = running();
-    let again = Plan { tasks: plan(2).tasks, again_after: Some(Duration::from_secs(60)) };
-    world.send(Event::Restart { name: "s".into(), include_tasks: false, only_failed: false, ticket: None });
+    let again = TaskPlan { tasks: plan(2).tasks, again_after: Some(Duration::from_secs(60)) };
+    world.send(HerderEvent::Restart { name: "s".into(), include_tasks: false, only_failed: false, ticket: None });
     world.finish_plan(0, Ok(again));
     assert!(world.stops.is_empty(), "an equal plan disturbs nothing");
     world.now += 60_000;
-    world.send(Event::Tick);
+    world.send(HerderEvent::Tick);
     let mut other = plan(2);
     other.tasks[1].set("tables", "moved");
     world.finish_plan(0, Ok(other));
@@ -273,13 +273,13 @@ fn only_changed_tasks_restart_and_only_after_all_of_them_have_let_go() {
     world.report();
     assert_eq!(world.show("s"), "RUNNING: RUNNING RUNNING");
     let mut config = Config::from([("tasks.max", "2"), ("transforms", "t")]);
-    world.send(Event::Replace { name: "s".into(), config: config.clone(), direction: Direction::Source });
+    world.send(HerderEvent::Replace { name: "s".into(), config: config.clone(), direction: Direction::Source });
     world.finish_plan(0, Ok(plan(2)));
     assert_eq!(world.stops, [vec![id("s", 0), id("s", 1)]], "another connector config is another task");
     assert_eq!(world.alive.values().filter(|(_, stopping)| *stopping).count(), 2);
     world.settle(2);
     config.set("tasks.max", "1");
-    world.send(Event::Replace { name: "s".into(), config, direction: Direction::Source });
+    world.send(HerderEvent::Replace { name: "s".into(), config, direction: Direction::Source });
     world.settle(1);
     assert_eq!(world.show("s"), "RUNNING: RUNNING");
 }
@@ -294,12 +294,12 @@ fn restart_follows_the_matrix_of_kip_745() {
     ] {
         let mut world = running();
         world.fail(&id("s", 0), Error::config("broken"));
-        let restart = Event::Restart { name: "s".into(), include_tasks, only_failed, ticket: Some(7) };
+        let restart = HerderEvent::Restart { name: "s".into(), include_tasks, only_failed, ticket: Some(7) };
         world.step(restart);
         assert_eq!(world.show("s"), want);
         let at_once = !include_tasks && only_failed;
         assert_eq!(world.answers.contains_key(&7), at_once, "{include_tasks} {only_failed}");
-        world.send(Event::Tick);
+        world.send(HerderEvent::Tick);
         world.settle(2);
         assert_eq!(world.answers.get(&7), Some(&Ok(())));
         let tasks = if include_tasks { "RUNNING" } else { "FAILED!" };
@@ -310,7 +310,7 @@ fn restart_follows_the_matrix_of_kip_745() {
 #[test]
 fn a_restart_that_fails_tells_the_caller_why() {
     let mut world = running();
-    world.send(Event::Restart { name: "s".into(), include_tasks: false, only_failed: false, ticket: Some(1) });
+    world.send(HerderEvent::Restart { name: "s".into(), include_tasks: false, only_failed: false, ticket: Some(1) });
     assert!(world.answers.is_empty());
     world.finish_plan(0, Err(Error::denied("access denied")));
     assert_eq!(world.answers[&1], Err("access denied".to_owned()));
@@ -318,7 +318,7 @@ fn a_restart_that_fails_tells_the_caller_why() {
 
 #[test]
 fn a_restart_of_a_task_is_answered_when_it_is_up_again_has_failed_or_takes_too_long() {
-    let restart = |ticket| Event::RestartTask { name: "s".into(), task: 1, ticket: Some(ticket) };
+    let restart = |ticket| HerderEvent::RestartTask { name: "s".into(), task: 1, ticket: Some(ticket) };
     let mut world = running();
     world.send(restart(1));
     assert!(world.answers.is_empty(), "the old one still ends");
@@ -334,20 +334,20 @@ fn a_restart_of_a_task_is_answered_when_it_is_up_again_has_failed_or_takes_too_l
 
     world.send(restart(3));
     world.now = world.state.next_due().unwrap();
-    world.send(Event::Tick);
+    world.send(HerderEvent::Tick);
     assert_eq!(world.show("s"), "RUNNING: RUNNING RESTARTING");
     assert!(world.answers.contains_key(&3));
 
     world.send(restart(4));
-    world.send(Event::Delete { name: "s".into() });
+    world.send(HerderEvent::Delete { name: "s".into() });
     assert!(world.answers.contains_key(&4), "nothing is left to wait for");
 }
 
 #[test]
 fn a_connector_made_again_waits_for_the_tasks_of_the_former() {
     let mut world = running();
-    world.send(Event::Delete { name: "s".into() });
-    world.create("s", Direction::Sink, Target::Started);
+    world.send(HerderEvent::Delete { name: "s".into() });
+    world.create("s", Direction::Sink, TargetState::Started);
     assert_eq!(world.alive.len(), 2);
     world.finish_stop(0);
     assert_eq!(world.alive.len(), 2);
@@ -357,22 +357,22 @@ fn a_connector_made_again_waits_for_the_tasks_of_the_former() {
 
 #[test]
 fn offsets_change_only_of_what_is_stopped_and_nothing_starts_meanwhile() {
-    let refusal = |state: &State| {
+    let refusal = |state: &HerderState| {
         let reply = oneshot::channel().0;
         let change = crate::herder::OffsetChange::Reset;
-        admit(state, &Command::ChangeOffsets { name: "s".to_owned(), change, reply }).err()
+        admit(state, &HerderCommand::ChangeOffsets { name: "s".to_owned(), change, reply }).err()
     };
     let mut world = running();
-    assert_eq!(refusal(&world.state), Some(Refusal::NotStopped("s".to_owned())));
-    target(&mut world, Target::Stopped);
-    assert_eq!(refusal(&world.state), Some(Refusal::NotStopped("s".to_owned())), "its tasks are not gone yet");
+    assert_eq!(refusal(&world.state), Some(HerderRefusal::NotStopped("s".to_owned())));
+    target(&mut world, TargetState::Stopped);
+    assert_eq!(refusal(&world.state), Some(HerderRefusal::NotStopped("s".to_owned())), "its tasks are not gone yet");
     world.finish_stop(0);
     assert_eq!(refusal(&world.state), None);
-    world.send(Event::OffsetsChanging { name: "s".into() });
-    target(&mut world, Target::Started);
+    world.send(HerderEvent::OffsetsChanging { name: "s".into() });
+    target(&mut world, TargetState::Started);
     world.settle(2);
     assert!(world.alive.is_empty());
-    world.send(Event::OffsetsChanged { name: "s".into() });
+    world.send(HerderEvent::OffsetsChanged { name: "s".into() });
     assert_eq!(world.alive.len(), 2);
 }
 
@@ -380,7 +380,7 @@ fn offsets_change_only_of_what_is_stopped_and_nothing_starts_meanwhile() {
 fn closing_stops_everything_and_leaves_it_unassigned() {
     let mut world = running();
     world.fail(&id("s", 1), Error::config("broken"));
-    world.send(Event::Close);
+    world.send(HerderEvent::Close);
     assert_eq!(world.show("s"), "UNASSIGNED: UNASSIGNED FAILED!");
     assert!(!world.state.is_idle());
     world.finish_stop(0);
@@ -389,17 +389,17 @@ fn closing_stops_everything_and_leaves_it_unassigned() {
 
 #[test]
 fn what_was_stored_is_taken_up_with_its_tasks() {
-    let stored = Stored {
+    let stored = StoredConnector {
         name: "s".into(),
         config: Config::from([("tasks.max", "2")]),
-        target: Target::Started,
+        target: TargetState::Started,
         tasks: plan(2).tasks,
         status: None,
         task_statuses: BTreeMap::new(),
         topics: BTreeSet::new(),
     };
     let mut world = World::new();
-    world.send(Event::Loaded(vec![(stored, Direction::Source)]));
+    world.send(HerderEvent::Loaded(vec![(stored, Direction::Source)]));
     world.report();
     assert_eq!(world.show("s"), "UNASSIGNED: RUNNING RUNNING", "tasks run before the plan has come back");
     world.settle(2);
@@ -432,27 +432,29 @@ fn random_event(world: &mut World, random: &mut Random) {
     let error = |random: &mut Random| random.pick(&[Error::retry, Error::config])("it broke");
     match random.below(14) {
         0 | 1 if !known => {
-            let target = random.pick(&[Target::Started, Target::Started, Target::Paused, Target::Stopped]);
+            let target =
+                random.pick(&[TargetState::Started, TargetState::Started, TargetState::Paused, TargetState::Stopped]);
             let config = config(random);
-            world.send(Event::Create { name, config, direction, target });
+            world.send(HerderEvent::Create { name, config, direction, target });
         }
         1 if known => {
             let config = config(random);
             let direction = view(&world.state, &name).unwrap().direction;
-            world.send(Event::Replace { name, config, direction });
+            world.send(HerderEvent::Replace { name, config, direction });
         }
-        2 if known && random.below(3) == 0 => world.send(Event::Delete { name }),
+        2 if known && random.below(3) == 0 => world.send(HerderEvent::Delete { name }),
         3 | 4 => {
-            let target = random.pick(&[Target::Started, Target::Started, Target::Paused, Target::Stopped]);
-            world.send(Event::SetTarget { name, target });
+            let target =
+                random.pick(&[TargetState::Started, TargetState::Started, TargetState::Paused, TargetState::Stopped]);
+            world.send(HerderEvent::SetTarget { name, target });
         }
         5 => {
             let (include_tasks, only_failed) = (random.below(2) == 0, random.below(2) == 0);
-            world.send(Event::Restart { name, include_tasks, only_failed, ticket: None });
+            world.send(HerderEvent::Restart { name, include_tasks, only_failed, ticket: None });
         }
         6 => {
             let task = u32::try_from(random.below(3)).unwrap();
-            world.send(Event::RestartTask { name, task, ticket: None });
+            world.send(HerderEvent::RestartTask { name, task, ticket: None });
         }
         7 | 8 if !world.plans.is_empty() => {
             let at = random.below(world.plans.len());
@@ -471,7 +473,7 @@ fn random_event(world: &mut World, random: &mut Random) {
         }
         12 => {
             world.now += u64::try_from(random.below(20_000)).unwrap();
-            world.send(Event::Tick);
+            world.send(HerderEvent::Tick);
         }
         13 if !world.alive.is_empty() => world.report(),
         _ => {}
@@ -483,19 +485,19 @@ fn verify(world: &World) {
     let mut expected = BTreeMap::new();
     for (name, connector) in &world.state.connectors {
         for (number, task) in (0..).zip(&connector.tasks) {
-            if !task.down && connector.target != Target::Stopped {
-                let paused = connector.target == Target::Paused;
+            if !task.down && connector.target != TargetState::Stopped {
+                let paused = connector.target == TargetState::Paused;
                 expected.insert(TaskId { connector: Arc::clone(name), task: number }, (paused, false));
-                let want = if paused { PartState::Paused } else { PartState::Running };
+                let want = if paused { RunState::Paused } else { RunState::Running };
                 assert_eq!(task.status.state, want, "{name}-{number}");
             }
         }
         let state = connector.status.as_ref().unwrap().state;
-        let failed = state == PartState::Failed;
+        let failed = state == RunState::Failed;
         match connector.target {
-            Target::Stopped => assert_eq!((state, connector.tasks.len()), (PartState::Stopped, 0), "{name}"),
-            Target::Paused => assert!(failed || state == PartState::Paused, "{name} {state:?}"),
-            Target::Started => assert!(failed || state == PartState::Running, "{name} {state:?}"),
+            TargetState::Stopped => assert_eq!((state, connector.tasks.len()), (RunState::Stopped, 0), "{name}"),
+            TargetState::Paused => assert!(failed || state == RunState::Paused, "{name} {state:?}"),
+            TargetState::Started => assert!(failed || state == RunState::Running, "{name} {state:?}"),
         }
     }
     assert_eq!(world.alive, expected);
@@ -507,7 +509,7 @@ fn verify_store(world: &World) {
     for (name, connector) in &world.state.connectors {
         let mut status = None;
         for write in world.writes.iter().filter(|w| w.name() == name) {
-            if let Write::SetStatus { task: None, status: stored, .. } = write {
+            if let StoreChange::SetStatus { task: None, status: stored, .. } = write {
                 status = Some(stored);
             }
         }
@@ -527,7 +529,7 @@ fn whatever_happens_no_task_runs_twice_and_none_is_left_over() {
         world.settle(1);
         verify(&world);
         verify_store(&world);
-        world.send(Event::Close);
+        world.send(HerderEvent::Close);
         while !world.stops.is_empty() {
             world.finish_stop(0);
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use connector_api::Config;
 
-use super::restarts::Restart;
-use super::{Action, Connector, Millis, State, Task, Ticket, plan, set_status, tasks};
-use crate::herder::{Direction, State as PartState, Status, Target};
-use crate::store::{Stored, Write};
+use super::restarts::PendingRestart;
+use super::{Action, ConnectorEntry, HerderState, Millis, Task, Ticket, plan, set_status, tasks};
+use crate::herder::{Direction, RunState, RunStatus, TargetState};
+use crate::store::{StoreChange, StoredConnector};
 use crate::worker::TaskId;
 
-impl Connector {
-    fn new(config: Config, direction: Direction, target: Target) -> Self {
+impl ConnectorEntry {
+    fn new(config: Config, direction: Direction, target: TargetState) -> Self {
         Self {
             config,
             version: 0,
@@ -29,43 +29,48 @@ impl Connector {
 }
 
 /// Takes up what was stored. Started connectors resume with the tasks they had and plan anew beside them.
-pub(super) fn loaded(state: &mut State, stored: Vec<(Stored, Direction)>, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn loaded(
+    state: &mut HerderState,
+    stored: Vec<(StoredConnector, Direction)>,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
     for (stored, direction) in stored {
         let name = stored.name;
-        let mut connector = Connector::new(stored.config, direction, stored.target);
+        let mut connector = ConnectorEntry::new(stored.config, direction, stored.target);
         connector.topics = stored.topics;
         // More than the worker allows now: planning says so, and none runs.
         let tasks = if stored.tasks.len() > state.tasks_max { Vec::new() } else { stored.tasks };
         for config in tasks {
             let unassigned =
-                Status { state: PartState::Unassigned, worker_id: Arc::clone(&state.worker_id), trace: None };
+                RunStatus { state: RunState::Unassigned, worker_id: Arc::clone(&state.worker_id), trace: None };
             state.last_number += 1;
             connector.tasks.push(Task::new(config, connector.version, state.last_number, unassigned));
         }
         connector.due = Some(now);
         state.connectors.insert(Arc::clone(&name), connector);
-        set_status(state, &name, PartState::Unassigned, None, out);
+        set_status(state, &name, RunState::Unassigned, None, out);
         tasks::reconcile(state, &name, out);
     }
 }
 
 pub(super) fn create(
-    state: &mut State,
+    state: &mut HerderState,
     name: &Arc<str>,
     config: Config,
     direction: Direction,
-    target: Target,
+    target: TargetState,
     now: Millis,
     out: &mut Vec<Action>,
 ) {
-    let connector = Connector { due: Some(now), ..Connector::new(config, direction, target) };
+    let connector = ConnectorEntry { due: Some(now), ..ConnectorEntry::new(config, direction, target) };
     state.connectors.insert(Arc::clone(name), connector);
     tasks::reconcile(state, name, out);
 }
 
 /// Another config: the connector starts anew; its tasks go on until the new plan replaces them.
 pub(super) fn replace(
-    state: &mut State,
+    state: &mut HerderState,
     name: &Arc<str>,
     config: Config,
     direction: Direction,
@@ -80,33 +85,39 @@ pub(super) fn replace(
     connector.direction = direction;
     connector.failures = 0;
     connector.due = Some(now);
-    let was_failed = connector.status.as_ref().is_some_and(|status| status.state == PartState::Failed);
+    let was_failed = connector.status.as_ref().is_some_and(|status| status.state == RunState::Failed);
     if was_failed {
-        set_status(state, name, PartState::Restarting, None, out);
+        set_status(state, name, RunState::Restarting, None, out);
     }
 }
 
-pub(super) fn delete(state: &mut State, name: &Arc<str>, out: &mut Vec<Action>) {
+pub(super) fn delete(state: &mut HerderState, name: &Arc<str>, out: &mut Vec<Action>) {
     if let Some(mut connector) = state.connectors.remove(name) {
         plan::settle(&mut connector, &Ok(()), out);
     }
     tasks::reconcile(state, name, out);
 }
 
-pub(super) fn set_target(state: &mut State, name: &Arc<str>, target: Target, now: Millis, out: &mut Vec<Action>) {
+pub(super) fn set_target(
+    state: &mut HerderState,
+    name: &Arc<str>,
+    target: TargetState,
+    now: Millis,
+    out: &mut Vec<Action>,
+) {
     let Some(connector) = state.connectors.get_mut(name).filter(|c| c.target != target) else { return };
     let before = std::mem::replace(&mut connector.target, target);
     connector.due = None;
     connector.planning = None;
     plan::settle(connector, &Ok(()), out);
-    let failed = connector.status.as_ref().is_some_and(|status| status.state == PartState::Failed);
+    let failed = connector.status.as_ref().is_some_and(|status| status.state == RunState::Failed);
     match target {
-        Target::Started => resume(state, name, before, now, out),
-        Target::Paused if failed && before == Target::Started => {}
-        Target::Paused => set_status(state, name, PartState::Paused, None, out),
-        Target::Stopped => {
+        TargetState::Started => resume(state, name, before, now, out),
+        TargetState::Paused if failed && before == TargetState::Started => {}
+        TargetState::Paused => set_status(state, name, RunState::Paused, None, out),
+        TargetState::Stopped => {
             if !std::mem::take(&mut connector.tasks).is_empty() {
-                out.push(Action::Write(Write::SetTasks { name: Arc::clone(name), tasks: Vec::new() }));
+                out.push(Action::Write(StoreChange::SetTasks { name: Arc::clone(name), tasks: Vec::new() }));
             }
         }
     }
@@ -114,39 +125,39 @@ pub(super) fn set_target(state: &mut State, name: &Arc<str>, target: Target, now
 }
 
 /// Tasks of the config in force resume at once; a plan beside that finds what has changed meanwhile.
-fn resume(state: &mut State, name: &Arc<str>, before: Target, now: Millis, out: &mut Vec<Action>) {
+fn resume(state: &mut HerderState, name: &Arc<str>, before: TargetState, now: Millis, out: &mut Vec<Action>) {
     let Some(connector) = state.connectors.get_mut(name) else { return };
     connector.due = Some(now);
     let version = connector.version;
     if connector.tasks.iter().any(|task| task.version != version) {
         connector.tasks.clear();
     }
-    let failed = connector.status.as_ref().is_some_and(|status| status.state == PartState::Failed);
+    let failed = connector.status.as_ref().is_some_and(|status| status.state == RunState::Failed);
     match before {
-        Target::Paused if failed => {}
-        Target::Paused if !connector.tasks.is_empty() => set_status(state, name, PartState::Running, None, out),
-        _ => set_status(state, name, PartState::Unassigned, None, out),
+        TargetState::Paused if failed => {}
+        TargetState::Paused if !connector.tasks.is_empty() => set_status(state, name, RunState::Running, None, out),
+        _ => set_status(state, name, RunState::Unassigned, None, out),
     }
 }
 
 /// Whether a restart restarts the connector itself (KIP-745).
-pub fn restarts_connector(state: &State, name: &str, only_failed: bool) -> bool {
+pub fn restarts_connector(state: &HerderState, name: &str, only_failed: bool) -> bool {
     state.connectors.get(name).is_some_and(|connector| is_chosen(only_failed, connector_state(connector)))
 }
 
 /// Whether a restart restarts a part that is in this state.
-fn is_chosen(only_failed: bool, state: Option<PartState>) -> bool {
-    !only_failed || state == Some(PartState::Failed)
+fn is_chosen(only_failed: bool, state: Option<RunState>) -> bool {
+    !only_failed || state == Some(RunState::Failed)
 }
 
-fn connector_state(connector: &Connector) -> Option<PartState> {
+fn connector_state(connector: &ConnectorEntry) -> Option<RunState> {
     connector.status.as_ref().map(|status| status.state)
 }
 
 /// KIP-745: which of connector and tasks restart depends on `include_tasks` and `only_failed`. A plain restart is answered
 /// with how the connector's start went.
 pub(super) fn restart(
-    state: &mut State,
+    state: &mut HerderState,
     name: &Arc<str>,
     (include_tasks, only_failed): (bool, bool),
     ticket: Option<Ticket>,
@@ -166,7 +177,7 @@ pub(super) fn restart(
                 task.renew(number);
                 task.failures = 0;
                 let id = TaskId { connector: Arc::clone(name), task: at };
-                let status = Status { state: PartState::Restarting, worker_id: Arc::clone(&worker_id), trace: None };
+                let status = RunStatus { state: RunState::Restarting, worker_id: Arc::clone(&worker_id), trace: None };
                 tasks::show(task, &id, status, out);
             }
         }
@@ -177,15 +188,15 @@ pub(super) fn restart(
         connector.waiting.extend(ticket.filter(|_| plain));
         connector.failures = 0;
         connector.due = Some(now);
-        set_status(state, name, PartState::Restarting, None, out);
+        set_status(state, name, RunState::Restarting, None, out);
     }
-    let waits = ticket.filter(|_| !plain).map(|ticket| Restart::new(ticket, name, itself, restarted, now));
+    let waits = ticket.filter(|_| !plain).map(|ticket| PendingRestart::new(ticket, name, itself, restarted, now));
     state.restarts.extend(waits);
     tasks::reconcile(state, name, out);
 }
 
 pub(super) fn restart_task(
-    state: &mut State,
+    state: &mut HerderState,
     name: &Arc<str>,
     number: u32,
     ticket: Option<Ticket>,
@@ -196,12 +207,12 @@ pub(super) fn restart_task(
     let worker_id = Arc::clone(&state.worker_id);
     // what is not there is answered at once
     let at = usize::try_from(number).unwrap_or(usize::MAX);
-    state.restarts.extend(ticket.map(|ticket| Restart::new(ticket, name, false, vec![(at, incarnation)], now)));
+    state.restarts.extend(ticket.map(|ticket| PendingRestart::new(ticket, name, false, vec![(at, incarnation)], now)));
     let Some(connector) = state.connectors.get_mut(name) else { return };
     let Some(task) = connector.tasks.get_mut(at) else { return };
     task.renew(incarnation);
     task.failures = 0;
     let id = TaskId { connector: Arc::clone(name), task: number };
-    tasks::show(task, &id, Status { state: PartState::Restarting, worker_id, trace: None }, out);
+    tasks::show(task, &id, RunStatus { state: RunState::Restarting, worker_id, trace: None }, out);
     tasks::reconcile(state, name, out);
 }

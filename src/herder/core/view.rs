@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Connector, State};
+use super::{ConnectorEntry, HerderState};
 use crate::herder::{ConnectorView, TaskView};
 
 /// One connector, whole; progress is filled in by the loop.
-pub fn view(state: &State, name: &str) -> Option<ConnectorView> {
+pub fn view(state: &HerderState, name: &str) -> Option<ConnectorView> {
     state.connectors.get_key_value(name).map(|(name, connector)| of(name, connector))
 }
 
 /// All connectors by name.
-pub fn views(state: &State) -> Vec<ConnectorView> {
+pub fn views(state: &HerderState) -> Vec<ConnectorView> {
     state.connectors.iter().map(|(name, connector)| of(name, connector)).collect()
 }
 
-impl State {
+impl HerderState {
     /// The topics a connector has used; none for an unknown one.
     pub fn topics(&self, name: &str) -> Vec<String> {
         let connector = self.connectors.get(name);
@@ -23,7 +23,7 @@ impl State {
     }
 }
 
-fn of(name: &Arc<str>, connector: &Connector) -> ConnectorView {
+fn of(name: &Arc<str>, connector: &ConnectorEntry) -> ConnectorView {
     let task = |(id, task): (u32, &super::Task)| TaskView {
         id,
         config: task.config.clone(),

@@ -7,113 +7,114 @@ use connector_api::{Config, Result};
 use futures_util::FutureExt;
 
 use super::super::answer::send;
-use super::super::core::{self, Event, Ticket};
+use super::super::core::{self, HerderEvent, Ticket};
 use super::super::{
-    Command, ConnectorView, Health, OffsetChange, Offsets, Refusal, Reply, State, Target, WorkerInfo, bounds, offsets,
+    ConnectorView, HerderCommand, HerderRefusal, OffsetChange, OffsetListing, ReplySender, RunState, TargetState,
+    WorkerHealth, WorkerInfo, bounds, offsets,
 };
-use super::{Done, Loop, keeping};
-use crate::registry::Connector;
-use crate::store::Version;
-use crate::worker::{StandsStill, TaskId};
+use super::{FinishedJob, HerderLoop, store_writer};
+use crate::registry::ConnectorPlugin;
+use crate::store::StoredVersion;
+use crate::worker::{StalledTask, TaskId};
 
 /// A caller who is answered later.
-pub(super) enum Waiting {
+pub(super) enum WaitingCaller {
     /// With the connector once it has restarted.
-    Connector(String, Reply<ConnectorView>),
+    Connector(String, ReplySender<ConnectorView>),
     /// Once a task has restarted.
-    Task(Reply<()>),
+    Task(ReplySender<()>),
     /// With what this showed, once all of it has restarted.
-    All(Result<ConnectorView, Refusal>, Reply<ConnectorView>),
+    All(Result<ConnectorView, HerderRefusal>, ReplySender<ConnectorView>),
 }
 
-impl Loop {
+impl HerderLoop {
     /// Lets a command take effect that was admitted, and stored where it changes something.
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) fn obey(&mut self, command: HerderCommand) {
         match command {
-            Command::List { reply } => {
+            HerderCommand::List { reply } => {
                 let mut views = core::views(&self.state);
                 views.iter_mut().for_each(|view| self.add_progress(view));
                 send(reply, Ok(views));
             }
-            Command::Get { name, reply } => self.reply_view(&name, reply),
-            Command::Create { name, config, target, reply } => {
+            HerderCommand::Get { name, reply } => self.reply_view(&name, reply),
+            HerderCommand::Create { name, config, target, reply } => {
                 let direction = self.direction(&config);
-                self.step(Event::Create { name: name.as_str().into(), config, direction, target });
+                self.step(HerderEvent::Create { name: name.as_str().into(), config, direction, target });
                 self.reply_view(&name, reply);
             }
-            Command::PutConfig { name, config, reply, .. } => self.put_config(&name, config, reply),
-            Command::Delete { name, reply } => {
+            HerderCommand::PutConfig { name, config, reply, .. } => self.put_config(&name, config, reply),
+            HerderCommand::Delete { name, reply } => {
                 if let Some(plan) = self.plans.remove(name.as_str()) {
                     plan.abort();
                 }
-                self.step(Event::Delete { name: name.into() });
+                self.step(HerderEvent::Delete { name: name.into() });
                 send(reply, Ok(()));
             }
-            Command::SetTarget { name, target, reply } => {
-                self.step(Event::SetTarget { name: name.into(), target });
+            HerderCommand::SetTarget { name, target, reply } => {
+                self.step(HerderEvent::SetTarget { name: name.into(), target });
                 send(reply, Ok(()));
             }
-            Command::Restart { name, include_tasks, only_failed, reply } => {
+            HerderCommand::Restart { name, include_tasks, only_failed, reply } => {
                 self.restart(name, include_tasks, only_failed, reply);
             }
-            Command::RestartTask { name, task, reply } => {
-                let ticket = Some(self.wait(Waiting::Task(reply)));
-                self.step(Event::RestartTask { name: name.into(), task, ticket });
+            HerderCommand::RestartTask { name, task, reply } => {
+                let ticket = Some(self.wait(WaitingCaller::Task(reply)));
+                self.step(HerderEvent::RestartTask { name: name.into(), task, ticket });
             }
-            Command::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
-            Command::ResetTopics { name, reply } => {
-                self.step(Event::ResetTopics { name: name.into() });
+            HerderCommand::Topics { name, reply } => send(reply, Ok(self.state.topics(&name))),
+            HerderCommand::ResetTopics { name, reply } => {
+                self.step(HerderEvent::ResetTopics { name: name.into() });
                 self.parts.worker.forget_topics();
                 send(reply, Ok(()));
             }
-            Command::Offsets { name, reply } => self.offsets(name, reply),
-            Command::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
-            Command::History { name, reply } => self.history(name, reply),
-            Command::Info { reply } => self.info(reply),
-            Command::Health { reply } => self.health(reply),
+            HerderCommand::Offsets { name, reply } => self.offsets(name, reply),
+            HerderCommand::ChangeOffsets { name, change, reply } => self.change_offsets(name, change, reply),
+            HerderCommand::History { name, reply } => self.history(name, reply),
+            HerderCommand::Info { reply } => self.info(reply),
+            HerderCommand::Health { reply } => self.health(reply),
         }
     }
 
-    fn put_config(&mut self, name: &str, config: Config, reply: Reply<(ConnectorView, bool)>) {
+    fn put_config(&mut self, name: &str, config: Config, reply: ReplySender<(ConnectorView, bool)>) {
         let direction = self.direction(&config);
         let new = core::view(&self.state, name).is_none();
         let owned: Arc<str> = Arc::from(name);
         self.step(if new {
-            Event::Create { name: owned, config, direction, target: Target::Started }
+            HerderEvent::Create { name: owned, config, direction, target: TargetState::Started }
         } else {
-            Event::Replace { name: owned, config, direction }
+            HerderEvent::Replace { name: owned, config, direction }
         });
-        let view = core::view(&self.state, name).ok_or_else(|| Refusal::UnknownConnector(name.to_owned()));
+        let view = core::view(&self.state, name).ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()));
         send(reply, view.map(|view| (view, new)));
     }
 
     /// A plain restart is answered when the connector is up or has failed; KIP-745's with what it restarts, once that is
     /// up.
-    fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: Reply<ConnectorView>) {
+    fn restart(&mut self, name: String, include_tasks: bool, only_failed: bool, reply: ReplySender<ConnectorView>) {
         let owned: Arc<str> = Arc::from(name.as_str());
         if !include_tasks && !only_failed {
-            let ticket = Some(self.wait(Waiting::Connector(name, reply)));
-            return self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket });
+            let ticket = Some(self.wait(WaitingCaller::Connector(name, reply)));
+            return self.step(HerderEvent::Restart { name: owned, include_tasks, only_failed, ticket });
         }
         let chosen = core::restarts_connector(&self.state, &name, only_failed);
         // what restarts is shown as it is now, and may be over by the end of the step
         self.last_ticket += 1;
         let ticket = Some(self.last_ticket);
-        self.step(Event::Restart { name: owned, include_tasks, only_failed, ticket });
+        self.step(HerderEvent::Restart { name: owned, include_tasks, only_failed, ticket });
         let view = self.view(&name).map(|mut view| {
             // The answer is the plan, also where the restart is over already, as that of a stopped connector is.
             if let (true, Some(status)) = (chosen, &mut view.status) {
-                status.state = State::Restarting;
+                status.state = RunState::Restarting;
             }
             view
         });
         match self.early.take_if(|early| Some(*early) == ticket) {
             Some(_) => send(reply, view),
-            None => drop(self.waiting.insert(self.last_ticket, Waiting::All(view, reply))),
+            None => drop(self.waiting.insert(self.last_ticket, WaitingCaller::All(view, reply))),
         }
     }
 
-    fn wait(&mut self, waiting: Waiting) -> Ticket {
+    fn wait(&mut self, waiting: WaitingCaller) -> Ticket {
         self.last_ticket += 1;
         self.waiting.insert(self.last_ticket, waiting);
         self.last_ticket
@@ -121,25 +122,25 @@ impl Loop {
 
     pub(super) fn answer(&mut self, ticket: Ticket, outcome: Result<(), String>) {
         match self.waiting.remove(&ticket) {
-            Some(Waiting::Connector(name, reply)) => match outcome {
+            Some(WaitingCaller::Connector(name, reply)) => match outcome {
                 Ok(()) => self.reply_view(&name, reply),
-                Err(why) => send(reply, Err(Refusal::StartFailed(name, why))),
+                Err(why) => send(reply, Err(HerderRefusal::StartFailed(name, why))),
             },
-            Some(Waiting::Task(reply)) => send(reply, Ok(())),
-            Some(Waiting::All(view, reply)) => send(reply, view),
+            Some(WaitingCaller::Task(reply)) => send(reply, Ok(())),
+            Some(WaitingCaller::All(view, reply)) => send(reply, view),
             None => self.early = Some(ticket),
         }
     }
 
-    fn view(&self, name: &str) -> Result<ConnectorView, Refusal> {
+    fn view(&self, name: &str) -> Result<ConnectorView, HerderRefusal> {
         let view = core::view(&self.state, name).map(|mut view| {
             self.add_progress(&mut view);
             view
         });
-        view.ok_or_else(|| Refusal::UnknownConnector(name.to_owned()))
+        view.ok_or_else(|| HerderRefusal::UnknownConnector(name.to_owned()))
     }
 
-    fn reply_view(&self, name: &str, reply: Reply<ConnectorView>) {
+    fn reply_view(&self, name: &str, reply: ReplySender<ConnectorView>) {
         send(reply, self.view(name));
     }
 
@@ -151,70 +152,74 @@ impl Loop {
         }
     }
 
-    fn offsets(&mut self, name: String, reply: Reply<Offsets>) {
+    fn offsets(&mut self, name: String, reply: ReplySender<OffsetListing>) {
         let Some((connector, config)) = self.known(&name) else {
-            return send(reply, Err(Refusal::UnknownConnector(name)));
+            return send(reply, Err(HerderRefusal::UnknownConnector(name)));
         };
         let worker = self.parts.worker.clone();
         self.jobs.spawn(async move {
             send(reply, offsets::read(&worker, &connector, &name, &config).await);
-            Done::Answered
+            FinishedJob::Answered
         });
     }
 
-    fn change_offsets(&mut self, name: String, change: OffsetChange, reply: Reply<bool>) {
+    fn change_offsets(&mut self, name: String, change: OffsetChange, reply: ReplySender<bool>) {
         let Some((connector, config)) = self.known(&name) else {
-            return send(reply, Err(Refusal::UnknownConnector(name)));
+            return send(reply, Err(HerderRefusal::UnknownConnector(name)));
         };
         // A stopped connector has no tasks; those it may have had are at most these.
         let tasks = match bounds::tasks(&config, self.parts.tasks_max) {
             Ok(tasks) => tasks,
-            Err(why) => return send(reply, Err(Refusal::BadOffsets(why))),
+            Err(why) => return send(reply, Err(HerderRefusal::BadOffsets(why))),
         };
         let worker = self.parts.worker.clone();
         let name: Arc<str> = Arc::from(name);
-        self.step(Event::OffsetsChanging { name: Arc::clone(&name) });
+        self.step(HerderEvent::OffsetsChanging { name: Arc::clone(&name) });
         self.jobs.spawn(async move {
             let changing =
                 AssertUnwindSafe(offsets::change(&worker, &connector, &name, &config, tasks, change)).catch_unwind();
-            let panicked = |_| Err(Refusal::Unavailable("changing the offsets panicked: this is a bug".to_owned()));
+            let panicked =
+                |_| Err(HerderRefusal::Unavailable("changing the offsets panicked: this is a bug".to_owned()));
             let result = changing.await.unwrap_or_else(panicked);
-            Done::OffsetsChanged { name, result, reply }
+            FinishedJob::OffsetsChanged { name, result, reply }
         });
     }
 
     /// A connector that is there and whose class is known.
-    fn known(&self, name: &str) -> Option<(Connector, Config)> {
+    fn known(&self, name: &str) -> Option<(ConnectorPlugin, Config)> {
         let config = core::view(&self.state, name)?.config;
         Some((self.connector(&config)?.clone(), config))
     }
 
-    fn history(&mut self, name: String, reply: Reply<Vec<Version>>) {
+    fn history(&mut self, name: String, reply: ReplySender<Vec<StoredVersion>>) {
         let store = self.parts.store.clone();
         self.jobs.spawn(async move {
-            let versions = store.history(&name).await.map_err(|failure| keeping::refusal(&failure));
-            send(reply, versions.and_then(|v| if v.is_empty() { Err(Refusal::UnknownConnector(name)) } else { Ok(v) }));
-            Done::Answered
+            let versions = store.history(&name).await.map_err(|failure| store_writer::refusal(&failure));
+            send(
+                reply,
+                versions.and_then(|v| if v.is_empty() { Err(HerderRefusal::UnknownConnector(name)) } else { Ok(v) }),
+            );
+            FinishedJob::Answered
         });
     }
 
-    fn info(&mut self, reply: Reply<WorkerInfo>) {
+    fn info(&mut self, reply: ReplySender<WorkerInfo>) {
         let cluster = self.cluster.clone();
         self.jobs.spawn(async move {
             send(reply, Ok(WorkerInfo { kafka_cluster_id: cluster.id().await }));
-            Done::Answered
+            FinishedJob::Answered
         });
     }
 
-    fn health(&mut self, reply: Reply<(Health, Vec<StandsStill>)>) {
+    fn health(&mut self, reply: ReplySender<(WorkerHealth, Vec<StalledTask>)>) {
         if let Some(why) = self.keeping.trouble() {
-            return send(reply, Ok((Health::WithoutStore(why), self.parts.worker.stand_still())));
+            return send(reply, Ok((WorkerHealth::WithoutStore(why), self.parts.worker.stand_still())));
         }
         let (cluster, worker) = (self.cluster.clone(), self.parts.worker.clone());
         self.jobs.spawn(async move {
             let still = worker.stand_still();
             send(reply, Ok((cluster.health(worker).await, still)));
-            Done::Answered
+            FinishedJob::Answered
         });
     }
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::store::Write;
+use crate::store::StoreChange;
 
 /// A thing that has one value. Its order is that of writing: task configs first, which forget statuses of tasks beyond.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Thing {
+enum PendingKey {
     Tasks,
     Status(Option<u32>),
     Topic(Arc<str>),
@@ -16,37 +16,37 @@ enum Thing {
 
 /// The changes to come, by connector.
 #[derive(Debug, Default)]
-pub(super) struct Pending(BTreeMap<(Arc<str>, Thing), Write>);
+pub(super) struct PendingWrites(BTreeMap<(Arc<str>, PendingKey), StoreChange>);
 
-impl Pending {
+impl PendingWrites {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// What is to be written, in order.
-    pub(super) fn writes(&self) -> Vec<Write> {
+    pub(super) fn writes(&self) -> Vec<StoreChange> {
         self.0.values().cloned().collect()
     }
 
     /// Adds a change in the place of an earlier one of the same thing.
-    pub(super) fn add(&mut self, write: Write) {
+    pub(super) fn add(&mut self, write: StoreChange) {
         let thing = match &write {
-            Write::SetTasks { name, tasks } => {
+            StoreChange::SetTasks { name, tasks } => {
                 let count = tasks.len();
                 self.0.retain(|(of, thing), _| {
                     let beyond = |task: &u32| usize::try_from(*task).is_ok_and(|task| task >= count);
-                    *of != *name || !matches!(thing, Thing::Status(Some(task)) if beyond(task))
+                    *of != *name || !matches!(thing, PendingKey::Status(Some(task)) if beyond(task))
                 });
-                Thing::Tasks
+                PendingKey::Tasks
             }
-            Write::SetStatus { task, .. } => Thing::Status(*task),
-            Write::AddTopic { topic, .. } => Thing::Topic(Arc::clone(topic)),
+            StoreChange::SetStatus { task, .. } => PendingKey::Status(*task),
+            StoreChange::AddTopic { topic, .. } => PendingKey::Topic(Arc::clone(topic)),
             // Commands, which are stored before they take effect.
-            Write::Create { .. }
-            | Write::Replace { .. }
-            | Write::SetTarget { .. }
-            | Write::Delete { .. }
-            | Write::ResetTopics { .. } => return,
+            StoreChange::Create { .. }
+            | StoreChange::Replace { .. }
+            | StoreChange::SetTarget { .. }
+            | StoreChange::Delete { .. }
+            | StoreChange::ResetTopics { .. } => return,
         };
         self.0.insert((Arc::clone(write.name()), thing), write);
     }
@@ -60,14 +60,14 @@ impl Pending {
     }
 
     /// Drops what a command that was stored has overtaken.
-    pub(super) fn overtaken_by(&mut self, write: &Write) {
+    pub(super) fn overtaken_by(&mut self, write: &StoreChange) {
         let name = write.name();
         self.0.retain(|(of, thing), _| {
             *of != *name
                 || match write {
-                    Write::Create { .. } | Write::Delete { .. } => false,
-                    Write::Replace { .. } => *thing != Thing::Tasks,
-                    Write::ResetTopics { .. } => !matches!(thing, Thing::Topic(_)),
+                    StoreChange::Create { .. } | StoreChange::Delete { .. } => false,
+                    StoreChange::Replace { .. } => *thing != PendingKey::Tasks,
+                    StoreChange::ResetTopics { .. } => !matches!(thing, PendingKey::Topic(_)),
                     _ => true,
                 }
         });
@@ -79,26 +79,30 @@ mod tests {
     use connector_api::Config;
 
     use super::*;
-    use crate::herder::{State, Status, Target};
+    use crate::herder::{RunState, RunStatus, TargetState};
 
     fn name(name: &str) -> Arc<str> {
         Arc::from(name)
     }
 
-    fn status(connector: &str, task: Option<u32>, state: State) -> Write {
-        Write::SetStatus { name: name(connector), task, status: Status { state, worker_id: name("w:1"), trace: None } }
+    fn status(connector: &str, task: Option<u32>, state: RunState) -> StoreChange {
+        StoreChange::SetStatus {
+            name: name(connector),
+            task,
+            status: RunStatus { state, worker_id: name("w:1"), trace: None },
+        }
     }
 
-    fn tasks(connector: &str, count: usize) -> Write {
-        Write::SetTasks { name: name(connector), tasks: vec![Config::new(); count] }
+    fn tasks(connector: &str, count: usize) -> StoreChange {
+        StoreChange::SetTasks { name: name(connector), tasks: vec![Config::new(); count] }
     }
 
-    fn topic(connector: &str) -> Write {
-        Write::AddTopic { name: name(connector), topic: name("t") }
+    fn topic(connector: &str) -> StoreChange {
+        StoreChange::AddTopic { name: name(connector), topic: name("t") }
     }
 
-    fn pending(writes: &[Write]) -> Pending {
-        let mut pending = Pending::default();
+    fn pending(writes: &[StoreChange]) -> PendingWrites {
+        let mut pending = PendingWrites::default();
         writes.iter().cloned().for_each(|write| pending.add(write));
         pending
     }
@@ -106,36 +110,37 @@ mod tests {
     #[test]
     fn the_last_word_counts_and_tasks_come_before_their_statuses() {
         let all = pending(&[
-            status("c", Some(0), State::Running),
-            status("c", Some(2), State::Running),
+            status("c", Some(0), RunState::Running),
+            status("c", Some(2), RunState::Running),
             tasks("c", 2),
-            status("c", Some(0), State::Failed),
+            status("c", Some(0), RunState::Failed),
             topic("c"),
             topic("c"),
         ]);
-        assert_eq!(all.writes(), [tasks("c", 2), status("c", Some(0), State::Failed), topic("c")]);
+        assert_eq!(all.writes(), [tasks("c", 2), status("c", Some(0), RunState::Failed), topic("c")]);
     }
 
     #[test]
     fn what_could_not_be_stored_does_not_overwrite_what_came_later() {
-        let older = pending(&[tasks("c", 3), status("c", Some(2), State::Running), status("c", None, State::Running)]);
-        let mut now = pending(&[tasks("c", 1), status("c", None, State::Failed)]);
+        let older =
+            pending(&[tasks("c", 3), status("c", Some(2), RunState::Running), status("c", None, RunState::Running)]);
+        let mut now = pending(&[tasks("c", 1), status("c", None, RunState::Failed)]);
         now.put_back(older);
-        assert_eq!(now.writes(), [tasks("c", 1), status("c", None, State::Failed)]);
+        assert_eq!(now.writes(), [tasks("c", 1), status("c", None, RunState::Failed)]);
     }
 
     #[test]
     fn a_stored_command_overtakes_what_it_makes_untrue_and_nothing_else() {
-        let all = [tasks("c", 1), status("c", Some(0), State::Running), topic("c"), topic("d")];
-        let left = |write: Write| {
+        let all = [tasks("c", 1), status("c", Some(0), RunState::Running), topic("c"), topic("d")];
+        let left = |write: StoreChange| {
             let mut pending = pending(&all);
             pending.overtaken_by(&write);
             pending.writes()
         };
         let c = || name("c");
-        assert_eq!(left(Write::Delete { name: c() }), all[3..]);
-        assert_eq!(left(Write::Replace { name: c(), config: Config::new() }), all[1..]);
-        assert_eq!(left(Write::ResetTopics { name: c() }), [all[0].clone(), all[1].clone(), all[3].clone()]);
-        assert_eq!(left(Write::SetTarget { name: c(), target: Target::Paused }), all);
+        assert_eq!(left(StoreChange::Delete { name: c() }), all[3..]);
+        assert_eq!(left(StoreChange::Replace { name: c(), config: Config::new() }), all[1..]);
+        assert_eq!(left(StoreChange::ResetTopics { name: c() }), [all[0].clone(), all[1].clone(), all[3].clone()]);
+        assert_eq!(left(StoreChange::SetTarget { name: c(), target: TargetState::Paused }), all);
     }
 }

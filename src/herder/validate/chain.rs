@@ -2,19 +2,19 @@
 
 use std::collections::HashSet;
 
-use connector_api::{Config, Plugin, Report};
+use connector_api::{Config, ConfigReport, Plugin};
 
-use super::form::{Form, Given, Naming};
+use super::form::{ConfigForm, GivenValues, KeyNaming};
 use crate::keys::{self, ALIASES_MAX};
-use crate::registry::version::{self, Wanted};
+use crate::registry::version::{self, VersionReq};
 use crate::registry::{self, PluginKind, Registry};
 
 /// How the keys of a plug-in are shown by themselves.
-pub(super) const OWN: Naming<'static> = Naming { prefix: "", text_prefix: "", group: None };
+pub(super) const OWN: KeyNaming<'static> = KeyNaming { prefix: "", text_prefix: "", group: None };
 
 /// The plug-in that `key` names; an error and no value where there is none of that kind.
 fn resolve<'a>(
-    form: &mut Form,
+    form: &mut ConfigForm,
     registry: &'a Registry,
     kind: PluginKind,
     key: &str,
@@ -37,7 +37,7 @@ fn resolve<'a>(
 }
 
 /// The names that `key` lists, each once; none and an error where there are more than can be.
-pub(super) fn aliases(form: &mut Form, config: &Config, key: &str) -> Vec<String> {
+pub(super) fn aliases(form: &mut ConfigForm, config: &Config, key: &str) -> Vec<String> {
     let listed = config.get(key).unwrap_or_default().split(',').map(str::trim).filter(|alias| !alias.is_empty());
     let mut known = HashSet::new();
     let aliases: Vec<&str> = listed.filter(|alias| known.insert(*alias)).collect();
@@ -53,11 +53,11 @@ pub(super) fn aliases(form: &mut Form, config: &Config, key: &str) -> Vec<String
 }
 
 /// The keys of each transform, its class and settings checked.
-pub(super) fn add_transforms(form: &mut Form, given: &Given, config: &Config, registry: &Registry) {
+pub(super) fn add_transforms(form: &mut ConfigForm, given: &GivenValues, config: &Config, registry: &Registry) {
     let predicates = aliases(form, config, "predicates");
     for alias in aliases(form, config, "transforms") {
         let (prefix, group) = (format!("transforms.{alias}."), format!("Transforms: {alias}"));
-        let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
+        let naming = KeyNaming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
         form.add(keys::TRANSFORM, given, naming);
         add_own(form, given, config, naming, |form, key, class| {
             resolve(form, registry, PluginKind::Transformation, key, class)
@@ -88,10 +88,10 @@ pub(super) fn add_transforms(form: &mut Form, given: &Given, config: &Config, re
 }
 
 /// The keys of each predicate, its class and settings checked.
-pub(super) fn add_predicates(form: &mut Form, given: &Given, config: &Config, registry: &Registry) {
+pub(super) fn add_predicates(form: &mut ConfigForm, given: &GivenValues, config: &Config, registry: &Registry) {
     for alias in aliases(form, config, "predicates") {
         let (prefix, group) = (format!("predicates.{alias}."), format!("Predicates: {alias}"));
-        let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
+        let naming = KeyNaming { prefix: &prefix, text_prefix: &prefix, group: Some(&group) };
         form.add(keys::PREDICATE, given, naming);
         add_own(form, given, config, naming, |form, key, class| {
             resolve(form, registry, PluginKind::Predicate, key, class)
@@ -101,11 +101,11 @@ pub(super) fn add_predicates(form: &mut Form, given: &Given, config: &Config, re
 
 /// The settings of the plug-in that `PREFIXtype` names.
 fn add_own<'a>(
-    form: &mut Form,
-    given: &Given,
+    form: &mut ConfigForm,
+    given: &GivenValues,
     config: &Config,
-    naming: Naming<'_>,
-    find: impl FnOnce(&mut Form, &str, Option<&str>) -> Option<&'a dyn Plugin>,
+    naming: KeyNaming<'_>,
+    find: impl FnOnce(&mut ConfigForm, &str, Option<&str>) -> Option<&'a dyn Plugin>,
 ) {
     let key = format!("{}type", naming.prefix);
     if let Some(plugin) = find(form, &key, config.get(&key)) {
@@ -116,7 +116,13 @@ fn add_own<'a>(
 }
 
 /// Whether a plug-in has the version that is asked for under `key`. Like Kafka Connect, both keys tell where it has not.
-pub(super) fn check_version(form: &mut Form, plugin: &dyn Plugin, class_key: &str, key: &str, asked: Option<&str>) {
+pub(super) fn check_version(
+    form: &mut ConfigForm,
+    plugin: &dyn Plugin,
+    class_key: &str,
+    key: &str,
+    asked: Option<&str>,
+) {
     if let Some(value) = form.value_mut(key) {
         value.recommended_values = vec![plugin.version().to_owned()];
     }
@@ -126,16 +132,22 @@ pub(super) fn check_version(form: &mut Form, plugin: &dyn Plugin, class_key: &st
     }
 }
 
-fn add_plugin(form: &mut Form, given: &Given, config: &Config, naming: Naming<'_>, plugin: &dyn Plugin) {
+fn add_plugin(form: &mut ConfigForm, given: &GivenValues, config: &Config, naming: KeyNaming<'_>, plugin: &dyn Plugin) {
     form.add(plugin.keys(), given, naming);
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     plugin.check(&config.with_prefix(naming.prefix), &mut report);
     form.merge(report, naming.prefix);
 }
 
 /// The three converters: the connector's own, or the worker's as defaults. Settings at the connector are checked
 /// whether or not the connector names the converter, since they are used then too.
-pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, registry: &Registry, worker: &Config) {
+pub(super) fn add_converters(
+    form: &mut ConfigForm,
+    given: &GivenValues,
+    config: &Config,
+    registry: &Registry,
+    worker: &Config,
+) {
     for (key, kind) in [
         ("key.converter", PluginKind::Converter),
         ("value.converter", PluginKind::Converter),
@@ -146,7 +158,7 @@ pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, re
         let prefix = format!("{key}.");
         let version = format!("{prefix}plugin.version");
         let asked = config.get(&version);
-        let unreadable = asked.and_then(|asked| Wanted::read(asked).err());
+        let unreadable = asked.and_then(|asked| VersionReq::read(asked).err());
         let is_readable = unreadable.is_none();
         if let Some(text) = unreadable {
             form.error(&version, text);
@@ -164,7 +176,7 @@ pub(super) fn add_converters(form: &mut Form, given: &Given, config: &Config, re
         let mut given = given.clone();
         let role = key.strip_suffix(".converter").unwrap_or(key);
         given.insert(format!("{prefix}converter.type"), Some(role.to_owned()));
-        let naming = Naming { prefix: &prefix, text_prefix: "", group: None };
+        let naming = KeyNaming { prefix: &prefix, text_prefix: "", group: None };
         add_plugin(form, &given, config, naming, plugin);
     }
 }

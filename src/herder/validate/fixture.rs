@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use connector_api::config::{Check, Default, Type};
-use connector_api::{Config, Error, Key, Plan, Plugin, Positions, Report, Result, Source, SourceTask, async_trait};
+use connector_api::config::{ConfigType, DefaultValue, KeyValidator};
+use connector_api::{
+    Config, ConfigKey, ConfigReport, Error, Plugin, Result, SourceConnector, SourceTask, StoredOffsets, TaskPlan,
+    async_trait,
+};
 
-use crate::registry::Connector;
+use crate::registry::ConnectorPlugin;
 
-const KEYS: &[Key] = &[
-    Key::new("url", Type::String, Default::Required, "Database", "Where."),
-    Key::new("password", Type::Password, Default::Null, "Database", "Secret.").aliases(&["pass"]),
-    Key::new("mode", Type::String, Default::Text("a"), "Mode", "How.")
-        .check(Check::OneOf(&["a", "b"]))
+const KEYS: &[ConfigKey] = &[
+    ConfigKey::new("url", ConfigType::String, DefaultValue::Required, "Database", "Where."),
+    ConfigKey::new("password", ConfigType::Password, DefaultValue::Null, "Database", "Secret.").aliases(&["pass"]),
+    ConfigKey::new("mode", ConfigType::String, DefaultValue::Text("a"), "Mode", "How.")
+        .check(KeyValidator::OneOf(&["a", "b"]))
         .recommended(&["a", "b"]),
-    Key::new("b.only", Type::Int, Default::Text("1"), "Mode", "With mode b.").check(Check::AtLeast(1)),
-    Key::new("task.part", Type::Int, Default::Null, "", "Its own.").internal(),
+    ConfigKey::new("b.only", ConfigType::Int, DefaultValue::Text("1"), "Mode", "With mode b.")
+        .check(KeyValidator::AtLeast(1)),
+    ConfigKey::new("task.part", ConfigType::Int, DefaultValue::Null, "", "Its own.").internal(),
 ];
 
 struct Rows;
@@ -28,11 +32,11 @@ impl Plugin for Rows {
         "1.2.3"
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         KEYS
     }
 
-    fn check(&self, config: &Config, report: &mut Report) {
+    fn check(&self, config: &Config, report: &mut ConfigReport) {
         if config.get("mode") != Some("b") {
             report.hide("b.only");
         }
@@ -43,16 +47,16 @@ impl Plugin for Rows {
 }
 
 #[async_trait]
-impl Source for Rows {
-    async fn plan(&self, _config: &Config, _max_tasks: usize) -> Result<Plan> {
-        Ok(Plan::default())
+impl SourceConnector for Rows {
+    async fn plan(&self, _config: &Config, _max_tasks: usize) -> Result<TaskPlan> {
+        Ok(TaskPlan::default())
     }
 
-    async fn open(&self, _task: &Config, _stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
+    async fn open(&self, _task: &Config, _stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
         Err(Error::config("this connector is for validation only"))
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         if config.get("url") == Some("hanging") {
             std::future::pending::<()>().await;
         }
@@ -64,6 +68,6 @@ impl Source for Rows {
 }
 
 /// It, as `a.b.RowsConnector`.
-pub(crate) fn source() -> Connector {
-    Connector::Source(Arc::new(Rows))
+pub(crate) fn source() -> ConnectorPlugin {
+    ConnectorPlugin::Source(Arc::new(Rows))
 }

@@ -2,23 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use connector_api::config::{Default, Importance, Parsed, Type, Width};
+use connector_api::config::{ConfigType, DefaultValue, Importance, ParsedValue, Width};
 use connector_api::shown::without_passwords;
-use connector_api::{Config, Key, Report};
+use connector_api::{Config, ConfigKey, ConfigReport};
 
 use crate::model::{ConfigInfo, ConfigInfos, ConfigKeyInfo, ConfigValueInfo, ConfigWarning};
-use crate::secrets::{HIDDEN, Redactor, Secrets, Words};
-use crate::settings::Resolved;
+use crate::secrets::{HIDDEN, Redactor, SecretKeys, SecretWords};
+use crate::settings::ResolvedConfig;
 
 /// More errors than the check of one key by itself finds.
 const OWN_ERRORS: usize = 8;
 
 /// The values as they were given; `None` is a JSON null.
-pub(super) type Given = BTreeMap<String, Option<String>>;
+pub(super) type GivenValues = BTreeMap<String, Option<String>>;
 
 /// How the keys of a table are shown.
 #[derive(Clone, Copy)]
-pub(super) struct Naming<'a> {
+pub(super) struct KeyNaming<'a> {
     /// Put before the names in the form.
     pub(super) prefix: &'a str,
     /// Put before the names in texts.
@@ -27,13 +27,13 @@ pub(super) struct Naming<'a> {
     pub(super) group: Option<&'a str>,
 }
 
-impl Naming<'_> {
+impl KeyNaming<'_> {
     /// Names as they are declared.
-    pub(super) const PLAIN: Naming<'static> = Naming { prefix: "", text_prefix: "", group: Some("") };
+    pub(super) const PLAIN: KeyNaming<'static> = KeyNaming { prefix: "", text_prefix: "", group: Some("") };
 }
 
 #[derive(Default)]
-pub(super) struct Form {
+pub(super) struct ConfigForm {
     groups: Vec<String>,
     fields: Vec<ConfigInfo>,
     warnings: Vec<ConfigWarning>,
@@ -45,9 +45,9 @@ pub(super) struct Form {
     warned: HashSet<(String, String)>,
 }
 
-impl Form {
+impl ConfigForm {
     /// Adds the keys of a table with the values that were given for them.
-    pub(super) fn add(&mut self, table: &'static [Key], given: &Given, naming: Naming<'_>) {
+    pub(super) fn add(&mut self, table: &'static [ConfigKey], given: &GivenValues, naming: KeyNaming<'_>) {
         for (key, definition) in declared(table, naming) {
             if let Some(group) = &definition.group
                 && !self.groups.contains(group)
@@ -108,7 +108,7 @@ impl Form {
     }
 
     /// Takes over what a plug-in's own checks found.
-    pub(super) fn merge(&mut self, report: Report, prefix: &str) {
+    pub(super) fn merge(&mut self, report: ConfigReport, prefix: &str) {
         for problem in report.errors {
             self.error(&format!("{prefix}{}", problem.key), problem.message);
         }
@@ -132,8 +132,14 @@ impl Form {
 
     /// Puts the references back where they have been resolved, and hides secrets that nobody declares: they are nobody's
     /// to see. Texts hold none of them.
-    pub(super) fn hide(&mut self, written: &Config, resolved: &Resolved, secrets: &Secrets, redactor: &Redactor) {
-        let mut given_out = Words::default();
+    pub(super) fn hide(
+        &mut self,
+        written: &Config,
+        resolved: &ResolvedConfig,
+        secrets: &SecretKeys,
+        redactor: &Redactor,
+    ) {
+        let mut given_out = SecretWords::default();
         resolved.given_out().for_each(|(reference, value)| given_out.add(value, reference));
         let given_out = Redactor::new(given_out);
         for field in &mut self.fields {
@@ -171,7 +177,7 @@ impl Form {
     }
 }
 
-fn field_value(key: &Key, given: &Given, naming: Naming<'_>) -> ConfigValueInfo {
+fn field_value(key: &ConfigKey, given: &GivenValues, naming: KeyNaming<'_>) -> ConfigValueInfo {
     let spellings = std::iter::once(&key.name).chain(key.aliases);
     let found = spellings.map(|name| format!("{}{name}", naming.prefix)).find_map(|name| given.get(&name));
     let (value, errors) = match found {
@@ -191,21 +197,21 @@ fn field_value(key: &Key, given: &Given, naming: Naming<'_>) -> ConfigValueInfo 
     }
 }
 
-fn shown(key: &Key, parsed: Parsed) -> Option<String> {
+fn shown(key: &ConfigKey, parsed: ParsedValue) -> Option<String> {
     match parsed {
-        Parsed::Null => None,
-        _ if key.ty == Type::Password => Some(HIDDEN.to_owned()),
-        Parsed::Bool(value) => Some(value.to_string()),
-        Parsed::Int(value) => Some(value.to_string()),
-        Parsed::Double(value) => Some(value.to_string()),
-        Parsed::Text(text) => Some(text),
-        Parsed::List(items) => Some(items.join(",")),
+        ParsedValue::Null => None,
+        _ if key.ty == ConfigType::Password => Some(HIDDEN.to_owned()),
+        ParsedValue::Bool(value) => Some(value.to_string()),
+        ParsedValue::Int(value) => Some(value.to_string()),
+        ParsedValue::Double(value) => Some(value.to_string()),
+        ParsedValue::Text(text) => Some(text),
+        ParsedValue::List(items) => Some(items.join(",")),
     }
 }
 
 /// The keys of a table and how REST shows them, without those a connector writes for itself. In each group, keys that
 /// are ours alone stand behind the others.
-fn declared(table: &'static [Key], naming: Naming<'_>) -> Vec<(&'static Key, ConfigKeyInfo)> {
+fn declared(table: &'static [ConfigKey], naming: KeyNaming<'_>) -> Vec<(&'static ConfigKey, ConfigKeyInfo)> {
     let shown = || table.iter().filter(|key| !key.internal);
     let mut in_group: BTreeMap<&str, i32> = BTreeMap::new();
     let mut own_in_group: BTreeMap<&str, i32> = BTreeMap::new();
@@ -224,15 +230,15 @@ fn declared(table: &'static [Key], naming: Naming<'_>) -> Vec<(&'static Key, Con
 }
 
 /// The declarations alone.
-pub(super) fn definitions(table: &'static [Key], naming: Naming<'_>) -> Vec<ConfigKeyInfo> {
+pub(super) fn definitions(table: &'static [ConfigKey], naming: KeyNaming<'_>) -> Vec<ConfigKeyInfo> {
     declared(table, naming).into_iter().map(|(_, definition)| definition).collect()
 }
 
-fn definition(key: &Key, naming: Naming<'_>, order: i32) -> ConfigKeyInfo {
+fn definition(key: &ConfigKey, naming: KeyNaming<'_>, order: i32) -> ConfigKeyInfo {
     let default_value = match key.default {
-        Default::Text(_) if key.ty == Type::Password => Some("[hidden]".to_owned()),
-        Default::Text(text) => Some(text.to_owned()),
-        Default::Null | Default::Required => None,
+        DefaultValue::Text(_) if key.ty == ConfigType::Password => Some("[hidden]".to_owned()),
+        DefaultValue::Text(text) => Some(text.to_owned()),
+        DefaultValue::Null | DefaultValue::Required => None,
     };
     let importance = match key.importance {
         Importance::High => "HIGH",
@@ -248,7 +254,7 @@ fn definition(key: &Key, naming: Naming<'_>, order: i32) -> ConfigKeyInfo {
     ConfigKeyInfo {
         name: format!("{}{}", naming.prefix, key.name),
         ty: key.ty.name().to_owned(),
-        required: key.default == Default::Required,
+        required: key.default == DefaultValue::Required,
         default_value,
         importance: importance.to_owned(),
         documentation: key.documentation().into_owned(),

@@ -6,34 +6,34 @@
 mod chain;
 mod form;
 mod rules;
-mod turns;
+mod slots;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Error, Plugin, Report};
+use connector_api::{Config, ConfigReport, Error, Plugin};
 
 use super::bounds;
 use crate::keys;
 use crate::model::{ConfigInfos, ConfigKeyInfo};
-use crate::registry::version::Wanted;
-use crate::registry::{Connector, PluginKind, Registry};
-use crate::secrets::{Secrets, known};
-use crate::settings::{Providers, Resolved};
+use crate::registry::version::VersionReq;
+use crate::registry::{ConnectorPlugin, PluginKind, Registry};
+use crate::secrets::{SecretKeys, known};
+use crate::settings::{ConfigProviders, ResolvedConfig};
 use crate::unused::unused;
-use form::{Form, Given, Naming};
-use turns::Turns;
+use form::{ConfigForm, GivenValues, KeyNaming};
+use slots::ValidationSlots;
 
 /// How long a connector may look at its database.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why a config cannot even be validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub enum ValidationError {
     /// It names no class.
     NoClass,
     /// No connector has that class; all that there are.
-    Class(String, Vec<Available>),
+    Class(String, Vec<AvailableConnector>),
     /// It is larger than any config may be: what there is too much of.
     TooLarge(String),
     /// Too many configs are being validated.
@@ -43,7 +43,7 @@ pub enum Unknown {
 /// A connector that may be named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what a plug-in tells about itself")]
-pub struct Available {
+pub struct AvailableConnector {
     pub class: String,
     pub kind: &'static str,
     pub version: String,
@@ -61,9 +61,9 @@ pub struct WorkerFacts {
     /// Most tasks that a connector may have.
     pub tasks_max: usize,
     /// What `${…}` in values stands for.
-    pub providers: Providers,
+    pub providers: ConfigProviders,
     /// What is secret.
-    pub secrets: Secrets,
+    pub secrets: SecretKeys,
 }
 
 impl Default for WorkerFacts {
@@ -78,17 +78,17 @@ impl Default for WorkerFacts {
 pub struct Validator {
     registry: Registry,
     worker: Arc<WorkerFacts>,
-    turns: Turns,
+    turns: ValidationSlots,
 }
 
 impl Validator {
     /// A validator for what `registry` knows, on a worker like that.
     pub fn new(registry: Registry, worker: WorkerFacts) -> Self {
-        Self { registry, worker: Arc::new(worker), turns: Turns::default() }
+        Self { registry, worker: Arc::new(worker), turns: ValidationSlots::default() }
     }
 
     /// What is secret.
-    pub fn secrets(&self) -> &Secrets {
+    pub fn secrets(&self) -> &SecretKeys {
         &self.worker.secrets
     }
 
@@ -98,15 +98,15 @@ impl Validator {
     }
 
     /// The connector that a config names.
-    pub fn connector(&self, given: &Given) -> Result<&Connector, Unknown> {
-        let class = given.get("connector.class").cloned().flatten().ok_or(Unknown::NoClass)?;
-        self.registry.connector(&class).ok_or_else(|| Unknown::Class(class, self.available()))
+    pub fn connector(&self, given: &GivenValues) -> Result<&ConnectorPlugin, ValidationError> {
+        let class = given.get("connector.class").cloned().flatten().ok_or(ValidationError::NoClass)?;
+        self.registry.connector(&class).ok_or_else(|| ValidationError::Class(class, self.available()))
     }
 
-    fn available(&self) -> Vec<Available> {
+    fn available(&self) -> Vec<AvailableConnector> {
         let connectors = self.registry.connectors().iter();
         connectors
-            .map(|c| Available {
+            .map(|c| AvailableConnector {
                 class: c.plugin().class().to_owned(),
                 kind: c.type_name(),
                 version: c.plugin().version().to_owned(),
@@ -116,10 +116,10 @@ impl Validator {
 
     /// Validates a config; `None` values are JSON nulls. Ends within seconds, however the database hangs. What takes
     /// computing time runs beside the threads that serve others.
-    pub async fn validate(&self, given: &Given) -> Result<ConfigInfos, Unknown> {
+    pub async fn validate(&self, given: &GivenValues) -> Result<ConfigInfos, ValidationError> {
         let connector = self.connector(given)?.clone();
         small_enough(given)?;
-        let _place = self.turns.place().ok_or(Unknown::Busy)?;
+        let _place = self.turns.place().ok_or(ValidationError::Busy)?;
         let written: Config = given.iter().filter_map(|(k, v)| Some((k.clone(), v.clone()?))).collect();
         let (resolved, failed) = self.resolved(&written).await;
         let config = &resolved.config;
@@ -130,10 +130,10 @@ impl Validator {
             let redactor = this.worker.secrets.redactor(&as_written, &as_resolved);
             (this.declared(&own, &known, &values), redactor)
         };
-        let (mut form, redactor) = self.turns.compute(declared).await.ok_or(Unknown::Busy)?;
+        let (mut form, redactor) = self.turns.compute(declared).await.ok_or(ValidationError::Busy)?;
         known::remember(&redactor);
         // What a reference stands for is not there: the database need not be asked.
-        let found = if failed.is_empty() { probe(&connector, config).await } else { Report::default() };
+        let found = if failed.is_empty() { probe(&connector, config).await } else { ConfigReport::default() };
         let secrets = self.worker.secrets.clone();
         let finish = move || {
             form.merge(found, "");
@@ -143,36 +143,36 @@ impl Validator {
             form.hide(&written, &resolved, &secrets, &redactor);
             form.finish(resolved.config.get("connector.class").unwrap_or_default().trim())
         };
-        self.turns.compute(finish).await.ok_or(Unknown::Busy)
+        self.turns.compute(finish).await.ok_or(ValidationError::Busy)
     }
 
-    async fn resolved(&self, written: &Config) -> (Resolved, Vec<(String, Error)>) {
+    async fn resolved(&self, written: &Config) -> (ResolvedConfig, Vec<(String, Error)>) {
         let (providers, config) = (self.worker.providers.clone(), written.clone());
         if providers.is_empty() {
-            return (Resolved::as_written(config), Vec::new());
+            return (ResolvedConfig::as_written(config), Vec::new());
         }
         let resolving = tokio::task::spawn_blocking(move || providers.resolve_all(&config));
         match tokio::time::timeout(PROBE_LIMIT, resolving).await {
             Ok(Ok(resolved)) => resolved,
             _ => {
                 let error = Error::retry("what the config's references stand for could not be read in time");
-                (Resolved::as_written(written.clone()), vec![("name".to_owned(), error)])
+                (ResolvedConfig::as_written(written.clone()), vec![("name".to_owned(), error)])
             }
         }
     }
 
     /// Everything that needs no look at the database.
-    fn declared(&self, connector: &Connector, given: &Given, config: &Config) -> Form {
-        let mut form = Form::default();
-        form.add(keys::COMMON, given, Naming::PLAIN);
+    fn declared(&self, connector: &ConnectorPlugin, given: &GivenValues, config: &Config) -> ConfigForm {
+        let mut form = ConfigForm::default();
+        form.add(keys::COMMON, given, KeyNaming::PLAIN);
         rules::check_tasks(&mut form, config, self.worker.tasks_max);
         match connector {
-            Connector::Source(_) => {
-                form.add(keys::SOURCE, given, Naming::PLAIN);
+            ConnectorPlugin::Source(_) => {
+                form.add(keys::SOURCE, given, KeyNaming::PLAIN);
                 rules::check_source(&mut form, config, &self.worker);
             }
-            Connector::Sink(_) => {
-                form.add(keys::SINK, given, Naming::PLAIN);
+            ConnectorPlugin::Sink(_) => {
+                form.add(keys::SINK, given, KeyNaming::PLAIN);
                 rules::check_sink(&mut form, config, &self.worker);
             }
         }
@@ -181,8 +181,8 @@ impl Validator {
         let plugin = connector.plugin();
         let version = keys::CONNECTOR_VERSION;
         chain::check_version(&mut form, plugin, "connector.class", version, config.get(version));
-        form.add(plugin.keys_as(config.class()), given, Naming::PLAIN);
-        let mut report = Report::default();
+        form.add(plugin.keys_as(config.class()), given, KeyNaming::PLAIN);
+        let mut report = ConfigReport::default();
         plugin.check(config, &mut report);
         form.merge(report, "");
         chain::add_converters(&mut form, given, config, &self.registry, &self.worker.config);
@@ -198,15 +198,15 @@ impl Validator {
 
     /// The keys of a plug-in of any kind, a connector's own first. `None`: no such plug-in.
     /// Errors: it has none of the versions `wanted`.
-    pub fn plugin_keys(&self, class: &str, wanted: Option<&Wanted>) -> Option<Result<Vec<ConfigKeyInfo>, String>> {
+    pub fn plugin_keys(&self, class: &str, wanted: Option<&VersionReq>) -> Option<Result<Vec<ConfigKeyInfo>, String>> {
         let fits = |plugin: &dyn Plugin| wanted.map_or(Ok(()), |wanted| wanted.met_by(plugin));
         if let Some(connector) = self.registry.connector(class) {
             let further = match connector {
-                Connector::Source(_) => keys::SOURCE,
-                Connector::Sink(_) => keys::SINK,
+                ConnectorPlugin::Source(_) => keys::SOURCE,
+                ConnectorPlugin::Sink(_) => keys::SINK,
             };
             let tables = [connector.plugin().keys_as(class), keys::COMMON, further];
-            let keys = || tables.into_iter().flat_map(|table| form::definitions(table, Naming::PLAIN)).collect();
+            let keys = || tables.into_iter().flat_map(|table| form::definitions(table, KeyNaming::PLAIN)).collect();
             return Some(fits(connector.plugin()).map(|()| keys()));
         }
         let kinds =
@@ -217,23 +217,23 @@ impl Validator {
 }
 
 /// Refuses what no connector has and what would take its time or memory by its size alone.
-fn small_enough(given: &Given) -> Result<(), Unknown> {
+fn small_enough(given: &GivenValues) -> Result<(), ValidationError> {
     let bytes: usize = given.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len)).sum();
     for (found, most, what) in
         [(given.len(), bounds::KEYS_MAX, "keys"), (bytes, bounds::CONFIG_MAX_BYTES, "bytes of names and values")]
     {
         if found > most {
-            return Err(Unknown::TooLarge(format!("it has {found} {what}, the most is {most}")));
+            return Err(ValidationError::TooLarge(format!("it has {found} {what}, the most is {most}")));
         }
     }
     Ok(())
 }
 
-async fn probe(connector: &Connector, config: &Config) -> Report {
-    let mut report = Report::default();
+async fn probe(connector: &ConnectorPlugin, config: &Config) -> ConfigReport {
+    let mut report = ConfigReport::default();
     let done = match connector {
-        Connector::Source(source) => tokio::time::timeout(PROBE_LIMIT, source.probe(config, &mut report)).await,
-        Connector::Sink(sink) => tokio::time::timeout(PROBE_LIMIT, sink.probe(config, &mut report)).await,
+        ConnectorPlugin::Source(source) => tokio::time::timeout(PROBE_LIMIT, source.probe(config, &mut report)).await,
+        ConnectorPlugin::Sink(sink) => tokio::time::timeout(PROBE_LIMIT, sink.probe(config, &mut report)).await,
     };
     if done.is_err() {
         let text = format!(

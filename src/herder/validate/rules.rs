@@ -5,9 +5,9 @@ use regex::Regex;
 
 use super::WorkerFacts;
 use super::chain;
-use super::form::{Form, Given, Naming};
+use super::form::{ConfigForm, GivenValues, KeyNaming};
 use crate::herder::bounds;
-use crate::kafka::{Client, overrides};
+use crate::kafka::{ClientRole, overrides};
 use crate::keys;
 use crate::worker;
 
@@ -20,7 +20,7 @@ fn is(config: &Config, key: &str, value: &str) -> bool {
 }
 
 /// Whether the worker can make as many tasks as the config asks for.
-pub(super) fn check_tasks(form: &mut Form, config: &Config, most: usize) {
+pub(super) fn check_tasks(form: &mut ConfigForm, config: &Config, most: usize) {
     let is_number = config.get("tasks.max").is_none_or(|text| text.trim().parse::<i32>().is_ok());
     if let (true, Err(text)) = (is_number, bounds::tasks(config, most)) {
         form.error("tasks.max", text);
@@ -28,7 +28,7 @@ pub(super) fn check_tasks(form: &mut Form, config: &Config, most: usize) {
 }
 
 /// Exactly once (KIP-618) and topic creation (KIP-158).
-pub(super) fn check_source(form: &mut Form, config: &Config, worker: &WorkerFacts) {
+pub(super) fn check_source(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     if is(config, "exactly.once.support", "required") && !worker.exactly_once_source {
         form.error("exactly.once.support", "This worker does not have exactly-once source support enabled.");
     }
@@ -42,14 +42,14 @@ pub(super) fn check_source(form: &mut Form, config: &Config, worker: &WorkerFact
     if config.with_prefix("topic.creation.").is_empty() {
         return;
     }
-    let given: Given = config.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect();
+    let given: GivenValues = config.iter().map(|(k, v)| (k.to_owned(), Some(v.to_owned()))).collect();
     let groups = chain::aliases(form, config, "topic.creation.groups");
     for group in groups.iter().map(String::as_str).filter(|group| *group != "default").chain(["default"]) {
         let prefix = format!("topic.creation.{group}.");
-        let naming = Naming { prefix: &prefix, text_prefix: &prefix, group: None };
+        let naming = KeyNaming { prefix: &prefix, text_prefix: &prefix, group: None };
         // Groups inherit counts from the default group, and only that one need have them.
         let own = config.with_prefix(&prefix);
-        let needed = |key: &&connector_api::Key| group == "default" || own.get(key.name).is_some();
+        let needed = |key: &&connector_api::ConfigKey| group == "default" || own.get(key.name).is_some();
         for key in keys::TOPIC_GROUP.iter().filter(needed) {
             form.add(std::slice::from_ref(key), &given, naming);
         }
@@ -57,7 +57,7 @@ pub(super) fn check_source(form: &mut Form, config: &Config, worker: &WorkerFact
 }
 
 /// `topics` or `topics.regex`, the dead letter topic, the consumer group.
-pub(super) fn check_sink(form: &mut Form, config: &Config, worker: &WorkerFacts) {
+pub(super) fn check_sink(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
     let topics = list(config, "topics");
     let regex = config.get("topics.regex").map(str::trim).filter(|regex| !regex.is_empty());
     let both = match (topics.is_empty(), regex) {
@@ -85,7 +85,7 @@ pub(super) fn check_sink(form: &mut Form, config: &Config, worker: &WorkerFacts)
     }
 }
 
-fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option<&str>) {
+fn check_dead_letters(form: &mut ConfigForm, dlq: &str, topics: &[&str], regex: Option<&str>) {
     if topics.contains(&dlq) {
         let list = topics.join(", ");
         let text = format!(
@@ -104,7 +104,7 @@ fn check_dead_letters(form: &mut Form, dlq: &str, topics: &[&str], regex: Option
 }
 
 /// The worker's key that a connector may have of its own.
-pub(super) fn check_progress_timeout(form: &mut Form, config: &Config) {
+pub(super) fn check_progress_timeout(form: &mut ConfigForm, config: &Config) {
     let Some(value) = config.get(worker::PROGRESS_TIMEOUT) else { return };
     form.add_undeclared(worker::PROGRESS_TIMEOUT, Some(value));
     // A reference is looked up when a task starts.
@@ -115,8 +115,8 @@ pub(super) fn check_progress_timeout(form: &mut Form, config: &Config) {
 
 /// Client settings that a connector overrides: only what the worker's policy permits, and never what could load a
 /// library or run a command.
-pub(super) fn check_overrides(form: &mut Form, config: &Config, worker: &WorkerFacts) {
-    for client in [Client::Producer, Client::Consumer, Client::Admin] {
+pub(super) fn check_overrides(form: &mut ConfigForm, config: &Config, worker: &WorkerFacts) {
+    for client in [ClientRole::Producer, ClientRole::Consumer, ClientRole::Admin] {
         for (name, value) in config.with_prefix(client.override_prefix()).iter() {
             let full = format!("{}{name}", client.override_prefix());
             form.add_undeclared(&full, Some(value));

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use connector_api::Config;
 
 use super::fixture;
-use super::{Unknown, Validator, WorkerFacts};
+use super::{ValidationError, Validator, WorkerFacts};
 use crate::model::{ConfigInfos, ConfigValueInfo};
 use crate::registry::Registry;
 
-async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, Unknown> {
+async fn validate(pairs: &[(&str, &str)]) -> Result<ConfigInfos, ValidationError> {
     validate_with(Registry::default(), pairs).await
 }
 
@@ -19,7 +19,7 @@ async fn validate_built_in(pairs: &[(&str, &str)]) -> ConfigInfos {
     validate_with(Registry::built_in(), &pairs).await.unwrap()
 }
 
-async fn validate_with(registry: Registry, pairs: &[(&str, &str)]) -> Result<ConfigInfos, Unknown> {
+async fn validate_with(registry: Registry, pairs: &[(&str, &str)]) -> Result<ConfigInfos, ValidationError> {
     let registry = registry.and(fixture::source());
     let worker = WorkerFacts {
         group_id: "g".into(),
@@ -123,8 +123,8 @@ async fn each_error_stands_on_its_key_once() {
 
 #[tokio::test]
 async fn a_class_that_nobody_has_is_told_with_those_that_there_are() {
-    assert_eq!(validate(&[("name", "n")]).await.unwrap_err(), Unknown::NoClass);
-    let Err(Unknown::Class(class, available)) = validate(&[("connector.class", "no.Such")]).await else {
+    assert_eq!(validate(&[("name", "n")]).await.unwrap_err(), ValidationError::NoClass);
+    let Err(ValidationError::Class(class, available)) = validate(&[("connector.class", "no.Such")]).await else {
         panic!("it was found");
     };
     assert_eq!((class.as_str(), available[0].class.as_str()), ("no.Such", "a.b.RowsConnector"));
@@ -230,7 +230,9 @@ async fn more_tasks_names_or_keys_than_can_be_are_refused_and_the_limit_is_named
         assert!(infos.configs.len() < 100, "no forms are made of names that are too many");
     }
     let large = "x".repeat(1024 * 1024);
-    let Err(Unknown::TooLarge(why)) = validate(&config(&[("other", &large)])).await else { panic!("it is taken") };
+    let Err(ValidationError::TooLarge(why)) = validate(&config(&[("other", &large)])).await else {
+        panic!("it is taken")
+    };
     assert!(why.contains("the most is 1048576"), "{why}");
 }
 
@@ -243,7 +245,7 @@ async fn the_time_of_a_validation_grows_with_the_config_and_no_faster() {
     for connector in registry.connectors() {
         let tables = [connector.plugin().keys(), crate::keys::COMMON, crate::keys::SOURCE, crate::keys::SINK];
         let keys = tables.into_iter().flatten();
-        for key in keys.filter(|key| key.ty == connector_api::config::Type::List) {
+        for key in keys.filter(|key| key.ty == connector_api::config::ConfigType::List) {
             let long = listed("t", 40_000);
             let pairs = [("connector.class", connector.plugin().class()), ("name", "n"), (key.name, long.as_str())];
             validate_with(Registry::built_in(), &pairs).await.unwrap();

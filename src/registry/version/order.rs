@@ -12,14 +12,14 @@ const RELEASE: &str = "";
 
 /// A version as it is written, and in parts.
 #[derive(Clone, Debug)]
-pub(super) struct Version {
+pub(super) struct PluginVersion {
     text: String,
     /// Each list, and inside it, as its last element, the next.
-    lists: Vec<Vec<Part>>,
+    lists: Vec<Vec<VersionPart>>,
 }
 
 #[derive(Clone, Debug)]
-enum Part {
+enum VersionPart {
     /// Digits without leading zeros; none for zero.
     Number(String),
     /// In small letters, under its usual name.
@@ -28,12 +28,12 @@ enum Part {
 
 /// What stands at one place of a list.
 #[derive(Clone, Copy)]
-enum Element<'a> {
-    Part(&'a Part),
-    List(&'a [Vec<Part>]),
+enum VersionElement<'a> {
+    Part(&'a VersionPart),
+    List(&'a [Vec<VersionPart>]),
 }
 
-impl Version {
+impl PluginVersion {
     /// Every text is a version.
     pub(super) fn new(text: &str) -> Self {
         let (mut lists, mut list) = (Vec::new(), Vec::new());
@@ -49,7 +49,7 @@ impl Version {
             if !digits && !token.is_empty() && (next.is_none() || before_digit) && !list.is_empty() {
                 lists.push(std::mem::take(&mut list));
             }
-            list.push(Part::new(token, digits, before_digit));
+            list.push(VersionPart::new(token, digits, before_digit));
             if next.is_some_and(|c| c != '.') {
                 lists.push(std::mem::take(&mut list));
             }
@@ -57,7 +57,7 @@ impl Version {
         }
         lists.push(list);
         for list in &mut lists {
-            while list.last().is_some_and(Part::is_nothing) {
+            while list.last().is_some_and(VersionPart::is_nothing) {
                 list.pop();
             }
         }
@@ -73,21 +73,21 @@ impl Version {
     }
 }
 
-impl PartialEq for Version {
+impl PartialEq for PluginVersion {
     fn eq(&self, other: &Self) -> bool {
         self.compare(other) == Ordering::Equal
     }
 }
 
-impl Eq for Version {}
+impl Eq for PluginVersion {}
 
-impl fmt::Display for Version {
+impl fmt::Display for PluginVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl Part {
+impl VersionPart {
     fn new(token: &str, digits: bool, before_digit: bool) -> Self {
         if digits || token.is_empty() {
             return Self::Number(token.trim_start_matches('0').to_owned());
@@ -125,17 +125,17 @@ fn place(word: &str) -> (usize, &str) {
     }
 }
 
-fn element(lists: &[Vec<Part>], at: usize) -> Option<Element<'_>> {
+fn element(lists: &[Vec<VersionPart>], at: usize) -> Option<VersionElement<'_>> {
     let (first, inner) = lists.split_first()?;
     match first.get(at) {
-        Some(part) => Some(Element::Part(part)),
-        None if at == first.len() && !inner.is_empty() => Some(Element::List(inner)),
+        Some(part) => Some(VersionElement::Part(part)),
+        None if at == first.len() && !inner.is_empty() => Some(VersionElement::List(inner)),
         None => None,
     }
 }
 
 /// Lists, place by place; what is not there counts as nothing.
-fn compare(a: &[Vec<Part>], b: &[Vec<Part>]) -> Ordering {
+fn compare(a: &[Vec<VersionPart>], b: &[Vec<VersionPart>]) -> Ordering {
     let mut at = 0;
     loop {
         let order = match (element(a, at), element(b, at)) {
@@ -151,7 +151,7 @@ fn compare(a: &[Vec<Part>], b: &[Vec<Part>]) -> Ordering {
     }
 }
 
-impl Element<'_> {
+impl VersionElement<'_> {
     fn against_nothing(self) -> Ordering {
         match self {
             Self::Part(part) => part.against_nothing(),
@@ -163,17 +163,17 @@ impl Element<'_> {
     fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::List(a), Self::List(b)) => compare(a, b),
-            (Self::Part(Part::Number(a)), Self::Part(Part::Number(b))) => (a.len(), a).cmp(&(b.len(), b)),
-            (Self::Part(Part::Word(a)), Self::Part(Part::Word(b))) => place(a).cmp(&place(b)),
+            (Self::Part(VersionPart::Number(a)), Self::Part(VersionPart::Number(b))) => (a.len(), a).cmp(&(b.len(), b)),
+            (Self::Part(VersionPart::Word(a)), Self::Part(VersionPart::Word(b))) => place(a).cmp(&place(b)),
             (a, b) => a.kind().cmp(&b.kind()),
         }
     }
 
     fn kind(self) -> u8 {
         match self {
-            Self::Part(Part::Word(_)) => 0,
+            Self::Part(VersionPart::Word(_)) => 0,
             Self::List(_) => 1,
-            Self::Part(Part::Number(_)) => 2,
+            Self::Part(VersionPart::Number(_)) => 2,
         }
     }
 }
@@ -182,7 +182,7 @@ impl Element<'_> {
 mod tests {
     use std::cmp::Ordering;
 
-    use super::Version;
+    use super::PluginVersion;
 
     /// The order into which Maven 3.9.6 puts them.
     const ORDERED: &[&[&str]] = &[
@@ -232,10 +232,10 @@ mod tests {
         let all = || ORDERED.iter().enumerate().flat_map(|(at, same)| same.iter().map(move |text| (at, text)));
         for (a_at, a) in all() {
             for (b_at, b) in all() {
-                assert_eq!(Version::new(a).compare(&Version::new(b)), a_at.cmp(&b_at), "{a} and {b}");
+                assert_eq!(PluginVersion::new(a).compare(&PluginVersion::new(b)), a_at.cmp(&b_at), "{a} and {b}");
             }
         }
         // A word in the middle stands in the list of the numbers.
-        assert_eq!(Version::new("1.xyz.1").compare(&Version::new("1-alpha")), Ordering::Less);
+        assert_eq!(PluginVersion::new("1.xyz.1").compare(&PluginVersion::new("1-alpha")), Ordering::Less);
     }
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::{Session, Wire};
-use crate::store::failure::{Failure, Trouble};
-use crate::store::ledger::Ledger;
-use crate::store::place::BUSY_TIMEOUT;
+use super::{StoreConnection, StoreSession};
+use crate::store::failure::{StoreFailure, StoreTrouble};
+use crate::store::last_change::LastChange;
+use crate::store::location::BUSY_TIMEOUT;
 
-impl Session {
+impl StoreSession {
     /// Takes the lock of the store.
-    pub(super) async fn lock(&mut self, again: Option<(&Ledger, Option<i64>)>) -> Result<(), Failure> {
+    pub(super) async fn lock(&mut self, again: Option<(&LastChange, Option<i64>)>) -> Result<(), StoreFailure> {
         // The lock of an SQLite file comes with its locking mode.
-        if matches!(self.wire, Wire::Sqlite(..)) || self.try_lock().await? {
+        if matches!(self.wire, StoreConnection::Sqlite(..)) || self.try_lock().await? {
             return Ok(());
         }
         if let Some((ledger, Some(backend))) = again
@@ -25,19 +25,19 @@ impl Session {
                 return Ok(());
             }
         }
-        Err(Failure::told(Trouble::InUse, &self.shown, "it is locked"))
+        Err(StoreFailure::told(StoreTrouble::InUse, &self.shown, "it is locked"))
     }
 
     /// Waits a little for a worker that is just ending. Advisory locks of PostgreSQL belong to a database; the number is ours.
-    async fn try_lock(&mut self) -> Result<bool, Failure> {
+    async fn try_lock(&mut self) -> Result<bool, StoreFailure> {
         let locked = match &mut self.wire {
-            Wire::Sqlite(..) => Ok(true),
-            Wire::MySql(connection) => {
+            StoreConnection::Sqlite(..) => Ok(true),
+            StoreConnection::MySql(connection) => {
                 let lock = sqlx::query_scalar("SELECT GET_LOCK(CONCAT('rowferry.', MD5(DATABASE())), ?)");
                 let locked: Result<Option<i64>, _> = lock.bind(BUSY_TIMEOUT.as_secs()).fetch_one(connection).await;
                 locked.map(|locked| locked == Some(1))
             }
-            Wire::Postgres(connection) => {
+            StoreConnection::Postgres(connection) => {
                 let mut locked = Ok(false);
                 for _ in 0..=BUSY_TIMEOUT.as_secs() * 4 {
                     let lock = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock(8247736527421)");
@@ -54,10 +54,10 @@ impl Session {
     }
 
     /// Ends this worker's earlier connection where it still holds the lock, as after a network that has swallowed its end.
-    async fn end_backend(&mut self, backend: i64) -> Result<(), Failure> {
+    async fn end_backend(&mut self, backend: i64) -> Result<(), StoreFailure> {
         let ended = match &mut self.wire {
-            Wire::Sqlite(..) => Ok(()),
-            Wire::MySql(connection) => {
+            StoreConnection::Sqlite(..) => Ok(()),
+            StoreConnection::MySql(connection) => {
                 let holder = sqlx::query_scalar::<_, Option<i64>>(
                     "SELECT CAST(IS_USED_LOCK(CONCAT('rowferry.', MD5(DATABASE()))) AS SIGNED)",
                 );
@@ -69,7 +69,7 @@ impl Session {
                     other => other.map(drop),
                 }
             }
-            Wire::Postgres(connection) => {
+            StoreConnection::Postgres(connection) => {
                 let kill = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks \
                             WHERE locktype = 'advisory' AND granted AND pid = $1";
                 sqlx::query(kill).bind(i32::try_from(backend).unwrap_or(-1)).execute(connection).await.map(drop)

@@ -4,48 +4,50 @@ use sqlx::Executor;
 use sqlx::mysql::MySqlConnection;
 use tracing::warn;
 
-use super::{Session, Wire};
-use crate::store::failure::{Failure, Trouble};
+use super::{StoreConnection, StoreSession};
+use crate::store::failure::{StoreFailure, StoreTrouble};
 use crate::store::files::{self, KEY_FILE};
-use crate::store::place::{Kind, Place};
+use crate::store::location::{StoreKind, StoreLocation};
 
-impl Session {
+impl StoreSession {
     /// Brings the tables up to date.
-    pub(in crate::store) async fn migrate(&mut self, place: &Place) -> Result<(), Failure> {
-        if let Wire::MySql(connection) = &mut self.wire {
-            forget_halves(connection).await.map_err(|error| Failure::of(&error, &place.shown))?;
+    pub(in crate::store) async fn migrate(&mut self, place: &StoreLocation) -> Result<(), StoreFailure> {
+        if let StoreConnection::MySql(connection) = &mut self.wire {
+            forget_halves(connection).await.map_err(|error| StoreFailure::of(&error, &place.shown))?;
         }
         let migrations = place.migrations();
         let migrated = match &mut self.wire {
-            Wire::Sqlite(connection, _) => migrations.run(connection).await,
-            Wire::MySql(connection) => migrations.run(connection).await,
-            Wire::Postgres(connection) => migrations.run(connection).await,
+            StoreConnection::Sqlite(connection, _) => migrations.run(connection).await,
+            StoreConnection::MySql(connection) => migrations.run(connection).await,
+            StoreConnection::Postgres(connection) => migrations.run(connection).await,
         };
         migrated.map_err(|error| unmigrated(error, &place.shown))?;
-        if let Wire::Sqlite(_, Some(_)) = &self.wire {
+        if let StoreConnection::Sqlite(_, Some(_)) = &self.wire {
             self.examine().await?;
         }
         Ok(())
     }
 
     /// Refuses a file without tables where a key is that was made for a store: they are made before the key is.
-    pub(in crate::store) async fn has_tables(&mut self, place: &Place) -> Result<(), Failure> {
-        let (Wire::Sqlite(connection, _), Kind::File(_, path)) = (&mut self.wire, &place.kind) else { return Ok(()) };
+    pub(in crate::store) async fn has_tables(&mut self, place: &StoreLocation) -> Result<(), StoreFailure> {
+        let (StoreConnection::Sqlite(connection, _), StoreKind::File(_, path)) = (&mut self.wire, &place.kind) else {
+            return Ok(());
+        };
         let tables = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM sqlite_master").fetch_one(connection).await;
         if tables.map_err(|error| self.failed(&error))? > 0 {
             return Ok(());
         }
         let cause = files::lost("holds no tables", path.with_file_name(KEY_FILE));
-        Err(Failure::told(Trouble::Lost, &place.shown, &cause))
+        Err(StoreFailure::told(StoreTrouble::Lost, &place.shown, &cause))
     }
 
     /// Has SQLite look whether its file is whole.
-    async fn examine(&mut self) -> Result<(), Failure> {
-        let Wire::Sqlite(connection, _) = &mut self.wire else { return Ok(()) };
+    async fn examine(&mut self) -> Result<(), StoreFailure> {
+        let StoreConnection::Sqlite(connection, _) = &mut self.wire else { return Ok(()) };
         let found: Result<String, _> = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await;
         match found {
             Ok(found) if found == "ok" => Ok(()),
-            Ok(found) => Err(Failure::told(Trouble::Damaged, &self.shown, &found)),
+            Ok(found) => Err(StoreFailure::told(StoreTrouble::Damaged, &self.shown, &found)),
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -71,17 +73,17 @@ async fn forget_halves(connection: &mut MySqlConnection) -> Result<(), sqlx::Err
     connection.execute(sqlx::raw_sql("DELETE FROM _sqlx_migrations WHERE success = FALSE")).await.map(drop)
 }
 
-fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> Failure {
+fn unmigrated(error: sqlx::migrate::MigrateError, shown: &str) -> StoreFailure {
     use sqlx::migrate::MigrateError;
     match error {
-        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => Failure::of(&cause, shown),
-        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => Failure::new(
-            Trouble::Refused,
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => StoreFailure::of(&cause, shown),
+        MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => StoreFailure::new(
+            StoreTrouble::Refused,
             "the metadata store was made by a newer rowferry: use that version, or another store",
         ),
         other => {
             let cause = format!("its tables cannot be brought up to date: {other}");
-            Failure::told(Trouble::Broken, shown, &cause)
+            StoreFailure::told(StoreTrouble::Broken, shown, &cause)
         }
     }
 }

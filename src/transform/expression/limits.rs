@@ -16,13 +16,13 @@ const LOOK_EVERY: u64 = 8;
 
 /// When the expressions of the record at hand have to be done.
 #[derive(Clone, Debug)]
-pub(super) struct Deadline {
+pub(super) struct EvaluationDeadline {
     begun: Instant,
     /// Nanoseconds after that.
     at: Arc<AtomicU64>,
 }
 
-impl Deadline {
+impl EvaluationDeadline {
     pub(super) fn new() -> Self {
         Self { begun: Instant::now(), at: Arc::default() }
     }

@@ -9,8 +9,8 @@ fn record() -> Record {
         None,
         vec![
             Field::new("price", Schema::decimal(2)),
-            Field::new("quantity", Schema::of(Type::Int32)),
-            Field::new("name", Schema::of(Type::String).optional(true)),
+            Field::new("quantity", Schema::of(SchemaType::Int32)),
+            Field::new("name", Schema::of(SchemaType::String).optional(true)),
         ],
     );
     let members = [Value::Decimal(Box::new(Decimal::new(250, 2))), Value::I32(4), Value::Null];
@@ -55,8 +55,8 @@ fn fields_are_computed_in_their_types_and_the_rest_stays() {
     let Datum { schema, value } = out.unwrap().unwrap().value;
     let names: Vec<_> = schema.unwrap().fields.iter().map(|f| (f.name.to_string(), f.schema.ty)).collect();
     let names: Vec<_> = names.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
-    assert_eq!(names[1..3], [("quantity", Type::Int64), ("name", Type::String)]);
-    assert_eq!(names[3..], [("total", Type::Float64), ("label", Type::String), ("none", Type::Int8)]);
+    assert_eq!(names[1..3], [("quantity", SchemaType::Int64), ("name", SchemaType::String)]);
+    assert_eq!(names[3..], [("total", SchemaType::Float64), ("label", SchemaType::String), ("none", SchemaType::Int8)]);
     let Value::Struct(members) = value else { panic!("no struct") };
     assert_eq!(members[1], Value::I64(5));
     assert_eq!(members[3..], [Value::F64(10.0), Value::Text("eu.orders-4".into()), Value::Null]);
@@ -99,7 +99,7 @@ fn an_expression_cannot_run_away() {
 
 /// An expression over one text field `big` of 100,000 characters.
 fn hostile(expression: &str) -> Result<Value, String> {
-    let schema = Schema::structure(None, vec![Field::new("big", Schema::of(Type::String))]);
+    let schema = Schema::structure(None, vec![Field::new("big", Schema::of(SchemaType::String))]);
     let big = Value::Struct([Value::Text("x".repeat(100_000).into())].into());
     let record = Record { value: Datum::new(Arc::new(schema), big), ..record() };
     let config = Config::from([("fields", "f:string"), ("set.f", expression)]);
@@ -152,10 +152,10 @@ fn of(schema: Schema, value: Value) -> Record {
 
 #[test]
 fn expressions_of_few_operations_that_take_long_end_in_time() {
-    let text = || of(Schema::of(Type::String), Value::Text("ab,".repeat(300_000).into()));
+    let text = || of(Schema::of(SchemaType::String), Value::Text("ab,".repeat(300_000).into()));
     let list = || {
         let items: Vec<_> = (0..9000).map(|n| Value::Text(format!("item {n}").into())).collect();
-        of(Schema::array(Schema::of(Type::String)), Value::Array(items.into()))
+        of(Schema::array(Schema::of(SchemaType::String)), Value::Array(items.into()))
     };
     let many = |piece: &str, count: usize| format!("[{}].len()", vec![piece; count].join(","));
     for (record, expression) in [
@@ -179,9 +179,9 @@ fn expressions_of_few_operations_that_take_long_end_in_time() {
 
 #[test]
 fn a_record_that_is_too_large_for_expressions_is_refused_before_it_is_copied() {
-    let text = of(Schema::of(Type::String), Value::Text("x".repeat(limits::MAX_TEXT + 1).into()));
+    let text = of(Schema::of(SchemaType::String), Value::Text("x".repeat(limits::MAX_TEXT + 1).into()));
     let list = Value::Array(vec![Value::Null; limits::MAX_ITEMS + 1].into());
-    let list = of(Schema::array(Schema::of(Type::String).optional(true)), list);
+    let list = of(Schema::array(Schema::of(SchemaType::String).optional(true)), list);
     for record in [text, list] {
         let error = Expression::new(&Config::from([("filter", "value.v == ()")])).unwrap().apply(record, None);
         assert!(error.unwrap_err().message().contains("too large"));

@@ -1,6 +1,6 @@
 //! `delete.marker.column`: rows that are marked as deleted.
 
-use connector_api::{Kind, Source};
+use connector_api::{ErrorKind, SourceConnector};
 use connector_jdbc::source::JdbcSource;
 
 use super::place::{Place, Topic};
@@ -68,7 +68,7 @@ async fn a_marker_that_is_not_there_or_cannot_tell_is_refused() {
         let (plan, topic) = (JdbcSource.plan(&config, 1).await.unwrap(), Topic::default());
         let opened = JdbcSource.open(&plan.tasks[0], &topic);
         let Err(error) = opened.await else { panic!("{column} was accepted") };
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().contains(want), "{error}");
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector_api::{
-    Batch, Config, Position, Positions, Record, Result, Source, SourceOffset, SourcePartition, SourceTask, Value,
-    async_trait,
+    Config, Record, Result, SourceBatch, SourceConnector, SourceOffset, SourcePartition, SourcePosition, SourceTask,
+    StoredOffsets, Value, async_trait,
 };
 use connector_jdbc::source::JdbcSource;
 use testkit::{mariadb, postgres, sqlite, unique};
@@ -65,24 +65,24 @@ impl Place {
 #[derive(Default)]
 pub struct Topic {
     pub records: Vec<Record>,
-    offsets: Vec<Position>,
+    offsets: Vec<SourcePosition>,
 }
 
 #[async_trait]
-impl Positions for Topic {
+impl StoredOffsets for Topic {
     async fn read(&self, partitions: &[SourcePartition]) -> Result<Vec<Option<SourceOffset>>> {
         let find = |p: &SourcePartition| self.offsets.iter().find(|q| q.partition.same_as(p))?.offset.clone();
         Ok(partitions.iter().map(find).collect())
     }
 
-    async fn all(&self) -> Result<Vec<Position>> {
+    async fn all(&self) -> Result<Vec<SourcePosition>> {
         Ok(self.offsets.clone())
     }
 }
 
 impl Topic {
     /// A batch is committed.
-    pub fn commit(&mut self, batch: Batch) {
+    pub fn commit(&mut self, batch: SourceBatch) {
         for position in batch.positions {
             self.offsets.retain(|p| p.partition != position.partition);
             if position.offset.is_some() {

@@ -9,7 +9,7 @@ use crate::lab;
 use crate::pipeline::Pipeline;
 use crate::sink::database::{Database, Server};
 use crate::sink::records::{Topic, int, optional, text};
-use connector_api::{Type, Value};
+use connector_api::{SchemaType, Value};
 
 /// Changes of the source's table that a copy can follow; rows are written between them and after them.
 const CHANGES: [&str; 8] = [
@@ -63,7 +63,7 @@ async fn a_table_that_is_extended_for_a_batch_commits_no_part_of_it() {
         let mut database = Database::new(server, &[("auto.evolve", "true")]).await;
         let topic = Topic::new("t");
         let old = [int("id"), text("name")];
-        let new = [int("id"), text("name"), optional("age", Type::Int64)];
+        let new = [int("id"), text("name"), optional("age", SchemaType::Int64)];
         let mut task = database.open(&topic, false, &[]).await;
         let row = |id| [Value::I32(id), Value::Text("a".into())];
         task.put(&[topic.value(&old, row(1))], &topic.next()).await.unwrap();

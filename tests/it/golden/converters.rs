@@ -1,6 +1,6 @@
 //! Converters: bytes to data and back, in Kafka's own way (`strict=false`) and by the strict default.
 
-use connector_api::{Config, Converter, Datum, Presence};
+use connector_api::{Config, Converter, Datum, EncodedPresence};
 use rowferry::registry::{ConverterRole, Registry};
 use serde_json::Value as Json;
 
@@ -86,7 +86,8 @@ fn write(
     unordered: bool,
 ) -> Result<Option<Option<Vec<u8>>>, String> {
     let mut out = Vec::new();
-    let written = converter.encode("t", data, &mut out).map(|presence| (presence == Presence::Present).then_some(out));
+    let written =
+        converter.encode("t", data, &mut out).map(|presence| (presence == EncodedPresence::Present).then_some(out));
     match (written, recorded.get("error")) {
         (Ok(bytes), Some(_)) => Err(format!("writes {:?}", bytes.map(|b| String::from_utf8_lossy(&b).into_owned()))),
         (Err(error), Some(_)) => same_error(recorded, error.message()).map(|()| None),

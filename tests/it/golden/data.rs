@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Decimal, Field, Schema, Type, Value, logical};
+use connector_api::{Datum, Decimal, Field, Schema, SchemaType, Value, logical};
 use serde_json::Value as Json;
 
 /// What of a recording our values cannot hold: a Java class or a lone surrogate.
@@ -16,18 +16,18 @@ pub(super) fn schema(json: &Json) -> Held<Option<Arc<Schema>>> {
         return Ok(None);
     }
     let all = [
-        Type::Int8,
-        Type::Int16,
-        Type::Int32,
-        Type::Int64,
-        Type::Float32,
-        Type::Float64,
-        Type::Boolean,
-        Type::String,
-        Type::Bytes,
-        Type::Array,
-        Type::Map,
-        Type::Struct,
+        SchemaType::Int8,
+        SchemaType::Int16,
+        SchemaType::Int32,
+        SchemaType::Int64,
+        SchemaType::Float32,
+        SchemaType::Float64,
+        SchemaType::Boolean,
+        SchemaType::String,
+        SchemaType::Bytes,
+        SchemaType::Array,
+        SchemaType::Map,
+        SchemaType::Struct,
     ];
     let name = json["type"].as_str().unwrap();
     let mut schema = Schema::of(*all.iter().find(|ty| ty.name() == name).unwrap());

@@ -4,11 +4,11 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connector_api::{Config, Converter, Datum, Error, Presence, Result};
+use connector_api::{Config, Converter, Datum, EncodedPresence, Error, Result};
 use rowferry::convert::avro::AvroFormat;
 use rowferry::convert::json::json_schema::JsonSchemaFormat;
 use rowferry::convert::protobuf::ProtobufFormat;
-use rowferry::convert::registered::{Format, Language, RegistryConverter, SchemaText, Schemas};
+use rowferry::convert::registered::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaLookup, SchemaText};
 use rowferry::registry::{ConverterRole, Registry};
 
 const CLASSES: [&str; 9] = [
@@ -57,7 +57,7 @@ pub fn plain(input: &[u8]) -> bool {
 fn there_and_back(converter: &mut dyn Converter, bytes: &[u8], whole: bool) -> bool {
     let Ok(datum) = converter.decode("t", Some(bytes)) else { return false };
     let mut out = Vec::new();
-    if let Ok(Presence::Present) = converter.encode("t", &datum, &mut out) {
+    if let Ok(EncodedPresence::Present) = converter.encode("t", &datum, &mut out) {
         let again = converter.decode("t", Some(&out));
         let text = String::from_utf8_lossy(&out);
         assert!(again.is_ok() || !whole, "what was written is not read: {again:?}: {text:?} of {datum:?}");
@@ -75,7 +75,7 @@ impl Known {
     }
 }
 
-impl Schemas for Known {
+impl SchemaLookup for Known {
     fn by_id(&mut self, id: i32) -> Result<SchemaText> {
         let at = usize::try_from(id).ok().and_then(|id| id.checked_sub(1));
         at.and_then(|at| self.schemas().get(at).cloned()).ok_or_else(|| Error::record("no such schema"))
@@ -100,7 +100,7 @@ fn config() -> Config {
     Config::from([("schema.registry.url", "http://nowhere")])
 }
 
-fn converter<F: Format + 'static>(format: F, known: Known) -> Box<dyn Converter> {
+fn converter<F: SchemaFormat + 'static>(format: F, known: Known) -> Box<dyn Converter> {
     Box::new(RegistryConverter::new("value", &config(), format, Box::new(known)).expect("a converter"))
 }
 
@@ -118,7 +118,7 @@ pub fn registered(input: &[u8]) -> bool {
     let Some((choice, rest)) = input.split_first() else { return false };
     let end = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
     let Ok(text) = std::str::from_utf8(&rest[..end]) else { return false };
-    let language = [Language::Avro, Language::Protobuf, Language::Json][usize::from(*choice % 3)];
+    let language = [SchemaLanguage::Avro, SchemaLanguage::Protobuf, SchemaLanguage::Json][usize::from(*choice % 3)];
     let schema = SchemaText { language, text: text.to_owned(), references: Vec::new() };
     let bytes = [&[0, 0, 0, 0, 1], rest.get(end + 1..).unwrap_or_default()].concat();
     let known = Known::default();
@@ -127,22 +127,22 @@ pub fn registered(input: &[u8]) -> bool {
 }
 
 /// Schemas of the registry that [`wire`] reads with, by their ids from 1 on.
-const SCHEMAS: [(Language, &str); 3] = [
+const SCHEMAS: [(SchemaLanguage, &str); 3] = [
     (
-        Language::Avro,
+        SchemaLanguage::Avro,
         r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"]},
            {"name":"b","type":{"type":"array","items":{"type":"record","name":"E","fields":[]}}},
            {"name":"c","type":{"type":"map","values":{"type":"bytes","logicalType":"decimal","scale":2,"precision":9}}},
            {"name":"d","type":["string","int",{"type":"enum","name":"S","symbols":["X","Y"]}]}]}"#,
     ),
     (
-        Language::Protobuf,
+        SchemaLanguage::Protobuf,
         r#"syntax = "proto3"; message A { message B { repeated B b = 1; sint64 n = 2; } repeated C c = 1; map<string, C> m = 2;
            oneof o { string s = 3; bytes t = 4; } repeated fixed32 f = 5; } message C { optional double d = 1; E e = 2; }
            enum E { ZERO = 0; ONE = 1; }"#,
     ),
     (
-        Language::Json,
+        SchemaLanguage::Json,
         r#"{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"array","items":{"type":"string"}},
            "c":{"type":"object","additionalProperties":{"type":"number"}}}}"#,
     ),
@@ -152,8 +152,11 @@ const SCHEMAS: [(Language, &str); 3] = [
 pub fn wire(input: &[u8]) {
     for choice in 0..3 {
         let known = Known::default();
-        let schema =
-            |(language, text): (Language, &str)| SchemaText { language, text: text.to_owned(), references: vec![] };
+        let schema = |(language, text): (SchemaLanguage, &str)| SchemaText {
+            language,
+            text: text.to_owned(),
+            references: vec![],
+        };
         known.schemas().extend(SCHEMAS.map(schema));
         there_and_back(&mut *of_format(choice, known), input, false);
     }
@@ -162,7 +165,9 @@ pub fn wire(input: &[u8]) {
 /// The input of [`registered`] that a datum makes in that format; `None` where the format does not take it.
 pub fn input_of(choice: u8, datum: &Datum) -> Option<Vec<u8>> {
     let (known, mut out) = (Known::default(), Vec::new());
-    let Ok(Presence::Present) = of_format(choice, known.clone()).encode("t", datum, &mut out) else { return None };
+    let Ok(EncodedPresence::Present) = of_format(choice, known.clone()).encode("t", datum, &mut out) else {
+        return None;
+    };
     let schema = known.schemas().first()?.text.clone();
     Some([&[choice], schema.as_bytes(), &[0], out.get(5..)?].concat())
 }

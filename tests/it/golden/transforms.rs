@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Converter, Datum, Header, Presence, Record, TopicOffset};
+use connector_api::{Config, Converter, Datum, EncodedPresence, Header, Record, TopicOffset};
 use rowferry::registry::{ConverterRole, Registry};
-use rowferry::transform::Chain;
+use rowferry::transform::TransformChain;
 use serde_json::Value as Json;
 
 use super::data::{Unheld, datum, same, same_error, sorted, value};
@@ -45,7 +45,7 @@ fn config(case: &Json) -> Config {
 fn judge(case: &Json) -> Outcome {
     let expected = &case["out"];
     let unprefixed = |text: &str| text.replace("transforms.t.", "").replace("predicates.p.", "");
-    let mut chain = match (Chain::open(&Registry::built_in(), &config(case)), expected["at"] == "configure") {
+    let mut chain = match (TransformChain::open(&Registry::built_in(), &config(case)), expected["at"] == "configure") {
         (Err(error), true) => {
             let alone = case.get("class").is_some();
             let ours = if alone { unprefixed(error.message()) } else { error.message().to_owned() };
@@ -171,7 +171,7 @@ fn same_part(name: &str, ours: &Datum, want: &Datum, json: &Json, unordered: boo
         let mut out = Vec::new();
         let written = json_converter("true").encode("t", ours, &mut out);
         let ours = match written {
-            Ok(Presence::Present) => String::from_utf8(out).unwrap(),
+            Ok(EncodedPresence::Present) => String::from_utf8(out).unwrap(),
             other => return Err(format!("{name} gives {other:?}")),
         };
         let tree = |text: &str| serde_json::from_str::<Json>(text).map(|json| sorted(&json)).ok();

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use connector_api::{Config, Datum, Record, Report};
-use connector_jdbc::url::Target as DatabaseUrl;
+use connector_api::{Config, ConfigReport, Datum, Record};
+use connector_jdbc::url::ConnectionTarget;
 use rowferry::registry::{ConverterRole, Registry};
 use rowferry::settings::{properties, references};
-use rowferry::worker::Stored;
+use rowferry::worker::ConnectorOffsetsReader;
 use rowferry::{model, transform};
 use serde::de::DeserializeOwned;
 
@@ -58,12 +58,12 @@ fn texts<const N: usize>(input: &[u8]) -> Option<[&str; N]> {
 }
 
 /// Validates a config of a connector as REST does it without the database.
-fn validated(class: &str, config: &[(&str, &str)]) -> Report {
+fn validated(class: &str, config: &[(&str, &str)]) -> ConfigReport {
     REGISTRY.with(|registry| {
         let connector = registry.connector(class).expect("a connector");
         let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<Config>();
         let plugin = connector.plugin();
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         for key in plugin.keys() {
             let (_, errors) = key.evaluate(config.get(key.name));
             errors.into_iter().for_each(|error| report.error(key.name, error));
@@ -81,7 +81,7 @@ const URLS: [&str; 4] = ["jdbc:mysql://h/d", "jdbc:mariadb://h/d", "jdbc:postgre
 fn urls(input: &[u8]) {
     let Ok(url) = std::str::from_utf8(input) else { return };
     connector_api::shown::without_passwords(url);
-    if let Ok(target) = DatabaseUrl::parse(url) {
+    if let Ok(target) = ConnectionTarget::parse(url) {
         let _shown = (target.place(), target.database_kind());
     }
     validated(SOURCE, &[("connection.url", url), ("mode", "bulk"), ("topic.prefix", "p")]);
@@ -220,10 +220,10 @@ fn config_references(input: &[u8]) {
 fn offsets(input: &[u8]) {
     let parts: Vec<&[u8]> = input.split(|byte| *byte == 0).collect();
     let table: BTreeMap<_, _> = parts.chunks_exact(2).map(|pair| (pair[0].to_vec(), pair[1].to_vec())).collect();
-    let mut stored = Stored::of("c", &table);
+    let mut stored = ConnectorOffsetsReader::of("c", &table);
     for position in stored.positions() {
         let (key, value) = stored.record(&position);
-        let again = Stored::of("c", &BTreeMap::from([(key, value.unwrap_or_default())]));
+        let again = ConnectorOffsetsReader::of("c", &BTreeMap::from([(key, value.unwrap_or_default())]));
         assert_eq!(again.positions().len(), 1, "what is stored is read again");
     }
 }

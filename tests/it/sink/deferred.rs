@@ -1,7 +1,7 @@
 //! Constraints that PostgreSQL checks when a transaction is committed: what they refuse is found, and what they are
 //! there for (rows that need rows which come later) goes on working beside it.
 
-use connector_api::{Error, Kind, PutReport, SinkRecord, TopicOffset, Type, Value};
+use connector_api::{Error, ErrorKind, PutReport, SchemaType, SinkRecord, TopicOffset, Value};
 use serde_json::json;
 use testkit::{Postgres, unique};
 
@@ -22,7 +22,7 @@ fn child(topic: &Topic, id: i32, parent: i32) -> SinkRecord {
 
 fn parent(topic: &Topic, id: i32, best: Option<i32>) -> SinkRecord {
     let best = best.map_or(Value::Null, Value::I32);
-    topic.value(&[int("id"), optional("best", Type::Int32)], [Value::I32(id), best])
+    topic.value(&[int("id"), optional("best", SchemaType::Int32)], [Value::I32(id), best])
 }
 
 /// Puts a batch as the runtime does: again after an error that may pass.
@@ -31,7 +31,7 @@ async fn put(task: &mut Task, batch: &[SinkRecord], next: &[TopicOffset]) -> Res
     loop {
         tries += 1;
         match task.put(batch, next).await {
-            Err(error) if error.kind() == Kind::Retry && tries < 3 => {}
+            Err(error) if error.kind() == ErrorKind::Retry && tries < 3 => {}
             outcome => return outcome,
         }
     }
@@ -54,7 +54,7 @@ async fn records_refused_at_commit_are_found_or_named() {
         let mut strict = database.open(&topic, false, &keys).await;
         let error = put(&mut strict, &batch, &topic.next()).await.unwrap_err();
         let told = error.to_string();
-        assert_eq!(error.kind(), Kind::Record, "{told}");
+        assert_eq!(error.kind(), ErrorKind::Record, "{told}");
         for part in ["topic child, partition 0, offset 7:", "child: the database refused", "has_parent"] {
             assert!(told.contains(part), "{mode}: no '{part}' in: {told}");
         }

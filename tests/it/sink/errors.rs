@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Datum, Error, Kind, Plugin, Report, Schema, Sink, SinkRecord, Type, Value};
+use connector_api::{
+    Config, ConfigReport, Datum, Error, ErrorKind, Plugin, Schema, SchemaType, SinkConnector, SinkRecord, Value,
+};
 use connector_jdbc::sink::JdbcSink;
 use testkit::for_condition;
 
@@ -19,7 +21,7 @@ fn row(topic: &Topic, id: i32, name: &str) -> SinkRecord {
 
 fn primitive(topic: &Topic, key: i64) -> SinkRecord {
     let mut record = row(topic, 1, "a");
-    record.record.key = Datum::new(Schema::of(Type::Int64).into(), Value::I64(key));
+    record.record.key = Datum::new(Schema::of(SchemaType::Int64).into(), Value::I64(key));
     record
 }
 
@@ -34,7 +36,7 @@ async fn refused(setup: &str, keys: &[(&str, &str)], record: impl Fn(&Topic) -> 
         let mut task = database.open(&topic, false, keys).await;
         let error = task.put(std::slice::from_ref(&record), &topic.next()).await.unwrap_err();
         let told = error.to_string();
-        assert_eq!(error.kind(), Kind::Record, "{}: {told}", database.server);
+        assert_eq!(error.kind(), ErrorKind::Record, "{}: {told}", database.server);
         for part in parts.iter().chain(&["topic t, partition 0, offset 0"]) {
             assert!(told.contains(part), "{}: no '{part}' in: {told}", database.server);
         }
@@ -63,10 +65,10 @@ async fn rejected(
     out
 }
 
-fn problems(keys: &[(&str, &str)]) -> Report {
+fn problems(keys: &[(&str, &str)]) -> ConfigReport {
     let mut config = Config::from([("connection.url", "jdbc:mysql://h/d"), ("topics", "t")]);
     keys.iter().for_each(|(key, value)| config.set(*key, *value));
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSink.check(&config, &mut report);
     report
 }
@@ -87,7 +89,7 @@ async fn er19_a_wrong_password_stands_on_the_url_and_is_not_shown() {
         // the account is unknown, since the tests' PostgreSQL trusts the one it has
         config.set("connection.user", "nobody_there");
         config.set("connection.password", "S3cret-word");
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         JdbcSink.probe(&config, &mut report).await;
         let [problem] = report.errors.as_slice() else { panic!("{}: {:?}", database.server, report.errors) };
         assert_eq!(problem.key, "connection.url");
@@ -101,7 +103,7 @@ async fn er20_records_need_a_value_and_field_options_need_fields() {
     let needs = "requires records with a non-null Struct or String value and non-null Struct or String schema";
     refused("", &[], |topic| topic.keyed("k", &[], None), &[needs]).await;
     let plain = |topic: &Topic| {
-        topic.record(Datum::NONE, Datum::new(Schema::of(Type::String).into(), Value::Text("hello".into())))
+        topic.record(Datum::NONE, Datum::new(Schema::of(SchemaType::String).into(), Value::Text("hello".into())))
     };
     let text = "field-level options that are not applicable to String values: fields.whitelist";
     refused("", &[("fields.whitelist", "a")], plain, &[text]).await;
@@ -127,7 +129,8 @@ async fn er23_a_missing_table_is_not_made_when_it_must_not() {
 
 #[tokio::test]
 async fn er24_a_missing_column_is_not_added_unless_asked() {
-    let extra = |topic: &Topic| topic.value(&[int("id"), optional("extra", Type::Int32)], [Value::I32(1), Value::Null]);
+    let extra =
+        |topic: &Topic| topic.value(&[int("id"), optional("extra", SchemaType::Int32)], [Value::I32(1), Value::Null]);
     let text = "and auto-evolution is disabled";
     refused("CREATE TABLE t (id INT)", &[], extra, &["is missing fields", "name='extra'", text]).await;
 }
@@ -143,7 +146,7 @@ async fn er25_a_batch_is_tried_as_often_as_max_retries_says() {
         for _ in 0..3 {
             kinds.push(task.put(&batch, &topic.next()).await.unwrap_err().kind());
         }
-        assert_eq!(kinds, [Kind::Retry, Kind::Retry, Kind::Record], "{}", database.server);
+        assert_eq!(kinds, [ErrorKind::Retry, ErrorKind::Retry, ErrorKind::Record], "{}", database.server);
         assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
         task.close().await;
     }
@@ -208,7 +211,7 @@ async fn er33_a_row_that_others_lock_is_waited_for_visibly() {
             let batch = [row(&topic, 1, "b")];
             let error = task.put(&batch, &topic.next()).await.unwrap_err();
             assert!(
-                error.kind() == Kind::Retry && error.to_string().to_lowercase().contains("lock"),
+                error.kind() == ErrorKind::Retry && error.to_string().to_lowercase().contains("lock"),
                 "{}: {error}",
                 database.server
             );
@@ -244,7 +247,7 @@ async fn er34_a_connection_that_is_ended_is_made_anew() {
 }
 
 async fn put_until_done(task: &mut records::Task, batch: &[SinkRecord], topic: &Topic) {
-    let transient = |error: Error| assert_eq!(error.kind(), Kind::Retry, "{error}");
+    let transient = |error: Error| assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     for_condition("the batch to be written", SOON, async || match task.put(batch, &topic.next()).await {
         Ok(_) => true,
         Err(error) => {
@@ -306,7 +309,7 @@ async fn a_table_that_takes_nothing_back_is_refused_unless_rows_may_come_twice()
             format!("ALTER TABLE `{}`.`t` ENGINE=InnoDB, or set delivery.guarantee=at_least_once", database.name);
         for (guarantee, refused) in [("at_least_once", false), ("exactly_once", true)] {
             let keys = [("delivery.guarantee", guarantee), ("topics", "t"), ("name", engine)];
-            let mut report = Report::default();
+            let mut report = ConfigReport::default();
             JdbcSink.probe(&database.config(&keys), &mut report).await;
             let (told, silent) =
                 if refused { (report.errors, report.warnings) } else { (report.warnings, report.errors) };
@@ -317,7 +320,7 @@ async fn a_table_that_takes_nothing_back_is_refused_unless_rows_may_come_twice()
             let batch = [row(&topic, 1, "a")];
             let outcome = task.put(&batch, &topic.next()).await;
             if let Err(error) = outcome {
-                assert!(refused && error.kind() == Kind::Config && error.message().contains(&mend), "{error}");
+                assert!(refused && error.kind() == ErrorKind::Config && error.message().contains(&mend), "{error}");
                 database.run("ALTER TABLE t ENGINE=InnoDB").await;
                 task.put(&batch, &topic.next()).await.unwrap();
             }
@@ -341,7 +344,7 @@ async fn a_full_table_is_waited_for() {
             break error;
         }
     };
-    assert!(error.kind() == Kind::Retry && error.to_string().contains("full"), "{error}");
+    assert!(error.kind() == ErrorKind::Retry && error.to_string().contains("full"), "{error}");
     database.run("DELETE FROM t").await;
     let batch = [row(&topic, id, "a")];
     put_until_done(&mut task, &batch, &topic).await;

@@ -1,6 +1,6 @@
 //! Deaths at every step of a batch, owners that come and go: each record takes effect once.
 
-use connector_api::{Kind, SinkRecord, TopicOffset, Value};
+use connector_api::{ErrorKind, SinkRecord, TopicOffset, Value};
 use testkit::Random;
 use testkit::proxy::{Cut, Proxy};
 
@@ -75,7 +75,7 @@ async fn every_step(database: &mut Database, case: &Case, cut: Cut) -> usize {
             }
             // or only the connection does
             Err(error) => {
-                assert_eq!(error.kind(), Kind::Retry, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                 task.put(&batch, &next).await.unwrap();
             }
         }

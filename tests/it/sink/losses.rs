@@ -1,6 +1,6 @@
 //! Records that the server hangs up over: rows beyond its limit, and others that end connections, whatever the reason.
 
-use connector_api::{Kind, SinkRecord, Value};
+use connector_api::{ErrorKind, SinkRecord, Value};
 use testkit::hostile::{Hostile, Mood, Protocol};
 use testkit::{MariaDb, mariadb, unique};
 
@@ -37,7 +37,7 @@ async fn a_row_beyond_max_allowed_packet_is_a_bad_record_and_those_around_it_are
         let mut strict = records::open(&config, false).await;
         strict.assign(&topic.partitions()).await.unwrap();
         let error = strict.put(&batch, &topic.next()).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Record, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Record, "{error}");
         for part in ["offset 2", "1048576 bytes", "max_allowed_packet is 1048575"] {
             assert!(error.message().contains(part), "no '{part}' in: {error}");
         }
@@ -61,7 +61,7 @@ async fn put_until_done(
 ) -> (connector_api::Result<Vec<usize>>, u32) {
     for tries in 1..=20 {
         match task.put(batch, &topic.next()).await {
-            Err(error) if error.kind() == Kind::Retry => println!("try {tries}: {error}"),
+            Err(error) if error.kind() == ErrorKind::Retry => println!("try {tries}: {error}"),
             outcome => return (outcome.map(|report| report.rejected.iter().map(|r| r.index).collect()), tries),
         }
     }
@@ -91,7 +91,7 @@ async fn a_record_that_ends_the_connection_each_time_is_found_by_halving() {
         strict.assign(&topic.partitions()).await.unwrap();
         let (outcome, _) = put_until_done(&mut strict, &batch, &topic).await;
         let error = outcome.unwrap_err();
-        assert!(error.kind() == Kind::Record && error.message().contains("offset 17"), "{server}: {error}");
+        assert!(error.kind() == ErrorKind::Record && error.message().contains("offset 17"), "{server}: {error}");
         strict.close().await;
 
         let mut task = records::open(&config, true).await;
@@ -125,11 +125,11 @@ async fn a_server_that_ends_connections_at_random_has_no_record_blamed() {
         relay.be(Mood::Severing(b"name ".to_vec()));
         for _ in 0..3 {
             let error = task.put(&batch, &topic.next()).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Retry, "{server}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Retry, "{server}: {error}");
         }
         // every record ends connections now: no record is the one
         let error = task.put(&batch, &topic.next()).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Retry, "{server}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Retry, "{server}: {error}");
         relay.be(Mood::Honest);
         let (outcome, _) = put_until_done(&mut task, &batch, &topic).await;
         assert_eq!(outcome.unwrap(), [0usize; 0], "{server}");

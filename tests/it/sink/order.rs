@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use connector_api::{Kind, SinkRecord, Type, Value};
+use connector_api::{ErrorKind, SchemaType, SinkRecord, Value};
 use testkit::Random;
 
 use super::database::{self, Server};
@@ -28,7 +28,7 @@ async fn two_tasks_on_the_same_keys_in_opposite_order_finish_with_the_right_rows
                     };
                     let batch: Vec<_> = (0..KEYS).map(row).collect();
                     while let Err(error) = task.put(&batch, &topic.next()).await {
-                        assert_eq!(error.kind(), Kind::Retry, "{error}");
+                        assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                     }
                 }
                 task.close().await;
@@ -65,7 +65,10 @@ async fn batches_have_the_outcome_of_row_by_row() {
             let topic = Topic::new("t");
             let keys = [&keys[..], &[("name", mode)]].concat();
             let mut task = database.open(&topic, false, &keys).await;
-            let (both, one) = ([optional("a", Type::Int32), optional("b", Type::Int32)], [optional("b", Type::Int32)]);
+            let (both, one) = (
+                [optional("a", SchemaType::Int32), optional("b", SchemaType::Int32)],
+                [optional("b", SchemaType::Int32)],
+            );
             for _ in 0..25 {
                 let size = random.below(40) as i32;
                 let mut record = |n: i32| {
@@ -123,8 +126,8 @@ async fn many_rows_are_updated_by_one_statement_as_exactly_as_by_many() {
         let mut task = database.open(&topic, true, &keys).await;
         let fields = [
             text("k"),
-            connector_api::Field::new("n", connector_api::Schema::of(Type::Int64)),
-            optional("s", Type::String),
+            connector_api::Field::new("n", connector_api::Schema::of(SchemaType::Int64)),
+            optional("s", SchemaType::String),
             connector_api::Field::new("d", connector_api::Schema::decimal(2).optional(true)),
             connector_api::Field::new("at", connector_api::Schema::timestamp().optional(true)),
         ];
@@ -170,7 +173,7 @@ async fn a_key_that_is_a_plain_column_is_upserted_and_deleted_by() {
         let fields = [text("name")];
         let record = |key: i32, name: Option<&str>| {
             let mut record = topic.keyed("", &fields, name.map(|name| vec![Value::Text(name.into())]));
-            let schema = connector_api::Schema::of(Type::Int32);
+            let schema = connector_api::Schema::of(SchemaType::Int32);
             record.record.key = connector_api::Datum::new(schema.into(), Value::I32(key));
             record
         };

@@ -1,6 +1,6 @@
 //! Prepared statements that are gone.
 
-use connector_api::{Kind, Value};
+use connector_api::{ErrorKind, Value};
 
 use super::database::{Database, Server};
 use super::records::{Topic, int, text};
@@ -25,7 +25,7 @@ async fn statements_that_the_server_does_not_know_any_more_are_prepared_anew() {
             let batch = [row(2 * n), row(2 * n + 1)];
             // the runtime puts a batch again after an error that may pass
             if let Err(error) = task.put(&batch, &topic.next()).await {
-                assert_eq!(error.kind(), Kind::Retry, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                 task.put(&batch, &topic.next()).await.unwrap();
             }
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use connector_api::{
-    Config, Datum, Field, PutReport, Record, Result, Schema, Sink, SinkRecord, SinkTask, TopicOffset, TopicPartition,
-    Type, Value,
+    Config, Datum, Field, PutReport, Record, Result, Schema, SchemaType, SinkConnector, SinkRecord, SinkTask,
+    TopicOffset, TopicPartition, Value,
 };
 use connector_jdbc::sink::JdbcSink;
 use testkit::MariaDb;
@@ -109,7 +109,7 @@ impl Topic {
 
     /// A record with a text key; without fields it is a tombstone.
     pub fn keyed(&self, key: &str, fields: &[Field], values: Option<Vec<Value>>) -> SinkRecord {
-        let key = Datum::new(Arc::new(Schema::of(Type::String)), Value::Text(key.into()));
+        let key = Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(key.into()));
         self.record(key, values.map_or(Datum::NONE, |values| structure(fields, values)))
     }
 
@@ -129,20 +129,20 @@ fn structure(fields: &[Field], values: Vec<Value>) -> Datum {
 
 /// A required INT32 field.
 pub fn int(name: &str) -> Field {
-    Field::new(name, Schema::of(Type::Int32))
+    Field::new(name, Schema::of(SchemaType::Int32))
 }
 
 /// A required STRING field.
 pub fn text(name: &str) -> Field {
-    Field::new(name, Schema::of(Type::String))
+    Field::new(name, Schema::of(SchemaType::String))
 }
 
 /// An optional field.
-pub fn optional(name: &str, ty: Type) -> Field {
+pub fn optional(name: &str, ty: SchemaType) -> Field {
     Field::new(name, Schema::of(ty).optional(true))
 }
 
 /// An optional array.
-pub fn array(name: &str, items: Type) -> Field {
+pub fn array(name: &str, items: SchemaType) -> Field {
     Field::new(name, Schema::array(Schema::of(items).optional(true)).optional(true))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Datum, Decimal, Field, Schema, SinkRecord, Type, Value};
+use connector_api::{Config, Datum, Decimal, Field, Schema, SchemaType, SinkRecord, Value};
 use testkit::mariadb::{count, run};
 use testkit::{MariaDb, Usage, unique};
 
@@ -21,15 +21,15 @@ fn row_count() -> i64 {
 fn fields() -> Vec<Field> {
     let f = |name: &str, schema: Schema| Field::new(name, schema);
     vec![
-        f("id", Schema::of(Type::Int64)),
-        f("customer", Schema::of(Type::Int32)),
-        f("name", Schema::of(Type::String).optional(true)),
-        f("email", Schema::of(Type::String).optional(true)),
-        f("street", Schema::of(Type::String).optional(true)),
-        f("note", Schema::of(Type::String).optional(true)),
+        f("id", Schema::of(SchemaType::Int64)),
+        f("customer", Schema::of(SchemaType::Int32)),
+        f("name", Schema::of(SchemaType::String).optional(true)),
+        f("email", Schema::of(SchemaType::String).optional(true)),
+        f("street", Schema::of(SchemaType::String).optional(true)),
+        f("note", Schema::of(SchemaType::String).optional(true)),
         f("amount", Schema::decimal(2).optional(true)),
-        f("rate", Schema::of(Type::Float64).optional(true)),
-        f("active", Schema::of(Type::Boolean)),
+        f("rate", Schema::of(SchemaType::Float64).optional(true)),
+        f("active", Schema::of(SchemaType::Boolean)),
         f("day", Schema::date()),
         f("changed", Schema::timestamp()),
     ]

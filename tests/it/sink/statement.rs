@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Decimal, Header, Kind, Plugin, Report, Schema, Sink, SinkRecord, Type, Value};
+use connector_api::{
+    ConfigReport, Datum, Decimal, ErrorKind, Header, Plugin, Schema, SchemaType, SinkConnector, SinkRecord, Value,
+};
 use connector_jdbc::sink::JdbcSink;
 use testkit::for_condition;
 
@@ -67,8 +69,8 @@ async fn every_part_of_a_record_can_be_named_and_is_bound() {
             connector_api::Field::new("amount", Schema::decimal(1)),
             connector_api::Field::new("day", Schema::date()),
             connector_api::Field::new("inner", inner),
-            connector_api::Field::new("f", Schema::of(Type::Float32)),
-            connector_api::Field::new("odd name", Schema::of(Type::Boolean)),
+            connector_api::Field::new("f", Schema::of(SchemaType::Float32)),
+            connector_api::Field::new("odd name", Schema::of(SchemaType::Boolean)),
         ];
         let key = Datum::new(Schema::structure(None, vec![int("id")]).into(), Value::Struct([Value::I32(7)].into()));
         let row = |inner| {
@@ -78,7 +80,7 @@ async fn every_part_of_a_record_can_be_named_and_is_bound() {
             let values = [name, amount, Value::I32(1), inner, Value::F32(0.1), Value::Bool(true)];
             let value = Datum::new(Schema::structure(None, fields.clone()).into(), Value::Struct(values.into()));
             let mut record = topic.record(key.clone(), value);
-            let header = |text: &str| Datum::new(Arc::new(Schema::of(Type::String)), Value::Text(text.into()));
+            let header = |text: &str| Datum::new(Arc::new(Schema::of(SchemaType::String)), Value::Text(text.into()));
             let headers = ["first", "last"].map(|text| Header { key: "trace".into(), datum: header(text) });
             record.record.headers.extend(headers);
             record.record.timestamp_ms = Some(1_700_000_000_000);
@@ -138,7 +140,7 @@ async fn a_record_that_fails_is_named_or_left_out() {
         let error = task.put(&batch[..3], &topic.next()).await.unwrap_err();
         let told = error.to_string();
         for part in ["topic orders, partition 0, offset 1", "statement 'UPDATE stock SET qty", "refused"] {
-            assert!(error.kind() == Kind::Record && told.contains(part), "{}: {told}", database.server);
+            assert!(error.kind() == ErrorKind::Record && told.contains(part), "{}: {told}", database.server);
         }
         assert_eq!(database.select("qty", "FROM stock WHERE product_id = 1").await, ["100"], "nothing is half done");
         task.close().await;
@@ -165,7 +167,7 @@ async fn tombstones_run_the_delete_statement() {
         ];
         let topic = Topic::new("members");
         let mut task = database.open(&topic, false, &keys).await;
-        let fields = [optional("n", Type::Int32)];
+        let fields = [optional("n", SchemaType::Int32)];
         let batch = [
             topic.keyed("a", &fields, Some(vec![Value::I32(1)])),
             topic.keyed("b", &fields, Some(vec![Value::Null])),
@@ -193,7 +195,7 @@ async fn a_statement_the_server_does_not_take_is_told_at_validation() {
         ] {
             let mut config = database.config(&[("insert.mode", "statement"), ("statement", TAKE), ("topics", "t")]);
             config.set(key, sql);
-            let mut report = Report::default();
+            let mut report = ConfigReport::default();
             JdbcSink.check(&config, &mut report);
             if report.errors.is_empty() {
                 JdbcSink.probe(&config, &mut report).await;
@@ -246,7 +248,7 @@ async fn statements_that_write_what_takes_nothing_back_are_refused_unless_rows_m
                     format!("ALTER TABLE `{}`.`{table}` ENGINE=InnoDB, or set delivery.guarantee", database.name);
                 assert!(text.contains(engine) && text.contains(&mend), "{engine}, {sql}: {text}");
             };
-            let (mut strict, mut loose) = (Report::default(), Report::default());
+            let (mut strict, mut loose) = (ConfigReport::default(), ConfigReport::default());
             JdbcSink.probe(&keys("exactly_once"), &mut strict).await;
             JdbcSink.probe(&keys("at_least_once"), &mut loose).await;
             let refused = usize::from(table.is_some());
@@ -262,7 +264,7 @@ async fn statements_that_write_what_takes_nothing_back_are_refused_unless_rows_m
                     task.close().await;
                 }
                 Err(error) => {
-                    assert_eq!(error.kind(), Kind::Config, "{error}");
+                    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
                     mend(error.message());
                 }
             }
@@ -289,7 +291,7 @@ async fn a_table_changed_by_others_is_noticed() {
         for_condition("the record to be written", SOON, async || match task.put(&batch, &topic.next()).await {
             Ok(_) => true,
             Err(error) => {
-                assert_eq!(error.kind(), Kind::Retry, "{}: {error}", database.server);
+                assert_eq!(error.kind(), ErrorKind::Retry, "{}: {error}", database.server);
                 false
             }
         })

@@ -1,6 +1,6 @@
 //! DD: tables that the sink makes.
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Schema, SchemaType, Value};
 
 use super::{Database, Server, decimal, event, field, id_key, int, optional, preset, single, structure, t, text};
 use crate::sink::database::{ALL, SERVERS};
@@ -10,14 +10,14 @@ use crate::sink::records::{Topic, array};
 async fn dd01_dd02_a_table_has_types_nullability_defaults_and_key_of_its_schema() {
     let fields = [
         int("c1"),
-        field("c2", Schema::of(Type::Int64)),
+        field("c2", Schema::of(SchemaType::Int64)),
         text("c3"),
-        optional("c4", Type::String),
+        optional("c4", SchemaType::String),
         field("c5", preset(Schema::date(), Value::I32(11_396))),
         field("c6", preset(Schema::time(), Value::I32(0))),
         field("c7", preset(Schema::timestamp(), Value::I64(984_614_400_000))),
         field("c8", Schema::decimal(4).optional(true)),
-        field("c9", preset(Schema::of(Type::Boolean), Value::Bool(true))),
+        field("c9", preset(Schema::of(SchemaType::Boolean), Value::Bool(true))),
     ];
     let values = [Value::I32(1), Value::I64(2), t("x"), Value::Null, Value::I32(0), Value::I32(0), Value::I64(0)];
     let values: Vec<_> = values.into_iter().chain([Value::Null, Value::Bool(false)]).collect();
@@ -71,15 +71,15 @@ async fn dd04_a_key_of_two_columns() {
 #[tokio::test]
 async fn dd05_dd06_every_type_has_its_column() {
     let types = [
-        (Schema::of(Type::Int8), Value::I8(1), "tinyint(4)", "smallint"),
-        (Schema::of(Type::Int16), Value::I16(1), "smallint(6)", "smallint"),
-        (Schema::of(Type::Int32), Value::I32(1), "int(11)", "integer"),
-        (Schema::of(Type::Int64), Value::I64(1), "bigint(20)", "bigint"),
-        (Schema::of(Type::Float32), Value::F32(1.5), "float", "real"),
-        (Schema::of(Type::Float64), Value::F64(1.5), "double", "double precision"),
-        (Schema::of(Type::Boolean), Value::Bool(true), "tinyint(4)", "boolean"),
-        (Schema::of(Type::String), t("x"), "text", "text"),
-        (Schema::of(Type::Bytes), Value::Bytes([1].into()), "varbinary(1024)", "bytea"),
+        (Schema::of(SchemaType::Int8), Value::I8(1), "tinyint(4)", "smallint"),
+        (Schema::of(SchemaType::Int16), Value::I16(1), "smallint(6)", "smallint"),
+        (Schema::of(SchemaType::Int32), Value::I32(1), "int(11)", "integer"),
+        (Schema::of(SchemaType::Int64), Value::I64(1), "bigint(20)", "bigint"),
+        (Schema::of(SchemaType::Float32), Value::F32(1.5), "float", "real"),
+        (Schema::of(SchemaType::Float64), Value::F64(1.5), "double", "double precision"),
+        (Schema::of(SchemaType::Boolean), Value::Bool(true), "tinyint(4)", "boolean"),
+        (Schema::of(SchemaType::String), t("x"), "text", "text"),
+        (Schema::of(SchemaType::Bytes), Value::Bytes([1].into()), "varbinary(1024)", "bytea"),
         (Schema::decimal(2), decimal("1.25"), "decimal(65,2)", "numeric"),
         (Schema::date(), Value::I32(1), "date", "date"),
         (Schema::time(), Value::I32(1), "time(3)", "time without time zone"),
@@ -101,7 +101,7 @@ async fn dd05_dd06_every_type_has_its_column() {
     let mut database = Database::new(Server::Postgres, &[]).await;
     let topic = Topic::new("t");
     let list = Value::Array([Value::I8(1), Value::Null].into());
-    database.write(&topic, &[&[topic.value(&[array("a", Type::Int8)], [list])]]).await;
+    database.write(&topic, &[&[topic.value(&[array("a", SchemaType::Int8)], [list])]]).await;
     assert_eq!(database.columns("t").await, ["a smallint[] NULL"]);
     assert_eq!(database.rows("SELECT a::text FROM t").await, ["{1,NULL}"]);
 }
@@ -111,7 +111,7 @@ async fn dd07_a_missing_table_is_made_and_filled() {
     for server in ALL {
         let mut database = Database::new(*server, &[]).await;
         let topic = Topic::new("t");
-        let fields = [int("id"), text("name"), field("amount", Schema::of(Type::Float64))];
+        let fields = [int("id"), text("name"), field("amount", Schema::of(SchemaType::Float64))];
         database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("Alice"), Value::F64(99.99)])]]).await;
         assert_eq!(database.rows("SELECT id, name, amount FROM t").await, ["1|Alice|99.99"]);
         assert!(database.key("t").await.is_empty());
@@ -172,12 +172,12 @@ async fn dd12_every_type_comes_back_with_a_zone() {
         }
         let fields = [
             text("first"),
-            field("bool", Schema::of(Type::Boolean)),
-            field("short", Schema::of(Type::Int16)),
-            field("byte", Schema::of(Type::Int8)),
-            field("long", Schema::of(Type::Int64)),
-            field("float", Schema::of(Type::Float32)),
-            field("double", Schema::of(Type::Float64)),
+            field("bool", Schema::of(SchemaType::Boolean)),
+            field("short", Schema::of(SchemaType::Int16)),
+            field("byte", Schema::of(SchemaType::Int8)),
+            field("long", Schema::of(SchemaType::Int64)),
+            field("float", Schema::of(SchemaType::Float32)),
+            field("double", Schema::of(SchemaType::Float64)),
             field("modified", Schema::timestamp()),
         ];
         let values = [
@@ -225,9 +225,9 @@ async fn dd14_defaults_are_part_of_the_table() {
         let topic = Topic::new("t");
         let fields = [
             int("id"),
-            field("n", preset(Schema::of(Type::Int32), Value::I32(5))),
+            field("n", preset(Schema::of(SchemaType::Int32), Value::I32(5))),
             field("d", preset(Schema::decimal(1), decimal("1.5"))),
-            field("s", preset(Schema::of(Type::String), t("it's \\ 50%"))),
+            field("s", preset(Schema::of(SchemaType::String), t("it's \\ 50%"))),
         ];
         let row = topic.value(&fields, [Value::I32(1), Value::Null, Value::Null, Value::Null]);
         database.write(&topic, &[&[row]]).await;
@@ -248,9 +248,9 @@ async fn dd16_small_integers_are_as_wide_as_their_values() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let fields = [
-        field("a", of_source(Schema::of(Type::Int8), "TINYINT", None)),
-        field("b", of_source(Schema::of(Type::Int16), "TINYINT", None)),
-        field("c", of_source(Schema::of(Type::Int16), "TINYINT UNSIGNED", None)),
+        field("a", of_source(Schema::of(SchemaType::Int8), "TINYINT", None)),
+        field("b", of_source(Schema::of(SchemaType::Int16), "TINYINT", None)),
+        field("c", of_source(Schema::of(SchemaType::Int16), "TINYINT UNSIGNED", None)),
     ];
     database.write(&topic, &[&[topic.value(&fields, [Value::I8(100), Value::I16(255), Value::I16(255)])]]).await;
     let want = ["a tinyint(4) NOT NULL", "b smallint(6) NOT NULL", "c tinyint(3) unsigned NOT NULL"];
@@ -264,8 +264,8 @@ async fn dd17_enums_and_sets_with_odd_items() {
     let topic = Topic::new("t");
     let items = |schema: Schema, items: &str| schema.param("allowed", items);
     let fields = [
-        field("e", items(of_source(Schema::of(Type::String), "ENUM", None), "a\\,b,it's,back\\\\slash")),
-        field("s", items(of_source(Schema::of(Type::String), "SET", None), "x,it's,back\\\\slash")),
+        field("e", items(of_source(Schema::of(SchemaType::String), "ENUM", None), "a\\,b,it's,back\\\\slash")),
+        field("s", items(of_source(Schema::of(SchemaType::String), "SET", None), "x,it's,back\\\\slash")),
     ];
     database.write(&topic, &[&[topic.value(&fields, [t("a,b"), t("it's,back\\slash")])]]).await;
     let columns = database.columns("t").await;
@@ -281,7 +281,7 @@ async fn dd18_bits_of_several_bytes() {
     let mut database = Database::new(Server::MariaDb, &[]).await;
     let topic = Topic::new("t");
     let bits = |length: &str| {
-        let schema = Schema { name: Some("io.debezium.data.Bits".into()), ..Schema::of(Type::Bytes) };
+        let schema = Schema { name: Some("io.debezium.data.Bits".into()), ..Schema::of(SchemaType::Bytes) };
         of_source(schema.param("length", length), "BIT", Some(length))
     };
     let fields = [field("a", bits("9")), field("b", bits("64"))];
@@ -326,7 +326,7 @@ async fn dd21_a_plain_text_is_a_row_of_one_column() {
     for server in ALL {
         let mut database = Database::new(*server, &[("string.output.value.column.name", "payload")]).await;
         let topic = Topic::new("t");
-        let row = topic.record(id_key(1), single(Schema::of(Type::String), t("hello world")));
+        let row = topic.record(id_key(1), single(Schema::of(SchemaType::String), t("hello world")));
         database.write(&topic, &[&[row]]).await;
         assert_eq!(database.names("t").await, ["payload"]);
         assert_eq!(database.rows("SELECT payload FROM t").await, ["hello world"]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Kind, Schema, Type, Value};
+use connector_api::{Datum, ErrorKind, Schema, SchemaType, Value};
 
 use super::{Database, Server, event, field, id_key, int, optional, structure, t, text};
 use crate::sink::database::ALL;
@@ -38,12 +38,12 @@ async fn ud18_ud19_a_row_that_is_written_again_is_there() {
             let keys = [&DELETES[1..], &[("insert.mode", mode), ("auto.evolve", "true")]].concat();
             let mut database = Database::new(*server, &keys).await;
             let topic = Topic::new("t");
-            let other = topic.record(id_key(1), structure(&[optional("b", Type::String)], [t("B")]));
+            let other = topic.record(id_key(1), structure(&[optional("b", SchemaType::String)], [t("B")]));
             let mut batch = vec![row(&topic, 1, "A1"), gone(&topic, 1), row(&topic, 1, "A2")];
             if mode == "upsert" {
                 // another schema between two of one
                 let nullable =
-                    |name: &str| topic.record(id_key(1), structure(&[optional("name", Type::String)], [t(name)]));
+                    |name: &str| topic.record(id_key(1), structure(&[optional("name", SchemaType::String)], [t(name)]));
                 batch = vec![nullable("A1"), nullable("A2"), gone(&topic, 1), other, nullable("A3")];
             }
             database.write(&topic, &[&batch]).await;
@@ -91,7 +91,7 @@ async fn ud25_deletions_mean_nothing_where_rows_are_not_deleted() {
         // without that key a record without value fails, as it always did
         database.config.set("behavior.on.null.values", "fail");
         let error = database.put(&topic, &[&[gone(&topic, 1)]]).await.unwrap_err();
-        assert!(error.kind() == Kind::Record && error.message().contains("non-null Struct"), "{error}");
+        assert!(error.kind() == ErrorKind::Record && error.message().contains("non-null Struct"), "{error}");
         // as Aiven's sink has it
         database.config.set("handle.tombstone", "true");
         database.write(&topic, &[&[gone(&topic, 1)]]).await;
@@ -168,13 +168,13 @@ async fn change_events_bring_dates_and_times_of_debezium() {
         None,
         vec![
             int("id"),
-            field("day", named("time.Date", Type::Int32)),
-            field("at", named("time.MicroTimestamp", Type::Int64)),
-            field("zoned", named("time.ZonedTimestamp", Type::String).optional(true)),
-            field("doc", named("data.Json", Type::String)),
+            field("day", named("time.Date", SchemaType::Int32)),
+            field("at", named("time.MicroTimestamp", SchemaType::Int64)),
+            field("zoned", named("time.ZonedTimestamp", SchemaType::String).optional(true)),
+            field("doc", named("data.Json", SchemaType::String)),
         ],
     );
-    let fields = [field("after", row.optional(true)), field("op", Schema::of(Type::String))];
+    let fields = [field("after", row.optional(true)), field("op", Schema::of(SchemaType::String))];
     let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields.to_vec()));
     let after =
         [Value::I32(1), Value::I32(19_782), Value::I64(1_700_000_000_123_456), t("2023-11-14T22:13:20Z"), t("{}")];

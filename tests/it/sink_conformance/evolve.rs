@@ -1,6 +1,6 @@
 //! EV: columns that are added.
 
-use connector_api::{Kind, Schema, Sink, Type, Value};
+use connector_api::{ErrorKind, Schema, SchemaType, SinkConnector, Value};
 use connector_jdbc::sink::JdbcSink;
 
 use super::{Database, Server, field, int, optional, preset, single, structure, t, text};
@@ -16,8 +16,8 @@ async fn ev01_ev02_columns_are_added_with_null_or_their_default() {
         database.run("CREATE TABLE t (id INT)").await;
         database.run("INSERT INTO t VALUES (0)").await;
         let topic = Topic::new("t");
-        let level = field("newcol2", preset(Schema::of(Type::Int32), Value::I32(42)));
-        let fields = [int("id"), optional("newcol1", Type::Int32), level];
+        let level = field("newcol2", preset(Schema::of(SchemaType::Int32), Value::I32(42)));
+        let fields = [int("id"), optional("newcol1", SchemaType::Int32), level];
         database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), Value::Null, Value::I32(7)])]]).await;
         assert_eq!(database.rows("SELECT id, newcol1, newcol2 FROM t ORDER BY id").await, ["0|-|42", "1|-|7"]);
     }
@@ -29,11 +29,13 @@ async fn ev03_ev10_a_table_that_was_made_grows_with_its_records() {
         let mut database =
             Database::new(*server, &[&EVOLVE[..], &[("pk.mode", "record_key"), ("pk.fields", "id")]].concat()).await;
         let topic = Topic::new("books");
-        let key = |id| single(Schema::of(Type::Int64), Value::I64(id));
+        let key = |id| single(Schema::of(SchemaType::Int64), Value::I64(id));
         let old = [text("author"), text("title")];
-        let new =
-            [&old[..], &[optional("year", Type::Int32), field("review", preset(Schema::of(Type::String), t("")))]]
-                .concat();
+        let new = [
+            &old[..],
+            &[optional("year", SchemaType::Int32), field("review", preset(Schema::of(SchemaType::String), t("")))],
+        ]
+        .concat();
         let first = topic.record(key(1), structure(&old, [t("a"), t("b")]));
         let second = topic.record(key(2), structure(&new, [t("c"), t("d"), Value::I32(1999), t("good")]));
         database.write(&topic, &[&[first], &[second]]).await;
@@ -49,7 +51,7 @@ async fn ev04_a_column_is_added_to_a_table_that_was_there() {
         let mut database = Database::new(*server, &EVOLVE).await;
         database.run("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20))").await;
         let topic = Topic::new("t");
-        let fields = [int("id"), text("name"), optional("email", Type::String)];
+        let fields = [int("id"), text("name"), optional("email", SchemaType::String)];
         database.write(&topic, &[&[topic.value(&fields, [Value::I32(1), t("a"), t("a@b.c")])]]).await;
         assert_eq!(database.rows("SELECT id, name, email FROM t").await, ["1|a|a@b.c"]);
     }
@@ -78,7 +80,7 @@ async fn ev06_a_required_field_without_default_is_not_added() {
         let error = database.put(&topic, &[&[row]]).await.unwrap_err();
         let told = "to add missing field SinkRecordField{schema=Schema{INT32}, name='needed', isPrimaryKey=false}, as the \
                     field is not optional and does not have a default value";
-        assert!(error.kind() == Kind::Record && error.message().contains(told), "{error}");
+        assert!(error.kind() == ErrorKind::Record && error.message().contains(told), "{error}");
         assert_eq!(database.names("t").await, ["id"]);
     }
 }
@@ -89,7 +91,7 @@ async fn ev08_columns_of_lists_are_added_on_postgres() {
     database.run("CREATE TABLE t (id INT)").await;
     let topic = Topic::new("t");
     let list = Value::Array([Value::I32(1)].into());
-    database.write(&topic, &[&[topic.value(&[int("id"), array("n", Type::Int32)], [Value::I32(1), list])]]).await;
+    database.write(&topic, &[&[topic.value(&[int("id"), array("n", SchemaType::Int32)], [Value::I32(1), list])]]).await;
     assert_eq!(database.columns("t").await, ["id integer NULL", "n integer[] NULL"]);
 }
 
@@ -100,7 +102,7 @@ async fn ev09_the_column_of_plain_texts_is_added() {
         let mut database = Database::new(*server, &keys).await;
         database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");
-        let row = topic.record(connector_api::Datum::NONE, single(Schema::of(Type::String), t("x")));
+        let row = topic.record(connector_api::Datum::NONE, single(Schema::of(SchemaType::String), t("x")));
         database.write(&topic, &[&[row]]).await;
         assert_eq!(database.rows("SELECT id, payload FROM t").await, ["-|x"]);
     }
@@ -111,7 +113,7 @@ async fn ev12_a_task_does_not_start_without_the_tables_it_must_find() {
     for server in ALL {
         let mut database = Database::new(*server, &[("schema.evolution", "validate-only"), ("topics", "t")]).await;
         let Err(error) = JdbcSink.open(&database.config, false).await else { panic!("it started") };
-        assert!(error.kind() == Kind::Config && error.message().contains("Could not find table: t"), "{error}");
+        assert!(error.kind() == ErrorKind::Config && error.message().contains("Could not find table: t"), "{error}");
         assert!(!database.has("t").await);
         database.run("CREATE TABLE t (id INT)").await;
         let topic = Topic::new("t");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Kind, Schema, Type, Value};
+use connector_api::{Datum, ErrorKind, Schema, SchemaType, Value};
 
 use super::{Database, Server, decimal, field, int, structure, t};
 use crate::sink::database::ALL;
@@ -16,15 +16,15 @@ const AT: i64 = 1_711_123_112_345;
 
 const ISO: &str = "2024-03-22T17:58:32.345+02:00";
 
-fn named(name: &str, ty: Type) -> Schema {
+fn named(name: &str, ty: SchemaType) -> Schema {
     Schema { name: Some(Arc::from(name)), ..Schema::of(ty) }
 }
 
-fn debezium(name: &str, ty: Type) -> Schema {
+fn debezium(name: &str, ty: SchemaType) -> Schema {
     named(&format!("io.debezium.time.{name}"), ty)
 }
 
-fn of(ty: Type) -> Schema {
+fn of(ty: SchemaType) -> Schema {
     Schema::of(ty)
 }
 
@@ -56,7 +56,7 @@ async fn hold(server: Server, cases: Vec<Case>) {
             match (want, outcome) {
                 (Some(want), Ok(())) => assert!(seen.len() == 1 && seen[0].starts_with(want), "{case}: {seen:?}"),
                 (None, Err(error)) => {
-                    assert_eq!((error.kind(), seen.len()), (Kind::Record, 0), "{case}: {error}");
+                    assert_eq!((error.kind(), seen.len()), (ErrorKind::Record, 0), "{case}: {error}");
                     let text = error.to_string();
                     assert!(text.contains("offset 0") && text.contains("column x"), "{case}: {text}");
                 }
@@ -80,14 +80,14 @@ async fn ud40_a_number_without_a_meaning_is_no_date_and_no_time() {
         let (date, time, stamp, zoned) = columns_of(*server);
         let mut cases = Vec::new();
         for ty in [date, time, stamp, zoned] {
-            cases.push((ty, of(Type::Int64), Value::I64(AT), None));
-            cases.push((ty, of(Type::Int32), Value::I32(20_240_322), None));
-            cases.push((ty, of(Type::Float64), Value::F64(20_240_322.0), None));
-            cases.push((ty, of(Type::Boolean), Value::Bool(true), None));
+            cases.push((ty, of(SchemaType::Int64), Value::I64(AT), None));
+            cases.push((ty, of(SchemaType::Int32), Value::I32(20_240_322), None));
+            cases.push((ty, of(SchemaType::Float64), Value::F64(20_240_322.0), None));
+            cases.push((ty, of(SchemaType::Boolean), Value::Bool(true), None));
             cases.push((ty, Schema::decimal(0), decimal("20240322"), None));
-            cases.push((ty, of(Type::String), t("1711123112345"), None));
-            cases.push((ty, of(Type::String), t("10611"), None));
-            cases.push((ty, of(Type::Bytes), Value::Bytes(b"20240322"[..].into()), None));
+            cases.push((ty, of(SchemaType::String), t("1711123112345"), None));
+            cases.push((ty, of(SchemaType::String), t("10611"), None));
+            cases.push((ty, of(SchemaType::Bytes), Value::Bytes(b"20240322"[..].into()), None));
         }
         hold(*server, cases).await;
     }
@@ -97,7 +97,7 @@ async fn ud40_a_number_without_a_meaning_is_no_date_and_no_time() {
 async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
     for server in ALL {
         let (date, time, stamp, zoned) = columns_of(*server);
-        let (long, short) = (of(Type::Int64).ty, of(Type::Int32).ty);
+        let (long, short) = (of(SchemaType::Int64).ty, of(SchemaType::Int32).ty);
         let moment = Some("2024-03-22 15:58:32.345");
         let mut cases = vec![
             (date, debezium("Date", short), Value::I32(10_611), Some("1999-01-20")),
@@ -126,14 +126,14 @@ async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
                 ("YEAR", debezium("Year", short), Value::I32(24), None),
                 ("TIME(6)", debezium("MicroTime", long), Value::I64(-90_000_000_000), Some("-25:00:00.000000")),
                 ("TIME(6)", debezium("MicroDuration", long), Value::I64(90_000_000_000), Some("25:00:00.000000")),
-                (stamp, debezium("ZonedTimestamp", Type::String), t("2024-03-22T15:58:32.345Z"), moment),
-                (time, debezium("ZonedTime", Type::String), t("10:20:30Z"), Some("10:20:30")),
+                (stamp, debezium("ZonedTimestamp", SchemaType::String), t("2024-03-22T15:58:32.345Z"), moment),
+                (time, debezium("ZonedTime", SchemaType::String), t("10:20:30Z"), Some("10:20:30")),
             ]),
             P => cases.extend([
                 ("INTERVAL", debezium("MicroDuration", long), Value::I64(90_000_000_000), Some("25:00:00")),
                 (
                     "INTERVAL",
-                    debezium("Interval", Type::String),
+                    debezium("Interval", SchemaType::String),
                     t("P1Y2M3DT4H5M6S"),
                     Some("1 year 2 mons 3 days 04:05:06"),
                 ),
@@ -144,11 +144,11 @@ async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
                     Some("{1999-01-20}"),
                 ),
                 ("DATE[]", Schema::array(of(short)), Value::Array([Value::I32(20_240_322)].into()), None),
-                ("INT[]", of(Type::String), t("{1,2}"), Some("{1,2}")),
-                ("INTERVAL", of(Type::Int64), Value::I64(90), None),
-                ("INTERVAL", of(Type::String), t("90"), None),
-                (stamp, debezium("ZonedTimestamp", Type::String), t("2024-03-22T15:58:32.345Z"), moment),
-                (time, debezium("ZonedTime", Type::String), t("10:20:30Z"), Some("10:20:30")),
+                ("INT[]", of(SchemaType::String), t("{1,2}"), Some("{1,2}")),
+                ("INTERVAL", of(SchemaType::Int64), Value::I64(90), None),
+                ("INTERVAL", of(SchemaType::String), t("90"), None),
+                (stamp, debezium("ZonedTimestamp", SchemaType::String), t("2024-03-22T15:58:32.345Z"), moment),
+                (time, debezium("ZonedTime", SchemaType::String), t("10:20:30Z"), Some("10:20:30")),
             ]),
             S => {}
         }
@@ -160,7 +160,7 @@ async fn ud41_debeziums_types_are_what_their_names_say_without_a_key() {
 async fn ud42_a_text_is_a_date_or_time_only_where_it_is_clear() {
     for server in ALL {
         let (date, time, stamp, _) = columns_of(*server);
-        let text = || of(Type::String);
+        let text = || of(SchemaType::String);
         let mut cases = vec![
             (date, text(), t("2024-03-22"), Some("2024-03-22")),
             (date, text(), t("2024-03-22T15:58:32Z"), Some("2024-03-22")),
@@ -203,7 +203,7 @@ async fn ud42_a_text_is_a_date_or_time_only_where_it_is_clear() {
 
 #[tokio::test]
 async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
-    let (long, text) = (|| of(Type::Int64), || of(Type::String));
+    let (long, text) = (|| of(SchemaType::Int64), || of(SchemaType::String));
     hold(
         M,
         vec![
@@ -213,8 +213,8 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
             ("ENUM('red','blue')", text(), t("blue"), Some("blue")),
             ("ENUM('2','1')", long(), Value::I64(1), Some("1")),
             ("ENUM('2','1')", text(), t("1"), Some("1")),
-            ("ENUM('red','blue')", of(Type::Boolean), Value::Bool(true), None),
-            ("ENUM('red','blue')", of(Type::Float64), Value::F64(1.0), None),
+            ("ENUM('red','blue')", of(SchemaType::Boolean), Value::Bool(true), None),
+            ("ENUM('red','blue')", of(SchemaType::Float64), Value::F64(1.0), None),
             ("ENUM('red','blue')", Schema::decimal(0), decimal("1"), None),
             ("SET('a','b')", long(), Value::I64(3), None),
             ("SET('a','b')", text(), t("3"), None),
@@ -224,15 +224,15 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
             ("BIT(8)", text(), t("5"), None),
             ("BIT(8)", Schema::decimal(0), decimal("5"), None),
             ("BIT(8)", Schema::date(), Value::I32(1), None),
-            ("BIT(8)", of(Type::Int8), Value::I8(-1), Some("255")),
-            ("BIT(4)", of(Type::Int32), Value::I32(16), None),
+            ("BIT(8)", of(SchemaType::Int8), Value::I8(-1), Some("255")),
+            ("BIT(4)", of(SchemaType::Int32), Value::I32(16), None),
             ("BIT(1)", text(), t("true"), Some("1")),
-            ("BIT(1)", of(Type::Boolean), Value::Bool(true), Some("1")),
-            ("YEAR", of(Type::Int32), Value::I32(2024), Some("2024")),
-            ("YEAR", of(Type::Int32), Value::I32(24), None),
+            ("BIT(1)", of(SchemaType::Boolean), Value::Bool(true), Some("1")),
+            ("YEAR", of(SchemaType::Int32), Value::I32(2024), Some("2024")),
+            ("YEAR", of(SchemaType::Int32), Value::I32(24), None),
             ("YEAR", text(), t("24"), None),
             ("YEAR", text(), t("1999"), Some("1999")),
-            ("YEAR", of(Type::Boolean), Value::Bool(true), None),
+            ("YEAR", of(SchemaType::Boolean), Value::Bool(true), None),
             ("YEAR", Schema::date(), Value::I32(10_957), Some("2000")),
             ("YEAR", Schema::date(), Value::I32(10_958), None),
         ],
@@ -241,16 +241,16 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
     hold(
         P,
         vec![
-            ("BIT(8)", of(Type::Int32), Value::I32(101), Some("01100101")),
-            ("BIT(8)", of(Type::Int8), Value::I8(-1), Some("11111111")),
-            ("BIT(4)", of(Type::Int32), Value::I32(16), None),
-            ("BIT(1)", of(Type::Boolean), Value::Bool(true), Some("1")),
-            ("BIT VARYING(8)", of(Type::Int32), Value::I32(101), None),
+            ("BIT(8)", of(SchemaType::Int32), Value::I32(101), Some("01100101")),
+            ("BIT(8)", of(SchemaType::Int8), Value::I8(-1), Some("11111111")),
+            ("BIT(4)", of(SchemaType::Int32), Value::I32(16), None),
+            ("BIT(1)", of(SchemaType::Boolean), Value::Bool(true), Some("1")),
+            ("BIT VARYING(8)", of(SchemaType::Int32), Value::I32(101), None),
             ("BIT(3)", text(), t("101"), Some("101")),
             ("\"char\"", text(), t("ab"), None),
             ("\"char\"", text(), t("a"), Some("a")),
-            ("BOOLEAN", of(Type::Int32), Value::I32(1), Some("true")),
-            ("BOOLEAN", of(Type::Int32), Value::I32(2), None),
+            ("BOOLEAN", of(SchemaType::Int32), Value::I32(1), Some("true")),
+            ("BOOLEAN", of(SchemaType::Int32), Value::I32(2), None),
             ("BOOLEAN", text(), t("yes"), Some("true")),
         ],
     )
@@ -259,7 +259,7 @@ async fn ud43_a_number_is_no_index_and_a_text_no_bytes_of_bits() {
 
 #[tokio::test]
 async fn ud53_a_text_is_no_form_of_bytes() {
-    let (text, form) = (|| of(Type::String), "\\101");
+    let (text, form) = (|| of(SchemaType::String), "\\101");
     for server in [M, S] {
         hold(server, vec![("BLOB", text(), t(form), Some(form))]).await;
     }
@@ -267,19 +267,19 @@ async fn ud53_a_text_is_no_form_of_bytes() {
     let cases = vec![
         ("BYTEA", text(), t(form), None),
         ("BYTEA", text(), t("abc"), None),
-        ("BYTEA", of(Type::Int64), Value::I64(5), None),
-        ("BYTEA", of(Type::Boolean), Value::Bool(true), None),
+        ("BYTEA", of(SchemaType::Int64), Value::I64(5), None),
+        ("BYTEA", of(SchemaType::Boolean), Value::Bool(true), None),
         ("BYTEA", Schema::date(), Value::I32(1), None),
         ("BYTEA[]", Schema::array(text()), Value::Array([t(form)].into()), None),
-        ("BYTEA", of(Type::Bytes), bytes.clone(), Some("\\x5c313031")),
-        ("BYTEA[]", Schema::array(of(Type::Bytes)), Value::Array([bytes].into()), Some("{\"\\\\x5c313031\"}")),
+        ("BYTEA", of(SchemaType::Bytes), bytes.clone(), Some("\\x5c313031")),
+        ("BYTEA[]", Schema::array(of(SchemaType::Bytes)), Value::Array([bytes].into()), Some("{\"\\\\x5c313031\"}")),
     ];
     hold(P, cases).await;
 }
 
 #[tokio::test]
 async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know() {
-    let text = || of(Type::String);
+    let text = || of(SchemaType::String);
     let mut cases = vec![("", text(), t("00123"), Some("00123")), ("TEXT", text(), t("1.50"), Some("1.50"))];
     for ty in ["STRING", "MONEY", "UUID"] {
         for given in ["00123", "1.50", "1e5", " 7", "+7", "1.0"] {
@@ -288,8 +288,8 @@ async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know()
         for given in ["abc", "123", "-1.5", "", "12-34", "9223372036854775807", "0.001"] {
             cases.push((ty, text(), t(given), Some(given)));
         }
-        cases.push((ty, of(Type::Int64), Value::I64(7), Some("7")));
-        cases.push((ty, of(Type::Float64), Value::F64(1.5), Some("1.5")));
+        cases.push((ty, of(SchemaType::Int64), Value::I64(7), Some("7")));
+        cases.push((ty, of(SchemaType::Float64), Value::F64(1.5), Some("1.5")));
         cases.push((ty, Schema::date(), Value::I32(10_611), Some("1999-01-20")));
     }
     hold(S, cases).await;
@@ -298,7 +298,7 @@ async fn ud54_a_text_stays_one_in_a_column_of_a_type_that_sqlite_does_not_know()
 #[tokio::test]
 async fn ud44_nothing_is_cut_from_a_number() {
     for server in ALL {
-        let text = || of(Type::String);
+        let text = || of(SchemaType::String);
         hold(
             *server,
             vec![
@@ -307,8 +307,8 @@ async fn ud44_nothing_is_cut_from_a_number() {
                 ("INT", text(), t("12abc"), None),
                 ("INT", text(), t("12.5"), None),
                 ("INT", text(), t(""), None),
-                ("INT", of(Type::Float64), Value::F64(2.0), Some("2")),
-                ("INT", of(Type::Float64), Value::F64(1.5), None),
+                ("INT", of(SchemaType::Float64), Value::F64(2.0), Some("2")),
+                ("INT", of(SchemaType::Float64), Value::F64(1.5), None),
                 ("INT", Schema::decimal(2), decimal("3.00"), Some("3")),
                 ("INT", Schema::decimal(2), decimal("1.55"), None),
                 ("INT", Schema::timestamp(), Value::I64(AT), None),
@@ -330,12 +330,18 @@ async fn ud45_keys_find_only_the_row_they_mean() {
         let key = |schema: Schema, value: Value| structure(&[field("k", schema)], [value]);
         // the key of the row that is there, a key that is another's, and one that is none
         for (ty, there, schema, same, other) in [
-            ("VARCHAR(20)", "'abc'", of(Type::Int32), None, Some(Value::I32(0))),
-            ("VARCHAR(20)", "'5'", of(Type::Int32), Some(Value::I32(5)), None),
-            ("INT", "12", of(Type::String), Some(t("12")), Some(t("12abc"))),
-            (date, "'1999-01-20'", debezium("Date", Type::Int32), Some(Value::I32(10_611)), Some(Value::I32(10_612))),
-            (date, "'1999-01-20'", of(Type::Int32), None, Some(Value::I32(19_990_120))),
-            (stamp, "'1999-01-20'", of(Type::Int64), None, Some(Value::I64(19_990_120_000_000))),
+            ("VARCHAR(20)", "'abc'", of(SchemaType::Int32), None, Some(Value::I32(0))),
+            ("VARCHAR(20)", "'5'", of(SchemaType::Int32), Some(Value::I32(5)), None),
+            ("INT", "12", of(SchemaType::String), Some(t("12")), Some(t("12abc"))),
+            (
+                date,
+                "'1999-01-20'",
+                debezium("Date", SchemaType::Int32),
+                Some(Value::I32(10_611)),
+                Some(Value::I32(10_612)),
+            ),
+            (date, "'1999-01-20'", of(SchemaType::Int32), None, Some(Value::I32(19_990_120))),
+            (stamp, "'1999-01-20'", of(SchemaType::Int64), None, Some(Value::I64(19_990_120_000_000))),
         ] {
             let keys = [("insert.mode", "upsert"), ("pk.mode", "record_key"), ("delete.enabled", "true")];
             let mut database = Database::new(*server, &keys).await;
@@ -344,7 +350,7 @@ async fn ud45_keys_find_only_the_row_they_mean() {
             if let Some(other) = other {
                 let record = topic.record(key(schema.clone(), other), Datum::NONE);
                 let outcome = database.put(&topic, &[&[record]]).await.map_err(|error| error.kind());
-                assert!(matches!(outcome, Ok(()) | Err(Kind::Record)), "{server} {ty}: {outcome:?}");
+                assert!(matches!(outcome, Ok(()) | Err(ErrorKind::Record)), "{server} {ty}: {outcome:?}");
                 assert_eq!(database.rows("SELECT count(*) FROM t").await, ["1"], "{server} {ty} {there}");
             }
             if let Some(same) = same {
@@ -361,7 +367,7 @@ async fn ud46_a_refusal_names_what_helps() {
         let mut database = Database::new(*server, &[]).await;
         database.run(&format!("CREATE TABLE t (id INT, x {})", columns_of(*server).2)).await;
         let topic = Topic::new("t");
-        let fields = [int("id"), field("x", of(Type::Int64))];
+        let fields = [int("id"), field("x", of(SchemaType::Int64))];
         let bad = || topic.value(&fields, [Value::I32(1), Value::I64(AT)]);
         let error = database.put(&topic, &[&[bad()]]).await.unwrap_err().to_string();
         for part in ["record of topic t, partition 0, offset 0", "column x", "timestamp.fields.list", "debezium.types"]
@@ -395,16 +401,16 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
     for server in ALL {
         let (date, time, stamp, _) = columns_of(*server);
         for (ty, sql, schema, value, want) in [
-            (date, INSERT, of(Type::Int32), Value::I32(20_240_322), None),
-            (date, UPDATE, of(Type::Int32), Value::I32(20_240_322), None),
-            (date, "INSERT INTO t VALUES (:id, :x)", of(Type::Int64), Value::I64(20_240_322), None),
-            (date, INSERT, debezium("Date", Type::Int32), Value::I32(10_611), Some("1999-01-20")),
-            (stamp, UPDATE, debezium("Timestamp", Type::Int64), Value::I64(AT), Some("2024-03-22 15:58:32.345")),
-            (time, INSERT, debezium("Time", Type::Int32), Value::I32(83_000), Some("00:01:23")),
-            ("INT", UPDATE, of(Type::String), t("12abc"), None),
-            ("INT", UPDATE, of(Type::String), t("12"), Some("12")),
+            (date, INSERT, of(SchemaType::Int32), Value::I32(20_240_322), None),
+            (date, UPDATE, of(SchemaType::Int32), Value::I32(20_240_322), None),
+            (date, "INSERT INTO t VALUES (:id, :x)", of(SchemaType::Int64), Value::I64(20_240_322), None),
+            (date, INSERT, debezium("Date", SchemaType::Int32), Value::I32(10_611), Some("1999-01-20")),
+            (stamp, UPDATE, debezium("Timestamp", SchemaType::Int64), Value::I64(AT), Some("2024-03-22 15:58:32.345")),
+            (time, INSERT, debezium("Time", SchemaType::Int32), Value::I32(83_000), Some("00:01:23")),
+            ("INT", UPDATE, of(SchemaType::String), t("12abc"), None),
+            ("INT", UPDATE, of(SchemaType::String), t("12"), Some("12")),
             // what a statement makes of a number is its own business
-            ("BIGINT", "UPDATE t SET x = :x / 1000 WHERE id = :id", of(Type::Int64), Value::I64(5000), Some("5")),
+            ("BIGINT", "UPDATE t SET x = :x / 1000 WHERE id = :id", of(SchemaType::Int64), Value::I64(5000), Some("5")),
         ] {
             let mut database = Database::new(*server, &[("insert.mode", "statement"), ("statement", sql)]).await;
             database.run(&format!("CREATE TABLE t (id INT PRIMARY KEY, x {ty})")).await;
@@ -417,7 +423,10 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
             if want.is_none() {
                 // without a schema it is the same
                 let error = outcome.unwrap_err();
-                assert!(error.kind() == Kind::Record && error.to_string().contains(":x"), "{server} {ty}: {error}");
+                assert!(
+                    error.kind() == ErrorKind::Record && error.to_string().contains(":x"),
+                    "{server} {ty}: {error}"
+                );
                 let members = vec![(t("id"), Value::I64(1)), (t("x"), value.clone())];
                 let plain = Datum { schema: None, value: Value::Map(members.into()) };
                 outcome = database.put(&topic, &[&[topic.record(Datum::NONE, plain)]]).await;
@@ -427,7 +436,7 @@ async fn ud47_a_statements_parameters_are_what_their_columns_hold() {
             match (want, outcome) {
                 (Some(want), Ok(())) => assert!(seen[0].starts_with(want), "{server} {sql} {ty}: {seen:?}"),
                 (None, Err(error)) => {
-                    assert!(error.kind() == Kind::Record && seen.is_empty(), "{server} {sql}: {error}");
+                    assert!(error.kind() == ErrorKind::Record && seen.is_empty(), "{server} {sql}: {error}");
                 }
                 (want, outcome) => panic!("{server} {sql} {ty}: wanted {want:?}, got {outcome:?} {seen:?}"),
             }

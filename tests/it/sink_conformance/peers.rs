@@ -1,6 +1,6 @@
 //! Configs of other classes mean what their own documentation says.
 
-use connector_api::{Datum, Kind, Schema, Type, Value};
+use connector_api::{Datum, ErrorKind, Schema, SchemaType, Value};
 
 use super::{Database, Server, event, field, int, structure, t, text};
 use crate::sink::database::ALL;
@@ -42,7 +42,7 @@ async fn a_tables_name_may_be_made_of_where_the_row_comes_from() {
 
             let flat = topic.record(super::id_key(3), structure(&[text("name")], [t("Cid")]));
             let error = database.put(&topic, &[&[flat]]).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Record);
+            assert_eq!(error.kind(), ErrorKind::Record);
             assert!(error.message().contains("source.table"), "{error}");
         }
     }
@@ -53,7 +53,7 @@ async fn debeziums_class_skips_tombstones_and_understands_its_types_everywhere()
     for server in ALL {
         let mut database = Database::new(*server, &[DEBEZIUM]).await;
         let topic = Topic::new("a.t");
-        let stamp = Schema { name: Some("io.debezium.time.Date".into()), ..Schema::of(Type::Int32) };
+        let stamp = Schema { name: Some("io.debezium.time.Date".into()), ..Schema::of(SchemaType::Int32) };
         let value = structure(&[int("Id"), field("on_day", stamp)], [Value::I32(1), Value::I32(19_000)]);
         let row = topic.record(super::id_key(1), value);
         database.write(&topic, &[&[row, topic.record(super::id_key(1), Datum::NONE)]]).await;

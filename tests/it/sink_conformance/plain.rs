@@ -1,6 +1,6 @@
 //! Plain JSON and nested values.
 
-use connector_api::{Datum, Kind, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, ErrorKind, Schema, SchemaType, SinkRecord, Value};
 
 use super::{Database, Server, field, int, optional, t, text};
 use crate::sink::database::{ALL, SERVERS};
@@ -64,7 +64,7 @@ async fn plain_json_without_a_place_is_refused_with_what_to_do() {
             ([("more", Value::I64(1))], "is missing fields"),
         ] {
             let error = database.put(&topic, &[&[plain(&topic, Value::Null, &members)]]).await.unwrap_err();
-            assert!(error.kind() == Kind::Record && error.message().contains(want), "{error}");
+            assert!(error.kind() == ErrorKind::Record && error.message().contains(want), "{error}");
         }
     }
 }
@@ -93,9 +93,9 @@ async fn plain_json_is_upserted_and_deleted_by_plain_keys() {
 
 /// A record with a struct, a list and a map.
 fn nested(topic: &Topic) -> SinkRecord {
-    let address = Schema::structure(None, vec![text("city"), optional("zip", Type::Int32)]).optional(true);
-    let labels = Schema::map(Schema::of(Type::String), Schema::of(Type::Int32));
-    let fields = [int("id"), field("addr", address), array("list", Type::Int32), field("labels", labels)];
+    let address = Schema::structure(None, vec![text("city"), optional("zip", SchemaType::Int32)]).optional(true);
+    let labels = Schema::map(Schema::of(SchemaType::String), Schema::of(SchemaType::Int32));
+    let fields = [int("id"), field("addr", address), array("list", SchemaType::Int32), field("labels", labels)];
     let values = [
         Value::I32(1),
         Value::Struct([t("Wien"), Value::Null].into()),

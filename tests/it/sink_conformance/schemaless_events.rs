@@ -1,6 +1,6 @@
 //! Debezium's change events as JSON without schemas, and numbers without a schema in columns of dates and times.
 
-use connector_api::{Datum, Kind, SinkRecord, Value};
+use connector_api::{Datum, ErrorKind, SinkRecord, Value};
 
 use super::plain::object;
 use super::{Database, Server, t};
@@ -90,7 +90,7 @@ async fn ud48_a_deletion_without_a_schema_needs_no_table() {
         assert!(!database.has("t").await, "{server}");
         // no table is made of a row without types
         let error = database.put(&topic, &[&[event(&topic, 1, "c", Value::Null, named(1, "a"))]]).await.unwrap_err();
-        assert!(error.kind() == Kind::Record && !database.has("t").await, "{server}: {error}");
+        assert!(error.kind() == ErrorKind::Record && !database.has("t").await, "{server}: {error}");
     }
 }
 
@@ -105,7 +105,7 @@ async fn ud49_what_only_looks_like_an_event_is_a_row() {
         assert_eq!(database.rows("SELECT id, op, source FROM t").await, ["1|c|web"], "{server}");
         let lost = event(&topic, 1, "c", Value::Null, Value::Null);
         let error = database.put(&topic, &[&[lost]]).await.unwrap_err();
-        assert!(error.kind() == Kind::Record && error.message().contains("after is null"), "{server}: {error}");
+        assert!(error.kind() == ErrorKind::Record && error.message().contains("after is null"), "{server}: {error}");
         // an event as it is
         database.config.set("envelope.unwrap", "false");
         let whole = event(&topic, 1, "c", Value::Null, named(1, "a"));
@@ -161,7 +161,7 @@ async fn holds(server: Server, keys: &[(&str, &str)], is_event: bool, (ty, n, wa
         (Some(want), Ok(())) => assert!(seen[0].starts_with(want), "{case}: {seen:?}"),
         (None, Err(error)) => {
             let text = error.to_string();
-            assert!(error.kind() == Kind::Record && seen.is_empty(), "{case}: {text}");
+            assert!(error.kind() == ErrorKind::Record && seen.is_empty(), "{case}: {text}");
             assert!(text.contains("offset 0") && text.contains("column at"), "{case}: {text}");
         }
         (want, outcome) => panic!("{case}: wanted {want:?}, got {outcome:?}, {seen:?}"),
@@ -234,6 +234,6 @@ async fn ud55_a_text_without_a_schema_stays_one_in_a_column_of_a_type_that_sqlit
     let write = |text: &str| topic.record(Datum::NONE, bare(row(&[("id", Value::I64(1)), ("x", t(text))])));
     database.write(&topic, &[&[write("abc"), write("12")]]).await;
     let error = database.put(&topic, &[&[write("00123")]]).await.unwrap_err();
-    assert!(error.kind() == Kind::Record && error.message().contains("column x"), "{error}");
+    assert!(error.kind() == ErrorKind::Record && error.message().contains("column x"), "{error}");
     assert_eq!(database.rows("SELECT x FROM t ORDER BY x").await, ["12", "abc"]);
 }

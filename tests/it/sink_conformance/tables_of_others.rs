@@ -1,6 +1,6 @@
 //! Tables that somebody else has made: with types of a schema of their own, and with columns that the database computes.
 
-use connector_api::{Datum, Schema, Type, Value};
+use connector_api::{Datum, Schema, SchemaType, Value};
 
 use super::{Database, Server, field, int, structure, t};
 use crate::sink::database::ALL;
@@ -32,7 +32,8 @@ async fn types_of_a_schema_outside_the_search_path_are_written() {
             database.run("INSERT INTO t (id) VALUES (1), (2)").await;
         }
         let topic = Topic::new("t");
-        let fields: Vec<_> = ["mood", "kind", "pair", "span"].map(|name| field(name, Schema::of(Type::String))).into();
+        let fields: Vec<_> =
+            ["mood", "kind", "pair", "span"].map(|name| field(name, Schema::of(SchemaType::String))).into();
         let fields = [vec![int("id")], fields].concat();
         let row = |id: i32| topic.value(&fields, [Value::I32(id), t("well"), t("sad"), t("(7,x)"), t("[1,2)")]);
         // several records, so that statements of many rows are used too
@@ -62,8 +63,8 @@ async fn types_and_functions_named_like_the_systems_are_not_taken_for_them() {
                     .await;
             }
             let topic = Topic::new("t");
-            let day = if own { Schema::of(Type::String) } else { Schema::date() };
-            let fields = [int("id"), field("d", day), field("s", Schema::of(Type::String)), int("u")];
+            let day = if own { Schema::of(SchemaType::String) } else { Schema::date() };
+            let fields = [int("id"), field("d", day), field("s", Schema::of(SchemaType::String)), int("u")];
             let day = if own { t("(7,y)") } else { Value::I32(1) };
             let row = |id: i32| topic.value(&fields, [Value::I32(id), day.clone(), t("one"), Value::I32(7)]);
             database.put(&topic, &[&[row(1), row(2)]]).await.unwrap();
@@ -101,7 +102,7 @@ async fn bits_of_debezium_make_a_column_of_bits() {
     let mut database = Database::new(Server::MariaDb, MODES[1]).await;
     let topic = Topic::new("t");
     let bits = |length: &str| {
-        let named = Schema { name: Some("io.debezium.data.Bits".into()), ..Schema::of(Type::Bytes) };
+        let named = Schema { name: Some("io.debezium.data.Bits".into()), ..Schema::of(SchemaType::Bytes) };
         named.param("length", length)
     };
     let fields = [int("id"), field("b9", bits("9")), field("b64", bits("64"))];
@@ -185,7 +186,7 @@ async fn a_table_that_is_made_by_hand_later_is_found_after_records_were_refused(
 async fn debeziums_types_within_lists_are_what_they_stand_for() {
     let named = |name: &str, ty| Schema { name: Some(name.into()), ..Schema::of(ty) };
     let number = || {
-        let fields = vec![int("scale"), field("value", Schema::of(Type::Bytes))];
+        let fields = vec![int("scale"), field("value", Schema::of(SchemaType::Bytes))];
         Schema::structure(Some("io.debezium.data.VariableScaleDecimal"), fields).optional(true)
     };
     let exact = |scale: i32, unscaled: i32| {
@@ -196,8 +197,8 @@ async fn debeziums_types_within_lists_are_what_they_stand_for() {
         int("id"),
         field("numbers", Schema::array(number())),
         field("grid", Schema::array(Schema::array(number()))),
-        field("days", Schema::array(named("io.debezium.time.Date", Type::Int32))),
-        field("docs", Schema::array(named("io.debezium.data.Json", Type::String))),
+        field("days", Schema::array(named("io.debezium.time.Date", SchemaType::Int32))),
+        field("docs", Schema::array(named("io.debezium.data.Json", SchemaType::String))),
     ];
     for made in [true, false] {
         let keys = [("insert.mode", "insert"), ("pk.mode", "none"), ("debezium.types", "true")];
@@ -233,7 +234,7 @@ async fn rows_keep_their_numbers_in_a_key_that_the_server_numbers() {
             // numbered 1 and 2
             database.run("INSERT INTO t (name) VALUES ('x'), ('y')").await;
             let topic = Topic::new("t");
-            let fields = [int("id"), field("name", Schema::of(Type::String))];
+            let fields = [int("id"), field("name", Schema::of(SchemaType::String))];
             let of = |id, name: &str| topic.value(&fields, [Value::I32(id), t(name)]);
             let (batch, want) = match keys[0].1 {
                 "update" => ([of(1, "a"), of(2, "b"), of(9, "c")], vec!["1|a", "2|b"]),
@@ -315,7 +316,7 @@ async fn unique_indexes_that_somebody_changes_decide_about_the_next_upsert() {
                 database.run(&format!("CREATE TABLE t (id INT, mail VARCHAR(20), a INT, {})", change.keys)).await;
                 let topic = Topic::new("t");
                 let mut task = database.open(&topic, tolerate, &[]).await;
-                let fields = [int("id"), field("mail", Schema::of(Type::String)), int("a")];
+                let fields = [int("id"), field("mail", Schema::of(SchemaType::String)), int("a")];
                 let row = |id, mail, a| topic.value(&fields, [Value::I32(id), t(mail), Value::I32(a)]);
                 task.put(&[row(1, "x", 1), row(2, "y", 1)], &topic.next()).await.unwrap();
                 match (server, change.sql[n]) {
@@ -330,7 +331,7 @@ async fn unique_indexes_that_somebody_changes_decide_about_the_next_upsert() {
                 let seen = database.rows("SELECT id, mail, a FROM t ORDER BY id").await;
                 match outcome {
                     Err(error) if change.want.is_empty() && !tolerate => {
-                        assert_eq!(error.kind(), connector_api::Kind::Record, "{case}: {error}");
+                        assert_eq!(error.kind(), connector_api::ErrorKind::Record, "{case}: {error}");
                     }
                     outcome => {
                         let refused = outcome.unwrap_or_else(|error| panic!("{case}: {error}")).rejected.len();
@@ -358,7 +359,7 @@ async fn rows_are_changed_beside_a_number_that_the_server_gives() {
             let mut database = Database::new(*server, &keys).await;
             database.run(&format!("CREATE TABLE t (n {number}, k INT PRIMARY KEY, name VARCHAR(20))")).await;
             let topic = Topic::new("t");
-            let fields = [int("n"), int("k"), field("name", Schema::of(Type::String))];
+            let fields = [int("n"), int("k"), field("name", Schema::of(SchemaType::String))];
             let of = |n, k, name: &str| topic.value(&fields, [Value::I32(n), Value::I32(k), t(name)]);
             database.write(&topic, &[&[of(70, 1, "a"), of(80, 2, "b")], &[of(90, 3, "c")]]).await;
             database.config.set("insert.mode", mode);
@@ -384,7 +385,7 @@ async fn a_statement_is_read_again_once_its_table_has_changed() {
             database.run("CREATE TABLE t (id INT PRIMARY KEY, a INT)").await;
             let topic = Topic::new("t");
             let mut task = database.open(&topic, tolerate, &[]).await;
-            let fields = [int("id"), field("a", Schema::of(Type::String))];
+            let fields = [int("id"), field("a", Schema::of(SchemaType::String))];
             let row = |id, a| topic.value(&fields, [Value::I32(id), t(a)]);
             task.put(&[row(1, "7")], &topic.next()).await.unwrap();
             let sql = [
@@ -401,7 +402,9 @@ async fn a_statement_is_read_again_once_its_table_has_changed() {
             let report = task.put(&[row(4, "z"), row(4, "z")], &topic.next()).await;
             match report {
                 Ok(report) => assert!(tolerate && report.rejected.len() == 1, "{server}: {report:?}"),
-                Err(error) => assert!(!tolerate && error.kind() == connector_api::Kind::Record, "{server}: {error}"),
+                Err(error) => {
+                    assert!(!tolerate && error.kind() == connector_api::ErrorKind::Record, "{server}: {error}")
+                }
             }
             task.close().await;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Field, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Field, Schema, SchemaType, SinkRecord, Value};
 
 use super::{Database, field, int, structure, t};
 use crate::sink::database::ALL;
@@ -12,7 +12,7 @@ const PLACEHOLDER: &str = "__debezium_unavailable_value";
 
 fn fields() -> Vec<Field> {
     let of = |name, ty| field(name, Schema::of(ty).optional(true));
-    vec![int("id"), of("big", Type::String), of("raw", Type::Bytes), of("n", Type::Int32)]
+    vec![int("id"), of("big", SchemaType::String), of("raw", SchemaType::Bytes), of("n", SchemaType::Int32)]
 }
 
 fn named(name: &str, fields: Vec<Field>) -> Schema {
@@ -30,7 +30,7 @@ fn change(topic: &Topic, whole: bool, values: Vec<Value>) -> SinkRecord {
     if !whole {
         return topic.record(key, Datum::new(Arc::new(row.optional(false)), Value::Struct(values.into())));
     }
-    let members = vec![field("before", row.clone()), field("after", row), field("op", Schema::of(Type::String))];
+    let members = vec![field("before", row.clone()), field("after", row), field("op", Schema::of(SchemaType::String))];
     let envelope = named("s.t.Envelope", members).optional(false);
     topic.record(
         key,

@@ -1,6 +1,6 @@
 //! Columns that are made wider, types that records carry, and tasks that change one table together.
 
-use connector_api::{Kind, Schema, Type, Value, logical};
+use connector_api::{ErrorKind, Schema, SchemaType, Value, logical};
 
 use super::{Database, Server, decimal, field, int, optional, t, text};
 use crate::sink::database::SERVERS;
@@ -22,11 +22,11 @@ async fn columns_grow_with_the_schemas_of_their_records() {
         database.run("INSERT INTO t (s, f, d, n, old) VALUES (1, 0.5, 1.5, 1, 1)").await;
         let topic = Topic::new("t");
         let fields = [
-            field("i", Schema::of(Type::Int64)),
-            field("s", Schema::of(Type::Int32)),
-            field("f", Schema::of(Type::Float64)),
+            field("i", Schema::of(SchemaType::Int64)),
+            field("s", Schema::of(SchemaType::Int32)),
+            field("f", Schema::of(SchemaType::Float64)),
             field("d", Schema::decimal(3).param(logical::PRECISION, "9")),
-            optional("n", Type::Int32),
+            optional("n", SchemaType::Int32),
         ];
         let values = [Value::I64(1 << 40), Value::I32(100_000), Value::F64(0.1), decimal("123456.789"), Value::Null];
         database.write(&topic, &[&[topic.value(&fields, values)]]).await;
@@ -61,7 +61,7 @@ async fn columns_grow_with_the_length_of_values() {
         let mut database = Database::new(*server, &WIDEN).await;
         database.run("CREATE TABLE t (id INT, a VARCHAR(5), b TEXT)").await;
         let topic = Topic::new("t");
-        let fields = [int("id"), text("a"), text("b"), field("raw", Schema::of(Type::Bytes).optional(true))];
+        let fields = [int("id"), text("a"), text("b"), field("raw", Schema::of(SchemaType::Bytes).optional(true))];
         let row = |id, a: &str, b: &str, raw: usize| {
             topic.value(&fields, [Value::I32(id), t(a), t(b), Value::Bytes(vec![7; raw].into())])
         };
@@ -85,7 +85,7 @@ async fn nothing_grows_unless_it_is_asked_for() {
     database.run("CREATE TABLE t (a VARCHAR(5) NOT NULL)").await;
     let topic = Topic::new("t");
     let error = database.put(&topic, &[&[topic.value(&[text("a")], [t("much too long")])]]).await.unwrap_err();
-    assert!(error.kind() == Kind::Record && error.message().contains("'a'"), "{error}");
+    assert!(error.kind() == ErrorKind::Record && error.message().contains("'a'"), "{error}");
     assert_eq!(database.columns("t").await, ["a varchar(5) NOT NULL"]);
 }
 
@@ -101,13 +101,13 @@ async fn four_tasks_create_extend_and_widen_one_table_together() {
                     let mut task = records::open(&config, false).await;
                     task.assign(&topic.partitions()).await.unwrap();
                     for round in 0..6 {
-                        let extra = optional(["a", "b", "c"][round % 3], Type::String);
-                        let ty = if round < 3 { Type::Int32 } else { Type::Int64 };
+                        let extra = optional(["a", "b", "c"][round % 3], SchemaType::String);
+                        let ty = if round < 3 { SchemaType::Int32 } else { SchemaType::Int64 };
                         let id = if round < 3 { Value::I32(1) } else { Value::I64(1 << 40) };
                         let row = [field("id", Schema::of(ty)), extra];
                         let batch = [topic.value(&row, [id, t(&"x".repeat(20_000 * round))])];
                         while let Err(error) = task.put(&batch, &topic.next()).await {
-                            assert_eq!(error.kind(), Kind::Retry, "{error}");
+                            assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
                         }
                     }
                     task.close().await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Header, Kind, Schema, Type, Value};
+use connector_api::{Datum, ErrorKind, Header, Schema, SchemaType, Value};
 
 use super::{Database, Server, decimal, field, id_key, int, optional, preset, structure, t, text};
 use crate::sink::database::ALL;
@@ -17,8 +17,8 @@ async fn ud01_ud02_an_upsert_changes_the_row_of_its_key_and_a_lone_key_changes_n
     for server in ALL {
         let mut database = Database::new(*server, &keys).await;
         let topic = Topic::new("actor");
-        let names = [optional("first_name", Type::String), optional("last_name", Type::String)];
-        let fields = [&[int("actor_id")], &names[..], &[optional("score", Type::Int32)]].concat();
+        let names = [optional("first_name", SchemaType::String), optional("last_name", SchemaType::String)];
+        let fields = [&[int("actor_id")], &names[..], &[optional("score", SchemaType::Int32)]].concat();
         let row = |name: &str, score| topic.value(&fields, [Value::I32(1), t(name), t("x"), Value::I32(score)]);
         // a lone key needs columns that may be absent
         let lone = topic.value(&[int("actor_id")], [Value::I32(1)]);
@@ -116,7 +116,7 @@ async fn ud12_an_insert_of_a_key_that_is_there_fails_and_takes_the_batch_back() 
         let topic = Topic::new("t");
         let row = |name: &str| topic.record(id_key(1), structure(&[text("name")], [t(name)]));
         let error = database.put(&topic, &[&[row("a"), row("b")]]).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Record, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Record, "{error}");
         assert_eq!(database.rows("SELECT COUNT(*) FROM t").await, ["0"]);
     }
 }
@@ -124,15 +124,15 @@ async fn ud12_an_insert_of_a_key_that_is_there_fails_and_takes_the_batch_back() 
 #[tokio::test]
 async fn ud16_copies_of_a_record_without_key_are_all_written_exactly() {
     let fields = [
-        field("i8", Schema::of(Type::Int8)),
-        field("i16", Schema::of(Type::Int16)),
+        field("i8", Schema::of(SchemaType::Int8)),
+        field("i16", Schema::of(SchemaType::Int16)),
         int("i32"),
-        field("i64", Schema::of(Type::Int64)),
-        field("f32", Schema::of(Type::Float32)),
-        field("f64", Schema::of(Type::Float64)),
-        field("yes", Schema::of(Type::Boolean)),
+        field("i64", Schema::of(SchemaType::Int64)),
+        field("f32", Schema::of(SchemaType::Float32)),
+        field("f64", Schema::of(SchemaType::Float64)),
+        field("yes", Schema::of(SchemaType::Boolean)),
         text("txt"),
-        field("raw", Schema::of(Type::Bytes)),
+        field("raw", Schema::of(SchemaType::Bytes)),
         field("amount", Schema::decimal(3)),
         field("d", Schema::date()),
         field("tm", Schema::time()),
@@ -184,7 +184,7 @@ async fn ud17_records_of_two_schemas_share_a_batch() {
         let mut database = Database::new(*server, &[("auto.evolve", "true")]).await;
         let topic = Topic::new("t");
         let a = |id| topic.value(&[int("id")], [Value::I32(id)]);
-        let b = |id| topic.value(&[int("id"), optional("extra", Type::String)], [Value::I32(id), t("x")]);
+        let b = |id| topic.value(&[int("id"), optional("extra", SchemaType::String)], [Value::I32(id), t("x")]);
         database.write(&topic, &[&[a(1), a(2), a(3), b(4), a(5)]]).await;
         assert_eq!(database.rows("SELECT id, extra FROM t ORDER BY id").await, ["1|-", "2|-", "3|-", "4|x", "5|-"]);
     }
@@ -198,7 +198,7 @@ async fn ud21_absent_values_are_null() {
             .run("CREATE TABLE t (a VARCHAR(10), b VARCHAR(10), n INT, d DOUBLE PRECISION, PRIMARY KEY (a, b))")
             .await;
         let topic = Topic::new("t");
-        let fields = [text("a"), text("b"), optional("n", Type::Int32), optional("d", Type::Float64)];
+        let fields = [text("a"), text("b"), optional("n", SchemaType::Int32), optional("d", SchemaType::Float64)];
         database.write(&topic, &[&[topic.value(&fields, [t("x"), t("y"), Value::Null, Value::Null])]]).await;
         assert_eq!(database.rows("SELECT a, b, n, d FROM t").await, ["x|y|-|-"]);
     }
@@ -243,7 +243,7 @@ async fn ud34_a_null_stays_null_where_defaults_are_not_to_replace_it() {
         for server in ALL {
             let mut database = Database::new(*server, &[("replace.null.with.default", replace)]).await;
             let topic = Topic::new("t");
-            let name = field("name", preset(Schema::of(Type::String).optional(true), t("x")));
+            let name = field("name", preset(Schema::of(SchemaType::String).optional(true), t("x")));
             database.write(&topic, &[&[topic.value(&[int("id"), name], [Value::I32(1), Value::Null])]]).await;
             assert_eq!(database.rows("SELECT id, name FROM t").await, [want]);
         }
@@ -255,7 +255,7 @@ async fn ud36_ud37_texts_and_lists_go_into_the_types_of_postgres() {
     let mut database = Database::new(Server::Postgres, &[]).await;
     database.run("CREATE TABLE t (u uuid, j json, b jsonb, n int[], s text[])").await;
     let topic = Topic::new("t");
-    let fields = [text("u"), text("j"), text("b"), array("n", Type::Int32), array("s", Type::String)];
+    let fields = [text("u"), text("j"), text("b"), array("n", SchemaType::Int32), array("s", SchemaType::String)];
     let values = [
         t("6f1d6f5e-0f2e-4b53-8d9b-0d3c1a6b7c11"),
         t("{\"a\": 1}"),
@@ -312,7 +312,7 @@ async fn rows_of_every_type_of_postgres_are_the_same_written_together_or_alone()
     let mut database = Database::new(Server::Postgres, &[]).await;
     database.run("CREATE TYPE mood AS ENUM ('it''s, \"fine\"'); CREATE DOMAIN positive AS INT CHECK (VALUE > 0)").await;
     let columns: Vec<_> = COLUMNS.iter().enumerate().map(|(n, column)| format!("c{n} {}", column.0)).collect();
-    let fields: Vec<_> = (0..COLUMNS.len()).map(|n| optional(&format!("c{n}"), Type::String)).collect();
+    let fields: Vec<_> = (0..COLUMNS.len()).map(|n| optional(&format!("c{n}"), SchemaType::String)).collect();
     let topic = Topic::new("t");
     let row = |full: bool| {
         let value = |column: &(&str, &str)| if full { t(column.1) } else { Value::Null };
@@ -380,7 +380,7 @@ async fn headers_and_the_place_in_kafka_are_columns_beside_the_value() {
         let mut record = topic.value(&[int("id")], [Value::I32(1)]);
         let header = |key: &str, value: &str| Header {
             key: key.into(),
-            datum: Datum::new(Arc::new(Schema::of(Type::String)), t(value)),
+            datum: Datum::new(Arc::new(Schema::of(SchemaType::String)), t(value)),
         };
         record.record.headers = vec![header("tenant", "a"), header("tenant", "b")];
         database.write(&topic, &[&[record]]).await;
@@ -399,7 +399,7 @@ async fn headers_can_be_the_key() {
         let topic = Topic::new("t");
         let row = |id: &str, n| {
             let mut record = topic.value(&[int("n")], [Value::I32(n)]);
-            let datum = Datum::new(Arc::new(Schema::of(Type::String)), t(id));
+            let datum = Datum::new(Arc::new(Schema::of(SchemaType::String)), t(id));
             record.record.headers = vec![Header { key: "id".into(), datum }];
             record
         };

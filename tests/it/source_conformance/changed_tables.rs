@@ -1,6 +1,6 @@
 //! Tables that change while they are read, by name and by query: reading goes on with the new definition.
 
-use connector_api::Kind;
+use connector_api::ErrorKind;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Column, Row};
 
@@ -123,7 +123,7 @@ async fn tables_and_queries_read_in_bulk_see_the_changes() {
                     let batch = match task.poll().await {
                         Ok(batch) => batch,
                         // it changed in the middle of a reading
-                        Err(error) if error.kind() == Kind::Retry => continue,
+                        Err(error) if error.kind() == ErrorKind::Retry => continue,
                         Err(error) => panic!("{about}: {error}"),
                     };
                     tokio::time::sleep(batch.idle_for.unwrap_or_default()).await;
@@ -223,7 +223,7 @@ async fn take_turns(server: Server, keys: &[(&str, &str)], twin: &str) {
             Ok(batch) => batch,
             Err(error) => {
                 assert!(
-                    error.kind() == Kind::Retry && !error.message().contains("could not be read"),
+                    error.kind() == ErrorKind::Retry && !error.message().contains("could not be read"),
                     "{about}: {error}"
                 );
                 continue;

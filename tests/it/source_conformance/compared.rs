@@ -1,6 +1,6 @@
 //! Columns whose type does not fit the mode: refused, with the mode that fits, before a row is read twice or never.
 
-use connector_api::{Report, Source};
+use connector_api::{ConfigReport, SourceConnector};
 use connector_jdbc::source::JdbcSource;
 
 use super::fixture::{DATABASES, Fixture, Server};
@@ -11,9 +11,9 @@ const STAMP: (&str, &str) = ("mode", "timestamp");
 
 /// Errors and warnings of a config's probe, each with its key.
 async fn probed(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSource.probe(&fixture.config(), &mut report).await;
-    let told = |problems: Vec<connector_api::config::Problem>| {
+    let told = |problems: Vec<connector_api::config::ConfigProblem>| {
         problems.into_iter().map(|p| format!("{}: {}", p.key, p.message)).collect()
     };
     (told(report.errors), told(report.warnings))

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use connector_api::{
-    Batch, Config, OffsetValue, Record, Result, Schema, Source, SourceOffset, SourcePartition, SourceTask, Value,
-    logical,
+    Config, OffsetValue, Record, Result, Schema, SourceBatch, SourceConnector, SourceOffset, SourcePartition,
+    SourceTask, Value, logical,
 };
 use connector_jdbc::source::JdbcSource;
 use sqlx::mysql::MySqlConnection;
@@ -241,7 +241,7 @@ impl Fixture {
         }
     }
 
-    async fn take(&mut self, batch: Batch, records: &mut Vec<Record>) {
+    async fn take(&mut self, batch: SourceBatch, records: &mut Vec<Record>) {
         self.stored.note(&batch);
         records.extend(batch.records);
         tokio::time::sleep(batch.idle_for.unwrap_or_default().min(Duration::from_millis(50))).await;

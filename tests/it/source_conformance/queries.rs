@@ -1,6 +1,6 @@
 //! Queries and names as their databases take them.
 
-use connector_api::{Plugin, Report};
+use connector_api::{ConfigReport, Plugin};
 use connector_jdbc::source::JdbcSource;
 
 use super::fixture::{DATABASES, Fixture};
@@ -35,7 +35,7 @@ async fn queries_with_common_table_expressions_and_comments_are_read_in_every_mo
                     fixture.set(&[("poll.interval.ms", "60000")]);
                     fixture.sql("CREATE TABLE test (id INT NOT NULL, at {stamp} NOT NULL)").await;
                     fixture.sql("INSERT INTO test VALUES (1, '2024-01-01'), (2, '2024-01-02')").await;
-                    let mut report = Report::default();
+                    let mut report = ConfigReport::default();
                     JdbcSource.check(&fixture.config(), &mut report);
                     assert_eq!(report.errors, [], "{server:?} {keys:?}");
                     let mut task = fixture.open().await;
@@ -56,7 +56,7 @@ async fn a_query_that_writes_or_holds_several_statements_is_refused() {
             "-- SELECT\nDELETE FROM test",
         ] {
             let fixture = Fixture::new(server, &[("mode", "bulk"), ("query", query)]).await;
-            let mut report = Report::default();
+            let mut report = ConfigReport::default();
             JdbcSource.check(&fixture.config(), &mut report);
             let told: Vec<_> = report.errors.iter().map(|problem| (&*problem.key, &*problem.message)).collect();
             assert!(matches!(told[..], [("query", text)] if text.starts_with("Only SELECT statements")), "{told:?}");

@@ -1,6 +1,6 @@
 //! What a source cannot read, and how it says so.
 
-use connector_api::{Config, Kind, Report, Source};
+use connector_api::{Config, ConfigReport, ErrorKind, SourceConnector};
 use connector_jdbc::source::JdbcSource;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor};
@@ -24,7 +24,7 @@ async fn refused(server: Server, keys: &[(&str, &str)], create: &str, want: impl
     let mut fixture = Fixture::new(server, keys).await;
     fixture.sql(create).await;
     let error = fixture.try_open().await.err().unwrap_or_else(|| panic!("{server:?}: not refused"));
-    assert_eq!(error.kind(), Kind::Config, "{server:?}: {error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{server:?}: {error}");
     assert_eq!(error.message(), want(&shown(&fixture)), "{server:?}");
 }
 
@@ -75,9 +75,9 @@ async fn er04_timestamp_columns_that_may_all_be_null_are_refused() {
 
 /// Errors and warnings, each with its key.
 async fn probed(config: &Config) -> (Vec<String>, Vec<String>) {
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSource.probe(config, &mut report).await;
-    let told = |problems: Vec<connector_api::config::Problem>| {
+    let told = |problems: Vec<connector_api::config::ConfigProblem>| {
         problems.into_iter().map(|p| format!("{}: {}", p.key, p.message))
     };
     (told(report.errors).collect(), told(report.warnings).collect())

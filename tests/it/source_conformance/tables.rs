@@ -1,6 +1,6 @@
 //! Which tables are read, by which task, and how they are named.
 
-use connector_api::{Config, Report, Source};
+use connector_api::{Config, ConfigReport, SourceConnector};
 use connector_jdbc::source::JdbcSource;
 
 use super::fixture::{DATABASES, Fixture, Server, member, shown};
@@ -154,9 +154,9 @@ async fn of_another_database(server: Server, keys: &[(&str, &str)]) -> (Fixture,
 
 /// What validation warns of and refuses, as `key: text`.
 async fn told(fixture: &Fixture) -> (Vec<String>, Vec<String>) {
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSource.probe(&fixture.config(), &mut report).await;
-    let lines = |problems: Vec<connector_api::config::Problem>| {
+    let lines = |problems: Vec<connector_api::config::ConfigProblem>| {
         problems.into_iter().map(|problem| format!("{}: {}", problem.key, problem.message)).collect::<Vec<_>>()
     };
     (lines(report.warnings), lines(report.errors))

@@ -1,7 +1,7 @@
 //! A row that is too large, an offset that cannot be read, a privilege that is taken away, a topic that there cannot be:
 //! what is told of one table, and how the others go on.
 
-use connector_api::{Kind, OffsetValue, Report, Source, SourceOffset, SourceTask};
+use connector_api::{ConfigReport, ErrorKind, OffsetValue, SourceConnector, SourceOffset, SourceTask};
 use connector_jdbc::source::JdbcSource;
 use serde_json::json;
 use testkit::mariadb::run;
@@ -73,7 +73,7 @@ async fn a_row_beyond_max_row_bytes_stops_its_table_alone_behind_the_rows_before
         let mut task = open(&one, &Stored::default()).await;
         poll_until(&mut *task, "p-a 1").await;
         let failed = wait_until("the task fails", PLENTY, async || task.poll().await.err()).await;
-        assert!(failed.kind() == Kind::Record && failed.message().contains("max.row.bytes"), "{url}: {failed}");
+        assert!(failed.kind() == ErrorKind::Record && failed.message().contains("max.row.bytes"), "{url}: {failed}");
         task.close().await;
         one.set("max.row.bytes", "8388608");
         let mut task = open(&one, &Stored::default()).await;
@@ -117,7 +117,7 @@ async fn a_table_whose_stored_offset_cannot_be_read_stops_alone() {
     config.set("table.whitelist", "a");
     let plan = JdbcSource.plan(&config, 1).await.unwrap();
     let refused = JdbcSource.open(&plan.tasks[0], &stored).await.err().expect("refused");
-    assert!(refused.kind() == Kind::Config && refused.message().contains(&name), "{refused}");
+    assert!(refused.kind() == ErrorKind::Config && refused.message().contains(&name), "{refused}");
 }
 
 /// The privilege to read `a` is taken away and given back, before the task starts and while it reads.
@@ -138,7 +138,7 @@ async fn a_table_that_may_not_be_read_stops_alone_and_a_pattern_takes_the_others
         ("table.poll.interval.ms", "500"),
     ];
     let config = config(&lab().postgres().jdbc_url(&name), &name, "pw", &keys);
-    let mut report = Report::default();
+    let mut report = ConfigReport::default();
     JdbcSource.probe(&config, &mut report).await;
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     assert!(report.warnings.iter().any(|p| p.message.contains("GRANT SELECT")), "{:?}", report.warnings);

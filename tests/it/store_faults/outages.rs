@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Config, Kind};
-use rowferry::herder::Target;
-use rowferry::store::{Failure, Options, Store, Trouble, Write};
+use connector_api::{Config, ErrorKind};
+use rowferry::herder::TargetState;
+use rowferry::store::{Store, StoreChange, StoreFailure, StoreOptions, StoreTrouble};
 use serde_json::json;
 use testkit::mariadb::run;
 use testkit::{MariaDb, Postgres, Rest, Rowferry, Settings, SqliteFile, for_condition, unique};
@@ -21,13 +21,13 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 /// What needs the store is answered within this time, whatever it does.
 const BOUND: Duration = Duration::from_secs(45);
 
-fn create(name: &str) -> Write {
+fn create(name: &str) -> StoreChange {
     let config = Config::from([("name", name)]);
-    Write::Create { name: Arc::from(name), config, target: Target::Stopped }
+    StoreChange::Create { name: Arc::from(name), config, target: TargetState::Stopped }
 }
 
-fn options(url: &str) -> Options {
-    Options::new(url, lab().scratch().path().join(unique("store-keys")))
+fn options(url: &str) -> StoreOptions {
+    StoreOptions::new(url, lab().scratch().path().join(unique("store-keys")))
 }
 
 async fn names(store: &Store) -> Vec<String> {
@@ -190,7 +190,7 @@ async fn a_call_into_the_store_that_never_returns_holds_up_its_caller_for_a_limi
     assert_eq!(worker.stop(SOON), Some(0));
 }
 
-fn failed(result: Result<(), Failure>) -> (Trouble, String) {
+fn failed(result: Result<(), StoreFailure>) -> (StoreTrouble, String) {
     let failure = result.unwrap_err();
     assert!(!failure.in_doubt, "{failure:?}");
     (failure.trouble, failure.text)
@@ -204,7 +204,7 @@ async fn lines_that_die_unnoticed(port: u16, url: impl Fn(u16) -> String) {
     store.apply(&[create("a")], 1).await.unwrap();
     hold.send_replace(true);
     let (trouble, text) = failed(store.apply(&[create("b")], 2).await);
-    assert_eq!(trouble, Trouble::Unreachable, "{text}");
+    assert_eq!(trouble, StoreTrouble::Unreachable, "{text}");
     hold.send_replace(false);
     for_condition("the store", SOON, async || store.apply(&[create("c")], 3).await.is_ok()).await;
     assert_eq!(names(&store).await, ["a", "c"]);
@@ -216,7 +216,7 @@ async fn lines_that_die_unnoticed(port: u16, url: impl Fn(u16) -> String) {
     hold.send_replace(false);
     for_condition("the store", SOON, async || store.check().await.is_ok()).await;
     store.close().await;
-    let other = Store::open(&Options { secrets_key: None, ..options(&url(port)) }).await;
+    let other = Store::open(&StoreOptions { secrets_key: None, ..options(&url(port)) }).await;
     assert!(other.is_err_and(|error| error.message().contains("rowferry.secrets.key")), "history of another key");
 }
 
@@ -250,10 +250,10 @@ async fn a_store_that_another_worker_has_changed_is_left_alone() {
     run(&mut connection, &format!("KILL {holder}")).await;
     let second = Store::open(&options).await.unwrap();
     second.apply(&[create("b")], 2).await.unwrap();
-    assert_eq!(failed(first.apply(&[create("c")], 3).await).0, Trouble::InUse);
+    assert_eq!(failed(first.apply(&[create("c")], 3).await).0, StoreTrouble::InUse);
     second.close().await;
     let (trouble, text) = failed(first.apply(&[create("c")], 3).await);
-    assert!(trouble == Trouble::Foreign && text.contains("another worker has changed it"), "{text}");
+    assert!(trouble == StoreTrouble::Foreign && text.contains("another worker has changed it"), "{text}");
     assert!(first.check().await.is_err());
     first.close().await;
     assert_eq!(names(&Store::open(&options).await.unwrap()).await, ["a", "b"]);
@@ -279,7 +279,7 @@ async fn a_worker_whose_store_another_one_has_changed_says_that_it_must_be_resta
     let id = "SELECT CAST(IS_USED_LOCK(CONCAT('rowferry.', MD5(DATABASE()))) AS CHAR)";
     let holder = testkit::mariadb::texts(&mut connection, id).await[0][0].clone().unwrap();
     run(&mut connection, &format!("KILL {holder}")).await;
-    let other = Store::open(&Options { secrets_key: Some(KEY.to_owned()), ..options(&url) }).await.unwrap();
+    let other = Store::open(&StoreOptions { secrets_key: Some(KEY.to_owned()), ..options(&url) }).await.unwrap();
     other.apply(&[create("b")], 2).await.unwrap();
     other.close().await;
     for name in ["c", "d"] {
@@ -315,7 +315,7 @@ async fn an_sqlite_store_that_is_locked_damaged_or_taken_away_is_refused_with_th
     let mut other = file.connect().await;
     testkit::sqlite::run(&mut other, "BEGIN EXCLUSIVE").await;
     let locked = Store::open(&options).await.err().unwrap();
-    assert!(locked.kind() == Kind::Retry && locked.message().contains("another worker or program"), "{locked}");
+    assert!(locked.kind() == ErrorKind::Retry && locked.message().contains("another worker or program"), "{locked}");
     testkit::sqlite::run(&mut other, "ROLLBACK").await;
     sqlx_close(other).await;
 
@@ -326,7 +326,7 @@ async fn an_sqlite_store_that_is_locked_damaged_or_taken_away_is_refused_with_th
         std::fs::write(file.path(), damaged).unwrap();
         let refused =
             Store::open(&options).await.err().unwrap_or_else(|| panic!("{what} is damaged and nobody sees it"));
-        assert!(refused.kind() == Kind::Fatal && refused.message().contains(".recover"), "{what}: {refused}");
+        assert!(refused.kind() == ErrorKind::Fatal && refused.message().contains(".recover"), "{what}: {refused}");
     }
     std::fs::write(file.path(), whole).unwrap();
     let again = Store::open(&options).await.unwrap();

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::Key;
+use super::ConfigKey;
 
 thread_local! {
     /// The keys asked for so far, while [`keys_asked`] runs.
@@ -19,8 +19,8 @@ pub fn keys_asked(work: impl FnOnce()) -> BTreeSet<String> {
 
 /// How the keys that were asked for differ from those that a table declares; the same: nothing. A key that is declared
 /// to be [without effect](Key::without_effect) may not be asked for.
-pub fn unlike(declared: &[Key], asked: &BTreeSet<String>) -> Vec<String> {
-    let wrong = |key: &Key| match (asked.contains(key.name), key.idle) {
+pub fn unlike(declared: &[ConfigKey], asked: &BTreeSet<String>) -> Vec<String> {
+    let wrong = |key: &ConfigKey| match (asked.contains(key.name), key.idle) {
         (true, true) => Some(format!("{} is said to be without effect and is read", key.name)),
         (false, false) => Some(format!("{} is declared and never read", key.name)),
         _ => None,
@@ -44,12 +44,12 @@ pub(super) fn note(name: &str) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{Default, Key, Type};
+    use super::super::{ConfigKey, ConfigType, DefaultValue};
     use super::unlike;
 
     #[test]
     fn every_difference_is_named() {
-        let key = |name| Key::new(name, Type::Int, Default::Null, "", "");
+        let key = |name| ConfigKey::new(name, ConfigType::Int, DefaultValue::Null, "", "");
         let keys =
             [key("a"), key("b"), key("c").aliases(&["see"]), key("d").without_effect(), key("e").without_effect()];
         let asked: BTreeSet<_> = ["a", "see", "c", "d", "f"].map(str::to_owned).into();

@@ -8,7 +8,7 @@ use regex::Regex;
 /// The type of a key's value, by Kafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are ConfigDef.Type's own names")]
-pub enum Type {
+pub enum ConfigType {
     Boolean,
     String,
     Int,
@@ -21,7 +21,7 @@ pub enum Type {
     Password,
 }
 
-impl Type {
+impl ConfigType {
     /// Its name in REST answers and texts.
     pub fn name(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ pub enum Width {
 
 /// What holds when the key is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Default {
+pub enum DefaultValue {
     /// It has to be given.
     Required,
     /// Nothing.
@@ -70,7 +70,7 @@ pub enum Default {
 
 /// What a value must satisfy, with Kafka's texts.
 #[derive(Clone, Copy, Debug)]
-pub enum Check {
+pub enum KeyValidator {
     /// Anything.
     Any,
     /// `String must be non-empty`.
@@ -93,7 +93,7 @@ pub enum Check {
     ByText(fn(&str) -> Result<(), String>),
 }
 
-impl Check {
+impl KeyValidator {
     /// What it allows, as the end of a key's documentation; empty where no few words can say it.
     pub fn allowed(self) -> String {
         match self {
@@ -112,15 +112,15 @@ impl Check {
 
 /// One key of a plug-in.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// Its name.
     pub name: &'static str,
     /// Its type.
-    pub ty: Type,
+    pub ty: ConfigType,
     /// What holds when it is absent.
-    pub default: Default,
+    pub default: DefaultValue,
     /// What its value must satisfy.
-    pub check: Check,
+    pub check: KeyValidator,
     /// How much it matters.
     pub importance: Importance,
     /// The form group it stands in; forms order keys by their place in the table.
@@ -149,14 +149,20 @@ pub struct Key {
     pub idle: bool,
 }
 
-impl Key {
+impl ConfigKey {
     /// A key with the usual rest: no check, medium importance and width, no aliases.
-    pub const fn new(name: &'static str, ty: Type, default: Default, group: &'static str, doc: &'static str) -> Self {
+    pub const fn new(
+        name: &'static str,
+        ty: ConfigType,
+        default: DefaultValue,
+        group: &'static str,
+        doc: &'static str,
+    ) -> Self {
         Self {
             name,
             ty,
             default,
-            check: Check::Any,
+            check: KeyValidator::Any,
             importance: Importance::Medium,
             group,
             width: Width::Medium,
@@ -181,9 +187,9 @@ impl Key {
     /// Its default as it may be shown; `None` where there is none.
     pub fn shown_default(&self) -> Option<&'static str> {
         match self.default {
-            Default::Required | Default::Null | Default::Text("") => None,
-            Default::Text(_) if self.ty == Type::Password => Some("hidden"),
-            Default::Text(text) => Some(text),
+            DefaultValue::Required | DefaultValue::Null | DefaultValue::Text("") => None,
+            DefaultValue::Text(_) if self.ty == ConfigType::Password => Some("hidden"),
+            DefaultValue::Text(text) => Some(text),
         }
     }
 
@@ -196,7 +202,7 @@ impl Key {
 
     /// Sets the check.
     #[must_use]
-    pub const fn check(mut self, check: Check) -> Self {
+    pub const fn check(mut self, check: KeyValidator) -> Self {
         self.check = check;
         self
     }
@@ -267,26 +273,26 @@ impl Key {
 
     /// Parses and checks a value, or the default when there is none.
     /// Errors: the full text, such as `Invalid value x for configuration k: Not a number of type INT`.
-    pub fn parse(&self, raw: Option<&str>) -> Result<Parsed, String> {
+    pub fn parse(&self, raw: Option<&str>) -> Result<ParsedValue, String> {
         let (parsed, errors) = self.evaluate(raw);
         errors.into_iter().next().map_or(Ok(parsed), Err)
     }
 
     /// The value as far as it can be parsed (a form shows it), and every text about it, as `ConfigDef.validate` does:
     /// a number that cannot be parsed fails its range as well.
-    pub fn evaluate(&self, raw: Option<&str>) -> (Parsed, Vec<String>) {
+    pub fn evaluate(&self, raw: Option<&str>) -> (ParsedValue, Vec<String>) {
         self.evaluate_as(self.name, raw)
     }
 
     /// The same where the key stands under another name (`transforms.NAME.field`), which its texts then show.
-    pub fn evaluate_as(&self, name: &str, raw: Option<&str>) -> (Parsed, Vec<String>) {
+    pub fn evaluate_as(&self, name: &str, raw: Option<&str>) -> (ParsedValue, Vec<String>) {
         let text = match (raw, self.default) {
             (Some(text), _) => text.trim(),
-            (None, Default::Text(text)) => text,
-            (None, Default::Null) => return (Parsed::Null, Vec::new()),
-            (None, Default::Required) => {
+            (None, DefaultValue::Text(text)) => text,
+            (None, DefaultValue::Null) => return (ParsedValue::Null, Vec::new()),
+            (None, DefaultValue::Required) => {
                 let missing = format!("Missing required configuration \"{name}\" which has no default value.");
-                return (Parsed::Null, vec![missing]);
+                return (ParsedValue::Null, vec![missing]);
             }
         };
         let mut errors = Vec::new();
@@ -298,9 +304,9 @@ impl Key {
                 parsed
             }
             Err(reason) => {
-                errors.push(invalid(name, &self.shown(text, &Parsed::Null), &reason));
+                errors.push(invalid(name, &self.shown(text, &ParsedValue::Null), &reason));
                 errors.extend(self.refuse_null());
-                Parsed::Null
+                ParsedValue::Null
             }
         };
         (parsed, errors)
@@ -309,65 +315,71 @@ impl Key {
     /// The text about a null in the place of a value, where the check does not let it pass.
     pub fn refuse_null(&self) -> Option<String> {
         match self.check {
-            Check::AtLeast(_) | Check::Between(..) => Some(invalid(self.name, "null", "Value must be non-null")),
+            KeyValidator::AtLeast(_) | KeyValidator::Between(..) => {
+                Some(invalid(self.name, "null", "Value must be non-null"))
+            }
             _ => None,
         }
     }
 
-    fn shown(&self, text: &str, parsed: &Parsed) -> String {
+    fn shown(&self, text: &str, parsed: &ParsedValue) -> String {
         match parsed {
-            _ if self.ty == Type::Password => "[hidden]".to_owned(),
-            Parsed::List(items) if !matches!(self.check, Check::ByText(_)) => format!("[{}]", items.join(", ")),
+            _ if self.ty == ConfigType::Password => "[hidden]".to_owned(),
+            ParsedValue::List(items) if !matches!(self.check, KeyValidator::ByText(_)) => {
+                format!("[{}]", items.join(", "))
+            }
             _ => text.to_owned(),
         }
     }
 
-    fn parse_type(&self, text: &str) -> Result<Parsed, String> {
+    fn parse_type(&self, text: &str) -> Result<ParsedValue, String> {
         let whole = |min: i64, max: i64| match text.parse::<i64>() {
-            Ok(n) if (min..=max).contains(&n) => Ok(Parsed::Int(n)),
+            Ok(n) if (min..=max).contains(&n) => Ok(ParsedValue::Int(n)),
             _ => Err(format!("Not a number of type {}", self.ty.name())),
         };
         if let Some(word) = self.also.iter().find(|word| word.eq_ignore_ascii_case(text)) {
-            return Ok(Parsed::Text((*word).to_owned()));
+            return Ok(ParsedValue::Text((*word).to_owned()));
         }
         match self.ty {
-            Type::Boolean if text.eq_ignore_ascii_case("true") => Ok(Parsed::Bool(true)),
-            Type::Boolean if text.eq_ignore_ascii_case("false") => Ok(Parsed::Bool(false)),
-            Type::Boolean => Err("Expected value to be either true or false".to_owned()),
-            Type::Int => whole(i64::from(i32::MIN), i64::from(i32::MAX)),
-            Type::Short => whole(i64::from(i16::MIN), i64::from(i16::MAX)),
-            Type::Long => whole(i64::MIN, i64::MAX),
-            Type::Double => text.parse().map(Parsed::Double).map_err(|_| "Not a number of type DOUBLE".to_owned()),
-            Type::List if text.is_empty() => Ok(Parsed::List(Vec::new())),
-            Type::List => Ok(Parsed::List(text.split(',').map(|item| item.trim().to_owned()).collect())),
-            Type::String | Type::Class | Type::Password => Ok(Parsed::Text(text.to_owned())),
+            ConfigType::Boolean if text.eq_ignore_ascii_case("true") => Ok(ParsedValue::Bool(true)),
+            ConfigType::Boolean if text.eq_ignore_ascii_case("false") => Ok(ParsedValue::Bool(false)),
+            ConfigType::Boolean => Err("Expected value to be either true or false".to_owned()),
+            ConfigType::Int => whole(i64::from(i32::MIN), i64::from(i32::MAX)),
+            ConfigType::Short => whole(i64::from(i16::MIN), i64::from(i16::MAX)),
+            ConfigType::Long => whole(i64::MIN, i64::MAX),
+            ConfigType::Double => {
+                text.parse().map(ParsedValue::Double).map_err(|_| "Not a number of type DOUBLE".to_owned())
+            }
+            ConfigType::List if text.is_empty() => Ok(ParsedValue::List(Vec::new())),
+            ConfigType::List => Ok(ParsedValue::List(text.split(',').map(|item| item.trim().to_owned()).collect())),
+            ConfigType::String | ConfigType::Class | ConfigType::Password => Ok(ParsedValue::Text(text.to_owned())),
         }
     }
 
-    fn verify(&self, text: &str, parsed: &Parsed) -> Result<(), String> {
+    fn verify(&self, text: &str, parsed: &ParsedValue) -> Result<(), String> {
         let at_least = |min: i64| match parsed {
-            Parsed::Int(n) if *n < min => Err(format!("Value must be at least {min}")),
+            ParsedValue::Int(n) if *n < min => Err(format!("Value must be at least {min}")),
             _ => Ok(()),
         };
         match self.check {
-            Check::Any => Ok(()),
-            Check::NonEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
-            Check::NonEmpty => Ok(()),
-            Check::NonEmptyList if *parsed == Parsed::List(Vec::new()) => Err("Empty list".to_owned()),
-            Check::NonEmptyList => Ok(()),
-            Check::AtLeast(min) => at_least(min),
-            Check::Between(min, max) => match parsed {
-                Parsed::Int(n) if *n > max => Err(format!("Value must be no more than {max}")),
+            KeyValidator::Any => Ok(()),
+            KeyValidator::NonEmpty if text.is_empty() => Err("String must be non-empty".to_owned()),
+            KeyValidator::NonEmpty => Ok(()),
+            KeyValidator::NonEmptyList if *parsed == ParsedValue::List(Vec::new()) => Err("Empty list".to_owned()),
+            KeyValidator::NonEmptyList => Ok(()),
+            KeyValidator::AtLeast(min) => at_least(min),
+            KeyValidator::Between(min, max) => match parsed {
+                ParsedValue::Int(n) if *n > max => Err(format!("Value must be no more than {max}")),
                 _ => at_least(min),
             },
-            Check::OneOf(allowed) if allowed.contains(&text) => Ok(()),
-            Check::OneOf(allowed) => Err(format!("String must be one of: {}", allowed.join(", "))),
-            Check::OneOfIgnoreCase(allowed) if allowed.iter().any(|a| a.eq_ignore_ascii_case(text)) => Ok(()),
-            Check::OneOfIgnoreCase(allowed) => {
+            KeyValidator::OneOf(allowed) if allowed.contains(&text) => Ok(()),
+            KeyValidator::OneOf(allowed) => Err(format!("String must be one of: {}", allowed.join(", "))),
+            KeyValidator::OneOfIgnoreCase(allowed) if allowed.iter().any(|a| a.eq_ignore_ascii_case(text)) => Ok(()),
+            KeyValidator::OneOfIgnoreCase(allowed) => {
                 Err(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
             }
-            Check::Distinct => match parsed {
-                Parsed::List(items) => {
+            KeyValidator::Distinct => match parsed {
+                ParsedValue::List(items) => {
                     let mut known = HashSet::with_capacity(items.len());
                     if items.iter().all(|item| known.insert(item)) {
                         Ok(())
@@ -377,7 +389,7 @@ impl Key {
                 }
                 _ => Ok(()),
             },
-            Check::By(check) | Check::ByText(check) => check(text),
+            KeyValidator::By(check) | KeyValidator::ByText(check) => check(text),
         }
     }
 }
@@ -389,7 +401,7 @@ fn invalid(name: &str, shown: &str, reason: &str) -> String {
 /// A parsed value.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "they are what their names say")]
-pub enum Parsed {
+pub enum ParsedValue {
     Null,
     Bool(bool),
     Int(i64),

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 pub use asked::{keys_asked, unlike};
-pub use key::{Check, Default, Importance, Key, Parsed, Type, Width, regexes};
+pub use key::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, ParsedValue, Width, regexes};
 pub use near::near;
-pub use reader::Reader;
-pub use report::{Problem, Report};
+pub use reader::ConfigReader;
+pub use report::{ConfigProblem, ConfigReport};
 
 /// What every plug-in tells about itself.
 pub trait Plugin: Send + Sync {
@@ -30,13 +30,13 @@ pub trait Plugin: Send + Sync {
     /// Its version.
     fn version(&self) -> &'static str;
     /// Its keys.
-    fn keys(&self) -> &'static [Key];
+    fn keys(&self) -> &'static [ConfigKey];
     /// Its keys where it is asked for as `class`, one of [`Plugin::other_classes`]: with that one's defaults.
-    fn keys_as(&self, _class: &str) -> &'static [Key] {
+    fn keys_as(&self, _class: &str) -> &'static [ConfigKey] {
         self.keys()
     }
     /// Checks across keys, after each key was checked by itself. Pure: no I/O.
-    fn check(&self, _config: &Config, _report: &mut Report) {}
+    fn check(&self, _config: &Config, _report: &mut ConfigReport) {}
 }
 
 /// A configuration: names and values as text, as they came over REST.
@@ -89,8 +89,12 @@ impl Config {
     }
 
     /// Reads a typed value through a [`Reader`] over `keys`. All errors at once: `Err` holds every problem found.
-    pub fn read<T>(&self, keys: &'static [Key], fill: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, Report> {
-        let mut reader = Reader::new(self, keys);
+    pub fn read<T>(
+        &self,
+        keys: &'static [ConfigKey],
+        fill: impl FnOnce(&mut ConfigReader<'_>) -> T,
+    ) -> Result<T, ConfigReport> {
+        let mut reader = ConfigReader::new(self, keys);
         let value = fill(&mut reader);
         let report = reader.finish();
         if report.is_ok() { Ok(value) } else { Err(report) }

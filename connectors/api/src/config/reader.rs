@@ -1,22 +1,22 @@
 //! Reads typed values out of a [`Config`], by the keys that its owner has declared.
 
 use super::asked::note;
-use super::{Config, Key, Parsed, Report};
+use super::{Config, ConfigKey, ConfigReport, ParsedValue};
 
 /// Reads keys of one table. A value that does not parse is reported, and its type's empty value returned, so that all
 /// problems are found in one go.
-pub struct Reader<'a> {
+pub struct ConfigReader<'a> {
     config: &'a Config,
-    keys: &'static [Key],
-    report: Report,
+    keys: &'static [ConfigKey],
+    report: ConfigReport,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(config: &'a Config, keys: &'static [Key]) -> Self {
-        Self { config, keys, report: Report::default() }
+impl<'a> ConfigReader<'a> {
+    pub(super) fn new(config: &'a Config, keys: &'static [ConfigKey]) -> Self {
+        Self { config, keys, report: ConfigReport::default() }
     }
 
-    pub(super) fn finish(self) -> Report {
+    pub(super) fn finish(self) -> ConfigReport {
         self.report
     }
 
@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where problems across keys are reported.
-    pub fn report(&mut self) -> &mut Report {
+    pub fn report(&mut self) -> &mut ConfigReport {
         &mut self.report
     }
 
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         self.raw(name).1.is_some()
     }
 
-    fn raw(&mut self, name: &'static str) -> (Option<&'static Key>, Option<&'a str>) {
+    fn raw(&mut self, name: &'static str) -> (Option<&'static ConfigKey>, Option<&'a str>) {
         note(name);
         let Some(key) = self.keys.iter().find(|k| k.name == name) else {
             self.report.error(name, format!("{name} is read but not declared: this is a fault of the program"));
@@ -46,20 +46,20 @@ impl<'a> Reader<'a> {
         (Some(key), raw)
     }
 
-    fn parsed(&mut self, name: &'static str) -> Parsed {
-        let (Some(key), raw) = self.raw(name) else { return Parsed::Null };
+    fn parsed(&mut self, name: &'static str) -> ParsedValue {
+        let (Some(key), raw) = self.raw(name) else { return ParsedValue::Null };
         match key.parse(raw) {
             Ok(parsed) => parsed,
             Err(message) => {
                 self.report.error(key.name, message);
-                Parsed::Null
+                ParsedValue::Null
             }
         }
     }
 
     /// A BOOLEAN.
     pub fn bool(&mut self, name: &'static str) -> bool {
-        matches!(self.parsed(name), Parsed::Bool(true))
+        matches!(self.parsed(name), ParsedValue::Bool(true))
     }
 
     /// An INT, SHORT or LONG; 0 when null or invalid.
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     /// An INT, SHORT or LONG that may be null.
     pub fn long_opt(&mut self, name: &'static str) -> Option<i64> {
         match self.parsed(name) {
-            Parsed::Int(n) => Some(n),
+            ParsedValue::Int(n) => Some(n),
             _ => None,
         }
     }
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
     /// A DOUBLE.
     pub fn double(&mut self, name: &'static str) -> f64 {
         match self.parsed(name) {
-            Parsed::Double(n) => n,
+            ParsedValue::Double(n) => n,
             _ => 0.0,
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
     /// A STRING, CLASS or PASSWORD that may be null.
     pub fn text_opt(&mut self, name: &'static str) -> Option<String> {
         match self.parsed(name) {
-            Parsed::Text(text) => Some(text),
+            ParsedValue::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
     /// A LIST.
     pub fn list(&mut self, name: &'static str) -> Vec<String> {
         match self.parsed(name) {
-            Parsed::List(items) => items,
+            ParsedValue::List(items) => items,
             _ => Vec::new(),
         }
     }
@@ -112,14 +112,15 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Check, Config, Default, Key, Type, keys_asked};
+    use super::super::{Config, ConfigKey, ConfigType, DefaultValue, KeyValidator, keys_asked};
 
-    const KEYS: &[Key] = &[
-        Key::new("a", Type::Int, Default::Text("5"), "G", "").check(Check::AtLeast(1)),
-        Key::new("b", Type::Boolean, Default::Text("false"), "G", "").aliases(&["bee"]),
-        Key::new("c", Type::String, Default::Required, "G", ""),
-        Key::new("d", Type::List, Default::Text(""), "G", ""),
-        Key::new("e", Type::String, Default::Text("x"), "G", "").check(Check::OneOf(&["x", "y"])),
+    const KEYS: &[ConfigKey] = &[
+        ConfigKey::new("a", ConfigType::Int, DefaultValue::Text("5"), "G", "").check(KeyValidator::AtLeast(1)),
+        ConfigKey::new("b", ConfigType::Boolean, DefaultValue::Text("false"), "G", "").aliases(&["bee"]),
+        ConfigKey::new("c", ConfigType::String, DefaultValue::Required, "G", ""),
+        ConfigKey::new("d", ConfigType::List, DefaultValue::Text(""), "G", ""),
+        ConfigKey::new("e", ConfigType::String, DefaultValue::Text("x"), "G", "")
+            .check(KeyValidator::OneOf(&["x", "y"])),
     ];
 
     #[test]

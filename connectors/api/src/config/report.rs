@@ -1,10 +1,10 @@
 //! What is wrong with a configuration: every problem at once, each on its key.
 
-use crate::{Error, Kind};
+use crate::{Error, ErrorKind};
 
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigProblem {
     /// The key it stands on.
     pub key: String,
     /// The whole text.
@@ -13,21 +13,21 @@ pub struct Problem {
 
 /// All problems and warnings found, in the order found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct ConfigReport {
     /// What keeps the configuration from being used.
-    pub errors: Vec<Problem>,
+    pub errors: Vec<ConfigProblem>,
     /// What a person should know all the same.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ConfigProblem>,
     /// Values found for a key (tables, columns), for forms.
     pub recommended: Vec<(String, Vec<String>)>,
     /// Keys that a form leaves out, because other keys make them meaningless.
     pub hidden: Vec<String>,
 }
 
-impl Report {
+impl ConfigReport {
     /// Adds an error with its whole text.
     pub fn error(&mut self, key: &str, message: impl Into<String>) {
-        self.errors.push(Problem { key: key.to_owned(), message: message.into() });
+        self.errors.push(ConfigProblem { key: key.to_owned(), message: message.into() });
     }
 
     /// Adds `Invalid value V for configuration K: reason`.
@@ -37,7 +37,7 @@ impl Report {
 
     /// Adds a warning.
     pub fn warn(&mut self, key: &str, message: impl Into<String>) {
-        self.warnings.push(Problem { key: key.to_owned(), message: message.into() });
+        self.warnings.push(ConfigProblem { key: key.to_owned(), message: message.into() });
     }
 
     /// Names the values that a form offers for a key, in place of those in its declaration.
@@ -64,9 +64,9 @@ impl Report {
     }
 }
 
-impl From<Report> for Error {
+impl From<ConfigReport> for Error {
     /// All errors in one `Config` error, a line each.
-    fn from(report: Report) -> Self {
-        Self::of_lines(Kind::Config, report.errors.into_iter().map(|problem| problem.message))
+    fn from(report: ConfigReport) -> Self {
+        Self::of_lines(ErrorKind::Config, report.errors.into_iter().map(|problem| problem.message))
     }
 }

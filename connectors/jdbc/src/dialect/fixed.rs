@@ -2,11 +2,11 @@
 
 use connector_api::Value;
 
-use crate::catalog::Keys;
+use crate::catalog::UniqueKeys;
 
 /// SQL of the offsets table, see `sink::ledger`.
 #[derive(Clone, Copy, Debug)]
-pub struct LedgerSql {
+pub struct OffsetsSql {
     /// Lists the tables of its name: schema, whether a name without schema means it, whether it can be read, whether it has
     /// the column `cluster`. Those that such a name means come first. `None`: there is but one place for it.
     pub places: Option<&'static str>,
@@ -36,5 +36,5 @@ pub struct KeysSql {
     /// The query.
     pub sql: &'static str,
     /// Whether its rows tell of these.
-    pub are: fn(&[Vec<Value>], Keys<'_>) -> bool,
+    pub are: fn(&[Vec<Value>], UniqueKeys<'_>) -> bool,
 }

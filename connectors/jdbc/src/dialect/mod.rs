@@ -1,25 +1,25 @@
 //! SQL dialects: text, types and limits. Pure, no I/O; `driver` sends what is written here.
 
-pub mod carried;
+pub mod column_type;
 pub mod fixed;
-pub mod holds;
 pub mod mysql;
 pub mod postgres;
 pub mod read;
+pub mod source_type;
 pub mod sqlite;
 pub mod writing;
 
-use connector_api::Kind;
+use connector_api::ErrorKind;
 
 use crate::calendar::DAY;
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{Read, ReadColumn, ReadOptions};
+use crate::dialect::read::{ReadColumn, ReadOptions, ValueDecoding};
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// What a server takes at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Bound parameters of one statement.
     pub params: usize,
     /// Length of an identifier, in the server's own unit (characters or bytes).
@@ -60,7 +60,7 @@ pub trait Dialect: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// What the server takes at most.
-    fn limits(&self) -> Limits;
+    fn limits(&self) -> ServerLimits;
 
     /// The character around identifiers.
     fn quote_char(&self) -> char;
@@ -128,7 +128,7 @@ pub trait Dialect: Send + Sync {
     }
 
     /// Whether a column that is read so may hold points in time, though its type does not say so.
-    fn may_hold_times(&self, _meta: &ColumnMeta, _read: &Read) -> bool {
+    fn may_hold_times(&self, _meta: &ColumnMeta, _read: &ValueDecoding) -> bool {
         false
     }
 
@@ -142,7 +142,7 @@ pub trait Dialect: Send + Sync {
 
     /// What kind of trouble a server's error is: `code` is its own number (`1213`), empty where there is only the
     /// SQLSTATE.
-    fn classify(&self, code: &str, sqlstate: &str) -> Kind;
+    fn classify(&self, code: &str, sqlstate: &str) -> ErrorKind;
 
     /// Appends an identifier in quotes.
     fn quote(&self, identifier: &str, out: &mut String) {
@@ -194,11 +194,11 @@ fn stamp_step(meta: &ColumnMeta, digits: u32) -> i64 {
 }
 
 /// The dialect of a database.
-pub fn of(database: Database) -> &'static dyn Dialect {
+pub fn of(database: DatabaseKind) -> &'static dyn Dialect {
     match database {
-        Database::MySql => &mysql::MySql,
-        Database::Postgres => &postgres::Postgres,
-        Database::Sqlite => &sqlite::Sqlite,
+        DatabaseKind::MySql => &mysql::MySqlDialect,
+        DatabaseKind::Postgres => &postgres::PostgresDialect,
+        DatabaseKind::Sqlite => &sqlite::SqliteDialect,
     }
 }
 
@@ -207,11 +207,11 @@ mod tests {
     use super::of;
     use crate::calendar::{DAY, SECOND};
     use crate::catalog::ColumnMeta;
-    use crate::url::Database;
+    use crate::url::DatabaseKind;
 
     #[test]
     fn stamps_are_as_far_apart_as_their_digits_say() {
-        let (mysql, postgres) = (Database::MySql, Database::Postgres);
+        let (mysql, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
         for (database, data_type, fraction, want) in [
             (mysql, "datetime", Some(0), SECOND),
             (mysql, "datetime", None, SECOND),
@@ -220,7 +220,7 @@ mod tests {
             (mysql, "date", None, DAY),
             (postgres, "timestamp", None, 1),
             (postgres, "timestamptz", Some(0), SECOND),
-            (Database::Sqlite, "date", None, 1),
+            (DatabaseKind::Sqlite, "date", None, 1),
         ] {
             let meta = ColumnMeta { data_type: data_type.into(), fraction, ..ColumnMeta::default() };
             assert_eq!(of(database).stamp_step(&meta), want, "{database:?} {data_type} {fraction:?}");

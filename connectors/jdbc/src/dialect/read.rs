@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use connector_api::{Schema, Type, Value, logical};
+use connector_api::{Schema, SchemaType, Value, logical};
 
 use crate::calendar::{Calendar, DAY, span_text, wall_text};
-use crate::zone::Zone;
+use crate::zone::JdbcTimeZone;
 
 /// `numeric.mapping`: when a decimal becomes an integer or a float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum NumericMapping {
 /// `timestamp.granularity`: what a date-time becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are the key's own values")]
-pub enum Granularity {
+pub enum TimestampGranularity {
     Logical,
     MicrosLong,
     MicrosString,
@@ -49,9 +49,9 @@ pub struct ReadOptions {
     /// `bigint.unsigned.handling.mode`
     pub bigint_unsigned: BigintUnsigned,
     /// `timestamp.granularity`
-    pub granularity: Granularity,
+    pub granularity: TimestampGranularity,
     /// `db.timezone`: the zone of date-times that carry none.
-    pub zone: Zone,
+    pub zone: JdbcTimeZone,
     /// `date.calendar.system`
     pub calendar: Calendar,
     /// Types as MySQL's own JDBC driver gives them, where it differs from MariaDB's.
@@ -67,8 +67,8 @@ impl Default for ReadOptions {
         Self {
             numeric: NumericMapping::None,
             bigint_unsigned: BigintUnsigned::Long,
-            granularity: Granularity::Logical,
-            zone: Zone::default(),
+            granularity: TimestampGranularity::Logical,
+            zone: JdbcTimeZone::default(),
             calendar: Calendar::Legacy,
             mysql_driver: false,
             year_is_date: true,
@@ -79,11 +79,11 @@ impl Default for ReadOptions {
 
 /// How one result column becomes a value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Read {
+pub enum ValueDecoding {
     /// BOOLEAN.
     Bool,
     /// INT8, INT16, INT32 or INT64, checked to fit.
-    Int(Type),
+    Int(SchemaType),
     /// FLOAT32.
     F32,
     /// FLOAT64.
@@ -93,7 +93,7 @@ pub enum Read {
     /// A decimal brought to that scale.
     Scaled(i32),
     /// A decimal without digits after the point, as an integer of that type.
-    DecimalInt(Type),
+    DecimalInt(SchemaType),
     /// A decimal as FLOAT64.
     DecimalF64,
     /// STRING.
@@ -107,20 +107,20 @@ pub enum Read {
     /// A year as the Date of its first day; `true`: year 0 is the year 2000.
     YearDate(Calendar, bool),
     /// Logical Time of that zone.
-    Time(Zone),
+    Time(JdbcTimeZone),
     /// A date-time, see [`Stamp`].
-    Stamp(Box<Stamp>),
+    Stamp(Box<TimestampDecoding>),
 }
 
 /// How a date-time becomes a value.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stamp {
+pub struct TimestampDecoding {
     /// What it becomes.
-    pub granularity: Granularity,
+    pub granularity: TimestampGranularity,
     /// Its calendar before 1582.
     pub calendar: Calendar,
     /// The zone its text is written in, and, unless `is_instant`, the zone it was stored in.
-    pub zone: Zone,
+    pub zone: JdbcTimeZone,
     /// The server gives an instant in UTC (TIMESTAMP of MariaDB, timestamptz), not a wall time.
     pub is_instant: bool,
 }
@@ -133,7 +133,7 @@ pub struct ReadColumn {
     /// Field schema.
     pub schema: Arc<Schema>,
     /// How values are read.
-    pub read: Read,
+    pub read: ValueDecoding,
     /// Text before and behind its name in a SELECT, where the server must change its form.
     pub select: (&'static str, &'static str),
     /// A bit string.
@@ -146,7 +146,7 @@ pub struct ReadColumn {
 
 impl ReadColumn {
     /// The column, its schema following from how it is read.
-    pub fn new(name: &str, optional: bool, read: Read) -> Self {
+    pub fn new(name: &str, optional: bool, read: ValueDecoding) -> Self {
         let schema = read.schema().optional(optional);
         Self {
             name: name.into(),
@@ -171,8 +171,8 @@ impl ReadColumn {
     pub fn holds(&self, value: &Value) -> bool {
         match value {
             Value::Null => self.schema.optional,
-            Value::Text(_) => self.schema.ty == Type::String,
-            Value::Bytes(_) => self.schema.ty == Type::Bytes && self.schema.name.is_none(),
+            Value::Text(_) => self.schema.ty == SchemaType::String,
+            Value::Bytes(_) => self.schema.ty == SchemaType::Bytes && self.schema.name.is_none(),
             _ => true,
         }
     }
@@ -180,12 +180,19 @@ impl ReadColumn {
     /// Whether the database has values of that type that the field cannot hold.
     pub fn may_overflow(&self) -> bool {
         match &self.read {
-            Read::Date(_) | Read::Time(_) | Read::BitInt | Read::Scaled(_) | Read::Decimal | Read::DecimalInt(_) => {
-                true
-            }
-            Read::Stamp(_) => true,
-            Read::Bool | Read::Int(_) | Read::F32 | Read::F64 | Read::DecimalF64 => false,
-            Read::Text | Read::Bytes | Read::YearDate(..) => false,
+            ValueDecoding::Date(_)
+            | ValueDecoding::Time(_)
+            | ValueDecoding::BitInt
+            | ValueDecoding::Scaled(_)
+            | ValueDecoding::Decimal
+            | ValueDecoding::DecimalInt(_) => true,
+            ValueDecoding::Stamp(_) => true,
+            ValueDecoding::Bool
+            | ValueDecoding::Int(_)
+            | ValueDecoding::F32
+            | ValueDecoding::F64
+            | ValueDecoding::DecimalF64 => false,
+            ValueDecoding::Text | ValueDecoding::Bytes | ValueDecoding::YearDate(..) => false,
         }
     }
 
@@ -201,28 +208,28 @@ impl ReadColumn {
     /// A decimal of that precision and scale.
     pub fn decimal(name: &str, optional: bool, precision: i32, scale: i32) -> Self {
         let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
-        Self { schema: Arc::new(schema), ..Self::new(name, optional, Read::Decimal) }
+        Self { schema: Arc::new(schema), ..Self::new(name, optional, ValueDecoding::Decimal) }
     }
 }
 
-impl Read {
+impl ValueDecoding {
     fn schema(&self) -> Schema {
         match self {
-            Self::Bool => Schema::of(Type::Boolean),
+            Self::Bool => Schema::of(SchemaType::Boolean),
             Self::Int(ty) | Self::DecimalInt(ty) => Schema::of(*ty),
-            Self::F32 => Schema::of(Type::Float32),
-            Self::F64 | Self::DecimalF64 => Schema::of(Type::Float64),
+            Self::F32 => Schema::of(SchemaType::Float32),
+            Self::F64 | Self::DecimalF64 => Schema::of(SchemaType::Float64),
             Self::Decimal => Schema::decimal(0),
             Self::Scaled(scale) => Schema::decimal(*scale),
-            Self::Text => Schema::of(Type::String),
-            Self::Bytes => Schema::of(Type::Bytes),
-            Self::BitInt => Schema::of(Type::Int8),
+            Self::Text => Schema::of(SchemaType::String),
+            Self::Bytes => Schema::of(SchemaType::Bytes),
+            Self::BitInt => Schema::of(SchemaType::Int8),
             Self::Date(_) | Self::YearDate(..) => Schema::date(),
             Self::Time(_) => Schema::time(),
             Self::Stamp(stamp) => match stamp.granularity {
-                Granularity::Logical => Schema::timestamp(),
-                Granularity::MicrosLong | Granularity::NanosLong => Schema::of(Type::Int64),
-                _ => Schema::of(Type::String),
+                TimestampGranularity::Logical => Schema::timestamp(),
+                TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => Schema::of(SchemaType::Int64),
+                _ => Schema::of(SchemaType::String),
             },
         }
     }
@@ -232,24 +239,24 @@ impl Read {
 /// Source: the table of Confluent's "numeric.mapping".
 pub fn numeric(name: &str, optional: bool, precision: i32, scale: i32, mapping: NumericMapping) -> ReadColumn {
     let integer = match precision {
-        10.. => Type::Int64,
-        5..=9 => Type::Int32,
-        3..=4 => Type::Int16,
-        _ => Type::Int8,
+        10.. => SchemaType::Int64,
+        5..=9 => SchemaType::Int32,
+        3..=4 => SchemaType::Int16,
+        _ => SchemaType::Int8,
     };
     let fits = precision <= 18;
     let eager = mapping == NumericMapping::BestFitEagerDouble;
     let best = mapping == NumericMapping::BestFit || eager;
     if fits && ((mapping == NumericMapping::PrecisionOnly && scale == 0) || (best && (-84..1).contains(&scale))) {
-        return ReadColumn::new(name, optional, Read::DecimalInt(integer));
+        return ReadColumn::new(name, optional, ValueDecoding::DecimalInt(integer));
     }
     if scale > 0 && ((best && fits) || eager) {
-        return ReadColumn::new(name, optional, Read::DecimalF64);
+        return ReadColumn::new(name, optional, ValueDecoding::DecimalF64);
     }
     ReadColumn::decimal(name, optional, precision, scale)
 }
 
-impl Stamp {
+impl TimestampDecoding {
     /// The value of a date-time given as microseconds: an instant or a wall time, as `is_instant` says.
     pub fn value(&self, micros: i64) -> Value {
         self.of_instant(if self.is_instant { micros } else { self.zone.instant(micros) })
@@ -259,14 +266,16 @@ impl Stamp {
     pub fn of_instant(&self, instant: i64) -> Value {
         let text = |text: String| Value::Text(text.into());
         match self.granularity {
-            Granularity::Logical => Value::I64(instant.div_euclid(1000)),
-            Granularity::MicrosLong => Value::I64(instant),
-            Granularity::MicrosString => text(instant.to_string()),
+            TimestampGranularity::Logical => Value::I64(instant.div_euclid(1000)),
+            TimestampGranularity::MicrosLong => Value::I64(instant),
+            TimestampGranularity::MicrosString => text(instant.to_string()),
             // 64 bits of nanoseconds last from 1677 to 2262
-            Granularity::NanosLong => instant.checked_mul(1000).map_or_else(|| text(nanos(instant)), Value::I64),
-            Granularity::NanosString => text(nanos(instant)),
-            Granularity::MicrosIso => text(wall_text(self.zone.wall(instant), 'T', 6)),
-            Granularity::NanosIso => text(wall_text(self.zone.wall(instant), 'T', 9)),
+            TimestampGranularity::NanosLong => {
+                instant.checked_mul(1000).map_or_else(|| text(nanos(instant)), Value::I64)
+            }
+            TimestampGranularity::NanosString => text(nanos(instant)),
+            TimestampGranularity::MicrosIso => text(wall_text(self.zone.wall(instant), 'T', 6)),
+            TimestampGranularity::NanosIso => text(wall_text(self.zone.wall(instant), 'T', 9)),
         }
     }
 }
@@ -277,7 +286,7 @@ fn nanos(micros: i64) -> String {
 
 /// The value of a time of day in microseconds, of that zone, whose shift stays in the day. Connect's Time is a time of
 /// one day: others (MariaDB's TIME goes to ±838 hours) are spans of time and stay text, whatever the zone.
-pub fn time_value(micros: i64, zone: &Zone) -> Value {
+pub fn time_value(micros: i64, zone: &JdbcTimeZone) -> Value {
     if !(0..=DAY).contains(&micros) {
         return Value::Text(span_text(micros).into());
     }
@@ -286,39 +295,39 @@ pub fn time_value(micros: i64, zone: &Zone) -> Value {
 }
 
 /// An integer as a value of that type. `None` when it does not fit.
-pub fn int_value(n: i64, ty: Type) -> Option<Value> {
+pub fn int_value(n: i64, ty: SchemaType) -> Option<Value> {
     match ty {
-        Type::Int8 => i8::try_from(n).ok().map(Value::I8),
-        Type::Int16 => i16::try_from(n).ok().map(Value::I16),
-        Type::Int32 => i32::try_from(n).ok().map(Value::I32),
+        SchemaType::Int8 => i8::try_from(n).ok().map(Value::I8),
+        SchemaType::Int16 => i16::try_from(n).ok().map(Value::I16),
+        SchemaType::Int32 => i32::try_from(n).ok().map(Value::I32),
         _ => Some(Value::I64(n)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Type, Value};
+    use connector_api::{SchemaType, Value};
 
-    use super::{Granularity, NumericMapping, Read, Stamp, numeric, time_value};
+    use super::{NumericMapping, TimestampDecoding, TimestampGranularity, ValueDecoding, numeric, time_value};
     use crate::calendar::{Calendar, parse_wall};
-    use crate::zone::Zone;
+    use crate::zone::JdbcTimeZone;
 
     #[test]
     fn numeric_mapping_follows_the_table() {
         use NumericMapping::{BestFit, BestFitEagerDouble, None, PrecisionOnly};
-        let decimal = Read::Decimal;
+        let decimal = ValueDecoding::Decimal;
         for (precision, scale, mapping, want) in [
             (8, 0, None, decimal.clone()),
-            (2, 0, PrecisionOnly, Read::DecimalInt(Type::Int8)),
-            (4, 0, PrecisionOnly, Read::DecimalInt(Type::Int16)),
-            (9, 0, BestFit, Read::DecimalInt(Type::Int32)),
-            (18, 0, BestFit, Read::DecimalInt(Type::Int64)),
+            (2, 0, PrecisionOnly, ValueDecoding::DecimalInt(SchemaType::Int8)),
+            (4, 0, PrecisionOnly, ValueDecoding::DecimalInt(SchemaType::Int16)),
+            (9, 0, BestFit, ValueDecoding::DecimalInt(SchemaType::Int32)),
+            (18, 0, BestFit, ValueDecoding::DecimalInt(SchemaType::Int64)),
             (19, 0, BestFitEagerDouble, decimal.clone()),
             (10, 2, PrecisionOnly, decimal.clone()),
-            (10, 2, BestFit, Read::DecimalF64),
+            (10, 2, BestFit, ValueDecoding::DecimalF64),
             (20, 5, BestFit, decimal.clone()),
-            (20, 5, BestFitEagerDouble, Read::DecimalF64),
-            (3, -2, BestFit, Read::DecimalInt(Type::Int16)),
+            (20, 5, BestFitEagerDouble, ValueDecoding::DecimalF64),
+            (3, -2, BestFit, ValueDecoding::DecimalInt(SchemaType::Int16)),
             (3, -2, PrecisionOnly, decimal),
         ] {
             assert_eq!(numeric("n", true, precision, scale, mapping).read, want, "{precision},{scale} {mapping:?}");
@@ -329,22 +338,32 @@ mod tests {
     fn date_times_have_seven_faces() {
         let wall = parse_wall("1969-12-31 23:59:59.999999").unwrap();
         for (granularity, want) in [
-            (Granularity::Logical, Value::I64(-1)),
-            (Granularity::MicrosLong, Value::I64(-1)),
-            (Granularity::MicrosString, Value::Text("-1".into())),
-            (Granularity::MicrosIso, Value::Text("1969-12-31T23:59:59.999999".into())),
-            (Granularity::NanosLong, Value::I64(-1000)),
-            (Granularity::NanosString, Value::Text("-1000".into())),
-            (Granularity::NanosIso, Value::Text("1969-12-31T23:59:59.999999000".into())),
+            (TimestampGranularity::Logical, Value::I64(-1)),
+            (TimestampGranularity::MicrosLong, Value::I64(-1)),
+            (TimestampGranularity::MicrosString, Value::Text("-1".into())),
+            (TimestampGranularity::MicrosIso, Value::Text("1969-12-31T23:59:59.999999".into())),
+            (TimestampGranularity::NanosLong, Value::I64(-1000)),
+            (TimestampGranularity::NanosString, Value::Text("-1000".into())),
+            (TimestampGranularity::NanosIso, Value::Text("1969-12-31T23:59:59.999999000".into())),
         ] {
-            let stamp = Stamp { granularity, calendar: Calendar::Legacy, zone: Zone::default(), is_instant: false };
+            let stamp = TimestampDecoding {
+                granularity,
+                calendar: Calendar::Legacy,
+                zone: JdbcTimeZone::default(),
+                is_instant: false,
+            };
             assert_eq!(stamp.value(wall), want);
         }
-        let zone = Zone::named("Asia/Kolkata").unwrap();
+        let zone = JdbcTimeZone::named("Asia/Kolkata").unwrap();
         assert_eq!(time_value(12 * 3_600_000_000, &zone), Value::I32(23_400_000));
         assert_eq!(time_value(-1_000_000, &zone), Value::Text("-00:00:01".into()));
         let late = parse_wall("9999-12-31 00:00:00").unwrap();
-        let nanos = Stamp { granularity: Granularity::NanosLong, calendar: Calendar::Legacy, zone, is_instant: true };
+        let nanos = TimestampDecoding {
+            granularity: TimestampGranularity::NanosLong,
+            calendar: Calendar::Legacy,
+            zone,
+            is_instant: true,
+        };
         assert_eq!(nanos.value(late), Value::Text("253402214400000000000".into()));
     }
 }

@@ -4,15 +4,15 @@
 
 use std::fmt::Write as _;
 
-use connector_api::{Schema, Type, Value, logical};
+use connector_api::{Schema, SchemaType, Value, logical};
 
 use super::Dialect;
-use super::carried::{Carried, Kind, Preset, carried};
-pub use super::fixed::{KeysSql, LedgerSql};
-use super::holds::Holds;
+use super::column_type::TargetColumnType;
+pub use super::fixed::{KeysSql, OffsetsSql};
+use super::source_type::{ColumnDefault, SourceColumn, SourceType, carried};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// A column to be made.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub struct ColumnSpec<'a> {
 
 /// A column of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct StatementColumn<'a> {
     /// Its name.
     pub name: &'a str,
     /// What [`Writing::cast`] says of it.
@@ -42,16 +42,16 @@ pub struct Place<'a> {
 
 /// Columns of a statement: those of the key, and all.
 #[derive(Clone, Copy, Debug)]
-pub struct Columns<'a> {
+pub struct StatementColumns<'a> {
     /// Key columns.
-    pub keys: &'a [Place<'a>],
+    pub keys: &'a [StatementColumn<'a>],
     /// All columns in the order their values are bound.
-    pub all: &'a [Place<'a>],
+    pub all: &'a [StatementColumn<'a>],
 }
 
 /// How long values of a column can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum ColumnCapacity {
     /// That many characters.
     Characters(u64),
     /// That many bytes.
@@ -60,7 +60,7 @@ pub enum Room {
 
 /// A column that is to hold more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Widening {
+pub struct ColumnWidening {
     /// The column as it is.
     pub column: ColumnMeta,
     /// Its new type, if that changes.
@@ -82,7 +82,7 @@ pub struct StatementProbe {
 
 /// Statements about constraints that are checked when a transaction is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deferral {
+pub struct DeferredConstraints {
     /// Has them checked now, and at each statement from now on.
     pub check: &'static str,
     /// Lets them wait for the commit again.
@@ -92,8 +92,8 @@ pub struct Deferral {
 /// Appends the conflict clause of a server that knows conflicts on the key alone: its words before the key's columns,
 /// and its name for the row that was to be inserted.
 pub(super) fn on_key_conflict(
-    writing: &dyn Writing,
-    columns: Columns<'_>,
+    writing: &dyn WriteDialect,
+    columns: StatementColumns<'_>,
     (before, proposed): (&str, &str),
     out: &mut String,
 ) {
@@ -111,9 +111,9 @@ pub(super) fn on_key_conflict(
 }
 
 /// How one database is written to.
-pub trait Writing: Send + Sync {
+pub trait WriteDialect: Send + Sync {
     /// The kind of database.
-    fn database(&self) -> Database;
+    fn database(&self) -> DatabaseKind;
 
     /// Quoting, placeholders and limits.
     fn dialect(&self) -> &'static dyn Dialect;
@@ -131,20 +131,20 @@ pub trait Writing: Send + Sync {
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String>;
 
     /// The type that the source's column has here, where the records carry it. `None`: what follows from the schema.
-    fn carried_type(&self, _carried: &Carried, _key: bool) -> Option<String> {
+    fn carried_type(&self, _carried: &SourceColumn, _key: bool) -> Option<String> {
         None
     }
 
     /// What a column holds, as far as that decides how values are bound.
-    fn holds(&self, column: &ColumnMeta) -> Holds;
+    fn holds(&self, column: &ColumnMeta) -> TargetColumnType;
 
     /// What the items of a column of arrays hold.
-    fn item_holds(&self, _column: &ColumnMeta) -> Holds {
-        Holds::Other
+    fn item_holds(&self, _column: &ColumnMeta) -> TargetColumnType {
+        TargetColumnType::Other
     }
 
     /// How long values of a column can be; `None`: as long as any.
-    fn room(&self, _column: &ColumnMeta) -> Option<Room> {
+    fn room(&self, _column: &ColumnMeta) -> Option<ColumnCapacity> {
         None
     }
 
@@ -169,7 +169,7 @@ pub trait Writing: Send + Sync {
     }
 
     /// The statement that changes columns. `None`: they are not found in what was `shown`.
-    fn change_columns(&self, _table: &str, _changes: &[Widening], _shown: &str) -> Option<String> {
+    fn change_columns(&self, _table: &str, _changes: &[ColumnWidening], _shown: &str) -> Option<String> {
         None
     }
 
@@ -184,7 +184,7 @@ pub trait Writing: Send + Sync {
 
     /// Appends what makes an INSERT of those columns an upsert. `guard`: a row that collides with another key on a
     /// further unique index must fail, not change the row it collides with.
-    fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String);
+    fn on_conflict(&self, columns: StatementColumns<'_>, guard: bool, out: &mut String);
 
     /// Whether every value is bound as text, to be cast to its column's type: for servers that fix the types of a
     /// statement's parameters when it is prepared, so that a null there would decide for the values that follow.
@@ -229,12 +229,12 @@ pub trait Writing: Send + Sync {
     }
 
     /// How constraints are checked that wait for the commit. `None`: there are none, or they cannot be checked before.
-    fn deferral(&self) -> Option<Deferral> {
+    fn deferral(&self) -> Option<DeferredConstraints> {
         None
     }
 
     /// The offsets table.
-    fn ledger(&self) -> &'static LedgerSql;
+    fn ledger(&self) -> &'static OffsetsSql;
 
     /// Whether the default of a column can be written down: `DEFAULT` and the literal in this database's brackets.
     fn default_clause(&self, column: &ColumnSpec<'_>) -> Option<String> {
@@ -269,16 +269,18 @@ pub trait Writing: Send + Sync {
     }
 
     /// A column as the source has it: a default does not make it nullable.
-    fn carried_column(&self, column: &ColumnSpec<'_>, ty: &str, carried: &Carried) -> String {
+    fn carried_column(&self, column: &ColumnSpec<'_>, ty: &str, carried: &SourceColumn) -> String {
         let null = if column.schema.optional && !column.key { "NULL" } else { "NOT NULL" };
         let mut out = format!("{} {ty} {null}", self.dialect().quoted(column.name));
         let mut literal = String::new();
         match &carried.default {
-            Some(Preset::Now) if matches!(carried.kind, Kind::DateTime(_)) => {
+            Some(ColumnDefault::Now) if matches!(carried.kind, SourceType::DateTime(_)) => {
                 let digits = ty.find('(').map_or("", |at| &ty[at..]);
                 out.push_str(&format!(" DEFAULT CURRENT_TIMESTAMP{digits}"));
             }
-            Some(Preset::Literal(text)) if !matches!(carried.kind, Kind::Text(_) | Kind::Blob(_) | Kind::Json) => {
+            Some(ColumnDefault::Literal(text))
+                if !matches!(carried.kind, SourceType::Text(_) | SourceType::Blob(_) | SourceType::Json) =>
+            {
                 let spec = ColumnSpec { default_time: None, ..*column };
                 if self.literal(&spec, &Value::Text(text.as_str().into()), &mut literal).is_some() {
                     out.push_str(&format!(" DEFAULT {literal}"));
@@ -300,7 +302,13 @@ pub trait Writing: Send + Sync {
     }
 
     /// Inserts `rows` rows; with `upsert` rows that are there are changed.
-    fn insert(&self, table: &TableId, columns: Columns<'_>, rows: usize, upsert: Option<Upsert>) -> String {
+    fn insert(
+        &self,
+        table: &TableId,
+        columns: StatementColumns<'_>,
+        rows: usize,
+        upsert: Option<UpsertAction>,
+    ) -> String {
         let mut out = String::with_capacity(64 + columns.all.len() * (16 + 4 * rows));
         out.push_str("INSERT INTO ");
         out.push_str(&self.dialect().table(table));
@@ -319,22 +327,22 @@ pub trait Writing: Send + Sync {
             out.push(')');
         }
         if let Some(upsert) = upsert {
-            self.on_conflict(columns, upsert == Upsert::Guarded, &mut out);
+            self.on_conflict(columns, upsert == UpsertAction::Guarded, &mut out);
         }
         out
     }
 
     /// The statement by which [`Session::copy`](crate::driver::Session::copy) inserts rows. `None`: there is none.
-    fn copy(&self, _table: &TableId, _columns: &[Place<'_>]) -> Option<String> {
+    fn copy(&self, _table: &TableId, _columns: &[StatementColumn<'_>]) -> Option<String> {
         None
     }
 
     /// Changes the row of one key: the values' parameters come first, then the key's. A column that is always numbered by
     /// the server takes no value in an UPDATE: it has no parameter.
-    fn update(&self, table: &TableId, columns: Columns<'_>) -> String {
+    fn update(&self, table: &TableId, columns: StatementColumns<'_>) -> String {
         let mut out = format!("UPDATE {} SET ", self.dialect().table(table));
         let mut number = 0;
-        let is_set = |c: &&Place<'_>| !columns.keys.contains(c) && !c.always_numbered;
+        let is_set = |c: &&StatementColumn<'_>| !columns.keys.contains(c) && !c.always_numbered;
         let values: Vec<_> = columns.all.iter().filter(is_set).copied().collect();
         if values.is_empty() && columns.keys.iter().any(|c| c.always_numbered) {
             // the row cannot be touched, and counts where it is there
@@ -357,12 +365,12 @@ pub trait Writing: Send + Sync {
 
     /// Changes the rows of `rows` keys in one statement; no two keys may be those of one row. Parameters are bound as for
     /// an insert: row by row, all columns. Only where [`Writing::updates_many`] says so of every column.
-    fn update_many(&self, table: &TableId, columns: Columns<'_>, _rows: usize) -> String {
+    fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, _rows: usize) -> String {
         self.update(table, columns)
     }
 
     /// Deletes the rows of `rows` keys.
-    fn delete(&self, table: &TableId, keys: &[Place<'_>], rows: usize) -> String {
+    fn delete(&self, table: &TableId, keys: &[StatementColumn<'_>], rows: usize) -> String {
         let mut out = format!("DELETE FROM {} WHERE ", self.dialect().table(table));
         let mut number = 0;
         if let [key] = keys {
@@ -381,7 +389,7 @@ pub trait Writing: Send + Sync {
     }
 
     /// Appends names in quotes, separated by commas.
-    fn names(&self, columns: &[Place<'_>], out: &mut String) {
+    fn names(&self, columns: &[StatementColumn<'_>], out: &mut String) {
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 out.push(',');
@@ -402,7 +410,7 @@ pub trait Writing: Send + Sync {
     }
 
     /// Appends `a=?` for each column.
-    fn equalities(&self, columns: &[Place<'_>], separator: &str, number: &mut usize, out: &mut String) {
+    fn equalities(&self, columns: &[StatementColumn<'_>], separator: &str, number: &mut usize, out: &mut String) {
         for (n, column) in columns.iter().enumerate() {
             if n > 0 {
                 out.push_str(separator);
@@ -417,7 +425,7 @@ pub trait Writing: Send + Sync {
 
 /// How rows that are there are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Upsert {
+pub enum UpsertAction {
     /// The primary key is the only unique index.
     Plain,
     /// There are others, on which a row must not collide.
@@ -425,11 +433,11 @@ pub enum Upsert {
 }
 
 /// The writing half for a server.
-pub fn of(database: Database, server_version: &str) -> Box<dyn Writing> {
+pub fn of(database: DatabaseKind, server_version: &str) -> Box<dyn WriteDialect> {
     match database {
-        Database::MySql => Box::new(super::mysql::writing::MySqlWriting::new(server_version)),
-        Database::Postgres => Box::new(super::postgres::writing::PostgresWriting),
-        Database::Sqlite => Box::new(super::sqlite::writing::SqliteWriting),
+        DatabaseKind::MySql => Box::new(super::mysql::writing::MySqlWriteDialect::new(server_version)),
+        DatabaseKind::Postgres => Box::new(super::postgres::writing::PostgresWriteDialect),
+        DatabaseKind::Sqlite => Box::new(super::sqlite::writing::SqliteWriteDialect),
     }
 }
 
@@ -466,7 +474,7 @@ pub const DATE_TIME: &str = "rowferry.DateTime";
 
 /// Which of Connect's logical types a schema is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logical {
+pub enum LogicalType {
     /// Decimal of that scale.
     Decimal(i32),
     /// Date.
@@ -479,16 +487,16 @@ pub enum Logical {
     None,
 }
 
-impl Logical {
+impl LogicalType {
     /// Of a schema.
     pub fn of(schema: &Schema) -> Self {
         match (schema.name.as_deref(), schema.ty) {
-            (Some(logical::DECIMAL), Type::Bytes) => {
+            (Some(logical::DECIMAL), SchemaType::Bytes) => {
                 Self::Decimal(schema.get_param(logical::SCALE).and_then(|s| s.parse().ok()).unwrap_or(0))
             }
-            (Some(logical::DATE), Type::Int32) => Self::Date,
-            (Some(logical::TIME), Type::Int32) => Self::Time,
-            (Some(logical::TIMESTAMP), Type::Int64) => Self::Timestamp,
+            (Some(logical::DATE), SchemaType::Int32) => Self::Date,
+            (Some(logical::TIME), SchemaType::Int32) => Self::Time,
+            (Some(logical::TIMESTAMP), SchemaType::Int64) => Self::Timestamp,
             _ => Self::None,
         }
     }

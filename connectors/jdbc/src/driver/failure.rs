@@ -1,8 +1,8 @@
 //! What sqlx reports, as an [`Error`] with its kind.
 
-use connector_api::{Error, Kind};
+use connector_api::{Error, ErrorKind};
 
-use super::session::Backend;
+use super::session::DatabaseBackend;
 
 /// How an error begins that holds the server's own text: its codes follow, and then, behind the second, the text.
 const REFUSED_WITH: &str = "the database refused (";
@@ -27,23 +27,23 @@ const LONGEST_TEXT: usize = 2000;
 ///
 /// The server's own text stands in the message where it names tables or columns, and is left to the cause where it
 /// may hold a value of a row.
-pub(super) fn classify<DB: Backend>(place: &str, error: sqlx::Error) -> Error {
+pub(super) fn classify<DB: DatabaseBackend>(place: &str, error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(server) => {
             let (code, sqlstate) = DB::codes(server.as_ref());
             let stale = DB::is_stale(server.as_ref());
-            let kind = if stale { Kind::Retry } else { DB::DIALECT.classify(&code, &sqlstate) };
+            let kind = if stale { ErrorKind::Retry } else { DB::DIALECT.classify(&code, &sqlstate) };
             let shown = match (code.is_empty(), sqlstate.is_empty()) {
                 (true, _) => sqlstate,
                 (false, true) => format!("code {code}"),
                 (false, false) => format!("{code}, SQLSTATE {sqlstate}"),
             };
             let text = match kind {
-                Kind::Record => without_values(shortened(server.message())),
+                ErrorKind::Record => without_values(shortened(server.message())),
                 _ => shortened(server.message()).to_owned(),
             };
             let error = Error::new(kind, format!("{REFUSED_WITH}{shown}{BEFORE_TEXT}{text}{}", DB::advice(&code)));
-            let error = if kind == Kind::Record { error.of_class(REFUSED) } else { error };
+            let error = if kind == ErrorKind::Record { error.of_class(REFUSED) } else { error };
             error.caused_by(sqlx::Error::Database(server))
         }
         sqlx::Error::Io(cause) if is_about_certificates(&cause) => not_trusted(place, cause),
@@ -121,7 +121,7 @@ pub(super) fn without_text(message: &str) -> String {
 }
 
 /// Whether the connection cannot be used any more after this error.
-pub(super) fn loses_connection<DB: Backend>(error: &sqlx::Error) -> bool {
+pub(super) fn loses_connection<DB: DatabaseBackend>(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(server) => {

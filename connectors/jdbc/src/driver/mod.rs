@@ -2,21 +2,21 @@
 //!
 //! It sends statements and moves values; what to send is decided elsewhere.
 
-mod caught;
 mod certificates;
 mod failure;
-mod lifeline;
 mod mysql;
 mod mysql_catalog;
 mod mysql_describe;
+mod panic_safe;
 mod postgres;
 mod postgres_catalog;
-mod quiet;
 mod retry;
 mod rows;
 mod session;
+mod shared;
 mod sqlite;
 mod sqlite_catalog;
+mod watchdog;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -27,20 +27,20 @@ use async_trait::async_trait;
 use connector_api::{Error, Result, Value};
 use tokio::sync::mpsc;
 
-use self::caught::Caught;
-pub use lifeline::rest;
+use self::panic_safe::PanicSafeSession;
+pub use watchdog::rest;
 
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
-use crate::url::{Database, Target};
+use crate::url::{ConnectionTarget, DatabaseKind};
 
-pub use quiet::Quiet;
+pub use shared::SharedConnection;
 
 /// A bound parameter, borrowed from whoever holds the value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Param<'a> {
+pub enum SqlParam<'a> {
     /// NULL.
     Null,
     /// A truth value.
@@ -61,7 +61,7 @@ pub enum Param<'a> {
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Access {
+pub enum AccessMode {
     /// The database must be there.
     #[default]
     Existing,
@@ -82,7 +82,7 @@ pub struct ConnectOptions {
     /// Limit of one attempt.
     pub timeout: Duration,
     /// What it is for.
-    pub access: Access,
+    pub access: AccessMode,
     /// Most bytes of one message of a server: a row, the columns of a result, an error.
     pub max_message: usize,
 }
@@ -94,7 +94,7 @@ impl Default for ConnectOptions {
             attempts: 3,
             backoff: Duration::from_secs(10),
             timeout: Duration::from_secs(40),
-            access: Access::Existing,
+            access: AccessMode::Existing,
             max_message: MAX_MESSAGE,
         }
     }
@@ -102,7 +102,7 @@ impl Default for ConnectOptions {
 
 /// How the columns of a result become rows of values.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Layout {
+pub struct RowLayout {
     /// One per column of the result.
     pub columns: Vec<ReadColumn>,
     /// Date-time columns of which the first that is not NULL gives each row's stamp; none: no stamps.
@@ -113,7 +113,7 @@ pub struct Layout {
 
 /// Rows of a result.
 #[derive(Debug, Default, PartialEq)]
-pub struct Page {
+pub struct ResultPage {
     /// The rows, one value per column.
     pub rows: Vec<Box<[Value]>>,
     /// Each row's stamp in microseconds on the server's calendar, where the layout asks for it.
@@ -141,31 +141,37 @@ pub trait Session: Send {
 
     /// Executes a prepared statement; the statement is kept, so the same text is prepared once.
     /// Returns the rows affected as the server counts them.
-    async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64>;
+    async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64>;
 
     /// Sends rows in PostgreSQL's text format for a `COPY … FROM STDIN`. Returns their number.
     async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64>;
 
     /// A small result (catalog, clock, counts): integers as `I64`, floats as `F64`, bytes as `Bytes`, all else as
     /// `Text` in SQL's notation. Integers above `i64` are `Text`.
-    async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>>;
+    async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>>;
 
     /// As [`Session::query`], for a statement whose text will not come again: it is not kept.
     async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>>;
 
     /// Reads rows of a prepared statement until its end, or until they weigh more than `max_weight`.
     /// Errors: `Record` for a row that cannot be read, `Retry` when the result does not have the expected columns.
-    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page>;
+    async fn read(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
+        max_weight: usize,
+    ) -> Result<ResultPage>;
 
     /// Reads all rows of a prepared statement, sending a page whenever it weighs more than `page_weight`, and the last
     /// one whatever it weighs. Ends early when the receiver is gone.
     async fn stream(
         &mut self,
         sql: &Arc<str>,
-        params: &[Param<'_>],
-        layout: &Layout,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
         page_weight: usize,
-        pages: &mpsc::Sender<Page>,
+        pages: &mpsc::Sender<ResultPage>,
     ) -> Result<()>;
 
     /// Starts a transaction.
@@ -202,31 +208,33 @@ pub trait Session: Send {
 /// Connects, trying as often as `options` say.
 /// Errors: `Denied` when the server refuses the credentials (not tried again), `Config` for an unknown database,
 /// `Retry` when it is out of reach.
-pub async fn connect(target: &Target, options: ConnectOptions) -> Result<Box<dyn Session>> {
+pub async fn connect(target: &ConnectionTarget, options: ConnectOptions) -> Result<Box<dyn Session>> {
     match target.database_kind() {
-        Database::MySql => {
+        DatabaseKind::MySql => {
             let opened = open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await;
             match opened {
-                Err(error) if options.access == Access::Create && lacks_its_database(target, &error) => {
+                Err(error) if options.access == AccessMode::Create && lacks_its_database(target, &error) => {
                     make_database(target, options).await?;
                     open(target, retry::attempts(target, options, mysql::MySqlSession::connect)).await
                 }
                 opened => opened,
             }
         }
-        Database::Postgres => open(target, retry::attempts(target, options, postgres::PostgresSession::connect)).await,
-        Database::Sqlite => open(target, retry::attempts(target, options, sqlite::SqliteSession::connect)).await,
+        DatabaseKind::Postgres => {
+            open(target, retry::attempts(target, options, postgres::PostgresSession::connect)).await
+        }
+        DatabaseKind::Sqlite => open(target, retry::attempts(target, options, sqlite::SqliteSession::connect)).await,
     }
 }
 
 /// Whether connecting failed because a database is missing that the URL asks to be made.
-pub fn lacks_its_database(target: &Target, error: &Error) -> bool {
-    let unknown = target.database_kind() == Database::MySql && error.message().contains("(1049,");
+pub fn lacks_its_database(target: &ConnectionTarget, error: &Error) -> bool {
+    let unknown = target.database_kind() == DatabaseKind::MySql && error.message().contains("(1049,");
     unknown && target.creates_database() && target.database.is_some()
 }
 
 /// Makes the database of a URL that asks for that (`createDatabaseIfNotExist`).
-async fn make_database(target: &Target, options: ConnectOptions) -> Result<()> {
+async fn make_database(target: &ConnectionTarget, options: ConnectOptions) -> Result<()> {
     let mut server = target.clone();
     let Some(name) = server.database.take() else { return Ok(()) };
     let mut session = open(&server, retry::attempts(&server, options, mysql::MySqlSession::connect)).await?;
@@ -238,13 +246,13 @@ async fn make_database(target: &Target, options: ConnectOptions) -> Result<()> {
 }
 
 async fn open<S: Session + 'static>(
-    target: &Target,
+    target: &ConnectionTarget,
     connecting: impl Future<Output = Result<S>>,
 ) -> Result<Box<dyn Session>> {
-    Ok(Box::new(Caught::new(connecting.await?, target.place())))
+    Ok(Box::new(PanicSafeSession::new(connecting.await?, target.place())))
 }
 
 /// Whether [`connect`] would make the database's file. Errors: `Config`, when its folder is missing.
-pub fn would_create(target: &Target) -> Result<bool> {
-    if target.database_kind() == Database::Sqlite { sqlite::would_create(target) } else { Ok(false) }
+pub fn would_create(target: &ConnectionTarget) -> Result<bool> {
+    if target.database_kind() == DatabaseKind::Sqlite { sqlite::would_create(target) } else { Ok(false) }
 }

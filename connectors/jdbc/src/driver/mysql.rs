@@ -1,6 +1,6 @@
 //! MariaDB and MySQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use connector_api::{Result, Type as ConnectType, Value};
+use connector_api::{Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
@@ -11,22 +11,22 @@ use sqlx::types::Type;
 use sqlx::{Column, Decode, MySql, Row, TypeInfo};
 
 use super::certificates::certificates;
-use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{ConnectOptions, Param, mysql_catalog, mysql_describe};
+use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
+use super::{ConnectOptions, SqlParam, mysql_catalog, mysql_describe};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
-use crate::dialect::mysql::MySql as MySqlDialect;
-use crate::dialect::mysql::decode::{self, Wire};
-use crate::dialect::mysql::wire::{WireDateTime, WireTime};
-use crate::dialect::read::{Read, ReadColumn};
+use crate::dialect::mysql::MySqlDialect;
+use crate::dialect::mysql::decode::{self, WireFormat};
+use crate::dialect::mysql::wire_format::{WireDateTime, WireTime};
+use crate::dialect::read::{ReadColumn, ValueDecoding};
 use crate::ident::TableId;
-use crate::url::{self, Target, TlsMode};
+use crate::url::{self, ConnectionTarget, TlsMode};
 
 /// One connection to MariaDB or MySQL. sqlx sets its time zone to +00:00 and its character set to utf8mb4.
 pub(super) type MySqlSession = SqlxSession<MySql>;
 
-impl Backend for MySql {
-    type Form = Wire;
+impl DatabaseBackend for MySql {
+    type Form = WireFormat;
     type Opened = ();
 
     const DIALECT: &'static dyn Dialect = &MySqlDialect;
@@ -47,11 +47,11 @@ impl Backend for MySql {
         (!waits && !command.is_empty()).then(|| format!("{command}, {state}"))
     }
 
-    fn options(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<MySqlConnectOptions> {
+    fn options(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Result<MySqlConnectOptions> {
         Ok(options(target, host, port)?.max_message_size(how.max_message))
     }
 
-    fn opened(_target: &Target) {}
+    fn opened(_target: &ConnectionTarget) {}
 
     fn check((): &()) -> Result<()> {
         Ok(())
@@ -77,17 +77,17 @@ impl Backend for MySql {
 
     fn fits(column: &MySqlColumn, read: &ReadColumn) -> bool {
         match (&read.read, column.type_info().name()) {
-            (Read::Stamp(stamp), "TIMESTAMP") => stamp.is_instant,
-            (Read::Stamp(stamp), "DATETIME") => !stamp.is_instant,
+            (ValueDecoding::Stamp(stamp), "TIMESTAMP") => stamp.is_instant,
+            (ValueDecoding::Stamp(stamp), "DATETIME") => !stamp.is_instant,
             _ => true,
         }
     }
 
-    fn form(column: &MySqlColumn, read: &ReadColumn) -> Wire {
+    fn form(column: &MySqlColumn, read: &ReadColumn) -> WireFormat {
         wire(column.type_info().name(), &read.read)
     }
 
-    fn value(row: &MySqlRow, index: usize, read: &ReadColumn, form: Wire) -> Result<(Value, usize)> {
+    fn value(row: &MySqlRow, index: usize, read: &ReadColumn, form: WireFormat) -> Result<(Value, usize)> {
         Ok(match raw(row, index)? {
             Some(bytes) => (decode::value(read, form, bytes)?, bytes.len()),
             None => (Value::Null, 0),
@@ -115,7 +115,7 @@ impl Backend for MySql {
     }
 }
 
-fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions> {
+fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<MySqlConnectOptions> {
     let tls = target.tls()?;
     let mut options =
         MySqlConnectOptions::new().host(host).port(port).pipes_as_concat(false).no_engine_substitution(false).ssl_mode(
@@ -151,13 +151,13 @@ fn options(target: &Target, host: &str, port: u16) -> Result<MySqlConnectOptions
     Ok(options)
 }
 
-impl Type<MySql> for Param<'_> {
+impl Type<MySql> for SqlParam<'_> {
     fn type_info() -> MySqlTypeInfo {
         <str as Type<MySql>>::type_info()
     }
 }
 
-impl Encode<'_, MySql> for Param<'_> {
+impl Encode<'_, MySql> for SqlParam<'_> {
     fn encode_by_ref(&self, buf: &mut Vec<u8>) -> Result<IsNull, BoxDynError> {
         match self {
             Self::Null => Ok(IsNull::Yes),
@@ -192,20 +192,20 @@ fn raw(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>> {
 }
 
 /// In what form a column of that type comes in the binary protocol, by sqlx's type name.
-fn wire(name: &str, read: &Read) -> Wire {
+fn wire(name: &str, read: &ValueDecoding) -> WireFormat {
     match name {
-        "YEAR" => Wire::UnsignedInt,
+        "YEAR" => WireFormat::UnsignedInt,
         // a TINYINT of display width 1, whose sign sqlx's name does not tell: unsigned ones are read as INT16
-        "BOOLEAN" if *read == Read::Int(ConnectType::Int16) => Wire::UnsignedInt,
-        "BOOLEAN" => Wire::Int,
-        "FLOAT" => Wire::F32,
-        "DOUBLE" => Wire::F64,
-        "DATE" => Wire::Date,
-        "DATETIME" | "TIMESTAMP" => Wire::DateTime,
-        "TIME" => Wire::Time,
-        name if name.ends_with("INT UNSIGNED") => Wire::UnsignedInt,
-        name if name.ends_with("INT") => Wire::Int,
-        _ => Wire::Bytes,
+        "BOOLEAN" if *read == ValueDecoding::Int(SchemaType::Int16) => WireFormat::UnsignedInt,
+        "BOOLEAN" => WireFormat::Int,
+        "FLOAT" => WireFormat::F32,
+        "DOUBLE" => WireFormat::F64,
+        "DATE" => WireFormat::Date,
+        "DATETIME" | "TIMESTAMP" => WireFormat::DateTime,
+        "TIME" => WireFormat::Time,
+        name if name.ends_with("INT UNSIGNED") => WireFormat::UnsignedInt,
+        name if name.ends_with("INT") => WireFormat::Int,
+        _ => WireFormat::Bytes,
     }
 }
 

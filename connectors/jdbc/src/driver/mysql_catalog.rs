@@ -3,9 +3,9 @@
 use connector_api::{Result, Value};
 
 use super::mysql::MySqlSession;
-use super::{Param, Session};
+use super::{Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
-use crate::dialect::mysql::keys::{INDEXES, Indexes};
+use crate::dialect::mysql::keys::{INDEXES, UniqueIndexes};
 use crate::ident::TableId;
 
 const TABLE: &str = "SELECT t.table_schema, t.table_name, t.table_type, t.table_rows, e.engine \
@@ -20,14 +20,14 @@ const COLUMNS: &str = "SELECT column_name, data_type, column_type, is_nullable, 
 /// A table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(session: &mut MySqlSession, id: &TableId) -> Result<Option<TableMeta>> {
     let catalog = id.catalog.as_deref().or(id.schema.as_deref());
-    let catalog = catalog.map_or(Param::Null, |c| Param::Text(c.into()));
-    let found = session.query(TABLE, &[catalog, Param::Text(id.table.as_str().into())]).await?;
+    let catalog = catalog.map_or(SqlParam::Null, |c| SqlParam::Text(c.into()));
+    let found = session.query(TABLE, &[catalog, SqlParam::Text(id.table.as_str().into())]).await?;
     let Some(row) = found.into_iter().next() else { return Ok(None) };
     let (catalog, table, kind) = (text(&row[0]), text(&row[1]), text(&row[2]));
-    let name = [Param::Text(catalog.as_str().into()), Param::Text(table.as_str().into())];
+    let name = [SqlParam::Text(catalog.as_str().into()), SqlParam::Text(table.as_str().into())];
     let columns = session.query(COLUMNS, &name).await?;
     let indexes = session.query(INDEXES, &name).await?;
-    let Indexes { primary: primary_key, unique, in_part: unique_in_part } = Indexes::read(&indexes);
+    let UniqueIndexes { primary: primary_key, unique, in_part: unique_in_part } = UniqueIndexes::read(&indexes);
     let mut columns: Vec<_> = columns.iter().map(|row| column(row)).collect();
     for (position, key) in primary_key.iter().enumerate() {
         if let Some(column) = columns.iter_mut().find(|c| c.name == *key) {
@@ -78,7 +78,7 @@ pub(super) async fn tables(session: &mut MySqlSession, filter: &TableFilter) -> 
         sql.push_str("table_schema NOT IN ('information_schema', 'performance_schema', 'mysql', 'sys')");
     } else {
         sql.push_str("table_schema = COALESCE(?, DATABASE())");
-        params.push(filter.catalog.as_deref().map_or(Param::Null, |c| Param::Text(c.into())));
+        params.push(filter.catalog.as_deref().map_or(SqlParam::Null, |c| SqlParam::Text(c.into())));
     }
     sql.push_str(" ORDER BY table_schema, table_name");
     let rows = session.query(&sql, &params).await?;

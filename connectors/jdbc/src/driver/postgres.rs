@@ -1,6 +1,6 @@
 //! PostgreSQL through sqlx's own driver: rows straight from the binary protocol's bytes.
 
-use connector_api::{Result, Type as ConnectType, Value};
+use connector_api::{Result, SchemaType, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::postgres::{
@@ -11,19 +11,19 @@ use sqlx::types::Type;
 use sqlx::{Column, Decode, Postgres, Row, TypeInfo};
 
 use super::certificates::certificates;
-use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{ConnectOptions, Param, postgres_catalog};
+use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
+use super::{ConnectOptions, SqlParam, postgres_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
-use crate::dialect::postgres::{Postgres as PostgresDialect, decode};
-use crate::dialect::read::{Read, ReadColumn};
+use crate::dialect::postgres::{PostgresDialect, decode};
+use crate::dialect::read::{ReadColumn, ValueDecoding};
 use crate::ident::TableId;
-use crate::url::{Login, Target, TlsMode};
+use crate::url::{ConnectionTarget, LoginKind, TlsMode};
 
 /// One connection to PostgreSQL. sqlx sets its time zone to UTC and its character set to UTF-8.
 pub(super) type PostgresSession = SqlxSession<Postgres>;
 
-impl Backend for Postgres {
+impl DatabaseBackend for Postgres {
     /// A column's form follows from how it is read.
     type Form = ();
     type Opened = ();
@@ -48,11 +48,11 @@ impl Backend for Postgres {
         works.then(|| if waits_for.is_empty() { state.to_owned() } else { format!("{state}, waits for {waits_for}") })
     }
 
-    fn options(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<PgConnectOptions> {
+    fn options(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Result<PgConnectOptions> {
         Ok(options(target, host, port)?.max_message_size(how.max_message))
     }
 
-    fn opened(_target: &Target) {}
+    fn opened(_target: &ConnectionTarget) {}
 
     fn check((): &()) -> Result<()> {
         Ok(())
@@ -96,20 +96,24 @@ impl Backend for Postgres {
     fn fits(column: &PgColumn, read: &ReadColumn) -> bool {
         let name = column.type_info().name();
         match &read.read {
-            Read::Bool => matches!(name, "BOOL" | "BIT"),
-            Read::Int(ConnectType::Int16) => name == "INT2",
-            Read::Int(ConnectType::Int32) => name == "INT4",
-            Read::Int(_) => name == "INT8",
-            Read::F32 => name == "FLOAT4",
-            Read::F64 => name == "FLOAT8",
-            Read::Text => matches!(name, "TEXT" | "VARCHAR" | "CHAR" | "NAME"),
-            Read::Bytes if read.bits => matches!(name, "BIT" | "VARBIT"),
-            Read::Bytes => name == "BYTEA",
-            Read::BitInt => name == "BIT",
-            Read::Date(_) => name == "DATE",
-            Read::Time(_) => name == "TIME",
-            Read::Stamp(stamp) => name == if stamp.is_instant { "TIMESTAMPTZ" } else { "TIMESTAMP" },
-            Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64 | Read::YearDate(..) => true,
+            ValueDecoding::Bool => matches!(name, "BOOL" | "BIT"),
+            ValueDecoding::Int(SchemaType::Int16) => name == "INT2",
+            ValueDecoding::Int(SchemaType::Int32) => name == "INT4",
+            ValueDecoding::Int(_) => name == "INT8",
+            ValueDecoding::F32 => name == "FLOAT4",
+            ValueDecoding::F64 => name == "FLOAT8",
+            ValueDecoding::Text => matches!(name, "TEXT" | "VARCHAR" | "CHAR" | "NAME"),
+            ValueDecoding::Bytes if read.bits => matches!(name, "BIT" | "VARBIT"),
+            ValueDecoding::Bytes => name == "BYTEA",
+            ValueDecoding::BitInt => name == "BIT",
+            ValueDecoding::Date(_) => name == "DATE",
+            ValueDecoding::Time(_) => name == "TIME",
+            ValueDecoding::Stamp(stamp) => name == if stamp.is_instant { "TIMESTAMPTZ" } else { "TIMESTAMP" },
+            ValueDecoding::Decimal
+            | ValueDecoding::Scaled(_)
+            | ValueDecoding::DecimalInt(_)
+            | ValueDecoding::DecimalF64
+            | ValueDecoding::YearDate(..) => true,
         }
     }
 
@@ -143,7 +147,7 @@ impl Backend for Postgres {
     }
 }
 
-fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
+fn options(target: &ConnectionTarget, host: &str, port: u16) -> Result<PgConnectOptions> {
     let name = target.param("ApplicationName").or_else(|| target.param("application_name")).unwrap_or("rowferry");
     let tls = target.tls()?;
     let mut options = PgConnectOptions::new_without_pgpass().host(host).port(port).application_name(name);
@@ -155,10 +159,10 @@ fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
         TlsMode::VerifyFull => PgSslMode::VerifyFull,
     });
     options = options.login_methods(LoginMethods::of(target.logins()?.into_iter().map(|login| match login {
-        Login::None => LoginMethod::None,
-        Login::Password => LoginMethod::Password,
-        Login::Md5 => LoginMethod::Md5,
-        Login::Scram => LoginMethod::ScramSha256,
+        LoginKind::None => LoginMethod::None,
+        LoginKind::Password => LoginMethod::Password,
+        LoginKind::Md5 => LoginMethod::Md5,
+        LoginKind::Scram => LoginMethod::ScramSha256,
     })));
     if let Some(user) = &target.user {
         options = options.username(user);
@@ -179,13 +183,13 @@ fn options(target: &Target, host: &str, port: u16) -> Result<PgConnectOptions> {
     Ok(options.options(target.options()?))
 }
 
-impl Type<Postgres> for Param<'_> {
+impl Type<Postgres> for SqlParam<'_> {
     fn type_info() -> PgTypeInfo {
         <str as Type<Postgres>>::type_info()
     }
 }
 
-impl Encode<'_, Postgres> for Param<'_> {
+impl Encode<'_, Postgres> for SqlParam<'_> {
     fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         match self {
             Self::Null => Ok(IsNull::Yes),

@@ -4,7 +4,7 @@ use connector_api::{Result, Value};
 use sqlx::{AssertSqlSafe, Column, Executor, SqlSafeStr, Statement};
 
 use super::postgres::PostgresSession;
-use super::{Param, Session};
+use super::{Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::postgres::type_name;
 use crate::ident::TableId;
@@ -64,10 +64,10 @@ const INDEXES: &str = "SELECT i.indexrelid::pg_catalog.int8, i.indisprimary, a.a
 
 /// A table with its columns and keys, see [`Session::table`].
 pub(super) async fn table(session: &mut PostgresSession, id: &TableId) -> Result<Option<TableMeta>> {
-    let schema = id.schema.as_deref().map_or(Param::Null, |s| Param::Text(s.into()));
-    let found = session.query(TABLE, &[Param::Text(id.table.as_str().into()), schema]).await?;
+    let schema = id.schema.as_deref().map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
+    let found = session.query(TABLE, &[SqlParam::Text(id.table.as_str().into()), schema]).await?;
     let Some(row) = found.into_iter().next() else { return Ok(None) };
-    let oid = [Param::I64(row[0].as_i64().unwrap_or_default())];
+    let oid = [SqlParam::I64(row[0].as_i64().unwrap_or_default())];
     let mut columns: Vec<_> = session.query(COLUMNS, &oid).await?.iter().map(|row| column(row)).collect();
     let (primary_key, unique) = keys(&session.query(INDEXES, &oid).await?);
     for (position, key) in primary_key.iter().enumerate() {
@@ -151,7 +151,7 @@ pub(super) async fn describe(session: &mut PostgresSession, sql: &str) -> Result
     for (name, type_oid, table, number) in told {
         let known = match (table, number) {
             (Some(table), Some(number)) => {
-                let params = [Param::I64(i64::from(table.0)), Param::I64(i64::from(number))];
+                let params = [SqlParam::I64(i64::from(table.0)), SqlParam::I64(i64::from(number))];
                 session.query(ONE_COLUMN, &params).await?.first().map(|row| column(row))
             }
             _ => None,
@@ -173,7 +173,7 @@ async fn expression(session: &mut PostgresSession, type_oid: u32) -> Result<Colu
         ", pg_catalog.format_type(b.oid, NULL) FROM ",
         base_type!("$1::pg_catalog.int8::pg_catalog.oid", "-1")
     );
-    let found = session.query(SQL, &[Param::I64(i64::from(type_oid))]).await?;
+    let found = session.query(SQL, &[SqlParam::I64(i64::from(type_oid))]).await?;
     let [data_type, column_type] = [0, 1].map(|n| found.first().map(|row| text(&row[n])).unwrap_or_default());
     Ok(ColumnMeta { column_type, data_type, nullable: true, ..ColumnMeta::default() })
 }
@@ -187,7 +187,7 @@ const TABLES: &str = "SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.t
 
 /// Tables and views, see [`Session::tables`].
 pub(super) async fn tables(session: &mut PostgresSession, filter: &TableFilter) -> Result<Vec<TableName>> {
-    let schema = filter.schema.as_deref().map_or(Param::Null, |s| Param::Text(s.into()));
+    let schema = filter.schema.as_deref().map_or(SqlParam::Null, |s| SqlParam::Text(s.into()));
     let rows = session.query(TABLES, &[schema]).await?;
     let tables = rows
         .iter()

@@ -2,19 +2,19 @@
 
 use std::future::Future;
 
-use connector_api::{Error, Kind, Result};
+use connector_api::{Error, ErrorKind, Result};
 use tokio::time::timeout;
 
 use super::ConnectOptions;
-use super::caught::caught;
-use super::lifeline::rest;
-use crate::url::Target;
+use super::panic_safe::caught;
+use super::watchdog::rest;
+use crate::url::ConnectionTarget;
 
 /// Tries each host in order, then waits and tries again. Only errors of kind `Retry` are tried again.
 pub(super) async fn attempts<'a, T, F>(
-    target: &'a Target,
+    target: &'a ConnectionTarget,
     options: ConnectOptions,
-    connect: impl Fn(&'a Target, &'a str, u16, ConnectOptions) -> F,
+    connect: impl Fn(&'a ConnectionTarget, &'a str, u16, ConnectOptions) -> F,
 ) -> Result<T>
 where
     F: Future<Output = Result<T>> + Send,
@@ -40,7 +40,7 @@ where
             };
             match outcome {
                 Ok(session) => return Ok(session),
-                Err(error) if error.kind() != Kind::Retry => return Err(error),
+                Err(error) if error.kind() != ErrorKind::Retry => return Err(error),
                 Err(error) => last = error,
             }
         }

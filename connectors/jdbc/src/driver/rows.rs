@@ -1,13 +1,13 @@
 //! Rows of a result into values, whichever database they come from.
 
-use connector_api::{Error, Kind, Result, Value};
+use connector_api::{Error, ErrorKind, Result, Value};
 use sqlx::query::Query;
 use sqlx::{Column, Executor, Row};
 use tokio::sync::mpsc;
 use tokio::task::coop::consume_budget;
 
-use super::session::{Backend, SqlxSession};
-use super::{Layout, Page};
+use super::session::{DatabaseBackend, SqlxSession};
+use super::{ResultPage, RowLayout};
 use crate::dialect::read::ReadColumn;
 
 /// What a value costs beside its bytes.
@@ -20,7 +20,7 @@ const ALLOCATION: usize = 32;
 const SMALL_RESULT: usize = 48 << 20;
 
 /// See [`super::Session::query`].
-pub(super) async fn plain<DB: Backend>(
+pub(super) async fn plain<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,
 ) -> Result<Vec<Vec<Value>>>
@@ -62,17 +62,17 @@ fn heft(value: &Value) -> usize {
 }
 
 /// See [`super::Session::read`].
-pub(super) async fn read<DB: Backend>(
+pub(super) async fn read<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,
-    layout: &Layout,
+    layout: &RowLayout,
     max_weight: usize,
-) -> Result<Page>
+) -> Result<ResultPage>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    let mut page = Page::default();
-    let mut decoder = Decoder::<DB> { layout, forms: Vec::new() };
+    let mut page = ResultPage::default();
+    let mut decoder = RowDecoder::<DB> { layout, forms: Vec::new() };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
         match session.lifeline.next(&mut rows).await {
@@ -83,7 +83,7 @@ where
             Ok(Some(row)) => {
                 if let Err(error) = decoder.push(&row, &mut page) {
                     drop(rows);
-                    session.stale |= error.kind() == Kind::Retry;
+                    session.stale |= error.kind() == ErrorKind::Retry;
                     return Err(error);
                 }
             }
@@ -97,25 +97,25 @@ where
 }
 
 /// See [`super::Session::stream`].
-pub(super) async fn stream<DB: Backend>(
+pub(super) async fn stream<DB: DatabaseBackend>(
     session: &mut SqlxSession<DB>,
     query: Query<'_, DB, DB::Arguments>,
-    layout: &Layout,
+    layout: &RowLayout,
     page_weight: usize,
-    pages: &mpsc::Sender<Page>,
+    pages: &mpsc::Sender<ResultPage>,
 ) -> Result<()>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
-    let mut page = Page::default();
-    let mut decoder = Decoder::<DB> { layout, forms: Vec::new() };
+    let mut page = ResultPage::default();
+    let mut decoder = RowDecoder::<DB> { layout, forms: Vec::new() };
     let mut rows = session.connection.fetch(query);
     let failure = loop {
         match session.lifeline.next(&mut rows).await {
             Ok(Some(row)) => {
                 if let Err(error) = decoder.push(&row, &mut page) {
                     drop(rows);
-                    session.stale |= error.kind() == Kind::Retry;
+                    session.stale |= error.kind() == ErrorKind::Retry;
                     return Err(error);
                 }
             }
@@ -136,13 +136,13 @@ where
 }
 
 /// Reads rows of one result: in what form each column comes is looked up once.
-struct Decoder<'a, DB: Backend> {
-    layout: &'a Layout,
+struct RowDecoder<'a, DB: DatabaseBackend> {
+    layout: &'a RowLayout,
     forms: Vec<DB::Form>,
 }
 
-impl<DB: Backend> Decoder<'_, DB> {
-    fn push(&mut self, row: &DB::Row, page: &mut Page) -> Result<()> {
+impl<DB: DatabaseBackend> RowDecoder<'_, DB> {
+    fn push(&mut self, row: &DB::Row, page: &mut ResultPage) -> Result<()> {
         if self.forms.is_empty() {
             let by_place = self.layout.by_place;
             let columns = || row.columns().iter().zip(&self.layout.columns);

@@ -5,26 +5,26 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Error, Pulse, Result, Value, fail_point};
+use connector_api::{Error, Heartbeat, Result, Value, fail_point};
 use sqlx::database::HasStatementCache;
 use sqlx::error::DatabaseError;
 use sqlx::{Arguments, AssertSqlSafe, Column, ConnectOptions as _, Connection, Encode, Executor, IntoArguments, Type};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::lifeline::{Failure, Lifeline, Who};
-use super::{Access, ConnectOptions, Layout, Page, Param, Session, failure, rows};
+use super::watchdog::{CallFailure, CallWatchdog, ConnectionId};
+use super::{AccessMode, ConnectOptions, ResultPage, RowLayout, Session, SqlParam, failure, rows};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
 use crate::ident::TableId;
-use crate::url::{Role, Target};
+use crate::url::{ConnectionTarget, Role};
 
 /// How long a goodbye may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How sqlx's driver of one database is used.
-pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>> {
+pub(super) trait DatabaseBackend: HasStatementCache + sqlx::Database<Arguments: IntoArguments<Self>> {
     /// In what form a result's column comes: looked up once for each result.
     type Form: Copy + Send + Sync;
 
@@ -56,20 +56,24 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
 
     /// Lets `worked` beat while the database is at work, and ends its work once nobody has `wanted`, where it is in this
     /// process.
-    fn feel(_connection: &mut Self::Connection, _worked: &Pulse, _wanted: Weak<()>) -> impl Future<Output = ()> + Send {
+    fn feel(
+        _connection: &mut Self::Connection,
+        _worked: &Heartbeat,
+        _wanted: Weak<()>,
+    ) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
     /// What one connection is opened with.
     fn options(
-        target: &Target,
+        target: &ConnectionTarget,
         host: &str,
         port: u16,
         how: ConnectOptions,
     ) -> Result<<Self::Connection as Connection>::Options>;
 
     /// What has just been opened.
-    fn opened(target: &Target) -> Self::Opened;
+    fn opened(target: &ConnectionTarget) -> Self::Opened;
 
     /// Whether that is still what it was. Errors: `Retry`, when the connection is to be given up.
     fn check(opened: &Self::Opened) -> Result<()>;
@@ -146,9 +150,9 @@ pub(super) trait Backend: HasStatementCache + sqlx::Database<Arguments: IntoArgu
 }
 
 /// One connection to a database of that kind.
-pub(super) struct SqlxSession<DB: Backend> {
+pub(super) struct SqlxSession<DB: DatabaseBackend> {
     pub(super) connection: DB::Connection,
-    pub(super) lifeline: Lifeline<DB>,
+    pub(super) lifeline: CallWatchdog<DB>,
     opened: DB::Opened,
     place: String,
     version: String,
@@ -158,19 +162,19 @@ pub(super) struct SqlxSession<DB: Backend> {
     pub(super) stale: bool,
 }
 
-impl<DB: Backend> SqlxSession<DB>
+impl<DB: DatabaseBackend> SqlxSession<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
+    for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
     /// Connects to one host.
-    pub(super) async fn connect(target: &Target, host: &str, port: u16, how: ConnectOptions) -> Result<Self> {
+    pub(super) async fn connect(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Result<Self> {
         let place = target.place();
         fail_point::reach_async("database.connect").await?;
         let options = DB::options(target, host, port, how)?;
         let connection = options.disable_statement_logging().connect().await;
         let mut connection = connection.map_err(|e| failure::classify::<DB>(&place, e))?;
-        let (opened, lifeline) = (DB::opened(target), Lifeline::new(target, host, port, how));
+        let (opened, lifeline) = (DB::opened(target), CallWatchdog::new(target, host, port, how));
         DB::feel(&mut connection, &lifeline.worked, Arc::downgrade(&lifeline.wanted)).await;
         let version = String::new();
         let (in_transaction, lost, stale) = (false, false, false);
@@ -205,14 +209,14 @@ where
         !self.in_transaction
     }
 
-    async fn execute_once(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
+    async fn execute_once(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
         let query = sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments::<DB>(params)?);
         let outcome = self.lifeline.hold(self.connection.execute(query)).await;
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
     /// Errors: `Retry` for a server of another kind than the URL asks for; another host may be of that kind, or become so.
-    async fn is_of_role(&mut self, target: &Target, host: &str, port: u16) -> Result<()> {
+    async fn is_of_role(&mut self, target: &ConnectionTarget, host: &str, port: u16) -> Result<()> {
         let Some((role, parameter)) = target.role()? else { return Ok(()) };
         let told = self.query("SELECT pg_catalog.pg_is_in_recovery()", &[]).await?;
         let is_standby = told.first().and_then(|row| row.first()) == Some(&Value::Bool(true));
@@ -235,13 +239,13 @@ where
             self.version = text.into();
         }
         if let (Some(Value::I64(id)), Some(Value::Text(server))) = (told.next(), told.next()) {
-            self.lifeline.who = Some(Who { id, server: server.into() });
+            self.lifeline.who = Some(ConnectionId { id, server: server.into() });
         }
         Ok(())
     }
 }
 
-impl<DB: Backend> SqlxSession<DB> {
+impl<DB: DatabaseBackend> SqlxSession<DB> {
     /// Gives the connection up where it leads to something else than when it was opened.
     pub(super) fn check(&mut self) -> Result<()> {
         DB::check(&self.opened).inspect_err(|_| self.lost = true)
@@ -260,15 +264,15 @@ impl<DB: Backend> SqlxSession<DB> {
     pub(super) fn finish<T>(&mut self, outcome: Result<Result<T, sqlx::Error>>) -> Result<T> {
         match outcome {
             Ok(outcome) => outcome.map_err(|error| self.failed(error)),
-            Err(given_up) => Err(self.ended(Failure::GivenUp(given_up))),
+            Err(given_up) => Err(self.ended(CallFailure::GivenUp(given_up))),
         }
     }
 
     /// The error of a call that ended without its outcome.
-    pub(super) fn ended(&mut self, failure: Failure) -> Error {
+    pub(super) fn ended(&mut self, failure: CallFailure) -> Error {
         match failure {
-            Failure::Driver(error) => self.failed(error),
-            Failure::GivenUp(error) => {
+            CallFailure::Driver(error) => self.failed(error),
+            CallFailure::GivenUp(error) => {
                 self.lost = true;
                 error
             }
@@ -280,7 +284,7 @@ impl<DB: Backend> SqlxSession<DB> {
         self.lost |= failure::loses_connection::<DB>(&error);
         self.stale |= error.as_database_error().is_some_and(DB::is_stale);
         let how = &self.lifeline.how;
-        if how.access == Access::Existing
+        if how.access == AccessMode::Existing
             && (failure::is_about_a_row(&error)
                 || error.as_database_error().is_some_and(|error| DB::is_too_long(&DB::codes(error).0)))
         {
@@ -291,10 +295,10 @@ impl<DB: Backend> SqlxSession<DB> {
 }
 
 #[async_trait]
-impl<DB: Backend> Session for SqlxSession<DB>
+impl<DB: DatabaseBackend> Session for SqlxSession<DB>
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
-    for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
+    for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
     fn dialect(&self) -> &'static dyn Dialect {
         DB::DIALECT
@@ -311,7 +315,7 @@ where
         self.finish(outcome).map(|done| DB::affected(&done))
     }
 
-    async fn execute(&mut self, sql: &Arc<str>, params: &[Param<'_>]) -> Result<u64> {
+    async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.execute").await?;
         self.renew().await?;
@@ -328,7 +332,7 @@ where
         DB::copy(self, sql, rows).await
     }
 
-    async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Vec<Value>>> {
+    async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
         DB::admit_any(sql)?;
         fail_point::reach_async("database.query").await?;
         self.renew().await?;
@@ -346,7 +350,13 @@ where
         rows::plain(self, sqlx::query(AssertSqlSafe(sql)).persistent(false)).await
     }
 
-    async fn read(&mut self, sql: &Arc<str>, params: &[Param<'_>], layout: &Layout, max_weight: usize) -> Result<Page> {
+    async fn read(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
+        max_weight: usize,
+    ) -> Result<ResultPage> {
         fail_point::reach_async("database.read").await?;
         DB::admit(sql)?;
         DB::admit_any(sql)?;
@@ -358,10 +368,10 @@ where
     async fn stream(
         &mut self,
         sql: &Arc<str>,
-        params: &[Param<'_>],
-        layout: &Layout,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
         page_weight: usize,
-        pages: &mpsc::Sender<Page>,
+        pages: &mpsc::Sender<ResultPage>,
     ) -> Result<()> {
         fail_point::reach_async("database.stream").await?;
         DB::admit(sql)?;
@@ -434,14 +444,14 @@ where
 }
 
 /// Encodes all parameters into the one buffer that is sent.
-fn arguments<DB: Backend>(params: &[Param<'_>]) -> Result<DB::Arguments>
+fn arguments<DB: DatabaseBackend>(params: &[SqlParam<'_>]) -> Result<DB::Arguments>
 where
-    for<'p> Param<'p>: Encode<'p, DB> + Type<DB>,
+    for<'p> SqlParam<'p>: Encode<'p, DB> + Type<DB>,
 {
     // a value's length stands before it, and beside it a NULL flag and a type
     let bytes = params.iter().map(|p| match p {
-        Param::Text(text) => text.len() + 5,
-        Param::Bytes(bytes) => bytes.len() + 5,
+        SqlParam::Text(text) => text.len() + 5,
+        SqlParam::Bytes(bytes) => bytes.len() + 5,
         _ => 12,
     });
     let mut out = DB::Arguments::default();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::time::Duration;
 
-use connector_api::{Error, Pulse, Result, Value};
+use connector_api::{Error, Heartbeat, Result, Value};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::sqlite::{
@@ -14,15 +14,15 @@ use sqlx::sqlite::{
 use sqlx::types::Type;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
 
-use super::session::{Backend, SqlxSession, cut_short, missing};
-use super::{Access, ConnectOptions, Param, sqlite_catalog};
+use super::session::{DatabaseBackend, SqlxSession, cut_short, missing};
+use super::{AccessMode, ConnectOptions, SqlParam, sqlite_catalog};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::Dialect;
 use crate::dialect::read::ReadColumn;
-use crate::dialect::sqlite::decode::{self, Stored};
-use crate::dialect::sqlite::{Sqlite as SqliteDialect, first_words, is_one_statement};
+use crate::dialect::sqlite::decode::{self, StorageValue};
+use crate::dialect::sqlite::{SqliteDialect, first_words, is_one_statement};
 use crate::ident::TableId;
-use crate::url::Target;
+use crate::url::ConnectionTarget;
 
 /// How long a statement waits for another connection's lock, unless the URL says otherwise.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ const LEAST_LENGTH: usize = 1 << 20;
 /// One connection to an SQLite file.
 pub(super) type SqliteSession = SqlxSession<Sqlite>;
 
-impl Backend for Sqlite {
+impl DatabaseBackend for Sqlite {
     /// Each value tells its own form.
     type Form = ();
     /// The file that was opened: another may come to stand under its name.
@@ -49,7 +49,7 @@ impl Backend for Sqlite {
     const VERSION: &'static str = "SELECT sqlite_version()";
 
     /// A statement that nobody waits for any more would keep its thread for ever.
-    async fn feel(connection: &mut SqliteConnection, worked: &Pulse, wanted: Weak<()>) {
+    async fn feel(connection: &mut SqliteConnection, worked: &Heartbeat, wanted: Weak<()>) {
         let worked = worked.clone();
         if let Ok(mut handle) = connection.lock_handle().await {
             handle.set_progress_handler(STEPS, move || {
@@ -59,15 +59,20 @@ impl Backend for Sqlite {
         }
     }
 
-    fn options(target: &Target, _host: &str, _port: u16, how: ConnectOptions) -> Result<SqliteConnectOptions> {
+    fn options(
+        target: &ConnectionTarget,
+        _host: &str,
+        _port: u16,
+        how: ConnectOptions,
+    ) -> Result<SqliteConnectOptions> {
         let options = options(target, how.access)?;
         // what a sink writes came through Kafka, which has limits of its own
-        let is_read = how.access == Access::Existing;
+        let is_read = how.access == AccessMode::Existing;
         let bytes = i32::try_from(how.max_message.max(LEAST_LENGTH)).unwrap_or(i32::MAX);
         Ok(if is_read { options.max_length(bytes) } else { options })
     }
 
-    fn opened(target: &Target) -> Option<FileId> {
+    fn opened(target: &ConnectionTarget) -> Option<FileId> {
         // the path as it was written: a link may come to lead elsewhere
         FileId::of(&path(target))
     }
@@ -139,9 +144,9 @@ impl Backend for Sqlite {
     fn value(row: &SqliteRow, index: usize, read: &ReadColumn, (): ()) -> Result<(Value, usize)> {
         let stored = stored(row, index)?;
         let weight = match stored {
-            Stored::Text(bytes) | Stored::Blob(bytes) => bytes.len(),
-            Stored::Null => 0,
-            Stored::Integer(_) | Stored::Real(_) => 8,
+            StorageValue::Text(bytes) | StorageValue::Blob(bytes) => bytes.len(),
+            StorageValue::Null => 0,
+            StorageValue::Integer(_) | StorageValue::Real(_) => 8,
         };
         Ok((decode::value(read, stored)?, weight))
     }
@@ -152,11 +157,11 @@ impl Backend for Sqlite {
 
     fn plain(row: &SqliteRow, index: usize) -> Result<Value> {
         Ok(match stored(row, index)? {
-            Stored::Null => Value::Null,
-            Stored::Integer(n) => Value::I64(n),
-            Stored::Real(n) => Value::F64(n),
-            Stored::Text(text) => Value::Text(String::from_utf8_lossy(text).into()),
-            Stored::Blob(bytes) => Value::Bytes(bytes.into()),
+            StorageValue::Null => Value::Null,
+            StorageValue::Integer(n) => Value::I64(n),
+            StorageValue::Real(n) => Value::F64(n),
+            StorageValue::Text(text) => Value::Text(String::from_utf8_lossy(text).into()),
+            StorageValue::Blob(bytes) => Value::Bytes(bytes.into()),
         })
     }
 
@@ -197,19 +202,19 @@ impl FileId {
 }
 
 /// The file. A name beginning with `file:` would be taken for a URI, whose options reach further.
-fn path(target: &Target) -> PathBuf {
+fn path(target: &ConnectionTarget) -> PathBuf {
     let path = target.database.as_deref().unwrap_or_default();
     if path.starts_with("file:") { Path::new(".").join(path) } else { path.into() }
 }
 
 /// Where the file is, if it may be used. Errors: `Config`.
-fn admitted(target: &Target) -> Result<PathBuf> {
+fn admitted(target: &ConnectionTarget) -> Result<PathBuf> {
     let path = path(target);
     target.files.as_ref().map_or(Ok(path.clone()), |files| files.admit(&path))
 }
 
 /// Whether connecting would make the file. Errors: `Config`, when its folder is missing, or it may not be used.
-pub(super) fn would_create(target: &Target) -> Result<bool> {
+pub(super) fn would_create(target: &ConnectionTarget) -> Result<bool> {
     let path = admitted(target)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match (path.exists(), folder.is_dir()) {
@@ -222,10 +227,10 @@ pub(super) fn would_create(target: &Target) -> Result<bool> {
     }
 }
 
-fn options(target: &Target, access: Access) -> Result<SqliteConnectOptions> {
+fn options(target: &ConnectionTarget, access: AccessMode) -> Result<SqliteConnectOptions> {
     let path = admitted(target)?;
     let mode = target.param("mode").unwrap_or("rwc");
-    let create = access == Access::Create && mode == "rwc";
+    let create = access == AccessMode::Create && mode == "rwc";
     if !path.exists() && !create {
         return Err(Error::config(format!(
             "the SQLite file {} does not exist; correct the path in connection.url (a relative one counts from the folder \
@@ -266,28 +271,28 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// A value in its storage class.
-fn stored(row: &SqliteRow, index: usize) -> Result<Stored<'_>> {
+fn stored(row: &SqliteRow, index: usize) -> Result<StorageValue<'_>> {
     let value = row.try_get_raw(index).map_err(missing)?;
     if value.is_null() {
-        return Ok(Stored::Null);
+        return Ok(StorageValue::Null);
     }
     let short = |e: BoxDynError| cut_short(row.column(index)).caused_by(e);
     let class = value.type_info().into_owned();
     Ok(match class.name() {
-        "INTEGER" => Stored::Integer(<i64 as Decode<Sqlite>>::decode(value).map_err(short)?),
-        "REAL" => Stored::Real(<f64 as Decode<Sqlite>>::decode(value).map_err(short)?),
-        "TEXT" => Stored::Text(<&[u8] as Decode<Sqlite>>::decode(value).map_err(short)?),
-        _ => Stored::Blob(<&[u8] as Decode<Sqlite>>::decode(value).map_err(short)?),
+        "INTEGER" => StorageValue::Integer(<i64 as Decode<Sqlite>>::decode(value).map_err(short)?),
+        "REAL" => StorageValue::Real(<f64 as Decode<Sqlite>>::decode(value).map_err(short)?),
+        "TEXT" => StorageValue::Text(<&[u8] as Decode<Sqlite>>::decode(value).map_err(short)?),
+        _ => StorageValue::Blob(<&[u8] as Decode<Sqlite>>::decode(value).map_err(short)?),
     })
 }
 
-impl Type<Sqlite> for Param<'_> {
+impl Type<Sqlite> for SqlParam<'_> {
     fn type_info() -> SqliteTypeInfo {
         <str as Type<Sqlite>>::type_info()
     }
 }
 
-impl Encode<'_, Sqlite> for Param<'_> {
+impl Encode<'_, Sqlite> for SqlParam<'_> {
     fn encode_by_ref(&self, buf: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
         match self {
             Self::Null => Ok(IsNull::Yes),

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use connector_api::{Result, Value};
 use sqlx::{AssertSqlSafe, Column, ColumnOrigin, Executor, SqlSafeStr, Sqlite, Statement};
 
-use super::session::Backend;
+use super::session::DatabaseBackend;
 use super::sqlite::SqliteSession;
-use super::{Param, Session};
+use super::{Session, SqlParam};
 use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
 use crate::dialect::{Dialect, sqlite};
 use crate::ident::TableId;
@@ -30,10 +30,10 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
     if id.catalog.as_deref().or(id.schema.as_deref()).is_some_and(|schema| schema != "main") {
         return Ok(None);
     }
-    let name = [Param::Text(id.table.as_str().into())];
+    let name = [SqlParam::Text(id.table.as_str().into())];
     let Some(found) = session.query(TABLE, &name).await?.into_iter().next() else { return Ok(None) };
     let (table, is_view) = (text(&found[0]), text(&found[1]) == "view");
-    let name = [Param::Text(table.as_str().into())];
+    let name = [SqlParam::Text(table.as_str().into())];
     let rows = session.query(COLUMNS, &name).await?;
     let mut key: Vec<_> =
         rows.iter().filter_map(|row| Some((number(&row[4]).filter(|n| *n > 0)?, text(&row[0])))).collect();
@@ -45,7 +45,7 @@ pub(super) async fn table(session: &mut SqliteSession, id: &TableId) -> Result<O
     for column in columns.iter_mut().filter(|c| c.key_position.is_some()) {
         column.auto_increment = numbered && column.column_type.eq_ignore_ascii_case("integer");
     }
-    let select = format!("SELECT * FROM {}", sqlite::Sqlite.quoted(&table));
+    let select = format!("SELECT * FROM {}", sqlite::SqliteDialect.quoted(&table));
     settle(session, &select, &mut columns).await?;
     let mut unique: Vec<(i64, Vec<String>)> = Vec::new();
     for row in session.query(INDEXES, &name).await? {
@@ -104,7 +104,7 @@ async fn settle(session: &mut SqliteSession, select: &str, columns: &mut [Column
     if open.is_empty() {
         return Ok(());
     }
-    let types: Vec<_> = open.iter().map(|c| format!("typeof({})", sqlite::Sqlite.quoted(&c.name))).collect();
+    let types: Vec<_> = open.iter().map(|c| format!("typeof({})", sqlite::SqliteDialect.quoted(&c.name))).collect();
     let rows = session.query(&format!("SELECT {} FROM ({select}) LIMIT {LOOKED_AT}", types.join(",")), &[]).await?;
     for (n, column) in open.into_iter().enumerate() {
         column.data_type = told(rows.iter().filter_map(|row| row[n].as_str())).to_owned();

@@ -5,31 +5,31 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Decimal, Error, Header, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Decimal, Error, Header, Result, Schema, SchemaType, SinkRecord, Value};
 
 use super::adapt::{debezium, json, type_of};
-use super::config::{Evolve, SinkConfig, TimeRules};
+use super::config::{SchemaEvolution, SinkConfig, TimeRules};
 use super::copy::CopyText;
 use super::fit::Fit;
-use super::kind::{Kind, Known, Uses, kind_of};
-use super::shape::{Column, Slot};
+use super::kind::{BindKind, ColumnUses, KnownColumn, kind_of};
+use super::shape::{RecordColumn, ValueSlot};
 use super::time::parse_instant;
 use crate::catalog::ColumnMeta;
-use crate::dialect::carried::BITS;
-use crate::dialect::holds::Holds;
-use crate::dialect::writing::{Place, Room, Writing, hex};
-use crate::driver::Param;
+use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::source_type::BITS;
+use crate::dialect::writing::{ColumnCapacity, StatementColumn, WriteDialect, hex};
+use crate::driver::SqlParam;
 
 /// One column's values.
 #[derive(Clone, Debug)]
-pub struct Binder {
+pub struct ColumnBinder {
     /// The column's name in the table.
     pub name: Arc<str>,
-    slot: Slot,
-    kind: Kind,
+    slot: ValueSlot,
+    kind: BindKind,
     /// What is done to its values so that the server takes them for what they are.
     fit: Fit,
-    place: Option<Arc<Known>>,
+    place: Option<Arc<KnownColumn>>,
     /// What a null is replaced with.
     default: Option<Value>,
     /// What its values are cast to in SQL.
@@ -43,26 +43,26 @@ pub struct Binder {
     decimal_digits: Option<usize>,
     time: Arc<TimeRules>,
     /// How long values may be before the column is made longer.
-    room: Option<Room>,
+    room: Option<ColumnCapacity>,
     /// Its bytes come lowest first, and the column wants them highest first.
     reversed: bool,
 }
 
-impl Binder {
+impl ColumnBinder {
     /// For a column of a shape; `meta` is the table's column.
     pub fn new(
         config: &SinkConfig,
         time: &Arc<TimeRules>,
-        writing: &dyn Writing,
-        column: &Column,
+        writing: &dyn WriteDialect,
+        column: &RecordColumn,
         meta: Option<&ColumnMeta>,
     ) -> Self {
         let instant = !column.key && config.time.fields.contains(&*column.name);
         // the items of an array are bound like single values
         let schema = innermost(&column.schema);
-        let items = column.schema.ty == Type::Array;
-        let uses = Uses { schema: Some(Arc::new(schema.clone())), key: column.key, instant, items };
-        let place = meta.map(|m| Known::new(writing, m, uses));
+        let items = column.schema.ty == SchemaType::Array;
+        let uses = ColumnUses { schema: Some(Arc::new(schema.clone())), key: column.key, instant, items };
+        let place = meta.map(|m| KnownColumn::new(writing, m, uses));
         let (kind, what) = kind_of(schema, instant, place.as_ref().map(|place| &place.holds));
         let replace = column.key || config.replace_null;
         Self {
@@ -79,18 +79,18 @@ impl Binder {
             wide_float: meta.is_some_and(|m| !matches!(m.data_type.as_str(), "float" | "real" | "float4")),
             time: Arc::clone(time),
             reversed: schema.is_named(BITS) && meta.is_some_and(|m| m.data_type == "bit"),
-            room: meta.filter(|_| config.evolve == Evolve::Widen).and_then(|m| writing.room(m)),
+            room: meta.filter(|_| config.evolve == SchemaEvolution::Widen).and_then(|m| writing.room(m)),
         }
     }
 
     /// The column has been changed.
-    pub fn refresh(&mut self, writing: &dyn Writing, meta: &ColumnMeta) {
+    pub fn refresh(&mut self, writing: &dyn WriteDialect, meta: &ColumnMeta) {
         self.cast = writing.cast(meta);
         self.wide_float = !matches!(meta.data_type.as_str(), "float" | "real" | "float4");
         self.room = writing.room(meta);
         let Some(known) = self.place.as_deref() else { return };
         if let Some(schema) = known.uses.schema.clone() {
-            let place = Known::new(writing, meta, known.uses.clone());
+            let place = KnownColumn::new(writing, meta, known.uses.clone());
             let (kind, what) = kind_of(&schema, known.uses.instant, Some(&place.holds));
             (self.kind, self.fit, self.place) = (kind, place.fit(what), Some(Arc::new(place)));
         }
@@ -98,7 +98,7 @@ impl Binder {
 
     /// Whether two values that differ may be one in the column.
     pub fn may_merge(&self) -> bool {
-        self.fit != Fit::Open || matches!(self.kind, Kind::Meant(_) | Kind::Span(_))
+        self.fit != Fit::Open || matches!(self.kind, BindKind::Meant(_) | BindKind::Span(_))
     }
 
     /// The length of a record's value that is too long for the column, as its [`Room`] counts.
@@ -109,14 +109,14 @@ impl Binder {
             _ => None,
         };
         let length = match &self.slot {
-            Slot::Key => length(&record.record.key.value, room),
-            Slot::Value => length(&record.record.value.value, room),
-            Slot::KeyField(n) => within(&record.record.key.value, *n)?,
-            Slot::ValueField(n) => within(&record.record.value.value, *n)?,
+            ValueSlot::Key => length(&record.record.key.value, room),
+            ValueSlot::Value => length(&record.record.value.value, room),
+            ValueSlot::KeyField(n) => within(&record.record.key.value, *n)?,
+            ValueSlot::ValueField(n) => within(&record.record.value.value, *n)?,
             _ => return None,
         };
         let most = match room {
-            Room::Characters(most) | Room::Bytes(most) => most,
+            ColumnCapacity::Characters(most) | ColumnCapacity::Bytes(most) => most,
         };
         (length > most).then_some(length)
     }
@@ -125,18 +125,19 @@ impl Binder {
     pub fn of_value(
         config: &SinkConfig,
         time: &Arc<TimeRules>,
-        writing: &dyn Writing,
+        writing: &dyn WriteDialect,
         (name, meta): (&str, Option<&ColumnMeta>),
         schema: &Arc<Schema>,
     ) -> Self {
-        let column = Column { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: Slot::Value };
+        let column =
+            RecordColumn { name: Arc::from(name), schema: Arc::clone(schema), key: false, slot: ValueSlot::Value };
         // it may go anywhere, so a 32-bit float keeps its digits, as its text does by itself
         let mut binder = Self { wide_float: !writing.binds_text(), ..Self::new(config, time, writing, &column, None) };
         if let Some(meta) = meta {
             let instant = config.time.fields.contains(name);
-            let items = schema.ty == Type::Array;
+            let items = schema.ty == SchemaType::Array;
             // rows may be found by it
-            let place = Known::new(writing, meta, Uses { schema: None, key: true, instant, items });
+            let place = KnownColumn::new(writing, meta, ColumnUses { schema: None, key: true, instant, items });
             let (kind, what) = kind_of(innermost(schema), instant, Some(&place.holds));
             (binder.kind, binder.fit, binder.place) = (kind, place.fit(what), Some(Arc::new(place)));
         }
@@ -144,88 +145,90 @@ impl Binder {
     }
 
     /// The parameter of a value without schema.
-    pub fn loose(&self, value: &Value) -> Result<Param<'_>> {
+    pub fn loose(&self, value: &Value) -> Result<SqlParam<'_>> {
         self.lone(&Schema::of(type_of(value)), value)
     }
 
     /// The parameter of a value whose schema came with it.
-    pub fn lone(&self, schema: &Schema, value: &Value) -> Result<Param<'static>> {
+    pub fn lone(&self, schema: &Schema, value: &Value) -> Result<SqlParam<'static>> {
         let place = self.place.as_deref();
         let instant = place.is_some_and(|place| place.uses.instant);
         let (kind, what) = kind_of(schema, instant, place.map(|place| &place.holds));
         let fit = place.map_or(Fit::Open, |place| place.fit(what));
         let binder = Self { kind, fit, default: schema.default.clone(), ..self.clone() };
         Ok(match binder.value(value)? {
-            Param::Text(text) => Param::Text(Cow::Owned(text.into_owned())),
-            Param::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.into_owned())),
-            Param::Null => Param::Null,
-            Param::Bool(flag) => Param::Bool(flag),
-            Param::I64(n) => Param::I64(n),
-            Param::U64(n) => Param::U64(n),
-            Param::F32(n) => Param::F32(n),
-            Param::F64(n) => Param::F64(n),
+            SqlParam::Text(text) => SqlParam::Text(Cow::Owned(text.into_owned())),
+            SqlParam::Bytes(bytes) => SqlParam::Bytes(Cow::Owned(bytes.into_owned())),
+            SqlParam::Null => SqlParam::Null,
+            SqlParam::Bool(flag) => SqlParam::Bool(flag),
+            SqlParam::I64(n) => SqlParam::I64(n),
+            SqlParam::U64(n) => SqlParam::U64(n),
+            SqlParam::F32(n) => SqlParam::F32(n),
+            SqlParam::F64(n) => SqlParam::F64(n),
         })
     }
 
     /// The column in a statement.
-    pub fn place(&self) -> Place<'_> {
-        Place { name: &self.name, cast: &self.cast, always_numbered: self.always_numbered }
+    pub fn place(&self) -> StatementColumn<'_> {
+        StatementColumn { name: &self.name, cast: &self.cast, always_numbered: self.always_numbered }
     }
 
     /// The parameter of a record. Errors: `Record`, when the value has no place in a column.
-    pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
+    pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
         self.found(record).map(|param| self.converted(param))
     }
 
     /// Appends a record's value to rows on their way. Errors: see [`Self::param`].
     pub fn append(&self, record: &SinkRecord, rows: &mut CopyText) -> Result<()> {
         match self.found(record)? {
-            Param::Null => rows.null(),
-            Param::I64(n) => rows.text(itoa::Buffer::new().format(n)),
-            Param::Bytes(bytes) => rows.bytes(&bytes),
+            SqlParam::Null => rows.null(),
+            SqlParam::I64(n) => rows.text(itoa::Buffer::new().format(n)),
+            SqlParam::Bytes(bytes) => rows.bytes(&bytes),
             other => match self.text(other) {
-                Param::Text(text) => rows.text(&text),
+                SqlParam::Text(text) => rows.text(&text),
                 _ => rows.null(),
             },
         }
         Ok(())
     }
 
-    fn found<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
+    fn found<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
         let value = match &self.slot {
-            Slot::Topic => return Ok(Param::Text(Cow::Borrowed(&record.record.topic))),
-            Slot::Partition => return Ok(Param::I64(i64::from(record.at.partition))),
-            Slot::Offset => return Ok(Param::I64(record.at.offset)),
-            Slot::Key => &record.record.key.value,
-            Slot::Value => &record.record.value.value,
-            Slot::KeyField(n) => self.field(&record.record.key.value, *n)?,
-            Slot::ValueField(n) => self.field(&record.record.value.value, *n)?,
-            Slot::Timestamp => {
+            ValueSlot::Topic => return Ok(SqlParam::Text(Cow::Borrowed(&record.record.topic))),
+            ValueSlot::Partition => return Ok(SqlParam::I64(i64::from(record.at.partition))),
+            ValueSlot::Offset => return Ok(SqlParam::I64(record.at.offset)),
+            ValueSlot::Key => &record.record.key.value,
+            ValueSlot::Value => &record.record.value.value,
+            ValueSlot::KeyField(n) => self.field(&record.record.key.value, *n)?,
+            ValueSlot::ValueField(n) => self.field(&record.record.value.value, *n)?,
+            ValueSlot::Timestamp => {
                 let text = record.record.timestamp_ms.map(|millis| self.time.timestamp(millis, 1000));
-                return Ok(text.map_or(Param::Null, |text| Param::Text(Cow::Owned(text))));
+                return Ok(text.map_or(SqlParam::Null, |text| SqlParam::Text(Cow::Owned(text))));
             }
-            Slot::Header(name) if self.holds(&Holds::Bytes) => {
+            ValueSlot::Header(name) if self.holds(&TargetColumnType::Bytes) => {
                 return header_bytes(&record.record.headers, name);
             }
-            Slot::Header(name) => return header(&record.record.headers, name).and_then(|param| self.fitted(param)),
+            ValueSlot::Header(name) => {
+                return header(&record.record.headers, name).and_then(|param| self.fitted(param));
+            }
         };
         self.stored(value)
     }
 
-    fn holds(&self, what: &Holds) -> bool {
+    fn holds(&self, what: &TargetColumnType) -> bool {
         self.place.as_ref().is_some_and(|place| place.holds == *what)
     }
 
     /// The parameter of a value.
-    pub fn value<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
+    pub fn value<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
         self.stored(value).map(|param| self.converted(param))
     }
 
-    fn converted<'a>(&self, param: Param<'a>) -> Param<'a> {
+    fn converted<'a>(&self, param: SqlParam<'a>) -> SqlParam<'a> {
         if self.as_text { self.text(param) } else { param }
     }
 
-    fn stored<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
+    fn stored<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
         let value = match (value, &self.default) {
             (Value::Null, Some(default)) => default,
             _ => value,
@@ -235,29 +238,29 @@ impl Binder {
         {
             let mut out = String::new();
             self.array(items, &mut out)?;
-            return Ok(Param::Text(Cow::Owned(out)));
+            return Ok(SqlParam::Text(Cow::Owned(out)));
         }
         self.bound(value)
     }
 
     /// The same value as text that SQL casts.
-    fn text<'a>(&self, param: Param<'a>) -> Param<'a> {
+    fn text<'a>(&self, param: SqlParam<'a>) -> SqlParam<'a> {
         let text = match param {
-            Param::Null | Param::Text(_) => return param,
-            Param::Bool(flag) => return Param::Text(Cow::Borrowed(if flag { "true" } else { "false" })),
-            Param::I64(n) => itoa::Buffer::new().format(n).to_owned(),
-            Param::U64(n) => itoa::Buffer::new().format(n).to_owned(),
-            Param::F32(n) if self.wide_float => format!("{:?}", f64::from(n)),
-            Param::F32(n) => format!("{n:?}"),
-            Param::F64(n) => format!("{n:?}"),
-            Param::Bytes(bytes) => {
+            SqlParam::Null | SqlParam::Text(_) => return param,
+            SqlParam::Bool(flag) => return SqlParam::Text(Cow::Borrowed(if flag { "true" } else { "false" })),
+            SqlParam::I64(n) => itoa::Buffer::new().format(n).to_owned(),
+            SqlParam::U64(n) => itoa::Buffer::new().format(n).to_owned(),
+            SqlParam::F32(n) if self.wide_float => format!("{:?}", f64::from(n)),
+            SqlParam::F32(n) => format!("{n:?}"),
+            SqlParam::F64(n) => format!("{n:?}"),
+            SqlParam::Bytes(bytes) => {
                 let mut out = String::with_capacity(bytes.len() * 2 + 2);
                 out.push_str("\\x");
                 hex(&bytes, &mut out);
                 out
             }
         };
-        Param::Text(Cow::Owned(text))
+        SqlParam::Text(Cow::Owned(text))
     }
 
     /// Appends an array as PostgreSQL's text: `{1,"two",NULL}`.
@@ -272,7 +275,7 @@ impl Binder {
                 continue;
             }
             match self.text(self.bound(item)?) {
-                Param::Text(text) => {
+                SqlParam::Text(text) => {
                     out.push('"');
                     for c in text.chars() {
                         if matches!(c, '"' | '\\') {
@@ -296,42 +299,42 @@ impl Binder {
         }
     }
 
-    fn bound<'a>(&'a self, value: &'a Value) -> Result<Param<'a>> {
+    fn bound<'a>(&'a self, value: &'a Value) -> Result<SqlParam<'a>> {
         let param = self.plainly(value)?;
         if self.fit == Fit::Open { Ok(param) } else { self.fitted(param) }
     }
 
-    fn fitted<'a>(&self, param: Param<'a>) -> Result<Param<'a>> {
+    fn fitted<'a>(&self, param: SqlParam<'a>) -> Result<SqlParam<'a>> {
         self.fit.apply(param, &self.time).map_err(|why| self.wrong(&why))
     }
 
-    fn plainly<'a>(&self, value: &'a Value) -> Result<Param<'a>> {
-        let text = |text: String| Ok(Param::Text(Cow::Owned(text)));
-        if self.kind != Kind::Plain && !value.is_null() {
+    fn plainly<'a>(&self, value: &'a Value) -> Result<SqlParam<'a>> {
+        let text = |text: String| Ok(SqlParam::Text(Cow::Owned(text)));
+        if self.kind != BindKind::Plain && !value.is_null() {
             return match (self.kind, value.as_i64(), value) {
-                (Kind::Date, Some(days), _) => text(self.time.date(days)),
-                (Kind::Time, Some(millis), _) => text(self.time.time(millis)),
-                (Kind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
-                (Kind::Instant, Some(units), _) => text(self.time.timestamp(units, self.time.units_per_second)),
-                (Kind::Instant, None, Value::Text(iso)) => self.instant(iso),
-                (Kind::Meant(meaning), ..) => match debezium::text(meaning, value, &self.time) {
+                (BindKind::Date, Some(days), _) => text(self.time.date(days)),
+                (BindKind::Time, Some(millis), _) => text(self.time.time(millis)),
+                (BindKind::Timestamp, Some(millis), _) => text(self.time.timestamp(millis, 1000)),
+                (BindKind::Instant, Some(units), _) => text(self.time.timestamp(units, self.time.units_per_second)),
+                (BindKind::Instant, None, Value::Text(iso)) => self.instant(iso),
+                (BindKind::Meant(meaning), ..) => match debezium::text(meaning, value, &self.time) {
                     Some(Value::Text(sql)) => text(sql.to_string()),
                     _ => Err(self.wrong("its value is not what its schema's name (io.debezium…) says")),
                 },
-                (Kind::Span(per_second), Some(units), _) => Ok(Param::I64(debezium::micros(units, per_second))),
+                (BindKind::Span(per_second), Some(units), _) => Ok(SqlParam::I64(debezium::micros(units, per_second))),
                 _ => Err(self.wrong("its value does not fit its schema's logical type")),
             };
         }
         Ok(match value {
-            Value::Null => Param::Null,
-            Value::Bool(flag) => Param::Bool(*flag),
-            Value::I8(n) => Param::I64(i64::from(*n)),
-            Value::I16(n) => Param::I64(i64::from(*n)),
-            Value::I32(n) => Param::I64(i64::from(*n)),
-            Value::I64(n) => Param::I64(*n),
-            Value::F32(n) if self.wide_float && !self.as_text => Param::F64(widened(*n)),
-            Value::F32(n) => Param::F32(*n),
-            Value::F64(n) => Param::F64(*n),
+            Value::Null => SqlParam::Null,
+            Value::Bool(flag) => SqlParam::Bool(*flag),
+            Value::I8(n) => SqlParam::I64(i64::from(*n)),
+            Value::I16(n) => SqlParam::I64(i64::from(*n)),
+            Value::I32(n) => SqlParam::I64(i64::from(*n)),
+            Value::I64(n) => SqlParam::I64(*n),
+            Value::F32(n) if self.wide_float && !self.as_text => SqlParam::F64(widened(*n)),
+            Value::F32(n) => SqlParam::F32(*n),
+            Value::F64(n) => SqlParam::F64(*n),
             Value::Decimal(n) if self.decimal_digits.is_some_and(|most| n.significant_digits() > most) => {
                 return Err(
                     self.wrong("its decimal has more digits than a number of the database; make it a TEXT column")
@@ -343,23 +346,23 @@ impl Binder {
                     "its decimal has scale {scale}; scales from -{most} to {most} are taken (Decimal::MAX_SCALE)"
                 )));
             }
-            Value::Decimal(n) => Param::Text(Cow::Owned(n.to_string())),
-            Value::Text(text) => Param::Text(Cow::Borrowed(text)),
+            Value::Decimal(n) => SqlParam::Text(Cow::Owned(n.to_string())),
+            Value::Text(text) => SqlParam::Text(Cow::Borrowed(text)),
             Value::Bytes(bytes) if self.reversed => {
-                Param::Bytes(bytes.iter().rev().copied().collect::<Vec<_>>().into())
+                SqlParam::Bytes(bytes.iter().rev().copied().collect::<Vec<_>>().into())
             }
-            Value::Bytes(bytes) => Param::Bytes(Cow::Borrowed(bytes)),
+            Value::Bytes(bytes) => SqlParam::Bytes(Cow::Borrowed(bytes)),
             Value::Array(_) => return Err(self.wrong("Unsupported source data type: ARRAY")),
             Value::Map(_) => return Err(self.wrong("Unsupported source data type: MAP")),
             Value::Struct(_) => return Err(self.wrong("Unsupported source data type: STRUCT")),
         })
     }
 
-    fn instant(&self, text: &str) -> Result<Param<'static>> {
+    fn instant(&self, text: &str) -> Result<SqlParam<'static>> {
         let per_second = self.time.units_per_second;
         let units = text.trim().parse().ok().or_else(|| parse_instant(text, per_second));
         match units {
-            Some(units) => Ok(Param::Text(Cow::Owned(self.time.timestamp(units, per_second)))),
+            Some(units) => Ok(SqlParam::Text(Cow::Owned(self.time.timestamp(units, per_second)))),
             None => {
                 Err(self.wrong("timestamp.fields.list names it, but its text is neither digits nor an ISO 8601 time"))
             }
@@ -372,9 +375,9 @@ impl Binder {
 }
 
 /// Characters are only counted where there may be too many.
-fn length(value: &Value, room: Room) -> u64 {
+fn length(value: &Value, room: ColumnCapacity) -> u64 {
     let length = match (value, room) {
-        (Value::Text(text), Room::Characters(most)) if text.len() as u64 > most => text.chars().count(),
+        (Value::Text(text), ColumnCapacity::Characters(most)) if text.len() as u64 > most => text.chars().count(),
         (Value::Text(text), _) => text.len(),
         (Value::Bytes(bytes), _) => bytes.len(),
         _ => 0,
@@ -383,29 +386,29 @@ fn length(value: &Value, room: Room) -> u64 {
 }
 
 /// The last header of that name as text; bytes as their UTF-8, or else as hexadecimal digits.
-fn header<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
-    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else { return Ok(Param::Null) };
+fn header<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
+    let Some(header) = headers.iter().rev().find(|header| *header.key == *name) else { return Ok(SqlParam::Null) };
     Ok(match &header.datum.value {
-        Value::Null => Param::Null,
-        Value::Text(text) => Param::Text(Cow::Borrowed(text)),
+        Value::Null => SqlParam::Null,
+        Value::Text(text) => SqlParam::Text(Cow::Borrowed(text)),
         Value::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Param::Text(Cow::Borrowed(text)),
+            Ok(text) => SqlParam::Text(Cow::Borrowed(text)),
             Err(_) => {
                 let mut out = String::with_capacity(bytes.len() * 2);
                 hex(bytes, &mut out);
-                Param::Text(Cow::Owned(out))
+                SqlParam::Text(Cow::Owned(out))
             }
         },
-        other => Param::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref())?)),
+        other => SqlParam::Text(Cow::Owned(json::text(other, header.datum.schema.as_deref())?)),
     })
 }
 
 /// The same as bytes.
-fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
+fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<SqlParam<'a>> {
     match headers.iter().rev().find(|header| *header.key == *name).map(|header| &header.datum.value) {
-        Some(Value::Bytes(bytes)) => Ok(Param::Bytes(Cow::Borrowed(bytes))),
+        Some(Value::Bytes(bytes)) => Ok(SqlParam::Bytes(Cow::Borrowed(bytes))),
         _ => header(headers, name).map(|param| match param {
-            Param::Text(text) => Param::Bytes(Cow::Owned(text.into_owned().into_bytes())),
+            SqlParam::Text(text) => SqlParam::Bytes(Cow::Owned(text.into_owned().into_bytes())),
             other => other,
         }),
     }
@@ -414,7 +417,7 @@ fn header_bytes<'a>(headers: &'a [Header], name: &str) -> Result<Param<'a>> {
 /// The schema of the items of nested arrays.
 fn innermost(items: &Schema) -> &Schema {
     match (items.ty, &items.values) {
-        (Type::Array, Some(inner)) => innermost(inner),
+        (SchemaType::Array, Some(inner)) => innermost(inner),
         _ => items,
     }
 }
@@ -428,13 +431,13 @@ fn widened(n: f32) -> f64 {
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Config, Datum, Decimal, Record, Schema, SinkRecord, TopicOffset, Type, Value};
+    use connector_api::{Config, Datum, Decimal, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value};
 
     use super::super::config::SinkConfig;
-    use super::super::shape::{Column, Slot};
-    use super::{Binder, Param};
+    use super::super::shape::{RecordColumn, ValueSlot};
+    use super::{ColumnBinder, SqlParam};
     use crate::dialect::writing;
-    use crate::url::Database;
+    use crate::url::DatabaseKind;
 
     fn record(value: Value) -> SinkRecord {
         let topic: Arc<str> = Arc::from("t");
@@ -460,44 +463,53 @@ mod tests {
         ]);
         let config = SinkConfig::read(&config).unwrap();
         let time = Arc::new(config.time.clone());
-        let mysql = writing::of(Database::MySql, "10.11-MariaDB");
-        let text = |t: &'static str| Param::Text(t.into());
+        let mysql = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
+        let text = |t: &'static str| SqlParam::Text(t.into());
         let decimal = Value::Decimal(Box::new(Decimal::parse("-12.50").unwrap()));
-        let with_default = Schema { default: Some(Value::I32(7)), ..Schema::of(Type::Int32).optional(true) };
+        let with_default = Schema { default: Some(Value::I32(7)), ..Schema::of(SchemaType::Int32).optional(true) };
         for (name, schema, value, want) in [
-            ("a", Schema::of(Type::Int8), Value::I8(-1), Param::I64(-1)),
-            ("a", Schema::of(Type::Float32), Value::F32(0.5), Param::F32(0.5)),
-            ("a", Schema::of(Type::Boolean), Value::Bool(true), Param::Bool(true)),
-            ("a", Schema::of(Type::String), Value::Text("x".into()), text("x")),
+            ("a", Schema::of(SchemaType::Int8), Value::I8(-1), SqlParam::I64(-1)),
+            ("a", Schema::of(SchemaType::Float32), Value::F32(0.5), SqlParam::F32(0.5)),
+            ("a", Schema::of(SchemaType::Boolean), Value::Bool(true), SqlParam::Bool(true)),
+            ("a", Schema::of(SchemaType::String), Value::Text("x".into()), text("x")),
             ("a", Schema::decimal(2), decimal, text("-12.50")),
             ("a", Schema::date(), Value::I32(0), text("1970-01-01")),
             ("a", Schema::time(), Value::I32(1), text("00:00:00.001")),
             ("a", Schema::timestamp(), Value::I64(1), text("1970-01-01 00:00:00.001")),
-            ("at", Schema::of(Type::Int64), Value::I64(1_000_000_001), text("1970-01-01 00:00:01.000000001")),
-            ("at", Schema::of(Type::String), Value::Text("1000000001".into()), text("1970-01-01 00:00:01.000000001")),
+            ("at", Schema::of(SchemaType::Int64), Value::I64(1_000_000_001), text("1970-01-01 00:00:01.000000001")),
             (
                 "at",
-                Schema::of(Type::String),
+                Schema::of(SchemaType::String),
+                Value::Text("1000000001".into()),
+                text("1970-01-01 00:00:01.000000001"),
+            ),
+            (
+                "at",
+                Schema::of(SchemaType::String),
                 Value::Text("1970-01-01T00:00:01Z".into()),
                 text("1970-01-01 00:00:01.000000000"),
             ),
-            ("a", with_default, Value::Null, Param::I64(7)),
-            ("a", Schema::timestamp().optional(true), Value::Null, Param::Null),
+            ("a", with_default, Value::Null, SqlParam::I64(7)),
+            ("a", Schema::timestamp().optional(true), Value::Null, SqlParam::Null),
         ] {
-            let column =
-                Column { name: Arc::from(name), schema: Arc::new(schema), key: false, slot: Slot::ValueField(0) };
-            let binder = Binder::new(&config, &time, &*mysql, &column, None);
+            let column = RecordColumn {
+                name: Arc::from(name),
+                schema: Arc::new(schema),
+                key: false,
+                slot: ValueSlot::ValueField(0),
+            };
+            let binder = ColumnBinder::new(&config, &time, &*mysql, &column, None);
             let record = record(value);
             assert_eq!(binder.param(&record).unwrap(), want);
         }
-        let nested = Column {
+        let nested = RecordColumn {
             name: Arc::from("n"),
-            schema: Arc::new(Schema::of(Type::Struct)),
+            schema: Arc::new(Schema::of(SchemaType::Struct)),
             key: false,
-            slot: Slot::ValueField(0),
+            slot: ValueSlot::ValueField(0),
         };
         let record = record(Value::Struct([].into()));
-        let error = Binder::new(&config, &time, &*mysql, &nested, None).param(&record).unwrap_err().to_string();
+        let error = ColumnBinder::new(&config, &time, &*mysql, &nested, None).param(&record).unwrap_err().to_string();
         assert_eq!(error, "column n: Unsupported source data type: STRUCT");
     }
 }

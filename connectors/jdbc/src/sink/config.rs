@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connector_api::{Config, Reader, Report, Result};
+use connector_api::{Config, ConfigReader, ConfigReport, Result};
 
-use super::adapt::{Nested, Rules};
+use super::adapt::{AdaptRules, Nested};
 use super::fields::FieldFilter;
 use super::keys::{KEYS, column_items};
-use super::naming::{Letters, Naming, joins_dots};
-use super::shape::{Column, header_column, origin_column};
+use super::naming::{NameLetters, TableNaming, joins_dots};
+use super::shape::{RecordColumn, header_column, origin_column};
 use super::statement::parse;
-use crate::driver::{Access, ConnectOptions};
-use crate::peers::sink_keys;
-use crate::url::Target;
-use crate::zone::Zone;
+use crate::class_defaults::sink_keys;
+use crate::driver::{AccessMode, ConnectOptions};
+use crate::url::ConnectionTarget;
+use crate::zone::JdbcTimeZone;
 
 /// The values of `pk.mode`.
 pub(super) const PK_MODES: &[&str] = &["none", "kafka", "record_key", "record_value"];
@@ -57,7 +57,7 @@ pub enum PkMode {
 
 /// How far tables follow their records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evolve {
+pub enum SchemaEvolution {
     /// Not at all.
     Off,
     /// Columns are added.
@@ -83,7 +83,7 @@ impl PkMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeRules {
     /// Zone of Time and Timestamp columns.
-    pub zone: Zone,
+    pub zone: JdbcTimeZone,
     /// Whether dates are written as they are, not as the zone's day at midnight UTC.
     pub date_in_utc: bool,
     /// Whether days before 1582-10-15 are shown in the Julian calendar.
@@ -114,7 +114,7 @@ pub struct SinkConfig {
     pub ignore_tombstones: bool,
     pub fields: FieldFilter,
     /// Columns of headers and of where records come from.
-    pub origins: Vec<Column>,
+    pub origins: Vec<RecordColumn>,
     pub unwrap: bool,
     /// `delete.marker.field`, if any.
     pub marker: Option<Arc<str>>,
@@ -124,12 +124,12 @@ pub struct SinkConfig {
     pub debezium_types: bool,
     /// What stands for a value that a change event does not have; empty: nothing does.
     pub placeholder: Arc<str>,
-    pub naming: Naming,
+    pub naming: TableNaming,
     pub string_column: String,
     pub replace_null: bool,
     pub time: TimeRules,
     pub auto_create: bool,
-    pub evolve: Evolve,
+    pub evolve: SchemaEvolution,
     /// Whether the tables of the topics must be there when a task starts.
     pub tables_must_exist: bool,
     /// `topics`.
@@ -159,12 +159,12 @@ impl SinkConfig {
         ConnectOptions {
             attempts,
             backoff: self.connection_backoff,
-            access: Access::Create,
+            access: AccessMode::Create,
             ..ConnectOptions::default()
         }
     }
 
-    pub(super) fn fill(r: &mut Reader<'_>) -> Self {
+    pub(super) fn fill(r: &mut ConfigReader<'_>) -> Self {
         // The target is made of these where it is opened.
         for key in ["connection.url", "connection.user", "connection.password"] {
             r.text(key);
@@ -211,12 +211,12 @@ impl SinkConfig {
             delimiter: r.text("nested.delimiter"),
             debezium_types: r.bool("debezium.types"),
             placeholder: r.text("unavailable.value.placeholder").into(),
-            naming: Naming::new(
+            naming: TableNaming::new(
                 &r.text("table.name.format"),
                 match (r.bool("table.name.normalize"), r.text("collection.naming.strategy")) {
-                    (true, _) => Letters::Normalized,
-                    (false, strategy) if joins_dots(&strategy) => Letters::NoDots,
-                    (false, _) => Letters::All,
+                    (true, _) => NameLetters::Normalized,
+                    (false, strategy) if joins_dots(&strategy) => NameLetters::NoDots,
+                    (false, _) => NameLetters::All,
                 },
                 matches!(r.text("quote.sql.identifiers").to_ascii_lowercase().as_str(), "never" | "false"),
                 &r.list("topics.to.tables.mapping"),
@@ -239,7 +239,7 @@ impl SinkConfig {
     }
 
     /// Whether tables are created, how far they are changed, and whether they must be there from the start.
-    fn evolution(r: &mut Reader<'_>) -> (bool, Evolve, bool) {
+    fn evolution(r: &mut ConfigReader<'_>) -> (bool, SchemaEvolution, bool) {
         let given = [r.is_set("auto.create"), r.is_set("auto.evolve")];
         let (create, add, widen) = (
             r.bool("auto.create"),
@@ -247,18 +247,18 @@ impl SinkConfig {
             r.text_opt("auto.evolve").is_some_and(|word| word == "widen"),
         );
         let evolve = match (add, widen) {
-            (_, true) => Evolve::Widen,
-            (true, _) => Evolve::Add,
-            _ => Evolve::Off,
+            (_, true) => SchemaEvolution::Widen,
+            (true, _) => SchemaEvolution::Add,
+            _ => SchemaEvolution::Off,
         };
         let Some(evolution) = r.text_opt("schema.evolution") else { return (create, evolve, false) };
         let both = evolution == "basic";
         let create = if given[0] { create } else { both };
-        let added = if both { Evolve::Add } else { Evolve::Off };
+        let added = if both { SchemaEvolution::Add } else { SchemaEvolution::Off };
         (create, if given[1] { evolve } else { added }, evolution == "validate-only")
     }
 
-    fn origins(r: &mut Reader<'_>) -> Vec<Column> {
+    fn origins(r: &mut ConfigReader<'_>) -> Vec<RecordColumn> {
         let (origins, headers) = (r.list("kafka.columns").join(","), r.list("headers.columns").join(","));
         let origins = column_items(&origins).filter_map(|(origin, column)| origin_column(origin, column));
         let headers =
@@ -267,8 +267,8 @@ impl SinkConfig {
     }
 
     /// What is done to records before they are rows. `lists`: the database has columns for them.
-    pub fn adapting(&self, lists: bool) -> Rules {
-        Rules {
+    pub fn adapting(&self, lists: bool) -> AdaptRules {
+        AdaptRules {
             unwrap: self.unwrap,
             marker: self.marker.clone().filter(|_| self.delete_enabled),
             deletes: self.delete_enabled,
@@ -283,15 +283,15 @@ impl SinkConfig {
         }
     }
 
-    fn statement(r: &mut Reader<'_>) -> Option<StatementSql> {
+    fn statement(r: &mut ConfigReader<'_>) -> Option<StatementSql> {
         let (write, delete) = (r.text("statement"), r.text("delete.statement"));
         let delete = Some(delete).filter(|sql| !sql.trim().is_empty());
         r.text("insert.mode").eq_ignore_ascii_case("statement").then_some(StatementSql { write, delete })
     }
 
-    fn time_rules(r: &mut Reader<'_>) -> TimeRules {
+    fn time_rules(r: &mut ConfigReader<'_>) -> TimeRules {
         TimeRules {
-            zone: Zone::named(&r.text("db.timezone")).unwrap_or_default(),
+            zone: JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
             date_in_utc: r.text("date.timezone").eq_ignore_ascii_case("UTC"),
             julian: !r.text("date.calendar.system").eq_ignore_ascii_case("PROLEPTIC_GREGORIAN"),
             fields: r.list("timestamp.fields.list").into_iter().collect(),
@@ -311,12 +311,12 @@ pub fn given<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
 }
 
 /// What can be said of a configuration without a database: combinations that cannot work, and forms' values.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     if !given(config, "pk.mode").is_some_and(|mode| mode.trim().eq_ignore_ascii_case(PkMode::RecordKey.name())) {
         report.recommend("delete.enabled", vec!["false".to_owned()]);
         report.hide("delete.enabled");
     }
-    Target::tell(config, report);
+    ConnectionTarget::tell(config, report);
     let Ok(sink) = SinkConfig::read(config) else { return };
     if sink.delete_enabled {
         report.recommend("pk.mode", vec![PkMode::RecordKey.name().to_owned()]);
@@ -353,7 +353,7 @@ pub fn check(config: &Config, report: &mut Report) {
 }
 
 /// Lists that contradict each other, or lack what another key needs.
-fn check_lists(config: &Config, sink: &SinkConfig, report: &mut Report) {
+fn check_lists(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|text| !text.trim().is_empty());
     if set("field.exclude.list") && (set("field.include.list") || set("fields.whitelist")) {
         for key in ["field.include.list", "field.exclude.list"] {
@@ -372,7 +372,7 @@ fn check_lists(config: &Config, sink: &SinkConfig, report: &mut Report) {
 }
 
 /// `insert.mode=statement` and its keys.
-fn check_statements(config: &Config, sink: &SinkConfig, report: &mut Report) {
+fn check_statements(config: &Config, sink: &SinkConfig, report: &mut ConfigReport) {
     let Some(statement) = &sink.statement else {
         for key in ["statement", "delete.statement"] {
             if given(config, key).is_some_and(|sql| !sql.trim().is_empty()) {
@@ -389,7 +389,7 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut Report) {
         return;
     }
     // a URL that cannot be read is told by itself
-    let Ok(target) = Target::from_config(config) else { return };
+    let Ok(target) = ConnectionTarget::from_config(config) else { return };
     for (key, sql) in [("statement", Some(&statement.write)), ("delete.statement", statement.delete.as_ref())] {
         if let Some(Err(error)) = sql.map(|sql| parse(sql, target.database_kind())) {
             report.error(key, error);
@@ -406,10 +406,10 @@ fn check_statements(config: &Config, sink: &SinkConfig, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use connector_api::config::{keys_asked, unlike};
-    use connector_api::{Config, Report};
+    use connector_api::{Config, ConfigReport};
 
     use super::super::keys::KEYS;
-    use super::{Evolve, InsertMode, PkMode, SinkConfig, check};
+    use super::{InsertMode, PkMode, SchemaEvolution, SinkConfig, check};
 
     #[test]
     fn every_declared_key_is_read_and_no_other() {
@@ -444,13 +444,13 @@ mod tests {
     #[test]
     fn tables_follow_their_records_as_either_spelling_says() {
         for (pairs, want) in [
-            (vec![], (true, Evolve::Off, false)),
-            (vec![("auto.evolve", "TRUE")], (true, Evolve::Add, false)),
-            (vec![("auto.evolve", "Widen")], (true, Evolve::Widen, false)),
-            (vec![("schema.evolution", "none")], (false, Evolve::Off, false)),
-            (vec![("schema.evolution", "basic")], (true, Evolve::Add, false)),
-            (vec![("schema.evolution", "basic"), ("auto.evolve", "widen")], (true, Evolve::Widen, false)),
-            (vec![("schema.evolution", "validate-only")], (false, Evolve::Off, true)),
+            (vec![], (true, SchemaEvolution::Off, false)),
+            (vec![("auto.evolve", "TRUE")], (true, SchemaEvolution::Add, false)),
+            (vec![("auto.evolve", "Widen")], (true, SchemaEvolution::Widen, false)),
+            (vec![("schema.evolution", "none")], (false, SchemaEvolution::Off, false)),
+            (vec![("schema.evolution", "basic")], (true, SchemaEvolution::Add, false)),
+            (vec![("schema.evolution", "basic"), ("auto.evolve", "widen")], (true, SchemaEvolution::Widen, false)),
+            (vec![("schema.evolution", "validate-only")], (false, SchemaEvolution::Off, true)),
         ] {
             let sink = SinkConfig::read(&config(&pairs)).unwrap();
             assert_eq!((sink.auto_create, sink.evolve, sink.tables_must_exist), want, "{pairs:?}");
@@ -473,7 +473,7 @@ mod tests {
             assert!(error.message().contains(want), "{error}");
         }
         let problems = |pairs: &[(&str, &str)]| {
-            let mut report = Report::default();
+            let mut report = ConfigReport::default();
             check(&config(pairs), &mut report);
             report.errors.into_iter().map(|p| p.key).collect::<Vec<_>>()
         };

@@ -3,24 +3,24 @@
 //! Such a constraint speaks of all rows together: a row may need one that stands later in the batch, in another table,
 //! too. So no row is to blame until everything else that can stand without it does.
 
-use connector_api::{Kind, async_trait};
+use connector_api::{ErrorKind, async_trait};
 
-use super::group::Rows;
-use super::write::{Apply, Failure, Part, Writer, all, settle};
-use crate::dialect::writing::Deferral;
+use super::group::RowGroup;
+use super::write::{BatchWriter, RecordWriter, TableWrite, WriteFailure, all, settle};
+use crate::dialect::writing::DeferredConstraints;
 use crate::driver::Session;
 
 /// So many rows are tried in pairs, at most.
 const MOST_IN_PAIRS: usize = 24;
 
 /// The rows of all tables.
-pub struct Whole<'a, 'b> {
-    pub writer: &'a mut Writer<'b>,
+pub struct BatchWrite<'a, 'b> {
+    pub writer: &'a mut BatchWriter<'b>,
     /// Each table's, by its number.
-    pub groups: Vec<(usize, Vec<Rows>)>,
+    pub groups: Vec<(usize, Vec<RowGroup>)>,
 }
 
-impl Whole<'_, '_> {
+impl BatchWrite<'_, '_> {
     /// Indices of the records, in order.
     pub fn records(&self) -> Vec<usize> {
         let rows = self.groups.iter().flat_map(|(_, groups)| groups);
@@ -31,7 +31,7 @@ impl Whole<'_, '_> {
 }
 
 #[async_trait]
-impl Apply for Whole<'_, '_> {
+impl RecordWriter for BatchWrite<'_, '_> {
     fn session(&mut self) -> &mut dyn Session {
         &mut *self.writer.session
     }
@@ -41,16 +41,16 @@ impl Apply for Whole<'_, '_> {
     }
 
     fn target(&self, record: usize) -> usize {
-        let has = |groups: &Vec<Rows>| groups.iter().any(|rows| rows.records.contains(&record));
+        let has = |groups: &Vec<RowGroup>| groups.iter().any(|rows| rows.records.contains(&record));
         self.groups.iter().find(|(_, groups)| has(groups)).map_or(usize::MAX, |(target, _)| *target)
     }
 
-    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure> {
+    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
         for (target, groups) in &self.groups {
             for rows in groups {
                 let wanted = rows.records.iter().filter(|record| records.binary_search(record).is_ok());
                 let wanted: Vec<usize> = wanted.copied().collect();
-                all(&mut Part { writer: &mut *self.writer, target: *target, rows }, &wanted).await?;
+                all(&mut TableWrite { writer: &mut *self.writer, target: *target, rows }, &wanted).await?;
             }
         }
         Ok(())
@@ -61,12 +61,12 @@ impl Apply for Whole<'_, '_> {
 /// not; the transaction is to be rolled back then.
 /// Errors: all kinds but `Record`, and that one where no record is to blame.
 pub async fn sift(
-    apply: &mut dyn Apply,
+    apply: &mut dyn RecordWriter,
     records: &[usize],
-    deferral: Deferral,
-    culprits: &mut Vec<(usize, Failure)>,
-) -> Result<(), Failure> {
-    let mut search = Search { apply, deferral };
+    deferral: DeferredConstraints,
+    culprits: &mut Vec<(usize, WriteFailure)>,
+) -> Result<(), WriteFailure> {
+    let mut search = CycleSearch { apply, deferral };
     // what the transaction began with may be refused already
     if let Some(failure) = search.place(&[]).await? {
         return Err(failure);
@@ -90,14 +90,14 @@ pub async fn sift(
     Err(failure)
 }
 
-struct Search<'a> {
-    apply: &'a mut dyn Apply,
-    deferral: Deferral,
+struct CycleSearch<'a> {
+    apply: &'a mut dyn RecordWriter,
+    deferral: DeferredConstraints,
 }
 
-impl Search<'_> {
+impl CycleSearch<'_> {
     /// Adds the records to what is there, unless constraints refuse the outcome: then the reason is returned.
-    async fn place(&mut self, records: &[usize]) -> Result<Option<Failure>, Failure> {
+    async fn place(&mut self, records: &[usize]) -> Result<Option<WriteFailure>, WriteFailure> {
         settle(self.apply, "SAVEPOINT rowferry_sift").await?;
         let placed = async {
             settle(self.apply, self.deferral.wait).await?;
@@ -106,7 +106,7 @@ impl Search<'_> {
         };
         match placed.await {
             Ok(()) => Ok(None),
-            Err(failure) if failure.error.kind() == Kind::Record => {
+            Err(failure) if failure.error.kind() == ErrorKind::Record => {
                 settle(self.apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                 Ok(Some(failure))
             }
@@ -115,7 +115,7 @@ impl Search<'_> {
     }
 
     /// Adds what can be added, halving what cannot. Returns the others.
-    async fn place_parts(&mut self, records: &[usize]) -> Result<Vec<(usize, Failure)>, Failure> {
+    async fn place_parts(&mut self, records: &[usize]) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
         let (mut todo, mut refused) = (vec![records], Vec::new());
         while let Some(now) = todo.pop() {
             let Some(failure) = self.place(now).await? else { continue };
@@ -132,7 +132,7 @@ impl Search<'_> {
 
     /// Rows that need each other in a circle can be added together only. Where few are left, all but one are tried, and
     /// every two. Returns what is left then; `None`: no such rows were found.
-    async fn place_circle(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, Failure> {
+    async fn place_circle(&mut self, left: &[usize]) -> Result<Option<Vec<usize>>, WriteFailure> {
         if left.len() > MOST_IN_PAIRS {
             return Ok(None);
         }
@@ -147,10 +147,10 @@ impl Search<'_> {
     }
 
     /// The failure as that of the one record.
-    fn named(&self, failure: Failure, record: usize) -> Failure {
+    fn named(&self, failure: WriteFailure, record: usize) -> WriteFailure {
         match failure.records.as_slice() {
             [one] if *one == record => failure,
-            _ => Failure { error: failure.error, target: self.apply.target(record), records: vec![record] },
+            _ => WriteFailure { error: failure.error, target: self.apply.target(record), records: vec![record] },
         }
     }
 }

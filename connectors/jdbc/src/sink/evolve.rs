@@ -4,20 +4,20 @@
 
 use connector_api::{Error, Result, Schema, Value};
 
-use super::config::{Evolve, SinkConfig, TimeRules};
-use super::shape::{Column, Shape};
+use super::config::{SchemaEvolution, SinkConfig, TimeRules};
+use super::shape::{RecordColumn, RecordShape};
 use crate::catalog::TableMeta;
-use crate::dialect::writing::{ColumnSpec, Logical, Writing};
+use crate::dialect::writing::{ColumnSpec, LogicalType, WriteDialect};
 use crate::ident::TableId;
 
 /// The statements that make the table fit the shape; none if it does. `table` is the full name.
 /// Errors: `Record`, because other records may fit; `Config` for a table that cannot roll back.
 pub fn changes(
     config: &SinkConfig,
-    writing: &dyn Writing,
+    writing: &dyn WriteDialect,
     table: &TableId,
     meta: Option<&TableMeta>,
-    shape: &Shape,
+    shape: &RecordShape,
 ) -> Result<Vec<String>> {
     let Some(meta) = meta.filter(|m| is_target(config, m)) else {
         if !config.auto_create {
@@ -44,7 +44,7 @@ pub fn changes(
 }
 
 /// What is wrong with a table whose changes cannot be taken back, and how it is mended.
-pub fn no_rollback(writing: &dyn Writing, meta: &TableMeta) -> Option<String> {
+pub fn no_rollback(writing: &dyn WriteDialect, meta: &TableMeta) -> Option<String> {
     let (engine, table) = (meta.no_rollback.as_ref()?, writing.dialect().table(&meta.id));
     Some(format!(
         "Table {} has the storage engine {engine}, which takes nothing back when a batch fails, so that rows cannot be \
@@ -65,7 +65,7 @@ pub fn is_target(config: &SinkConfig, meta: &TableMeta) -> bool {
     if meta.is_view { has("VIEW") } else { has("TABLE") || has("PARTITIONED TABLE") }
 }
 
-fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column]) -> Result<()> {
+fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[RecordColumn]) -> Result<()> {
     let (kind, table) = (if is_view { "VIEW" } else { "TABLE" }, shown(table));
     if let Some(required) = missing.iter().find(|c| c.key || !c.schema.optional && c.schema.default.is_none()) {
         return Err(misfit(format!(
@@ -79,7 +79,7 @@ fn refuse(config: &SinkConfig, table: &TableId, is_view: bool, missing: &[Column
         let fields = fields();
         return Err(misfit(format!("View {table} is missing fields ([{fields}]) and ALTER VIEW is unsupported")));
     }
-    if config.evolve == Evolve::Off {
+    if config.evolve == SchemaEvolution::Off {
         return Err(misfit(format!("Table {table} is missing fields ([{}]) and auto-evolution is disabled", fields())));
     }
     Ok(())
@@ -91,14 +91,14 @@ pub fn shown(table: &TableId) -> String {
 }
 
 /// A field as the peers' texts show it.
-fn described(column: &Column) -> String {
+fn described(column: &RecordColumn) -> String {
     let ty = column.schema.ty.name();
     let schema = column.schema.name.as_ref().map_or_else(|| ty.to_owned(), |name| format!("{name}:{ty}"));
     format!("SinkRecordField{{schema=Schema{{{schema}}}, name='{}', isPrimaryKey={}}}", column.name, column.key)
 }
 
-fn specs<'a>(config: &SinkConfig, columns: &'a [Column], times: &'a [Option<String>]) -> Vec<ColumnSpec<'a>> {
-    let spec = |(column, time): (&'a Column, &'a Option<String>)| ColumnSpec {
+fn specs<'a>(config: &SinkConfig, columns: &'a [RecordColumn], times: &'a [Option<String>]) -> Vec<ColumnSpec<'a>> {
+    let spec = |(column, time): (&'a RecordColumn, &'a Option<String>)| ColumnSpec {
         name: &column.name,
         schema: &column.schema,
         key: column.key,
@@ -108,32 +108,32 @@ fn specs<'a>(config: &SinkConfig, columns: &'a [Column], times: &'a [Option<Stri
     columns.iter().zip(times).map(spec).collect()
 }
 
-fn default_times(time: &TimeRules, columns: &[Column]) -> Vec<Option<String>> {
+fn default_times(time: &TimeRules, columns: &[RecordColumn]) -> Vec<Option<String>> {
     columns.iter().map(|c| default_time(time, &c.schema)).collect()
 }
 
 /// The default of a date or time column as SQL's text.
 fn default_time(time: &TimeRules, schema: &Schema) -> Option<String> {
     let number = schema.default.as_ref().and_then(Value::as_i64)?;
-    match Logical::of(schema) {
-        Logical::Date => Some(time.date(number)),
-        Logical::Time => Some(time.time(number)),
-        Logical::Timestamp => Some(time.timestamp(number, 1000)),
-        Logical::Decimal(_) | Logical::None => None,
+    match LogicalType::of(schema) {
+        LogicalType::Date => Some(time.date(number)),
+        LogicalType::Time => Some(time.time(number)),
+        LogicalType::Timestamp => Some(time.timestamp(number, 1000)),
+        LogicalType::Decimal(_) | LogicalType::None => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Config, Datum, Field, Schema, Type, Value};
+    use connector_api::{Config, Datum, Field, Schema, SchemaType, Value};
 
     use super::super::config::SinkConfig;
-    use super::super::shape::{Shape, shape};
+    use super::super::shape::{RecordShape, shape};
     use super::changes;
     use crate::catalog::{ColumnMeta, TableMeta};
     use crate::dialect::writing;
     use crate::ident::TableId;
-    use crate::url::Database;
+    use crate::url::DatabaseKind;
 
     fn config(pairs: &[(&str, &str)]) -> SinkConfig {
         let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("name", "s")]);
@@ -143,10 +143,10 @@ mod tests {
         SinkConfig::read(&config).unwrap()
     }
 
-    fn shape_of(config: &SinkConfig, fields: Vec<Field>) -> Shape {
+    fn shape_of(config: &SinkConfig, fields: Vec<Field>) -> RecordShape {
         let nulls = vec![Value::Null; fields.len()].into();
         let value = Datum::new(Schema::structure(None, fields).into(), Value::Struct(nulls));
-        shape(config, Database::MySql, ("t", "t"), (&Datum::NONE, &value)).unwrap()
+        shape(config, DatabaseKind::MySql, ("t", "t"), (&Datum::NONE, &value)).unwrap()
     }
 
     fn table(names: &[&str]) -> TableMeta {
@@ -166,9 +166,9 @@ mod tests {
 
     #[test]
     fn missing_tables_and_columns_are_made_or_refused() {
-        let id = Field::new("id", Schema::of(Type::Int32));
-        let age = Field::new("age", Schema::of(Type::Int32).optional(true));
-        let level = Field::new("n", Schema { default: Some(Value::I32(42)), ..Schema::of(Type::Int32) });
+        let id = Field::new("id", Schema::of(SchemaType::Int32));
+        let age = Field::new("age", Schema::of(SchemaType::Int32).optional(true));
+        let level = Field::new("n", Schema { default: Some(Value::I32(42)), ..Schema::of(SchemaType::Int32) });
         let at = Field::new("at", Schema::timestamp());
         let (on, off) = (vec![("auto.evolve", "true")], vec![]);
         let lone_id = table(&["ID"]);
@@ -204,7 +204,7 @@ mod tests {
             ),
         ] {
             let config = config(keys);
-            let writing = writing::of(Database::MySql, "10.11-MariaDB");
+            let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
             let shape = shape_of(&config, fields.into_iter().cloned().collect());
             let seen = changes(&config, &*writing, &TableId::in_catalog("d", "t"), meta, &shape);
             let seen = seen.map(|sql| sql.join(";")).map_err(|e| e.message().to_owned());
@@ -216,13 +216,13 @@ mod tests {
     fn a_view_is_a_target_only_where_it_is_allowed() {
         let mut view = table(&["id"]);
         view.is_view = true;
-        let writing = writing::of(Database::MySql, "10.11-MariaDB");
+        let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
         let id = TableId::in_catalog("d", "t");
         for (types, want) in
             [("TABLE", "is missing and auto-creation is disabled"), ("VIEW", "ALTER VIEW is unsupported")]
         {
             let config = config(&[("table.types", types), ("auto.create", "false"), ("auto.evolve", "true")]);
-            let shape = shape_of(&config, vec![Field::new("a", Schema::of(Type::Int32).optional(true))]);
+            let shape = shape_of(&config, vec![Field::new("a", Schema::of(SchemaType::Int32).optional(true))]);
             let error = changes(&config, &*writing, &id, Some(&view), &shape).unwrap_err();
             assert!(error.message().contains(want), "{error}");
         }

@@ -5,18 +5,18 @@ use connector_api::{Error, Result};
 /// The rules of `fields.whitelist`, `field.include.list` and `field.exclude.list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldFilter {
-    include: Vec<Item>,
-    exclude: Vec<Item>,
+    include: Vec<FieldRule>,
+    exclude: Vec<FieldRule>,
 }
 
 /// A field of one topic, or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Item {
+struct FieldRule {
     topic: Option<String>,
     field: String,
 }
 
-impl Item {
+impl FieldRule {
     fn is(&self, topic: &str, field: &str) -> bool {
         self.field == field && self.topic.as_deref().is_none_or(|only| only == topic)
     }
@@ -25,9 +25,9 @@ impl Item {
 impl FieldFilter {
     /// `whitelist` holds names of fields; the items of the others may be `topic:field`.
     pub fn new(whitelist: Vec<String>, include: &[String], exclude: &[String]) -> Self {
-        let plain = |field| Item { topic: None, field };
+        let plain = |field| FieldRule { topic: None, field };
         let item = |text: &String| match text.split_once(':') {
-            Some((topic, field)) => Item { topic: Some(topic.to_owned()), field: field.to_owned() },
+            Some((topic, field)) => FieldRule { topic: Some(topic.to_owned()), field: field.to_owned() },
             None => plain(text.clone()),
         };
         let include = whitelist.into_iter().map(plain).chain(include.iter().map(item)).collect();

@@ -1,6 +1,6 @@
 //! Values that are no rows, told apart by how they look, so that an error says what they are and what to do. Pure.
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Schema, SchemaType, Value};
 
 const SCHEMA_CHANGE: &str = "it is a schema change of Debezium, not a row: its topic has the source's topic.prefix alone \
      as its name; leave it out of topics and topics.regex, drop its records with the transform Filter, or have the \
@@ -21,7 +21,7 @@ pub fn schema(schema: &Schema) -> Option<&'static str> {
 }
 
 /// What a value without a schema is, where it is not what it should be.
-pub fn value(ty: Option<Type>, value: &Value) -> Option<&'static str> {
+pub fn value(ty: Option<SchemaType>, value: &Value) -> Option<&'static str> {
     match value {
         Value::Text(text) if ty.is_none() => {
             let text = text.trim();

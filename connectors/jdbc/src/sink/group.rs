@@ -12,7 +12,7 @@ use super::config::InsertMode;
 
 /// One record's effect on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Op {
+pub struct RowOperation {
     /// The record's index in the batch.
     pub record: usize,
     /// Number of its shape.
@@ -23,7 +23,7 @@ pub struct Op {
 
 /// Rows that one SQL text writes or deletes, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rows {
+pub struct RowGroup {
     /// Their shape.
     pub shape: usize,
     /// Whether they are deleted.
@@ -34,15 +34,15 @@ pub struct Rows {
     pub records: Vec<usize>,
 }
 
-impl Rows {
-    fn of(op: &Op) -> Self {
+impl RowGroup {
+    fn of(op: &RowOperation) -> Self {
         Self { shape: op.shape, delete: op.delete, distinct: false, records: vec![op.record] }
     }
 }
 
 /// When two keys are the same row to the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum KeyIdentity {
     /// Exactly when their bytes are equal.
     Exact,
     /// Perhaps also when they differ only as text.
@@ -52,11 +52,11 @@ pub enum Identity {
 }
 
 /// What is known about the table and the shapes.
-pub struct Rules<'a> {
+pub struct GroupRules<'a> {
     /// What a write does.
     pub mode: InsertMode,
     /// Identity of keys.
-    pub identity: Identity,
+    pub identity: KeyIdentity,
     /// Whether pointless operations may be dropped and rows sorted: not where a second unique index makes rows depend
     /// on each other.
     pub compact: bool,
@@ -68,12 +68,12 @@ pub struct Rules<'a> {
 
 /// The key of each operation as bytes, in one buffer.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub struct OperationKeys {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Keys {
+impl OperationKeys {
     /// Appends a key that `write` writes.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
@@ -87,30 +87,30 @@ impl Keys {
 }
 
 /// Operations on rows without a key (or whose keys cannot repeat): statements in the order of arrival.
-pub fn in_order(ops: &[Op]) -> Vec<Rows> {
-    let mut out: Vec<Rows> = Vec::new();
+pub fn in_order(ops: &[RowOperation]) -> Vec<RowGroup> {
+    let mut out: Vec<RowGroup> = Vec::new();
     for op in ops {
         match out.last_mut() {
             Some(rows) if (rows.shape, rows.delete) == (op.shape, op.delete) => rows.records.push(op.record),
-            _ => out.push(Rows::of(op)),
+            _ => out.push(RowGroup::of(op)),
         }
     }
     out
 }
 
 /// Splits statements where a key comes a second time: PostgreSQL refuses to change a row twice in one.
-fn without_repeats(statements: Vec<Rows>, ops: &[Op], keys: &Keys) -> Vec<Rows> {
+fn without_repeats(statements: Vec<RowGroup>, ops: &[RowOperation], keys: &OperationKeys) -> Vec<RowGroup> {
     let mut out = Vec::with_capacity(statements.len());
     let mut at = 0;
     for statement in statements {
         let mut seen = HashSet::new();
-        let mut rows = Rows { records: Vec::new(), ..statement };
+        let mut rows = RowGroup { records: Vec::new(), ..statement };
         for record in statement.records {
             debug_assert_eq!(ops[at].record, record, "statements in order hold the operations in order");
             if !seen.insert(keys.get(at)) {
                 seen.clear();
                 seen.insert(keys.get(at));
-                out.push(Rows { records: std::mem::take(&mut rows.records), ..rows });
+                out.push(RowGroup { records: std::mem::take(&mut rows.records), ..rows });
             }
             rows.records.push(record);
             at += 1;
@@ -121,7 +121,7 @@ fn without_repeats(statements: Vec<Rows>, ops: &[Op], keys: &Keys) -> Vec<Rows> 
 }
 
 /// Statements for operations whose keys are `keys`, one per operation in the same order.
-pub fn by_key(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<Rows> {
+pub fn by_key(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>) -> Vec<RowGroup> {
     if !rules.compact {
         return without_repeats(in_order(ops), ops, keys);
     }
@@ -129,7 +129,7 @@ pub fn by_key(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<Rows> {
     let mut out = leveled(ops, keys, &alive, rules.identity);
     let ascii = || (0..ops.len()).all(|n| keys.get(n).is_ascii());
     if rules.mode == InsertMode::Insert
-        || !(rules.identity == Identity::Exact || rules.identity == Identity::Text && ascii())
+        || !(rules.identity == KeyIdentity::Exact || rules.identity == KeyIdentity::Text && ascii())
     {
         return out;
     }
@@ -144,15 +144,15 @@ pub fn by_key(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<Rows> {
 }
 
 /// What keys of one row have in common. ASCII text is equal at most up to letter case, spaces and control characters.
-fn class(key: &[u8], identity: Identity) -> Cow<'_, [u8]> {
+fn class(key: &[u8], identity: KeyIdentity) -> Cow<'_, [u8]> {
     match identity {
-        Identity::Exact => Cow::Borrowed(key),
+        KeyIdentity::Exact => Cow::Borrowed(key),
         _ => key.iter().filter(|b| **b > b' ').map(u8::to_ascii_lowercase).collect(),
     }
 }
 
 /// Which operations still matter once those after them on the same key have happened.
-fn last_writes(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<bool> {
+fn last_writes(ops: &[RowOperation], keys: &OperationKeys, rules: &GroupRules<'_>) -> Vec<bool> {
     let mut alive = vec![true; ops.len()];
     let mut last: HashMap<&[u8], usize> = HashMap::with_capacity(ops.len());
     let mut before: Vec<Option<usize>> = vec![None; ops.len()];
@@ -182,18 +182,18 @@ fn last_writes(ops: &[Op], keys: &Keys, rules: &Rules<'_>) -> Vec<bool> {
 }
 
 /// Puts each operation into the first level after those it must follow; operations of one level commute.
-fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<Rows> {
+fn leveled(ops: &[RowOperation], keys: &OperationKeys, alive: &[bool], identity: KeyIdentity) -> Vec<RowGroup> {
     let uniform = ops.iter().all(|op| (op.shape, op.delete) == (ops[0].shape, ops[0].delete));
-    if uniform || identity == Identity::Unknown {
+    if uniform || identity == KeyIdentity::Unknown {
         let left: Vec<_> = ops.iter().zip(alive).filter_map(|(op, alive)| alive.then_some(*op)).collect();
         return in_order(&left);
     }
-    let mut levels: Vec<Vec<Rows>> = Vec::new();
+    let mut levels: Vec<Vec<RowGroup>> = Vec::new();
     let mut last: HashMap<Vec<u8>, (usize, usize, bool)> = HashMap::with_capacity(ops.len());
-    let folded = identity == Identity::Text && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
+    let folded = identity == KeyIdentity::Text && ops.iter().enumerate().all(|(n, _)| keys.get(n).is_ascii());
     for (n, op) in ops.iter().enumerate().filter(|(n, _)| alive[*n]) {
         let class = match identity {
-            Identity::Exact => class(keys.get(n), identity).into_owned(),
+            KeyIdentity::Exact => class(keys.get(n), identity).into_owned(),
             _ if folded => class(keys.get(n), identity).into_owned(),
             // other text may equal anything
             _ => Vec::new(),
@@ -210,7 +210,7 @@ fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<R
         let level = &mut levels[level];
         match level.iter_mut().find(|rows| (rows.shape, rows.delete) == (op.shape, op.delete)) {
             Some(rows) => rows.records.push(op.record),
-            None => level.push(Rows::of(op)),
+            None => level.push(RowGroup::of(op)),
         }
     }
     levels.into_iter().flatten().collect()
@@ -220,7 +220,7 @@ fn leveled(ops: &[Op], keys: &Keys, alive: &[bool], identity: Identity) -> Vec<R
 mod tests {
     use std::collections::{BTreeMap, HashSet};
 
-    use super::{Identity, InsertMode, Keys, Op, Rows, Rules, by_key};
+    use super::{GroupRules, InsertMode, KeyIdentity, OperationKeys, RowGroup, RowOperation, by_key};
 
     /// Columns of the shapes of these tests; the table has 0, 1 and 2.
     const SHAPES: [&[usize]; 3] = [&[0, 1], &[0, 1, 2], &[1, 2]];
@@ -246,34 +246,43 @@ mod tests {
         }
     }
 
-    fn plan(ops: &[Op], texts: &[String], mode: InsertMode, identity: Identity, compact: bool) -> Vec<Rows> {
-        let mut keys = Keys::default();
+    fn plan(
+        ops: &[RowOperation],
+        texts: &[String],
+        mode: InsertMode,
+        identity: KeyIdentity,
+        compact: bool,
+    ) -> Vec<RowGroup> {
+        let mut keys = OperationKeys::default();
         for text in texts {
             keys.push(|out| out.extend_from_slice(text.as_bytes()));
         }
         let covers = |a: usize, b: usize| SHAPES[b].iter().all(|c| SHAPES[a].contains(c));
         let complete = |s: usize| SHAPES[s].len() == 3;
-        by_key(ops, &keys, &Rules { mode, identity, compact, covers: &covers, complete: &complete })
+        by_key(ops, &keys, &GroupRules { mode, identity, compact, covers: &covers, complete: &complete })
     }
 
     #[test]
     fn last_write_wins_and_disjoint_keys_share_statements() {
         let ops = |list: &[(usize, bool)]| {
-            list.iter().enumerate().map(|(record, &(shape, delete))| Op { record, shape, delete }).collect::<Vec<_>>()
+            list.iter()
+                .enumerate()
+                .map(|(record, &(shape, delete))| RowOperation { record, shape, delete })
+                .collect::<Vec<_>>()
         };
         let keys = |list: &[&str]| list.iter().map(|k| (*k).to_owned()).collect::<Vec<_>>();
         let list = ops(&[(1, false), (1, false), (1, true), (1, false), (1, true)]);
         let texts = keys(&["a", "b", "a", "a", "c"]);
         assert_eq!(
-            plan(&list, &texts, InsertMode::Upsert, Identity::Exact, true),
+            plan(&list, &texts, InsertMode::Upsert, KeyIdentity::Exact, true),
             [
-                Rows { shape: 1, delete: false, distinct: true, records: vec![3, 1] },
-                Rows { shape: 1, delete: true, distinct: true, records: vec![4] }
+                RowGroup { shape: 1, delete: false, distinct: true, records: vec![3, 1] },
+                RowGroup { shape: 1, delete: true, distinct: true, records: vec![4] }
             ]
         );
         // inserts keep everything: insert, delete, insert
         let list = ops(&[(1, false), (1, true), (1, false), (1, false)]);
-        let rows = plan(&list, &keys(&["a", "a", "a", "b"]), InsertMode::Insert, Identity::Exact, true);
+        let rows = plan(&list, &keys(&["a", "a", "a", "b"]), InsertMode::Insert, KeyIdentity::Exact, true);
         let records: Vec<_> = rows.into_iter().map(|r| r.records).collect();
         assert_eq!(records, [vec![0, 3], vec![1], vec![2]]);
     }
@@ -305,16 +314,18 @@ mod tests {
                     continue;
                 }
                 apply(&mut expected, mode, delete, shape, key, record, fold);
-                ops.push(Op { record, shape, delete });
+                ops.push(RowOperation { record, shape, delete });
                 texts.push(key.to_owned());
             }
-            let identity = if fold { [Identity::Text, Identity::Unknown][random(2)] } else { Identity::Exact };
+            let identity = if fold { [KeyIdentity::Text, KeyIdentity::Unknown][random(2)] } else { KeyIdentity::Exact };
             let mut seen = table;
             let compact = random(4) > 0;
             for rows in plan(&ops, &texts, mode, identity, compact) {
                 let keys: HashSet<_> =
                     rows.records.iter().map(|r| &texts[ops.iter().position(|op| op.record == *r).unwrap()]).collect();
-                assert!(keys.len() == rows.records.len() || mode == InsertMode::Insert || identity != Identity::Exact);
+                assert!(
+                    keys.len() == rows.records.len() || mode == InsertMode::Insert || identity != KeyIdentity::Exact
+                );
                 if rows.distinct {
                     let fold = |text: &str| if fold { text.to_lowercase() } else { text.to_owned() };
                     let rows_of: HashSet<_> = keys.iter().map(|key| fold(key)).collect();

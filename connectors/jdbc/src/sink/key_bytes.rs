@@ -1,36 +1,39 @@
 //! When two keys are the same row's, and their bytes, by which a batch is grouped. Pure.
 
-use connector_api::{Schema, Type};
+use connector_api::{Schema, SchemaType};
 
-use super::group::Identity;
-use crate::dialect::writing::Logical;
-use crate::driver::Param;
+use super::group::KeyIdentity;
+use crate::dialect::writing::LogicalType;
+use crate::driver::SqlParam;
 
 /// When two values of a key column are the same to the database. Numbers with fractions and points in time may be
 /// rounded by the column, so nothing is known of them.
-pub fn identity(schema: &Schema, text_is_exact: bool) -> Identity {
-    match (Logical::of(schema), schema.ty) {
-        (Logical::Date, _) => Identity::Exact,
-        (Logical::None, Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::Boolean) => Identity::Exact,
-        (Logical::None, Type::String) if !text_is_exact => Identity::Text,
-        (Logical::None, Type::String | Type::Bytes) => Identity::Exact,
-        _ => Identity::Unknown,
+pub fn identity(schema: &Schema, text_is_exact: bool) -> KeyIdentity {
+    match (LogicalType::of(schema), schema.ty) {
+        (LogicalType::Date, _) => KeyIdentity::Exact,
+        (
+            LogicalType::None,
+            SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 | SchemaType::Boolean,
+        ) => KeyIdentity::Exact,
+        (LogicalType::None, SchemaType::String) if !text_is_exact => KeyIdentity::Text,
+        (LogicalType::None, SchemaType::String | SchemaType::Bytes) => KeyIdentity::Exact,
+        _ => KeyIdentity::Unknown,
     }
 }
 
 /// Appends a key column's parameter so that unequal values have unequal bytes. Where numbers are `ordered`, their bytes
 /// sort as they do; otherwise everything but text is ASCII.
-pub fn key_bytes(param: &Param<'_>, ordered: bool, out: &mut Vec<u8>) {
+pub fn key_bytes(param: &SqlParam<'_>, ordered: bool, out: &mut Vec<u8>) {
     match param {
-        Param::Null => out.push(1),
-        Param::Bool(flag) => return key_bytes(&Param::I64(i64::from(*flag)), ordered, out),
-        Param::I64(n) if ordered => out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes()),
-        Param::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
-        Param::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
-        Param::F32(n) => out.extend_from_slice(n.to_string().as_bytes()),
-        Param::F64(n) => out.extend_from_slice(n.to_string().as_bytes()),
-        Param::Text(text) => escaped(text.as_bytes(), out),
-        Param::Bytes(bytes) => escaped(bytes, out),
+        SqlParam::Null => out.push(1),
+        SqlParam::Bool(flag) => return key_bytes(&SqlParam::I64(i64::from(*flag)), ordered, out),
+        SqlParam::I64(n) if ordered => out.extend_from_slice(&(*n as u64 ^ (1 << 63)).to_be_bytes()),
+        SqlParam::I64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
+        SqlParam::U64(n) => out.extend_from_slice(itoa::Buffer::new().format(*n).as_bytes()),
+        SqlParam::F32(n) => out.extend_from_slice(n.to_string().as_bytes()),
+        SqlParam::F64(n) => out.extend_from_slice(n.to_string().as_bytes()),
+        SqlParam::Text(text) => escaped(text.as_bytes(), out),
+        SqlParam::Bytes(bytes) => escaped(bytes, out),
     }
     out.extend_from_slice(&[0, 0]);
 }
@@ -47,19 +50,19 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Param, key_bytes};
+    use super::{SqlParam, key_bytes};
 
     #[test]
     fn key_bytes_are_unique_and_numbers_sort() {
-        let bytes = |params: &[Param<'_>], ordered| {
+        let bytes = |params: &[SqlParam<'_>], ordered| {
             let mut out = Vec::new();
             params.iter().for_each(|p| key_bytes(p, ordered, &mut out));
             out
         };
-        let text = |t: &'static str| Param::Text(t.into());
+        let text = |t: &'static str| SqlParam::Text(t.into());
         assert_ne!(bytes(&[text("a\0"), text("b")], false), bytes(&[text("a"), text("\0b")], false));
-        assert_ne!(bytes(&[text("")], false), bytes(&[Param::Null], false));
-        let sorted = [i64::MIN, -1, 0, 1, i64::MAX].map(|n| bytes(&[Param::I64(n)], true));
+        assert_ne!(bytes(&[text("")], false), bytes(&[SqlParam::Null], false));
+        let sorted = [i64::MIN, -1, 0, 1, i64::MAX].map(|n| bytes(&[SqlParam::I64(n)], true));
         assert!(sorted.is_sorted());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Names, groups and order are those of Kafka Connect's JDBC sinks; `aliases` are the other peers' spellings.
 
-use connector_api::config::{Check, Default, Importance, Key, Type, Width};
+use connector_api::config::{ConfigKey, ConfigType, DefaultValue, Importance, KeyValidator, Width};
 
 const CONNECTION: &str = "Connection";
 const WRITES: &str = "Writes";
@@ -58,46 +58,46 @@ fn topic_table_pairs(text: &str) -> Result<(), String> {
     if bad { Err("Invalid topics to tables mapping".to_owned()) } else { Ok(()) }
 }
 
-const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::Boolean, Default::Text(default), group, doc)
+const fn flag(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::Boolean, DefaultValue::Text(default), group, doc)
 }
 
-const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::String, Default::Text(default), group, doc)
+const fn text(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::String, DefaultValue::Text(default), group, doc)
 }
 
-const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::List, Default::Text(default), group, doc)
+const fn list(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::List, DefaultValue::Text(default), group, doc)
 }
 
-const fn count(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> Key {
-    Key::new(name, Type::Int, Default::Text(default), group, doc).check(Check::AtLeast(0))
+const fn count(name: &'static str, default: &'static str, group: &'static str, doc: &'static str) -> ConfigKey {
+    ConfigKey::new(name, ConfigType::Int, DefaultValue::Text(default), group, doc).check(KeyValidator::AtLeast(0))
 }
 
 /// All keys of the sink; forms show them in this order.
-pub const KEYS: &[Key] = &[
-    Key::new(
+pub const KEYS: &[ConfigKey] = &[
+    ConfigKey::new(
         "connection.url",
-        Type::String,
-        Default::Required,
+        ConfigType::String,
+        DefaultValue::Required,
         CONNECTION,
         "Where the target database is: `jdbc:mariadb://host:3306/db`, `jdbc:mysql://…`, `jdbc:postgresql://host:5432/db` \
          or `jdbc:sqlite:/path/file.db`. The same URLs without `jdbc:` work too.",
     )
     .importance(Importance::High)
     .form(Width::Long, "JDBC URL"),
-    Key::new("connection.user", Type::String, Default::Null, CONNECTION, "The database account that writes the rows.")
+    ConfigKey::new("connection.user", ConfigType::String, DefaultValue::Null, CONNECTION, "The database account that writes the rows.")
         .importance(Importance::High)
         .form(Width::Medium, "JDBC User")
         .aliases(&["connection.username"]),
-    Key::new("connection.password", Type::Password, Default::Null, CONNECTION, "Password of that account.")
+    ConfigKey::new("connection.password", ConfigType::Password, DefaultValue::Null, CONNECTION, "Password of that account.")
         .importance(Importance::High)
         .form(Width::Medium, "JDBC Password")
         .aliases(&["connection.pass"]),
-    Key::new(
+    ConfigKey::new(
         "jdbc.credentials.provider.class",
-        Type::Class,
-        Default::Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
+        ConfigType::Class,
+        DefaultValue::Text("io.confluent.connect.jdbc.util.DefaultJdbcCredentialsProvider"),
         CONNECTION,
         "only the default is there, which takes user and password from the keys above.",
     )
@@ -113,20 +113,20 @@ pub const KEYS: &[Key] = &[
     .without_effect()
     .importance(Importance::Low)
     .form(Width::Long, "Database Dialect"),
-    Key::new(
+    ConfigKey::new(
         "connection.attempts",
-        Type::Int,
-        Default::Text("3"),
+        ConfigType::Int,
+        DefaultValue::Text("3"),
         CONNECTION,
         "How often a connection is tried before the attempt counts as failed.",
     )
-    .check(Check::AtLeast(1))
+    .check(KeyValidator::AtLeast(1))
     .importance(Importance::Low)
     .form(Width::Short, "JDBC connection attempts"),
-    Key::new(
+    ConfigKey::new(
         "connection.backoff.ms",
-        Type::Long,
-        Default::Text("10000"),
+        ConfigType::Long,
+        DefaultValue::Text("10000"),
         CONNECTION,
         "Milliseconds between two attempts to connect.",
     )
@@ -139,7 +139,7 @@ pub const KEYS: &[Key] = &[
         "What a record does: `insert` adds a row, `upsert` adds it or changes the row of the same key, `update` only \
          changes rows that exist, `statement` runs the SQL of the key `statement`.",
     )
-    .check(Check::By(insert_mode))
+    .check(KeyValidator::By(insert_mode))
     .importance(Importance::High)
     .form(Width::Medium, "Insert Mode"),
     count("batch.size", "3000", WRITES, "Most rows in one SQL statement. The database's own limits may ask for fewer.")
@@ -175,7 +175,7 @@ pub const KEYS: &[Key] = &[
     .own()
         .form(Width::Long, "Delete Statement"),
     list("table.types", "TABLE", WRITES, "Which kinds of relation count as an existing target: TABLE, VIEW, PARTITIONED TABLE.")
-        .check(Check::ByText(table_types))
+        .check(KeyValidator::ByText(table_types))
         .importance(Importance::Low)
         .form(Width::Medium, "Table Types"),
     flag(
@@ -195,7 +195,7 @@ pub const KEYS: &[Key] = &[
          transaction as the rows, so that nothing is written twice whatever fails. `at_least_once` does without that \
          table: after a failure some records are written again.",
     )
-    .check(Check::OneOf(&["exactly_once", "at_least_once"]))
+    .check(KeyValidator::OneOf(&["exactly_once", "at_least_once"]))
     .own()
     .form(Width::Medium, "Delivery Guarantee"),
     flag(
@@ -213,7 +213,7 @@ pub const KEYS: &[Key] = &[
         WRITES,
         "What a record without a value does while `delete.enabled` is false: `fail` the task, or `ignore` it.",
     )
-    .check(Check::OneOf(&["fail", "ignore"]))
+    .check(KeyValidator::OneOf(&["fail", "ignore"]))
     .importance(Importance::Low)
     .own()
         .form(Width::Short, "Behavior on null values"),
@@ -234,7 +234,7 @@ pub const KEYS: &[Key] = &[
          `${source.table}` for the field `table` (or another one) of the struct `source` in a change event; records without \
          a value are skipped then. Dots separate database (or schema) and table unless the part is quoted.",
     )
-    .check(Check::By(super::naming::check_format))
+    .check(KeyValidator::By(super::naming::check_format))
     .form(Width::Long, "Table Name Format")
     .aliases(&["collection.name.format"]),
     text(
@@ -244,7 +244,7 @@ pub const KEYS: &[Key] = &[
         "Where the key columns come from: `none`, `kafka` (topic, partition and offset), `record_key`, `record_value`, or \
          `record_header` (the headers that `pk.fields` names, as text).",
     )
-    .check(Check::By(pk_mode))
+    .check(KeyValidator::By(pk_mode))
     .importance(Importance::High)
     .form(Width::Medium, "Primary Key Mode")
     .recommended(super::config::PK_MODES)
@@ -261,11 +261,11 @@ pub const KEYS: &[Key] = &[
     list("fields.whitelist", "", MAPPING, "Fields of the value that are written; empty: all. Key columns are always written.")
         .form(Width::Long, "Fields Whitelist"),
     text("db.timezone", "UTC", MAPPING, "Time zone in which Time and Timestamp values are written into columns without a zone.")
-        .check(Check::By(crate::zone::check))
+        .check(KeyValidator::By(crate::zone::check))
         .form(Width::Medium, "DB Time Zone")
         .aliases(&["use.time.zone", "database.time_zone"]),
     text("date.timezone", "DB_TIMEZONE", MAPPING, "Time zone in which Date values are written: that of `db.timezone`, or UTC.")
-        .check(Check::OneOfIgnoreCase(&["DB_TIMEZONE", "UTC"]))
+        .check(KeyValidator::OneOfIgnoreCase(&["DB_TIMEZONE", "UTC"]))
         .importance(Importance::Low)
         .form(Width::Medium, "Time Zone used for Date")
         .recommended(&["db_timezone", "utc"]),
@@ -277,7 +277,7 @@ pub const KEYS: &[Key] = &[
     )
     .form(Width::Medium, "Timestamp Fields Whitelist"),
     text("timestamp.precision.mode", "MICROSECONDS", MAPPING, "Unit of the whole numbers in `timestamp.fields.list`.")
-        .check(Check::OneOfIgnoreCase(&["MICROSECONDS", "NANOSECONDS"]))
+        .check(KeyValidator::OneOfIgnoreCase(&["MICROSECONDS", "NANOSECONDS"]))
         .importance(Importance::Low)
         .form(Width::Medium, "Sink Timestamp Precision mode")
         .recommended(&["microseconds", "nanoseconds"]),
@@ -288,11 +288,11 @@ pub const KEYS: &[Key] = &[
         "How days before 15 October 1582 are counted: LEGACY as Java's old calendar (Julian before that day), or \
          PROLEPTIC_GREGORIAN as SQL and ISO 8601.",
     )
-    .check(Check::OneOfIgnoreCase(&["LEGACY", "PROLEPTIC_GREGORIAN"]))
+    .check(KeyValidator::OneOfIgnoreCase(&["LEGACY", "PROLEPTIC_GREGORIAN"]))
     .importance(Importance::Low)
     .form(Width::Medium, "Date Calendar System"),
     text("string.output.value.column.name", "record_value", MAPPING, "Column for values that are plain text, not structs.")
-        .check(Check::NonEmpty)
+        .check(KeyValidator::NonEmpty)
         .importance(Importance::Low)
         .form(Width::Medium, "String Value Column Name"),
     flag("table.name.normalize", "false", MAPPING, "Whether every character of a table's name but letters, digits and _ becomes _.")
@@ -304,7 +304,7 @@ pub const KEYS: &[Key] = &[
         "How `${topic}` enters a table's name: as it is (empty, or Debezium's PassthroughCollectionNamingStrategy), or with \
          its dots made `_` (DefaultCollectionNamingStrategy, the default of Debezium's class).",
     )
-    .check(Check::By(super::naming::check_strategy))
+    .check(KeyValidator::By(super::naming::check_strategy))
     .importance(Importance::Low)
     .own()
     .form(Width::Long, "Collection Naming Strategy")
@@ -315,7 +315,7 @@ pub const KEYS: &[Key] = &[
         MAPPING,
         "Pairs `topic:table`. When given, they alone name the tables, and a topic that is not in the list is an error.",
     )
-    .check(Check::ByText(topic_table_pairs))
+    .check(KeyValidator::ByText(topic_table_pairs))
     .form(Width::Long, "Topics To Tables Mapping"),
     list(
         "field.include.list",
@@ -340,7 +340,7 @@ pub const KEYS: &[Key] = &[
         "Columns that hold where a record came from: any of `topic`, `partition`, `offset` and `timestamp`, each with \
          the column's name behind a colon; without one they are `__connect_topic` and so on.",
     )
-    .check(Check::ByText(origins))
+    .check(KeyValidator::ByText(origins))
     .importance(Importance::Low)
     .own()
     .form(Width::Long, "Kafka Columns"),
@@ -351,7 +351,7 @@ pub const KEYS: &[Key] = &[
         "Headers that become columns of text: `header`, or `header:column` for another name. A record without the \
          header has NULL there.",
     )
-    .check(Check::ByText(header_columns))
+    .check(KeyValidator::ByText(header_columns))
     .importance(Importance::Low)
     .own()
     .form(Width::Long, "Header Columns"),
@@ -406,7 +406,7 @@ pub const KEYS: &[Key] = &[
          JSONB column where the table is created); `flatten` makes a column of each member of a struct, and JSON of the \
          rest. PostgreSQL's array columns take lists of single values in any case.",
     )
-    .check(Check::OneOf(&["fail", "json", "flatten"]))
+    .check(KeyValidator::OneOf(&["fail", "json", "flatten"]))
     .own()
     .form(Width::Short, "Nested Values"),
     text("nested.delimiter", "_", MAPPING, "With `nested.mode=flatten`: what stands between the names of a struct and its member.")
@@ -429,15 +429,15 @@ pub const KEYS: &[Key] = &[
         .form(Width::Medium, "Quote Identifiers")
         .recommended(&["always", "never"])
         .aliases(&["sql.quote.identifiers", "quote.identifiers"]),
-    Key::new(
+    ConfigKey::new(
         "schema.evolution",
-        Type::String,
-        Default::Null,
+        ConfigType::String,
+        DefaultValue::Null,
         DDL,
         "Debezium's spelling of the two keys above, where they are not given: `none` neither creates nor changes tables, \
          `basic` does both, `validate-only` is like none and lets a task start only when its tables are there.",
     )
-    .check(Check::OneOf(&["none", "basic", "validate-only"]))
+    .check(KeyValidator::OneOf(&["none", "basic", "validate-only"]))
     .importance(Importance::Low)
     .own()
     .form(Width::Short, "Schema Evolution"),

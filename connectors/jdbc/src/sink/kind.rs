@@ -7,13 +7,13 @@ use connector_api::Schema;
 use super::adapt::debezium;
 use super::fit::{self, Fit, What};
 use crate::catalog::ColumnMeta;
-use crate::dialect::holds::Holds;
-use crate::dialect::writing::{DATE, DATE_TIME, Logical, TIME, Writing};
-use crate::url::Database;
+use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::writing::{DATE, DATE_TIME, LogicalType, TIME, WriteDialect};
+use crate::url::DatabaseKind;
 
 /// How values are bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum BindKind {
     /// As they are.
     Plain,
     /// Connect's Date.
@@ -25,25 +25,25 @@ pub enum Kind {
     /// Named in `timestamp.fields.list`.
     Instant,
     /// One of Debezium's types, in a column of dates or times.
-    Meant(debezium::Meaning),
+    Meant(debezium::DebeziumType),
     /// A span of time in so many units a second, in such a column.
     Span(i64),
 }
 
 /// What is known of the column that values go to.
 #[derive(Debug)]
-pub struct Known {
+pub struct KnownColumn {
     /// What it holds.
-    pub holds: Holds,
+    pub holds: TargetColumnType,
     /// What its values are.
-    pub uses: Uses,
+    pub uses: ColumnUses,
     ty: String,
-    database: Database,
+    database: DatabaseKind,
 }
 
 /// What a column's values are.
 #[derive(Clone, Debug)]
-pub struct Uses {
+pub struct ColumnUses {
     /// Their schema; `None`: it comes with each.
     pub schema: Option<Arc<Schema>>,
     /// Whether rows are found by them.
@@ -54,9 +54,9 @@ pub struct Uses {
     pub items: bool,
 }
 
-impl Known {
+impl KnownColumn {
     /// Of a table's column.
-    pub fn new(writing: &dyn Writing, meta: &ColumnMeta, uses: Uses) -> Self {
+    pub fn new(writing: &dyn WriteDialect, meta: &ColumnMeta, uses: ColumnUses) -> Self {
         let holds = if uses.items { writing.item_holds(meta) } else { writing.holds(meta) };
         Self { holds, uses, ty: meta.column_type.clone(), database: writing.database() }
     }
@@ -64,36 +64,37 @@ impl Known {
     /// What is done to values of that kind.
     pub fn fit(&self, what: What) -> Fit {
         let (holds, ty) = (&self.holds, self.ty.as_str());
-        fit::fit(what, fit::Column { holds, ty, key: self.uses.key, database: self.database })
+        fit::fit(what, fit::FitColumn { holds, ty, key: self.uses.key, database: self.database })
     }
 }
 
 /// How values of a schema are bound where the column holds that, and what they are then.
-pub fn kind_of(schema: &Schema, instant: bool, holds: Option<&Holds>) -> (Kind, What) {
-    match Logical::of(schema) {
-        Logical::Date => return (Kind::Date, What::Day),
-        Logical::Time => return (Kind::Time, What::OfDay),
-        Logical::Timestamp => return (Kind::Timestamp, What::Moment),
-        _ if instant => return (Kind::Instant, What::Moment),
-        Logical::Decimal(_) => return (Kind::Plain, What::Decimal),
-        Logical::None => {}
+pub fn kind_of(schema: &Schema, instant: bool, holds: Option<&TargetColumnType>) -> (BindKind, What) {
+    match LogicalType::of(schema) {
+        LogicalType::Date => return (BindKind::Date, What::Day),
+        LogicalType::Time => return (BindKind::Time, What::OfDay),
+        LogicalType::Timestamp => return (BindKind::Timestamp, What::Moment),
+        _ if instant => return (BindKind::Instant, What::Moment),
+        LogicalType::Decimal(_) => return (BindKind::Plain, What::Decimal),
+        LogicalType::None => {}
     }
     for (name, what) in [(DATE, What::Day), (TIME, What::OfDay), (DATE_TIME, What::Moment)] {
         if schema.is_named(name) {
-            return (Kind::Plain, what);
+            return (BindKind::Plain, what);
         }
     }
-    if holds.is_some_and(Holds::is_temporal) {
+    if holds.is_some_and(TargetColumnType::is_temporal) {
         if let Some(per_second) = debezium::span(schema) {
-            return (Kind::Span(per_second), What::Span);
+            return (BindKind::Span(per_second), What::Span);
         }
         // a column with a zone reads the offset of a text itself
-        let zoned = matches!(holds, Some(Holds::Time { zoned: true } | Holds::DateTime { zoned: true }));
+        let zoned =
+            matches!(holds, Some(TargetColumnType::Time { zoned: true } | TargetColumnType::DateTime { zoned: true }));
         match debezium::moment(schema) {
-            Some((debezium::Meaning::Zoned | debezium::Meaning::ZonedOfDay, _)) if zoned => {}
-            Some((meaning, what)) => return (Kind::Meant(meaning), what),
+            Some((debezium::DebeziumType::Zoned | debezium::DebeziumType::ZonedOfDay, _)) if zoned => {}
+            Some((meaning, what)) => return (BindKind::Meant(meaning), what),
             None => {}
         }
     }
-    (Kind::Plain, What::plain(schema))
+    (BindKind::Plain, What::plain(schema))
 }

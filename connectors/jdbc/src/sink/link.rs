@@ -2,21 +2,21 @@
 
 use connector_api::Result;
 
-use super::target::Surroundings;
-use crate::dialect::writing::{self, Writing};
+use super::target::SessionInfo;
+use crate::dialect::writing::{self, WriteDialect};
 use crate::driver::{self, ConnectOptions, Session};
 use crate::url;
 
 /// One connection, with what belongs to it.
-pub struct Link {
+pub struct WriteConnection {
     pub session: Box<dyn Session>,
-    pub writing: Box<dyn Writing>,
-    pub here: Surroundings,
+    pub writing: Box<dyn WriteDialect>,
+    pub here: SessionInfo,
 }
 
-impl Link {
+impl WriteConnection {
     /// Connects and sets the session up for writing.
-    pub async fn open(place: &url::Target, options: ConnectOptions) -> Result<Self> {
+    pub async fn open(place: &url::ConnectionTarget, options: ConnectOptions) -> Result<Self> {
         let mut session = driver::connect(place, options).await?;
         let writing = writing::of(place.database_kind(), session.server_version());
         for sql in writing.session() {
@@ -27,7 +27,7 @@ impl Link {
                 tracing::debug!(%error, sql, "the server does not take a setting");
             }
         }
-        let here = Surroundings::of(&mut *session, &*writing).await?;
+        let here = SessionInfo::of(&mut *session, &*writing).await?;
         Ok(Self { session, writing, here })
     }
 }

@@ -32,15 +32,17 @@ mod time;
 mod widen;
 mod write;
 
-use connector_api::{Config, Key, Plugin, Report, Result, Sink, SinkTask, TopicPartition, async_trait};
+use connector_api::{
+    Config, ConfigKey, ConfigReport, Plugin, Result, SinkConnector, SinkTask, TopicPartition, async_trait,
+};
 
 use self::config::SinkConfig;
 pub(crate) use self::keys::KEYS;
-use self::ledger::Ledger;
-use self::link::Link;
+use self::ledger::SinkOffsets;
+use self::link::WriteConnection;
 use self::task::JdbcSinkTask;
-use crate::peers;
-use crate::url::Target;
+use crate::class_defaults;
+use crate::url::ConnectionTarget;
 
 /// The sink connector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,30 +54,30 @@ impl Plugin for JdbcSink {
     }
 
     fn other_classes(&self) -> &'static [&'static str] {
-        &[peers::AIVEN_SINK, peers::DEBEZIUM_SINK, peers::REDPANDA_SINK]
+        &[class_defaults::AIVEN_SINK, class_defaults::DEBEZIUM_SINK, class_defaults::REDPANDA_SINK]
     }
 
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         KEYS
     }
 
-    fn keys_as(&self, class: &str) -> &'static [Key] {
-        peers::sink_keys(class)
+    fn keys_as(&self, class: &str) -> &'static [ConfigKey] {
+        class_defaults::sink_keys(class)
     }
 
-    fn check(&self, config: &Config, report: &mut Report) {
+    fn check(&self, config: &Config, report: &mut ConfigReport) {
         config::check(config, report);
     }
 }
 
 #[async_trait]
-impl Sink for JdbcSink {
+impl SinkConnector for JdbcSink {
     async fn open(&self, task: &Config, tolerate: bool) -> Result<Box<dyn SinkTask>> {
-        let place = Target::of_sink(task)?;
+        let place = ConnectionTarget::of_sink(task)?;
         let task = JdbcSinkTask::open(SinkConfig::read(task)?, place, tolerate).await?;
         Ok(Box::new(task))
     }
@@ -86,9 +88,9 @@ impl Sink for JdbcSink {
         if !sink.exactly_once {
             return Ok(false);
         }
-        let mut link = Link::open(&Target::of_sink(config)?, sink.connect_options()).await?;
+        let mut link = WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options()).await?;
         let (partitions, next): (Vec<_>, Vec<_>) = offsets.iter().map(|(p, o)| (p.clone(), o.unwrap_or(-1))).unzip();
-        let mut ledger = Ledger::new(&sink.cluster, &sink.name, "altered by request");
+        let mut ledger = SinkOffsets::new(&sink.cluster, &sink.name, "altered by request");
         let outcome = ledger.claim(&mut *link.session, &*link.writing, &partitions, Some(&next)).await;
         link.session.close().await;
         outcome.map(|_| false)
@@ -100,13 +102,13 @@ impl Sink for JdbcSink {
         if !sink.exactly_once {
             return Ok(false);
         }
-        let mut link = Link::open(&Target::of_sink(config)?, sink.connect_options()).await?;
-        let outcome = Ledger::new(&sink.cluster, &sink.name, "").reset(&mut *link.session, &*link.writing).await;
+        let mut link = WriteConnection::open(&ConnectionTarget::of_sink(config)?, sink.connect_options()).await?;
+        let outcome = SinkOffsets::new(&sink.cluster, &sink.name, "").reset(&mut *link.session, &*link.writing).await;
         link.session.close().await;
         outcome.map(|()| false)
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         probe::probe(config, report).await;
     }
 }

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use connector_api::{Config, Error, Report, Result};
+use connector_api::{Config, ConfigReport, Error, Result};
 
-use super::config::{self, Evolve, InsertMode, SinkConfig};
+use super::config::{self, InsertMode, SchemaEvolution, SinkConfig};
 use super::evolve;
 use super::ledger;
-use super::link::Link;
-use super::statement::{self, Statements};
-use super::target::Target;
-use crate::driver::{self, Access, ConnectOptions};
+use super::link::WriteConnection;
+use super::statement::{self, StatementSet};
+use super::target::TargetTable;
+use crate::driver::{self, AccessMode, ConnectOptions};
 use crate::ident::TableId;
-use crate::privileges::{Account, Privilege};
+use crate::privileges::{AccountPrivileges, Privilege};
 use crate::url;
 
 /// How long a probe may try to connect.
@@ -23,7 +23,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const TABLES: usize = 50;
 
 /// Looks at the target database of a config whose keys have been checked by themselves.
-pub async fn probe(config: &Config, report: &mut Report) {
+pub async fn probe(config: &Config, report: &mut ConfigReport) {
     if config::given(config, "connection.url").is_none() {
         return;
     }
@@ -31,20 +31,20 @@ pub async fn probe(config: &Config, report: &mut Report) {
         attempts: 1,
         backoff: Duration::ZERO,
         timeout: CONNECT_WITHIN,
-        access: Access::Create,
+        access: AccessMode::Create,
         ..ConnectOptions::default()
     };
-    let connected = match url::Target::of_sink(config) {
+    let connected = match url::ConnectionTarget::of_sink(config) {
         // looking makes no file and no database; the connector will
         Ok(place) if driver::would_create(&place).unwrap_or(false) => return,
         Ok(place) if place.creates_database() => {
-            let existing = ConnectOptions { access: Access::Existing, ..options };
-            match Link::open(&place, existing).await {
+            let existing = ConnectOptions { access: AccessMode::Existing, ..options };
+            match WriteConnection::open(&place, existing).await {
                 Err(error) if driver::lacks_its_database(&place, &error) => return,
                 connected => connected,
             }
         }
-        Ok(place) => Link::open(&place, options).await,
+        Ok(place) => WriteConnection::open(&place, options).await,
         Err(error) => Err(error),
     };
     let mut link = match connected {
@@ -59,7 +59,7 @@ pub async fn probe(config: &Config, report: &mut Report) {
             tracing::debug!(%error, "tables and privileges cannot be told");
         }
         // what cannot be parsed has been told
-        if let Ok(Some(statements)) = Statements::read(&sink, link.writing.database()) {
+        if let Ok(Some(statements)) = StatementSet::read(&sink, link.writing.database()) {
             for (key, error) in statement::check(&mut *link.session, &*link.writing, &statements).await {
                 report.error(key, error.message().to_owned());
             }
@@ -83,31 +83,36 @@ fn topics(config: &Config) -> Vec<&str> {
 }
 
 /// Looks at the target tables that are there, and at what the account may do with them.
-async fn look(link: &mut Link, sink: &SinkConfig, topics: Vec<&str>, report: &mut Report) -> Result<()> {
+async fn look(
+    link: &mut WriteConnection,
+    sink: &SinkConfig,
+    topics: Vec<&str>,
+    report: &mut ConfigReport,
+) -> Result<()> {
     let database = link.writing.database();
     let mut needs = Vec::new();
     for topic in topics {
         // A topic without a table is told by the task; here there is no error that stands for certain.
         let Ok(id) = sink.naming.table(topic, database) else { continue };
-        let target = Target::find(&mut *link.session, sink, &link.here, id).await?;
+        let target = TargetTable::find(&mut *link.session, sink, &link.here, id).await?;
         tell_no_rollback(sink, target.meta.as_ref().and_then(|meta| evolve::no_rollback(&*link.writing, meta)), report);
         add(&mut needs, target.id, &for_rows(sink, target.meta.is_some()));
     }
     if sink.exactly_once {
         let place = ledger::find(&mut *link.session, &*link.writing, &sink.cluster, &sink.name).await?;
-        let target = Target::find(&mut *link.session, sink, &link.here, place).await?;
+        let target = TargetTable::find(&mut *link.session, sink, &link.here, place).await?;
         add(&mut needs, target.id, &for_offsets(target.meta.is_some()));
     }
     needs.sort_unstable();
     needs.dedup();
-    if let Some(account) = Account::of(&mut *link.session, database).await? {
+    if let Some(account) = AccountPrivileges::of(&mut *link.session, database).await? {
         let missing = account.missing(&mut *link.session, &needs).await?;
         missing.into_iter().for_each(|text| report.error("connection.user", text));
     }
     Ok(())
 }
 
-fn tell_no_rollback(sink: &SinkConfig, text: Option<String>, report: &mut Report) {
+fn tell_no_rollback(sink: &SinkConfig, text: Option<String>, report: &mut ConfigReport) {
     match text {
         Some(text) if sink.exactly_once => report.error("delivery.guarantee", text),
         Some(text) => report.warn("delivery.guarantee", text),
@@ -127,7 +132,7 @@ fn add(needs: &mut Vec<(TableId, Privilege)>, mut id: TableId, privileges: &[Pri
 fn for_rows(sink: &SinkConfig, exists: bool) -> Vec<Privilege> {
     let wanted = [
         (!exists && sink.auto_create, Privilege::Create),
-        (exists && sink.evolve != Evolve::Off, Privilege::Alter),
+        (exists && sink.evolve != SchemaEvolution::Off, Privilege::Alter),
         (sink.insert_mode != InsertMode::Update, Privilege::Insert),
         (sink.insert_mode != InsertMode::Insert, Privilege::Update),
         (sink.delete_enabled, Privilege::Delete),

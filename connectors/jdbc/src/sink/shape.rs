@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Error, Field, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};
 
 use super::config::{PkMode, SinkConfig};
 use super::foreign;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// Where a column's value is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub enum ValueSlot {
     /// The whole key.
     Key,
     /// A field of the key's struct.
@@ -35,7 +35,7 @@ pub enum Slot {
 
 /// One column that a record fills.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Column {
+pub struct RecordColumn {
     /// Its name.
     pub name: Arc<str>,
     /// Schema of its values.
@@ -43,26 +43,26 @@ pub struct Column {
     /// Whether it is part of the key.
     pub key: bool,
     /// Where its value comes from.
-    pub slot: Slot,
+    pub slot: ValueSlot,
 }
 
 /// The columns of records with one pair of schemas, in the order a created table has them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shape {
+pub struct RecordShape {
     /// The columns.
-    pub columns: Vec<Column>,
+    pub columns: Vec<RecordColumn>,
     /// Whether it is of records without a value.
     pub tombstone: bool,
 }
 
-impl Shape {
+impl RecordShape {
     /// The key columns.
-    pub fn keys(&self) -> impl Iterator<Item = &Column> {
+    pub fn keys(&self) -> impl Iterator<Item = &RecordColumn> {
         self.columns.iter().filter(|c| c.key)
     }
 
     /// The other columns.
-    pub fn values(&self) -> impl Iterator<Item = &Column> {
+    pub fn values(&self) -> impl Iterator<Item = &RecordColumn> {
         self.columns.iter().filter(|c| !c.key)
     }
 }
@@ -74,12 +74,12 @@ const KAFKA_COLUMNS: [&str; 3] = ["__connect_topic", "__connect_partition", "__c
 /// Errors: `Record`.
 pub fn shape(
     config: &SinkConfig,
-    database: Database,
+    database: DatabaseKind,
     (topic, table): (&str, &str),
     (key, value): (&Datum, &Datum),
-) -> Result<Shape> {
+) -> Result<RecordShape> {
     let keys = key_columns(config, table, key.schema.as_ref(), value.schema.as_ref())?;
-    let mut shape = Shape { columns: Vec::new(), tombstone: value.value.is_null() };
+    let mut shape = RecordShape { columns: Vec::new(), tombstone: value.value.is_null() };
     let is_key = |name: &str| keys.iter().position(|k| &*k.name == name);
     let mut placed = vec![false; keys.len()];
     if config.pk_mode == PkMode::Kafka && config.pk_fields.is_empty() {
@@ -119,14 +119,14 @@ pub fn shape(
 }
 
 /// Every column the value could fill, key or not.
-fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[Column]) -> Result<Vec<Column>> {
+fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[RecordColumn]) -> Result<Vec<RecordColumn>> {
     let Some(schema) = value.schema.as_ref().filter(|_| !value.value.is_null()) else { return Ok(Vec::new()) };
-    if schema.ty == Type::Struct {
-        let column = |(n, f): (usize, &Field)| Column {
+    if schema.ty == SchemaType::Struct {
+        let column = |(n, f): (usize, &Field)| RecordColumn {
             name: Arc::clone(&f.name),
             schema: Arc::clone(&f.schema),
             key: false,
-            slot: Slot::ValueField(n),
+            slot: ValueSlot::ValueField(n),
         };
         return Ok(schema.fields.iter().enumerate().map(column).collect());
     }
@@ -139,7 +139,7 @@ fn value_columns(config: &SinkConfig, table: &str, value: &Datum, keys: &[Column
     }
     // other records of the topic may have no value
     let schema = Arc::new(Schema::clone(schema).optional(true));
-    Ok(vec![Column { name: Arc::from(name), schema, key: false, slot: Slot::Value }])
+    Ok(vec![RecordColumn { name: Arc::from(name), schema, key: false, slot: ValueSlot::Value }])
 }
 
 fn key_columns(
@@ -147,7 +147,7 @@ fn key_columns(
     table: &str,
     key: Option<&Arc<Schema>>,
     value: Option<&Arc<Schema>>,
-) -> Result<Vec<Column>> {
+) -> Result<Vec<RecordColumn>> {
     match config.pk_mode {
         PkMode::None => Ok(Vec::new()),
         PkMode::Kafka => kafka_columns(config, table),
@@ -157,8 +157,8 @@ fn key_columns(
                     "PK mode for table '{table}' is RECORD_KEY, but record key schema is missing"
                 )));
             };
-            if schema.ty == Type::Struct {
-                return fields_of(schema, &config.pk_fields, Slot::KeyField)
+            if schema.ty == SchemaType::Struct {
+                return fields_of(schema, &config.pk_fields, ValueSlot::KeyField)
                     .map_err(|field| absent(config, table, "RECORD_KEY", "key", &field));
             }
             let [name] = config.pk_fields.as_slice() else {
@@ -169,18 +169,20 @@ fn key_columns(
                 )));
             };
             let name = Arc::from(name.as_str());
-            Ok(vec![Column { name, schema: Arc::clone(schema), key: true, slot: Slot::Key }])
+            Ok(vec![RecordColumn { name, schema: Arc::clone(schema), key: true, slot: ValueSlot::Key }])
         }
         PkMode::RecordHeader => Ok(config.pk_fields.iter().map(|name| header_column(name, name, true)).collect()),
         PkMode::RecordValue => match value {
-            Some(schema) if schema.ty == Type::Struct => fields_of(schema, &config.pk_fields, Slot::ValueField)
-                .map_err(|field| absent(config, table, "RECORD_VALUE", "value", &field)),
+            Some(schema) if schema.ty == SchemaType::Struct => {
+                fields_of(schema, &config.pk_fields, ValueSlot::ValueField)
+                    .map_err(|field| absent(config, table, "RECORD_VALUE", "value", &field))
+            }
             _ => Err(Error::record("pk.mode record_value is not supported with String value schemas")),
         },
     }
 }
 
-fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<Column>> {
+fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<RecordColumn>> {
     let names = match config.pk_fields.as_slice() {
         [] => KAFKA_COLUMNS,
         [topic, partition, offset] => [topic.as_str(), partition.as_str(), offset.as_str()],
@@ -193,34 +195,42 @@ fn kafka_columns(config: &SinkConfig, table: &str) -> Result<Vec<Column>> {
             )));
         }
     };
-    let slots = [(Slot::Topic, Type::String), (Slot::Partition, Type::Int32), (Slot::Offset, Type::Int64)];
+    let slots = [
+        (ValueSlot::Topic, SchemaType::String),
+        (ValueSlot::Partition, SchemaType::Int32),
+        (ValueSlot::Offset, SchemaType::Int64),
+    ];
     let column =
-        |(name, (slot, ty))| Column { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
+        |(name, (slot, ty))| RecordColumn { name: Arc::from(name), schema: Arc::new(Schema::of(ty)), key: true, slot };
     Ok(names.into_iter().zip(slots).map(column).collect())
 }
 
 /// A column that holds a header.
-pub fn header_column(header: &str, column: &str, key: bool) -> Column {
-    let schema = Arc::new(Schema::of(Type::String).optional(!key));
-    Column { name: Arc::from(column), schema, key, slot: Slot::Header(Arc::from(header)) }
+pub fn header_column(header: &str, column: &str, key: bool) -> RecordColumn {
+    let schema = Arc::new(Schema::of(SchemaType::String).optional(!key));
+    RecordColumn { name: Arc::from(column), schema, key, slot: ValueSlot::Header(Arc::from(header)) }
 }
 
 /// A column that holds where a record came from: `topic`, `partition`, `offset` or `timestamp`.
-pub fn origin_column(origin: &str, column: Option<&str>) -> Option<Column> {
+pub fn origin_column(origin: &str, column: Option<&str>) -> Option<RecordColumn> {
     let (slot, name, schema) = match origin {
-        "topic" => (Slot::Topic, KAFKA_COLUMNS[0], Schema::of(Type::String)),
-        "partition" => (Slot::Partition, KAFKA_COLUMNS[1], Schema::of(Type::Int32)),
-        "offset" => (Slot::Offset, KAFKA_COLUMNS[2], Schema::of(Type::Int64)),
-        "timestamp" => (Slot::Timestamp, "__connect_timestamp", Schema::timestamp()),
+        "topic" => (ValueSlot::Topic, KAFKA_COLUMNS[0], Schema::of(SchemaType::String)),
+        "partition" => (ValueSlot::Partition, KAFKA_COLUMNS[1], Schema::of(SchemaType::Int32)),
+        "offset" => (ValueSlot::Offset, KAFKA_COLUMNS[2], Schema::of(SchemaType::Int64)),
+        "timestamp" => (ValueSlot::Timestamp, "__connect_timestamp", Schema::timestamp()),
         _ => return None,
     };
     let (name, schema) = (Arc::from(column.unwrap_or(name)), Arc::new(schema.optional(true)));
-    Some(Column { name, schema, key: false, slot })
+    Some(RecordColumn { name, schema, key: false, slot })
 }
 
 /// The named fields of a struct schema, or all of them. `Err` is the name that is absent.
-fn fields_of(schema: &Schema, names: &[String], slot: impl Fn(usize) -> Slot) -> Result<Vec<Column>, String> {
-    let column = |n: usize, field: &Field| Column {
+fn fields_of(
+    schema: &Schema,
+    names: &[String],
+    slot: impl Fn(usize) -> ValueSlot,
+) -> Result<Vec<RecordColumn>, String> {
+    let column = |n: usize, field: &Field| RecordColumn {
         name: Arc::clone(&field.name),
         schema: Arc::clone(&field.schema),
         key: true,
@@ -248,8 +258,8 @@ fn absent(config: &SinkConfig, table: &str, mode: &str, part: &str, field: &str)
 /// unless it deletes. Errors: `Record`.
 pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
     let value = &record.record.value;
-    let text = value.schema.as_ref().is_some_and(|s| s.ty == Type::String);
-    let structured = value.schema.as_ref().is_some_and(|s| s.ty == Type::Struct);
+    let text = value.schema.as_ref().is_some_and(|s| s.ty == SchemaType::String);
+    let structured = value.schema.as_ref().is_some_and(|s| s.ty == SchemaType::Struct);
     let present = !value.value.is_null();
     if !(present && (text || structured) || !present && config.delete_enabled) {
         return Err(unfit(config, record, "value", "Struct or String value and non-null Struct or String schema"));
@@ -272,7 +282,8 @@ pub fn check_record(config: &SinkConfig, record: &SinkRecord) -> Result<()> {
         }
     }
     let key = &record.record.key;
-    let keyed = key.schema.as_ref().is_some_and(|s| !matches!(s.ty, Type::Array | Type::Map)) && !key.value.is_null();
+    let keyed = key.schema.as_ref().is_some_and(|s| !matches!(s.ty, SchemaType::Array | SchemaType::Map))
+        && !key.value.is_null();
     if !keyed && (config.pk_mode == PkMode::RecordKey || config.delete_enabled) {
         return Err(unfit(config, record, "key", "key and non-null Struct or primitive key schema"));
     }

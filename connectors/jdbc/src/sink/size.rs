@@ -2,23 +2,23 @@
 
 use connector_api::{Error, Result};
 
-use crate::driver::Param;
+use crate::driver::SqlParam;
 
 /// Bytes of a statement beside its parameters: MySQL's header of `COM_STMT_EXECUTE`, and the mark for new types.
 const HEADER: usize = 11;
 
 /// What a server takes at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Largest {
+pub struct SizeLimits {
     /// Bytes of a statement with its parameters.
     pub bytes: usize,
     /// Whether `max_allowed_packet` says so, which can be raised.
     pub is_set: bool,
 }
 
-impl Largest {
+impl SizeLimits {
     /// Whether a statement with these parameters is taken. Errors: `Record`.
-    pub fn takes(self, params: &[Param<'_>]) -> Result<()> {
+    pub fn takes(self, params: &[SqlParam<'_>]) -> Result<()> {
         self.admits(HEADER + params.len().div_ceil(8) + params.iter().map(size).sum::<usize>())
     }
 
@@ -42,7 +42,7 @@ impl Largest {
 }
 
 /// Bytes of a parameter in MySQL's binary protocol, its type included; PostgreSQL and SQLite need about as many.
-fn size(param: &Param<'_>) -> usize {
+fn size(param: &SqlParam<'_>) -> usize {
     const TYPE: usize = 2;
     let counted = |length: usize| {
         let own = match length {
@@ -54,31 +54,31 @@ fn size(param: &Param<'_>) -> usize {
         own + length
     };
     TYPE + match param {
-        Param::Null => 0,
-        Param::Bool(_) => 1,
-        Param::F32(_) => 4,
-        Param::I64(_) | Param::U64(_) | Param::F64(_) => 8,
-        Param::Text(text) => counted(text.len()),
-        Param::Bytes(bytes) => counted(bytes.len()),
+        SqlParam::Null => 0,
+        SqlParam::Bool(_) => 1,
+        SqlParam::F32(_) => 4,
+        SqlParam::I64(_) | SqlParam::U64(_) | SqlParam::F64(_) => 8,
+        SqlParam::Text(text) => counted(text.len()),
+        SqlParam::Bytes(bytes) => counted(bytes.len()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Kind;
+    use connector_api::ErrorKind;
 
-    use super::{Largest, Param};
+    use super::{SizeLimits, SqlParam};
 
     #[test]
     fn a_statement_is_taken_up_to_the_last_byte() {
         let text = "x".repeat(1000);
-        let params = [Param::I64(1), Param::Null, Param::Text(text.as_str().into())];
-        let largest = |bytes| Largest { bytes, is_set: true };
+        let params = [SqlParam::I64(1), SqlParam::Null, SqlParam::Text(text.as_str().into())];
+        let largest = |bytes| SizeLimits { bytes, is_set: true };
         // header, NULL flags, types, the number, the text with its length
         let bytes = 11 + 1 + 6 + 8 + 1003;
         assert!(largest(bytes).takes(&params).is_ok());
         let error = largest(bytes - 1).takes(&params).unwrap_err();
-        assert_eq!(error.kind(), Kind::Record);
+        assert_eq!(error.kind(), ErrorKind::Record);
         assert!(error.message().contains("1029 bytes") && error.message().contains("max_allowed_packet is 1028"));
     }
 }

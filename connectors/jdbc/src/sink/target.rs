@@ -4,50 +4,50 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Datum, Error, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Error, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::bind::Binder;
-use super::config::{Evolve, InsertMode, PkMode, SinkConfig, TimeRules};
+use super::bind::ColumnBinder;
+use super::config::{InsertMode, PkMode, SchemaEvolution, SinkConfig, TimeRules};
 use super::evolve;
-use super::group::Identity;
+use super::group::KeyIdentity;
 use super::key_bytes::identity;
-use super::shape::{Column, Shape, shape};
-use super::size::Largest;
+use super::shape::{RecordColumn, RecordShape, shape};
+use super::size::SizeLimits;
 use super::widen;
 use crate::catalog::TableMeta;
-use crate::dialect::writing::{Columns, Upsert, Widening, Writing};
-use crate::driver::{Param, Session};
+use crate::dialect::writing::{ColumnWidening, StatementColumns, UpsertAction, WriteDialect};
+use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
 
 /// Plans of a table after which they are forgotten.
 const MOST_PLANS: usize = 256;
 
 /// A shape with everything needed to write it.
-pub struct Plan {
+pub struct WritePlan {
     /// Where which fields are written depends on it.
     topic: Option<Arc<str>>,
     key_schema: Option<Arc<Schema>>,
     value_schema: Option<Arc<Schema>>,
     tombstone: bool,
     /// Key columns first, then the others: the order of an UPDATE's WHERE and of a DELETE.
-    pub keys: Vec<Binder>,
+    pub keys: Vec<ColumnBinder>,
     /// The others; last those that an UPDATE cannot set.
-    pub values: Vec<Binder>,
+    pub values: Vec<ColumnBinder>,
     /// How far keys identify rows.
-    pub identity: Identity,
+    pub identity: KeyIdentity,
     /// No unique index can tell that a row of this key is there: upserts look for it themselves.
     pub by_column: bool,
     /// Many rows can be updated by one statement.
     pub many: bool,
     /// Rows that are inserted together go by this.
     copy: Option<Arc<str>>,
-    upsert: Option<Upsert>,
-    statements: HashMap<(Verb, usize), Arc<str>>,
+    upsert: Option<UpsertAction>,
+    statements: HashMap<(StatementVerb, usize), Arc<str>>,
 }
 
 /// What a plan is made for.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub struct PlanSource<'a> {
     /// The record's topic.
     pub topic: &'a Arc<str>,
     /// Its key.
@@ -58,7 +58,7 @@ pub struct Source<'a> {
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verb {
+pub enum StatementVerb {
     /// INSERT, or its upsert.
     Insert,
     /// UPDATE of one row.
@@ -69,9 +69,13 @@ pub enum Verb {
     Delete,
 }
 
-impl Plan {
+impl WritePlan {
     /// Whether it is of records with these schemas, as `same` compares two.
-    fn is_of(&self, Source { topic, key, value }: Source<'_>, same: fn(&Arc<Schema>, &Arc<Schema>) -> bool) -> bool {
+    fn is_of(
+        &self,
+        PlanSource { topic, key, value }: PlanSource<'_>,
+        same: fn(&Arc<Schema>, &Arc<Schema>) -> bool,
+    ) -> bool {
         let both = |a: &Option<Arc<Schema>>, b: &Option<Arc<Schema>>| match (a, b) {
             (Some(a), Some(b)) => same(a, b),
             (None, None) => true,
@@ -90,7 +94,7 @@ impl Plan {
     }
 
     /// What an UPDATE sets.
-    pub fn set(&self) -> &[Binder] {
+    pub fn set(&self) -> &[ColumnBinder] {
         &self.values[..self.values.partition_point(|binder| !binder.always_numbered)]
     }
 
@@ -106,17 +110,17 @@ impl Plan {
     }
 
     /// The SQL text for that many rows.
-    pub fn sql(&mut self, writing: &dyn Writing, table: &TableId, verb: Verb, rows: usize) -> Arc<str> {
+    pub fn sql(&mut self, writing: &dyn WriteDialect, table: &TableId, verb: StatementVerb, rows: usize) -> Arc<str> {
         let (keys, values, upsert) = (&self.keys, &self.values, self.upsert);
         let text = self.statements.entry((verb, rows)).or_insert_with(|| {
-            let keys: Vec<_> = keys.iter().map(Binder::place).collect();
-            let all: Vec<_> = keys.iter().copied().chain(values.iter().map(Binder::place)).collect();
-            let columns = Columns { keys: &keys, all: &all };
+            let keys: Vec<_> = keys.iter().map(ColumnBinder::place).collect();
+            let all: Vec<_> = keys.iter().copied().chain(values.iter().map(ColumnBinder::place)).collect();
+            let columns = StatementColumns { keys: &keys, all: &all };
             Arc::from(match verb {
-                Verb::Insert => writing.insert(table, columns, rows, upsert),
-                Verb::Update => writing.update(table, columns),
-                Verb::UpdateMany => writing.update_many(table, columns, rows),
-                Verb::Delete => writing.delete(table, &keys, rows),
+                StatementVerb::Insert => writing.insert(table, columns, rows, upsert),
+                StatementVerb::Update => writing.update(table, columns),
+                StatementVerb::UpdateMany => writing.update_many(table, columns, rows),
+                StatementVerb::Delete => writing.delete(table, &keys, rows),
             })
         });
         Arc::clone(text)
@@ -125,7 +129,7 @@ impl Plan {
 
 /// Where a session is, and what it may send.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct SessionInfo {
     /// The current catalog (MariaDB's and MySQL's database).
     pub catalog: Option<String>,
     /// The current schema.
@@ -133,12 +137,12 @@ pub struct Surroundings {
     /// Most bytes that several rows share in a statement.
     pub packet: usize,
     /// The most that a statement may have.
-    pub largest: Largest,
+    pub largest: SizeLimits,
 }
 
-impl Surroundings {
+impl SessionInfo {
     /// Asks the server.
-    pub async fn of(session: &mut dyn Session, writing: &dyn Writing) -> Result<Self> {
+    pub async fn of(session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<Self> {
         let rows = session.query(writing.surroundings(), &[]).await?;
         let cell = |n: usize| rows.first().and_then(|row| row.get(n));
         let text = |n: usize| cell(n).and_then(Value::as_str).map(str::to_owned);
@@ -146,33 +150,28 @@ impl Surroundings {
         let packet = cell(2).and_then(Value::as_i64).and_then(|n| usize::try_from(n).ok());
         // a packet of max_allowed_packet bytes is one too large
         let told = packet.map(|bytes| bytes.saturating_sub(1));
-        let largest = Largest { bytes: told.unwrap_or(writing.dialect().limits().largest), is_set: told.is_some() };
+        let largest = SizeLimits { bytes: told.unwrap_or(writing.dialect().limits().largest), is_set: told.is_some() };
         Ok(Self { catalog: text(0), schema: text(1), packet: packet.unwrap_or(most), largest })
     }
 }
 
 /// A table and the shapes of the records that go there.
-pub struct Target {
+pub struct TargetTable {
     /// Its full name.
     pub id: TableId,
     /// What the database tells of it; `None` while it does not exist.
     pub meta: Option<TableMeta>,
     /// The shapes seen, in the order seen.
-    pub plans: Vec<Plan>,
+    pub plans: Vec<WritePlan>,
     last: usize,
     time: Arc<TimeRules>,
     /// Its first record deleted: a table made later has its key columns first, as one made of the key alone would have.
     began_with_delete: bool,
 }
 
-impl Target {
+impl TargetTable {
     /// A table by its name, which may lack its qualifiers.
-    pub async fn find(
-        session: &mut dyn Session,
-        config: &SinkConfig,
-        here: &Surroundings,
-        id: TableId,
-    ) -> Result<Self> {
+    pub async fn find(session: &mut dyn Session, config: &SinkConfig, here: &SessionInfo, id: TableId) -> Result<Self> {
         let meta = session.table(&id).await?;
         let id = match &meta {
             Some(meta) => meta.id.clone(),
@@ -196,10 +195,10 @@ impl Target {
 
     /// Whether its unique indexes are others than those that plans were made for, where the database would not say so when
     /// rows are written. Asks for them.
-    pub async fn has_other_keys(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<bool> {
+    pub async fn has_other_keys(&self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<bool> {
         let (Some(keys), Some(meta)) = (writing.keys_sql(), &self.meta) else { return Ok(false) };
-        let catalog = meta.id.catalog.as_deref().map_or(Param::Null, |catalog| Param::Text(catalog.into()));
-        let rows = session.query(keys.sql, &[catalog, Param::Text(meta.id.table.as_str().into())]).await?;
+        let catalog = meta.id.catalog.as_deref().map_or(SqlParam::Null, |catalog| SqlParam::Text(catalog.into()));
+        let rows = session.query(keys.sql, &[catalog, SqlParam::Text(meta.id.table.as_str().into())]).await?;
         Ok(!(keys.are)(&rows, meta.keys()))
     }
 
@@ -210,8 +209,8 @@ impl Target {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn Writing,
-        source: Source<'_>,
+        writing: &dyn WriteDialect,
+        source: PlanSource<'_>,
     ) -> Result<Option<usize>> {
         if self.plans.get(self.last).is_some_and(|plan| plan.is_of(source, Arc::ptr_eq)) {
             return Ok(Some(self.last));
@@ -220,11 +219,11 @@ impl Target {
             self.last = n;
             return Ok(Some(n));
         }
-        let Source { topic, key, value } = source;
+        let PlanSource { topic, key, value } = source;
         let named = |value: &Datum| shape(config, writing.database(), (topic, &self.id.table), (key, value));
         let mut shape = named(value)?;
         if shape.tombstone && self.meta.is_none() && config.auto_create {
-            let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == Type::Struct) else {
+            let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == SchemaType::Struct) else {
                 self.began_with_delete = true;
                 return Ok(None);
             };
@@ -248,8 +247,8 @@ impl Target {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn Writing,
-        shape: &Shape,
+        writing: &dyn WriteDialect,
+        shape: &RecordShape,
     ) -> Result<()> {
         let mut failure = None;
         for _ in 0..3 {
@@ -279,10 +278,11 @@ impl Target {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn Writing,
-        shape: &Shape,
+        writing: &dyn WriteDialect,
+        shape: &RecordShape,
     ) -> Result<()> {
-        let Some(meta) = self.meta.as_ref().filter(|meta| config.evolve == Evolve::Widen && !meta.is_view) else {
+        let Some(meta) = self.meta.as_ref().filter(|meta| config.evolve == SchemaEvolution::Widen && !meta.is_view)
+        else {
             return Ok(());
         };
         let changes = widen::by_shape(config, writing, meta, shape);
@@ -300,7 +300,7 @@ impl Target {
     pub async fn lengthen(
         &mut self,
         session: &mut dyn Session,
-        writing: &dyn Writing,
+        writing: &dyn WriteDialect,
         plan: usize,
         record: &SinkRecord,
     ) -> Result<()> {
@@ -318,7 +318,12 @@ impl Target {
         binders.filter_map(|binder| Some((binder.name.to_string(), binder.excess(record)?))).collect()
     }
 
-    async fn change(&mut self, session: &mut dyn Session, writing: &dyn Writing, changes: Vec<Widening>) -> Result<()> {
+    async fn change(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        changes: Vec<ColumnWidening>,
+    ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -356,12 +361,12 @@ impl Target {
     fn compile(
         &self,
         config: &SinkConfig,
-        writing: &dyn Writing,
-        Source { topic, key, value }: Source<'_>,
-        shape: &Shape,
-    ) -> Result<Plan> {
-        let meta = |c: &Column| self.meta.as_ref().and_then(|m| m.column(&c.name));
-        let bind = |c| Binder::new(config, &self.time, writing, c, meta(c));
+        writing: &dyn WriteDialect,
+        PlanSource { topic, key, value }: PlanSource<'_>,
+        shape: &RecordShape,
+    ) -> Result<WritePlan> {
+        let meta = |c: &RecordColumn| self.meta.as_ref().and_then(|m| m.column(&c.name));
+        let bind = |c| ColumnBinder::new(config, &self.time, writing, c, meta(c));
         let keys: Vec<_> = shape.keys().map(bind).collect();
         if keys.is_empty() && config.insert_mode != InsertMode::Insert {
             return Err(Error::record(format!(
@@ -372,8 +377,8 @@ impl Target {
             )));
         }
         let exact = writing.text_keys_are_exact();
-        let identity_of = |(c, key): (&Column, &Binder)| {
-            if key.may_merge() { Identity::Unknown } else { identity(&c.schema, exact) }
+        let identity_of = |(c, key): (&RecordColumn, &ColumnBinder)| {
+            if key.may_merge() { KeyIdentity::Unknown } else { identity(&c.schema, exact) }
         };
         let identities = shape.keys().zip(&keys).map(identity_of).collect::<Vec<_>>();
         let by_column = config.insert_mode == InsertMode::Upsert && self.lacks_index_of(shape);
@@ -381,24 +386,24 @@ impl Target {
         let many = metas.is_some_and(|metas| metas.iter().all(|m| writing.updates_many(m)));
         let upsert = match config.insert_mode {
             InsertMode::Upsert if by_column => None,
-            InsertMode::Upsert if self.has_other_unique() => Some(Upsert::Guarded),
-            InsertMode::Upsert => Some(Upsert::Plain),
+            InsertMode::Upsert if self.has_other_unique() => Some(UpsertAction::Guarded),
+            InsertMode::Upsert => Some(UpsertAction::Plain),
             InsertMode::Insert | InsertMode::Update => None,
         };
         let copied = config.insert_mode == InsertMode::Insert && self.meta.as_ref().is_some_and(|m| !m.only_insert);
         // no database takes a value for a column that it computes by itself
         let given = shape.values().filter(|c| !meta(c).is_some_and(|m| m.generated));
-        let mut values: Vec<Binder> = given.map(bind).collect();
+        let mut values: Vec<ColumnBinder> = given.map(bind).collect();
         values.sort_by_key(|binder| binder.always_numbered);
-        let places: Vec<_> = keys.iter().chain(&values).map(Binder::place).collect();
+        let places: Vec<_> = keys.iter().chain(&values).map(ColumnBinder::place).collect();
         let copy = copied.then(|| writing.copy(&self.id, &places)).flatten().map(Arc::from);
-        Ok(Plan {
+        Ok(WritePlan {
             copy,
             topic: config.fields.by_topic().then(|| Arc::clone(topic)),
             key_schema: key.schema.clone(),
             value_schema: value.schema.clone(),
             tombstone: shape.tombstone,
-            identity: identities.into_iter().fold(Identity::Exact, loosest),
+            identity: identities.into_iter().fold(KeyIdentity::Exact, loosest),
             many: many && values.first().is_some_and(|binder| !binder.always_numbered),
             values,
             by_column,
@@ -417,7 +422,7 @@ impl Target {
     }
 
     /// Whether no unique index lies within the columns of a shape, so that its rows never meet one that is there.
-    fn lacks_index_of(&self, shape: &Shape) -> bool {
+    fn lacks_index_of(&self, shape: &RecordShape) -> bool {
         let Some(meta) = &self.meta else { return false };
         let filled =
             |name: &String| shape.columns.iter().any(|c| meta.column(&c.name).is_some_and(|m| m.name == *name));
@@ -442,22 +447,22 @@ impl Target {
     }
 
     /// How far keys identify rows, whatever the shape of the record.
-    pub fn identity(&self, used: &[usize]) -> Identity {
+    pub fn identity(&self, used: &[usize]) -> KeyIdentity {
         let mut plans = used.iter().filter_map(|&n| self.plans.get(n));
-        let Some(first) = plans.next() else { return Identity::Exact };
-        let alike = |p: &Plan| {
-            let names = |p: &Plan| p.keys.iter().map(|b| Arc::clone(&b.name)).collect::<Vec<_>>();
+        let Some(first) = plans.next() else { return KeyIdentity::Exact };
+        let alike = |p: &WritePlan| {
+            let names = |p: &WritePlan| p.keys.iter().map(|b| Arc::clone(&b.name)).collect::<Vec<_>>();
             p.identity == first.identity && names(p) == names(first)
         };
-        if plans.all(alike) { first.identity } else { Identity::Unknown }
+        if plans.all(alike) { first.identity } else { KeyIdentity::Unknown }
     }
 }
 
-fn loosest(a: Identity, b: Identity) -> Identity {
+fn loosest(a: KeyIdentity, b: KeyIdentity) -> KeyIdentity {
     match (a, b) {
-        (Identity::Unknown, _) | (_, Identity::Unknown) => Identity::Unknown,
-        (Identity::Text, _) | (_, Identity::Text) => Identity::Text,
-        _ => Identity::Exact,
+        (KeyIdentity::Unknown, _) | (_, KeyIdentity::Unknown) => KeyIdentity::Unknown,
+        (KeyIdentity::Text, _) | (_, KeyIdentity::Text) => KeyIdentity::Text,
+        _ => KeyIdentity::Exact,
     }
 }
 

@@ -99,11 +99,11 @@ mod tests {
     use std::collections::HashSet;
 
     use super::{TimeRules, parse_instant};
-    use crate::zone::Zone;
+    use crate::zone::JdbcTimeZone;
 
     fn rules(zone: &str, julian: bool) -> TimeRules {
         TimeRules {
-            zone: Zone::named(zone).unwrap(),
+            zone: JdbcTimeZone::named(zone).unwrap(),
             julian,
             date_in_utc: false,
             fields: HashSet::new(),

@@ -3,13 +3,18 @@
 use connector_api::Schema;
 
 use super::config::{InsertMode, SinkConfig};
-use super::shape::Shape;
+use super::shape::RecordShape;
 use crate::catalog::{ColumnMeta, TableMeta};
-use crate::dialect::carried::{Kind, carried};
-use crate::dialect::writing::{Room, Widening, Writing};
+use crate::dialect::source_type::{SourceType, carried};
+use crate::dialect::writing::{ColumnCapacity, ColumnWidening, WriteDialect};
 
 /// What the schemas of a shape ask of the table's columns.
-pub fn by_shape(config: &SinkConfig, writing: &dyn Writing, meta: &TableMeta, shape: &Shape) -> Vec<Widening> {
+pub fn by_shape(
+    config: &SinkConfig,
+    writing: &dyn WriteDialect,
+    meta: &TableMeta,
+    shape: &RecordShape,
+) -> Vec<ColumnWidening> {
     let mut out = Vec::new();
     for column in &shape.columns {
         let Some(known) = meta.column(&column.name) else { continue };
@@ -17,7 +22,7 @@ pub fn by_shape(config: &SinkConfig, writing: &dyn Writing, meta: &TableMeta, sh
         let ty = if instant { None } else { wider(writing, known, &column.schema) };
         let nullable = !column.key && column.schema.optional && loosens(writing, known);
         if ty.is_some() || nullable {
-            out.push(Widening { column: known.clone(), ty, nullable });
+            out.push(ColumnWidening { column: known.clone(), ty, nullable });
         }
     }
     // a field that records no longer have is NULL from now on
@@ -27,34 +32,34 @@ pub fn by_shape(config: &SinkConfig, writing: &dyn Writing, meta: &TableMeta, sh
         };
         let without = meta.columns.iter().filter(|known| known.default.is_none() && !filled(known));
         let loosened = without.filter(|known| loosens(writing, known));
-        out.extend(loosened.map(|known| Widening { column: known.clone(), ty: None, nullable: true }));
+        out.extend(loosened.map(|known| ColumnWidening { column: known.clone(), ty: None, nullable: true }));
     }
     out
 }
 
-fn wider(writing: &dyn Writing, known: &ColumnMeta, schema: &Schema) -> Option<String> {
+fn wider(writing: &dyn WriteDialect, known: &ColumnMeta, schema: &Schema) -> Option<String> {
     let told = match carried(schema).map(|carried| carried.kind) {
-        Some(Kind::Char(length) | Kind::VarChar(length)) => Some(u64::from(length)),
+        Some(SourceType::Char(length) | SourceType::VarChar(length)) => Some(u64::from(length)),
         _ => None,
     };
     let short = match (writing.room(known), told) {
-        (Some(Room::Characters(most)), Some(told)) if told > most => Some(told),
+        (Some(ColumnCapacity::Characters(most)), Some(told)) if told > most => Some(told),
         _ => None,
     };
     short.and_then(|length| writing.longer(known, length)).or_else(|| writing.wider(known, schema))
 }
 
-fn loosens(writing: &dyn Writing, known: &ColumnMeta) -> bool {
+fn loosens(writing: &dyn WriteDialect, known: &ColumnMeta) -> bool {
     let own = known.auto_increment || known.generated || known.key_position.is_some();
     writing.can_loosen() && !known.nullable && !own
 }
 
 /// What values of these lengths ask of the columns of these names.
-pub fn by_length(writing: &dyn Writing, meta: &TableMeta, lengths: &[(String, u64)]) -> Vec<Widening> {
+pub fn by_length(writing: &dyn WriteDialect, meta: &TableMeta, lengths: &[(String, u64)]) -> Vec<ColumnWidening> {
     let change = |(name, length): &(String, u64)| {
         let column = meta.column(name)?;
         let ty = writing.longer(column, *length)?;
-        Some(Widening { column: column.clone(), ty: Some(ty), nullable: false })
+        Some(ColumnWidening { column: column.clone(), ty: Some(ty), nullable: false })
     };
     lengths.iter().filter_map(change).collect()
 }

@@ -2,22 +2,22 @@
 //!
 //! Many rows share a statement: 500 at most, in sizes that repeat, so that each text is prepared once per session.
 
-use connector_api::{Error, Kind, Result, SinkRecord, async_trait};
+use connector_api::{Error, ErrorKind, Result, SinkRecord, async_trait};
 
-use super::bind::Binder;
+use super::bind::ColumnBinder;
 use super::config::{InsertMode, SinkConfig};
 use super::copy::CopyText;
-use super::group::{self, Identity, Keys, Op, Rows, Rules};
+use super::group::{self, GroupRules, KeyIdentity, OperationKeys, RowGroup, RowOperation};
 use super::key_bytes::key_bytes;
-use super::target::{Surroundings, Target, Verb, keys_repeat};
-use crate::dialect::writing::Writing;
-use crate::driver::{Param, Session};
+use super::target::{SessionInfo, StatementVerb, TargetTable, keys_repeat};
+use crate::dialect::writing::WriteDialect;
+use crate::driver::{Session, SqlParam};
 
 /// Rows of one statement; more do not get faster.
 const MOST_ROWS: usize = 500;
 
 /// Why a statement failed, and for which records.
-pub struct Failure {
+pub struct WriteFailure {
     /// Why.
     pub error: Error,
     /// Number of the table.
@@ -28,7 +28,7 @@ pub struct Failure {
 
 /// Writes records of a batch, some at a time.
 #[async_trait]
-pub trait Apply: Send {
+pub trait RecordWriter: Send {
     /// Where it writes.
     fn session(&mut self) -> &mut dyn Session;
 
@@ -41,11 +41,11 @@ pub trait Apply: Send {
     }
 
     /// Writes them. On an error the transaction is to be rolled back.
-    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure>;
+    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure>;
 }
 
 /// Writes all records. On an error the transaction is to be rolled back.
-pub async fn all(apply: &mut dyn Apply, records: &[usize]) -> Result<(), Failure> {
+pub async fn all(apply: &mut dyn RecordWriter, records: &[usize]) -> Result<(), WriteFailure> {
     let mut left = records;
     while !left.is_empty() {
         let (now, later) = left.split_at(apply.chunk(left));
@@ -59,10 +59,10 @@ pub async fn all(apply: &mut dyn Apply, records: &[usize]) -> Result<(), Failure
 /// stand alone. Adds them to `culprits`.
 /// Errors: all kinds but `Record`.
 pub async fn sift(
-    apply: &mut dyn Apply,
+    apply: &mut dyn RecordWriter,
     records: &[usize],
-    culprits: &mut Vec<(usize, Failure)>,
-) -> Result<(), Failure> {
+    culprits: &mut Vec<(usize, WriteFailure)>,
+) -> Result<(), WriteFailure> {
     let mut todo = vec![records];
     while let Some(records) = todo.pop() {
         let (now, later) = records.split_at(apply.chunk(records));
@@ -72,7 +72,7 @@ pub async fn sift(
         settle(apply, "SAVEPOINT rowferry_sift").await?;
         match apply.apply(now).await {
             Ok(()) => {}
-            Err(failure) if failure.error.kind() == Kind::Record => {
+            Err(failure) if failure.error.kind() == ErrorKind::Record => {
                 settle(apply, "ROLLBACK TO SAVEPOINT rowferry_sift").await?;
                 match (failure.records.as_slice(), now) {
                     (&[one], [_]) => culprits.push((one, failure)),
@@ -89,20 +89,20 @@ pub async fn sift(
 }
 
 /// Sends a statement about the transaction.
-pub async fn settle(apply: &mut dyn Apply, sql: &str) -> Result<(), Failure> {
+pub async fn settle(apply: &mut dyn RecordWriter, sql: &str) -> Result<(), WriteFailure> {
     let done = apply.session().run(sql).await;
-    done.map(drop).map_err(|error| Failure { error, target: usize::MAX, records: Vec::new() })
+    done.map(drop).map_err(|error| WriteFailure { error, target: usize::MAX, records: Vec::new() })
 }
 
 /// Rows of one table, of one shape, on their way.
-pub struct Part<'a, 'b> {
-    pub writer: &'a mut Writer<'b>,
+pub struct TableWrite<'a, 'b> {
+    pub writer: &'a mut BatchWriter<'b>,
     pub target: usize,
-    pub rows: &'a Rows,
+    pub rows: &'a RowGroup,
 }
 
 #[async_trait]
-impl Apply for Part<'_, '_> {
+impl RecordWriter for TableWrite<'_, '_> {
     fn session(&mut self) -> &mut dyn Session {
         &mut *self.writer.session
     }
@@ -111,24 +111,24 @@ impl Apply for Part<'_, '_> {
         self.writer.chunk(self.target, self.rows, left)
     }
 
-    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure> {
+    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
         self.writer.statement(self.target, self.rows, records).await
     }
 }
 
 /// All that writing needs, borrowed for one batch.
-pub struct Writer<'a> {
+pub struct BatchWriter<'a> {
     pub session: &'a mut dyn Session,
     pub config: &'a SinkConfig,
-    pub writing: &'a dyn Writing,
-    pub here: &'a Surroundings,
-    pub targets: &'a mut [Target],
+    pub writing: &'a dyn WriteDialect,
+    pub here: &'a SessionInfo,
+    pub targets: &'a mut [TargetTable],
     pub batch: &'a [SinkRecord],
 }
 
-impl Writer<'_> {
+impl BatchWriter<'_> {
     /// The statements for the operations on one table.
-    pub fn group(&self, target: usize, ops: &[Op]) -> Vec<Rows> {
+    pub fn group(&self, target: usize, ops: &[RowOperation]) -> Vec<RowGroup> {
         let table = &self.targets[target];
         if !keys_repeat(self.config) {
             return group::in_order(ops);
@@ -141,45 +141,45 @@ impl Writer<'_> {
             return group::in_order(ops);
         }
         let identity = table.identity(&used);
-        let mut keys = Keys::default();
+        let mut keys = OperationKeys::default();
         for op in ops {
             let record = &self.batch[op.record];
             let params = table.plans[op.shape].keys.iter().map(|b| b.param(record)).collect::<Result<Vec<_>>>();
             // what cannot be bound fails when its statement does, alone
             let params = params.unwrap_or_default();
-            keys.push(|out| params.iter().for_each(|p| key_bytes(p, identity == Identity::Exact, out)));
+            keys.push(|out| params.iter().for_each(|p| key_bytes(p, identity == KeyIdentity::Exact, out)));
         }
         let covers = |a: usize, b: usize| table.plans[a].covers(&table.plans[b]);
         let complete = |plan: usize| table.is_complete(plan);
         let (mode, compact) = (self.config.insert_mode, !table.has_other_unique());
-        group::by_key(ops, &keys, &Rules { mode, identity, compact, covers: &covers, complete: &complete })
+        group::by_key(ops, &keys, &GroupRules { mode, identity, compact, covers: &covers, complete: &complete })
     }
 
     /// What a statement for that many of the rows does.
-    fn verb(&self, target: usize, rows: &Rows, count: usize) -> Verb {
+    fn verb(&self, target: usize, rows: &RowGroup, count: usize) -> StatementVerb {
         match (rows.delete, self.config.insert_mode) {
-            (true, _) => Verb::Delete,
+            (true, _) => StatementVerb::Delete,
             (false, InsertMode::Update)
                 if count > 1 && rows.distinct && self.targets[target].plans[rows.shape].many =>
             {
-                Verb::UpdateMany
+                StatementVerb::UpdateMany
             }
-            (false, InsertMode::Update) => Verb::Update,
-            (false, InsertMode::Insert | InsertMode::Upsert) => Verb::Insert,
+            (false, InsertMode::Update) => StatementVerb::Update,
+            (false, InsertMode::Insert | InsertMode::Upsert) => StatementVerb::Insert,
         }
     }
 
     /// How many of the records left go into the next statement.
-    fn chunk(&self, target: usize, rows: &Rows, left: &[usize]) -> usize {
+    fn chunk(&self, target: usize, rows: &RowGroup, left: &[usize]) -> usize {
         let plan = &self.targets[target].plans[rows.shape];
         let verb = self.verb(target, rows, left.len());
-        let copied = verb == Verb::Insert && plan.copy().is_some();
+        let copied = verb == StatementVerb::Insert && plan.copy().is_some();
         let (columns, most) = match verb {
-            Verb::Update => return 1,
-            Verb::Insert if plan.by_column => return 1,
-            Verb::Insert if copied => (1, usize::MAX),
-            Verb::Delete => (plan.keys.len(), MOST_ROWS),
-            Verb::Insert | Verb::UpdateMany => (plan.keys.len() + plan.values.len(), MOST_ROWS),
+            StatementVerb::Update => return 1,
+            StatementVerb::Insert if plan.by_column => return 1,
+            StatementVerb::Insert if copied => (1, usize::MAX),
+            StatementVerb::Delete => (plan.keys.len(), MOST_ROWS),
+            StatementVerb::Insert | StatementVerb::UpdateMany => (plan.keys.len() + plan.values.len(), MOST_ROWS),
         };
         let limit = self.writing.dialect().limits().params / columns.max(1);
         let most = most.min(self.config.batch_rows).min(limit).max(1);
@@ -201,30 +201,35 @@ impl Writer<'_> {
     }
 
     /// Inserts rows by COPY, which the server does faster than statements of many rows.
-    async fn copy(&mut self, sql: &str, (target, rows): (usize, &Rows), records: &[usize]) -> Result<(), Failure> {
+    async fn copy(
+        &mut self,
+        sql: &str,
+        (target, rows): (usize, &RowGroup),
+        records: &[usize],
+    ) -> Result<(), WriteFailure> {
         let plan = &self.targets[target].plans[rows.shape];
         let mut text = CopyText::default();
         for &n in records {
             let begin = text.as_str().len();
             for binder in plan.keys.iter().chain(&plan.values) {
                 let appended = binder.append(&self.batch[n], &mut text);
-                appended.map_err(|error| Failure { error, target, records: vec![n] })?;
+                appended.map_err(|error| WriteFailure { error, target, records: vec![n] })?;
             }
             text.end_row();
             let row = self.here.largest.admits(text.as_str().len() - begin);
-            row.map_err(|error| Failure { error, target, records: vec![n] })?;
+            row.map_err(|error| WriteFailure { error, target, records: vec![n] })?;
         }
         let copied = self.session.copy(sql, text.as_str()).await;
-        copied.map(drop).map_err(|error| Failure { error, target, records: records.to_vec() })
+        copied.map(drop).map_err(|error| WriteFailure { error, target, records: records.to_vec() })
     }
 
-    async fn statement(&mut self, target: usize, rows: &Rows, records: &[usize]) -> Result<(), Failure> {
+    async fn statement(&mut self, target: usize, rows: &RowGroup, records: &[usize]) -> Result<(), WriteFailure> {
         if let Some(sql) = self.targets[target].plans[rows.shape].copy().filter(|_| !rows.delete && records.len() > 1) {
             return self.copy(&sql, (target, rows), records).await;
         }
         let verb = self.verb(target, rows, records.len());
-        if verb == Verb::Insert && self.targets[target].plans[rows.shape].by_column {
-            let changed = self.send(target, rows, Verb::Update, records).await?;
+        if verb == StatementVerb::Insert && self.targets[target].plans[rows.shape].by_column {
+            let changed = self.send(target, rows, StatementVerb::Update, records).await?;
             if changed > 0 {
                 return Ok(());
             }
@@ -233,23 +238,29 @@ impl Writer<'_> {
     }
 
     /// Sends a statement. Returns the rows it met.
-    async fn send(&mut self, target: usize, rows: &Rows, verb: Verb, records: &[usize]) -> Result<u64, Failure> {
+    async fn send(
+        &mut self,
+        target: usize,
+        rows: &RowGroup,
+        verb: StatementVerb,
+        records: &[usize],
+    ) -> Result<u64, WriteFailure> {
         let table = &mut self.targets[target];
         let plan = &mut table.plans[rows.shape];
         let sql = plan.sql(self.writing, &table.id, verb, records.len());
         let (keys, values) = (plan.keys.as_slice(), plan.values.as_slice());
-        let columns: [&[Binder]; 2] = match verb {
-            Verb::Delete => [keys, &[]],
-            Verb::Insert | Verb::UpdateMany => [keys, values],
-            Verb::Update if plan.set().is_empty() => [keys, keys],
-            Verb::Update => [plan.set(), keys],
+        let columns: [&[ColumnBinder]; 2] = match verb {
+            StatementVerb::Delete => [keys, &[]],
+            StatementVerb::Insert | StatementVerb::UpdateMany => [keys, values],
+            StatementVerb::Update if plan.set().is_empty() => [keys, keys],
+            StatementVerb::Update => [plan.set(), keys],
         };
-        let mut params: Vec<Param<'_>> = Vec::with_capacity(records.len() * (columns[0].len() + columns[1].len()));
+        let mut params: Vec<SqlParam<'_>> = Vec::with_capacity(records.len() * (columns[0].len() + columns[1].len()));
         for &n in records {
             for binder in columns[0].iter().chain(columns[1]) {
                 match binder.param(&self.batch[n]) {
                     Ok(param) => params.push(param),
-                    Err(error) => return Err(Failure { error, target, records: vec![n] }),
+                    Err(error) => return Err(WriteFailure { error, target, records: vec![n] }),
                 }
             }
         }
@@ -257,6 +268,6 @@ impl Writer<'_> {
             Ok(()) => self.session.execute(&sql, &params).await,
             Err(error) => Err(error),
         };
-        done.map_err(|error| Failure { error, target, records: records.to_vec() })
+        done.map_err(|error| WriteFailure { error, target, records: records.to_vec() })
     }
 }

@@ -2,51 +2,51 @@
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Position, Record, Result, SourcePartition, Value};
+use connector_api::{Datum, Record, Result, SourcePartition, SourcePosition, Value};
 
-use super::beyond::Beyond;
+use super::beyond::OutOfRangeColumns;
 
-use super::config::{Mode, SourceConfig};
+use super::config::{SourceConfig, SourceMode};
 use super::deleted::is_deleted;
-use super::gaps::Gaps;
-use super::passing::Aside;
-use super::query::From;
-use super::reader::{Chunk, Ids, id_of, reached, zone_of};
+use super::gaps::IdGaps;
+use super::passing::EmitFilter;
+use super::query::ReadPosition;
+use super::reader::{PageIds, RowPage, id_of, reached, zone_of};
 use super::table::TablePlan;
 
 /// How far a table's records have been handed out.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Done {
+pub struct EmittedUpTo {
     /// Rows up to here are out; `stamp` is the last one whose rows are all out.
-    pub from: From,
+    pub from: ReadPosition,
     /// The stamp of rows of which more may come.
     pub open: Option<i64>,
     /// Ids up to `from` that are missing and asked for again.
-    pub gaps: Gaps,
+    pub gaps: IdGaps,
 }
 
 /// Rows of a table that are not handed out yet.
 #[derive(Debug)]
-pub struct Buffered {
+pub struct PendingRows {
     rows: std::vec::IntoIter<Box<[Value]>>,
     stamps: std::vec::IntoIter<i64>,
     plan: Arc<TablePlan>,
     ends: bool,
-    beyond: Beyond,
-    ids: Option<Ids>,
+    beyond: OutOfRangeColumns,
+    ids: Option<PageIds>,
     through: Option<i64>,
-    aside: Aside,
+    aside: EmitFilter,
     /// How many rows are out.
     taken: usize,
 }
 
-impl Buffered {
+impl PendingRows {
     /// The rows of a chunk.
-    pub fn new(chunk: Chunk) -> Self {
+    pub fn new(chunk: RowPage) -> Self {
         Self {
             rows: chunk.page.rows.into_iter(),
             stamps: chunk.page.stamps.into_iter(),
-            beyond: Beyond::of(&chunk.plan),
+            beyond: OutOfRangeColumns::of(&chunk.plan),
             plan: chunk.plan,
             ends: chunk.ends,
             ids: chunk.ids,
@@ -73,13 +73,19 @@ impl Buffered {
 
     /// The next rows as records, and whether the place has moved.
     /// Errors: `Record` or `Config` for an id that does not count; the rows then stay.
-    pub fn take(&mut self, max: usize, topic: &Arc<str>, done: &mut Done, mode: Mode) -> Result<(Vec<Record>, bool)> {
+    pub fn take(
+        &mut self,
+        max: usize,
+        topic: &Arc<str>,
+        done: &mut EmittedUpTo,
+        mode: SourceMode,
+    ) -> Result<(Vec<Record>, bool)> {
         let count = self.rows.len().min(max);
         let ends = self.ends && count == self.rows.len();
         let rows = &self.rows.as_slice()[..count];
         let mut moved = match (rows.last(), self.ids) {
             _ if self.aside.early => false,
-            (Some(_), Some(Ids { late: true, .. })) => {
+            (Some(_), Some(PageIds { late: true, .. })) => {
                 done.fill(rows, &self.plan)?;
                 true
             }
@@ -116,17 +122,17 @@ impl Buffered {
     }
 
     /// The position of that partition, which is done so far.
-    pub fn position(&self, partition: SourcePartition, done: &Done, config: &SourceConfig) -> Position {
-        if config.mode == Mode::Bulk {
-            return Position { partition, offset: None };
+    pub fn position(&self, partition: SourcePartition, done: &EmittedUpTo, config: &SourceConfig) -> SourcePosition {
+        if config.mode == SourceMode::Bulk {
+            return SourcePosition { partition, offset: None };
         }
         let mut reached = reached(&done.from, config.mode, zone_of(&self.plan, config));
         reached.gaps.clone_from(&done.gaps);
-        Position { partition, offset: Some(reached.write()) }
+        SourcePosition { partition, offset: Some(reached.write()) }
     }
 }
 
-impl Done {
+impl EmittedUpTo {
     /// Moves behind `last`, whose batch has those stamps; `next` is the stamp after it where that is known, and `ends`
     /// says that no more rows come for now.
     fn advance(
@@ -136,13 +142,13 @@ impl Done {
         next: Option<i64>,
         ends: bool,
         plan: &TablePlan,
-        mode: Mode,
+        mode: SourceMode,
     ) -> Result<()> {
         if let Some(id) = plan.id {
             self.from.id = Some(id_of(&last[id])?);
         }
         let Some(stamp) = stamps.last().copied() else { return Ok(()) };
-        if mode == Mode::TimestampIncrementing {
+        if mode == SourceMode::TimestampIncrementing {
             self.from.stamp = Some(stamp);
         } else if next.map_or(ends, |next| next != stamp) {
             self.open = Some(stamp);
@@ -158,7 +164,7 @@ impl Done {
     }
 
     /// Notes the ids that are missing before and among those of rows.
-    fn note(&mut self, rows: &[Box<[Value]>], ids: Ids, plan: &TablePlan) -> Result<()> {
+    fn note(&mut self, rows: &[Box<[Value]>], ids: PageIds, plan: &TablePlan) -> Result<()> {
         let mut before = self.from.id.unwrap_or(-1);
         for row in rows {
             let id = id_of(&row[plan.id.unwrap_or_default()])?;
@@ -185,7 +191,7 @@ impl Done {
     }
 }
 
-fn record(row: Box<[Value]>, plan: &TablePlan, beyond: &mut Beyond, topic: &Arc<str>) -> Record {
+fn record(row: Box<[Value]>, plan: &TablePlan, beyond: &mut OutOfRangeColumns, topic: &Arc<str>) -> Record {
     let (value_schema, key_schema) = beyond.schemas(&row, plan);
     let key = match (&plan.key, key_schema) {
         (Some((_, columns)), Some(schema)) => {
@@ -208,22 +214,22 @@ fn record(row: Box<[Value]>, plan: &TablePlan, beyond: &mut Beyond, topic: &Arc<
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Schema, Type, Value};
+    use connector_api::{Schema, SchemaType, Value};
 
-    use super::{Buffered, Done};
-    use crate::dialect::read::{Read, ReadColumn};
-    use crate::driver::{Layout, Page};
-    use crate::source::config::Mode;
-    use crate::source::passing::Aside;
-    use crate::source::query::{From, Shape};
-    use crate::source::reader::Chunk;
+    use super::{EmittedUpTo, PendingRows};
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
+    use crate::driver::{ResultPage, RowLayout};
+    use crate::source::config::SourceMode;
+    use crate::source::passing::EmitFilter;
+    use crate::source::query::{QueryShape, ReadPosition};
+    use crate::source::reader::RowPage;
     use crate::source::table::TablePlan;
 
-    fn plan(mode: Mode, paged: bool) -> Arc<TablePlan> {
-        let column = ReadColumn::new("id", false, Read::Int(Type::Int32));
+    fn plan(mode: SourceMode, paged: bool) -> Arc<TablePlan> {
+        let column = ReadColumn::new("id", false, ValueDecoding::Int(SchemaType::Int32));
         Arc::new(TablePlan {
-            layout: Layout { columns: vec![column], stamps: vec![], by_place: false },
-            shape: Shape {
+            layout: RowLayout { columns: vec![column], stamps: vec![], by_place: false },
+            shape: QueryShape {
                 mode,
                 select: String::new(),
                 id: None,
@@ -247,19 +253,20 @@ mod tests {
         })
     }
 
-    fn chunk(plan: &Arc<TablePlan>, rows: &[(i32, i64)], ends: bool) -> Buffered {
-        let page = Page {
+    fn chunk(plan: &Arc<TablePlan>, rows: &[(i32, i64)], ends: bool) -> PendingRows {
+        let page = ResultPage {
             rows: rows.iter().map(|(id, _)| vec![Value::I32(*id)].into_boxed_slice()).collect(),
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
-            ..Page::default()
+            ..ResultPage::default()
         };
-        let aside = Aside::default();
-        Buffered::new(Chunk { page, plan: Arc::clone(plan), ends, aside, ids: None, through: None })
+        let aside = EmitFilter::default();
+        PendingRows::new(RowPage { page, plan: Arc::clone(plan), ends, aside, ids: None, through: None })
     }
 
     /// Takes everything in batches of two; the place after each batch.
-    fn places(chunks: Vec<Buffered>, mode: Mode) -> Vec<(Option<i64>, Option<i64>)> {
-        let mut done = Done { from: From { stamp: Some(0), ..From::default() }, ..Done::default() };
+    fn places(chunks: Vec<PendingRows>, mode: SourceMode) -> Vec<(Option<i64>, Option<i64>)> {
+        let mut done =
+            EmittedUpTo { from: ReadPosition { stamp: Some(0), ..ReadPosition::default() }, ..EmittedUpTo::default() };
         let topic: Arc<str> = "t".into();
         let mut out = Vec::new();
         for mut chunk in chunks {
@@ -279,31 +286,32 @@ mod tests {
 
     #[test]
     fn a_stamp_is_done_when_its_last_row_is_out() {
-        let plan = plan(Mode::Timestamp, true);
+        let plan = plan(SourceMode::Timestamp, true);
         let rows = [(1, 5), (2, 5), (3, 5), (4, 6)];
-        let one = places(vec![chunk(&plan, &rows, true)], Mode::Timestamp);
+        let one = places(vec![chunk(&plan, &rows, true)], SourceMode::Timestamp);
         assert_eq!(one, [(Some(0), Some(2)), (Some(6), None)]);
-        let two = places(vec![chunk(&plan, &rows[..3], false), chunk(&plan, &rows[3..], true)], Mode::Timestamp);
+        let two = places(vec![chunk(&plan, &rows[..3], false), chunk(&plan, &rows[3..], true)], SourceMode::Timestamp);
         assert_eq!(two, [(Some(0), Some(2)), (Some(0), Some(3)), (Some(6), None)]);
-        let late = places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &[], true)], Mode::Timestamp);
+        let late = places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &[], true)], SourceMode::Timestamp);
         assert_eq!(late, [(Some(0), Some(2)), (Some(5), None)]);
-        let next = places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &rows[3..], false)], Mode::Timestamp);
+        let next =
+            places(vec![chunk(&plan, &rows[..2], false), chunk(&plan, &rows[3..], false)], SourceMode::Timestamp);
         assert_eq!(next, [(Some(0), Some(2)), (Some(5), Some(4))]);
     }
 
     #[test]
     fn without_a_key_a_stamp_is_not_entered_by_halves() {
-        let plan = plan(Mode::Timestamp, false);
+        let plan = plan(SourceMode::Timestamp, false);
         let chunks = vec![chunk(&plan, &[(1, 5), (2, 6), (3, 6), (4, 6)], false), chunk(&plan, &[(5, 7)], true)];
-        assert_eq!(places(chunks, Mode::Timestamp), [(Some(5), None), (Some(5), None), (Some(7), None)]);
+        assert_eq!(places(chunks, SourceMode::Timestamp), [(Some(5), None), (Some(5), None), (Some(7), None)]);
     }
 
     #[test]
     fn ids_move_with_every_row() {
-        let plan = plan(Mode::TimestampIncrementing, true);
-        let mut done = Done { from: From::default(), ..Done::default() };
+        let plan = plan(SourceMode::TimestampIncrementing, true);
+        let mut done = EmittedUpTo { from: ReadPosition::default(), ..EmittedUpTo::default() };
         let mut rows = chunk(&plan, &[(1, 5), (2, 5), (3, 5)], true);
-        let (records, moved) = rows.take(2, &"t".into(), &mut done, Mode::TimestampIncrementing).unwrap();
+        let (records, moved) = rows.take(2, &"t".into(), &mut done, SourceMode::TimestampIncrementing).unwrap();
         assert_eq!((records.len(), moved, done.from.stamp, done.from.id), (2, true, Some(5), Some(2)));
     }
 }

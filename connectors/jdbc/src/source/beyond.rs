@@ -5,27 +5,27 @@
 
 use std::sync::Arc;
 
-use connector_api::{Field, Schema, Type, Value};
+use connector_api::{Field, Schema, SchemaType, Value};
 
 use super::table::TablePlan;
 
 /// The schema of the record value, and that of its key.
-type Schemas = (Arc<Schema>, Option<Arc<Schema>>);
+type RecordSchemas = (Arc<Schema>, Option<Arc<Schema>>);
 
 /// What differs in a row: columns, and the types of their values (`None`: NULL).
-type Odd = Vec<(usize, Option<Type>)>;
+type RowDifference = Vec<(usize, Option<SchemaType>)>;
 
 /// The watch over one plan's columns.
 #[derive(Debug, Default)]
-pub struct Beyond {
+pub struct OutOfRangeColumns {
     /// Columns whose type cannot hold all that the database can.
     watched: Vec<usize>,
     /// Schemas by what differs in them.
-    known: Vec<(Odd, Schemas)>,
+    known: Vec<(RowDifference, RecordSchemas)>,
     news: Vec<String>,
 }
 
-impl Beyond {
+impl OutOfRangeColumns {
     /// For rows of that plan.
     pub fn of(plan: &TablePlan) -> Self {
         let columns = plan.layout.columns.iter().enumerate();
@@ -38,7 +38,7 @@ impl Beyond {
     }
 
     /// The schemas of a row's record: the plan's, unless a value does not fit them.
-    pub fn schemas(&mut self, row: &[Value], plan: &TablePlan) -> Schemas {
+    pub fn schemas(&mut self, row: &[Value], plan: &TablePlan) -> RecordSchemas {
         let odd = |i: &&usize| !plan.layout.columns[**i].holds(&row[**i]);
         if self.watched.iter().any(|i| odd(&i)) {
             let kind = |i: &usize| (*i, actual(&row[*i]));
@@ -47,7 +47,7 @@ impl Beyond {
         (Arc::clone(&plan.value_schema), plan.key.as_ref().map(|(schema, _)| Arc::clone(schema)))
     }
 
-    fn variant(&mut self, odd: Odd, plan: &TablePlan) -> Schemas {
+    fn variant(&mut self, odd: RowDifference, plan: &TablePlan) -> RecordSchemas {
         if let Some((_, (value, key))) = self.known.iter().find(|(known, _)| *known == odd) {
             return (Arc::clone(value), key.clone());
         }
@@ -63,7 +63,7 @@ impl Beyond {
             Arc::new(Schema::structure(schema.name.as_deref(), fields))
         });
         for (column, ty) in &odd {
-            let (name, as_what) = (&plan.layout.columns[*column].name, ty.map_or("NULL", Type::name));
+            let (name, as_what) = (&plan.layout.columns[*column].name, ty.map_or("NULL", SchemaType::name));
             self.news.push(format!(
                 "column {name} holds values that its type in Kafka cannot hold: they are carried as {as_what}, and the \
                  schema of those records says so"
@@ -75,10 +75,10 @@ impl Beyond {
 }
 
 /// What a value that does not fit is carried as.
-fn actual(value: &Value) -> Option<Type> {
+fn actual(value: &Value) -> Option<SchemaType> {
     match value {
-        Value::Text(_) => Some(Type::String),
-        Value::Bytes(_) => Some(Type::Bytes),
+        Value::Text(_) => Some(SchemaType::String),
+        Value::Bytes(_) => Some(SchemaType::Bytes),
         _ => None,
     }
 }
@@ -87,27 +87,27 @@ fn actual(value: &Value) -> Option<Type> {
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Field, Schema, Type, Value};
+    use connector_api::{Field, Schema, SchemaType, Value};
 
-    use super::Beyond;
-    use crate::dialect::read::{Read, ReadColumn};
-    use crate::driver::Layout;
-    use crate::source::config::Mode;
-    use crate::source::query::Shape;
+    use super::OutOfRangeColumns;
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
+    use crate::driver::RowLayout;
+    use crate::source::config::SourceMode;
+    use crate::source::query::QueryShape;
     use crate::source::table::TablePlan;
-    use crate::zone::Zone;
+    use crate::zone::JdbcTimeZone;
 
     fn plan() -> TablePlan {
         let columns = vec![
-            ReadColumn::new("id", false, Read::Int(Type::Int32)),
-            ReadColumn::new("t", false, Read::Time(Zone::default())),
+            ReadColumn::new("id", false, ValueDecoding::Int(SchemaType::Int32)),
+            ReadColumn::new("t", false, ValueDecoding::Time(JdbcTimeZone::default())),
         ];
         let field = |c: &ReadColumn| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) };
         let fields: Vec<_> = columns.iter().map(field).collect();
         TablePlan {
-            layout: Layout { columns, stamps: vec![], by_place: false },
-            shape: Shape {
-                mode: Mode::Bulk,
+            layout: RowLayout { columns, stamps: vec![], by_place: false },
+            shape: QueryShape {
+                mode: SourceMode::Bulk,
                 select: String::new(),
                 id: None,
                 stamp: None,
@@ -133,14 +133,14 @@ mod tests {
     #[test]
     fn a_row_beyond_its_types_has_a_schema_of_its_own() {
         let plan = plan();
-        let mut beyond = Beyond::of(&plan);
+        let mut beyond = OutOfRangeColumns::of(&plan);
         let (value, key) = beyond.schemas(&[Value::I32(1), Value::I32(1000)], &plan);
         assert!(Arc::ptr_eq(&value, &plan.value_schema) && Arc::ptr_eq(&key.unwrap(), &plan.key.as_ref().unwrap().0));
         let odd = [Value::I32(2), Value::Text("-01:00:00".into())];
         let (value, key) = beyond.schemas(&odd, &plan);
-        assert_eq!(*value.fields[1].schema, Schema::of(Type::String));
+        assert_eq!(*value.fields[1].schema, Schema::of(SchemaType::String));
         assert_eq!((&*value.fields[0].name, value.name.as_deref()), ("id", Some("t")));
-        assert_eq!(*key.unwrap().fields[0].schema, Schema::of(Type::String));
+        assert_eq!(*key.unwrap().fields[0].schema, Schema::of(SchemaType::String));
         assert!(Arc::ptr_eq(&value, &beyond.schemas(&odd, &plan).0));
         let (value, _) = beyond.schemas(&[Value::I32(3), Value::Null], &plan);
         assert_eq!(*value.fields[1].schema, Schema::time().optional(true));

@@ -1,10 +1,10 @@
 //! Checks across the source's keys, with Confluent's texts where clients match on them. Pure.
 
-use connector_api::{Config, Report};
+use connector_api::{Config, ConfigReport};
 
-use super::config::Mode;
+use super::config::SourceMode;
 use super::query_text;
-use crate::url::{Database, Target};
+use crate::url::{ConnectionTarget, DatabaseKind};
 
 const TABLE_FILTERS: [&str; 4] = ["table.whitelist", "table.blacklist", "table.include.list", "table.exclude.list"];
 const LEGACY: [&str; 4] = ["table.whitelist", "table.blacklist", "timestamp.column.name", "incrementing.column.name"];
@@ -12,10 +12,10 @@ const NEW: [&str; 4] =
     ["table.include.list", "table.exclude.list", "timestamp.columns.mapping", "incrementing.column.mapping"];
 
 /// Adds what is wrong with the keys as a whole, and which keys a form leaves out.
-pub fn check(config: &Config, report: &mut Report) {
+pub fn check(config: &Config, report: &mut ConfigReport) {
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     let mode = config.get("mode").unwrap_or_default().trim();
-    Target::tell(config, report);
+    ConnectionTarget::tell(config, report);
     check_mode(mode, report);
     check_deletions(config, mode, report);
     let (legacy, new): (Vec<_>, Vec<_>) =
@@ -36,7 +36,7 @@ pub fn check(config: &Config, report: &mut Report) {
         }
     } else if query.is_none() && legacy.is_empty() && new.is_empty() {
         // Without a mode the form has only been opened.
-        for key in TABLE_FILTERS.into_iter().filter(|_| Mode::parse(mode).is_some()) {
+        for key in TABLE_FILTERS.into_iter().filter(|_| SourceMode::parse(mode).is_some()) {
             report.error(
                 key,
                 "At least one table filtering configuration is required. Provide one of: table.whitelist, \
@@ -58,7 +58,7 @@ pub fn check(config: &Config, report: &mut Report) {
     }
 }
 
-fn check_mode(mode: &str, report: &mut Report) {
+fn check_mode(mode: &str, report: &mut ConfigReport) {
     const ALL: [&str; 6] = [
         "incrementing.column.name",
         "timestamp.column.name",
@@ -68,7 +68,7 @@ fn check_mode(mode: &str, report: &mut Report) {
         "validate.non.null",
     ];
     report.hide("query.masked");
-    let Some(known) = Mode::parse(mode) else {
+    let Some(known) = SourceMode::parse(mode) else {
         for key in ALL {
             let text = if mode.is_empty() {
                 "Query mode must be specified".to_owned()
@@ -81,7 +81,7 @@ fn check_mode(mode: &str, report: &mut Report) {
     };
     for key in ALL {
         let visible = match key {
-            "validate.non.null" => known != Mode::Bulk,
+            "validate.non.null" => known != SourceMode::Bulk,
             key if key.starts_with("incrementing") => known.has_id(),
             _ => known.has_stamp(),
         };
@@ -91,7 +91,7 @@ fn check_mode(mode: &str, report: &mut Report) {
     }
 }
 
-fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Report) {
+fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut ConfigReport) {
     let Some(key) = query else { return };
     let set = |key: &str| config.get(key).is_some_and(|v| !v.trim().is_empty());
     if set("query") && set("query.masked") {
@@ -111,12 +111,13 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Re
         return;
     }
     // an URL that cannot be read is refused for itself
-    let database = Target::parse(config.get("connection.url").unwrap_or_default()).map(|target| target.database_kind());
+    let database =
+        ConnectionTarget::parse(config.get("connection.url").unwrap_or_default()).map(|target| target.database_kind());
     let text = config.get(key).unwrap_or_default();
-    if let Some(problem) = query_text::problem(text, database.unwrap_or(Database::MySql)) {
+    if let Some(problem) = query_text::problem(text, database.unwrap_or(DatabaseKind::MySql)) {
         report.error(key, format!("Only SELECT statements are supported for '{key}'. {problem}"));
     }
-    if Mode::parse(mode).is_some_and(Mode::has_id) && !set("incrementing.column.name") {
+    if SourceMode::parse(mode).is_some_and(SourceMode::has_id) && !set("incrementing.column.name") {
         report.error(
             "incrementing.column.name",
             "'incrementing.column.name' must be provided when using mode 'incrementing' or 'timestamp+incrementing' with \
@@ -129,7 +130,7 @@ fn check_query(config: &Config, mode: &str, query: Option<&str>, report: &mut Re
 }
 
 /// What deletions need: a key that names the row, and a mode that remembers rows.
-fn check_deletions(config: &Config, mode: &str, report: &mut Report) {
+fn check_deletions(config: &Config, mode: &str, report: &mut ConfigReport) {
     let text = |key: &str| config.get(key).unwrap_or_default().trim().to_lowercase();
     let sweeps = text("delete.capture") == "key_sweep";
     let query = ["query", "query.masked"].into_iter().any(|key| !text(key).is_empty());
@@ -147,7 +148,7 @@ fn check_deletions(config: &Config, mode: &str, report: &mut Report) {
             );
         }
     }
-    if sweeps && Mode::parse(mode) == Some(Mode::Bulk) {
+    if sweeps && SourceMode::parse(mode) == Some(SourceMode::Bulk) {
         report.error(
             "delete.capture",
             "delete.capture=key_sweep does not go with mode bulk, which tells every row each time: choose incrementing, \
@@ -164,8 +165,8 @@ fn check_deletions(config: &Config, mode: &str, report: &mut Report) {
 }
 
 /// With the newer keys, mappings are given exactly for what the mode needs.
-fn check_mappings(config: &Config, mode: &str, report: &mut Report) {
-    let Some(mode) = Mode::parse(mode) else { return };
+fn check_mappings(config: &Config, mode: &str, report: &mut ConfigReport) {
+    let Some(mode) = SourceMode::parse(mode) else { return };
     for (needed, key, what, modes) in [
         (mode.has_stamp(), "timestamp.columns.mapping", "Timestamp", "'timestamp' or 'timestamp+incrementing'"),
         (mode.has_id(), "incrementing.column.mapping", "Incrementing", "'incrementing' or 'timestamp+incrementing'"),
@@ -187,13 +188,13 @@ fn check_mappings(config: &Config, mode: &str, report: &mut Report) {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Config, Report};
+    use connector_api::{Config, ConfigReport};
 
     use super::check;
 
     fn keys(pairs: &[(&str, &str)]) -> Vec<String> {
         let config: Config = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut report = Report::default();
+        let mut report = ConfigReport::default();
         check(&config, &mut report);
         report.errors.into_iter().map(|p| p.key).collect()
     }

@@ -2,18 +2,18 @@
 
 use connector_api::{Error, Result};
 
-use super::config::{Mode, SourceConfig};
+use super::config::{SourceConfig, SourceMode};
 use super::mapping::columns_of;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
-use crate::dialect::read::Read;
+use crate::dialect::read::ValueDecoding;
 
 /// How many rows are looked at where only values tell whether a column holds times.
 const LOOKED_AT: usize = 1000;
 
 /// The mode's columns.
 #[derive(Debug, Default)]
-pub struct Compared<'a> {
+pub struct ModeColumns<'a> {
     /// The incrementing column.
     pub id: Option<&'a ColumnMeta>,
     /// The timestamp columns.
@@ -22,7 +22,7 @@ pub struct Compared<'a> {
 
 /// A column whose type does not fit: the key that names it, and a text.
 #[derive(Debug)]
-pub struct Misfit {
+pub struct TypeMismatch {
     /// The key.
     pub key: &'static str,
     /// What does not fit, and what to do.
@@ -31,12 +31,12 @@ pub struct Misfit {
 
 /// What a text says of a place in SQL.
 #[derive(Clone, Copy)]
-enum Place<'a> {
+enum SqlPlace<'a> {
     Table(&'a str),
     Query,
 }
 
-impl<'a> Compared<'a> {
+impl<'a> ModeColumns<'a> {
     /// The columns of a table, `shown` as texts name it.
     /// Errors: `Config` when one is missing, may be NULL or has a type that does not fit, with Confluent's texts.
     pub fn of_table(
@@ -44,9 +44,9 @@ impl<'a> Compared<'a> {
         config: &SourceConfig,
         dialect: &dyn Dialect,
         shown: &str,
-    ) -> Result<Compared<'a>> {
+    ) -> Result<ModeColumns<'a>> {
         let named = Self::named(meta, config, shown)?;
-        if let Some(misfit) = named.misfit(config, dialect, Place::Table(shown)) {
+        if let Some(misfit) = named.misfit(config, dialect, SqlPlace::Table(shown)) {
             return Err(Error::config(misfit.text));
         }
         named.check_nulls(config, shown)?;
@@ -55,7 +55,7 @@ impl<'a> Compared<'a> {
 
     /// The columns of a query's result.
     /// Errors: `Config` when one is not in it.
-    pub fn of_query(metas: &'a [ColumnMeta], config: &SourceConfig) -> Result<Compared<'a>> {
+    pub fn of_query(metas: &'a [ColumnMeta], config: &SourceConfig) -> Result<ModeColumns<'a>> {
         let find = |name: &String| {
             let exact = metas.iter().find(|c| c.name == *name);
             exact.or_else(|| metas.iter().find(|c| c.name.eq_ignore_ascii_case(name))).ok_or_else(|| {
@@ -71,7 +71,7 @@ impl<'a> Compared<'a> {
         Ok(Self { id, stamps })
     }
 
-    fn named(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<Compared<'a>> {
+    fn named(meta: &'a TableMeta, config: &SourceConfig, shown: &str) -> Result<ModeColumns<'a>> {
         let id = if config.mode.has_id() { Some(id_column(meta, config, shown)?) } else { None };
         let stamps = if config.mode.has_stamp() { stamp_columns(meta, config, shown)? } else { Vec::new() };
         Ok(Self { id, stamps })
@@ -101,7 +101,7 @@ impl<'a> Compared<'a> {
     }
 
     /// The first column whose type does not fit.
-    fn misfit(&self, config: &SourceConfig, dialect: &dyn Dialect, place: Place<'_>) -> Option<Misfit> {
+    fn misfit(&self, config: &SourceConfig, dialect: &dyn Dialect, place: SqlPlace<'_>) -> Option<TypeMismatch> {
         let id = self.id.and_then(|id| id_misfit(id, config, dialect, place));
         id.or_else(|| self.stamps.iter().find_map(|stamp| stamp_misfit(stamp, config, dialect, place)))
     }
@@ -120,13 +120,18 @@ impl<'a> Compared<'a> {
 }
 
 /// What does not fit in a table, whatever else is wrong with it.
-pub fn table_misfit(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect, shown: &str) -> Option<Misfit> {
-    Compared::named(meta, config, shown).ok()?.misfit(config, dialect, Place::Table(shown))
+pub fn table_misfit(
+    meta: &TableMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    shown: &str,
+) -> Option<TypeMismatch> {
+    ModeColumns::named(meta, config, shown).ok()?.misfit(config, dialect, SqlPlace::Table(shown))
 }
 
 /// What does not fit in the result of a query.
-pub fn query_misfit(compared: &Compared<'_>, config: &SourceConfig, dialect: &dyn Dialect) -> Option<Misfit> {
-    compared.misfit(config, dialect, Place::Query)
+pub fn query_misfit(compared: &ModeColumns<'_>, config: &SourceConfig, dialect: &dyn Dialect) -> Option<TypeMismatch> {
+    compared.misfit(config, dialect, SqlPlace::Query)
 }
 
 /// What to tell of timestamp columns whose values are none that are times: the error of one of which no value is, and a
@@ -196,26 +201,29 @@ pub fn stamp_key(config: &SourceConfig) -> &'static str {
 }
 
 /// Whether values read so are whole numbers, in the order in which the server compares them.
-fn counts(read: &Read) -> bool {
-    matches!(read, Read::Int(_) | Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_))
+fn counts(read: &ValueDecoding) -> bool {
+    matches!(
+        read,
+        ValueDecoding::Int(_) | ValueDecoding::Decimal | ValueDecoding::Scaled(_) | ValueDecoding::DecimalInt(_)
+    )
 }
 
 /// Whether values of a column of numbers may have digits after the point. PostgreSQL's numeric without precision has as
 /// many as each value brings; Confluent refuses its first row.
-fn has_fraction(column: &ColumnMeta, read: &Read) -> bool {
+fn has_fraction(column: &ColumnMeta, read: &ValueDecoding) -> bool {
     match read {
-        Read::Scaled(scale) => *scale != 0,
-        Read::Decimal => column.scale.unwrap_or(0) != 0,
-        Read::DecimalInt(_) => column.data_type == "numeric" && column.precision.is_none(),
+        ValueDecoding::Scaled(scale) => *scale != 0,
+        ValueDecoding::Decimal => column.scale.unwrap_or(0) != 0,
+        ValueDecoding::DecimalInt(_) => column.data_type == "numeric" && column.precision.is_none(),
         _ => false,
     }
 }
 
 /// Begins as the text that Confluent has at the first row.
-fn fraction(what: &str, key: &str, place: Place<'_>) -> String {
+fn fraction(what: &str, key: &str, place: SqlPlace<'_>) -> String {
     let mend = match place {
-        Place::Table(_) => "make it BIGINT or NUMERIC(18,0)",
-        Place::Query => "CAST it to BIGINT or NUMERIC(18,0) in the query",
+        SqlPlace::Table(_) => "make it BIGINT or NUMERIC(18,0)",
+        SqlPlace::Query => "CAST it to BIGINT or NUMERIC(18,0) in the query",
     };
     format!(
         "Scale of Decimal value for incrementing column must be 0: {what}, which may have digits after the point; {mend}, or \
@@ -224,23 +232,28 @@ fn fraction(what: &str, key: &str, place: Place<'_>) -> String {
 }
 
 /// Whether a column read so is one of dates or date-times by its type.
-fn is_stamp(read: &Read) -> bool {
-    matches!(read, Read::Stamp(_) | Read::Date(_))
+fn is_stamp(read: &ValueDecoding) -> bool {
+    matches!(read, ValueDecoding::Stamp(_) | ValueDecoding::Date(_))
 }
 
-fn id_misfit(column: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect, place: Place<'_>) -> Option<Misfit> {
+fn id_misfit(
+    column: &ColumnMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    place: SqlPlace<'_>,
+) -> Option<TypeMismatch> {
     let key = id_key(config);
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
-        return Some(Misfit { key, text: invisible("incrementing", &what, key) });
+        return Some(TypeMismatch { key, text: invisible("incrementing", &what, key) });
     }
     if counts(&read) {
-        return has_fraction(column, &read).then(|| Misfit { key, text: fraction(&what, key, place) });
+        return has_fraction(column, &read).then(|| TypeMismatch { key, text: fraction(&what, key, place) });
     }
     let name = &column.name;
     let advice = match (is_stamp(&read), config.mode) {
-        (true, Mode::TimestampIncrementing) => {
+        (true, SourceMode::TimestampIncrementing) => {
             format!("choose mode=timestamp, or name a column of whole numbers with {key}")
         }
         (true, _) => format!("choose mode=timestamp with timestamp.column.name={name}"),
@@ -253,26 +266,31 @@ fn id_misfit(column: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect, 
         ),
     };
     let text = format!("Invalid type for incrementing column: {what}, not a whole number that only grows; {advice}");
-    Some(Misfit { key, text })
+    Some(TypeMismatch { key, text })
 }
 
-fn stamp_misfit(column: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialect, place: Place<'_>) -> Option<Misfit> {
+fn stamp_misfit(
+    column: &ColumnMeta,
+    config: &SourceConfig,
+    dialect: &dyn Dialect,
+    place: SqlPlace<'_>,
+) -> Option<TypeMismatch> {
     let key = stamp_key(config);
     let read = dialect.read_column(column, &config.read).read;
     let what = described(column, place);
     if column.invisible {
-        return Some(Misfit { key, text: invisible("timestamp", &what, key) });
+        return Some(TypeMismatch { key, text: invisible("timestamp", &what, key) });
     }
     if is_stamp(&read) || dialect.may_hold_times(column, &read) {
         return None;
     }
     let name = &column.name;
     let other = match place {
-        Place::Table(_) => format!("name a column of dates or date-times with {key}"),
-        Place::Query => "CAST it to a date-time in the query".to_owned(),
+        SqlPlace::Table(_) => format!("name a column of dates or date-times with {key}"),
+        SqlPlace::Query => "CAST it to a date-time in the query".to_owned(),
     };
     let advice = match (counts(&read), config.mode) {
-        (true, Mode::Timestamp) => {
+        (true, SourceMode::Timestamp) => {
             format!(
                 "choose mode=incrementing with incrementing.column.name={name} if its numbers only grow, or {other}"
             )
@@ -281,15 +299,15 @@ fn stamp_misfit(column: &ColumnMeta, config: &SourceConfig, dialect: &dyn Dialec
         (false, _) => format!("{other}, or choose mode=incrementing with a column of whole numbers, or mode=bulk"),
     };
     let text = format!("Invalid type for timestamp column: {what}, not a date or a date-time; {advice}");
-    Some(Misfit { key, text })
+    Some(TypeMismatch { key, text })
 }
 
 /// A column and its type, as texts say them.
-fn described(column: &ColumnMeta, place: Place<'_>) -> String {
+fn described(column: &ColumnMeta, place: SqlPlace<'_>) -> String {
     let declared = if column.column_type.is_empty() { &column.data_type } else { &column.column_type };
     match place {
-        Place::Table(table) => format!("{} of {table} is {declared}", column.name),
-        Place::Query => format!("{} of the query is {declared}", column.name),
+        SqlPlace::Table(table) => format!("{} of {table} is {declared}", column.name),
+        SqlPlace::Query => format!("{} of the query is {declared}", column.name),
     }
 }
 

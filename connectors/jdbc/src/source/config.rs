@@ -2,36 +2,36 @@
 
 use std::time::Duration;
 
-use connector_api::config::Reader;
+use connector_api::config::ConfigReader;
 use connector_api::pattern::Pattern;
-use connector_api::{Config, Error, Report, Result};
+use connector_api::{Config, ConfigReport, Error, Result};
 
-use super::mapping::{self, Mapping, anchored};
+use super::mapping::{self, NumericMappingRule, anchored};
 use super::query_text;
-use super::ranges::Part;
-use super::schedule::Schedule;
+use super::ranges::TaskShare;
+use super::schedule::CronSchedule;
 use crate::calendar::Calendar;
-use crate::dialect::read::{BigintUnsigned, Granularity, NumericMapping, ReadOptions};
+use crate::class_defaults::source_keys;
+use crate::dialect::read::{BigintUnsigned, NumericMapping, ReadOptions, TimestampGranularity};
 use crate::driver::ConnectOptions;
 use crate::ident::TableId;
-use crate::peers::source_keys;
-use crate::url::{Database, Target};
-use crate::zone::Zone;
+use crate::url::{ConnectionTarget, DatabaseKind};
+use crate::zone::JdbcTimeZone;
 
 /// Values of `timestamp.granularity`.
-pub const GRANULARITIES: [(&str, Granularity); 7] = [
-    ("connect_logical", Granularity::Logical),
-    ("micros_long", Granularity::MicrosLong),
-    ("micros_string", Granularity::MicrosString),
-    ("micros_iso_datetime_string", Granularity::MicrosIso),
-    ("nanos_long", Granularity::NanosLong),
-    ("nanos_string", Granularity::NanosString),
-    ("nanos_iso_datetime_string", Granularity::NanosIso),
+pub const GRANULARITIES: [(&str, TimestampGranularity); 7] = [
+    ("connect_logical", TimestampGranularity::Logical),
+    ("micros_long", TimestampGranularity::MicrosLong),
+    ("micros_string", TimestampGranularity::MicrosString),
+    ("micros_iso_datetime_string", TimestampGranularity::MicrosIso),
+    ("nanos_long", TimestampGranularity::NanosLong),
+    ("nanos_string", TimestampGranularity::NanosString),
+    ("nanos_iso_datetime_string", TimestampGranularity::NanosIso),
 ];
 
 /// What a poll reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum SourceMode {
     /// Everything, each time.
     Bulk,
     /// Rows above the last id.
@@ -42,7 +42,7 @@ pub enum Mode {
     TimestampIncrementing,
 }
 
-impl Mode {
+impl SourceMode {
     /// The mode of that name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -67,7 +67,7 @@ impl Mode {
 
 /// Which tables are read.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct TableSelection {
     /// `table.whitelist`
     pub whitelist: Vec<String>,
     /// `table.blacklist`
@@ -88,7 +88,7 @@ pub struct Filter {
 
 /// Where to begin without a stored offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Initial {
+pub struct InitialPosition {
     /// `incrementing.initial`
     pub id: i64,
     /// `timestamp.initial`; `None` is 1970, -1 is now.
@@ -108,21 +108,21 @@ pub struct DeleteCapture {
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// Where to connect.
-    pub target: Target,
+    pub target: ConnectionTarget,
     /// How often and how long.
     pub connect: ConnectOptions,
     /// What a poll reads.
-    pub mode: Mode,
+    pub mode: SourceMode,
     /// Which tables.
-    pub filter: Filter,
+    pub filter: TableSelection,
     /// `incrementing.column.name`
     pub id_column: Option<String>,
     /// `timestamp.column.name`
     pub stamp_columns: Vec<String>,
     /// `incrementing.column.mapping`
-    pub id_mapping: Vec<Mapping>,
+    pub id_mapping: Vec<NumericMappingRule>,
     /// `timestamp.columns.mapping`
-    pub stamp_mapping: Vec<Mapping>,
+    pub stamp_mapping: Vec<NumericMappingRule>,
     /// `validate.non.null`
     pub validate_non_null: bool,
     /// `query` or `query.masked`
@@ -142,7 +142,7 @@ pub struct SourceConfig {
     /// `poll.interval.ms`
     pub poll_interval: Duration,
     /// `poll.schedule`, in the place of the interval.
-    pub schedule: Option<Schedule>,
+    pub schedule: Option<CronSchedule>,
     /// `batch.max.rows`
     pub batch_rows: usize,
     /// `table.poll.interval.ms`
@@ -156,11 +156,11 @@ pub struct SourceConfig {
     /// How columns become fields.
     pub read: ReadOptions,
     /// Whether schemas carry the types of their columns, and of which database they are.
-    pub carry_types: Option<Database>,
+    pub carry_types: Option<DatabaseKind>,
     /// Whether records have the primary key as their key.
     pub key_from_primary_key: bool,
     /// Where to begin without a stored offset.
-    pub initial: Initial,
+    pub initial: InitialPosition,
     /// Offsets name tables with their database or schema.
     pub qualify: bool,
     /// Never read past an id that an open transaction may yet commit.
@@ -170,7 +170,7 @@ pub struct SourceConfig {
     /// `snapshot.parallel.min.rows`: a table with so many rows is read for the first time by several tasks.
     pub parallel_from: Option<u64>,
     /// This task's share of such a table.
-    pub part: Option<Part>,
+    pub part: Option<TaskShare>,
     /// Whether deleted rows are looked for.
     pub delete_capture: Option<DeleteCapture>,
     /// `delete.marker.column`
@@ -187,17 +187,22 @@ impl SourceConfig {
     }
 
     /// The same; `Err` holds each problem on its key.
-    pub fn problems_or_read(config: &Config) -> Result<Self, Report> {
+    pub fn problems_or_read(config: &Config) -> Result<Self, ConfigReport> {
         config.read(source_keys(config.class()), fill)
     }
 
     /// The same for a server that compares names of tables without regard to case.
     pub fn in_any_case(self) -> Self {
         let patterns = |list: Vec<Pattern>| list.iter().map(Pattern::in_any_case).collect();
-        let mappings = |list: Vec<Mapping>| list.into_iter().map(Mapping::in_any_case).collect();
-        let Filter { include, exclude, .. } = self.filter;
+        let mappings = |list: Vec<NumericMappingRule>| list.into_iter().map(NumericMappingRule::in_any_case).collect();
+        let TableSelection { include, exclude, .. } = self.filter;
         Self {
-            filter: Filter { include: patterns(include), exclude: patterns(exclude), any_case: true, ..self.filter },
+            filter: TableSelection {
+                include: patterns(include),
+                exclude: patterns(exclude),
+                any_case: true,
+                ..self.filter
+            },
             id_mapping: mappings(self.id_mapping),
             stamp_mapping: mappings(self.stamp_mapping),
             ..self
@@ -205,7 +210,7 @@ impl SourceConfig {
     }
 }
 
-fn fill(r: &mut Reader<'_>) -> SourceConfig {
+fn fill(r: &mut ConfigReader<'_>) -> SourceConfig {
     let target = target(r);
     let tables = TableId::list(&r.list("tables").join(","));
     let capture = delete_capture(r);
@@ -217,7 +222,7 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
             max_message: usize::try_from(r.unsigned("max.row.bytes")).unwrap_or(usize::MAX),
             ..ConnectOptions::default()
         },
-        mode: Mode::parse(&r.text("mode")).unwrap_or(Mode::Bulk),
+        mode: SourceMode::parse(&r.text("mode")).unwrap_or(SourceMode::Bulk),
         filter: filter(r),
         id_column: some(r.text("incrementing.column.name")),
         stamp_columns: items(r.list("timestamp.column.name")),
@@ -236,8 +241,9 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
             .filter(|level| level != "DEFAULT"),
         retry_attempts: u64::try_from(r.long("query.retry.attempts")).ok(),
         poll_interval: Duration::from_millis(r.unsigned("poll.interval.ms")),
-        schedule: some(r.text("poll.schedule"))
-            .and_then(|text| Schedule::parse(&text, Zone::named(&r.text("db.timezone")).unwrap_or_default()).ok()),
+        schedule: some(r.text("poll.schedule")).and_then(|text| {
+            CronSchedule::parse(&text, JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default()).ok()
+        }),
         batch_rows: usize::try_from(r.long("batch.max.rows")).ok().filter(|n| *n > 0).unwrap_or(1000),
         table_poll_interval: Duration::from_millis(r.unsigned("table.poll.interval.ms").max(1)),
         topic_prefix: r.text("topic.prefix"),
@@ -246,36 +252,36 @@ fn fill(r: &mut Reader<'_>) -> SourceConfig {
         read: read_options(r, &target),
         carry_types: (r.text("column.types") == "carry").then(|| target.database_kind()),
         key_from_primary_key: r.text("key.mode").eq_ignore_ascii_case("primary_key"),
-        initial: Initial { id: r.long("incrementing.initial"), stamp_ms: r.long_opt("timestamp.initial") },
+        initial: InitialPosition { id: r.long("incrementing.initial"), stamp_ms: r.long_opt("timestamp.initial") },
         qualify: r.bool("table.names.qualify"),
         gap_tracking: r.text("gap.tracking").eq_ignore_ascii_case("auto"),
         gap_max_age: Duration::from_millis(r.unsigned("gap.max.age.ms")),
         parallel_from: Some(r.unsigned("snapshot.parallel.min.rows")).filter(|rows| *rows > 0 && capture.is_none()),
-        part: r.text_opt("snapshot.part").and_then(|text| Part::read(&text)),
+        part: r.text_opt("snapshot.part").and_then(|text| TaskShare::read(&text)),
         delete_capture: capture,
         delete_marker: some(r.text("delete.marker.column")),
         target,
     }
 }
 
-fn delete_capture(r: &mut Reader<'_>) -> Option<DeleteCapture> {
+fn delete_capture(r: &mut ConfigReader<'_>) -> Option<DeleteCapture> {
     let interval = Duration::from_millis(r.unsigned("delete.capture.interval.ms").max(1));
     let max_bytes = usize::try_from(r.unsigned("delete.capture.max.bytes")).unwrap_or(usize::MAX);
     r.text("delete.capture").eq_ignore_ascii_case("key_sweep").then_some(DeleteCapture { interval, max_bytes })
 }
 
 /// The target; of a URL that cannot be understood the problem is noted, and any target returned.
-fn target(r: &mut Reader<'_>) -> Target {
+fn target(r: &mut ConfigReader<'_>) -> ConnectionTarget {
     for key in ["connection.url", "connection.user", "connection.password"] {
         r.text_opt(key);
     }
-    Target::from_config(r.config()).unwrap_or_else(|error| {
+    ConnectionTarget::from_config(r.config()).unwrap_or_else(|error| {
         r.report().error("connection.url", format!("Could not connect to database. {error}"));
-        Target::nowhere()
+        ConnectionTarget::nowhere()
     })
 }
 
-fn read_options(r: &mut Reader<'_>, target: &Target) -> ReadOptions {
+fn read_options(r: &mut ConfigReader<'_>, target: &ConnectionTarget) -> ReadOptions {
     let precision_only = r.bool("numeric.precision.mapping");
     let granularity = r.text("timestamp.granularity").to_lowercase();
     ReadOptions {
@@ -285,8 +291,11 @@ fn read_options(r: &mut Reader<'_>, target: &Target) -> ReadOptions {
             "string" => BigintUnsigned::Text,
             _ => BigintUnsigned::Long,
         },
-        granularity: GRANULARITIES.iter().find(|(n, _)| *n == granularity).map_or(Granularity::Logical, |(_, g)| *g),
-        zone: Zone::named(&r.text("db.timezone")).unwrap_or_default(),
+        granularity: GRANULARITIES
+            .iter()
+            .find(|(n, _)| *n == granularity)
+            .map_or(TimestampGranularity::Logical, |(_, g)| *g),
+        zone: JdbcTimeZone::named(&r.text("db.timezone")).unwrap_or_default(),
         calendar: if r.text("date.calendar.system").eq_ignore_ascii_case("proleptic_gregorian") {
             Calendar::Proleptic
         } else {
@@ -298,13 +307,17 @@ fn read_options(r: &mut Reader<'_>, target: &Target) -> ReadOptions {
     }
 }
 
-fn mappings(r: &mut Reader<'_>, key: &'static str, parse: fn(&str) -> Result<Mapping, String>) -> Vec<Mapping> {
+fn mappings(
+    r: &mut ConfigReader<'_>,
+    key: &'static str,
+    parse: fn(&str) -> Result<NumericMappingRule, String>,
+) -> Vec<NumericMappingRule> {
     items(r.list(key)).iter().filter_map(|item| parse(item).ok()).collect()
 }
 
-fn filter(r: &mut Reader<'_>) -> Filter {
+fn filter(r: &mut ConfigReader<'_>) -> TableSelection {
     let regexes = |list: Vec<String>| list.iter().filter_map(|item| anchored(item).ok()).collect();
-    Filter {
+    TableSelection {
         whitelist: items(r.list("table.whitelist")),
         blacklist: items(r.list("table.blacklist")),
         include: regexes(items(r.list("table.include.list"))),
@@ -340,7 +353,7 @@ mod tests {
     use connector_api::config::{keys_asked, unlike};
 
     use super::super::keys::KEYS;
-    use super::{Mode, SourceConfig};
+    use super::{SourceConfig, SourceMode};
     use crate::dialect::read::NumericMapping;
 
     #[test]
@@ -362,7 +375,7 @@ mod tests {
             ("tables", "`d`.`a,b`,`d`.`c`"),
         ]);
         let read = SourceConfig::read(&config).unwrap();
-        assert_eq!(read.mode, Mode::TimestampIncrementing);
+        assert_eq!(read.mode, SourceMode::TimestampIncrementing);
         assert_eq!((read.initial.stamp_ms, read.quote, read.read.year_is_date), (Some(5), false, false));
         assert_eq!(read.read.numeric, NumericMapping::PrecisionOnly);
         assert!(read.read.mysql_driver);

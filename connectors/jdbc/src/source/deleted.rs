@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use connector_api::{Error, Result, Schema, Value};
 
-use super::config::{Mode, SourceConfig};
-use super::table::{Key, order};
+use super::config::{SourceConfig, SourceMode};
+use super::table::{RecordKey, order};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
-use crate::dialect::read::{Read, ReadColumn};
+use crate::dialect::read::{ReadColumn, ValueDecoding};
 
 /// The columns of a primary key, how they are read, and the schema of the record keys.
-type Keys<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
+type KeyColumns<'a> = (Vec<&'a ColumnMeta>, Vec<ReadColumn>, Arc<Schema>);
 
 /// The key by which deleted rows are looked for, if they are to be.
 /// Errors: `Config` for a table that has none.
@@ -20,9 +20,9 @@ pub fn keys<'a>(
     meta: &'a TableMeta,
     config: &SourceConfig,
     dialect: &dyn Dialect,
-    key: Option<&Key>,
+    key: Option<&RecordKey>,
     columns: &[ReadColumn],
-) -> Result<Option<Keys<'a>>> {
+) -> Result<Option<KeyColumns<'a>>> {
     if config.delete_capture.is_none() {
         return Ok(None);
     }
@@ -34,10 +34,16 @@ pub fn keys<'a>(
         )));
     };
     let reads: Vec<_> = indexes.iter().filter_map(|i| columns.get(*i).cloned()).collect();
-    let metas = order(meta, Mode::Bulk, dialect);
+    let metas = order(meta, SourceMode::Bulk, dialect);
     let kept = |read: &ReadColumn| {
-        matches!(read.read, Read::Bool | Read::Int(_) | Read::DecimalInt(_) | Read::Decimal | Read::Scaled(_))
-            || matches!(read.read, Read::Text | Read::Bytes)
+        matches!(
+            read.read,
+            ValueDecoding::Bool
+                | ValueDecoding::Int(_)
+                | ValueDecoding::DecimalInt(_)
+                | ValueDecoding::Decimal
+                | ValueDecoding::Scaled(_)
+        ) || matches!(read.read, ValueDecoding::Text | ValueDecoding::Bytes)
     };
     if metas.len() != reads.len() || !reads.iter().all(kept) {
         return Err(Error::config(format!(
@@ -63,7 +69,7 @@ pub fn marker(meta: &TableMeta, config: &SourceConfig, columns: &[ReadColumn], h
         let text = format!("table {} has no primary key, which a deletion must name: {mend}", meta.id);
         return Err(Error::config(text));
     }
-    if matches!(columns[at].read, Read::Text) {
+    if matches!(columns[at].read, ValueDecoding::Text) {
         return Err(Error::config(format!(
             "column {name} of table {} is a text, which does not tell whether a row is deleted (delete.marker.column): it \
              must be a boolean, a number or a date-time",
@@ -75,7 +81,10 @@ pub fn marker(meta: &TableMeta, config: &SourceConfig, columns: &[ReadColumn], h
 
 /// Whether a marker says that its row is deleted: true, a number other than 0, a date or time whichever; never NULL.
 pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
-    let is_point_in_time = matches!(column.read, Read::Date(_) | Read::YearDate(..) | Read::Time(_) | Read::Stamp(_));
+    let is_point_in_time = matches!(
+        column.read,
+        ValueDecoding::Date(_) | ValueDecoding::YearDate(..) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_)
+    );
     match marker {
         Value::Null => false,
         _ if is_point_in_time => true,
@@ -90,23 +99,23 @@ pub fn is_deleted(column: &ReadColumn, marker: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Decimal, Type, Value};
+    use connector_api::{Decimal, SchemaType, Value};
 
     use super::is_deleted;
     use crate::calendar::Calendar;
-    use crate::dialect::read::{Read, ReadColumn};
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
 
     #[test]
     fn marks_are_true_other_than_zero_or_a_time() {
-        let of = |read: Read, value: Value| is_deleted(&ReadColumn::new("d", true, read), &value);
+        let of = |read: ValueDecoding, value: Value| is_deleted(&ReadColumn::new("d", true, read), &value);
         let decimal = |n| Value::Decimal(Box::new(Decimal::new(n, 2)));
         for (read, live, deleted) in [
-            (Read::Bool, Value::Bool(false), Value::Bool(true)),
-            (Read::Int(Type::Int8), Value::I8(0), Value::I8(-1)),
-            (Read::F64, Value::F64(0.0), Value::F64(0.5)),
-            (Read::Decimal, decimal(0), decimal(1)),
-            (Read::Bytes, Value::Bytes([0].into()), Value::Bytes([1].into())),
-            (Read::Date(Calendar::Legacy), Value::Null, Value::I32(0)),
+            (ValueDecoding::Bool, Value::Bool(false), Value::Bool(true)),
+            (ValueDecoding::Int(SchemaType::Int8), Value::I8(0), Value::I8(-1)),
+            (ValueDecoding::F64, Value::F64(0.0), Value::F64(0.5)),
+            (ValueDecoding::Decimal, decimal(0), decimal(1)),
+            (ValueDecoding::Bytes, Value::Bytes([0].into()), Value::Bytes([1].into())),
+            (ValueDecoding::Date(Calendar::Legacy), Value::Null, Value::I32(0)),
         ] {
             assert!(!of(read.clone(), live.clone()) && !of(read.clone(), Value::Null), "{read:?} {live:?}");
             assert!(of(read.clone(), deleted.clone()), "{read:?} {deleted:?}");

@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use connector_api::{Error, Kind, Position, Positions, Result, SourcePartition};
+use connector_api::{Error, ErrorKind, Result, SourcePartition, SourcePosition, StoredOffsets};
 
-use super::config::{Mode, SourceConfig};
-use super::position::{self, Reached};
-use super::ranges::{KeyRange, Part, Snapshot};
+use super::config::{SourceConfig, SourceMode};
+use super::position::{self, SourceProgress};
+use super::ranges::{KeyRange, SnapshotRanges, TaskShare};
 use super::reader::TableReader;
 use crate::driver::Session;
 use crate::ident::TableId;
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TableAssignment {
     /// The table; `None` for the query.
     pub id: Option<TableId>,
     /// Only these ids of it.
-    pub range: Option<(KeyRange, Snapshot)>,
+    pub range: Option<(KeyRange, SnapshotRanges)>,
     /// Where the stored offset says that it begins.
-    pub reached: Option<Reached>,
+    pub reached: Option<SourceProgress>,
     /// Why it must not be read: nobody knows from where.
     pub barred: Option<String>,
 }
 
-impl Entry {
+impl TableAssignment {
     /// All of a table, or the query.
-    pub fn whole(id: Option<TableId>, reached: Option<Reached>) -> Self {
+    pub fn whole(id: Option<TableId>, reached: Option<SourceProgress>) -> Self {
         Self { id, range: None, reached, barred: None }
     }
 
@@ -39,7 +39,7 @@ impl Entry {
     pub fn partition(&self, config: &SourceConfig) -> SourcePartition {
         match (&self.id, &self.range) {
             (None, _) => position::query(),
-            (Some(id), _) if config.mode == Mode::Bulk => position::bare_table(id),
+            (Some(id), _) if config.mode == SourceMode::Bulk => position::bare_table(id),
             (Some(id), Some((range, _))) => position::range(id, config.qualify, range.n),
             (Some(id), None) => position::table(id, config.qualify),
         }
@@ -51,18 +51,18 @@ impl Entry {
 pub async fn entries(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,
-    stored: &dyn Positions,
+    stored: &dyn StoredOffsets,
     session: &mut dyn Session,
-    alone: impl Fn(Kind) -> bool,
-) -> Result<(Vec<Entry>, Vec<Position>)> {
+    alone: impl Fn(ErrorKind) -> bool,
+) -> Result<(Vec<TableAssignment>, Vec<SourcePosition>)> {
     match planned(id.clone(), config, stored, session).await {
         Err(error) if alone(error.kind()) => {}
         planned => return planned,
     }
     // it cannot be cut into ranges, so that none are stored
     let entry = match stored_place(config, id.as_ref(), stored).await {
-        Ok(reached) => Entry::whole(id, reached),
-        Err(error) if alone(error.kind()) => Entry::barred(id, &error),
+        Ok(reached) => TableAssignment::whole(id, reached),
+        Err(error) if alone(error.kind()) => TableAssignment::barred(id, &error),
         Err(error) => return Err(error),
     };
     Ok((vec![entry], Vec::new()))
@@ -72,13 +72,15 @@ pub async fn entries(
 async fn planned(
     id: Option<TableId>,
     config: &Arc<SourceConfig>,
-    stored: &dyn Positions,
+    stored: &dyn StoredOffsets,
     session: &mut dyn Session,
-) -> Result<(Vec<Entry>, Vec<Position>)> {
+) -> Result<(Vec<TableAssignment>, Vec<SourcePosition>)> {
     let reached = stored_place(config, id.as_ref(), stored).await?;
-    let whole = |id, reached| (vec![Entry::whole(id, reached)], Vec::new());
-    let (part, mut positions) = (config.part.unwrap_or(Part::WHOLE), Vec::new());
-    let Some(table) = id.as_ref().filter(|_| config.mode == Mode::Incrementing) else { return Ok(whole(id, reached)) };
+    let whole = |id, reached| (vec![TableAssignment::whole(id, reached)], Vec::new());
+    let (part, mut positions) = (config.part.unwrap_or(TaskShare::WHOLE), Vec::new());
+    let Some(table) = id.as_ref().filter(|_| config.mode == SourceMode::Incrementing) else {
+        return Ok(whole(id, reached));
+    };
     let snapshot = match &reached {
         Some(reached) => reached.snapshot.clone(),
         None if config.part.is_some() && part.n == 0 => {
@@ -98,31 +100,33 @@ async fn planned(
             return Ok((Vec::new(), Vec::new()));
         }
         let over = snapshot.over(table, config);
-        return Ok((vec![Entry::whole(id, Some(snapshot.end_reached()))], over));
+        return Ok((vec![TableAssignment::whole(id, Some(snapshot.end_reached()))], over));
     }
     let own = ranges.into_iter().filter(|(range, reached)| range.n % part.of == part.n && !range.is_done(reached));
-    let entry =
-        |(range, reached)| Entry { range: Some((range, snapshot.clone())), ..Entry::whole(id.clone(), Some(reached)) };
+    let entry = |(range, reached)| TableAssignment {
+        range: Some((range, snapshot.clone())),
+        ..TableAssignment::whole(id.clone(), Some(reached))
+    };
     Ok((own.map(entry).collect(), positions))
 }
 
 /// Cuts the table into ranges. `None` when it is empty, or its ids cannot be cut.
 async fn begin(
     id: &TableId,
-    part: Part,
+    part: TaskShare,
     config: &Arc<SourceConfig>,
     session: &mut dyn Session,
-) -> Result<Option<Snapshot>> {
-    let mut reader = TableReader::new(Entry::whole(Some(id.clone()), None), Arc::clone(config));
+) -> Result<Option<SnapshotRanges>> {
+    let mut reader = TableReader::new(TableAssignment::whole(Some(id.clone()), None), Arc::clone(config));
     reader.open(session).await?;
     let above = config.initial.id;
     let bounds = reader.id_bounds(session).await?.filter(|(_, last)| *last > above);
-    Ok(bounds.map(|(first, last)| Snapshot::cut(above, first.max(above.saturating_add(1)), last, part.of)))
+    Ok(bounds.map(|(first, last)| SnapshotRanges::cut(above, first.max(above.saturating_add(1)), last, part.of)))
 }
 
 /// Whether several tasks should read a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum SplitStage {
     /// No: it is small, or its first reading is over or was begun by one.
     One,
     /// Yes, but its ranges are not stored yet: its own task does that.
@@ -135,26 +139,28 @@ pub enum Stage {
 pub async fn stage(
     id: &TableId,
     config: &SourceConfig,
-    stored: &dyn Positions,
+    stored: &dyn StoredOffsets,
     session: &mut dyn Session,
-) -> Result<Stage> {
-    let Some(from) = config.parallel_from.filter(|_| config.mode == Mode::Incrementing) else { return Ok(Stage::One) };
-    let Some(meta) = session.table(id).await? else { return Ok(Stage::One) };
+) -> Result<SplitStage> {
+    let Some(from) = config.parallel_from.filter(|_| config.mode == SourceMode::Incrementing) else {
+        return Ok(SplitStage::One);
+    };
+    let Some(meta) = session.table(id).await? else { return Ok(SplitStage::One) };
     // estimates vary; of a small table nothing has to be looked up
-    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else { return Ok(Stage::One) };
+    let Some(rows) = meta.rows_estimated.filter(|rows| *rows >= from / 10) else { return Ok(SplitStage::One) };
     let reached = match stored_place(config, Some(id), stored).await {
         // its task tells of it
-        Err(error) if error.kind() == Kind::Config => return Ok(Stage::One),
+        Err(error) if error.kind() == ErrorKind::Config => return Ok(SplitStage::One),
         reached => reached?,
     };
     match reached {
-        None => Ok(if rows >= from { Stage::Soon } else { Stage::One }),
-        Some(Reached { snapshot: Some(snapshot), .. }) => {
+        None => Ok(if rows >= from { SplitStage::Soon } else { SplitStage::One }),
+        Some(SourceProgress { snapshot: Some(snapshot), .. }) => {
             let ranges = snapshot.reached(id, config, stored).await?;
             let done = ranges.iter().all(|(range, reached)| range.is_done(reached));
-            Ok(if done { Stage::One } else { Stage::Several })
+            Ok(if done { SplitStage::One } else { SplitStage::Several })
         }
-        Some(_) => Ok(Stage::One),
+        Some(_) => Ok(SplitStage::One),
     }
 }
 
@@ -162,15 +168,15 @@ pub async fn stage(
 pub async fn stored_place(
     config: &SourceConfig,
     id: Option<&TableId>,
-    stored: &dyn Positions,
-) -> Result<Option<Reached>> {
+    stored: &dyn StoredOffsets,
+) -> Result<Option<SourceProgress>> {
     let partitions = match id {
         Some(id) => vec![position::table(id, config.qualify), position::bare_table(id)],
         None => vec![position::query()],
     };
     let found = stored.read(&partitions).await?;
     let read = |offset| {
-        Reached::read(&offset).map_err(|error| match id {
+        SourceProgress::read(&offset).map_err(|error| match id {
             Some(id) => error.context(format_args!("table {id}")),
             None => error,
         })

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 /// Ranges of ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gaps {
+pub struct IdGaps {
     /// Last id by first id; ranges neither touch nor overlap.
     ranges: BTreeMap<i64, i64>,
 }
 
-impl Gaps {
+impl IdGaps {
     /// Whether nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
@@ -149,10 +149,10 @@ pub fn between(before: i64, id: i64, settled: i64, step: i64) -> Option<(i64, i6
 
 #[cfg(test)]
 mod tests {
-    use super::Gaps;
+    use super::IdGaps;
 
-    fn gaps(ids: &[i64], settled: i64, step: i64) -> Gaps {
-        let mut gaps = Gaps::default();
+    fn gaps(ids: &[i64], settled: i64, step: i64) -> IdGaps {
+        let mut gaps = IdGaps::default();
         let mut before = -1;
         for id in ids {
             gaps.note(before, *id, settled, step);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn ranges_grow_together_and_are_cut() {
-        let mut ids = Gaps::default();
+        let mut ids = IdGaps::default();
         for (first, last) in [(5, 6), (1, 1), (9, 9), (2, 2), (4, 4), (3, 3), (i64::MAX, i64::MAX)] {
             ids.insert(first, last);
         }
@@ -203,13 +203,13 @@ mod tests {
     fn gaps_are_read_as_they_were_written() {
         for (ids, text) in [(&[1i64, 2][..], ""), (&[1020, 1024, 1033], "1*1019,1020*3,2*8"), (&[1, 3], "2")] {
             let gaps = gaps(ids, -1, 1);
-            assert_eq!(Gaps::read(&gaps.write()), Some(gaps.clone()));
+            assert_eq!(IdGaps::read(&gaps.write()), Some(gaps.clone()));
             if ids[0] == 1 {
                 assert_eq!(gaps.write(), text);
             }
         }
         for wrong in ["x", "1*", "*3", "5,0", "5,-1", "9223372036854775807*2", "1*0", "1 2"] {
-            assert_eq!(Gaps::read(wrong), None, "{wrong}");
+            assert_eq!(IdGaps::read(wrong), None, "{wrong}");
         }
     }
 }

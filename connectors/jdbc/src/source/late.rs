@@ -14,7 +14,7 @@ const MOST: usize = 64;
 
 /// What one look saw.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub struct TransactionsSeen {
     /// Before the server was asked.
     pub at: Instant,
     /// For how long the oldest running statement has been running.
@@ -26,7 +26,7 @@ pub struct Seen {
 
 /// What the looks at one server have seen.
 #[derive(Debug, Default)]
-pub struct Late {
+pub struct LateStarters {
     /// When the last look was, and from when on what it did not see may have stamps.
     last: Option<(Instant, Instant)>,
     /// The greatest number of a transaction so far.
@@ -35,10 +35,10 @@ pub struct Late {
     open: Vec<(i64, Instant)>,
 }
 
-impl Late {
+impl LateStarters {
     /// Takes in what a look saw. Returns from when on open transactions may have stamps, where that is not told by when
     /// they began.
-    pub fn look(&mut self, seen: Seen) -> Option<Instant> {
+    pub fn look(&mut self, seen: TransactionsSeen) -> Option<Instant> {
         let (least, greatest) = seen.open.unwrap_or((i64::MAX, i64::MIN));
         self.open.retain(|(up_to, _)| *up_to >= least);
         if let Some((at, from)) = self.last
@@ -68,17 +68,17 @@ impl Late {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Late, MOST, Seen};
+    use super::{LateStarters, MOST, TransactionsSeen};
 
     /// Its second, the age of the oldest running statement, and the open transactions.
     type Look = (u64, Option<u64>, Option<(i64, i64)>);
 
     /// The answers to looks, in seconds.
     fn looks(looks: &[Look]) -> Vec<Option<u64>> {
-        let (zero, mut late) = (Instant::now(), Late::default());
+        let (zero, mut late) = (Instant::now(), LateStarters::default());
         let at = |second: u64| zero + Duration::from_secs(second);
         let look = |(second, running, open): &Look| {
-            let seen = Seen { at: at(*second), running: running.map(Duration::from_secs), open: *open };
+            let seen = TransactionsSeen { at: at(*second), running: running.map(Duration::from_secs), open: *open };
             late.look(seen).map(|from| from.duration_since(zero).as_secs())
         };
         looks.iter().map(look).collect()
@@ -103,17 +103,17 @@ mod tests {
 
     #[test]
     fn what_a_transaction_that_stays_open_keeps_is_bounded() {
-        let (zero, mut late) = (Instant::now(), Late::default());
+        let (zero, mut late) = (Instant::now(), LateStarters::default());
         for n in 0..1000 {
             let at = zero + Duration::from_secs(n);
             let number = i64::try_from(n).unwrap();
-            let from = late.look(Seen { at, running: None, open: Some((1, 1 + number)) });
+            let from = late.look(TransactionsSeen { at, running: None, open: Some((1, 1 + number)) });
             assert_eq!(from, (n > 0).then_some(zero));
         }
         assert!(late.open.len() <= MOST);
         let end = zero + Duration::from_secs(1000);
-        let from = late.look(Seen { at: end, running: None, open: Some((1000, 1000)) });
+        let from = late.look(TransactionsSeen { at: end, running: None, open: Some((1000, 1000)) });
         assert!(from.is_some_and(|from| from < end));
-        assert_eq!(late.look(Seen { at: end, running: None, open: Some((1001, 1001)) }), Some(end));
+        assert_eq!(late.look(TransactionsSeen { at: end, running: None, open: Some((1001, 1001)) }), Some(end));
     }
 }

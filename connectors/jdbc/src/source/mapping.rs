@@ -11,12 +11,12 @@ const PATTERN_BYTES: usize = 10 * 1024 * 1024;
 
 /// One item: tables whose name matches, and their columns.
 #[derive(Clone, Debug)]
-pub struct Mapping {
+pub struct NumericMappingRule {
     tables: Pattern,
     columns: Vec<String>,
 }
 
-impl Mapping {
+impl NumericMappingRule {
     /// The same for names of tables in any case.
     pub fn in_any_case(self) -> Self {
         Self { tables: self.tables.in_any_case(), ..self }
@@ -38,7 +38,7 @@ pub fn check_incrementing(text: &str) -> Result<(), String> {
 }
 
 /// An item `regex:[column|column]`.
-pub fn timestamps(item: &str) -> Result<Mapping, String> {
+pub fn timestamps(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, columns)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:[col1|col2|...]'".to_owned());
     };
@@ -52,22 +52,22 @@ pub fn timestamps(item: &str) -> Result<Mapping, String> {
     if columns.iter().any(String::is_empty) {
         return Err("Every column name should be non-empty string".to_owned());
     }
-    Ok(Mapping { tables: anchored(pattern)?, columns })
+    Ok(NumericMappingRule { tables: anchored(pattern)?, columns })
 }
 
 /// An item `regex:column`.
-pub fn incrementing(item: &str) -> Result<Mapping, String> {
+pub fn incrementing(item: &str) -> Result<NumericMappingRule, String> {
     let Some((pattern, column)) = item.rsplit_once(':') else {
         return Err("Invalid format. Expected 'regex:columnName'".to_owned());
     };
     if column.trim().is_empty() {
         return Err("Column name cannot be empty".to_owned());
     }
-    Ok(Mapping { tables: anchored(pattern)?, columns: vec![column.trim().to_owned()] })
+    Ok(NumericMappingRule { tables: anchored(pattern)?, columns: vec![column.trim().to_owned()] })
 }
 
 /// The columns of a table: exactly one item must match its name.
-pub fn columns_of<'a>(mappings: &'a [Mapping], table: &str) -> Result<&'a [String]> {
+pub fn columns_of<'a>(mappings: &'a [NumericMappingRule], table: &str) -> Result<&'a [String]> {
     let mut matching = Vec::new();
     for mapping in mappings {
         if matches(&mapping.tables, table)? {

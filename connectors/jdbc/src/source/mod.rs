@@ -43,16 +43,19 @@ mod uncommitted;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use connector_api::{Config, Key, Plan, Plugin, Position, Positions, Report, Result, Source, SourceTask};
+use connector_api::{
+    Config, ConfigKey, ConfigReport, Plugin, Result, SourceConnector, SourcePosition, SourceTask, StoredOffsets,
+    TaskPlan,
+};
 use tokio::time::timeout;
 
 use self::config::SourceConfig;
 pub(crate) use self::keys::KEYS;
-use self::position::Reached;
-use self::sweep::Known;
+use self::position::SourceProgress;
+use self::sweep::KnownKeys;
 use self::task::JdbcSourceTask;
-use crate::driver::{ConnectOptions, Quiet, Session, connect};
-use crate::peers;
+use crate::class_defaults;
+use crate::driver::{ConnectOptions, Session, SharedConnection, connect};
 
 /// How long validation waits for the database.
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
@@ -60,7 +63,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(10);
 /// A connection to a source's database. Errors: as [`connect`]; later ones quote no query that is masked.
 async fn open(config: &SourceConfig, options: ConnectOptions) -> Result<Box<dyn Session>> {
     let session = connect(&config.target, options).await?;
-    Ok(if config.query_is_masked { Box::new(Quiet::new(session)) } else { session })
+    Ok(if config.query_is_masked { Box::new(SharedConnection::new(session)) } else { session })
 }
 
 /// The JDBC source connector.
@@ -73,48 +76,49 @@ impl Plugin for JdbcSource {
     }
 
     fn other_classes(&self) -> &'static [&'static str] {
-        &[peers::AIVEN_SOURCE, peers::REDPANDA_SOURCE, "rowferry.jdbc.JdbcSourceConnector"]
+        &[class_defaults::AIVEN_SOURCE, class_defaults::REDPANDA_SOURCE, "rowferry.jdbc.JdbcSourceConnector"]
     }
 
     fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
 
-    fn keys(&self) -> &'static [Key] {
+    fn keys(&self) -> &'static [ConfigKey] {
         KEYS
     }
 
-    fn keys_as(&self, class: &str) -> &'static [Key] {
-        peers::source_keys(class)
+    fn keys_as(&self, class: &str) -> &'static [ConfigKey] {
+        class_defaults::source_keys(class)
     }
 
-    fn check(&self, config: &Config, report: &mut Report) {
+    fn check(&self, config: &Config, report: &mut ConfigReport) {
         check::check(config, report);
     }
 }
 
 #[async_trait]
-impl Source for JdbcSource {
-    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<Plan> {
+impl SourceConnector for JdbcSource {
+    async fn plan(&self, config: &Config, max_tasks: usize) -> Result<TaskPlan> {
         planning::plan(config, max_tasks, None).await
     }
 
-    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn Positions) -> Result<Plan> {
+    async fn plan_on(&self, config: &Config, max_tasks: usize, stored: &dyn StoredOffsets) -> Result<TaskPlan> {
         planning::plan(config, max_tasks, Some(stored)).await
     }
 
-    async fn open(&self, task: &Config, stored: &dyn Positions) -> Result<Box<dyn SourceTask>> {
+    async fn open(&self, task: &Config, stored: &dyn StoredOffsets) -> Result<Box<dyn SourceTask>> {
         Ok(Box::new(JdbcSourceTask::open(SourceConfig::read(task)?, stored).await?))
     }
 
-    fn check_positions(&self, positions: &[Position]) -> Result<()> {
-        let ours = |p: &&Position| ["table", "query"].iter().any(|name| p.partition.get(name).is_some());
-        let (known, read): (Vec<_>, Vec<_>) = positions.iter().filter(ours).partition(|p| Known::owns(&p.partition));
-        known.into_iter().try_for_each(Known::check)?;
-        read.into_iter().filter_map(|p| p.offset.as_ref()).try_for_each(|o| Reached::read(o).map(drop))
+    fn check_positions(&self, positions: &[SourcePosition]) -> Result<()> {
+        let ours = |p: &&SourcePosition| ["table", "query"].iter().any(|name| p.partition.get(name).is_some());
+        let (known, read): (Vec<_>, Vec<_>) =
+            positions.iter().filter(ours).partition(|p| KnownKeys::owns(&p.partition));
+        known.into_iter().try_for_each(KnownKeys::check)?;
+        read.into_iter().filter_map(|p| p.offset.as_ref()).try_for_each(|o| SourceProgress::read(o).map(drop))
     }
 
-    async fn probe(&self, config: &Config, report: &mut Report) {
+    async fn probe(&self, config: &Config, report: &mut ConfigReport) {
         let read = match SourceConfig::problems_or_read(config) {
             Ok(read) => read,
             Err(problems) => {

@@ -9,22 +9,22 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use connector_api::Value;
 
-use super::query::From;
-use crate::driver::Page;
+use super::query::ReadPosition;
+use crate::driver::ResultPage;
 
 /// Most rows that are handed out past a transaction; more wait for it.
 const MOST: usize = 100_000;
 
 /// What is done with the rows of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aside {
+pub struct EmitFilter {
     /// They are handed out early: offsets stay where they are.
     pub early: bool,
     /// Those that were handed out before, by their place in the page, in order.
     left_out: Vec<usize>,
 }
 
-impl Aside {
+impl EmitFilter {
     /// Whether the row at that place was handed out before.
     pub fn leaves_out(&self, row: usize) -> bool {
         !self.left_out.is_empty() && self.left_out.binary_search(&row).is_ok()
@@ -33,16 +33,16 @@ impl Aside {
 
 /// The state of one table's reading.
 #[derive(Debug, Default)]
-pub struct Passing {
+pub struct Overtake {
     /// Where the reading goes back to, while it is past a transaction.
-    back: Option<From>,
+    back: Option<ReadPosition>,
     /// How often each row was handed out early.
     early: HashMap<(u64, u64), u32>,
     /// The last stamp of those rows.
     up_to: i64,
 }
 
-impl Passing {
+impl Overtake {
     /// Whether the reading is past a transaction.
     pub fn is_on(&self) -> bool {
         self.back.is_some()
@@ -54,12 +54,12 @@ impl Passing {
     }
 
     /// Goes past what is open, from there.
-    pub fn begin(&mut self, from: &From) {
+    pub fn begin(&mut self, from: &ReadPosition) {
         self.back.get_or_insert_with(|| from.clone());
     }
 
     /// What was open has ended, with all rows up to `stamp` read. Returns where to go back to.
-    pub fn end(&mut self, stamp: Option<i64>) -> Option<From> {
+    pub fn end(&mut self, stamp: Option<i64>) -> Option<ReadPosition> {
         if self.back.is_none() && stamp >= Some(self.up_to) {
             self.early.clear();
         }
@@ -67,10 +67,10 @@ impl Passing {
     }
 
     /// Says what is to be done with the rows of a page, and remembers those that are handed out early.
-    pub fn aside(&mut self, page: &Page) -> Aside {
+    pub fn aside(&mut self, page: &ResultPage) -> EmitFilter {
         let early = self.is_on();
         if !early && self.early.is_empty() {
-            return Aside::default();
+            return EmitFilter::default();
         }
         let mut left_out = Vec::new();
         for (n, row) in page.rows.iter().enumerate() {
@@ -91,7 +91,7 @@ impl Passing {
         if let Some(last) = page.stamps.last().filter(|_| early) {
             self.up_to = self.up_to.max(*last);
         }
-        Aside { early, left_out }
+        EmitFilter { early, left_out }
     }
 }
 
@@ -110,36 +110,36 @@ fn fingerprint(row: &[Value]) -> (u64, u64) {
 mod tests {
     use connector_api::Value;
 
-    use super::super::query::From;
-    use super::Passing;
-    use crate::driver::Page;
+    use super::super::query::ReadPosition;
+    use super::Overtake;
+    use crate::driver::ResultPage;
 
-    fn page(rows: &[(i64, i64)]) -> Page {
-        Page {
+    fn page(rows: &[(i64, i64)]) -> ResultPage {
+        ResultPage {
             rows: rows.iter().map(|(id, _)| vec![Value::I64(*id)].into_boxed_slice()).collect(),
             stamps: rows.iter().map(|(_, stamp)| *stamp).collect(),
-            ..Page::default()
+            ..ResultPage::default()
         }
     }
 
-    fn left_out(passing: &mut Passing, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
+    fn left_out(passing: &mut Overtake, rows: &[(i64, i64)]) -> (bool, Vec<usize>) {
         let aside = passing.aside(&page(rows));
         (aside.early, (0..rows.len()).filter(|n| aside.leaves_out(*n)).collect())
     }
 
     #[test]
     fn rows_that_were_handed_out_early_are_left_out_when_reading_goes_back() {
-        let mut passing = Passing::default();
-        let from = From { stamp: Some(5), ..From::default() };
+        let mut passing = Overtake::default();
+        let from = ReadPosition { stamp: Some(5), ..ReadPosition::default() };
         assert_eq!(left_out(&mut passing, &[(1, 5)]), (false, vec![]));
         passing.begin(&from);
         assert_eq!(left_out(&mut passing, &[(3, 7), (4, 8)]), (true, vec![]));
-        passing.begin(&From { stamp: Some(8), ..From::default() });
+        passing.begin(&ReadPosition { stamp: Some(8), ..ReadPosition::default() });
         assert_eq!(left_out(&mut passing, &[(5, 9)]), (true, vec![]));
         assert_eq!(passing.end(Some(9)), Some(from.clone()));
         assert_eq!(left_out(&mut passing, &[(2, 6), (3, 7)]), (false, vec![1]));
         // past another one before all have been read anew
-        passing.begin(&From { stamp: Some(7), ..From::default() });
+        passing.begin(&ReadPosition { stamp: Some(7), ..ReadPosition::default() });
         assert_eq!(left_out(&mut passing, &[(4, 8), (5, 9), (6, 10)]), (true, vec![0, 1]));
         assert_eq!(passing.end(Some(10)).and_then(|from| from.stamp), Some(7));
         assert_eq!(left_out(&mut passing, &[(4, 8), (5, 9), (6, 10), (6, 10)]), (false, vec![0, 1, 2]));
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn what_was_handed_out_early_is_forgotten_when_all_of_its_time_is_read() {
-        let mut passing = Passing::default();
-        passing.begin(&From::default());
+        let mut passing = Overtake::default();
+        passing.begin(&ReadPosition::default());
         left_out(&mut passing, &[(3, 7)]);
         passing.end(Some(7));
         assert_eq!((passing.end(Some(6)), passing.early.len()), (None, 1));

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use connector_api::{Config, Plan, Positions, Result};
+use connector_api::{Config, Result, StoredOffsets, TaskPlan};
 
 use super::config::SourceConfig;
-use super::entries::{self, Stage};
-use super::ranges::Part;
+use super::entries::{self, SplitStage};
+use super::ranges::TaskShare;
 use super::{probe, tables};
 use crate::driver::Session;
 
@@ -15,12 +15,12 @@ const SNAPSHOT_EVERY: Duration = Duration::from_secs(3);
 
 /// The tasks: tables in groups, and while there are fewer tables than tasks, the ranges of large ones as far as `stored`
 /// tells.
-pub async fn plan(config: &Config, max_tasks: usize, stored: Option<&dyn Positions>) -> Result<Plan> {
+pub async fn plan(config: &Config, max_tasks: usize, stored: Option<&dyn StoredOffsets>) -> Result<TaskPlan> {
     let read = SourceConfig::read(config)?;
     let mut session = super::open(&read, read.connect).await?;
     if read.query.is_some() {
         session.close().await;
-        return Ok(Plan { tasks: vec![config.clone()], again_after: None });
+        return Ok(TaskPlan { tasks: vec![config.clone()], again_after: None });
     }
     let plan = plan_tables(config, read, max_tasks, stored, &mut *session).await;
     session.close().await;
@@ -31,9 +31,9 @@ async fn plan_tables(
     config: &Config,
     read: SourceConfig,
     max_tasks: usize,
-    stored: Option<&dyn Positions>,
+    stored: Option<&dyn StoredOffsets>,
     session: &mut dyn Session,
-) -> Result<Plan> {
+) -> Result<TaskPlan> {
     let read = &probe::understood(session, read).await?;
     let listed = probe::listed(session, read).await?;
     let dialect = session.dialect();
@@ -51,23 +51,25 @@ async fn plan_tables(
     }
     let mut again_after = read.table_poll_interval;
     let (spare, mut helpers) = (max_tasks.saturating_sub(tasks.len()), Vec::new());
-    let Some(stored) = stored.filter(|_| spare > 0) else { return Ok(Plan { tasks, again_after: Some(again_after) }) };
+    let Some(stored) = stored.filter(|_| spare > 0) else {
+        return Ok(TaskPlan { tasks, again_after: Some(again_after) });
+    };
     // with tasks to spare, each table has one of its own
     for ((n, table), own) in chosen.iter().enumerate().zip(&mut tasks) {
         let of = 1 + spare / chosen.len() + usize::from(n < spare % chosen.len());
-        let stage = if of > 1 { entries::stage(table, read, stored, session).await? } else { Stage::One };
-        if stage == Stage::One {
+        let stage = if of > 1 { entries::stage(table, read, stored, session).await? } else { SplitStage::One };
+        if stage == SplitStage::One {
             continue;
         }
         again_after = again_after.min(SNAPSHOT_EVERY);
         let part = |n: usize| {
             let mut task = own.clone();
-            task.set("snapshot.part", Part { n, of }.to_string());
+            task.set("snapshot.part", TaskShare { n, of }.to_string());
             task
         };
-        helpers.extend((1..of).filter(|_| stage == Stage::Several).map(part));
+        helpers.extend((1..of).filter(|_| stage == SplitStage::Several).map(part));
         *own = part(0);
     }
     tasks.extend(helpers);
-    Ok(Plan { tasks, again_after: Some(again_after) })
+    Ok(TaskPlan { tasks, again_after: Some(again_after) })
 }

@@ -10,8 +10,8 @@
 use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition};
 use serde_json::Value as Json;
 
-use super::gaps::Gaps;
-use super::ranges::Snapshot;
+use super::gaps::IdGaps;
+use super::ranges::SnapshotRanges;
 use crate::ident::TableId;
 
 const INCREMENTING: &str = "incrementing";
@@ -28,7 +28,7 @@ const AT_WALL: &str = "at_timestamp_wall";
 
 /// How far a table has been read. Stamps are instants in microseconds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Reached {
+pub struct SourceProgress {
     /// Rows up to this stamp are done (or, with an id, rows of this stamp up to the id).
     pub stamp: Option<i64>,
     /// The same as a wall time, where it is that of no instant.
@@ -36,16 +36,16 @@ pub struct Reached {
     /// Rows up to this id are done.
     pub id: Option<i64>,
     /// In timestamp mode: a group of equal stamps of which a part is done.
-    pub within: Option<Within>,
+    pub within: Option<TieBreak>,
     /// Ids below `id` that are missing, and whose rows may yet come.
-    pub gaps: Gaps,
+    pub gaps: IdGaps,
     /// Several tasks read the table for the first time, in these ranges of ids.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<SnapshotRanges>,
 }
 
 /// A place between rows of one stamp.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Within {
+pub struct TieBreak {
     /// Their stamp.
     pub stamp: i64,
     /// The same as a wall time, where it is that of no instant.
@@ -84,7 +84,7 @@ fn full_name(id: &TableId) -> String {
     if id.schema.is_some() { TableId { catalog: None, ..id.clone() }.to_string() } else { id.to_string() }
 }
 
-impl Reached {
+impl SourceProgress {
     /// Reads a stored offset.
     /// Errors: `Config` for a member of the wrong type.
     pub fn read(offset: &SourceOffset) -> Result<Self> {
@@ -92,20 +92,20 @@ impl Reached {
         let within = match (stamp_of(offset, AT_TIMESTAMP, AT_NANOS)?, offset.get(AT_KEY)) {
             (Some(stamp), Some(OffsetValue::Text(key))) => {
                 let key = read_key(key).ok_or_else(|| wrong(AT_KEY))?;
-                Some(Within { stamp, wall: long(offset, AT_WALL)?, key })
+                Some(TieBreak { stamp, wall: long(offset, AT_WALL)?, key })
             }
             (None, None) => None,
             _ => return Err(wrong(AT_KEY)),
         };
         let gaps = match offset.get(GAPS) {
-            None | Some(OffsetValue::Null) => Some(Gaps::default()),
-            Some(OffsetValue::Text(text)) => Gaps::read(text),
+            None | Some(OffsetValue::Null) => Some(IdGaps::default()),
+            Some(OffsetValue::Text(text)) => IdGaps::read(text),
             Some(_) => None,
         };
         let gaps = gaps.ok_or_else(|| wrong(GAPS))?;
         let snapshot = match offset.get(SNAPSHOT) {
             None | Some(OffsetValue::Null) => None,
-            Some(OffsetValue::Text(text)) => Some(Snapshot::read(text).ok_or_else(|| wrong(SNAPSHOT))?),
+            Some(OffsetValue::Text(text)) => Some(SnapshotRanges::read(text).ok_or_else(|| wrong(SNAPSHOT))?),
             Some(_) => return Err(wrong(SNAPSHOT)),
         };
         Ok(Self { stamp, wall: long(offset, WALL)?, id: long(offset, INCREMENTING)?, within, gaps, snapshot })
@@ -203,7 +203,7 @@ fn text(value: &str) -> OffsetValue {
 mod tests {
     use connector_api::{OffsetValue, SourceOffset};
 
-    use super::{Reached, Within, bare_table, table};
+    use super::{SourceProgress, TieBreak, bare_table, table};
     use crate::ident::TableId;
 
     fn offset(members: &[(&str, i64)]) -> SourceOffset {
@@ -214,32 +214,32 @@ mod tests {
     fn offsets_are_written_and_read_as_the_peers_do() {
         let stamp = 1_704_067_200_000_003;
         for (reached, want) in [
-            (Reached { id: Some(5), ..Reached::default() }, offset(&[("incrementing", 5)])),
+            (SourceProgress { id: Some(5), ..SourceProgress::default() }, offset(&[("incrementing", 5)])),
             (
-                Reached { stamp: Some(stamp), ..Reached::default() },
+                SourceProgress { stamp: Some(stamp), ..SourceProgress::default() },
                 offset(&[("timestamp_nanos", 3000), ("timestamp", 1_704_067_200_000)]),
             ),
             (
-                Reached { stamp: Some(-18_489_599_750_000), id: Some(1), ..Reached::default() },
+                SourceProgress { stamp: Some(-18_489_599_750_000), id: Some(1), ..SourceProgress::default() },
                 offset(&[("timestamp_nanos", 250_000_000), ("incrementing", 1), ("timestamp", -18_489_599_750)]),
             ),
         ] {
             assert_eq!(reached.write(), want);
-            assert_eq!(Reached::read(&want).unwrap(), reached);
+            assert_eq!(SourceProgress::read(&want).unwrap(), reached);
         }
-        let millis = Reached::read(&offset(&[("timestamp", 1500)])).unwrap();
+        let millis = SourceProgress::read(&offset(&[("timestamp", 1500)])).unwrap();
         assert_eq!(millis.stamp, Some(1_500_000));
         let text = SourceOffset(vec![("incrementing".into(), OffsetValue::Text("five".into()))]);
-        assert!(Reached::read(&text).is_err());
+        assert!(SourceProgress::read(&text).is_err());
     }
 
     #[test]
     fn a_place_within_equal_stamps_survives() {
         let key = vec![OffsetValue::Long(-7), OffsetValue::Text("a\0\"b".into()), OffsetValue::Text(String::new())];
         for (wall, at_wall) in [(None, None), (Some(3), Some(-4))] {
-            let within = Some(Within { stamp: 2, wall: at_wall, key: key.clone() });
-            let reached = Reached { stamp: Some(1), wall, within, ..Reached::default() };
-            assert_eq!(Reached::read(&reached.write()).unwrap(), reached);
+            let within = Some(TieBreak { stamp: 2, wall: at_wall, key: key.clone() });
+            let reached = SourceProgress { stamp: Some(1), wall, within, ..SourceProgress::default() };
+            assert_eq!(SourceProgress::read(&reached.write()).unwrap(), reached);
         }
     }
 
@@ -249,10 +249,10 @@ mod tests {
             ("incrementing".into(), OffsetValue::Long(9)),
             ("gaps".into(), OffsetValue::Text("3*2,3".into())),
         ]);
-        let reached = Reached::read(&stored).unwrap();
+        let reached = SourceProgress::read(&stored).unwrap();
         assert_eq!(reached.gaps.ranges().collect::<Vec<_>>(), [(3, 4), (7, 7)]);
         assert_eq!(reached.write(), stored);
-        assert!(Reached::read(&SourceOffset(vec![("gaps".into(), OffsetValue::Text("x".into()))])).is_err());
+        assert!(SourceProgress::read(&SourceOffset(vec![("gaps".into(), OffsetValue::Text("x".into()))])).is_err());
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use connector_api::{Kind, Report, Result, Value};
+use connector_api::{ConfigReport, ErrorKind, Result, Value};
 
-use super::compared::{Compared, Misfit, query_misfit, stamp_key, table_misfit, told_by_values};
-use super::config::{Mode, SourceConfig};
+use super::compared::{ModeColumns, TypeMismatch, query_misfit, stamp_key, table_misfit, told_by_values};
+use super::config::{SourceConfig, SourceMode};
 use super::table::{self, TablePlan};
-use super::tables::{self, Listed};
+use super::tables::{self, TableListing};
 use crate::dialect::Dialect;
 use crate::driver::Session;
-use crate::privileges::{Account, Privilege};
-use crate::url::Database;
+use crate::privileges::{AccountPrivileges, Privilege};
+use crate::url::DatabaseKind;
 
 /// How many tables are looked at.
 const TABLES: usize = 200;
@@ -25,7 +25,7 @@ pub async fn understood(session: &mut dyn Session, config: SourceConfig) -> Resu
 }
 
 /// The tables that the connector's lists may mean.
-pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<Listed> {
+pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<TableListing> {
     let own = session.tables(&tables::listing(config)).await?;
     let mut others = Vec::new();
     for filter in tables::other_listings(config) {
@@ -33,11 +33,11 @@ pub async fn listed(session: &mut dyn Session, config: &SourceConfig) -> Result<
     }
     // a server that does not tell `Shop` from `shop` lists its tables under both
     others.retain(|table| !own.contains(table));
-    Ok(Listed { own, others })
+    Ok(TableListing { own, others })
 }
 
 /// Reports what is wrong with names of tables, and warns of those that mean none.
-pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, report: &mut Report) {
+pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &TableListing, report: &mut ConfigReport) {
     if config.query.is_some() {
         return;
     }
@@ -55,14 +55,14 @@ pub fn names(dialect: &dyn Dialect, config: &SourceConfig, listed: &Listed, repo
 ///
 /// On MariaDB and MySQL it is only warned of, since Kafka Connect, whose driver there asks the server first when the query
 /// runs, takes such a connector.
-pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut Report) {
+pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mut ConfigReport) {
     let Some(query) = &config.query else { return };
     let Err(error) = session.describe(query).await else { return };
     let key = if config.query_is_masked { "query.masked" } else { "query" };
     let text = format!("The configured query is not valid, or its tables cannot be read: {error}");
     match config.target.database_kind() {
-        Database::MySql => report.warn(key, text),
-        Database::Postgres | Database::Sqlite => report.error(key, text),
+        DatabaseKind::MySql => report.warn(key, text),
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => report.error(key, text),
     }
 }
 
@@ -71,16 +71,16 @@ pub async fn query(session: &mut dyn Session, config: &SourceConfig, report: &mu
 pub async fn modes(
     session: &mut dyn Session,
     config: &SourceConfig,
-    listed: &Listed,
-    report: &mut Report,
+    listed: &TableListing,
+    report: &mut ConfigReport,
 ) -> Result<()> {
-    if config.mode == Mode::Bulk {
+    if config.mode == SourceMode::Bulk {
         return Ok(());
     }
     let dialect = session.dialect();
     if let Some(query) = &config.query {
         let Ok(columns) = session.describe(query).await else { return Ok(()) };
-        let Ok(compared) = Compared::of_query(&columns, config) else { return Ok(()) };
+        let Ok(compared) = ModeColumns::of_query(&columns, config) else { return Ok(()) };
         let misfit =
             match (query_misfit(&compared, config, dialect), table::plan_query(query, &columns, config, dialect)) {
                 (None, Ok(plan)) => misfit_by_values(session, plan, config).await,
@@ -100,16 +100,16 @@ pub async fn modes(
         });
     }
     let refused = is_refused(config, found.len(), looked_at);
-    for Misfit { key, text } in found {
+    for TypeMismatch { key, text } in found {
         if refused { report.error(key, text) } else { report.warn(key, text) }
     }
     Ok(())
 }
 
 /// What values tell of columns whose types leave it open.
-async fn misfit_by_values(session: &mut dyn Session, plan: TablePlan, config: &SourceConfig) -> Option<Misfit> {
-    let error = values(session, plan).await.err().filter(|error| error.kind() == Kind::Config)?;
-    Some(Misfit { key: stamp_key(config), text: error.message().to_owned() })
+async fn misfit_by_values(session: &mut dyn Session, plan: TablePlan, config: &SourceConfig) -> Option<TypeMismatch> {
+    let error = values(session, plan).await.err().filter(|error| error.kind() == ErrorKind::Config)?;
+    Some(TypeMismatch { key: stamp_key(config), text: error.message().to_owned() })
 }
 
 /// The plan with what the values of its timestamp columns tell, where their types leave it open.
@@ -128,8 +128,8 @@ pub async fn values(session: &mut dyn Session, mut plan: TablePlan) -> Result<Ta
 pub async fn deletions(
     session: &mut dyn Session,
     config: &SourceConfig,
-    listed: &Listed,
-    report: &mut Report,
+    listed: &TableListing,
+    report: &mut ConfigReport,
 ) -> Result<()> {
     if config.query.is_some() || (config.delete_capture.is_none() && config.delete_marker.is_none()) {
         return Ok(());
@@ -172,11 +172,11 @@ fn is_refused(config: &SourceConfig, troubled: usize, all: usize) -> bool {
 pub async fn privileges(
     session: &mut dyn Session,
     config: &SourceConfig,
-    listed: &Listed,
-    report: &mut Report,
+    listed: &TableListing,
+    report: &mut ConfigReport,
 ) -> Result<()> {
     let database = config.target.database_kind();
-    let Some(account) = Account::of(session, database).await? else { return Ok(()) };
+    let Some(account) = AccountPrivileges::of(session, database).await? else { return Ok(()) };
     if config.query.is_none()
         && let Ok(chosen) = tables::choose(config, listed, session.dialect())
     {

@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use connector_api::Value;
 
-use super::config::Mode;
+use super::config::SourceMode;
 use super::sweep::KeyPlan;
 use crate::calendar::wall_text;
 use crate::dialect::Dialect;
-use crate::driver::Param;
+use crate::driver::SqlParam;
 
 /// What is read, as SQL text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct QueryShape {
     /// What the mode compares.
-    pub mode: Mode,
+    pub mode: SourceMode,
     /// `SELECT … FROM …`, or the user's query.
     pub select: String,
     /// The id column.
@@ -38,7 +38,7 @@ pub struct Shape {
 
 /// A place to read on from. Stamps are microseconds on the server's calendar.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct From {
+pub struct ReadPosition {
     /// Rows after this stamp.
     pub stamp: Option<i64>,
     /// Rows before this stamp.
@@ -55,27 +55,27 @@ pub struct From {
 
 /// Text and parameters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Statement {
+pub struct SqlStatement {
     /// SQL.
     pub sql: Arc<str>,
     /// Its parameters in order.
-    pub params: Vec<Param<'static>>,
+    pub params: Vec<SqlParam<'static>>,
 }
 
-struct Builder<'a> {
+struct QueryBuilder<'a> {
     dialect: &'a dyn Dialect,
     stamp_type: &'a str,
     sql: String,
-    params: Vec<Param<'static>>,
+    params: Vec<SqlParam<'static>>,
 }
 
-impl Builder<'_> {
+impl QueryBuilder<'_> {
     fn text(&mut self, text: &str) -> &mut Self {
         self.sql.push_str(text);
         self
     }
 
-    fn bind(&mut self, param: Param<'static>, sql_type: &str) -> &mut Self {
+    fn bind(&mut self, param: SqlParam<'static>, sql_type: &str) -> &mut Self {
         self.params.push(param);
         self.dialect.typed_placeholder(self.params.len(), sql_type, &mut self.sql);
         self
@@ -84,11 +84,11 @@ impl Builder<'_> {
     fn stamp(&mut self, micros: i64) -> &mut Self {
         let text = wall_text(micros, ' ', 6);
         let sql_type = self.stamp_type.to_owned();
-        self.bind(Param::Text(Cow::Owned(text)), &sql_type)
+        self.bind(SqlParam::Text(Cow::Owned(text)), &sql_type)
     }
 
     fn long(&mut self, n: i64) -> &mut Self {
-        self.bind(Param::I64(n), "")
+        self.bind(SqlParam::I64(n), "")
     }
 
     /// `a > ?` for one column; `a >= ? AND (a > ? OR (a = ? AND …))` for several, so that an index serves it.
@@ -118,19 +118,19 @@ impl Builder<'_> {
 }
 
 /// The statement that reads on from a place; `limit` rows when it is read in pages.
-pub fn statement(shape: &Shape, from: &From, limit: u64, dialect: &dyn Dialect) -> Statement {
+pub fn statement(shape: &QueryShape, from: &ReadPosition, limit: u64, dialect: &dyn Dialect) -> SqlStatement {
     let select = shape.select.clone();
-    let mut b = Builder { dialect, stamp_type: &shape.stamp_type, sql: select, params: Vec::new() };
+    let mut b = QueryBuilder { dialect, stamp_type: &shape.stamp_type, sql: select, params: Vec::new() };
     match (shape.mode, &shape.id, &shape.stamp) {
-        (Mode::Incrementing, Some(id), _) => {
+        (SourceMode::Incrementing, Some(id), _) => {
             b.text(" WHERE ").text(id).text(" > ").long(from.id.unwrap_or(-1));
             if let Some(up_to) = from.up_to {
                 b.text(" AND ").text(id).text(" <= ").long(up_to);
             }
             b.text(" ORDER BY ").text(id).text(" ASC");
         }
-        (Mode::Timestamp, _, Some(stamp)) => timestamp(&mut b, shape, stamp, from),
-        (Mode::TimestampIncrementing, Some(id), Some(stamp)) => {
+        (SourceMode::Timestamp, _, Some(stamp)) => timestamp(&mut b, shape, stamp, from),
+        (SourceMode::TimestampIncrementing, Some(id), Some(stamp)) => {
             let after = from.stamp.unwrap_or(0);
             b.text(" WHERE ").text(stamp).text(" < ").stamp(from.before.unwrap_or(i64::MAX));
             b.text(" AND ((").text(stamp).text(" = ").stamp(after).text(" AND ").text(id).text(" > ");
@@ -152,10 +152,10 @@ pub fn statement(shape: &Shape, from: &From, limit: u64, dialect: &dyn Dialect) 
     if let Some(suffix) = &shape.suffix {
         b.text(" ").text(suffix);
     }
-    Statement { sql: b.sql.into(), params: b.params }
+    SqlStatement { sql: b.sql.into(), params: b.params }
 }
 
-fn timestamp(b: &mut Builder<'_>, shape: &Shape, stamp: &str, from: &From) {
+fn timestamp(b: &mut QueryBuilder<'_>, shape: &QueryShape, stamp: &str, from: &ReadPosition) {
     let before = from.before.unwrap_or(i64::MAX);
     match &from.at {
         Some((at, key)) => {
@@ -178,33 +178,33 @@ fn timestamp(b: &mut Builder<'_>, shape: &Shape, stamp: &str, from: &From) {
 }
 
 /// The statement that reads the rows whose ids are in those ranges. Its text is the same for up to twice as many.
-pub fn within(shape: &Shape, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> Statement {
+pub fn within(shape: &QueryShape, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
     let id = shape.id.as_deref().unwrap_or("NULL");
-    let mut b = Builder { dialect, stamp_type: "", sql: shape.select.clone(), params: Vec::new() };
+    let mut b = QueryBuilder { dialect, stamp_type: "", sql: shape.select.clone(), params: Vec::new() };
     let rest = ranges.last().into_iter().cycle().take(ranges.len().next_power_of_two() - ranges.len());
     for (n, (first, last)) in ranges.iter().chain(rest).enumerate() {
         b.text(if n == 0 { " WHERE (" } else { " OR " }).text(id).text(" BETWEEN ").long(*first);
         b.text(" AND ").long(*last);
     }
     b.text(") ORDER BY ").text(id).text(" ASC");
-    Statement { sql: b.sql.into(), params: b.params }
+    SqlStatement { sql: b.sql.into(), params: b.params }
 }
 
 /// Counts the ids of a range, with sums that tell two sets of ids apart: rows, sum, sum of their texts' CRC-32. (Adding
 /// 0 takes ZEROFILL's zeros out of the text.)
-pub fn fingerprint(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> Statement {
+pub fn fingerprint(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> SqlStatement {
     range(&format!("SELECT COUNT(*), SUM({id}), SUM(CRC32(0+{id})) FROM {table}"), id, above, up_to, "", dialect)
 }
 
 /// The ids of a range in their order.
-pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> Statement {
+pub fn ids(table: &str, id: &str, above: i64, up_to: i64, dialect: &dyn Dialect) -> SqlStatement {
     range(&format!("SELECT {id} FROM {table}"), id, above, up_to, &format!(" ORDER BY {id}"), dialect)
 }
 
-fn range(select: &str, id: &str, above: i64, up_to: i64, tail: &str, dialect: &dyn Dialect) -> Statement {
-    let mut b = Builder { dialect, stamp_type: "", sql: select.to_owned(), params: Vec::new() };
+fn range(select: &str, id: &str, above: i64, up_to: i64, tail: &str, dialect: &dyn Dialect) -> SqlStatement {
+    let mut b = QueryBuilder { dialect, stamp_type: "", sql: select.to_owned(), params: Vec::new() };
     b.text(" WHERE ").text(id).text(" > ").long(above).text(" AND ").text(id).text(" <= ").long(up_to).text(tail);
-    Statement { sql: b.sql.into(), params: b.params }
+    SqlStatement { sql: b.sql.into(), params: b.params }
 }
 
 /// The next keys of a table in their order, between two of them.
@@ -214,8 +214,8 @@ pub fn keys(
     up_to: Option<&[Value]>,
     limit: u64,
     dialect: &dyn Dialect,
-) -> Statement {
-    let mut b = Builder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
+) -> SqlStatement {
+    let mut b = QueryBuilder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
     if let Some(after) = after {
         b.text(" WHERE ").after(&plan.columns, after);
     }
@@ -224,12 +224,12 @@ pub fn keys(
     }
     let order: Vec<_> = plan.columns.iter().map(|(column, _)| column.as_str()).collect();
     b.text(" ORDER BY ").text(&order.join(",")).text(" LIMIT ").long(i64::try_from(limit).unwrap_or(i64::MAX));
-    Statement { sql: b.sql.into(), params: b.params }
+    SqlStatement { sql: b.sql.into(), params: b.params }
 }
 
 /// Those of the given keys that are in the table. Its text is the same for up to twice as many.
-pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> Statement {
-    let mut b = Builder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
+pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> SqlStatement {
+    let mut b = QueryBuilder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
     let rest = keys.last().into_iter().cycle().take(keys.len().next_power_of_two() - keys.len());
     for (n, key) in keys.iter().chain(rest).enumerate() {
         b.text(if n == 0 { " WHERE (" } else { " OR (" });
@@ -238,32 +238,34 @@ pub fn among(plan: &KeyPlan, keys: &[Box<[Value]>], dialect: &dyn Dialect) -> St
         }
         b.text(")");
     }
-    Statement { sql: b.sql.into(), params: b.params }
+    SqlStatement { sql: b.sql.into(), params: b.params }
 }
 
 /// Those ids in the given ranges that are in the table.
-pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> Statement {
-    let mut b = Builder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
+pub fn among_ids(plan: &KeyPlan, ranges: &[(i64, i64)], dialect: &dyn Dialect) -> SqlStatement {
+    let mut b = QueryBuilder { dialect, stamp_type: "", sql: plan.select.clone(), params: Vec::new() };
     let id = plan.columns.first().map_or("NULL", |(column, _)| column.as_str());
     let rest = ranges.last().into_iter().cycle().take(ranges.len().next_power_of_two() - ranges.len());
     for (n, (first, last)) in ranges.iter().chain(rest).enumerate() {
         b.text(if n == 0 { " WHERE " } else { " OR " }).text(id).text(" BETWEEN ").long(*first);
         b.text(" AND ").long(*last);
     }
-    Statement { sql: b.sql.into(), params: b.params }
+    SqlStatement { sql: b.sql.into(), params: b.params }
 }
 
 /// A key value as a parameter.
-pub fn param(value: &Value) -> Param<'static> {
+pub fn param(value: &Value) -> SqlParam<'static> {
     match value {
-        Value::Bool(v) => Param::Bool(*v),
-        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => value.as_i64().map_or(Param::Null, Param::I64),
-        Value::F32(v) => Param::F32(*v),
-        Value::F64(v) => Param::F64(*v),
-        Value::Decimal(d) => Param::Text(Cow::Owned(d.to_string())),
-        Value::Text(text) => Param::Text(Cow::Owned(text.to_string())),
-        Value::Bytes(bytes) => Param::Bytes(Cow::Owned(bytes.to_vec())),
-        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => Param::Null,
+        Value::Bool(v) => SqlParam::Bool(*v),
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => {
+            value.as_i64().map_or(SqlParam::Null, SqlParam::I64)
+        }
+        Value::F32(v) => SqlParam::F32(*v),
+        Value::F64(v) => SqlParam::F64(*v),
+        Value::Decimal(d) => SqlParam::Text(Cow::Owned(d.to_string())),
+        Value::Text(text) => SqlParam::Text(Cow::Owned(text.to_string())),
+        Value::Bytes(bytes) => SqlParam::Bytes(Cow::Owned(bytes.to_vec())),
+        Value::Null | Value::Array(_) | Value::Map(_) | Value::Struct(_) => SqlParam::Null,
     }
 }
 
@@ -271,13 +273,13 @@ pub fn param(value: &Value) -> Param<'static> {
 mod tests {
     use connector_api::Value;
 
-    use super::{From, Shape, statement, within};
-    use crate::dialect::mysql::MySql;
-    use crate::driver::Param;
-    use crate::source::config::Mode;
+    use super::{QueryShape, ReadPosition, statement, within};
+    use crate::dialect::mysql::MySqlDialect;
+    use crate::driver::SqlParam;
+    use crate::source::config::SourceMode;
 
-    fn shape(mode: Mode, key: &[&str]) -> Shape {
-        Shape {
+    fn shape(mode: SourceMode, key: &[&str]) -> QueryShape {
+        QueryShape {
             mode,
             select: "SELECT * FROM `t`".into(),
             id: Some("`id`".into()),
@@ -291,63 +293,63 @@ mod tests {
 
     #[test]
     fn missing_ids_are_asked_for_by_range() {
-        let made = within(&shape(Mode::Incrementing, &[]), &[(1, 2), (5, 5), (7, 9)], &MySql);
+        let made = within(&shape(SourceMode::Incrementing, &[]), &[(1, 2), (5, 5), (7, 9)], &MySqlDialect);
         let or = " OR `id` BETWEEN ? AND ?";
         let want = format!("SELECT * FROM `t` WHERE (`id` BETWEEN ? AND ?{or}{or}{or}) ORDER BY `id` ASC");
         assert_eq!(&*made.sql, want);
-        let params: Vec<_> = [1, 2, 5, 5, 7, 9, 7, 9].into_iter().map(Param::I64).collect();
+        let params: Vec<_> = [1, 2, 5, 5, 7, 9, 7, 9].into_iter().map(SqlParam::I64).collect();
         assert_eq!(made.params, params);
     }
 
     #[test]
     fn every_mode_has_its_statement() {
-        let from = From { stamp: Some(1), before: Some(2_000_000), id: Some(7), ..From::default() };
-        let at = From { at: Some((5, vec![Value::I32(3)])), ..from.clone() };
-        let key = From { key: Some(vec![Value::I32(3), Value::Text("x".into())]), ..From::default() };
-        let streamed = Shape { paged: false, key: Vec::new(), ..shape(Mode::Timestamp, &[]) };
+        let from = ReadPosition { stamp: Some(1), before: Some(2_000_000), id: Some(7), ..ReadPosition::default() };
+        let at = ReadPosition { at: Some((5, vec![Value::I32(3)])), ..from.clone() };
+        let key = ReadPosition { key: Some(vec![Value::I32(3), Value::Text("x".into())]), ..ReadPosition::default() };
+        let streamed = QueryShape { paged: false, key: Vec::new(), ..shape(SourceMode::Timestamp, &[]) };
         for (shape, from, want) in [
-            (shape(Mode::Bulk, &["a"]), &From::default(), "SELECT * FROM `t` ORDER BY a LIMIT ?"),
+            (shape(SourceMode::Bulk, &["a"]), &ReadPosition::default(), "SELECT * FROM `t` ORDER BY a LIMIT ?"),
             (
-                shape(Mode::Bulk, &["a", "b"]),
+                shape(SourceMode::Bulk, &["a", "b"]),
                 &key,
                 "SELECT * FROM `t` WHERE (a >= ? AND (a > ? OR (a = ? AND b > ?))) ORDER BY a,b LIMIT ?",
             ),
             (
-                Shape { paged: false, suffix: Some("LIMIT 2".into()), ..shape(Mode::Incrementing, &[]) },
+                QueryShape { paged: false, suffix: Some("LIMIT 2".into()), ..shape(SourceMode::Incrementing, &[]) },
                 &from,
                 "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT 2",
             ),
-            (shape(Mode::Incrementing, &[]), &from, "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT ?"),
+            (shape(SourceMode::Incrementing, &[]), &from, "SELECT * FROM `t` WHERE `id` > ? ORDER BY `id` ASC LIMIT ?"),
             (
-                shape(Mode::Incrementing, &[]),
-                &From { up_to: Some(9), ..from.clone() },
+                shape(SourceMode::Incrementing, &[]),
+                &ReadPosition { up_to: Some(9), ..from.clone() },
                 "SELECT * FROM `t` WHERE `id` > ? AND `id` <= ? ORDER BY `id` ASC LIMIT ?",
             ),
             (
-                shape(Mode::Timestamp, &["a"]),
+                shape(SourceMode::Timestamp, &["a"]),
                 &from,
                 "SELECT * FROM `t` WHERE `ts` > ? AND `ts` < ? ORDER BY `ts`,a ASC LIMIT ?",
             ),
             (
-                shape(Mode::Timestamp, &["a"]),
+                shape(SourceMode::Timestamp, &["a"]),
                 &at,
                 "SELECT * FROM `t` WHERE `ts` < ? AND ((`ts` = ? AND a > ?) OR `ts` > ?) ORDER BY `ts`,a ASC LIMIT ?",
             ),
             (streamed, &from, "SELECT * FROM `t` WHERE `ts` > ? AND `ts` < ? ORDER BY `ts` ASC"),
             (
-                shape(Mode::TimestampIncrementing, &[]),
+                shape(SourceMode::TimestampIncrementing, &[]),
                 &from,
                 "SELECT * FROM `t` WHERE `ts` < ? AND ((`ts` = ? AND `id` > ?) OR `ts` > ?) ORDER BY `ts`,`id` ASC LIMIT ?",
             ),
         ] {
-            let made = statement(&shape, from, 10, &MySql);
+            let made = statement(&shape, from, 10, &MySqlDialect);
             assert_eq!(&*made.sql, want);
             assert_eq!(made.params.len(), want.matches('?').count());
         }
-        let params = statement(&shape(Mode::TimestampIncrementing, &[]), &from, 10, &MySql).params;
-        let text = |t: &'static str| Param::Text(t.into());
+        let params = statement(&shape(SourceMode::TimestampIncrementing, &[]), &from, 10, &MySqlDialect).params;
+        let text = |t: &'static str| SqlParam::Text(t.into());
         let one = text("1970-01-01 00:00:00.000001");
-        let want = [text("1970-01-01 00:00:02.000000"), one.clone(), Param::I64(7), one, Param::I64(10)];
+        let want = [text("1970-01-01 00:00:02.000000"), one.clone(), SqlParam::I64(7), one, SqlParam::I64(10)];
         assert_eq!(params, want);
     }
 }

@@ -1,10 +1,10 @@
 //! The text of a query as its database takes it apart: where comments, strings and names begin and end. Pure.
 
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// A piece of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum QueryToken {
     /// Blanks and comments.
     Nothing,
     /// A word without quotes.
@@ -14,10 +14,10 @@ enum Kind {
 }
 
 /// The query without comments and semicolons behind it, which would swallow what follows.
-pub fn trimmed(text: &str, database: Database) -> &str {
+pub fn trimmed(text: &str, database: DatabaseKind) -> &str {
     let mut end = 0;
     for (kind, piece, at) in pieces(text, database) {
-        if kind != Kind::Nothing && piece != ";" {
+        if kind != QueryToken::Nothing && piece != ";" {
             end = at + piece.len();
         }
     }
@@ -26,8 +26,8 @@ pub fn trimmed(text: &str, database: Database) -> &str {
 
 /// What keeps a text from being a query: it must be one SELECT, with or without common table expressions, that writes
 /// nothing.
-pub fn problem(text: &str, database: Database) -> Option<&'static str> {
-    let code: Vec<_> = pieces(text, database).filter(|(kind, ..)| *kind != Kind::Nothing).collect();
+pub fn problem(text: &str, database: DatabaseKind) -> Option<&'static str> {
+    let code: Vec<_> = pieces(text, database).filter(|(kind, ..)| *kind != QueryToken::Nothing).collect();
     let is = |piece: &str, words: &[&str]| words.iter().any(|word| piece.eq_ignore_ascii_case(word));
     let first = code.iter().find(|(_, piece, _)| *piece != "(").map_or("", |(_, piece, _)| piece);
     if !is(first, &["select", "with"]) {
@@ -42,13 +42,13 @@ pub fn problem(text: &str, database: Database) -> Option<&'static str> {
         && code.windows(3).any(|three| {
             let [(_, before, _), (kind, word, _), (_, after, _)] = three else { return false };
             let words = ["insert", "update", "delete", "merge", "replace"];
-            *kind == Kind::Word && ["(", ")"].contains(before) && is(word, &words) && *after != "("
+            *kind == QueryToken::Word && ["(", ")"].contains(before) && is(word, &words) && *after != "("
         });
     writes.then_some("Please provide a statement that changes nothing: its WITH does.")
 }
 
 /// The pieces of a text, each with its place.
-fn pieces(text: &str, database: Database) -> impl Iterator<Item = (Kind, &str, usize)> {
+fn pieces(text: &str, database: DatabaseKind) -> impl Iterator<Item = (QueryToken, &str, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = &text[at..];
@@ -61,39 +61,39 @@ fn pieces(text: &str, database: Database) -> impl Iterator<Item = (Kind, &str, u
 }
 
 /// The kind and the length of the piece that a text begins with.
-fn piece(rest: &str, c: char, database: Database) -> (Kind, usize) {
-    let is_mysql = database == Database::MySql;
+fn piece(rest: &str, c: char, database: DatabaseKind) -> (QueryToken, usize) {
+    let is_mysql = database == DatabaseKind::MySql;
     let line = || rest.find('\n').map_or(rest.len(), |end| end + 1);
     let is_line = |begin: &str| {
         // MariaDB and MySQL take `--1` for a number
         begin == "--" && (!is_mysql || rest[2..].chars().next().is_none_or(|c| c.is_whitespace() || c.is_control()))
     };
     if c.is_whitespace() || c == '\u{feff}' {
-        return (Kind::Nothing, c.len_utf8());
+        return (QueryToken::Nothing, c.len_utf8());
     }
     match rest.get(..2).unwrap_or_default() {
         // what stands in those is read by MariaDB or MySQL
-        "/*" if is_mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => return (Kind::Other, 2),
-        "/*" => return (Kind::Nothing, comment(rest, database == Database::Postgres)),
-        begin if is_line(begin) => return (Kind::Nothing, line()),
+        "/*" if is_mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => return (QueryToken::Other, 2),
+        "/*" => return (QueryToken::Nothing, comment(rest, database == DatabaseKind::Postgres)),
+        begin if is_line(begin) => return (QueryToken::Nothing, line()),
         _ => {}
     }
     match c {
-        '#' if is_mysql => (Kind::Nothing, line()),
-        '\'' => (Kind::Other, quoted(rest, c, is_mysql)),
-        '"' => (Kind::Other, quoted(rest, c, is_mysql)),
-        '`' if database != Database::Postgres => (Kind::Other, quoted(rest, c, false)),
-        '[' if database == Database::Sqlite => (Kind::Other, quoted(rest, ']', false)),
-        '$' if database == Database::Postgres => (Kind::Other, dollars(rest).unwrap_or(1)),
+        '#' if is_mysql => (QueryToken::Nothing, line()),
+        '\'' => (QueryToken::Other, quoted(rest, c, is_mysql)),
+        '"' => (QueryToken::Other, quoted(rest, c, is_mysql)),
+        '`' if database != DatabaseKind::Postgres => (QueryToken::Other, quoted(rest, c, false)),
+        '[' if database == DatabaseKind::Sqlite => (QueryToken::Other, quoted(rest, ']', false)),
+        '$' if database == DatabaseKind::Postgres => (QueryToken::Other, dollars(rest).unwrap_or(1)),
         c if is_of_word(c) => {
             let end = rest.find(|c| !is_of_word(c) && c != '$').unwrap_or(rest.len());
-            let escapes = database == Database::Postgres && rest[..end].eq_ignore_ascii_case("e");
+            let escapes = database == DatabaseKind::Postgres && rest[..end].eq_ignore_ascii_case("e");
             if escapes && rest[end..].starts_with('\'') {
-                return (Kind::Other, end + quoted(&rest[end..], '\'', true));
+                return (QueryToken::Other, end + quoted(&rest[end..], '\'', true));
             }
-            (Kind::Word, end)
+            (QueryToken::Word, end)
         }
-        c => (Kind::Other, c.len_utf8()),
+        c => (QueryToken::Other, c.len_utf8()),
     }
 }
 
@@ -146,7 +146,7 @@ fn dollars(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::{problem, trimmed};
-    use crate::url::Database::{MySql, Postgres, Sqlite};
+    use crate::url::DatabaseKind::{MySql, Postgres, Sqlite};
 
     #[test]
     fn what_stands_behind_a_query_is_cut_off() {

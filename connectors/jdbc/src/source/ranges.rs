@@ -7,10 +7,10 @@
 
 use std::fmt;
 
-use connector_api::{Position, Result};
+use connector_api::{Result, SourcePosition};
 
 use super::config::SourceConfig;
-use super::position::{self, Reached};
+use super::position::{self, SourceProgress};
 use crate::ident::TableId;
 
 /// Ranges for each task, so that one that is fuller than others does not make all wait.
@@ -18,7 +18,7 @@ const EACH: usize = 4;
 
 /// The ranges of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct SnapshotRanges {
     /// Range `n` has the ids above `bounds[n]` up to `bounds[n + 1]`; there are at least two.
     bounds: Vec<i64>,
 }
@@ -36,14 +36,14 @@ pub struct KeyRange {
 
 /// The share of a task: the ranges whose number is `n` modulo `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct TaskShare {
     /// From 0.
     pub n: usize,
     /// How many tasks there are.
     pub of: usize,
 }
 
-impl Part {
+impl TaskShare {
     /// One task for everything.
     pub const WHOLE: Self = Self { n: 0, of: 1 };
 
@@ -55,13 +55,13 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for TaskShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.n + 1, self.of)
     }
 }
 
-impl Snapshot {
+impl SnapshotRanges {
     /// Cuts the ids above `above` from `first` to `last` into equal ranges, some for each of so many tasks.
     pub fn cut(above: i64, first: i64, last: i64, tasks: usize) -> Self {
         let count = tasks.max(1) * EACH;
@@ -91,8 +91,8 @@ impl Snapshot {
     }
 
     /// Where the table stands once all ranges are done.
-    pub fn end_reached(&self) -> Reached {
-        Reached { id: Some(self.end()), ..Reached::default() }
+    pub fn end_reached(&self) -> SourceProgress {
+        SourceProgress { id: Some(self.end()), ..SourceProgress::default() }
     }
 
     /// The share of all ids that is still to be read of a range that has been read up to `reached`.
@@ -118,15 +118,17 @@ impl Snapshot {
     }
 
     /// The position of the table while its ranges are read.
-    pub fn position(&self, id: &TableId, config: &SourceConfig) -> Position {
-        let reached = Reached { id: Some(self.begin()), snapshot: Some(self.clone()), ..Reached::default() };
-        Position { partition: position::table(id, config.qualify), offset: Some(reached.write()) }
+    pub fn position(&self, id: &TableId, config: &SourceConfig) -> SourcePosition {
+        let reached =
+            SourceProgress { id: Some(self.begin()), snapshot: Some(self.clone()), ..SourceProgress::default() };
+        SourcePosition { partition: position::table(id, config.qualify), offset: Some(reached.write()) }
     }
 
     /// The positions after all: the table's own as the peers have it, and none of the ranges.
-    pub fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<Position> {
-        let own = Position { partition: position::table(id, config.qualify), offset: Some(self.end_reached().write()) };
-        let range = |r: KeyRange| Position { partition: position::range(id, config.qualify, r.n), offset: None };
+    pub fn over(&self, id: &TableId, config: &SourceConfig) -> Vec<SourcePosition> {
+        let own =
+            SourcePosition { partition: position::table(id, config.qualify), offset: Some(self.end_reached().write()) };
+        let range = |r: KeyRange| SourcePosition { partition: position::range(id, config.qualify, r.n), offset: None };
         std::iter::once(own).chain(self.ranges().map(range)).collect()
     }
 
@@ -135,14 +137,14 @@ impl Snapshot {
         &self,
         id: &TableId,
         config: &SourceConfig,
-        stored: &dyn connector_api::Positions,
-    ) -> Result<Vec<(KeyRange, Reached)>> {
+        stored: &dyn connector_api::StoredOffsets,
+    ) -> Result<Vec<(KeyRange, SourceProgress)>> {
         let ranges: Vec<_> = self.ranges().collect();
         let partitions: Vec<_> = ranges.iter().map(|r| position::range(id, config.qualify, r.n)).collect();
         let found = stored.read(&partitions).await?;
         let reached = |(range, offset): (KeyRange, Option<connector_api::SourceOffset>)| {
-            let reached = offset.map(|offset| Reached::read(&offset)).transpose()?;
-            let begin = Reached { id: Some(range.above), ..Reached::default() };
+            let reached = offset.map(|offset| SourceProgress::read(&offset)).transpose()?;
+            let begin = SourceProgress { id: Some(range.above), ..SourceProgress::default() };
             Ok((range, reached.unwrap_or(begin)))
         };
         ranges.into_iter().zip(found).map(reached).collect()
@@ -151,37 +153,37 @@ impl Snapshot {
 
 impl KeyRange {
     /// Whether a reader that has come so far has read it all.
-    pub fn is_done(&self, reached: &Reached) -> bool {
+    pub fn is_done(&self, reached: &SourceProgress) -> bool {
         reached.id.is_some_and(|id| id >= self.up_to) && reached.gaps.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Snapshot};
+    use super::{SnapshotRanges, TaskShare};
 
     #[test]
     fn ranges_cover_all_ids_once() {
         for (above, first, last, tasks) in
             [(-1, 1, 100, 2), (-1, 5, 5, 4), (40, 1, 100, 3), (-1, i64::MIN, i64::MAX, 4), (-1, 0, 3, 8)]
         {
-            let cut = Snapshot::cut(above, first, last, tasks);
+            let cut = SnapshotRanges::cut(above, first, last, tasks);
             let ranges: Vec<_> = cut.ranges().collect();
             assert_eq!((ranges[0].above, ranges[ranges.len() - 1].up_to), (above, last));
             assert!(ranges.windows(2).all(|pair| pair[0].up_to == pair[1].above), "{cut:?}");
             assert!(ranges.iter().all(|range| range.above < range.up_to), "{cut:?}");
             assert!(ranges.len() <= tasks * 4);
-            assert_eq!(Snapshot::read(&cut.write()), Some(cut));
+            assert_eq!(SnapshotRanges::read(&cut.write()), Some(cut));
         }
-        assert_eq!(Snapshot::cut(-1, 1, 100, 1).write(), "-1,25,50,75,100");
+        assert_eq!(SnapshotRanges::cut(-1, 1, 100, 1).write(), "-1,25,50,75,100");
         for wrong in ["", "5", "5,a", "5,4"] {
-            assert_eq!(Snapshot::read(wrong), None, "{wrong}");
+            assert_eq!(SnapshotRanges::read(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn shares_add_up() {
-        let cut = Snapshot::cut(-1, 1, 1000, 3);
+        let cut = SnapshotRanges::cut(-1, 1, 1000, 3);
         let all: f64 = cut.ranges().map(|range| cut.share(&range, range.above)).sum();
         assert!((all - 1.0).abs() < 0.01, "{all}");
         let last = cut.ranges().last().unwrap();
@@ -190,8 +192,8 @@ mod tests {
 
     #[test]
     fn parts_are_read_as_they_are_written() {
-        assert_eq!(Part::read("2/4"), Some(Part { n: 1, of: 4 }));
-        assert_eq!(Part::read(&Part::WHOLE.to_string()), Some(Part::WHOLE));
-        assert!(["0/2", "3/2", "1", "a/b"].iter().all(|text| Part::read(text).is_none()));
+        assert_eq!(TaskShare::read("2/4"), Some(TaskShare { n: 1, of: 4 }));
+        assert_eq!(TaskShare::read(&TaskShare::WHOLE.to_string()), Some(TaskShare::WHOLE));
+        assert!(["0/2", "3/2", "1", "a/b"].iter().all(|text| TaskShare::read(text).is_none()));
     }
 }

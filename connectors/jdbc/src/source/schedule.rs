@@ -6,18 +6,18 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use jiff::Timestamp;
 
-use crate::zone::Zone;
+use crate::zone::JdbcTimeZone;
 
 /// A cron expression of five fields, or six with seconds in front, in a time zone.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub struct CronSchedule {
     cron: Cron,
-    zone: Zone,
+    zone: JdbcTimeZone,
 }
 
-impl Schedule {
+impl CronSchedule {
     /// Reads an expression. `Err` says what is wrong with it.
-    pub fn parse(text: &str, zone: Zone) -> Result<Self, String> {
+    pub fn parse(text: &str, zone: JdbcTimeZone) -> Result<Self, String> {
         // the parser takes them for no time at all, which would be looked for through thousands of years
         if text.split_whitespace().any(|field| field.split(',').any(str::is_empty)) {
             return Err("Invalid cron expression: a list has an empty item".to_owned());
@@ -40,20 +40,20 @@ impl Schedule {
 /// How long it is from a second of Unix time to the next time that an expression names in UTC.
 /// `None`: there is none, or it is no expression.
 pub fn wait_in_utc(text: &str, now: i64) -> Option<Duration> {
-    Schedule::parse(text, Zone::default()).ok()?.next(Timestamp::from_second(now).ok()?)
+    CronSchedule::parse(text, JdbcTimeZone::default()).ok()?.next(Timestamp::from_second(now).ok()?)
 }
 
 /// The check of the key; empty is none.
 pub fn check(text: &str) -> Result<(), String> {
-    if text.trim().is_empty() { Ok(()) } else { Schedule::parse(text, Zone::default()).map(drop) }
+    if text.trim().is_empty() { Ok(()) } else { CronSchedule::parse(text, JdbcTimeZone::default()).map(drop) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Schedule, check};
-    use crate::zone::Zone;
+    use super::{CronSchedule, check};
+    use crate::zone::JdbcTimeZone;
 
     #[test]
     fn the_next_time_is_found_in_its_zone() {
@@ -66,10 +66,12 @@ mod tests {
             ("0 7 * * *", "America/New_York", Duration::from_secs(23 * 3600 - 30)),
             ("0 12 * * MON", "UTC", hours(48) - Duration::from_secs(30)),
         ] {
-            let schedule = Schedule::parse(text, Zone::named(zone).unwrap()).unwrap();
+            let schedule = CronSchedule::parse(text, JdbcTimeZone::named(zone).unwrap()).unwrap();
             assert_eq!(schedule.next(now), Some(want), "{text}");
         }
-        assert!(Schedule::parse("0 0 30 2 *", Zone::default()).is_ok_and(|never| never.next(now).is_none()));
+        assert!(
+            CronSchedule::parse("0 0 30 2 *", JdbcTimeZone::default()).is_ok_and(|never| never.next(now).is_none())
+        );
     }
 
     #[test]

@@ -7,31 +7,31 @@ use std::fmt::Write as _;
 use connector_api::{Config, Value};
 
 use super::config::SourceConfig;
-use super::query::{From, among, among_ids, keys, statement};
+use super::query::{ReadPosition, among, among_ids, keys, statement};
 use super::table::{plan, plan_query};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::{self, Dialect};
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// A dialect, how it names the table, and its types of an id, a stamp and a decimal.
-type Case = (Database, &'static str, TableId, [&'static str; 3]);
+type SnapshotCase = (DatabaseKind, &'static str, TableId, [&'static str; 3]);
 
-fn cases() -> [Case; 3] {
+fn cases() -> [SnapshotCase; 3] {
     [
         (
-            Database::MySql,
+            DatabaseKind::MySql,
             "jdbc:mariadb://h/shop",
             TableId::in_catalog("shop", "orders"),
             ["int", "datetime", "decimal"],
         ),
         (
-            Database::Postgres,
+            DatabaseKind::Postgres,
             "jdbc:postgresql://h/shop",
             TableId::in_schema("public", "orders"),
             ["int4", "timestamp", "numeric"],
         ),
-        (Database::Sqlite, "jdbc:sqlite:/shop.db", TableId::bare("orders"), ["int", "datetime", "decimal"]),
+        (DatabaseKind::Sqlite, "jdbc:sqlite:/shop.db", TableId::bare("orders"), ["int", "datetime", "decimal"]),
     ]
 }
 
@@ -63,26 +63,26 @@ fn orders(id: &TableId, types: [&str; 3], key: &[&str]) -> TableMeta {
     }
 }
 
-struct Written<'a> {
+struct SnapshotSql<'a> {
     out: String,
     dialect: &'a dyn Dialect,
     url: &'static str,
     table: TableMeta,
 }
 
-impl Written<'_> {
+impl SnapshotSql<'_> {
     fn config(&self, keys: &[(&str, &str)]) -> SourceConfig {
         let mut config = Config::from([("connection.url", self.url)]);
         keys.iter().for_each(|(key, value)| config.set(*key, *value));
         SourceConfig::read(&config).expect("a config")
     }
 
-    fn add(&mut self, title: &str, keys: &[(&str, &str)], from: &From) {
+    fn add(&mut self, title: &str, keys: &[(&str, &str)], from: &ReadPosition) {
         let plan = plan(&self.table, &self.config(keys), self.dialect).expect("a plan");
         self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
     }
 
-    fn add_query(&mut self, title: &str, query: &str, keys: &[(&str, &str)], from: &From) {
+    fn add_query(&mut self, title: &str, query: &str, keys: &[(&str, &str)], from: &ReadPosition) {
         let plan = plan_query(query, &self.table.columns, &self.config(keys), self.dialect).expect("a plan");
         self.write(title, &statement(&plan.shape, from, 500, self.dialect).sql);
     }
@@ -121,7 +121,7 @@ fn all() -> String {
     let mut out = String::new();
     for (database, url, id, types) in cases() {
         let dialect = dialect::of(database);
-        let mut written = Written { out, dialect, url, table: orders(&id, types, &["id"]) };
+        let mut written = SnapshotSql { out, dialect, url, table: orders(&id, types, &["id"]) };
         if dialect.stamp("c") != "c" {
             written.write("the stamp of a column c", &dialect.stamp("c"));
         }
@@ -129,12 +129,16 @@ fn all() -> String {
         queries(&mut written);
         written.add_keys("keys", &[Value::I32(1)], &[Value::I32(9)]);
         written.table = orders(&id, types, &["id", "part"]);
-        let two = From { key: Some(vec![Value::I32(1), Value::I32(2)]), ..From::default() };
+        let two = ReadPosition { key: Some(vec![Value::I32(1), Value::I32(2)]), ..ReadPosition::default() };
         written.add("bulk, key of two columns, next page", &[("mode", "bulk")], &two);
         written.add_keys("keys of two columns", &[Value::I32(1), Value::I32(2)], &[Value::I32(1), Value::I32(9)]);
         written.table = orders(&id, types, &[]);
-        written.add("bulk, no key", &[("mode", "bulk")], &From::default());
-        written.add("incrementing, no key: one statement", &INCREMENTING, &From { id: Some(5), ..From::default() });
+        written.add("bulk, no key", &[("mode", "bulk")], &ReadPosition::default());
+        written.add(
+            "incrementing, no key: one statement",
+            &INCREMENTING,
+            &ReadPosition { id: Some(5), ..ReadPosition::default() },
+        );
         out = written.out;
     }
     out
@@ -148,30 +152,30 @@ const BOTH: [(&str, &str); 3] = [
     ("incrementing.column.name", "id"),
 ];
 
-fn modes(written: &mut Written<'_>) {
-    let from = From { stamp: Some(0), before: Some(1), id: Some(7), ..From::default() };
-    let within = From { at: Some((0, vec![Value::I32(3)])), ..from.clone() };
-    let page = From { key: Some(vec![Value::I32(9)]), ..From::default() };
-    written.add("bulk", &[("mode", "bulk")], &From::default());
+fn modes(written: &mut SnapshotSql<'_>) {
+    let from = ReadPosition { stamp: Some(0), before: Some(1), id: Some(7), ..ReadPosition::default() };
+    let within = ReadPosition { at: Some((0, vec![Value::I32(3)])), ..from.clone() };
+    let page = ReadPosition { key: Some(vec![Value::I32(9)]), ..ReadPosition::default() };
+    written.add("bulk", &[("mode", "bulk")], &ReadPosition::default());
     written.add("bulk, next page", &[("mode", "bulk")], &page);
     written.add("incrementing", &INCREMENTING, &from);
-    written.add("incrementing, up to an id", &INCREMENTING, &From { up_to: Some(9), ..from.clone() });
+    written.add("incrementing, up to an id", &INCREMENTING, &ReadPosition { up_to: Some(9), ..from.clone() });
     written.add("timestamp", &STAMP, &from);
     written.add("timestamp, in the middle of equal stamps", &STAMP, &within);
     let several = [STAMP[0], ("timestamp.column.name", "changed,created")];
     written.add("timestamp, several columns", &several, &from);
     written.add("timestamp+incrementing", &BOTH, &from);
     let suffix = ("query.suffix", "/* SUFFIX */");
-    written.add("bulk with a suffix", &[("mode", "bulk"), suffix], &From::default());
+    written.add("bulk with a suffix", &[("mode", "bulk"), suffix], &ReadPosition::default());
     written.add("timestamp+incrementing with a suffix", &[&BOTH[..], &[suffix]].concat(), &from);
     let never = ("quote.sql.identifiers", "never");
     written.add("incrementing, names without quotes", &[INCREMENTING[0], INCREMENTING[1], never], &from);
 }
 
-fn queries(written: &mut Written<'_>) {
-    let from = From { stamp: Some(0), before: Some(1), id: Some(7), ..From::default() };
+fn queries(written: &mut SnapshotSql<'_>) {
+    let from = ReadPosition { stamp: Some(0), before: Some(1), id: Some(7), ..ReadPosition::default() };
     let query = "SELECT * FROM orders WHERE part = 1";
-    written.add_query("query, bulk", query, &[("mode", "bulk"), ("query", query)], &From::default());
+    written.add_query("query, bulk", query, &[("mode", "bulk"), ("query", query)], &ReadPosition::default());
     written.add_query("query, incrementing", query, &[&INCREMENTING[..], &[("query", query)]].concat(), &from);
     written.add_query("query, timestamp", query, &[&STAMP[..], &[("query", query)]].concat(), &from);
     let suffix = [&BOTH[..], &[("query", query), ("query.suffix", "LIMIT 10")]].concat();

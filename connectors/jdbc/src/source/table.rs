@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use connector_api::{Error, Field, Result, Schema, Value};
 
-use super::compared::{Compared, query_misfit};
-use super::config::{Mode, SourceConfig};
+use super::compared::{ModeColumns, query_misfit};
+use super::config::{SourceConfig, SourceMode};
 use super::deleted;
-use super::query::Shape;
+use super::query::QueryShape;
 use super::sweep::KeyPlan;
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::Dialect;
-use crate::dialect::carried::carry;
-use crate::dialect::read::{Read, ReadColumn};
-use crate::driver::Layout;
+use crate::dialect::read::{ReadColumn, ValueDecoding};
+use crate::dialect::source_type::carry;
+use crate::driver::RowLayout;
 
 /// The plan of one table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TablePlan {
     /// How its rows are read.
-    pub layout: Layout,
+    pub layout: RowLayout,
     /// Its statements.
-    pub shape: Shape,
+    pub shape: QueryShape,
     /// The table in SQL, for statements beside the reading.
     pub table_sql: String,
     /// Schema of the record values.
@@ -49,8 +49,8 @@ pub struct TablePlan {
 /// Plans a table.
 /// Errors: `Config` when the mode's columns are missing, may be NULL or do not fit, with Confluent's texts.
 pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> Result<TablePlan> {
-    let quoting = Quoting { dialect, on: config.quote };
-    let mode = Compared::of_table(meta, config, dialect, &quoting.shown(meta))?;
+    let quoting = NameQuoting { dialect, on: config.quote };
+    let mode = ModeColumns::of_table(meta, config, dialect, &quoting.shown(meta))?;
     let metas: Vec<_> = meta.columns.iter().filter(|c| !c.invisible).collect();
     let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     let index_of = |name: &str| metas.iter().position(|c| c.name == name);
@@ -66,16 +66,16 @@ pub fn plan(meta: &TableMeta, config: &SourceConfig, dialect: &dyn Dialect) -> R
     let marker = deleted::marker(meta, config, &columns, key.is_some())?;
     let keys = deleted::keys(meta, config, dialect, key.as_ref(), &columns)?;
     let layout =
-        Layout { stamps: mode.stamps.iter().filter_map(|c| index_of(&c.name)).collect(), columns, by_place: false };
+        RowLayout { stamps: mode.stamps.iter().filter_map(|c| index_of(&c.name)).collect(), columns, by_place: false };
     let order_by = order(meta, config.mode, dialect);
     let id_is_unique = mode.id.is_some_and(|id| is_unique(meta, &id.name));
     let paged = config.suffix.is_none()
         && match config.mode {
-            Mode::Bulk | Mode::Timestamp => !order_by.is_empty(),
-            Mode::Incrementing | Mode::TimestampIncrementing => id_is_unique,
+            SourceMode::Bulk | SourceMode::Timestamp => !order_by.is_empty(),
+            SourceMode::Incrementing | SourceMode::TimestampIncrementing => id_is_unique,
         };
     Ok(TablePlan {
-        shape: Shape {
+        shape: QueryShape {
             mode: config.mode,
             select: format!("SELECT {} FROM {table_sql}", select.join(",")),
             id: mode.id.map(|c| quoting.column(meta, &c.name)),
@@ -127,7 +127,7 @@ pub fn plan_query(
     config: &SourceConfig,
     dialect: &dyn Dialect,
 ) -> Result<TablePlan> {
-    let quoting = Quoting { dialect, on: config.quote };
+    let quoting = NameQuoting { dialect, on: config.quote };
     let columns: Vec<_> = metas.iter().map(|c| read_column(c, config, dialect)).collect();
     for (n, meta) in metas.iter().enumerate() {
         if metas[..n].iter().any(|other| other.name == meta.name) {
@@ -136,7 +136,7 @@ pub fn plan_query(
             return Err(Error::config(text));
         }
     }
-    let compared = Compared::of_query(metas, config)?;
+    let compared = ModeColumns::of_query(metas, config)?;
     if let Some(misfit) = query_misfit(&compared, config, dialect) {
         return Err(Error::config(misfit.text));
     }
@@ -151,14 +151,14 @@ pub fn plan_query(
     // what the mode compares is a column of the result, so the query stands in parentheses (the last on a new line,
     // since the query may hold a comment); read as it is, it keeps its own order
     let values_sql = compared.values_sql(dialect, |name| quoting.name(name), &format!("({query}\n) AS q"));
-    let as_it_is = config.mode == Mode::Bulk && columns.iter().all(|c| c.select == ("", ""));
+    let as_it_is = config.mode == SourceMode::Bulk && columns.iter().all(|c| c.select == ("", ""));
     let stamp_names: Vec<_> = stamps.iter().map(|i| dialect.stamp(&quoting.name(&metas[*i].name))).collect();
     let fields = columns.iter().map(|c| Field { name: Arc::clone(&c.name), schema: Arc::clone(&c.schema) }).collect();
     let stamp_type = stamps.first().map(|i| metas[*i].data_type.clone()).unwrap_or_default();
     let step = stamp_step(stamps.iter().map(|i| &metas[*i]), dialect);
-    let layout = Layout { stamps, columns, by_place: as_it_is };
+    let layout = RowLayout { stamps, columns, by_place: as_it_is };
     Ok(TablePlan {
-        shape: Shape {
+        shape: QueryShape {
             mode: config.mode,
             select: if as_it_is {
                 query.to_owned()
@@ -210,9 +210,9 @@ impl TablePlan {
 }
 
 /// Whether the stamps are instants in UTC.
-fn stamps_are_instants(layout: &Layout) -> bool {
+fn stamps_are_instants(layout: &RowLayout) -> bool {
     let first = layout.stamps.first().map(|i| &layout.columns[*i].read);
-    matches!(first, Some(Read::Stamp(stamp)) if stamp.is_instant)
+    matches!(first, Some(ValueDecoding::Stamp(stamp)) if stamp.is_instant)
 }
 
 /// The coarsest step of those columns.
@@ -221,12 +221,12 @@ fn stamp_step<'a>(stamps: impl Iterator<Item = &'a ColumnMeta>, dialect: &dyn Di
 }
 
 /// Names in SQL, in quotes or not.
-struct Quoting<'a> {
+struct NameQuoting<'a> {
     dialect: &'a dyn Dialect,
     on: bool,
 }
 
-impl Quoting<'_> {
+impl NameQuoting<'_> {
     /// Quotes are left out where that changes what is meant: names that the catalog gives are the same in quotes, be they
     /// reserved words or not, but where the server folds the case of others.
     fn name(&self, name: &str) -> String {
@@ -247,7 +247,7 @@ impl Quoting<'_> {
     }
 }
 
-fn stamp_sql(mode: &Compared<'_>, meta: &TableMeta, quoting: &Quoting<'_>) -> Option<String> {
+fn stamp_sql(mode: &ModeColumns<'_>, meta: &TableMeta, quoting: &NameQuoting<'_>) -> Option<String> {
     let columns: Vec<_> = mode.stamps.iter().map(|c| quoting.dialect.stamp(&quoting.column(meta, &c.name))).collect();
     match columns.as_slice() {
         [] => None,
@@ -257,10 +257,10 @@ fn stamp_sql(mode: &Compared<'_>, meta: &TableMeta, quoting: &Quoting<'_>) -> Op
 }
 
 /// The columns that put rows in order: the primary key, if all of it can be compared as a parameter.
-pub(super) fn order<'a>(meta: &'a TableMeta, mode: Mode, dialect: &dyn Dialect) -> Vec<&'a ColumnMeta> {
+pub(super) fn order<'a>(meta: &'a TableMeta, mode: SourceMode, dialect: &dyn Dialect) -> Vec<&'a ColumnMeta> {
     let key: Vec<_> = meta.primary_key.iter().filter_map(|name| meta.column(name)).collect();
     // offsets hold texts, not bytes
-    let storable = |c: &&ColumnMeta| mode == Mode::Bulk || !c.data_type.ends_with("binary");
+    let storable = |c: &&ColumnMeta| mode == SourceMode::Bulk || !c.data_type.ends_with("binary");
     if key.iter().all(|c| dialect.orders(c) && storable(c)) { key } else { Vec::new() }
 }
 
@@ -277,14 +277,14 @@ fn is_unique(meta: &TableMeta, column: &str) -> bool {
 }
 
 /// Schema of the record keys, and their columns.
-pub(super) type Key = (Arc<Schema>, Vec<usize>);
+pub(super) type RecordKey = (Arc<Schema>, Vec<usize>);
 
 fn key_of(
     meta: &TableMeta,
     config: &SourceConfig,
     columns: &[ReadColumn],
     index_of: impl Fn(&str) -> Option<usize>,
-) -> Option<Key> {
+) -> Option<RecordKey> {
     if !config.key_from_primary_key {
         return None;
     }

@@ -5,16 +5,16 @@ use std::collections::HashMap;
 use connector_api::pattern::Pattern;
 use connector_api::{Error, Result};
 
-use super::config::{Filter, SourceConfig};
+use super::config::{SourceConfig, TableSelection};
 use super::mapping::{databases_of, matches};
 use crate::catalog::{TableFilter, TableName};
 use crate::dialect::Dialect;
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// Tables that the database has.
 #[derive(Clone, Debug, Default)]
-pub struct Listed {
+pub struct TableListing {
     /// Those of the connection's own database, or of those that `catalog.pattern` names.
     pub own: Vec<TableName>,
     /// Those of other databases that the table lists name; a bare name does not mean them.
@@ -37,7 +37,7 @@ pub fn listing(config: &SourceConfig) -> TableFilter {
 /// What to ask the catalog for besides: databases of MariaDB or MySQL that names or expressions begin with.
 pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
     let first = listing(config);
-    if config.target.database_kind() != Database::MySql || first.all_catalogs {
+    if config.target.database_kind() != DatabaseKind::MySql || first.all_catalogs {
         return Vec::new();
     }
     let filter = &config.filter;
@@ -55,11 +55,11 @@ pub fn other_listings(config: &SourceConfig) -> Vec<TableFilter> {
 /// The tables that the filter lets pass, in the order listed.
 /// Errors: `Config` when two of them have one bare name, since that names the topic; when a name is in another database
 /// of PostgreSQL.
-pub fn choose(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> Result<Vec<TableId>> {
+pub fn choose(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialect) -> Result<Vec<TableId>> {
     if let Some(text) = out_of_reach(config, listed, dialect) {
         return Err(Error::config(format!("table.whitelist: {text}")));
     }
-    let names = Names::new(config, dialect);
+    let names = ListedNames::new(config, dialect);
     let mut chosen = Vec::new();
     for table in &listed.own {
         if names.passes(&table.id)? {
@@ -85,19 +85,19 @@ pub fn choose(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> 
 }
 
 /// What to tell of names and expressions that mean no table: the key, and a text.
-pub fn unmatched(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> Vec<(&'static str, String)> {
-    let names = Names::new(config, dialect);
+pub fn unmatched(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialect) -> Vec<(&'static str, String)> {
+    let names = ListedNames::new(config, dialect);
     let all = || listed.own.iter().chain(&listed.others).map(|table| &table.id);
     let by_name = names.unmatched(listed).into_iter().map(|name| {
         let alike =
             |id: &&TableId| [&id.table, &id.to_string()].iter().any(|own| own.to_lowercase() == name.to_lowercase());
         let hint = match (all().find(alike), config.target.database_kind()) {
             (Some(id), _) => format!("; there is {id}: the case of letters counts"),
-            (None, Database::MySql) => {
+            (None, DatabaseKind::MySql) => {
                 "; names are TABLE or DATABASE.TABLE, and tables are seen with a privilege on them".to_owned()
             }
-            (None, Database::Postgres) => "; names are TABLE or SCHEMA.TABLE".to_owned(),
-            (None, Database::Sqlite) => String::new(),
+            (None, DatabaseKind::Postgres) => "; names are TABLE or SCHEMA.TABLE".to_owned(),
+            (None, DatabaseKind::Sqlite) => String::new(),
         };
         ("table.whitelist", format!("there is no table {name} now, it is read once there is{hint}"))
     });
@@ -106,9 +106,9 @@ pub fn unmatched(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) 
         filter.include.iter().filter(|pattern| !all().any(|id| matches(pattern, &id.to_string()).unwrap_or(true)));
     let by_pattern = idle.map(|pattern| {
         let whole = match config.target.database_kind() {
-            Database::MySql => "DATABASE.TABLE",
-            Database::Postgres => "SCHEMA.TABLE",
-            Database::Sqlite => "TABLE",
+            DatabaseKind::MySql => "DATABASE.TABLE",
+            DatabaseKind::Postgres => "SCHEMA.TABLE",
+            DatabaseKind::Sqlite => "TABLE",
         };
         let text = pattern.text();
         ("table.include.list", format!("{text} matches no table now; it is compared with the whole name, {whole}"))
@@ -117,9 +117,9 @@ pub fn unmatched(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) 
 }
 
 /// What to tell of a name in another database, which a connection to PostgreSQL does not reach.
-pub fn out_of_reach(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialect) -> Option<String> {
-    let own = outermost(config).filter(|_| config.target.database_kind() == Database::Postgres)?;
-    Names::new(config, dialect).unmatched(listed).into_iter().find_map(|name| {
+pub fn out_of_reach(config: &SourceConfig, listed: &TableListing, dialect: &dyn Dialect) -> Option<String> {
+    let own = outermost(config).filter(|_| config.target.database_kind() == DatabaseKind::Postgres)?;
+    ListedNames::new(config, dialect).unmatched(listed).into_iter().find_map(|name| {
         let parts = TableId::split(name).filter(|parts| parts.len() == 3 && parts[0] != own)?;
         Some(format!(
             "{name} is in the database {}, and a connection to PostgreSQL reads one database, here {own}: take it out, \
@@ -133,10 +133,10 @@ pub fn out_of_reach(config: &SourceConfig, listed: &Listed, dialect: &dyn Dialec
 fn outermost(config: &SourceConfig) -> Option<&str> {
     let target = &config.target;
     match target.database_kind() {
-        Database::MySql => None,
+        DatabaseKind::MySql => None,
         // without a database the server takes the user's name for it
-        Database::Postgres => target.database.as_deref().or(target.user.as_deref()),
-        Database::Sqlite => Some("main"),
+        DatabaseKind::Postgres => target.database.as_deref().or(target.user.as_deref()),
+        DatabaseKind::Sqlite => Some("main"),
     }
 }
 
@@ -151,13 +151,13 @@ fn any_matches<'a>(patterns: impl IntoIterator<Item = &'a Pattern>, name: &str) 
 }
 
 /// The connector's lists, and how names are written.
-struct Names<'a> {
-    filter: &'a Filter,
+struct ListedNames<'a> {
+    filter: &'a TableSelection,
     outermost: Option<&'a str>,
     dialect: &'a dyn Dialect,
 }
 
-impl<'a> Names<'a> {
+impl<'a> ListedNames<'a> {
     fn new(config: &'a SourceConfig, dialect: &'a dyn Dialect) -> Self {
         Self { filter: &config.filter, outermost: outermost(config), dialect }
     }
@@ -213,7 +213,7 @@ impl<'a> Names<'a> {
     }
 
     /// The items of the white list that no table has for its name.
-    fn unmatched(&self, listed: &Listed) -> Vec<&str> {
+    fn unmatched(&self, listed: &TableListing) -> Vec<&str> {
         let names = if self.filter.include.is_empty() { self.filter.whitelist.as_slice() } else { &[] };
         let is_there = |name: &String| {
             listed.own.iter().any(|table| self.is_named(name, &table.id))
@@ -270,27 +270,27 @@ pub fn join(tables: &[TableId], dialect: &dyn Dialect) -> String {
 }
 
 /// The table named by these parts in that database. `None` when there are none.
-pub fn id_of(parts: Vec<String>, database: Database) -> Option<TableId> {
+pub fn id_of(parts: Vec<String>, database: DatabaseKind) -> Option<TableId> {
     let mut parts = parts.into_iter().rev();
     let table = parts.next()?;
     let (second, third) = (parts.next(), parts.next());
     Some(match database {
-        Database::MySql => TableId { catalog: second, schema: None, table },
-        Database::Postgres | Database::Sqlite => TableId { catalog: third, schema: second, table },
+        DatabaseKind::MySql => TableId { catalog: second, schema: None, table },
+        DatabaseKind::Postgres | DatabaseKind::Sqlite => TableId { catalog: third, schema: second, table },
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Config, Kind};
+    use connector_api::{Config, ErrorKind};
 
     use super::super::config::SourceConfig;
-    use super::{Listed, choose, id_of, join, other_listings, split, topic_problem, unmatched};
+    use super::{TableListing, choose, id_of, join, other_listings, split, topic_problem, unmatched};
     use crate::catalog::TableName;
-    use crate::dialect::mysql::MySql;
-    use crate::dialect::postgres::Postgres;
+    use crate::dialect::mysql::MySqlDialect;
+    use crate::dialect::postgres::PostgresDialect;
     use crate::ident::TableId;
-    use crate::url::Database;
+    use crate::url::DatabaseKind;
 
     fn names(names: &str) -> Vec<TableName> {
         let id = |name: &str| {
@@ -300,8 +300,8 @@ mod tests {
         names.split_whitespace().map(id).collect()
     }
 
-    fn listed(own: &str, others: &str) -> Listed {
-        Listed { own: names(own), others: names(others) }
+    fn listed(own: &str, others: &str) -> TableListing {
+        TableListing { own: names(own), others: names(others) }
     }
 
     fn config(keys: &[(&str, &str)]) -> SourceConfig {
@@ -346,7 +346,7 @@ mod tests {
             (vec![(include, r"e\..*"), (exclude, r"e\.a")], "e.b e.x"),
             (vec![(black, "none")], "d.a d.b d.c"),
         ] {
-            let chosen = choose(&config(&keys), &listed("d.a d.b d.c", "e.a e.b e.x"), &MySql).unwrap();
+            let chosen = choose(&config(&keys), &listed("d.a d.b d.c", "e.a e.b e.x"), &MySqlDialect).unwrap();
             assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
         }
     }
@@ -362,9 +362,9 @@ mod tests {
             (vec![(white, "d.a,X")], "d.a"),
         ] {
             let (config, listed) = (config(&keys).in_any_case(), listed("d.a d.b d.c", "e.a e.x"));
-            let chosen = choose(&config, &listed, &MySql).unwrap();
+            let chosen = choose(&config, &listed, &MySqlDialect).unwrap();
             assert_eq!(chosen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), want, "{keys:?}");
-            let none = unmatched(&config, &listed, &MySql);
+            let none = unmatched(&config, &listed, &MySqlDialect);
             assert_eq!(none.len(), usize::from(keys[0].1 == "d.a,X"), "{none:?}");
         }
     }
@@ -386,10 +386,10 @@ mod tests {
     #[test]
     fn a_name_may_begin_with_the_connections_own_database_and_with_no_other() {
         let table = TableName { id: TableId::in_schema("public", "t"), table_type: "TABLE".into() };
-        let listed = Listed { own: vec![table], others: Vec::new() };
+        let listed = TableListing { own: vec![table], others: Vec::new() };
         let choose = |name| {
             let config = config(&[("connection.url", "jdbc:postgresql://h/d"), ("table.whitelist", name)]);
-            choose(&config, &listed, &Postgres).map(|ids| ids.len())
+            choose(&config, &listed, &PostgresDialect).map(|ids| ids.len())
         };
         for (name, want) in
             [("d.public.t", 1), ("\"d\".\"public\".t", 1), ("public.t", 1), ("d.public.u", 0), ("d.t", 0)]
@@ -397,7 +397,7 @@ mod tests {
             assert_eq!(choose(name).unwrap(), want, "{name}");
         }
         let error = choose("e.public.t").unwrap_err();
-        assert_eq!(error.kind(), Kind::Config);
+        assert_eq!(error.kind(), ErrorKind::Config);
         assert!(
             error.message().contains("e.public.t is in the database e") && error.message().contains("here d"),
             "{error}"
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn what_means_no_table_is_told() {
-        let told = |key, text| unmatched(&config(&[(key, text)]), &listed("d.a", "e.B"), &MySql);
+        let told = |key, text| unmatched(&config(&[(key, text)]), &listed("d.a", "e.B"), &MySqlDialect);
         for (key, text, want) in [
             ("table.whitelist", "a,e.B", ""),
             ("table.whitelist", "a,E.b", "there is no table E.b now, it is read once there is; there is e.B: the case"),
@@ -430,8 +430,8 @@ mod tests {
     fn one_bare_name_twice_is_refused() {
         for (own, others) in [("d.a e.a", ""), ("d.a", "e.a")] {
             let config = config(&[("table.include.list", r"d\.a,e\.a")]);
-            let error = choose(&config, &listed(own, others), &MySql).unwrap_err();
-            assert_eq!(error.kind(), Kind::Config);
+            let error = choose(&config, &listed(own, others), &MySqlDialect).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.message().contains("duplicate unqualified table names"), "{error}");
         }
     }
@@ -450,8 +450,8 @@ mod tests {
     #[test]
     fn a_task_finds_its_tables_again() {
         let tables = vec![TableId::in_catalog("d", "a,`b"), TableId::in_catalog("d", "c.d")];
-        let list = join(&tables, &MySql);
-        let read: Vec<_> = TableId::list(&list).into_iter().filter_map(|p| id_of(p, Database::MySql)).collect();
+        let list = join(&tables, &MySqlDialect);
+        let read: Vec<_> = TableId::list(&list).into_iter().filter_map(|p| id_of(p, DatabaseKind::MySql)).collect();
         assert_eq!(read, tables);
     }
 }

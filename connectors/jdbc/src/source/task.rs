@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use connector_api::{
-    Batch, Datum, Error, Kind, Position, Positions, Progress, Record, Result, SourcePartition, SourceTask,
-    TableProgress, Value,
+    Datum, Error, ErrorKind, ProgressReport, Record, Result, SourceBatch, SourcePartition, SourcePosition, SourceTask,
+    StoredOffsets, TableProgress, Value,
 };
 use tokio::time::timeout;
 
-use super::batch::{Buffered, Done};
+use super::batch::{EmittedUpTo, PendingRows};
 use super::config::SourceConfig;
-use super::entries::{Entry, entries};
+use super::entries::{TableAssignment, entries};
 use super::probe;
-use super::ranges::Snapshot;
-use super::reader::{Gone, Outcome, Sent, TableReader};
-use super::sweep::Sweep;
-use super::turns::{News, Turn, Turns, reading_session};
+use super::ranges::SnapshotRanges;
+use super::reader::{DeletedKeys, ReadOutcome, ReaderOutput, TableReader};
+use super::sweep::KeySweep;
+use super::turns::{FinishedRead, SchedulerEvent, TableScheduler, reading_session};
 use crate::driver::Session;
 use crate::ident::TableId;
 
@@ -31,15 +31,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// A table, or the query, and what has been handed out of it.
-struct Table {
+struct TaskTable {
     id: Option<TableId>,
     /// Of which snapshot it is a range, and no more.
-    snapshot: Option<Snapshot>,
+    snapshot: Option<SnapshotRanges>,
     partition: SourcePartition,
     topic: Arc<str>,
     /// With the turn while one runs.
     reader: Option<TableReader>,
-    done: Done,
+    done: EmittedUpTo,
     /// Whether `done` says where it stands.
     standing: bool,
     due: Instant,
@@ -59,24 +59,24 @@ struct Table {
     /// Values that their columns' types could not hold.
     beyond: BTreeSet<String>,
     /// Where deleted rows are looked for; with the reader during a turn of that.
-    sweep: Option<Box<Sweep>>,
+    sweep: Option<Box<KeySweep>>,
 }
 
 /// See the module.
 pub struct JdbcSourceTask {
     config: Arc<SourceConfig>,
-    tables: Vec<Table>,
-    turns: Turns,
+    tables: Vec<TaskTable>,
+    turns: TableScheduler,
     /// Rows that came and are not handed out yet, and whose they are.
-    buffer: Option<(usize, Buffered)>,
+    buffer: Option<(usize, PendingRows)>,
     /// To be stored before anything else.
-    positions: Vec<Position>,
+    positions: Vec<SourcePosition>,
 }
 
 impl JdbcSourceTask {
     /// Connects, looks all tables up and stands where the stored offsets say.
     /// Errors: `Config` when there is nothing to read, or no table fits the mode.
-    pub async fn open(config: SourceConfig, stored: &dyn Positions) -> Result<Self> {
+    pub async fn open(config: SourceConfig, stored: &dyn StoredOffsets) -> Result<Self> {
         let ids: Vec<_> = match &config.query {
             Some(_) => vec![None],
             None => config.tables.iter().cloned().map(Some).collect(),
@@ -102,7 +102,7 @@ impl JdbcSourceTask {
                 if session.is_lost() {
                     session = reading_session(&config).await?;
                 }
-                let mut table = Table::new(entry, &config, &known);
+                let mut table = TaskTable::new(entry, &config, &known);
                 match table.open(&mut *session).await {
                     Ok(()) => works = true,
                     Err(error) if stops_alone(error.kind(), several) => {
@@ -110,7 +110,7 @@ impl JdbcSourceTask {
                         failed.get_or_insert(error);
                     }
                     // a lock, say: the others need not wait for it
-                    Err(error) if error.kind() == Kind::Retry && several && !session.is_lost() => {
+                    Err(error) if error.kind() == ErrorKind::Retry && several && !session.is_lost() => {
                         table.try_again(&error);
                         works = true;
                     }
@@ -125,13 +125,13 @@ impl JdbcSourceTask {
         if session.is_lost() {
             session = reading_session(&config).await?;
         }
-        Ok(Self { turns: Turns::new(Arc::clone(&config), session), config, tables, buffer: None, positions })
+        Ok(Self { turns: TableScheduler::new(Arc::clone(&config), session), config, tables, buffer: None, positions })
     }
 
     /// A range of a table has been read. Where this task reads all of them, and it was the last, the table itself is read
     /// on; where others read some, they are planned anew.
     fn range_is_done(&mut self, index: usize) {
-        let place = |t: &Table| Some((t.id.clone()?, t.snapshot.clone()?));
+        let place = |t: &TaskTable| Some((t.id.clone()?, t.snapshot.clone()?));
         let Some((id, snapshot)) = self.tables.get(index).and_then(place) else { return };
         let alone = self.config.part.is_none_or(|part| part.of == 1);
         let all = self.tables.iter().filter(|t| t.id.as_ref() == Some(&id)).all(|t| t.finished);
@@ -139,8 +139,8 @@ impl JdbcSourceTask {
             return;
         }
         self.positions.extend(snapshot.over(&id, &self.config));
-        let entry = Entry::whole(Some(id), Some(snapshot.end_reached()));
-        let mut table = Table::new(entry, &self.config, &[]);
+        let entry = TableAssignment::whole(Some(id), Some(snapshot.end_reached()));
+        let mut table = TaskTable::new(entry, &self.config, &[]);
         if let Some(place) = self.tables.get_mut(index) {
             table.rows = place.rows;
             *place = table;
@@ -148,7 +148,7 @@ impl JdbcSourceTask {
     }
 
     /// A batch of the buffered rows. `None` when there are none, or nothing to tell.
-    fn cut(&mut self) -> Result<Option<Batch>> {
+    fn cut(&mut self) -> Result<Option<SourceBatch>> {
         let Some((index, buffered)) = &mut self.buffer else { return Ok(None) };
         let table = &mut self.tables[*index];
         let (records, moved) =
@@ -166,7 +166,7 @@ impl JdbcSourceTask {
         if records.is_empty() && positions.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Batch { records, positions, idle_for: None }))
+        Ok(Some(SourceBatch { records, positions, idle_for: None }))
     }
 
     /// Begins the turn of the table that has waited longest, if another may begin. Returns how long to wait until then;
@@ -190,7 +190,7 @@ impl JdbcSourceTask {
 
     /// Takes back what a turn that is over gives.
     /// Errors: what concerns the whole task: the connection, and the last table that was read.
-    fn take_back(&mut self, turn: Turn) -> Result<()> {
+    fn take_back(&mut self, turn: FinishedRead) -> Result<()> {
         let table = &mut self.tables[turn.table];
         let got_on = turn.outcome.is_err() && turn.reader.got_on();
         if got_on {
@@ -205,7 +205,7 @@ impl JdbcSourceTask {
                 if has_read {
                     table.went_well(outcome, &self.config);
                 }
-                if outcome == Outcome::Done {
+                if outcome == ReadOutcome::Done {
                     self.range_is_done(turn.table);
                 }
                 return Ok(());
@@ -235,9 +235,9 @@ impl JdbcSourceTask {
         let error =
             error.context(format_args!("reading {}", table.id.as_ref().map_or("the query".into(), TableId::to_string)));
         let error = match error.kind() {
-            Kind::Retry if given_up => Error::fatal(error.message().to_owned()).caused_by(error),
+            ErrorKind::Retry if given_up => Error::fatal(error.message().to_owned()).caused_by(error),
             // its definition may have changed in the middle of the reading: it is looked up before the next try
-            Kind::Config if table.failures == 1 && !table.stopped && connected => {
+            ErrorKind::Config if table.failures == 1 && !table.stopped && connected => {
                 table.due = Instant::now();
                 return Ok(());
             }
@@ -246,18 +246,21 @@ impl JdbcSourceTask {
         table.due = Instant::now() + backoff(table.failures);
         match error.kind() {
             // what comes in between is no trouble of the task: with a connection that lasts no longer it gets on
-            Kind::Retry if got_on => {
+            ErrorKind::Retry if got_on => {
                 tracing::warn!(%error, "reading goes on with another connection");
                 table.try_again(&error);
                 Ok(())
             }
             _ if !others => Err(error),
-            Kind::Retry if connected => {
+            ErrorKind::Retry if connected => {
                 table.try_again(&error);
                 Ok(())
             }
             // a row that is too large takes the connection with it, and so may an answer that makes no sense
-            kind if given_up || (stops(kind) && connected) || (begun && matches!(kind, Kind::Record | Kind::Fatal)) => {
+            kind if given_up
+                || (stops(kind) && connected)
+                || (begun && matches!(kind, ErrorKind::Record | ErrorKind::Fatal)) =>
+            {
                 table.stop(&error, &self.config);
                 Ok(())
             }
@@ -267,20 +270,20 @@ impl JdbcSourceTask {
 }
 
 /// Errors that one table has by itself, and that time alone does not mend: its definition, its privileges, a row of it.
-fn stops(kind: Kind) -> bool {
-    matches!(kind, Kind::Config | Kind::Denied | Kind::Record)
+fn stops(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Config | ErrorKind::Denied | ErrorKind::Record)
 }
 
 /// The same, with what makes no sense about it where there are several tables.
-fn stops_alone(kind: Kind, several: bool) -> bool {
-    stops(kind) || (kind == Kind::Fatal && several)
+fn stops_alone(kind: ErrorKind, several: bool) -> bool {
+    stops(kind) || (kind == ErrorKind::Fatal && several)
 }
 
 fn backoff(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT)
 }
 
-impl Table {
+impl TaskTable {
     /// Looks the table up and stands where its stored offset says.
     async fn open(&mut self, session: &mut dyn Session) -> Result<()> {
         if let Some(reader) = &mut self.reader {
@@ -291,7 +294,7 @@ impl Table {
     }
 
     /// One that has not been looked up; `stored` are the offsets that may tell its known keys.
-    fn new(entry: Entry, config: &Arc<SourceConfig>, stored: &[Position]) -> Self {
+    fn new(entry: TableAssignment, config: &Arc<SourceConfig>, stored: &[SourcePosition]) -> Self {
         let topic = config.topic_prefix.clone() + entry.id.as_ref().map_or("", |id| id.table.as_str());
         let partition = entry.partition(config);
         let sweeps = config.delete_capture.filter(|_| entry.id.is_some() && entry.range.is_none());
@@ -299,10 +302,10 @@ impl Table {
             topic: topic.into(),
             id: entry.id.clone(),
             snapshot: entry.range.as_ref().map(|(_, snapshot)| snapshot.clone()),
-            sweep: sweeps.map(|capture| Box::new(Sweep::new(&partition, capture, stored))),
+            sweep: sweeps.map(|capture| Box::new(KeySweep::new(&partition, capture, stored))),
             partition,
             reader: Some(TableReader::new(entry, Arc::clone(config))),
-            done: Done::default(),
+            done: EmittedUpTo::default(),
             standing: false,
             due: Instant::now() + until_scheduled(config).unwrap_or_default(),
             rows: 0,
@@ -328,27 +331,27 @@ impl Table {
         }
         if !self.standing && reader.is_standing() {
             self.standing = true;
-            self.done = Done { from: reader.from().clone(), open: None, gaps: reader.gaps() };
+            self.done = EmittedUpTo { from: reader.from().clone(), open: None, gaps: reader.gaps() };
         }
     }
 
-    fn went_well(&mut self, outcome: Outcome, config: &SourceConfig) {
+    fn went_well(&mut self, outcome: ReadOutcome, config: &SourceConfig) {
         let wait = match outcome {
-            Outcome::More => Duration::ZERO,
-            Outcome::CaughtUp => until_scheduled(config).unwrap_or(config.poll_interval),
-            Outcome::Waiting => config.poll_interval.min(LOOK_AGAIN),
-            Outcome::Done => NEVER,
+            ReadOutcome::More => Duration::ZERO,
+            ReadOutcome::CaughtUp => until_scheduled(config).unwrap_or(config.poll_interval),
+            ReadOutcome::Waiting => config.poll_interval.min(LOOK_AGAIN),
+            ReadOutcome::Done => NEVER,
         };
-        self.finished = outcome == Outcome::Done;
+        self.finished = outcome == ReadOutcome::Done;
         self.rows_left = match outcome {
-            _ if self.snapshot.is_some() && outcome != Outcome::Done => self.rows_left,
-            Outcome::More => self.rows_estimated.map(|all| all.saturating_sub(self.rows)),
-            Outcome::CaughtUp | Outcome::Done => Some(0),
-            Outcome::Waiting => self.rows_left,
+            _ if self.snapshot.is_some() && outcome != ReadOutcome::Done => self.rows_left,
+            ReadOutcome::More => self.rows_estimated.map(|all| all.saturating_sub(self.rows)),
+            ReadOutcome::CaughtUp | ReadOutcome::Done => Some(0),
+            ReadOutcome::Waiting => self.rows_left,
         };
         self.due = Instant::now() + wait;
         (self.failures, self.stopped, self.trouble) = (0, false, None);
-        if let Some(sweep) = self.sweep.as_mut().filter(|_| outcome == Outcome::CaughtUp) {
+        if let Some(sweep) = self.sweep.as_mut().filter(|_| outcome == ReadOutcome::CaughtUp) {
             sweep.due.get_or_insert_with(Instant::now);
         }
     }
@@ -368,7 +371,7 @@ impl Table {
     }
 
     /// After a turn. Returns whether it was one of reading.
-    fn take_back_sweep(&mut self, outcome: &Result<Outcome>) -> bool {
+    fn take_back_sweep(&mut self, outcome: &Result<ReadOutcome>) -> bool {
         let Some(mut sweep) = self.reader.as_mut().and_then(|reader| reader.sweep.take()) else { return true };
         sweep.ended(outcome, backoff(self.failures.saturating_add(1)));
         self.sweep = Some(sweep);
@@ -376,7 +379,7 @@ impl Table {
     }
 
     /// Records that tell rows gone.
-    fn tombstones(&self, gone: Gone) -> Batch {
+    fn tombstones(&self, gone: DeletedKeys) -> SourceBatch {
         let record = |key| Record {
             topic: Arc::clone(&self.topic),
             partition: None,
@@ -385,7 +388,7 @@ impl Table {
             timestamp_ms: None,
             headers: Vec::new(),
         };
-        Batch { records: gone.keys.into_iter().map(record).collect(), positions: gone.positions, idle_for: None }
+        SourceBatch { records: gone.keys.into_iter().map(record).collect(), positions: gone.positions, idle_for: None }
     }
 
     /// It is read again after a wait.
@@ -413,7 +416,7 @@ impl Table {
 }
 
 /// How far a table has come, from all that this task reads of it.
-fn progress(parts: &[&Table]) -> TableProgress {
+fn progress(parts: &[&TaskTable]) -> TableProgress {
     let rows = parts.iter().map(|t| t.rows).sum::<u64>();
     let rows_left: Option<u64> = parts.iter().map(|t| t.rows_left.filter(|_| !t.stopped)).sum();
     let since = parts.iter().map(|t| t.since.elapsed()).max().unwrap_or_default();
@@ -430,20 +433,20 @@ fn progress(parts: &[&Table]) -> TableProgress {
 
 #[async_trait]
 impl SourceTask for JdbcSourceTask {
-    async fn poll(&mut self) -> Result<Batch> {
+    async fn poll(&mut self) -> Result<SourceBatch> {
         loop {
             if !self.positions.is_empty() {
                 let positions = std::mem::take(&mut self.positions);
-                return Ok(Batch { positions, ..Batch::default() });
+                return Ok(SourceBatch { positions, ..SourceBatch::default() });
             }
             if let Some(batch) = self.cut()? {
                 return Ok(batch);
             }
             let wait = self.begin_next();
             if self.turns.is_idle() {
-                return Ok(Batch {
+                return Ok(SourceBatch {
                     idle_for: Some(wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)),
-                    ..Batch::default()
+                    ..SourceBatch::default()
                 });
             }
             // all waits may be given up and taken up again: nothing is lost in between
@@ -452,15 +455,19 @@ impl SourceTask for JdbcSourceTask {
                 None => Some(self.turns.news().await?),
             };
             match news {
-                Some(News::Sent(table, Sent::Rows(chunk))) => self.buffer = Some((table, Buffered::new(chunk))),
-                Some(News::Sent(table, Sent::Gone(gone))) => return Ok(self.tables[table].tombstones(gone)),
-                Some(News::Over(turn)) => self.take_back(*turn)?,
+                Some(SchedulerEvent::Sent(table, ReaderOutput::Rows(chunk))) => {
+                    self.buffer = Some((table, PendingRows::new(chunk)))
+                }
+                Some(SchedulerEvent::Sent(table, ReaderOutput::Gone(gone))) => {
+                    return Ok(self.tables[table].tombstones(gone));
+                }
+                Some(SchedulerEvent::Over(turn)) => self.take_back(*turn)?,
                 None => {}
             }
         }
     }
 
-    fn progress(&self) -> Progress {
+    fn progress(&self) -> ProgressReport {
         let mut warnings: Vec<String> = Vec::new();
         let troubles = self.tables.iter().filter_map(|t| t.trouble.as_ref());
         let swept = self.tables.iter().filter_map(|t| t.sweep.as_ref()?.warning());
@@ -470,14 +477,14 @@ impl SourceTask for JdbcSourceTask {
                 warnings.push(warning.clone());
             }
         }
-        let mut tables: Vec<Vec<&Table>> = Vec::new();
+        let mut tables: Vec<Vec<&TaskTable>> = Vec::new();
         for table in &self.tables {
             match tables.iter_mut().find(|parts| parts.first().is_some_and(|first| first.id == table.id)) {
                 Some(parts) => parts.push(table),
                 None => tables.push(vec![table]),
             }
         }
-        Progress { tables: tables.iter().map(|parts| progress(parts)).collect(), warnings }
+        ProgressReport { tables: tables.iter().map(|parts| progress(parts)).collect(), warnings }
     }
 
     async fn close(self: Box<Self>) {

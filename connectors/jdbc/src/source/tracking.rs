@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use connector_api::Result;
 
-use super::fence::{Fence, State};
-use super::gaps::{Gaps, between};
+use super::fence::{BarrierState, CommitBarrier};
+use super::gaps::{IdGaps, between};
 
 /// Most ranges of missing ids; rows beyond wait.
 const MOST: usize = 20_000;
@@ -18,8 +18,8 @@ const HOLD: Duration = Duration::from_secs(2);
 
 /// The state of one table's ids.
 #[derive(Debug)]
-pub struct Tracking {
-    gaps: Gaps,
+pub struct GapTracker {
+    gaps: IdGaps,
     /// Up to here nothing comes any more but in `gaps`.
     settled: i64,
     /// The usual distance of two ids.
@@ -27,7 +27,7 @@ pub struct Tracking {
     /// Rows wait for a while before a gap is passed.
     holds: bool,
     /// The fence under way.
-    fence: Option<Fence>,
+    fence: Option<CommitBarrier>,
     /// Rows wait behind a gap below that id, since then.
     held: Option<(i64, Instant)>,
     /// Gaps up to here have been waited for.
@@ -41,9 +41,9 @@ pub struct Tracking {
     denied: bool,
 }
 
-impl Tracking {
+impl GapTracker {
     /// Of a table that has been read up to `id`, but for those ids.
-    pub fn new(id: i64, gaps: Gaps, step: i64, holds: bool) -> Self {
+    pub fn new(id: i64, gaps: IdGaps, step: i64, holds: bool) -> Self {
         Self {
             gaps,
             settled: id,
@@ -60,7 +60,7 @@ impl Tracking {
     }
 
     /// What is asked for.
-    pub fn gaps(&self) -> &Gaps {
+    pub fn gaps(&self) -> &IdGaps {
         &self.gaps
     }
 
@@ -76,7 +76,7 @@ impl Tracking {
 
     /// A turn begins: what has been waited for long enough may be passed. Returns the fence under way, or `None` when one
     /// should be set.
-    pub fn begin(&mut self) -> Option<Fence> {
+    pub fn begin(&mut self) -> Option<CommitBarrier> {
         if let Some((up_to, since)) = self.held
             && since.elapsed() >= HOLD
         {
@@ -92,16 +92,16 @@ impl Tracking {
     }
 
     /// A fence was set.
-    pub fn set(&mut self, fence: Fence) {
+    pub fn set(&mut self, fence: CommitBarrier) {
         self.fence = Some(fence);
     }
 
     /// Takes the state of the fence. Returns up to which id everything is settled, once what is committed there in a gap
     /// has been asked for a last time: then call [`Self::settle`].
-    pub fn judge(&mut self, state: State, longest: Duration) -> Option<i64> {
+    pub fn judge(&mut self, state: BarrierState, longest: Duration) -> Option<i64> {
         let fence = self.fence?;
-        self.denied = state == State::Denied;
-        if state == State::Passed {
+        self.denied = state == BarrierState::Denied;
+        if state == BarrierState::Passed {
             return Some(fence.up_to);
         }
         let too_old = fence.age() > longest;
@@ -172,25 +172,25 @@ impl Tracking {
 mod tests {
     use std::time::Duration;
 
-    use super::super::fence::{Fence, State};
-    use super::super::gaps::Gaps;
-    use super::{MOST, Tracking};
+    use super::super::fence::{BarrierState, CommitBarrier};
+    use super::super::gaps::IdGaps;
+    use super::{GapTracker, MOST};
 
-    fn admit(tracking: &mut Tracking, above: i64, ids: &[i64]) -> usize {
+    fn admit(tracking: &mut GapTracker, above: i64, ids: &[i64]) -> usize {
         let last = ids.last().copied().unwrap_or(above);
         tracking.admit(above, ids.iter().copied().map(Ok), last).unwrap()
     }
 
     #[test]
     fn a_gap_is_passed_and_asked_for_until_its_fence_is() {
-        let mut tracking = Tracking::new(0, Gaps::default(), 1, false);
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
         assert_eq!(admit(&mut tracking, 0, &[1, 2, 5]), 3);
         assert_eq!(tracking.gaps().ranges().collect::<Vec<_>>(), [(3, 4)]);
         assert!(tracking.begin().is_none() && tracking.wants_fence());
-        tracking.set(Fence::at(5));
-        assert_eq!(tracking.judge(State::Open, Duration::from_secs(600)), None);
+        tracking.set(CommitBarrier::at(5));
+        assert_eq!(tracking.judge(BarrierState::Open, Duration::from_secs(600)), None);
         assert!(tracking.fill(3));
-        assert_eq!(tracking.judge(State::Passed, Duration::from_secs(600)), Some(5));
+        assert_eq!(tracking.judge(BarrierState::Passed, Duration::from_secs(600)), Some(5));
         tracking.settle(5);
         assert!(tracking.gaps().is_empty());
         assert_eq!(admit(&mut tracking, 5, &[6, 7]), 2);
@@ -200,16 +200,16 @@ mod tests {
 
     #[test]
     fn a_gap_too_old_is_given_up_and_counted() {
-        let mut tracking = Tracking::new(0, Gaps::default(), 1, false);
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
         admit(&mut tracking, 0, &[4, 9]);
-        tracking.set(Fence::at(6));
-        assert_eq!(tracking.judge(State::Denied, Duration::ZERO), Some(6));
+        tracking.set(CommitBarrier::at(6));
+        assert_eq!(tracking.judge(BarrierState::Denied, Duration::ZERO), Some(6));
         assert_eq!((tracking.expired(), tracking.is_denied()), (5, true));
     }
 
     #[test]
     fn rows_wait_behind_a_gap_where_they_are_held() {
-        let mut tracking = Tracking::new(0, Gaps::default(), 1, true);
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, true);
         assert_eq!(admit(&mut tracking, 0, &[1, 2, 5, 6]), 2);
         tracking.settle(4);
         assert_eq!(admit(&mut tracking, 2, &[5, 6, 9]), 2);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn rows_wait_when_too_much_is_missing() {
-        let mut tracking = Tracking::new(0, Gaps::default(), 1, false);
+        let mut tracking = GapTracker::new(0, IdGaps::default(), 1, false);
         let ids: Vec<i64> = (1..=MOST as i64 + 10).map(|n| n * 2).collect();
         assert_eq!(admit(&mut tracking, 0, &ids), MOST);
         assert!(tracking.wants_fence());

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Error, Pulse, Result};
+use connector_api::{Error, Heartbeat, Result};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::config::SourceConfig;
-use super::reader::{Outcome, Pages, Sent, TableReader};
+use super::reader::{PageSender, ReadOutcome, ReaderOutput, TableReader};
 use crate::driver::Session;
 
 /// Most turns at the same time; each has a connection and at most two pages in memory.
@@ -20,13 +20,13 @@ const MOST: usize = 3;
 const SLOW: Duration = Duration::from_secs(2);
 
 /// A turn that is over.
-pub struct Turn {
+pub struct FinishedRead {
     /// The table's number.
     pub table: usize,
     /// Its reader.
     pub reader: TableReader,
     /// How it went.
-    pub outcome: Result<Outcome>,
+    pub outcome: Result<ReadOutcome>,
     /// Whether there was a connection.
     pub begun: bool,
     /// Whether it still works.
@@ -35,26 +35,26 @@ pub struct Turn {
 }
 
 /// What turns bring.
-pub enum News {
+pub enum SchedulerEvent {
     /// Rows of that table, or rows that it has not any more.
-    Sent(usize, Sent),
+    Sent(usize, ReaderOutput),
     /// A turn is over; its rows came before.
-    Over(Box<Turn>),
+    Over(Box<FinishedRead>),
 }
 
 /// The turns that run, and the connections for the next ones.
-pub struct Turns {
+pub struct TableScheduler {
     config: Arc<SourceConfig>,
     spare: Option<Box<dyn Session>>,
-    running: JoinSet<Turn>,
+    running: JoinSet<FinishedRead>,
     began: Instant,
     /// One for all: whatever the number of turns, one page waits here and each of them holds one.
-    sender: mpsc::Sender<(usize, Sent)>,
-    chunks: mpsc::Receiver<(usize, Sent)>,
-    over: Vec<Turn>,
+    sender: mpsc::Sender<(usize, ReaderOutput)>,
+    chunks: mpsc::Receiver<(usize, ReaderOutput)>,
+    over: Vec<FinishedRead>,
 }
 
-impl Turns {
+impl TableScheduler {
     /// None yet; the first one will use that connection.
     pub fn new(config: Arc<SourceConfig>, session: Box<dyn Session>) -> Self {
         let (sender, chunks) = mpsc::channel(1);
@@ -81,8 +81,8 @@ impl Turns {
         let mut session = self.spare.take();
         let (config, sender) = (Arc::clone(&self.config), self.sender.clone());
         self.began = Instant::now();
-        self.running.spawn(Pulse::current().within(async move {
-            let mut outcome = Ok(Outcome::More);
+        self.running.spawn(Heartbeat::current().within(async move {
+            let mut outcome = Ok(ReadOutcome::More);
             if session.is_none() {
                 match reading_session(&config).await {
                     Ok(fresh) => session = Some(fresh),
@@ -90,21 +90,21 @@ impl Turns {
                 }
             }
             if let Some(session) = &mut session {
-                outcome = reader.turn(&mut **session, &Pages { table, sender: &sender }).await;
+                outcome = reader.turn(&mut **session, &PageSender { table, sender: &sender }).await;
             }
             let begun = session.is_some();
             let session = session.filter(|session| !session.is_lost());
-            Turn { table, reader, outcome, begun, connected: session.is_some(), session }
+            FinishedRead { table, reader, outcome, begun, connected: session.is_some(), session }
         }));
     }
 
     /// Waits for the next thing. Cancel safe. Must not be called while none runs.
     /// Errors: `Fatal` when a turn broke off.
-    pub async fn news(&mut self) -> Result<News> {
+    pub async fn news(&mut self) -> Result<SchedulerEvent> {
         loop {
             // what a turn has sent comes before its end
             if let Ok((table, sent)) = self.chunks.try_recv() {
-                return Ok(News::Sent(table, sent));
+                return Ok(SchedulerEvent::Sent(table, sent));
             }
             if let Some(mut turn) = self.over.pop() {
                 let session = turn.session.take();
@@ -113,11 +113,11 @@ impl Turns {
                     (Some(_), Some(session)) => drop(tokio::spawn(session.close())),
                     (Some(_), None) => {}
                 }
-                return Ok(News::Over(Box::new(turn)));
+                return Ok(SchedulerEvent::Over(Box::new(turn)));
             }
             tokio::select! {
                 biased;
-                Some((table, sent)) = self.chunks.recv() => return Ok(News::Sent(table, sent)),
+                Some((table, sent)) = self.chunks.recv() => return Ok(SchedulerEvent::Sent(table, sent)),
                 Some(done) = self.running.join_next() => {
                     let broke = |error| Error::fatal("the reading of a table broke off").caused_by(error);
                     self.over.push(done.map_err(broke)?);

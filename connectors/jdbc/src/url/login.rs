@@ -5,11 +5,11 @@
 
 use connector_api::{Error, Result};
 
-use super::{Scheme, tls};
+use super::{UrlScheme, tls};
 
 /// A way to log in to PostgreSQL that is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Login {
+pub enum LoginKind {
     /// The server asks for nothing (`trust`, or a client's certificate alone).
     None,
     /// The password as it is.
@@ -21,25 +21,25 @@ pub enum Login {
 }
 
 /// libpq's names; those of methods that are not supported may be listed too.
-const NAMES: [(&str, Option<Login>); 7] = [
-    ("none", Some(Login::None)),
-    ("password", Some(Login::Password)),
-    ("md5", Some(Login::Md5)),
-    ("scram-sha-256", Some(Login::Scram)),
+const NAMES: [(&str, Option<LoginKind>); 7] = [
+    ("none", Some(LoginKind::None)),
+    ("password", Some(LoginKind::Password)),
+    ("md5", Some(LoginKind::Md5)),
+    ("scram-sha-256", Some(LoginKind::Scram)),
     ("gss", None),
     ("sspi", None),
     ("oauth", None),
 ];
 
 /// The methods that the parameters allow. Errors: `Config`.
-pub(super) fn methods(scheme: Scheme, params: &[(String, String)]) -> Result<Vec<Login>> {
+pub(super) fn methods(scheme: UrlScheme, params: &[(String, String)]) -> Result<Vec<LoginKind>> {
     let given = |name| tls::given(params, name).map(|value| value.filter(|value| !value.is_empty()));
     if given("restrictedauth")?.is_some() {
         return Err(bad("restrictedAuth: the authentication plugins of a login are not chosen here; leave it out"));
     }
     let supported = || NAMES.iter().filter_map(|(_, login)| *login);
     let Some(text) = given("requireauth")? else { return Ok(supported().collect()) };
-    if scheme != Scheme::Postgres {
+    if scheme != UrlScheme::Postgres {
         return Err(bad("require_auth is PostgreSQL's; leave it out"));
     }
     let words = || text.split(',').map(str::trim);
@@ -60,7 +60,7 @@ pub(super) fn methods(scheme: Scheme, params: &[(String, String)]) -> Result<Vec
         })?;
         named.extend(*login);
     }
-    let allowed: Vec<Login> = supported().filter(|login| named.contains(login) != (negated != 0)).collect();
+    let allowed: Vec<LoginKind> = supported().filter(|login| named.contains(login) != (negated != 0)).collect();
     match allowed.is_empty() {
         true => Err(bad(format!(
             "require_auth={text} leaves no method that is supported; allow none, password, md5 or scram-sha-256"
@@ -75,8 +75,8 @@ fn bad(why: impl std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::Login::{Md5, None, Password, Scram};
-    use crate::url::Target;
+    use super::LoginKind::{Md5, None, Password, Scram};
+    use crate::url::ConnectionTarget;
 
     #[test]
     fn a_login_method_that_require_auth_does_not_name_is_not_allowed_whatever_the_url_says_of_tls() {
@@ -91,7 +91,7 @@ mod tests {
             ] {
                 for name in ["require_auth", "requireAuth", "PGREQUIREAUTH"] {
                     let url = format!("jdbc:postgresql://h/d?{name}={value}{tls}");
-                    assert_eq!(Target::parse(&url).unwrap().logins().unwrap(), want, "{url}");
+                    assert_eq!(ConnectionTarget::parse(&url).unwrap().logins().unwrap(), want, "{url}");
                 }
             }
         }
@@ -111,7 +111,7 @@ mod tests {
             ] {
                 let url = format!("{url}{tls}");
                 let config = connector_api::Config::from([("connection.url", url.as_str())]);
-                let error = Target::from_config(&config).expect_err(&url);
+                let error = ConnectionTarget::from_config(&config).expect_err(&url);
                 assert!(error.message().contains(want), "{url}: {error}");
             }
         }

@@ -2,7 +2,7 @@
 
 use connector_api::{Error, Result};
 
-use super::{Scheme, Target, decode};
+use super::{ConnectionTarget, UrlScheme, decode};
 
 /// Options that a URL may have, those of the JDBC driver's names; all others are refused.
 pub(super) const OPTIONS: [&str; 5] = ["busy_timeout", "foreign_keys", "journal_mode", "synchronous", "mode"];
@@ -10,8 +10,8 @@ pub(super) const OPTIONS: [&str; 5] = ["busy_timeout", "foreign_keys", "journal_
 /// The target of what stands behind `sqlite:`: `/path/file.db`, `file.db`, `//file.db`, `///path/file.db` and the same
 /// behind `file:`, with options behind a question mark.
 /// Errors: `Config` for a database that is no file, and for unknown options.
-pub(super) fn parse(rest: &str) -> Result<Target> {
-    let mut target = Target::empty(Scheme::Sqlite);
+pub(super) fn parse(rest: &str) -> Result<ConnectionTarget> {
+    let mut target = ConnectionTarget::empty(UrlScheme::Sqlite);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let path = path.strip_prefix("file:").map_or_else(|| path.to_owned(), decode);
     let path = path.strip_prefix("//").unwrap_or(&path);
@@ -41,7 +41,7 @@ fn is_option(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::url::Target;
+    use crate::url::ConnectionTarget;
 
     #[test]
     fn every_form_names_its_file() {
@@ -55,7 +55,7 @@ mod tests {
             ("sqlite:///var/x.db?busy_timeout=1", "/var/x.db"),
             ("jdbc:sqlite:C:/x.db", "C:/x.db"),
         ] {
-            assert_eq!(Target::parse(url).unwrap().database.as_deref(), Some(want), "{url}");
+            assert_eq!(ConnectionTarget::parse(url).unwrap().database.as_deref(), Some(want), "{url}");
         }
     }
 
@@ -71,7 +71,7 @@ mod tests {
             ("jdbc:sqlite:x.db?enable_load_extension=true", "no option enable_load_extension"),
             ("jdbc:sqlite:x.db?vfs=unix", "no option vfs"),
         ] {
-            let error = Target::parse(url).unwrap_err();
+            let error = ConnectionTarget::parse(url).unwrap_err();
             assert!(error.message().contains(want), "{url}: {error}");
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use connector_api::{Error, Field, Result, Schema, Type, logical};
+use connector_api::{Error, Field, Result, Schema, SchemaType, logical};
 use serde_json::{Map, Value as Json};
 
-use super::Settings;
+use super::JsonSchemaSettings;
 use crate::convert::json::decode::read_default;
 
 /// Schemas within each other, references followed.
@@ -27,17 +27,17 @@ pub(super) fn parse(text: &str) -> Result<Json> {
 
 /// The Connect schema of a JSON Schema; `references` are found under their names. Errors: `Record` for what has no
 /// counterpart.
-pub(super) fn derive(root: &Json, references: &[(String, Json)], settings: &Settings) -> Result<Schema> {
-    Deriver { references, settings, left: MAX_TYPES }.ty(root, root, 0)
+pub(super) fn derive(root: &Json, references: &[(String, Json)], settings: &JsonSchemaSettings) -> Result<Schema> {
+    JsonSchemaDeriver { references, settings, left: MAX_TYPES }.ty(root, root, 0)
 }
 
-struct Deriver<'a> {
+struct JsonSchemaDeriver<'a> {
     references: &'a [(String, Json)],
-    settings: &'a Settings,
+    settings: &'a JsonSchemaSettings,
     left: usize,
 }
 
-impl<'a> Deriver<'a> {
+impl<'a> JsonSchemaDeriver<'a> {
     /// `root` is the document that `json` stands in.
     fn ty(&mut self, json: &'a Json, root: &'a Json, level: usize) -> Result<Schema> {
         self.left = self.left.checked_sub(1).ok_or_else(|| bad("it is too large"))?;
@@ -103,14 +103,14 @@ impl<'a> Deriver<'a> {
             _ => return Err(bad("a schema has no type")),
         };
         let schema = match (ty, connect) {
-            ("integer", Some("int8")) => Schema::of(Type::Int8),
-            ("integer", Some("int16")) => Schema::of(Type::Int16),
-            ("integer", Some("int32")) => Schema::of(Type::Int32),
-            ("integer", _) => Schema::of(Type::Int64),
-            ("number", Some("float32")) => Schema::of(Type::Float32),
-            ("number" | "string", Some("bytes")) => Schema::of(Type::Bytes),
-            ("number", _) => Schema::of(Type::Float64),
-            ("boolean", _) => Schema::of(Type::Boolean),
+            ("integer", Some("int8")) => Schema::of(SchemaType::Int8),
+            ("integer", Some("int16")) => Schema::of(SchemaType::Int16),
+            ("integer", Some("int32")) => Schema::of(SchemaType::Int32),
+            ("integer", _) => Schema::of(SchemaType::Int64),
+            ("number", Some("float32")) => Schema::of(SchemaType::Float32),
+            ("number" | "string", Some("bytes")) => Schema::of(SchemaType::Bytes),
+            ("number", _) => Schema::of(SchemaType::Float64),
+            ("boolean", _) => Schema::of(SchemaType::Boolean),
             ("string", _) => text(members),
             ("array", Some("map")) => {
                 let pair = members.get("items").and_then(|items| items.get("properties"));
@@ -124,7 +124,7 @@ impl<'a> Deriver<'a> {
             }
             ("object", _) => match members.get("additionalProperties") {
                 Some(values @ Json::Object(_)) if connect == Some("map") || !members.contains_key("properties") => {
-                    Schema::map(Schema::of(Type::String), self.ty(values, root, level + 1)?)
+                    Schema::map(Schema::of(SchemaType::String), self.ty(values, root, level + 1)?)
                 }
                 _ => self.structure(members, root, level)?,
             },
@@ -175,9 +175,9 @@ impl<'a> Deriver<'a> {
 
 /// Text, with the list that it is one of.
 fn text(members: &Map<String, Json>) -> Schema {
-    let Some(Json::Array(symbols)) = members.get("enum") else { return Schema::of(Type::String) };
+    let Some(Json::Array(symbols)) = members.get("enum") else { return Schema::of(SchemaType::String) };
     let symbols = symbols.iter().filter_map(Json::as_str);
     let symbols = symbols.map(|symbol| (format!("{ENUM}.{symbol}").into(), symbol.into()));
     let params = std::iter::once((ENUM.into(), "".into())).chain(symbols).collect();
-    Schema { params, ..Schema::of(Type::String) }
+    Schema { params, ..Schema::of(SchemaType::String) }
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connector_api::{Converter, Datum, Decimal, Field, Schema, Type, Value};
+use connector_api::{Converter, Datum, Decimal, Field, Schema, SchemaType, Value};
 use serde_json::{Value as Json, json};
 
 use super::JsonSchemaFormat;
 use crate::convert::random::Random;
-use crate::convert::registered::testing::{self, InMemory, config};
-use crate::convert::registered::{Format, Language, RegistryConverter, SchemaText};
+use crate::convert::registered::testing::{self, InMemorySchemas, config};
+use crate::convert::registered::{RegistryConverter, SchemaFormat, SchemaLanguage, SchemaText};
 
-fn converter_over(known: InMemory, more: &[(&str, &str)]) -> RegistryConverter<JsonSchemaFormat> {
+fn converter_over(known: InMemorySchemas, more: &[(&str, &str)]) -> RegistryConverter<JsonSchemaFormat> {
     testing::converter(JsonSchemaFormat::new, known, more)
 }
 
@@ -20,7 +20,7 @@ fn encoded(converter: &mut dyn Converter, datum: &Datum) -> Option<Vec<u8>> {
 }
 
 fn registered(text: &Json, references: &[&str]) -> SchemaText {
-    testing::registered(Language::Json, &text.to_string(), references)
+    testing::registered(SchemaLanguage::Json, &text.to_string(), references)
 }
 
 fn reads(schema: &Json, payload: &str, more: &[(&str, &str)]) -> connector_api::Result<Datum> {
@@ -31,7 +31,7 @@ fn reads(schema: &Json, payload: &str, more: &[(&str, &str)]) -> connector_api::
 fn what_is_written_reads_back_the_same() {
     let mut random = Random::seeded();
     let mut converters =
-        ["BASE64", "NUMERIC"].map(|format| converter_over(InMemory::default(), &[("decimal.format", format)]));
+        ["BASE64", "NUMERIC"].map(|format| converter_over(InMemorySchemas::default(), &[("decimal.format", format)]));
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
         let schema = Arc::new(random.plain_schema(2));
@@ -63,7 +63,7 @@ fn same(a: &Value, b: &Value) -> bool {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    testing::damage(&mut converter_over(InMemory::default(), &[]), 2);
+    testing::damage(&mut converter_over(InMemorySchemas::default(), &[]), 2);
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn schemas_have_the_text_that_confluents_converter_registers() {
     let schema = Schema::structure(
         Some("shop.users"),
         vec![
-            Field::new("id", Schema::of(Type::Int32)),
-            Field::new("name", Schema::of(Type::String).optional(true)),
+            Field::new("id", Schema::of(SchemaType::Int32)),
+            Field::new("name", Schema::of(SchemaType::String).optional(true)),
             Field::new("price", Schema::decimal(2)),
-            Field::new("odd", Schema::map(Schema::of(Type::Int32), Schema::of(Type::Boolean))),
+            Field::new("odd", Schema::map(Schema::of(SchemaType::Int32), Schema::of(SchemaType::Boolean))),
         ],
     );
     let known = JsonSchemaFormat::new(&config(&[])).unwrap().schema_of(&schema).unwrap().text;
@@ -91,7 +91,8 @@ fn schemas_have_the_text_that_confluents_converter_registers() {
     let price = Value::Decimal(Box::new(Decimal::new(156, 2)));
     let odd = Value::Map([(Value::I32(1), Value::Bool(true))].into());
     let datum = Datum::new(Arc::new(schema), Value::Struct([Value::I32(7), Value::Null, price, odd].into()));
-    let bytes = encoded(&mut converter_over(InMemory::default(), &[("decimal.format", "NUMERIC")]), &datum).unwrap();
+    let bytes =
+        encoded(&mut converter_over(InMemorySchemas::default(), &[("decimal.format", "NUMERIC")]), &datum).unwrap();
     let text = "{\"id\":7,\"name\":null,\"price\":1.56,\"odd\":[{\"key\":1,\"value\":true}]}";
     assert_eq!((&bytes[..5], std::str::from_utf8(&bytes[5..]).unwrap()), (&[0, 0, 0, 0, 1][..], text));
 }
@@ -108,11 +109,11 @@ fn schemas_of_other_producers_are_read() {
         derived.unwrap().fields.iter().map(|f| (f.name.to_string(), f.schema.ty, f.schema.optional)).collect();
     let names: Vec<_> = names.iter().map(|(name, ty, optional)| (name.as_str(), *ty, *optional)).collect();
     let expected = [
-        ("b", Type::Int64, false),
-        ("a", Type::Float64, true),
-        ("state", Type::String, false),
-        ("who", Type::Struct, false),
-        ("tags", Type::Map, false),
+        ("b", SchemaType::Int64, false),
+        ("a", SchemaType::Float64, true),
+        ("state", SchemaType::String, false),
+        ("who", SchemaType::Struct, false),
+        ("tags", SchemaType::Map, false),
     ];
     assert_eq!(names, expected);
     let Value::Struct(values) = value else { panic!("no struct") };
@@ -128,7 +129,7 @@ fn schemas_of_other_producers_are_read() {
 fn references_to_other_subjects_are_followed() {
     let inner = json!({"type": "object", "properties": {"x": {"type": "string"}}});
     let outer = json!({"type": "object", "properties": {"in": {"$ref": "inner.json"}}});
-    let known = InMemory(vec![
+    let known = InMemorySchemas(vec![
         ("inner.json".to_owned(), registered(&inner, &[])),
         ("t-value".to_owned(), registered(&outer, &["inner.json"])),
     ]);
@@ -152,8 +153,8 @@ fn an_error_names_its_field_what_is_declared_and_what_helps() {
     assert!(lines[0].ends_with("Invalid type for INT64, underlying representation should be numeric but was STRING"));
     assert_eq!(lines[1], "It is the field lines[].n of the payload, which the schema declares INT64.");
     assert!(lines[2].contains("strict=false") && !error.message().contains("4711"), "{error}");
-    let row = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(Type::Int32))]);
+    let row = Schema::structure(Some("v"), vec![Field::new("n", Schema::of(SchemaType::Int32))]);
     let datum = Datum::new(Arc::new(row), Value::Struct([Value::Text("4711".into())].into()));
-    let error = converter_over(InMemory::default(), &[]).encode("t", &datum, &mut Vec::new()).unwrap_err();
+    let error = converter_over(InMemorySchemas::default(), &[]).encode("t", &datum, &mut Vec::new()).unwrap_err();
     assert!(error.message().contains("field n of the payload") && error.message().contains("(transforms)"), "{error}");
 }

@@ -1,18 +1,18 @@
 //! Connect schemas as JSON Schema: the text that is registered. As Confluent's JsonSchemaData maps them.
 
-use connector_api::{Error, Result, Schema, Type, logical};
+use connector_api::{Error, Result, Schema, SchemaType, logical};
 use serde_json::{Map, Value as Json, json};
 
-use super::Settings;
-use crate::convert::json::{Options, encode, plan};
+use super::JsonSchemaSettings;
+use crate::convert::json::{JsonOptions, encode, plan};
 
 /// The JSON Schema of a Connect schema. Errors: `Record` for what it has no counterpart of.
-pub(super) fn write(schema: &Schema, settings: &Settings) -> Result<String> {
+pub(super) fn write(schema: &Schema, settings: &JsonSchemaSettings) -> Result<String> {
     ty(schema, None, settings).map(|json| json.to_string())
 }
 
 /// A schema; with null as another choice where it is optional. `index` is its place among the members of a struct.
-fn ty(schema: &Schema, index: Option<usize>, settings: &Settings) -> Result<Json> {
+fn ty(schema: &Schema, index: Option<usize>, settings: &JsonSchemaSettings) -> Result<Json> {
     let mut plain = required(schema, settings)?;
     let index = index.map(|index| ("connect.index".to_owned(), json!(index)));
     if !schema.optional {
@@ -25,24 +25,24 @@ fn ty(schema: &Schema, index: Option<usize>, settings: &Settings) -> Result<Json
     Ok(out.into())
 }
 
-fn required(schema: &Schema, settings: &Settings) -> Result<Map<String, Json>> {
+fn required(schema: &Schema, settings: &JsonSchemaSettings) -> Result<Map<String, Json>> {
     let mut out = Map::new();
     let mut set = |name: &str, value: Json| drop(out.insert(name.to_owned(), value));
     let (name, connect) = match schema.ty {
-        Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 => {
+        SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 => {
             ("integer", Some(schema.ty.name().to_ascii_lowercase()))
         }
-        Type::Float32 | Type::Float64 => ("number", Some(schema.ty.name().to_ascii_lowercase())),
-        Type::Boolean => ("boolean", None),
-        Type::String => ("string", None),
-        Type::Bytes if schema.is_named(logical::DECIMAL) && settings.json.numeric => {
+        SchemaType::Float32 | SchemaType::Float64 => ("number", Some(schema.ty.name().to_ascii_lowercase())),
+        SchemaType::Boolean => ("boolean", None),
+        SchemaType::String => ("string", None),
+        SchemaType::Bytes if schema.is_named(logical::DECIMAL) && settings.json.numeric => {
             ("number", Some("bytes".to_owned()))
         }
-        Type::Bytes => ("string", Some("bytes".to_owned())),
-        Type::Array => ("array", None),
-        Type::Map if has_text_keys(schema) => ("object", Some("map".to_owned())),
-        Type::Map => ("array", Some("map".to_owned())),
-        Type::Struct => ("object", None),
+        SchemaType::Bytes => ("string", Some("bytes".to_owned())),
+        SchemaType::Array => ("array", None),
+        SchemaType::Map if has_text_keys(schema) => ("object", Some("map".to_owned())),
+        SchemaType::Map => ("array", Some("map".to_owned())),
+        SchemaType::Struct => ("object", None),
     };
     set("type", json!(name));
     if let Some(title) = &schema.name {
@@ -56,13 +56,13 @@ fn required(schema: &Schema, settings: &Settings) -> Result<Map<String, Json>> {
         None => Err(Error::record("a list or map has no schema of its items")),
     };
     match schema.ty {
-        Type::Array => set("items", inner(&schema.values)?),
-        Type::Map if has_text_keys(schema) => set("additionalProperties", inner(&schema.values)?),
-        Type::Map => {
+        SchemaType::Array => set("items", inner(&schema.values)?),
+        SchemaType::Map if has_text_keys(schema) => set("additionalProperties", inner(&schema.values)?),
+        SchemaType::Map => {
             let pair = json!({"key": inner(&schema.keys)?, "value": inner(&schema.values)?});
             set("items", json!({"type": "object", "properties": pair}));
         }
-        Type::Struct => {
+        SchemaType::Struct => {
             let mut members = Map::new();
             for (at, field) in schema.fields.iter().enumerate() {
                 let member = ty(&field.schema, Some(at), settings);
@@ -95,13 +95,13 @@ fn required(schema: &Schema, settings: &Settings) -> Result<Map<String, Json>> {
 }
 
 pub(super) fn has_text_keys(schema: &Schema) -> bool {
-    schema.keys.as_ref().is_none_or(|keys| keys.ty == Type::String)
+    schema.keys.as_ref().is_none_or(|keys| keys.ty == SchemaType::String)
 }
 
 /// A default, as the payload would have it.
-fn default_of(schema: &Schema, default: &connector_api::Value, options: &Options) -> Result<Json> {
+fn default_of(schema: &Schema, default: &connector_api::Value, options: &JsonOptions) -> Result<Json> {
     let bare = std::sync::Arc::new(Schema { default: None, ..schema.clone() });
     let mut text = Vec::new();
-    encode::write(&plan::Node::compile(&bare), default, options, &mut text)?;
+    encode::write(&plan::JsonNode::compile(&bare), default, options, &mut text)?;
     serde_json::from_slice(&text).map_err(|error| Error::fatal(error.to_string()))
 }

@@ -1,15 +1,15 @@
 //! The binary protocol's bytes of a column as a value. Pure.
 
-use connector_api::{Decimal, Error, Result, Type, Value};
+use connector_api::{Decimal, Error, Result, SchemaType, Value};
 
-use super::wire::{WireDateTime, WireTime};
+use super::wire_format::{WireDateTime, WireTime};
 use crate::calendar::{DAY, SECOND, gregorian_days};
-use crate::dialect::read::{Read, ReadColumn, Stamp, int_value, time_value};
+use crate::dialect::read::{ReadColumn, TimestampDecoding, ValueDecoding, int_value, time_value};
 
 /// In what form a result column comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what their names say")]
-pub enum Wire {
+pub enum WireFormat {
     Int,
     UnsignedInt,
     F32,
@@ -24,58 +24,62 @@ pub enum Wire {
 /// Reads a value that is not NULL. One beyond its column's type comes as [`ReadColumn::holds`] says.
 /// Errors: `Record` for a value that the field cannot hold; `Retry` when the column's type is not the expected one,
 /// because the table was altered in between.
-pub fn value(column: &ReadColumn, wire: Wire, bytes: &[u8]) -> Result<Value> {
+pub fn value(column: &ReadColumn, wire: WireFormat, bytes: &[u8]) -> Result<Value> {
     match (&column.read, wire) {
-        (Read::Int(ty), Wire::Int) => int_value(signed(bytes), *ty).ok_or_else(|| beyond(column)),
-        (Read::Int(ty), Wire::UnsignedInt) => {
+        (ValueDecoding::Int(ty), WireFormat::Int) => int_value(signed(bytes), *ty).ok_or_else(|| beyond(column)),
+        (ValueDecoding::Int(ty), WireFormat::UnsignedInt) => {
             i64::try_from(unsigned(bytes)).ok().and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
         }
-        (Read::Text, Wire::Bytes) => match std::str::from_utf8(bytes) {
+        (ValueDecoding::Text, WireFormat::Bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Value::Text(text.into())),
             Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
         },
-        (Read::Bytes, Wire::Bytes) => Ok(Value::Bytes(bytes.into())),
-        (Read::Decimal, Wire::UnsignedInt) => Ok(Value::Decimal(Box::new(Decimal::new(unsigned(bytes).into(), 0)))),
-        (Read::Text, Wire::UnsignedInt) => Ok(Value::Text(unsigned(bytes).to_string().into())),
-        (Read::Decimal, Wire::Bytes) => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
-        (Read::DecimalInt(ty), Wire::Bytes) => {
+        (ValueDecoding::Bytes, WireFormat::Bytes) => Ok(Value::Bytes(bytes.into())),
+        (ValueDecoding::Decimal, WireFormat::UnsignedInt) => {
+            Ok(Value::Decimal(Box::new(Decimal::new(unsigned(bytes).into(), 0))))
+        }
+        (ValueDecoding::Text, WireFormat::UnsignedInt) => Ok(Value::Text(unsigned(bytes).to_string().into())),
+        (ValueDecoding::Decimal, WireFormat::Bytes) => decimal(column, bytes).map(|d| Value::Decimal(Box::new(d))),
+        (ValueDecoding::DecimalInt(ty), WireFormat::Bytes) => {
             let n = decimal(column, bytes)?.unscaled_i128().and_then(|n| i64::try_from(n).ok());
             n.and_then(|n| int_value(n, *ty)).ok_or_else(|| beyond(column))
         }
-        (Read::DecimalF64, Wire::Bytes) => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
-        (Read::F32, Wire::F32) => {
+        (ValueDecoding::DecimalF64, WireFormat::Bytes) => {
+            ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column))
+        }
+        (ValueDecoding::F32, WireFormat::F32) => {
             bytes.try_into().map(|b| Value::F32(f32::from_le_bytes(b))).map_err(|_| altered(column))
         }
-        (Read::F64, Wire::F64) => {
+        (ValueDecoding::F64, WireFormat::F64) => {
             bytes.try_into().map(|b| Value::F64(f64::from_le_bytes(b))).map_err(|_| altered(column))
         }
-        (Read::F64, Wire::F32) => {
+        (ValueDecoding::F64, WireFormat::F32) => {
             bytes.try_into().map(|b| Value::F64(f64::from(f32::from_le_bytes(b)))).map_err(|_| altered(column))
         }
-        (Read::BitInt, Wire::Bytes) => Ok(bit(bytes)),
-        (Read::Date(calendar), Wire::Date | Wire::DateTime) => {
+        (ValueDecoding::BitInt, WireFormat::Bytes) => Ok(bit(bytes)),
+        (ValueDecoding::Date(calendar), WireFormat::Date | WireFormat::DateTime) => {
             let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
             Ok(unreal(&at, WireDateTime::date_text).unwrap_or_else(|| {
                 Value::I32(narrow(calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day))))
             }))
         }
-        (Read::Stamp(stamp), Wire::Date | Wire::DateTime) => {
+        (ValueDecoding::Stamp(stamp), WireFormat::Date | WireFormat::DateTime) => {
             let at = WireDateTime::read(bytes).ok_or_else(|| altered(column))?;
             Ok(unreal(&at, WireDateTime::text).unwrap_or_else(|| stamp.value(wall(&at, stamp))))
         }
-        (Read::Time(zone), Wire::Time) => {
+        (ValueDecoding::Time(zone), WireFormat::Time) => {
             let time = WireTime::read(bytes).ok_or_else(|| altered(column))?;
             Ok(time_value(time.0, zone))
         }
-        (Read::YearDate(calendar, zero_is_2000), Wire::Int | Wire::UnsignedInt) => {
+        (ValueDecoding::YearDate(calendar, zero_is_2000), WireFormat::Int | WireFormat::UnsignedInt) => {
             let year = match unsigned(bytes) {
                 0 if *zero_is_2000 => 2000,
                 year => i32::try_from(year).map_err(|_| altered(column))?,
             };
             Ok(Value::I32(narrow(calendar.days(year, 1, 1))))
         }
-        (Read::Bool, Wire::Bytes) => Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0))),
-        (Read::Bool, Wire::Int | Wire::UnsignedInt) => Ok(Value::Bool(unsigned(bytes) != 0)),
+        (ValueDecoding::Bool, WireFormat::Bytes) => Ok(Value::Bool(bytes.iter().any(|byte| *byte != 0))),
+        (ValueDecoding::Bool, WireFormat::Int | WireFormat::UnsignedInt) => Ok(Value::Bool(unsigned(bytes) != 0)),
         _ => Err(altered(column)),
     }
 }
@@ -87,7 +91,7 @@ pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     Some(gregorian_days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY + clock(&at))
 }
 
-fn wall(at: &WireDateTime, stamp: &Stamp) -> i64 {
+fn wall(at: &WireDateTime, stamp: &TimestampDecoding) -> i64 {
     stamp.calendar.days(i32::from(at.year), u32::from(at.month), u32::from(at.day)) * DAY + clock(at)
 }
 
@@ -144,7 +148,7 @@ fn narrow(days: i64) -> i32 {
 
 fn beyond(column: &ReadColumn) -> Error {
     let hint = match column.read {
-        Read::Int(Type::Int64) => {
+        ValueDecoding::Int(SchemaType::Int64) => {
             " (a BIGINT UNSIGNED above 9223372036854775807: set bigint.unsigned.handling.mode to precise or string)"
         }
         _ => "",
@@ -158,47 +162,72 @@ fn altered(column: &ReadColumn) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Decimal, Kind, Type, Value};
+    use connector_api::{Decimal, ErrorKind, SchemaType, Value};
 
-    use super::{Wire, cursor_micros, value};
+    use super::{WireFormat, cursor_micros, value};
     use crate::calendar::Calendar;
-    use crate::dialect::read::{Granularity, Read, ReadColumn, Stamp};
-    use crate::zone::Zone;
+    use crate::dialect::read::{ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding};
+    use crate::zone::JdbcTimeZone;
 
-    fn read(read: Read, wire: Wire, bytes: &[u8]) -> Value {
+    fn read(read: ValueDecoding, wire: WireFormat, bytes: &[u8]) -> Value {
         value(&ReadColumn::new("c", true, read), wire, bytes).unwrap()
     }
 
     #[test]
     fn bytes_become_the_values_they_stand_for() {
-        let stamp = Stamp {
-            granularity: Granularity::Logical,
+        let stamp = TimestampDecoding {
+            granularity: TimestampGranularity::Logical,
             calendar: Calendar::Legacy,
-            zone: Zone::default(),
+            zone: JdbcTimeZone::default(),
             is_instant: false,
         };
         let date = [4, 0xe8, 7, 2, 29];
         for (plan, wire, bytes, want) in [
-            (Read::Int(Type::Int8), Wire::Int, &[0x80][..], Value::I8(-128)),
-            (Read::Int(Type::Int64), Wire::UnsignedInt, &[0xff; 4], Value::I64(4_294_967_295)),
-            (Read::Int(Type::Int32), Wire::Int, &[0xff; 4], Value::I32(-1)),
-            (Read::Text, Wire::Bytes, "ä".as_bytes(), Value::Text("ä".into())),
-            (Read::Decimal, Wire::Bytes, b"-1.50", Value::Decimal(Box::new(Decimal::new(-150, 2)))),
-            (Read::DecimalInt(Type::Int16), Wire::Bytes, b"9999", Value::I16(9999)),
-            (Read::DecimalF64, Wire::Bytes, b"-0.01", Value::F64(-0.01)),
-            (Read::Decimal, Wire::UnsignedInt, &[0xff; 8], Value::Decimal(Box::new(Decimal::new(u64::MAX.into(), 0)))),
-            (Read::Text, Wire::UnsignedInt, &[0xff; 8], Value::Text("18446744073709551615".into())),
-            (Read::BitInt, Wire::Bytes, &[0, 0xff], Value::I8(-1)),
-            (Read::Date(Calendar::Legacy), Wire::Date, &date, Value::I32(19_782)),
-            (Read::Stamp(Box::new(stamp)), Wire::DateTime, &date, Value::I64(1_709_164_800_000)),
-            (Read::Date(Calendar::Legacy), Wire::Date, &[0], Value::Null),
-            (Read::Date(Calendar::Legacy), Wire::Date, &[4, 0xe8, 7, 2, 0], Value::Text("2024-02-00".into())),
-            (Read::YearDate(Calendar::Legacy, false), Wire::UnsignedInt, &[0, 0], Value::I32(-719_530)),
-            (Read::YearDate(Calendar::Legacy, true), Wire::UnsignedInt, &[0, 0], Value::I32(10_957)),
-            (Read::Time(Zone::default()), Wire::Time, &[8, 0, 0, 0, 0, 0, 0, 0, 1], Value::I32(1000)),
-            (Read::Time(Zone::default()), Wire::Time, &[8, 0, 1, 0, 0, 0, 0, 0, 0], Value::I32(86_400_000)),
-            (Read::Time(Zone::default()), Wire::Time, &[8, 1, 0, 0, 0, 0, 0, 0, 1], Value::Text("-00:00:01".into())),
-            (Read::BitInt, Wire::Bytes, &[1, 0], Value::Bytes([1, 0].into())),
+            (ValueDecoding::Int(SchemaType::Int8), WireFormat::Int, &[0x80][..], Value::I8(-128)),
+            (ValueDecoding::Int(SchemaType::Int64), WireFormat::UnsignedInt, &[0xff; 4], Value::I64(4_294_967_295)),
+            (ValueDecoding::Int(SchemaType::Int32), WireFormat::Int, &[0xff; 4], Value::I32(-1)),
+            (ValueDecoding::Text, WireFormat::Bytes, "ä".as_bytes(), Value::Text("ä".into())),
+            (ValueDecoding::Decimal, WireFormat::Bytes, b"-1.50", Value::Decimal(Box::new(Decimal::new(-150, 2)))),
+            (ValueDecoding::DecimalInt(SchemaType::Int16), WireFormat::Bytes, b"9999", Value::I16(9999)),
+            (ValueDecoding::DecimalF64, WireFormat::Bytes, b"-0.01", Value::F64(-0.01)),
+            (
+                ValueDecoding::Decimal,
+                WireFormat::UnsignedInt,
+                &[0xff; 8],
+                Value::Decimal(Box::new(Decimal::new(u64::MAX.into(), 0))),
+            ),
+            (ValueDecoding::Text, WireFormat::UnsignedInt, &[0xff; 8], Value::Text("18446744073709551615".into())),
+            (ValueDecoding::BitInt, WireFormat::Bytes, &[0, 0xff], Value::I8(-1)),
+            (ValueDecoding::Date(Calendar::Legacy), WireFormat::Date, &date, Value::I32(19_782)),
+            (ValueDecoding::Stamp(Box::new(stamp)), WireFormat::DateTime, &date, Value::I64(1_709_164_800_000)),
+            (ValueDecoding::Date(Calendar::Legacy), WireFormat::Date, &[0], Value::Null),
+            (
+                ValueDecoding::Date(Calendar::Legacy),
+                WireFormat::Date,
+                &[4, 0xe8, 7, 2, 0],
+                Value::Text("2024-02-00".into()),
+            ),
+            (ValueDecoding::YearDate(Calendar::Legacy, false), WireFormat::UnsignedInt, &[0, 0], Value::I32(-719_530)),
+            (ValueDecoding::YearDate(Calendar::Legacy, true), WireFormat::UnsignedInt, &[0, 0], Value::I32(10_957)),
+            (
+                ValueDecoding::Time(JdbcTimeZone::default()),
+                WireFormat::Time,
+                &[8, 0, 0, 0, 0, 0, 0, 0, 1],
+                Value::I32(1000),
+            ),
+            (
+                ValueDecoding::Time(JdbcTimeZone::default()),
+                WireFormat::Time,
+                &[8, 0, 1, 0, 0, 0, 0, 0, 0],
+                Value::I32(86_400_000),
+            ),
+            (
+                ValueDecoding::Time(JdbcTimeZone::default()),
+                WireFormat::Time,
+                &[8, 1, 0, 0, 0, 0, 0, 0, 1],
+                Value::Text("-00:00:01".into()),
+            ),
+            (ValueDecoding::BitInt, WireFormat::Bytes, &[1, 0], Value::Bytes([1, 0].into())),
         ] {
             assert_eq!(read(plan, wire, bytes), want, "{bytes:?}");
         }
@@ -209,9 +238,9 @@ mod tests {
     #[test]
     fn values_that_do_not_fit_are_errors_of_their_record() {
         for (plan, optional, wire, bytes, kind) in [
-            (Read::Int(Type::Int64), true, Wire::UnsignedInt, &[0xff; 8][..], Kind::Record),
-            (Read::Text, true, Wire::Bytes, &[0xff], Kind::Record),
-            (Read::Text, true, Wire::Int, &[1], Kind::Retry),
+            (ValueDecoding::Int(SchemaType::Int64), true, WireFormat::UnsignedInt, &[0xff; 8][..], ErrorKind::Record),
+            (ValueDecoding::Text, true, WireFormat::Bytes, &[0xff], ErrorKind::Record),
+            (ValueDecoding::Text, true, WireFormat::Int, &[1], ErrorKind::Retry),
         ] {
             assert_eq!(value(&ReadColumn::new("c", optional, plan), wire, bytes).unwrap_err().kind(), kind);
         }

@@ -4,14 +4,14 @@ use crate::ident::TableId;
 
 /// The grants of an account and of its active roles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    lines: Vec<Grant>,
+pub struct AccountGrants {
+    lines: Vec<GrantEntry>,
     /// Roles are granted whose own grants are perhaps not among the lines.
     roles: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Grant {
+struct GrantEntry {
     privileges: Vec<String>,
     /// `None`: every database. May hold the wildcards of LIKE.
     database: Option<String>,
@@ -19,7 +19,7 @@ struct Grant {
     table: Option<String>,
 }
 
-impl Grants {
+impl AccountGrants {
     /// From the lines of `SHOW GRANTS`, such as ``GRANT SELECT, INSERT ON `shop`.* TO `u`@`%` ``.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut grants = Self::default();
@@ -41,7 +41,7 @@ impl Grants {
     }
 }
 
-impl Grant {
+impl GrantEntry {
     fn has(&self, privilege: &str) -> bool {
         self.privileges.iter().any(|own| own == privilege || own == "ALL PRIVILEGES" || own == "ALL")
     }
@@ -55,12 +55,12 @@ impl Grant {
 }
 
 /// What stands behind `GRANT`; `None` for the grant of a role, which has no `ON`.
-fn grant(text: &str) -> Option<Grant> {
+fn grant(text: &str) -> Option<GrantEntry> {
     let (privileges, rest) = text.split_once(" ON ")?;
     let object = rest.strip_prefix("TABLE ").unwrap_or(rest);
     let (database, rest) = name(object)?;
     let (table, _) = name(rest.strip_prefix('.')?)?;
-    Some(Grant { privileges: listed(privileges), database, table })
+    Some(GrantEntry { privileges: listed(privileges), database, table })
 }
 
 /// The privileges of a list, without the columns that may stand behind each.
@@ -115,12 +115,12 @@ fn matches(pattern: &[char], text: &[char]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Grants;
+    use super::AccountGrants;
     use crate::ident::TableId;
 
     #[test]
     fn grants_hold_where_they_say() {
-        let grants = Grants::parse([
+        let grants = AccountGrants::parse([
             "GRANT USAGE ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*ABC'",
             "GRANT SELECT, INSERT ON `shop\\_1`.* TO `u`@`%`",
             "GRANT ALL PRIVILEGES ON `dev%`.* TO `u`@`%` WITH GRANT OPTION",
@@ -135,14 +135,17 @@ mod tests {
         assert!(allows("DELETE", "dev7", "t") && !allows("SELECT", "other", "t"));
         assert!(allows("UPDATE", "x", "y`z") && !allows("INSERT", "x", "y`z") && !allows("UPDATE", "x", "y"));
         assert_eq!(grants.allows("PROCESS", None), Some(false));
-        assert_eq!(Grants::parse(["GRANT PROCESS, SELECT ON *.* TO `u`@`%`"]).allows("PROCESS", None), Some(true));
-        let root = Grants::parse(["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]);
+        assert_eq!(
+            AccountGrants::parse(["GRANT PROCESS, SELECT ON *.* TO `u`@`%`"]).allows("PROCESS", None),
+            Some(true)
+        );
+        let root = AccountGrants::parse(["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]);
         assert_eq!(root.allows("CREATE", Some(&TableId::in_catalog("d", "t"))), Some(true));
     }
 
     #[test]
     fn a_role_leaves_open_what_it_grants() {
-        let grants = Grants::parse(["GRANT `reader`@`%` TO `u`@`%`", "GRANT SELECT ON `d`.* TO `u`@`%`"]);
+        let grants = AccountGrants::parse(["GRANT `reader`@`%` TO `u`@`%`", "GRANT SELECT ON `d`.* TO `u`@`%`"]);
         let id = TableId::in_catalog("d", "t");
         assert_eq!((grants.allows("SELECT", Some(&id)), grants.allows("INSERT", Some(&id))), (Some(true), None));
     }

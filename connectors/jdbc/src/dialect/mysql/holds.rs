@@ -1,22 +1,22 @@
 //! What MariaDB's and MySQL's columns hold. Pure.
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::holds::Holds;
+use crate::dialect::column_type::TargetColumnType;
 
 /// What a column holds.
-pub fn holds(column: &ColumnMeta) -> Holds {
+pub fn holds(column: &ColumnMeta) -> TargetColumnType {
     match column.data_type.as_str() {
-        "date" => Holds::Date,
-        "time" => Holds::Time { zoned: false },
+        "date" => TargetColumnType::Date,
+        "time" => TargetColumnType::Time { zoned: false },
         // MariaDB reads no offset in a text
-        "datetime" | "timestamp" => Holds::DateTime { zoned: false },
-        "year" => Holds::Year,
-        "enum" | "set" => Holds::Choice(members(&column.column_type)),
-        "bit" => Holds::Bits(column.precision.and_then(|n| u32::try_from(n).ok()).unwrap_or(1)),
-        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => Holds::Integer,
-        "decimal" | "numeric" | "float" | "double" | "real" => Holds::Number,
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Holds::Text,
-        _ => Holds::Other,
+        "datetime" | "timestamp" => TargetColumnType::DateTime { zoned: false },
+        "year" => TargetColumnType::Year,
+        "enum" | "set" => TargetColumnType::Choice(members(&column.column_type)),
+        "bit" => TargetColumnType::Bits(column.precision.and_then(|n| u32::try_from(n).ok()).unwrap_or(1)),
+        "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" => TargetColumnType::Integer,
+        "decimal" | "numeric" | "float" | "double" | "real" => TargetColumnType::Number,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => TargetColumnType::Text,
+        _ => TargetColumnType::Other,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use connector_api::Value;
 
-use crate::catalog::Keys;
+use crate::catalog::UniqueKeys;
 
 /// The columns of the unique indexes of a table; parameters: its database, and its name.
 pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM information_schema.statistics \
@@ -10,7 +10,7 @@ pub const INDEXES: &str = "SELECT index_name, column_name, sub_part FROM informa
 
 /// Unique indexes, read from the rows of [`INDEXES`].
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Indexes {
+pub struct UniqueIndexes {
     /// Columns of the primary key.
     pub primary: Vec<String>,
     /// Columns of the others over whole columns.
@@ -19,7 +19,7 @@ pub struct Indexes {
     pub in_part: bool,
 }
 
-impl Indexes {
+impl UniqueIndexes {
     /// Reads the rows.
     pub fn read(rows: &[Vec<Value>]) -> Self {
         let mut indexes: Vec<(String, Vec<String>, bool)> = Vec::new();
@@ -44,8 +44,8 @@ impl Indexes {
     }
 
     /// As a table has them.
-    pub fn keys(&self) -> Keys<'_> {
-        Keys { primary: &self.primary, unique: &self.unique, in_part: self.in_part }
+    pub fn keys(&self) -> UniqueKeys<'_> {
+        UniqueKeys { primary: &self.primary, unique: &self.unique, in_part: self.in_part }
     }
 }
 
@@ -61,7 +61,7 @@ fn text(value: &Value) -> String {
 mod tests {
     use connector_api::Value;
 
-    use super::Indexes;
+    use super::UniqueIndexes;
 
     #[test]
     fn a_unique_index_over_a_prefix_or_an_expression_is_no_key_of_columns() {
@@ -70,7 +70,7 @@ mod tests {
             vec![Value::Text(index.into()), column, part.map_or(Value::Null, Value::I64)]
         };
         let whole = [row("PRIMARY", Some("b"), None), row("PRIMARY", Some("a"), None), row("u1", Some("c"), None)];
-        let read = |more: &[Vec<Value>]| Indexes::read(&[&whole[..], more].concat());
+        let read = |more: &[Vec<Value>]| UniqueIndexes::read(&[&whole[..], more].concat());
         let known = read(&[]);
         assert_eq!((known.primary, known.unique), (vec!["b".into(), "a".into()], vec![vec!["c".into()]]));
         assert!(!known.in_part);
@@ -81,6 +81,6 @@ mod tests {
             let known = read(&more);
             assert_eq!((known.unique, known.in_part), (vec![vec!["c".into()]], true));
         }
-        assert!(Indexes::read(&[row("PRIMARY", Some("a"), Some(9))]).in_part);
+        assert!(UniqueIndexes::read(&[row("PRIMARY", Some("a"), Some(9))]).in_part);
     }
 }

@@ -5,28 +5,28 @@ pub mod grants;
 pub(crate) mod holds;
 pub mod keys;
 pub mod read_types;
-pub(crate) mod wider;
-pub mod wire;
+pub(crate) mod widening;
+pub mod wire_format;
 pub mod writing;
 
-use connector_api::Kind;
+use connector_api::ErrorKind;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Dialect, Limits, OldestTransaction, stamp_step};
+use super::{Dialect, OldestTransaction, ServerLimits, stamp_step};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of MariaDB and MySQL.
 #[derive(Clone, Copy, Debug)]
-pub struct MySql;
+pub struct MySqlDialect;
 
-impl Dialect for MySql {
+impl Dialect for MySqlDialect {
     fn name(&self) -> &'static str {
         "MariaDB/MySQL"
     }
 
     /// 65,535 is the protocol's 16-bit parameter count; 16 MiB is `max_allowed_packet`'s default since MariaDB 10.2.4.
-    fn limits(&self) -> Limits {
-        Limits { params: 65_535, identifier: 64, packet: 16 * 1024 * 1024, largest: 1 << 30 }
+    fn limits(&self) -> ServerLimits {
+        ServerLimits { params: 65_535, identifier: 64, packet: 16 * 1024 * 1024, largest: 1 << 30 }
     }
 
     fn quote_char(&self) -> char {
@@ -134,7 +134,7 @@ impl Dialect for MySql {
     }
 
     /// Numbers from MariaDB's error code list; SQLSTATE classes from the SQL standard for the rest.
-    fn classify(&self, code: &str, sqlstate: &str) -> Kind {
+    fn classify(&self, code: &str, sqlstate: &str) -> ErrorKind {
         match code.parse::<u16>().unwrap_or_default() {
             // disk or table full, too many connections, server shutdown, lock wait, deadlock, killed, connection lost,
             // row changed since last read, read-only while failing over, backup or Galera not ready, host blocked until
@@ -171,20 +171,20 @@ impl Dialect for MySql {
             | 3101
             | 3168
             | 9001
-            | 9002 => Kind::Retry,
+            | 9002 => ErrorKind::Retry,
             // no privilege; no login by this account: locked, expired, blocked after wrong passwords, not from this host,
             // not without TLS, its plugin missing
             1044 | 1045 | 1130 | 1131 | 1132 | 1133 | 1142 | 1143 | 1227 | 1251 | 1275 | 1370 | 1410 | 1524 | 1698
-            | 1820 | 1862 | 3118 | 3159 | 3955 | 4150 | 4151 => Kind::Denied,
+            | 1820 | 1862 | 3118 | 3159 | 3955 | 4150 | 4151 => ErrorKind::Denied,
             // wrong values and broken constraints, by row
             1022 | 1048 | 1062 | 1153 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1416
             | 1411 | 1451 | 1452 | 1526 | 1557 | 1566 | 1568 | 1569 | 1586 | 1644 | 1690 | 1761 | 1762 | 3140
-            | 3156 | 3819 | 4025 => Kind::Record,
+            | 3156 | 3819 | 4025 => ErrorKind::Record,
             _ => match sqlstate.get(..2).unwrap_or_default() {
-                "08" | "40" | "70" => Kind::Retry,
-                "28" => Kind::Denied,
-                "22" | "23" => Kind::Record,
-                _ => Kind::Config,
+                "08" | "40" | "70" => ErrorKind::Retry,
+                "28" => ErrorKind::Denied,
+                "22" | "23" => ErrorKind::Record,
+                _ => ErrorKind::Config,
             },
         }
     }
@@ -192,41 +192,41 @@ impl Dialect for MySql {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Kind;
+    use connector_api::ErrorKind;
 
-    use super::MySql;
+    use super::MySqlDialect;
     use crate::dialect::Dialect;
     use crate::ident::TableId;
 
     #[test]
     fn identifiers_are_quoted_and_quotes_doubled() {
-        assert_eq!(MySql.table(&TableId::in_catalog("a.b", "t`x")), "`a.b`.`t``x`");
+        assert_eq!(MySqlDialect.table(&TableId::in_catalog("a.b", "t`x")), "`a.b`.`t``x`");
     }
 
     #[test]
     fn server_errors_have_kinds() {
         for (code, state, kind) in [
-            ("1213", "40001", Kind::Retry),
-            ("1205", "HY000", Kind::Retry),
-            ("1114", "HY000", Kind::Retry),
-            ("2013", "HY000", Kind::Retry),
-            ("1129", "HY000", Kind::Retry),
-            ("3032", "HY000", Kind::Retry),
-            ("9001", "HY000", Kind::Retry),
-            ("1045", "28000", Kind::Denied),
-            ("1524", "HY000", Kind::Denied),
-            ("3159", "HY000", Kind::Denied),
-            ("3955", "HY000", Kind::Denied),
-            ("4150", "HY000", Kind::Denied),
-            ("1142", "42000", Kind::Denied),
-            ("1054", "42S22", Kind::Config),
-            ("1146", "42S02", Kind::Config),
-            ("1049", "42000", Kind::Config),
-            ("1264", "22003", Kind::Record),
-            ("1062", "23000", Kind::Record),
-            ("9999", "22007", Kind::Record),
+            ("1213", "40001", ErrorKind::Retry),
+            ("1205", "HY000", ErrorKind::Retry),
+            ("1114", "HY000", ErrorKind::Retry),
+            ("2013", "HY000", ErrorKind::Retry),
+            ("1129", "HY000", ErrorKind::Retry),
+            ("3032", "HY000", ErrorKind::Retry),
+            ("9001", "HY000", ErrorKind::Retry),
+            ("1045", "28000", ErrorKind::Denied),
+            ("1524", "HY000", ErrorKind::Denied),
+            ("3159", "HY000", ErrorKind::Denied),
+            ("3955", "HY000", ErrorKind::Denied),
+            ("4150", "HY000", ErrorKind::Denied),
+            ("1142", "42000", ErrorKind::Denied),
+            ("1054", "42S22", ErrorKind::Config),
+            ("1146", "42S02", ErrorKind::Config),
+            ("1049", "42000", ErrorKind::Config),
+            ("1264", "22003", ErrorKind::Record),
+            ("1062", "23000", ErrorKind::Record),
+            ("9999", "22007", ErrorKind::Record),
         ] {
-            assert_eq!(MySql.classify(code, state), kind, "{code} {state}");
+            assert_eq!(MySqlDialect.classify(code, state), kind, "{code} {state}");
         }
     }
 }

@@ -3,53 +3,55 @@
 //! Follows what Confluent's source makes of the types that the two JDBC drivers report. Where those drivers fail or
 //! garble a value, the value itself is carried.
 
-use connector_api::Type;
+use connector_api::SchemaType;
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{BigintUnsigned, Read, ReadColumn, ReadOptions, Stamp};
+use crate::dialect::read::{BigintUnsigned, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding};
 
 /// How a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     // a key column holds no NULL whatever the catalog says of a view
     let optional = meta.nullable && meta.key_position.is_none();
     let unsigned = meta.column_type.contains("unsigned");
-    let int = |signed, wider| ReadColumn::new(&meta.name, optional, Read::Int(if unsigned { wider } else { signed }));
+    let int = |signed, wider| {
+        ReadColumn::new(&meta.name, optional, ValueDecoding::Int(if unsigned { wider } else { signed }))
+    };
     let of = |read| ReadColumn::new(&meta.name, optional, read);
     // an unsigned one is a number to MySQL's driver
     let one_digit = meta.column_type.starts_with("tinyint(1)") && !(unsigned && options.mysql_driver);
     match meta.data_type.as_str() {
-        "tinyint" if options.bits_are_booleans && one_digit => of(Read::Bool),
+        "tinyint" if options.bits_are_booleans && one_digit => of(ValueDecoding::Bool),
         "bit" if options.bits_are_booleans && !options.mysql_driver && meta.precision.unwrap_or(1) == 1 => {
-            of(Read::Bool)
+            of(ValueDecoding::Bool)
         }
-        "tinyint" => int(Type::Int8, Type::Int16),
-        "smallint" => int(Type::Int16, Type::Int32),
-        "mediumint" | "int" | "integer" => int(Type::Int32, Type::Int64),
+        "tinyint" => int(SchemaType::Int8, SchemaType::Int16),
+        "smallint" => int(SchemaType::Int16, SchemaType::Int32),
+        "mediumint" | "int" | "integer" => int(SchemaType::Int32, SchemaType::Int64),
         "bigint" => match options.bigint_unsigned {
             BigintUnsigned::Precise if unsigned => ReadColumn::decimal(&meta.name, optional, 20, 0),
-            BigintUnsigned::Text if unsigned => of(Read::Text),
-            _ => of(Read::Int(Type::Int64)),
+            BigintUnsigned::Text if unsigned => of(ValueDecoding::Text),
+            _ => of(ValueDecoding::Int(SchemaType::Int64)),
         },
-        "float" => of(Read::F32),
-        "double" | "real" => of(Read::F64),
+        "float" => of(ValueDecoding::F32),
+        "double" | "real" => of(ValueDecoding::F64),
         // both drivers call NUMERIC columns DECIMAL, which numeric.mapping leaves alone
         "decimal" | "numeric" => match (meta.precision, meta.scale) {
             (Some(precision), Some(scale)) => ReadColumn::decimal(&meta.name, optional, precision, scale),
             _ => ReadColumn { open_scale: width(meta), ..ReadColumn::decimal(&meta.name, optional, 10, 0) },
         },
         // wider ones are INT8 with MySQL's driver too, as far as their values fit
-        "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => of(Read::BitInt),
-        "bit" => of(Read::Bytes),
-        "year" if options.year_is_date => of(Read::YearDate(options.calendar, options.mysql_driver)),
-        "year" => of(Read::Int(Type::Int32)),
-        "date" => of(Read::Date(options.calendar)),
-        "time" => of(Read::Time(options.zone.clone())),
+        "bit" if options.mysql_driver || meta.precision.unwrap_or(1) <= 1 => of(ValueDecoding::BitInt),
+        "bit" => of(ValueDecoding::Bytes),
+        "year" if options.year_is_date => of(ValueDecoding::YearDate(options.calendar, options.mysql_driver)),
+        "year" => of(ValueDecoding::Int(SchemaType::Int32)),
+        "date" => of(ValueDecoding::Date(options.calendar)),
+        "time" => of(ValueDecoding::Time(options.zone.clone())),
         "datetime" => of(stamp(options, false)),
         "timestamp" => of(stamp(options, true)),
-        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => of(Read::Bytes),
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => of(ValueDecoding::Bytes),
         "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
-        | "geometrycollection" | "geomcollection" | "vector" => of(Read::Bytes),
-        _ => of(Read::Text),
+        | "geometrycollection" | "geomcollection" | "vector" => of(ValueDecoding::Bytes),
+        _ => of(ValueDecoding::Text),
     }
 }
 
@@ -59,8 +61,8 @@ fn width(meta: &ColumnMeta) -> Option<i32> {
     Some(if meta.column_type.contains("unsigned") { width + 1 } else { width })
 }
 
-fn stamp(options: &ReadOptions, is_instant: bool) -> Read {
-    Read::Stamp(Box::new(Stamp {
+fn stamp(options: &ReadOptions, is_instant: bool) -> ValueDecoding {
+    ValueDecoding::Stamp(Box::new(TimestampDecoding {
         granularity: options.granularity,
         calendar: options.calendar,
         zone: options.zone.clone(),
@@ -70,11 +72,11 @@ fn stamp(options: &ReadOptions, is_instant: bool) -> Read {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Type, logical};
+    use connector_api::{SchemaType, logical};
 
     use super::column;
     use crate::catalog::ColumnMeta;
-    use crate::dialect::read::{Read, ReadOptions};
+    use crate::dialect::read::{ReadOptions, ValueDecoding};
 
     fn meta(column_type: &str, precision: Option<i32>, scale: Option<i32>) -> ColumnMeta {
         let data_type = column_type.split(['(', ' ']).next().unwrap_or_default().to_owned();
@@ -93,33 +95,33 @@ mod tests {
     fn every_type_has_its_field() {
         let options = ReadOptions::default();
         for (text, precision, scale, want) in [
-            ("tinyint(4)", None, None, Type::Int8),
-            ("tinyint(1)", None, None, Type::Int8),
-            ("tinyint(3) unsigned", None, None, Type::Int16),
-            ("smallint(6)", None, None, Type::Int16),
-            ("smallint(5) unsigned", None, None, Type::Int32),
-            ("mediumint(9)", None, None, Type::Int32),
-            ("int(10) unsigned zerofill", None, None, Type::Int64),
-            ("bigint(20) unsigned", None, None, Type::Int64),
-            ("float", None, None, Type::Float32),
-            ("double(10,2)", None, None, Type::Float64),
-            ("decimal(10,2)", Some(10), Some(2), Type::Bytes),
-            ("bit(1)", Some(1), None, Type::Int8),
-            ("bit(12)", Some(12), None, Type::Bytes),
-            ("year(4)", None, None, Type::Int32),
-            ("date", None, None, Type::Int32),
-            ("datetime(6)", None, None, Type::Int64),
-            ("timestamp", None, None, Type::Int64),
-            ("time(3)", None, None, Type::Int32),
-            ("varchar(10)", None, None, Type::String),
-            ("longtext", None, None, Type::String),
-            ("enum('a','b')", None, None, Type::String),
-            ("set('unsigned')", None, None, Type::String),
-            ("uuid", None, None, Type::String),
-            ("inet6", None, None, Type::String),
-            ("json", None, None, Type::String),
-            ("varbinary(5)", None, None, Type::Bytes),
-            ("point", None, None, Type::Bytes),
+            ("tinyint(4)", None, None, SchemaType::Int8),
+            ("tinyint(1)", None, None, SchemaType::Int8),
+            ("tinyint(3) unsigned", None, None, SchemaType::Int16),
+            ("smallint(6)", None, None, SchemaType::Int16),
+            ("smallint(5) unsigned", None, None, SchemaType::Int32),
+            ("mediumint(9)", None, None, SchemaType::Int32),
+            ("int(10) unsigned zerofill", None, None, SchemaType::Int64),
+            ("bigint(20) unsigned", None, None, SchemaType::Int64),
+            ("float", None, None, SchemaType::Float32),
+            ("double(10,2)", None, None, SchemaType::Float64),
+            ("decimal(10,2)", Some(10), Some(2), SchemaType::Bytes),
+            ("bit(1)", Some(1), None, SchemaType::Int8),
+            ("bit(12)", Some(12), None, SchemaType::Bytes),
+            ("year(4)", None, None, SchemaType::Int32),
+            ("date", None, None, SchemaType::Int32),
+            ("datetime(6)", None, None, SchemaType::Int64),
+            ("timestamp", None, None, SchemaType::Int64),
+            ("time(3)", None, None, SchemaType::Int32),
+            ("varchar(10)", None, None, SchemaType::String),
+            ("longtext", None, None, SchemaType::String),
+            ("enum('a','b')", None, None, SchemaType::String),
+            ("set('unsigned')", None, None, SchemaType::String),
+            ("uuid", None, None, SchemaType::String),
+            ("inet6", None, None, SchemaType::String),
+            ("json", None, None, SchemaType::String),
+            ("varbinary(5)", None, None, SchemaType::Bytes),
+            ("point", None, None, SchemaType::Bytes),
         ] {
             let column = column(&meta(text, precision, scale), &options);
             assert_eq!((column.schema.ty, column.schema.optional), (want, true), "{text}");
@@ -131,16 +133,16 @@ mod tests {
     #[test]
     fn the_url_decides_where_the_drivers_differ() {
         let mysql = ReadOptions { mysql_driver: true, year_is_date: false, ..ReadOptions::default() };
-        assert_eq!(column(&meta("bit(12)", Some(12), None), &mysql).read, Read::BitInt);
-        assert_eq!(column(&meta("year(4)", None, None), &mysql).read, Read::Int(Type::Int32));
+        assert_eq!(column(&meta("bit(12)", Some(12), None), &mysql).read, ValueDecoding::BitInt);
+        assert_eq!(column(&meta("year(4)", None, None), &mysql).read, ValueDecoding::Int(SchemaType::Int32));
         for mysql_driver in [true, false] {
             let options = ReadOptions { mysql_driver, bits_are_booleans: true, ..ReadOptions::default() };
             let read = |ty: &str, precision| column(&meta(ty, precision, None), &options).read;
-            assert_eq!(read("tinyint(1)", None), Read::Bool);
-            assert_eq!(read("tinyint(4)", None), Read::Int(Type::Int8));
-            assert_eq!(read("tinyint(1) unsigned", None) == Read::Bool, !mysql_driver);
-            assert_eq!(read("bit(1)", Some(1)) == Read::Bool, !mysql_driver);
-            assert_ne!(read("bit(8)", Some(8)), Read::Bool);
+            assert_eq!(read("tinyint(1)", None), ValueDecoding::Bool);
+            assert_eq!(read("tinyint(4)", None), ValueDecoding::Int(SchemaType::Int8));
+            assert_eq!(read("tinyint(1) unsigned", None) == ValueDecoding::Bool, !mysql_driver);
+            assert_eq!(read("bit(1)", Some(1)) == ValueDecoding::Bool, !mysql_driver);
+            assert_ne!(read("bit(8)", Some(8)), ValueDecoding::Bool);
         }
     }
 }

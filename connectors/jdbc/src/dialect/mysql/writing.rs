@@ -1,27 +1,27 @@
 //! How MariaDB and MySQL are written to: column types, literals, ON DUPLICATE KEY UPDATE, the offsets table.
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Schema, SchemaType, Value};
 
 use super::super::Dialect;
-use super::super::carried::{BITS, Carried};
-use super::super::holds::Holds;
+use super::super::column_type::TargetColumnType;
+use super::super::source_type::{BITS, SourceColumn};
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, JSON, KeysSql, LedgerSql, Logical, Room, StatementProbe, TIME, Widening,
-    Writing, hex, numeric_literal,
+    ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, JSON, KeysSql, LogicalType, OffsetsSql,
+    StatementColumns, StatementProbe, TIME, WriteDialect, hex, numeric_literal,
 };
-use super::keys::{INDEXES, Indexes};
-use super::{MySql, holds, wider};
+use super::keys::{INDEXES, UniqueIndexes};
+use super::{MySqlDialect, holds, widening};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// The writing half for one server.
 #[derive(Clone, Copy, Debug)]
-pub struct MySqlWriting {
+pub struct MySqlWriteDialect {
     mariadb: bool,
 }
 
-impl MySqlWriting {
+impl MySqlWriteDialect {
     /// For a server of that version text.
     pub fn new(server_version: &str) -> Self {
         Self { mariadb: server_version.contains("MariaDB") }
@@ -50,13 +50,13 @@ fn quoted_text(text: &str, out: &mut String) {
     out.push('\'');
 }
 
-impl Writing for MySqlWriting {
-    fn database(&self) -> Database {
-        Database::MySql
+impl WriteDialect for MySqlWriteDialect {
+    fn database(&self) -> DatabaseKind {
+        DatabaseKind::MySql
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
-        &MySql
+        &MySqlDialect
     }
 
     /// READ COMMITTED takes no gap locks. Strict mode: a value that does not fit is an error, never cut in silence;
@@ -86,65 +86,65 @@ impl Writing for MySqlWriting {
     }
 
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
-        if column.instant && matches!(column.schema.ty, Type::Int64 | Type::String) {
+        if column.instant && matches!(column.schema.ty, SchemaType::Int64 | SchemaType::String) {
             return Some("DATETIME(6)".to_owned());
         }
-        let ty = match Logical::of(column.schema) {
-            Logical::Decimal(scale) if scale > self.max_scale() => {
+        let ty = match LogicalType::of(column.schema) {
+            LogicalType::Decimal(scale) if scale > self.max_scale() => {
                 if column.key {
                     KEY_TEXT
                 } else {
                     "TEXT"
                 }
             }
-            Logical::Decimal(scale) => return Some(format!("DECIMAL(65,{})", scale.max(0))),
-            Logical::Date => "DATE",
-            Logical::Time => "TIME(3)",
-            Logical::Timestamp => "DATETIME(3)",
-            Logical::None => match column.schema.ty {
-                Type::Int8 | Type::Boolean => "TINYINT",
-                Type::Int16 => "SMALLINT",
-                Type::Int32 => "INT",
-                Type::Int64 => "BIGINT",
-                Type::Float32 => "FLOAT",
-                Type::Float64 => "DOUBLE",
-                Type::String if column.schema.is_named(DATE) => "DATE",
-                Type::String if column.schema.is_named(TIME) => "TIME(6)",
-                Type::String if column.schema.is_named(DATE_TIME) => "DATETIME(6)",
-                Type::String if column.key => KEY_TEXT,
-                Type::String if column.schema.is_named(JSON) => "JSON",
-                Type::String => "TEXT",
-                Type::Bytes if column.schema.is_named(BITS) => {
+            LogicalType::Decimal(scale) => return Some(format!("DECIMAL(65,{})", scale.max(0))),
+            LogicalType::Date => "DATE",
+            LogicalType::Time => "TIME(3)",
+            LogicalType::Timestamp => "DATETIME(3)",
+            LogicalType::None => match column.schema.ty {
+                SchemaType::Int8 | SchemaType::Boolean => "TINYINT",
+                SchemaType::Int16 => "SMALLINT",
+                SchemaType::Int32 => "INT",
+                SchemaType::Int64 => "BIGINT",
+                SchemaType::Float32 => "FLOAT",
+                SchemaType::Float64 => "DOUBLE",
+                SchemaType::String if column.schema.is_named(DATE) => "DATE",
+                SchemaType::String if column.schema.is_named(TIME) => "TIME(6)",
+                SchemaType::String if column.schema.is_named(DATE_TIME) => "DATETIME(6)",
+                SchemaType::String if column.key => KEY_TEXT,
+                SchemaType::String if column.schema.is_named(JSON) => "JSON",
+                SchemaType::String => "TEXT",
+                SchemaType::Bytes if column.schema.is_named(BITS) => {
                     let length = column.schema.get_param("length").and_then(|length| length.parse::<u8>().ok());
                     return Some(
                         length.filter(|n| (1..=MOST_BITS).contains(n)).map_or("BLOB".into(), |n| format!("BIT({n})")),
                     );
                 }
-                Type::Bytes => "VARBINARY(1024)",
-                Type::Array | Type::Map | Type::Struct => return None,
+                SchemaType::Bytes => "VARBINARY(1024)",
+                SchemaType::Array | SchemaType::Map | SchemaType::Struct => return None,
             },
         };
         Some(ty.to_owned())
     }
 
-    fn carried_type(&self, carried: &Carried, key: bool) -> Option<String> {
-        wider::carried_type(carried, key, self.mariadb)
+    fn carried_type(&self, carried: &SourceColumn, key: bool) -> Option<String> {
+        widening::carried_type(carried, key, self.mariadb)
     }
 
-    fn holds(&self, column: &ColumnMeta) -> Holds {
+    fn holds(&self, column: &ColumnMeta) -> TargetColumnType {
         holds::holds(column)
     }
 
-    fn room(&self, column: &ColumnMeta) -> Option<Room> {
-        wider::room(column)
+    fn room(&self, column: &ColumnMeta) -> Option<ColumnCapacity> {
+        widening::room(column)
     }
 
     fn longer(&self, column: &ColumnMeta, length: u64) -> Option<String> {
-        wider::longer(column, length)
+        widening::longer(column, length)
     }
 
     fn wider(&self, column: &ColumnMeta, schema: &Schema) -> Option<String> {
-        wider::wider(column, schema, self.max_scale())
+        widening::wider(column, schema, self.max_scale())
     }
 
     fn can_loosen(&self) -> bool {
@@ -155,8 +155,8 @@ impl Writing for MySqlWriting {
         Some(format!("SHOW CREATE TABLE {table}"))
     }
 
-    fn change_columns(&self, table: &str, changes: &[Widening], shown: &str) -> Option<String> {
-        wider::change_columns(table, changes, shown)
+    fn change_columns(&self, table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
+        widening::change_columns(table, changes, shown)
     }
 
     fn literal(&self, column: &ColumnSpec<'_>, value: &Value, out: &mut String) -> Option<()> {
@@ -189,14 +189,19 @@ impl Writing for MySqlWriting {
 
     /// `VALUES()` is deprecated by MySQL but the only form that MariaDB knows. The guard sets a key column to NULL,
     /// which strict mode refuses (error 1048), when the row found is another key's.
-    fn on_conflict(&self, columns: Columns<'_>, guard: bool, out: &mut String) {
+    fn on_conflict(&self, columns: StatementColumns<'_>, guard: bool, out: &mut String) {
         out.push_str(" ON DUPLICATE KEY UPDATE ");
         let values = columns.all.iter().filter(|c| !columns.keys.contains(c));
-        let mut set: Vec<String> = values.map(|c| MySql.quoted(c.name)).map(|c| format!("{c}=VALUES({c})")).collect();
-        if let Some(first) = columns.keys.first().map(|k| MySql.quoted(k.name)) {
+        let mut set: Vec<String> =
+            values.map(|c| MySqlDialect.quoted(c.name)).map(|c| format!("{c}=VALUES({c})")).collect();
+        if let Some(first) = columns.keys.first().map(|k| MySqlDialect.quoted(k.name)) {
             if guard {
-                let same: Vec<_> =
-                    columns.keys.iter().map(|k| MySql.quoted(k.name)).map(|k| format!("{k}<=>VALUES({k})")).collect();
+                let same: Vec<_> = columns
+                    .keys
+                    .iter()
+                    .map(|k| MySqlDialect.quoted(k.name))
+                    .map(|k| format!("{k}<=>VALUES({k})"))
+                    .collect();
                 set.insert(0, format!("{first}=IF({},{first},NULL)", same.join(" AND ")));
             } else if set.is_empty() {
                 set.push(format!("{first}={first}"));
@@ -207,7 +212,7 @@ impl Writing for MySqlWriting {
 
     /// ON DUPLICATE KEY goes by whatever unique indexes there are when it runs, and says nothing.
     fn keys_sql(&self) -> Option<KeysSql> {
-        Some(KeysSql { sql: INDEXES, are: |rows, keys| Indexes::read(rows).keys() == keys })
+        Some(KeysSql { sql: INDEXES, are: |rows, keys| UniqueIndexes::read(rows).keys() == keys })
     }
 
     fn guard_sign(&self) -> Option<&'static str> {
@@ -248,9 +253,9 @@ impl Writing for MySqlWriting {
 
     /// A join with the rows, each a SELECT of parameters. The first part of the union has no rows: it gives the columns
     /// the table's types and collations, without which keys would be compared as something else.
-    fn update_many(&self, table: &TableId, columns: Columns<'_>, rows: usize) -> String {
-        let table = MySql.table(table);
-        let names: Vec<_> = columns.all.iter().map(|c| MySql.quoted(c.name)).collect();
+    fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, rows: usize) -> String {
+        let table = MySqlDialect.table(table);
+        let names: Vec<_> = columns.all.iter().map(|c| MySqlDialect.quoted(c.name)).collect();
         let typed: Vec<_> = names.iter().enumerate().map(|(n, name)| format!("{name} AS c{n}")).collect();
         let mut out = format!("UPDATE (SELECT {} FROM {table} WHERE 1=0", typed.join(","));
         let row = format!(" UNION ALL SELECT {}", vec!["?"; names.len()].join(","));
@@ -267,8 +272,8 @@ impl Writing for MySqlWriting {
 
     /// A decimal's text would be taken for a floating-point number in arithmetic.
     fn argument_cast(&self, schema: &Schema) -> Option<String> {
-        match Logical::of(schema) {
-            Logical::Decimal(scale) if scale <= self.max_scale() => Some(format!("DECIMAL(65,{})", scale.max(0))),
+        match LogicalType::of(schema) {
+            LogicalType::Decimal(scale) if scale <= self.max_scale() => Some(format!("DECIMAL(65,{})", scale.max(0))),
             _ => None,
         }
     }
@@ -279,12 +284,12 @@ impl Writing for MySqlWriting {
         Some(StatementProbe { prepare, types: None, forget: "DEALLOCATE PREPARE rowferry_statement" })
     }
 
-    fn ledger(&self) -> &'static LedgerSql {
+    fn ledger(&self) -> &'static OffsetsSql {
         &LEDGER
     }
 }
 
-const LEDGER: LedgerSql = LedgerSql {
+const LEDGER: OffsetsSql = OffsetsSql {
     places: None,
     create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'Kafka cluster',\n\
@@ -313,13 +318,13 @@ const LEDGER: LedgerSql = LedgerSql {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Schema, Type, Value};
+    use connector_api::{Schema, SchemaType, Value};
 
-    use super::{ColumnSpec, Columns, MySqlWriting, Writing};
-    use crate::dialect::writing::{Place, Upsert};
+    use super::{ColumnSpec, MySqlWriteDialect, StatementColumns, WriteDialect};
+    use crate::dialect::writing::{StatementColumn, UpsertAction};
     use crate::ident::TableId;
 
-    const MARIADB: MySqlWriting = MySqlWriting { mariadb: true };
+    const MARIADB: MySqlWriteDialect = MySqlWriteDialect { mariadb: true };
 
     fn spec<'a>(name: &'a str, schema: &'a Schema, key: bool) -> ColumnSpec<'a> {
         ColumnSpec { name, schema, key, instant: false, default_time: None }
@@ -329,13 +334,13 @@ mod tests {
     fn a_table_is_created_as_the_peers_do() {
         let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
         let schemas = [
-            Schema::of(Type::Int32),
-            Schema::of(Type::Int64),
-            Schema::of(Type::String).optional(true),
+            Schema::of(SchemaType::Int32),
+            Schema::of(SchemaType::Int64),
+            Schema::of(SchemaType::String).optional(true),
             with(Schema::date(), Value::I32(11_396)),
             Schema::decimal(4).optional(true),
-            with(Schema::of(Type::Boolean), Value::Bool(true)),
-            with(Schema::of(Type::String), Value::Text("it's \\ 50%".into())),
+            with(Schema::of(SchemaType::Boolean), Value::Bool(true)),
+            with(Schema::of(SchemaType::String), Value::Text("it's \\ 50%".into())),
             Schema::decimal(-2),
             Schema::decimal(60),
         ];
@@ -352,14 +357,14 @@ mod tests {
              `c4` DATE DEFAULT '2001-03-15',\n`c5` DECIMAL(65,4) NULL,\n`c6` TINYINT DEFAULT 1,\n\
              `c``7` TEXT DEFAULT 'it''s \\\\ 50%',\n`c8` DECIMAL(65,0) NOT NULL,\n`c9` TEXT NOT NULL,\nPRIMARY KEY(`c1`))"
         );
-        let nested = Schema::array(Schema::of(Type::Int32));
+        let nested = Schema::array(Schema::of(SchemaType::Int32));
         let text = MARIADB.create_table(&TableId::bare("t"), &[spec("a", &nested, false)]).unwrap_err();
         assert!(text.starts_with("null (ARRAY) type doesn't have a mapping to the SQL database column type"), "{text}");
     }
 
     #[test]
     fn keys_that_are_text_have_a_length() {
-        let text = Schema::of(Type::String);
+        let text = Schema::of(SchemaType::String);
         let ty = MARIADB.column_type(&spec("k", &text, true)).unwrap();
         assert_eq!(ty, "VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin");
     }
@@ -367,21 +372,21 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_catalog("d", "t");
-        let [k, k2, a] = ["k", "k2", "a"].map(|name| Place { name, cast: "", always_numbered: false });
-        let both = Columns { keys: &[k, k2], all: &[k, k2, a] };
-        let only_keys = Columns { keys: &[k], all: &[k] };
+        let [k, k2, a] = ["k", "k2", "a"].map(|name| StatementColumn { name, cast: "", always_numbered: false });
+        let both = StatementColumns { keys: &[k, k2], all: &[k, k2, a] };
+        let only_keys = StatementColumns { keys: &[k], all: &[k] };
         for (seen, want) in [
             (MARIADB.insert(&table, both, 2, None), "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?),(?,?,?)"),
             (
-                MARIADB.insert(&table, both, 1, Some(Upsert::Plain)),
+                MARIADB.insert(&table, both, 1, Some(UpsertAction::Plain)),
                 "INSERT INTO `d`.`t`(`k`,`k2`,`a`) VALUES(?,?,?) ON DUPLICATE KEY UPDATE `a`=VALUES(`a`)",
             ),
             (
-                MARIADB.insert(&table, only_keys, 1, Some(Upsert::Plain)),
+                MARIADB.insert(&table, only_keys, 1, Some(UpsertAction::Plain)),
                 "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=`k`",
             ),
             (
-                MARIADB.insert(&table, only_keys, 1, Some(Upsert::Guarded)),
+                MARIADB.insert(&table, only_keys, 1, Some(UpsertAction::Guarded)),
                 "INSERT INTO `d`.`t`(`k`) VALUES(?) ON DUPLICATE KEY UPDATE `k`=IF(`k`<=>VALUES(`k`),`k`,NULL)",
             ),
             (MARIADB.update(&table, both), "UPDATE `d`.`t` SET `a`=? WHERE `k`=? AND `k2`=?"),

@@ -3,7 +3,7 @@
 use connector_api::{Decimal, Error, Result, Value};
 
 use crate::calendar::{Calendar, DAY, civil};
-use crate::dialect::read::{Granularity, Read, ReadColumn, Stamp, int_value, time_value};
+use crate::dialect::read::{ReadColumn, TimestampDecoding, TimestampGranularity, ValueDecoding, int_value, time_value};
 
 /// Days from 1970-01-01 to PostgreSQL's own 2000-01-01.
 const EPOCH_DAYS: i64 = 10_957;
@@ -15,37 +15,39 @@ const INFINITE_MILLIS: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_8
 /// because the table was altered in between.
 pub fn value(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     match &column.read {
-        Read::Bool => match *bytes {
+        ValueDecoding::Bool => match *bytes {
             [b] => Ok(Value::Bool(b != 0)),
             // bit(1): its length in bits, then the bit on the left
             [0, 0, 0, 1, b] => Ok(Value::Bool(b & 0x80 != 0)),
             _ => Err(altered(column)),
         },
-        Read::Int(ty) => int_value(integer(bytes).ok_or_else(|| altered(column))?, *ty).ok_or_else(|| beyond(column)),
-        Read::F32 => bytes.try_into().map(|b| Value::F32(f32::from_be_bytes(b))).map_err(|_| altered(column)),
-        Read::F64 => bytes.try_into().map(|b| Value::F64(f64::from_be_bytes(b))).map_err(|_| altered(column)),
-        Read::Text => match std::str::from_utf8(bytes) {
+        ValueDecoding::Int(ty) => {
+            int_value(integer(bytes).ok_or_else(|| altered(column))?, *ty).ok_or_else(|| beyond(column))
+        }
+        ValueDecoding::F32 => bytes.try_into().map(|b| Value::F32(f32::from_be_bytes(b))).map_err(|_| altered(column)),
+        ValueDecoding::F64 => bytes.try_into().map(|b| Value::F64(f64::from_be_bytes(b))).map_err(|_| altered(column)),
+        ValueDecoding::Text => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Value::Text(text.into())),
             Err(_) => Err(Error::record(format!("column {} holds text that is no valid UTF-8", column.name))),
         },
-        Read::Bytes if is_bits(column, bytes) => Ok(Value::Bytes(bits(bytes).into())),
-        Read::Bytes => Ok(Value::Bytes(bytes.into())),
-        Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) => decimal(column, bytes),
-        Read::DecimalF64 => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
-        Read::BitInt => match bits(bytes)[..] {
+        ValueDecoding::Bytes if is_bits(column, bytes) => Ok(Value::Bytes(bits(bytes).into())),
+        ValueDecoding::Bytes => Ok(Value::Bytes(bytes.into())),
+        ValueDecoding::Decimal | ValueDecoding::Scaled(_) | ValueDecoding::DecimalInt(_) => decimal(column, bytes),
+        ValueDecoding::DecimalF64 => ascii(bytes).parse().map(Value::F64).map_err(|_| altered(column)),
+        ValueDecoding::BitInt => match bits(bytes)[..] {
             [byte] => Ok(Value::I8(i8::from_be_bytes([byte]))),
             _ => Err(altered(column)),
         },
-        Read::Date(calendar) => {
+        ValueDecoding::Date(calendar) => {
             let days = bytes.try_into().map(i32::from_be_bytes).map_err(|_| altered(column))?;
             Ok(Value::I32(match days {
                 i32::MAX | i32::MIN => days,
                 _ => i32::try_from(on(*calendar, i64::from(days) + EPOCH_DAYS)).map_err(|_| beyond(column))?,
             }))
         }
-        Read::Time(zone) => Ok(time_value(integer(bytes).ok_or_else(|| altered(column))?, zone)),
-        Read::Stamp(stamp) => Ok(stamp_value(stamp, integer(bytes).ok_or_else(|| altered(column))?)),
-        Read::YearDate(..) => Err(altered(column)),
+        ValueDecoding::Time(zone) => Ok(time_value(integer(bytes).ok_or_else(|| altered(column))?, zone)),
+        ValueDecoding::Stamp(stamp) => Ok(stamp_value(stamp, integer(bytes).ok_or_else(|| altered(column))?)),
+        ValueDecoding::YearDate(..) => Err(altered(column)),
     }
 }
 
@@ -57,13 +59,13 @@ pub fn cursor_micros(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-fn stamp_value(stamp: &Stamp, micros: i64) -> Value {
+fn stamp_value(stamp: &TimestampDecoding, micros: i64) -> Value {
     if micros == i64::MAX || micros == i64::MIN {
         let millis = if micros > 0 { INFINITE_MILLIS.0 } else { INFINITE_MILLIS.1 };
         let text = if micros > 0 { "infinity" } else { "-infinity" };
         return match stamp.granularity {
-            Granularity::Logical => Value::I64(millis),
-            Granularity::MicrosLong | Granularity::NanosLong => Value::I64(micros),
+            TimestampGranularity::Logical => Value::I64(millis),
+            TimestampGranularity::MicrosLong | TimestampGranularity::NanosLong => Value::I64(micros),
             _ => Value::Text(text.into()),
         };
     }
@@ -112,8 +114,8 @@ fn decimal(column: &ReadColumn, bytes: &[u8]) -> Result<Value> {
     let decimal = Decimal::parse(text).ok_or_else(|| altered(column))?;
     let boxed = |d| Value::Decimal(Box::new(d));
     Ok(match &column.read {
-        Read::Scaled(scale) => decimal.rescaled(*scale).map_or_else(as_text, boxed),
-        Read::DecimalInt(ty) => {
+        ValueDecoding::Scaled(scale) => decimal.rescaled(*scale).map_or_else(as_text, boxed),
+        ValueDecoding::DecimalInt(ty) => {
             let whole = decimal.rescaled(0).and_then(|d| d.unscaled_i128());
             let n = whole.and_then(|n| i64::try_from(n).ok());
             n.and_then(|n| int_value(n, *ty)).unwrap_or_else(as_text)
@@ -145,27 +147,27 @@ fn altered(column: &ReadColumn) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Decimal, Type, Value};
+    use connector_api::{Decimal, SchemaType, Value};
 
     use super::{bits, cursor_micros, value};
     use crate::calendar::Calendar;
-    use crate::dialect::read::{Read, ReadColumn};
+    use crate::dialect::read::{ReadColumn, ValueDecoding};
 
     #[test]
     fn bytes_become_the_values_they_stand_for() {
         let infinite = i32::MAX;
         for (read, bytes, want) in [
-            (Read::Bool, &[1u8][..], Value::Bool(true)),
-            (Read::Bool, &[0, 0, 0, 1, 0x80], Value::Bool(true)),
-            (Read::Int(Type::Int32), &[0xff, 0xff, 0xff, 0xfe], Value::I32(-2)),
-            (Read::Scaled(3), b"-1.5", Value::Decimal(Box::new(Decimal::new(-1500, 3)))),
-            (Read::Scaled(-2), b"12300", Value::Decimal(Box::new(Decimal::new(123, -2)))),
-            (Read::DecimalInt(Type::Int8), b"7", Value::I8(7)),
-            (Read::DecimalInt(Type::Int8), b"7.5", Value::Text("7.5".into())),
-            (Read::Decimal, b"NaN", Value::Text("NaN".into())),
-            (Read::BitInt, &[0, 0, 0, 3, 0b1010_0000], Value::I8(5)),
-            (Read::Date(Calendar::Legacy), &[0, 0, 0, 0], Value::I32(10_957)),
-            (Read::Date(Calendar::Legacy), &infinite.to_be_bytes(), Value::I32(infinite)),
+            (ValueDecoding::Bool, &[1u8][..], Value::Bool(true)),
+            (ValueDecoding::Bool, &[0, 0, 0, 1, 0x80], Value::Bool(true)),
+            (ValueDecoding::Int(SchemaType::Int32), &[0xff, 0xff, 0xff, 0xfe], Value::I32(-2)),
+            (ValueDecoding::Scaled(3), b"-1.5", Value::Decimal(Box::new(Decimal::new(-1500, 3)))),
+            (ValueDecoding::Scaled(-2), b"12300", Value::Decimal(Box::new(Decimal::new(123, -2)))),
+            (ValueDecoding::DecimalInt(SchemaType::Int8), b"7", Value::I8(7)),
+            (ValueDecoding::DecimalInt(SchemaType::Int8), b"7.5", Value::Text("7.5".into())),
+            (ValueDecoding::Decimal, b"NaN", Value::Text("NaN".into())),
+            (ValueDecoding::BitInt, &[0, 0, 0, 3, 0b1010_0000], Value::I8(5)),
+            (ValueDecoding::Date(Calendar::Legacy), &[0, 0, 0, 0], Value::I32(10_957)),
+            (ValueDecoding::Date(Calendar::Legacy), &infinite.to_be_bytes(), Value::I32(infinite)),
         ] {
             assert_eq!(value(&ReadColumn::new("c", true, read.clone()), bytes).unwrap(), want, "{read:?}");
         }

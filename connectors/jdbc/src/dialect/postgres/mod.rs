@@ -6,7 +6,7 @@ pub mod read_types;
 pub(crate) mod wider;
 pub mod writing;
 
-use connector_api::Kind;
+use connector_api::ErrorKind;
 
 /// SQL for the name that [`ColumnMeta::data_type`] has, of the type `b`: the system's types go by their own names, other
 /// ones by their names with their schema in quotes, so that none passes for one of the system's. Arrays are `_` and
@@ -24,21 +24,21 @@ macro_rules! type_name {
 pub(crate) use type_name;
 
 use super::read::{ReadColumn, ReadOptions};
-use super::{Dialect, Limits, OldestTransaction};
+use super::{Dialect, OldestTransaction, ServerLimits};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of PostgreSQL.
 #[derive(Clone, Copy, Debug)]
-pub struct Postgres;
+pub struct PostgresDialect;
 
-impl Dialect for Postgres {
+impl Dialect for PostgresDialect {
     fn name(&self) -> &'static str {
         "PostgreSQL"
     }
 
     /// The protocol counts parameters in 16 bits; identifiers are cut at NAMEDATALEN - 1; a message may have 1 GiB.
-    fn limits(&self) -> Limits {
-        Limits { params: 65_535, identifier: 63, packet: 256 * 1024 * 1024, largest: 0x3fff_ffff }
+    fn limits(&self) -> ServerLimits {
+        ServerLimits { params: 65_535, identifier: 63, packet: 256 * 1024 * 1024, largest: 0x3fff_ffff }
     }
 
     fn quote_char(&self) -> char {
@@ -122,17 +122,17 @@ impl Dialect for Postgres {
     }
 
     /// Classes from PostgreSQL's "Error Codes" appendix.
-    fn classify(&self, _code: &str, sqlstate: &str) -> Kind {
+    fn classify(&self, _code: &str, sqlstate: &str) -> ErrorKind {
         match sqlstate {
             // serialization failure, deadlock, lock not available, read-only while failing over, query cancelled
-            "40001" | "40P01" | "55P03" | "25006" | "57014" => Kind::Retry,
-            "42501" => Kind::Denied,
-            "3D000" => Kind::Config,
+            "40001" | "40P01" | "55P03" | "25006" | "57014" => ErrorKind::Retry,
+            "42501" => ErrorKind::Denied,
+            "3D000" => ErrorKind::Config,
             _ => match sqlstate.get(..2).unwrap_or_default() {
-                "08" | "53" | "57" | "58" => Kind::Retry,
-                "28" => Kind::Denied,
-                "21" | "22" | "23" => Kind::Record,
-                _ => Kind::Config,
+                "08" | "53" | "57" | "58" => ErrorKind::Retry,
+                "28" => ErrorKind::Denied,
+                "21" | "22" | "23" => ErrorKind::Record,
+                _ => ErrorKind::Config,
             },
         }
     }
@@ -140,9 +140,9 @@ impl Dialect for Postgres {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Kind;
+    use connector_api::ErrorKind;
 
-    use super::Postgres;
+    use super::PostgresDialect;
     use crate::dialect::Dialect;
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
             ("timestamp", "CAST($2 AS pg_catalog.timestamp)"),
         ] {
             let mut out = String::new();
-            Postgres.typed_placeholder(2, sql_type, &mut out);
+            PostgresDialect.typed_placeholder(2, sql_type, &mut out);
             assert_eq!(out, want);
         }
     }
@@ -162,18 +162,18 @@ mod tests {
     #[test]
     fn sqlstates_have_kinds() {
         for (state, kind) in [
-            ("40P01", Kind::Retry),
-            ("53100", Kind::Retry),
-            ("57P01", Kind::Retry),
-            ("08006", Kind::Retry),
-            ("28P01", Kind::Denied),
-            ("42501", Kind::Denied),
-            ("42P01", Kind::Config),
-            ("3D000", Kind::Config),
-            ("23505", Kind::Record),
-            ("22003", Kind::Record),
+            ("40P01", ErrorKind::Retry),
+            ("53100", ErrorKind::Retry),
+            ("57P01", ErrorKind::Retry),
+            ("08006", ErrorKind::Retry),
+            ("28P01", ErrorKind::Denied),
+            ("42501", ErrorKind::Denied),
+            ("42P01", ErrorKind::Config),
+            ("3D000", ErrorKind::Config),
+            ("23505", ErrorKind::Record),
+            ("22003", ErrorKind::Record),
         ] {
-            assert_eq!(Postgres.classify("", state), kind, "{state}");
+            assert_eq!(PostgresDialect.classify("", state), kind, "{state}");
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Follows what Confluent's source makes of the types that the JDBC driver reports. Types that it leaves out are
 //! carried as text, with a warning.
 
-use connector_api::{Schema, Type, logical};
+use connector_api::{Schema, SchemaType, logical};
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{NumericMapping, Read, ReadColumn, ReadOptions, Stamp, numeric};
-use crate::zone::Zone;
+use crate::dialect::read::{NumericMapping, ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric};
+use crate::zone::JdbcTimeZone;
 
 /// Scale that stands for a numeric without one, as the JDBC driver's -127 ends up.
 const UNBOUNDED_SCALE: i32 = 127;
@@ -19,26 +19,28 @@ const MAX_SCALE: u32 = 1000;
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
-    let as_text = || of(Read::Text).selected("", "::pg_catalog.text");
+    let as_text = || of(ValueDecoding::Text).selected("", "::pg_catalog.text");
     match meta.data_type.as_str() {
-        "bool" => of(Read::Bool),
-        "int2" => of(Read::Int(Type::Int16)),
-        "int4" => of(Read::Int(Type::Int32)),
-        "int8" => of(Read::Int(Type::Int64)),
-        "oid" => of(Read::Int(Type::Int64)).selected("", "::pg_catalog.int8"),
-        "float4" => of(Read::F32),
-        "float8" => of(Read::F64),
-        "money" => of(Read::F64).selected("", "::pg_catalog.numeric::pg_catalog.float8"),
+        "bool" => of(ValueDecoding::Bool),
+        "int2" => of(ValueDecoding::Int(SchemaType::Int16)),
+        "int4" => of(ValueDecoding::Int(SchemaType::Int32)),
+        "int8" => of(ValueDecoding::Int(SchemaType::Int64)),
+        "oid" => of(ValueDecoding::Int(SchemaType::Int64)).selected("", "::pg_catalog.int8"),
+        "float4" => of(ValueDecoding::F32),
+        "float8" => of(ValueDecoding::F64),
+        "money" => of(ValueDecoding::F64).selected("", "::pg_catalog.numeric::pg_catalog.float8"),
         "numeric" => decimal(meta, optional, options.numeric).selected("", "::pg_catalog.text"),
-        "text" | "varchar" | "bpchar" | "name" => of(Read::Text),
+        "text" | "varchar" | "bpchar" | "name" => of(ValueDecoding::Text),
         "uuid" | "json" | "jsonb" | "xml" | "enum" => as_text(),
-        "bytea" => of(Read::Bytes),
-        "bit" if meta.length == Some(1) => of(Read::Bool),
-        "bit" if meta.length.is_some_and(|bits| bits <= 8) => of(Read::BitInt),
-        "bit" => ReadColumn { bits: true, ..of(Read::Bytes) },
-        "date" => of(Read::Date(options.calendar)),
-        "time" => of(Read::Time(options.zone.clone())),
-        "timetz" => of(Read::Time(Zone::default())).selected("(", " AT TIME ZONE 'UTC')::pg_catalog.time"),
+        "bytea" => of(ValueDecoding::Bytes),
+        "bit" if meta.length == Some(1) => of(ValueDecoding::Bool),
+        "bit" if meta.length.is_some_and(|bits| bits <= 8) => of(ValueDecoding::BitInt),
+        "bit" => ReadColumn { bits: true, ..of(ValueDecoding::Bytes) },
+        "date" => of(ValueDecoding::Date(options.calendar)),
+        "time" => of(ValueDecoding::Time(options.zone.clone())),
+        "timetz" => {
+            of(ValueDecoding::Time(JdbcTimeZone::default())).selected("(", " AT TIME ZONE 'UTC')::pg_catalog.time")
+        }
         "timestamp" => of(stamp(options, false)),
         "timestamptz" => of(stamp(options, true)),
         other => {
@@ -55,16 +57,16 @@ fn decimal(meta: &ColumnMeta, optional: bool, mapping: NumericMapping) -> ReadCo
     let bounds = meta.precision.zip(meta.scale).filter(|(_, scale)| scale.unsigned_abs() <= MAX_SCALE);
     let (precision, scale) = bounds.unwrap_or((0, 0));
     let column = numeric(&meta.name, optional, precision, scale, mapping);
-    if column.read != Read::Decimal || (bounds.is_some() && scale >= 0) {
+    if column.read != ValueDecoding::Decimal || (bounds.is_some() && scale >= 0) {
         return column;
     }
     let scale = if bounds.is_some() { scale } else { UNBOUNDED_SCALE };
     let schema = Schema::decimal(scale).param(logical::PRECISION, &precision.to_string()).optional(optional);
-    ReadColumn { schema: schema.into(), read: Read::Scaled(scale), ..column }
+    ReadColumn { schema: schema.into(), read: ValueDecoding::Scaled(scale), ..column }
 }
 
-fn stamp(options: &ReadOptions, is_instant: bool) -> Read {
-    Read::Stamp(Box::new(Stamp {
+fn stamp(options: &ReadOptions, is_instant: bool) -> ValueDecoding {
+    ValueDecoding::Stamp(Box::new(TimestampDecoding {
         granularity: options.granularity,
         calendar: options.calendar,
         zone: options.zone.clone(),
@@ -74,11 +76,11 @@ fn stamp(options: &ReadOptions, is_instant: bool) -> Read {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Type, logical};
+    use connector_api::{SchemaType, logical};
 
     use super::column;
     use crate::catalog::ColumnMeta;
-    use crate::dialect::read::{NumericMapping, Read, ReadOptions};
+    use crate::dialect::read::{NumericMapping, ReadOptions, ValueDecoding};
 
     fn meta(data_type: &str, length: Option<u64>) -> ColumnMeta {
         ColumnMeta { name: "c".into(), data_type: data_type.into(), length, nullable: true, ..ColumnMeta::default() }
@@ -87,22 +89,22 @@ mod tests {
     #[test]
     fn every_type_has_its_field() {
         for (data_type, length, want, warned) in [
-            ("bool", None, Type::Boolean, false),
-            ("int2", None, Type::Int16, false),
-            ("int8", None, Type::Int64, false),
-            ("oid", None, Type::Int64, false),
-            ("float4", None, Type::Float32, false),
-            ("money", None, Type::Float64, false),
-            ("numeric", None, Type::Bytes, false),
-            ("bit", Some(1), Type::Boolean, false),
-            ("bit", Some(8), Type::Int8, false),
-            ("bit", Some(12), Type::Bytes, false),
-            ("date", None, Type::Int32, false),
-            ("timestamptz", None, Type::Int64, false),
-            ("timetz", None, Type::Int32, false),
-            ("jsonb", None, Type::String, false),
-            ("inet", None, Type::String, true),
-            ("_int4", None, Type::String, true),
+            ("bool", None, SchemaType::Boolean, false),
+            ("int2", None, SchemaType::Int16, false),
+            ("int8", None, SchemaType::Int64, false),
+            ("oid", None, SchemaType::Int64, false),
+            ("float4", None, SchemaType::Float32, false),
+            ("money", None, SchemaType::Float64, false),
+            ("numeric", None, SchemaType::Bytes, false),
+            ("bit", Some(1), SchemaType::Boolean, false),
+            ("bit", Some(8), SchemaType::Int8, false),
+            ("bit", Some(12), SchemaType::Bytes, false),
+            ("date", None, SchemaType::Int32, false),
+            ("timestamptz", None, SchemaType::Int64, false),
+            ("timetz", None, SchemaType::Int32, false),
+            ("jsonb", None, SchemaType::String, false),
+            ("inet", None, SchemaType::String, true),
+            ("_int4", None, SchemaType::String, true),
         ] {
             let column = column(&meta(data_type, length), &ReadOptions::default());
             assert_eq!((column.schema.ty, column.warning.is_some()), (want, warned), "{data_type}");
@@ -112,12 +114,12 @@ mod tests {
     #[test]
     fn a_numeric_without_scale_has_127_digits_after_the_point() {
         let unbounded = column(&meta("numeric", None), &ReadOptions::default());
-        assert_eq!(unbounded.read, Read::Scaled(127));
+        assert_eq!(unbounded.read, ValueDecoding::Scaled(127));
         assert_eq!(unbounded.schema.get_param(logical::SCALE), Some("127"));
         assert_eq!(unbounded.schema.get_param(logical::PRECISION), Some("0"));
         let mapped = ReadOptions { numeric: NumericMapping::BestFit, ..ReadOptions::default() };
-        assert_eq!(column(&meta("numeric", None), &mapped).read, Read::DecimalInt(Type::Int8));
+        assert_eq!(column(&meta("numeric", None), &mapped).read, ValueDecoding::DecimalInt(SchemaType::Int8));
         let negative = ColumnMeta { precision: Some(3), scale: Some(-2), ..meta("numeric", None) };
-        assert_eq!(column(&negative, &ReadOptions::default()).read, Read::Scaled(-2));
+        assert_eq!(column(&negative, &ReadOptions::default()).read, ValueDecoding::Scaled(-2));
     }
 }

@@ -1,61 +1,61 @@
 //! How PostgreSQL is written to: column types, literals, ON CONFLICT, the offsets table.
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Schema, SchemaType, Value};
 
 use super::super::Dialect;
-use super::super::carried::Carried;
-use super::super::holds::Holds;
+use super::super::column_type::TargetColumnType;
+use super::super::source_type::SourceColumn;
 use super::super::writing::{
-    ColumnSpec, Columns, DATE, DATE_TIME, Deferral, JSON, LedgerSql, Logical, Place, Room, StatementProbe, TIME,
-    Widening, Writing, hex, numeric_literal, on_key_conflict,
+    ColumnCapacity, ColumnSpec, ColumnWidening, DATE, DATE_TIME, DeferredConstraints, JSON, LogicalType, OffsetsSql,
+    StatementColumn, StatementColumns, StatementProbe, TIME, WriteDialect, hex, numeric_literal, on_key_conflict,
 };
-use super::{Postgres, holds, type_name, wider};
+use super::{PostgresDialect, holds, type_name, wider};
 use crate::catalog::ColumnMeta;
 use crate::ident::TableId;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// The writing half.
 #[derive(Clone, Copy, Debug)]
-pub struct PostgresWriting;
+pub struct PostgresWriteDialect;
 
 /// The type of values of a schema. What is no word of SQL's own has its schema, since a user's type may have that name.
 fn type_of(schema: &Schema) -> Option<String> {
-    let ty = match Logical::of(schema) {
-        Logical::Decimal(_) => "DECIMAL",
-        Logical::Date => "pg_catalog.date",
-        Logical::Time => "TIME",
-        Logical::Timestamp => "TIMESTAMP",
-        Logical::None => match schema.ty {
-            Type::Int8 | Type::Int16 => "SMALLINT",
-            Type::Int32 => "INT",
-            Type::Int64 => "BIGINT",
-            Type::Float32 => "REAL",
-            Type::Float64 => "DOUBLE PRECISION",
-            Type::Boolean => "BOOLEAN",
-            Type::String if schema.is_named(JSON) => "pg_catalog.jsonb",
-            Type::String if schema.is_named(DATE) => "pg_catalog.date",
-            Type::String if schema.is_named(TIME) => "TIME",
-            Type::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
-            Type::String => "pg_catalog.text",
-            Type::Bytes => "pg_catalog.bytea",
+    let ty = match LogicalType::of(schema) {
+        LogicalType::Decimal(_) => "DECIMAL",
+        LogicalType::Date => "pg_catalog.date",
+        LogicalType::Time => "TIME",
+        LogicalType::Timestamp => "TIMESTAMP",
+        LogicalType::None => match schema.ty {
+            SchemaType::Int8 | SchemaType::Int16 => "SMALLINT",
+            SchemaType::Int32 => "INT",
+            SchemaType::Int64 => "BIGINT",
+            SchemaType::Float32 => "REAL",
+            SchemaType::Float64 => "DOUBLE PRECISION",
+            SchemaType::Boolean => "BOOLEAN",
+            SchemaType::String if schema.is_named(JSON) => "pg_catalog.jsonb",
+            SchemaType::String if schema.is_named(DATE) => "pg_catalog.date",
+            SchemaType::String if schema.is_named(TIME) => "TIME",
+            SchemaType::String if schema.is_named(DATE_TIME) => "TIMESTAMP",
+            SchemaType::String => "pg_catalog.text",
+            SchemaType::Bytes => "pg_catalog.bytea",
             // PostgreSQL's arrays have any number of dimensions
-            Type::Array => {
+            SchemaType::Array => {
                 let item = type_of(schema.values.as_ref()?)?;
                 return Some(if item.ends_with("[]") { item } else { format!("{item}[]") });
             }
-            Type::Map | Type::Struct => return None,
+            SchemaType::Map | SchemaType::Struct => return None,
         },
     };
     Some(ty.to_owned())
 }
 
-impl Writing for PostgresWriting {
-    fn database(&self) -> Database {
-        Database::Postgres
+impl WriteDialect for PostgresWriteDialect {
+    fn database(&self) -> DatabaseKind {
+        DatabaseKind::Postgres
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
-        &Postgres
+        &PostgresDialect
     }
 
     fn session(&self) -> &'static [&'static str] {
@@ -78,25 +78,25 @@ impl Writing for PostgresWriting {
     }
 
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
-        if column.instant && matches!(column.schema.ty, Type::Int64 | Type::String) {
+        if column.instant && matches!(column.schema.ty, SchemaType::Int64 | SchemaType::String) {
             return Some("TIMESTAMP".to_owned());
         }
         type_of(column.schema)
     }
 
-    fn carried_type(&self, carried: &Carried, _key: bool) -> Option<String> {
+    fn carried_type(&self, carried: &SourceColumn, _key: bool) -> Option<String> {
         wider::carried_type(carried)
     }
 
-    fn holds(&self, column: &ColumnMeta) -> Holds {
+    fn holds(&self, column: &ColumnMeta) -> TargetColumnType {
         holds::holds(column)
     }
 
-    fn item_holds(&self, column: &ColumnMeta) -> Holds {
+    fn item_holds(&self, column: &ColumnMeta) -> TargetColumnType {
         holds::item_holds(column)
     }
 
-    fn room(&self, column: &ColumnMeta) -> Option<Room> {
+    fn room(&self, column: &ColumnMeta) -> Option<ColumnCapacity> {
         wider::room(column)
     }
 
@@ -112,7 +112,7 @@ impl Writing for PostgresWriting {
         true
     }
 
-    fn change_columns(&self, table: &str, changes: &[Widening], _shown: &str) -> Option<String> {
+    fn change_columns(&self, table: &str, changes: &[ColumnWidening], _shown: &str) -> Option<String> {
         Some(wider::change_columns(table, changes))
     }
 
@@ -141,7 +141,7 @@ impl Writing for PostgresWriting {
     }
 
     /// The conflict is on the key alone; a collision on another unique index is an error by itself.
-    fn on_conflict(&self, columns: Columns<'_>, _guard: bool, out: &mut String) {
+    fn on_conflict(&self, columns: StatementColumns<'_>, _guard: bool, out: &mut String) {
         on_key_conflict(self, columns, (" ON CONFLICT (", "EXCLUDED"), out);
     }
 
@@ -155,24 +155,24 @@ impl Writing for PostgresWriting {
             (Some(own), _) => own.clone(),
             (None, "enum") => column.column_type.clone(),
             (None, "bit") => "pg_catalog.varbit".to_owned(),
-            (None, ty) => format!("pg_catalog.{}", Postgres.quoted(ty)),
+            (None, ty) => format!("pg_catalog.{}", PostgresDialect.quoted(ty)),
         }
     }
 
     fn value(&self, number: usize, cast: &str, out: &mut String) {
         if cast.is_empty() {
-            return Postgres.placeholder(number, out);
+            return PostgresDialect.placeholder(number, out);
         }
         out.push_str("CAST(");
-        Postgres.placeholder(number, out);
+        PostgresDialect.placeholder(number, out);
         out.push_str(" AS ");
         out.push_str(cast);
         out.push(')');
     }
 
     /// Values are read as a cast would read them.
-    fn copy(&self, table: &TableId, columns: &[Place<'_>]) -> Option<String> {
-        let mut out = format!("COPY {}(", Postgres.table(table));
+    fn copy(&self, table: &TableId, columns: &[StatementColumn<'_>]) -> Option<String> {
+        let mut out = format!("COPY {}(", PostgresDialect.table(table));
         self.names(columns, &mut out);
         out.push_str(") FROM STDIN");
         Some(out)
@@ -183,14 +183,15 @@ impl Writing for PostgresWriting {
         true
     }
 
-    fn update_many(&self, table: &TableId, columns: Columns<'_>, rows: usize) -> String {
-        let names: Vec<_> = columns.all.iter().map(|c| Postgres.quoted(c.name)).collect();
+    fn update_many(&self, table: &TableId, columns: StatementColumns<'_>, rows: usize) -> String {
+        let names: Vec<_> = columns.all.iter().map(|c| PostgresDialect.quoted(c.name)).collect();
         let pairs = |keys: bool, target: &str, separator: &str| {
-            let is_chosen = |c: &Place<'_>| columns.keys.contains(c) == keys && (keys || !c.always_numbered);
+            let is_chosen = |c: &StatementColumn<'_>| columns.keys.contains(c) == keys && (keys || !c.always_numbered);
             let chosen = columns.all.iter().enumerate().filter(|(_, c)| is_chosen(c));
             chosen.map(|(n, _)| format!("{target}{}=s.c{n}", names[n])).collect::<Vec<_>>().join(separator)
         };
-        let mut out = format!("UPDATE {} AS t SET {} FROM (VALUES", Postgres.table(table), pairs(false, "", ","));
+        let mut out =
+            format!("UPDATE {} AS t SET {} FROM (VALUES", PostgresDialect.table(table), pairs(false, "", ","));
         let mut number = 0;
         for row in 0..rows {
             out.push_str(if row == 0 { "(" } else { ",(" });
@@ -215,16 +216,16 @@ impl Writing for PostgresWriting {
         })
     }
 
-    fn deferral(&self) -> Option<Deferral> {
-        Some(Deferral { check: "SET CONSTRAINTS ALL IMMEDIATE", wait: "SET CONSTRAINTS ALL DEFERRED" })
+    fn deferral(&self) -> Option<DeferredConstraints> {
+        Some(DeferredConstraints { check: "SET CONSTRAINTS ALL IMMEDIATE", wait: "SET CONSTRAINTS ALL DEFERRED" })
     }
 
-    fn ledger(&self) -> &'static LedgerSql {
+    fn ledger(&self) -> &'static OffsetsSql {
         &LEDGER
     }
 }
 
-const LEDGER: LedgerSql = LedgerSql {
+const LEDGER: OffsetsSql = OffsetsSql {
     places: Some(
         "SELECT n.nspname::pg_catalog.text, pg_catalog.pg_table_is_visible(c.oid), \
          pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'), \
@@ -257,28 +258,28 @@ const LEDGER: LedgerSql = LedgerSql {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Schema, Type, Value};
+    use connector_api::{Schema, SchemaType, Value};
 
-    use super::{ColumnSpec, Columns, PostgresWriting, Writing};
-    use crate::dialect::writing::{Place, Upsert};
+    use super::{ColumnSpec, PostgresWriteDialect, StatementColumns, WriteDialect};
+    use crate::dialect::writing::{StatementColumn, UpsertAction};
     use crate::ident::TableId;
 
     #[test]
     fn a_table_is_created_as_the_peers_do() {
         let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
-        let nested = Schema::array(Schema::array(Schema::of(Type::Int8)));
+        let nested = Schema::array(Schema::array(Schema::of(SchemaType::Int8)));
         let schemas = [
-            Schema::of(Type::Int8),
+            Schema::of(SchemaType::Int8),
             Schema::decimal(4).optional(true),
-            with(Schema::of(Type::Boolean), Value::Bool(true)),
-            with(Schema::of(Type::String), Value::Text("it's \\ 50%".into())),
-            with(Schema::of(Type::Bytes), Value::Bytes([1, 255].into())),
+            with(Schema::of(SchemaType::Boolean), Value::Bool(true)),
+            with(Schema::of(SchemaType::String), Value::Text("it's \\ 50%".into())),
+            with(Schema::of(SchemaType::Bytes), Value::Bytes([1, 255].into())),
             nested,
         ];
         let spec = |(name, schema)| ColumnSpec { name, schema, key: name == "a", instant: false, default_time: None };
         let columns: Vec<_> = ["a", "b", "c", "d", "e", "f\""].into_iter().zip(&schemas).map(spec).collect();
         assert_eq!(
-            PostgresWriting.create_table(&TableId::in_schema("s", "t"), &columns).unwrap(),
+            PostgresWriteDialect.create_table(&TableId::in_schema("s", "t"), &columns).unwrap(),
             "CREATE TABLE IF NOT EXISTS \"s\".\"t\" (\n\"a\" SMALLINT NOT NULL,\n\"b\" DECIMAL NULL,\n\
              \"c\" BOOLEAN DEFAULT TRUE,\n\"d\" pg_catalog.text DEFAULT 'it''s \\ 50%',\n\"e\" pg_catalog.bytea DEFAULT '\\x01FF',\n\
              \"f\"\"\" SMALLINT[] NOT NULL,\nPRIMARY KEY(\"a\"))"
@@ -288,37 +289,47 @@ mod tests {
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::in_schema("s", "t");
-        let of = |name, cast| Place { name, cast, always_numbered: false };
+        let of = |name, cast| StatementColumn { name, cast, always_numbered: false };
         let (k, a) = (of("k", "pg_catalog.\"int4\""), of("a", ""));
-        let numbered = Place { always_numbered: true, ..k };
-        let both = Columns { keys: &[k], all: &[k, a] };
+        let numbered = StatementColumn { always_numbered: true, ..k };
+        let both = StatementColumns { keys: &[k], all: &[k, a] };
         for (seen, want) in [
             (
-                PostgresWriting.insert(&table, both, 2, Some(Upsert::Guarded)),
+                PostgresWriteDialect.insert(&table, both, 2, Some(UpsertAction::Guarded)),
                 "INSERT INTO \"s\".\"t\"(\"k\",\"a\") VALUES(CAST($1 AS pg_catalog.\"int4\"),$2),(CAST($3 AS pg_catalog.\"int4\"),$4) \
                  ON CONFLICT (\"k\") DO UPDATE SET \"a\"=EXCLUDED.\"a\"",
             ),
             (
-                PostgresWriting.insert(&table, Columns { keys: &[a], all: &[a] }, 1, Some(Upsert::Plain)),
+                PostgresWriteDialect.insert(
+                    &table,
+                    StatementColumns { keys: &[a], all: &[a] },
+                    1,
+                    Some(UpsertAction::Plain),
+                ),
                 "INSERT INTO \"s\".\"t\"(\"a\") VALUES($1) ON CONFLICT (\"a\") DO NOTHING",
             ),
             (
-                PostgresWriting.insert(&table, Columns { keys: &[a], all: &[a, numbered] }, 1, Some(Upsert::Plain)),
+                PostgresWriteDialect.insert(
+                    &table,
+                    StatementColumns { keys: &[a], all: &[a, numbered] },
+                    1,
+                    Some(UpsertAction::Plain),
+                ),
                 "INSERT INTO \"s\".\"t\"(\"a\",\"k\") OVERRIDING SYSTEM VALUE VALUES($1,CAST($2 AS pg_catalog.\"int4\")) \
                  ON CONFLICT (\"a\") DO NOTHING",
             ),
-            (PostgresWriting.copy(&table, &[k, a]).unwrap(), "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN"),
+            (PostgresWriteDialect.copy(&table, &[k, a]).unwrap(), "COPY \"s\".\"t\"(\"k\",\"a\") FROM STDIN"),
             (
-                PostgresWriting.update(&table, both),
+                PostgresWriteDialect.update(&table, both),
                 "UPDATE \"s\".\"t\" SET \"a\"=$1 WHERE \"k\"=CAST($2 AS pg_catalog.\"int4\")",
             ),
             (
-                PostgresWriting.update_many(&table, both, 2),
+                PostgresWriteDialect.update_many(&table, both, 2),
                 "UPDATE \"s\".\"t\" AS t SET \"a\"=s.c1 FROM (VALUES(CAST($1 AS pg_catalog.\"int4\"),$2),(CAST($3 AS pg_catalog.\"int4\"),$4)) \
                  AS s(c0,c1) WHERE t.\"k\"=s.c0",
             ),
             (
-                PostgresWriting.delete(&table, &[k], 2),
+                PostgresWriteDialect.delete(&table, &[k], 2),
                 "DELETE FROM \"s\".\"t\" WHERE \"k\" IN (CAST($1 AS pg_catalog.\"int4\"),CAST($2 AS pg_catalog.\"int4\"))",
             ),
         ] {

@@ -4,24 +4,24 @@
 
 use super::read_types::affinity;
 use crate::catalog::ColumnMeta;
-use crate::dialect::holds::Holds;
+use crate::dialect::column_type::TargetColumnType;
 
 /// What a column holds.
-pub fn holds(column: &ColumnMeta) -> Holds {
+pub fn holds(column: &ColumnMeta) -> TargetColumnType {
     let name = column.data_type.as_str();
     let has = |part: &str| name.contains(part);
     match name {
-        "date" => Holds::Date,
-        "time" => Holds::Time { zoned: false },
+        "date" => TargetColumnType::Date,
+        "time" => TargetColumnType::Time { zoned: false },
         // a text with its offset is a form that SQLite's functions know
-        "datetime" | "timestamp" => Holds::DateTime { zoned: true },
-        "boolean" | "bool" => Holds::Flag,
-        _ if has("int") => Holds::Integer,
-        _ if has("char") || has("clob") || has("text") => Holds::Text,
+        "datetime" | "timestamp" => TargetColumnType::DateTime { zoned: true },
+        "boolean" | "bool" => TargetColumnType::Flag,
+        _ if has("int") => TargetColumnType::Integer,
+        _ if has("char") || has("clob") || has("text") => TargetColumnType::Text,
         _ if has("real") || has("floa") || has("doub") || matches!(name, "numeric" | "decimal" | "number") => {
-            Holds::Number
+            TargetColumnType::Number
         }
-        _ if affinity(name) == "numeric" => Holds::Loose,
-        _ => Holds::Other,
+        _ if affinity(name) == "numeric" => TargetColumnType::Loose,
+        _ => TargetColumnType::Other,
     }
 }

@@ -8,24 +8,24 @@ pub(crate) mod holds;
 pub mod read_types;
 pub mod writing;
 
-use connector_api::{Kind, Type};
+use connector_api::{ErrorKind, SchemaType};
 
-use super::read::{Read, ReadColumn, ReadOptions};
-use super::{Dialect, Limits, OldestTransaction};
+use super::read::{ReadColumn, ReadOptions, ValueDecoding};
+use super::{Dialect, OldestTransaction, ServerLimits};
 use crate::catalog::ColumnMeta;
 
 /// The dialect of SQLite 3.
 #[derive(Clone, Copy, Debug)]
-pub struct Sqlite;
+pub struct SqliteDialect;
 
-impl Dialect for Sqlite {
+impl Dialect for SqliteDialect {
     fn name(&self) -> &'static str {
         "SQLite"
     }
 
     /// `SQLITE_MAX_VARIABLE_NUMBER`; identifiers have no limit of their own; a row has 1,000,000,000 bytes at most.
-    fn limits(&self) -> Limits {
-        Limits { params: 32_766, identifier: usize::MAX, packet: 128 * 1024 * 1024, largest: 1_000_000_000 }
+    fn limits(&self) -> ServerLimits {
+        ServerLimits { params: 32_766, identifier: usize::MAX, packet: 128 * 1024 * 1024, largest: 1_000_000_000 }
     }
 
     /// As the peers: between `"` SQLite takes the name of a column that does not exist for a text.
@@ -83,10 +83,15 @@ impl Dialect for Sqlite {
 
     /// SQLite has no type of its own for them: texts, milliseconds and Julian days. Ids, truth values and what is declared
     /// too narrow for milliseconds are none.
-    fn may_hold_times(&self, meta: &ColumnMeta, read: &Read) -> bool {
+    fn may_hold_times(&self, meta: &ColumnMeta, read: &ValueDecoding) -> bool {
         match read {
-            Read::Text | Read::F64 | Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64 => true,
-            Read::Int(ty) => *ty == Type::Int64 && !meta.auto_increment,
+            ValueDecoding::Text
+            | ValueDecoding::F64
+            | ValueDecoding::Decimal
+            | ValueDecoding::Scaled(_)
+            | ValueDecoding::DecimalInt(_)
+            | ValueDecoding::DecimalF64 => true,
+            ValueDecoding::Int(ty) => *ty == SchemaType::Int64 && !meta.auto_increment,
             _ => false,
         }
     }
@@ -101,15 +106,15 @@ impl Dialect for Sqlite {
     }
 
     /// `code` is the extended result code. Source: "Result and Error Codes" of the SQLite manual.
-    fn classify(&self, code: &str, _sqlstate: &str) -> Kind {
+    fn classify(&self, code: &str, _sqlstate: &str) -> ErrorKind {
         match code.parse::<u32>().unwrap_or_default() & 0xff {
             // BUSY, LOCKED, NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL, SCHEMA
-            5 | 6 | 7 | 9 | 10 | 13 | 15 | 17 => Kind::Retry,
+            5 | 6 | 7 | 9 | 10 | 13 | 15 | 17 => ErrorKind::Retry,
             // PERM, READONLY, AUTH
-            3 | 8 | 23 => Kind::Denied,
+            3 | 8 | 23 => ErrorKind::Denied,
             // TOOBIG, CONSTRAINT, MISMATCH
-            18..=20 => Kind::Record,
-            _ => Kind::Config,
+            18..=20 => ErrorKind::Record,
+            _ => ErrorKind::Config,
         }
     }
 }
@@ -168,9 +173,9 @@ pub fn is_one_statement(sql: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Kind;
+    use connector_api::ErrorKind;
 
-    use super::{Sqlite, is_one_statement};
+    use super::{SqliteDialect, is_one_statement};
     use crate::dialect::Dialect;
 
     #[test]
@@ -191,18 +196,18 @@ mod tests {
     #[test]
     fn result_codes_have_kinds() {
         for (code, kind) in [
-            ("5", Kind::Retry),
-            ("517", Kind::Retry),
-            ("262", Kind::Retry),
-            ("2067", Kind::Record),
-            ("1555", Kind::Record),
-            ("3091", Kind::Record),
-            ("8", Kind::Denied),
-            ("14", Kind::Config),
-            ("26", Kind::Config),
-            ("1", Kind::Config),
+            ("5", ErrorKind::Retry),
+            ("517", ErrorKind::Retry),
+            ("262", ErrorKind::Retry),
+            ("2067", ErrorKind::Record),
+            ("1555", ErrorKind::Record),
+            ("3091", ErrorKind::Record),
+            ("8", ErrorKind::Denied),
+            ("14", ErrorKind::Config),
+            ("26", ErrorKind::Config),
+            ("1", ErrorKind::Config),
         ] {
-            assert_eq!(Sqlite.classify(code, ""), kind, "{code}");
+            assert_eq!(SqliteDialect.classify(code, ""), kind, "{code}");
         }
     }
 

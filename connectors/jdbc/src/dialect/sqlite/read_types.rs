@@ -3,39 +3,39 @@
 //! Integer and text names mean what they mean elsewhere; INTEGER is SQLite's own, of 64 bits. A name that is unknown
 //! follows SQLite's rules of affinity ("Datatypes In SQLite", 3.1).
 
-use connector_api::Type;
+use connector_api::SchemaType;
 
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::{Read, ReadColumn, ReadOptions, Stamp, numeric};
+use crate::dialect::read::{ReadColumn, ReadOptions, TimestampDecoding, ValueDecoding, numeric};
 
 /// How a column is read.
 pub fn column(meta: &ColumnMeta, options: &ReadOptions) -> ReadColumn {
     let optional = meta.nullable && meta.key_position.is_none();
     let of = |read| ReadColumn::new(&meta.name, optional, read);
     match meta.data_type.as_str() {
-        "boolean" | "bool" => of(Read::Bool),
-        "tinyint" => of(Read::Int(Type::Int8)),
-        "smallint" | "int2" => of(Read::Int(Type::Int16)),
-        "int" | "mediumint" | "int4" => of(Read::Int(Type::Int32)),
-        "date" => of(Read::Date(options.calendar)),
-        "time" => of(Read::Time(options.zone.clone())),
+        "boolean" | "bool" => of(ValueDecoding::Bool),
+        "tinyint" => of(ValueDecoding::Int(SchemaType::Int8)),
+        "smallint" | "int2" => of(ValueDecoding::Int(SchemaType::Int16)),
+        "int" | "mediumint" | "int4" => of(ValueDecoding::Int(SchemaType::Int32)),
+        "date" => of(ValueDecoding::Date(options.calendar)),
+        "time" => of(ValueDecoding::Time(options.zone.clone())),
         // their affinity is that of numbers, which leaves BLOBs alone
-        "binary" | "varbinary" => of(Read::Bytes),
-        "datetime" | "timestamp" => of(Read::Stamp(Box::new(Stamp {
+        "binary" | "varbinary" => of(ValueDecoding::Bytes),
+        "datetime" | "timestamp" => of(ValueDecoding::Stamp(Box::new(TimestampDecoding {
             granularity: options.granularity,
             calendar: options.calendar,
             zone: options.zone.clone(),
             is_instant: false,
         }))),
         name => match affinity(name) {
-            "integer" => of(Read::Int(Type::Int64)),
-            "text" => of(Read::Text),
-            "blob" => of(Read::Bytes),
+            "integer" => of(ValueDecoding::Int(SchemaType::Int64)),
+            "text" => of(ValueDecoding::Text),
+            "blob" => of(ValueDecoding::Bytes),
             "numeric" => match meta.precision {
                 Some(precision) => decimal(meta, optional, precision, options),
-                None => of(Read::F64),
+                None => of(ValueDecoding::F64),
             },
-            _ => of(Read::F64),
+            _ => of(ValueDecoding::F64),
         },
     }
 }
@@ -45,7 +45,7 @@ fn decimal(meta: &ColumnMeta, optional: bool, precision: i32, options: &ReadOpti
     let scale = meta.scale.unwrap_or(0);
     let column = numeric(&meta.name, optional, precision, scale, options.numeric);
     match column.read {
-        Read::Decimal => ReadColumn { read: Read::Scaled(scale), ..column },
+        ValueDecoding::Decimal => ReadColumn { read: ValueDecoding::Scaled(scale), ..column },
         _ => column,
     }
 }
@@ -87,11 +87,11 @@ pub fn is_time(column: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::Type;
+    use connector_api::SchemaType;
 
     use super::{affinity, column};
     use crate::catalog::ColumnMeta;
-    use crate::dialect::read::{NumericMapping, Read, ReadOptions};
+    use crate::dialect::read::{NumericMapping, ReadOptions, ValueDecoding};
 
     fn meta(data_type: &str, precision: Option<i32>, scale: Option<i32>) -> ColumnMeta {
         let (name, data_type) = ("c".into(), data_type.into());
@@ -101,27 +101,27 @@ mod tests {
     #[test]
     fn every_declared_type_has_its_field() {
         for (data_type, want) in [
-            ("integer", Type::Int64),
-            ("bigint", Type::Int64),
-            ("unsigned big int", Type::Int64),
-            ("int", Type::Int32),
-            ("smallint", Type::Int16),
-            ("tinyint", Type::Int8),
-            ("boolean", Type::Boolean),
-            ("varchar", Type::String),
-            ("native character", Type::String),
-            ("clob", Type::String),
-            ("blob", Type::Bytes),
-            ("binary", Type::Bytes),
-            ("varbinary", Type::Bytes),
-            ("real", Type::Float64),
-            ("double precision", Type::Float64),
-            ("float", Type::Float64),
-            ("numeric", Type::Float64),
-            ("date", Type::Int32),
-            ("time", Type::Int32),
-            ("datetime", Type::Int64),
-            ("timestamp", Type::Int64),
+            ("integer", SchemaType::Int64),
+            ("bigint", SchemaType::Int64),
+            ("unsigned big int", SchemaType::Int64),
+            ("int", SchemaType::Int32),
+            ("smallint", SchemaType::Int16),
+            ("tinyint", SchemaType::Int8),
+            ("boolean", SchemaType::Boolean),
+            ("varchar", SchemaType::String),
+            ("native character", SchemaType::String),
+            ("clob", SchemaType::String),
+            ("blob", SchemaType::Bytes),
+            ("binary", SchemaType::Bytes),
+            ("varbinary", SchemaType::Bytes),
+            ("real", SchemaType::Float64),
+            ("double precision", SchemaType::Float64),
+            ("float", SchemaType::Float64),
+            ("numeric", SchemaType::Float64),
+            ("date", SchemaType::Int32),
+            ("time", SchemaType::Int32),
+            ("datetime", SchemaType::Int64),
+            ("timestamp", SchemaType::Int64),
         ] {
             assert_eq!(column(&meta(data_type, None, None), &ReadOptions::default()).schema.ty, want, "{data_type}");
         }
@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn a_number_of_so_many_digits_is_a_decimal() {
         let plain = column(&meta("decimal", Some(10), Some(2)), &ReadOptions::default());
-        assert_eq!((plain.read, plain.schema.ty), (Read::Scaled(2), Type::Bytes));
+        assert_eq!((plain.read, plain.schema.ty), (ValueDecoding::Scaled(2), SchemaType::Bytes));
         let mapped = ReadOptions { numeric: NumericMapping::BestFit, ..ReadOptions::default() };
-        assert_eq!(column(&meta("numeric", Some(9), None), &mapped).read, Read::DecimalInt(Type::Int32));
+        assert_eq!(column(&meta("numeric", Some(9), None), &mapped).read, ValueDecoding::DecimalInt(SchemaType::Int32));
     }
 }

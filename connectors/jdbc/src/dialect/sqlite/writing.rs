@@ -1,28 +1,30 @@
 //! How SQLite is written to: column types, literals, ON CONFLICT, the offsets table.
 
-use connector_api::{Type, Value, logical};
+use connector_api::{SchemaType, Value, logical};
 
 use super::super::Dialect;
-use super::super::holds::Holds;
-use super::super::writing::{ColumnSpec, Columns, LedgerSql, Logical, Writing, hex, numeric_literal, on_key_conflict};
-use super::{Sqlite, holds, read_types};
+use super::super::column_type::TargetColumnType;
+use super::super::writing::{
+    ColumnSpec, LogicalType, OffsetsSql, StatementColumns, WriteDialect, hex, numeric_literal, on_key_conflict,
+};
+use super::{SqliteDialect, holds, read_types};
 use crate::catalog::ColumnMeta;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// Digits of a decimal that survive in a column whose affinity makes numbers of texts: a 64-bit float keeps so many.
 const DIGITS: usize = 15;
 
 /// The writing half.
 #[derive(Clone, Copy, Debug)]
-pub struct SqliteWriting;
+pub struct SqliteWriteDialect;
 
-impl Writing for SqliteWriting {
-    fn database(&self) -> Database {
-        Database::Sqlite
+impl WriteDialect for SqliteWriteDialect {
+    fn database(&self) -> DatabaseKind {
+        DatabaseKind::Sqlite
     }
 
     fn dialect(&self) -> &'static dyn Dialect {
-        &Sqlite
+        &SqliteDialect
     }
 
     fn session(&self) -> &'static [&'static str] {
@@ -42,11 +44,11 @@ impl Writing for SqliteWriting {
     /// SQLite gives DATE, TIME and TIMESTAMP the same affinity. A decimal of more digits than its numbers have is text.
     fn column_type(&self, column: &ColumnSpec<'_>) -> Option<String> {
         let schema = column.schema;
-        if column.instant && matches!(schema.ty, Type::Int64 | Type::String) {
+        if column.instant && matches!(schema.ty, SchemaType::Int64 | SchemaType::String) {
             return Some("TIMESTAMP".to_owned());
         }
-        let ty = match Logical::of(schema) {
-            Logical::Decimal(scale) => {
+        let ty = match LogicalType::of(schema) {
+            LogicalType::Decimal(scale) => {
                 let precision = schema.get_param(logical::PRECISION).and_then(|p| p.parse::<usize>().ok());
                 return Some(match precision.filter(|p| *p > 0) {
                     Some(precision) if precision > DIGITS => "TEXT".to_owned(),
@@ -54,21 +56,23 @@ impl Writing for SqliteWriting {
                     _ => "NUMERIC".to_owned(),
                 });
             }
-            Logical::Date => "DATE",
-            Logical::Time => "TIME",
-            Logical::Timestamp => "TIMESTAMP",
-            Logical::None => match schema.ty {
-                Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64 | Type::Boolean => "INTEGER",
-                Type::Float32 | Type::Float64 => "REAL",
-                Type::String => "TEXT",
-                Type::Bytes => "BLOB",
-                Type::Array | Type::Map | Type::Struct => return None,
+            LogicalType::Date => "DATE",
+            LogicalType::Time => "TIME",
+            LogicalType::Timestamp => "TIMESTAMP",
+            LogicalType::None => match schema.ty {
+                SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 | SchemaType::Boolean => {
+                    "INTEGER"
+                }
+                SchemaType::Float32 | SchemaType::Float64 => "REAL",
+                SchemaType::String => "TEXT",
+                SchemaType::Bytes => "BLOB",
+                SchemaType::Array | SchemaType::Map | SchemaType::Struct => return None,
             },
         };
         Some(ty.to_owned())
     }
 
-    fn holds(&self, column: &ColumnMeta) -> Holds {
+    fn holds(&self, column: &ColumnMeta) -> TargetColumnType {
         holds::holds(column)
     }
 
@@ -101,7 +105,7 @@ impl Writing for SqliteWriting {
     }
 
     /// The conflict is on the key alone; a collision on another unique index is an error by itself.
-    fn on_conflict(&self, columns: Columns<'_>, _guard: bool, out: &mut String) {
+    fn on_conflict(&self, columns: StatementColumns<'_>, _guard: bool, out: &mut String) {
         on_key_conflict(self, columns, (" ON CONFLICT(", "excluded"), out);
     }
 
@@ -109,13 +113,13 @@ impl Writing for SqliteWriting {
         (!matches!(read_types::affinity(&column.data_type), "text" | "blob")).then_some(DIGITS)
     }
 
-    fn ledger(&self) -> &'static LedgerSql {
+    fn ledger(&self) -> &'static OffsetsSql {
         &LEDGER
     }
 }
 
 /// A file has no sessions that could be ended: whoever holds its lock is waited for.
-const LEDGER: LedgerSql = LedgerSql {
+const LEDGER: OffsetsSql = OffsetsSql {
     places: None,
     create: "CREATE TABLE IF NOT EXISTS {table} (\n\
              cluster TEXT NOT NULL DEFAULT '',\n\
@@ -142,11 +146,11 @@ const LEDGER: LedgerSql = LedgerSql {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{Schema, Type, Value, logical};
+    use connector_api::{Schema, SchemaType, Value, logical};
 
-    use super::{ColumnSpec, Columns, SqliteWriting, Writing};
+    use super::{ColumnSpec, SqliteWriteDialect, StatementColumns, WriteDialect};
     use crate::catalog::ColumnMeta;
-    use crate::dialect::writing::{Place, Upsert};
+    use crate::dialect::writing::{StatementColumn, UpsertAction};
     use crate::ident::TableId;
 
     #[test]
@@ -154,11 +158,11 @@ mod tests {
         let with = |schema: Schema, default: Value| Schema { default: Some(default), ..schema };
         let precise = |precision: &str, scale| Schema::decimal(scale).param(logical::PRECISION, precision);
         let schemas = [
-            Schema::of(Type::Int32),
-            Schema::of(Type::Float32).optional(true),
-            with(Schema::of(Type::Boolean), Value::Bool(true)),
-            with(Schema::of(Type::String), Value::Text("it's \\ 50%".into())),
-            with(Schema::of(Type::Bytes), Value::Bytes([1, 255].into())),
+            Schema::of(SchemaType::Int32),
+            Schema::of(SchemaType::Float32).optional(true),
+            with(Schema::of(SchemaType::Boolean), Value::Bool(true)),
+            with(Schema::of(SchemaType::String), Value::Text("it's \\ 50%".into())),
+            with(Schema::of(SchemaType::Bytes), Value::Bytes([1, 255].into())),
             Schema::decimal(4).optional(true),
             precise("10", 2),
             precise("16", 2),
@@ -169,31 +173,36 @@ mod tests {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j`"];
         let columns: Vec<_> = names.into_iter().zip(&schemas).map(spec).collect();
         assert_eq!(
-            SqliteWriting.create_table(&TableId::bare("t"), &columns).unwrap(),
+            SqliteWriteDialect.create_table(&TableId::bare("t"), &columns).unwrap(),
             "CREATE TABLE IF NOT EXISTS `t` (\n`a` INTEGER NOT NULL,\n`b` REAL NULL,\n`c` INTEGER DEFAULT 1,\n\
              `d` TEXT DEFAULT 'it''s \\ 50%',\n`e` BLOB DEFAULT X'01FF',\n`f` NUMERIC NULL,\n`g` NUMERIC(10,2) NOT NULL,\n\
              `h` TEXT NOT NULL,\n`i` DATE NOT NULL,\n`j``` TIMESTAMP NOT NULL,\nPRIMARY KEY(`a`))"
         );
-        let added = SqliteWriting.add_columns("`t`", &["`x` INTEGER NULL".into(), "`y` TEXT NULL".into()]);
+        let added = SqliteWriteDialect.add_columns("`t`", &["`x` INTEGER NULL".into(), "`y` TEXT NULL".into()]);
         assert_eq!(added, ["ALTER TABLE `t` ADD `x` INTEGER NULL", "ALTER TABLE `t` ADD `y` TEXT NULL"]);
     }
 
     #[test]
     fn statements_of_every_mode() {
         let table = TableId::bare("t");
-        let [k, a] = ["k", "a"].map(|name| Place { name, cast: "", always_numbered: false });
-        let both = Columns { keys: &[k], all: &[k, a] };
+        let [k, a] = ["k", "a"].map(|name| StatementColumn { name, cast: "", always_numbered: false });
+        let both = StatementColumns { keys: &[k], all: &[k, a] };
         for (seen, want) in [
             (
-                SqliteWriting.insert(&table, both, 2, Some(Upsert::Guarded)),
+                SqliteWriteDialect.insert(&table, both, 2, Some(UpsertAction::Guarded)),
                 "INSERT INTO `t`(`k`,`a`) VALUES(?,?),(?,?) ON CONFLICT(`k`) DO UPDATE SET `a`=excluded.`a`",
             ),
             (
-                SqliteWriting.insert(&table, Columns { keys: &[a], all: &[a] }, 1, Some(Upsert::Plain)),
+                SqliteWriteDialect.insert(
+                    &table,
+                    StatementColumns { keys: &[a], all: &[a] },
+                    1,
+                    Some(UpsertAction::Plain),
+                ),
                 "INSERT INTO `t`(`a`) VALUES(?) ON CONFLICT(`a`) DO NOTHING",
             ),
-            (SqliteWriting.update(&table, both), "UPDATE `t` SET `a`=? WHERE `k`=?"),
-            (SqliteWriting.delete(&table, &[k], 2), "DELETE FROM `t` WHERE `k` IN (?,?)"),
+            (SqliteWriteDialect.update(&table, both), "UPDATE `t` SET `a`=? WHERE `k`=?"),
+            (SqliteWriteDialect.delete(&table, &[k], 2), "DELETE FROM `t` WHERE `k` IN (?,?)"),
         ] {
             assert_eq!(seen, want);
         }
@@ -202,7 +211,7 @@ mod tests {
     #[test]
     fn only_columns_of_text_keep_every_digit() {
         let digits = |data_type: &str| {
-            SqliteWriting.decimal_digits(&ColumnMeta { data_type: data_type.into(), ..ColumnMeta::default() })
+            SqliteWriteDialect.decimal_digits(&ColumnMeta { data_type: data_type.into(), ..ColumnMeta::default() })
         };
         assert_eq!((digits("numeric"), digits("double"), digits("text"), digits("")), (Some(15), Some(15), None, None));
     }

@@ -8,12 +8,12 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Schema, SchemaType, Value};
 
 use super::super::config::TimeRules;
-use super::debezium::{self, MICROS, MILLIS, Meaning};
+use super::debezium::{self, DebeziumType, MICROS, MILLIS};
 use crate::catalog::ColumnMeta;
-use crate::dialect::read::Read;
+use crate::dialect::read::ValueDecoding;
 use crate::dialect::writing::{DATE, DATE_TIME, TIME};
 
 /// Days of the years 1 to 9999.
@@ -49,24 +49,26 @@ const UNCLEAR: &str = "Debezium counts milliseconds or microseconds by the digit
 /// The value of a column of dates or times with its schema, made of a number. `debezium`: Debezium has written it.
 /// Errors: why it is refused, with the key that helps.
 pub(super) fn counted(
-    (column, read): (&ColumnMeta, &Read),
+    (column, read): (&ColumnMeta, &ValueDecoding),
     n: i64,
     debezium: bool,
     time: &TimeRules,
 ) -> Result<(Schema, Value), &'static str> {
     let told = |meaning, name: &str, why| {
-        let schema = Schema { name: Some(Arc::from(name)), ..Schema::of(Type::String) };
+        let schema = Schema { name: Some(Arc::from(name)), ..Schema::of(SchemaType::String) };
         debezium::text(meaning, &Value::I64(n), time).map(|text| (schema, text)).ok_or(why)
     };
     let is_fine = column.fraction.unwrap_or(USUAL_DIGITS) > MILLI_DIGITS;
     match read {
-        Read::Date(_) if !DAYS.contains(&n) => Err(NO_DAYS),
-        Read::Date(_) if debezium => told(Meaning::Day, DATE, NO_DAYS),
-        Read::Date(_) => i32::try_from(n).map(|days| (Schema::date(), Value::I32(days))).map_err(|_| NO_DAYS),
-        Read::Time(_) if debezium => told(Meaning::OfDay(of_day(n).ok_or(UNCLEAR)?), TIME, UNCLEAR),
-        Read::Time(_) if !(0..DAY_MILLIS).contains(&n) => Err(NO_TIME),
-        Read::Time(_) => i32::try_from(n).map(|millis| (Schema::time(), Value::I32(millis))).map_err(|_| NO_TIME),
-        _ if debezium => told(Meaning::Local(moment(n, is_fine).ok_or(UNCLEAR)?), DATE_TIME, UNCLEAR),
+        ValueDecoding::Date(_) if !DAYS.contains(&n) => Err(NO_DAYS),
+        ValueDecoding::Date(_) if debezium => told(DebeziumType::Day, DATE, NO_DAYS),
+        ValueDecoding::Date(_) => i32::try_from(n).map(|days| (Schema::date(), Value::I32(days))).map_err(|_| NO_DAYS),
+        ValueDecoding::Time(_) if debezium => told(DebeziumType::OfDay(of_day(n).ok_or(UNCLEAR)?), TIME, UNCLEAR),
+        ValueDecoding::Time(_) if !(0..DAY_MILLIS).contains(&n) => Err(NO_TIME),
+        ValueDecoding::Time(_) => {
+            i32::try_from(n).map(|millis| (Schema::time(), Value::I32(millis))).map_err(|_| NO_TIME)
+        }
+        _ if debezium => told(DebeziumType::Local(moment(n, is_fine).ok_or(UNCLEAR)?), DATE_TIME, UNCLEAR),
         _ if MOMENTS.contains(&n) && !SECONDS.contains(&n) => Ok((Schema::timestamp(), Value::I64(n))),
         _ => Err(NO_MOMENT),
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Decimal, Schema, Type, Value};
+use connector_api::{Decimal, Schema, SchemaType, Value};
 
 use super::super::config::TimeRules;
 use super::super::fit::{What, clock};
@@ -13,7 +13,7 @@ use crate::dialect::writing::{DATE, DATE_TIME, TIME};
 
 /// What a number or text stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum DebeziumType {
     /// Days since 1970-01-01.
     Day,
     /// A time of day, in so many units a second.
@@ -39,40 +39,40 @@ pub const MICROS: i64 = 1_000_000;
 const NANOS: i64 = 1_000_000_000;
 
 /// What a schema's values stand for, and the schema of what they become.
-pub fn meaning(schema: &Schema) -> Option<(Meaning, Schema)> {
+pub fn meaning(schema: &Schema) -> Option<(DebeziumType, Schema)> {
     let name = schema.name.as_deref()?.strip_prefix("io.debezium.")?;
     let (meaning, to) = match (name, schema.ty) {
-        ("time.Date", Type::Int32) => (Meaning::Day, DATE),
-        ("time.Time", Type::Int32) => (Meaning::OfDay(MILLIS), TIME),
-        ("time.MicroTime", Type::Int64) => (Meaning::OfDay(MICROS), TIME),
-        ("time.NanoTime", Type::Int64) => (Meaning::OfDay(NANOS), TIME),
-        ("time.ZonedTime", Type::String) => (Meaning::ZonedOfDay, TIME),
-        ("time.Timestamp", Type::Int64) => (Meaning::Local(MILLIS), DATE_TIME),
-        ("time.MicroTimestamp", Type::Int64) => (Meaning::Local(MICROS), DATE_TIME),
-        ("time.NanoTimestamp", Type::Int64) => (Meaning::Local(NANOS), DATE_TIME),
-        ("time.IsoDate", Type::String) => (Meaning::Iso, DATE),
-        ("time.IsoTime", Type::String) => (Meaning::ZonedOfDay, TIME),
-        ("time.IsoTimestamp", Type::String) => (Meaning::Iso, DATE_TIME),
-        ("time.ZonedTimestamp", Type::String) => (Meaning::Zoned, DATE_TIME),
-        ("data.Json", Type::String) => return Some((Meaning::Same, json_schema(nullable(schema)))),
-        ("data.VariableScaleDecimal", Type::Struct) => {
-            return Some((Meaning::Number, Schema::of(Type::String).optional(nullable(schema))));
+        ("time.Date", SchemaType::Int32) => (DebeziumType::Day, DATE),
+        ("time.Time", SchemaType::Int32) => (DebeziumType::OfDay(MILLIS), TIME),
+        ("time.MicroTime", SchemaType::Int64) => (DebeziumType::OfDay(MICROS), TIME),
+        ("time.NanoTime", SchemaType::Int64) => (DebeziumType::OfDay(NANOS), TIME),
+        ("time.ZonedTime", SchemaType::String) => (DebeziumType::ZonedOfDay, TIME),
+        ("time.Timestamp", SchemaType::Int64) => (DebeziumType::Local(MILLIS), DATE_TIME),
+        ("time.MicroTimestamp", SchemaType::Int64) => (DebeziumType::Local(MICROS), DATE_TIME),
+        ("time.NanoTimestamp", SchemaType::Int64) => (DebeziumType::Local(NANOS), DATE_TIME),
+        ("time.IsoDate", SchemaType::String) => (DebeziumType::Iso, DATE),
+        ("time.IsoTime", SchemaType::String) => (DebeziumType::ZonedOfDay, TIME),
+        ("time.IsoTimestamp", SchemaType::String) => (DebeziumType::Iso, DATE_TIME),
+        ("time.ZonedTimestamp", SchemaType::String) => (DebeziumType::Zoned, DATE_TIME),
+        ("data.Json", SchemaType::String) => return Some((DebeziumType::Same, json_schema(nullable(schema)))),
+        ("data.VariableScaleDecimal", SchemaType::Struct) => {
+            return Some((DebeziumType::Number, Schema::of(SchemaType::String).optional(nullable(schema))));
         }
         _ => return None,
     };
-    let text = Schema { name: Some(Arc::from(to)), ..Schema::of(Type::String) };
+    let text = Schema { name: Some(Arc::from(to)), ..Schema::of(SchemaType::String) };
     Some((meaning, text.optional(nullable(schema))))
 }
 
 /// The same for the innermost items of lists.
-pub fn items(list: &Schema) -> Option<(Meaning, Schema)> {
-    let of = list.values.as_deref().filter(|_| list.ty == Type::Array)?;
+pub fn items(list: &Schema) -> Option<(DebeziumType, Schema)> {
+    let of = list.values.as_deref().filter(|_| list.ty == SchemaType::Array)?;
     let (meaning, to) = meaning(of).or_else(|| items(of))?;
     Some((meaning, Schema { values: Some(Arc::new(to)), ..list.clone() }))
 }
 
 /// SQL's text of each item, see [`text`].
-pub fn texts(meaning: Meaning, list: &Value, time: &TimeRules) -> Option<Value> {
+pub fn texts(meaning: DebeziumType, list: &Value, time: &TimeRules) -> Option<Value> {
     match list {
         Value::Null => Some(Value::Null),
         Value::Array(items) => {
@@ -83,7 +83,7 @@ pub fn texts(meaning: Meaning, list: &Value, time: &TimeRules) -> Option<Value> 
 }
 
 /// What the values of a schema are, if they are points in time.
-pub fn moment(schema: &Schema) -> Option<(Meaning, What)> {
+pub fn moment(schema: &Schema) -> Option<(DebeziumType, What)> {
     let (meaning, to) = meaning(schema)?;
     let what = match to.name.as_deref()? {
         DATE => What::Day,
@@ -102,8 +102,8 @@ pub fn micros(units: i64, per_second: i64) -> i64 {
 /// Units a second of a span of time.
 pub fn span(schema: &Schema) -> Option<i64> {
     match (schema.name.as_deref()?, schema.ty) {
-        ("io.debezium.time.MicroDuration", Type::Int64) => Some(MICROS),
-        ("io.debezium.time.NanoDuration", Type::Int64) => Some(NANOS),
+        ("io.debezium.time.MicroDuration", SchemaType::Int64) => Some(MICROS),
+        ("io.debezium.time.NanoDuration", SchemaType::Int64) => Some(NANOS),
         _ => None,
     }
 }
@@ -113,27 +113,28 @@ fn nullable(schema: &Schema) -> bool {
 }
 
 /// SQL's text of a value. `None`: it is not what its schema says.
-pub fn text(meaning: Meaning, value: &Value, time: &TimeRules) -> Option<Value> {
-    let as_is = TimeRules { date_in_utc: true, zone: crate::zone::Zone::default(), julian: false, ..time.clone() };
+pub fn text(meaning: DebeziumType, value: &Value, time: &TimeRules) -> Option<Value> {
+    let as_is =
+        TimeRules { date_in_utc: true, zone: crate::zone::JdbcTimeZone::default(), julian: false, ..time.clone() };
     let text = match (meaning, value, value.as_i64()) {
-        (Meaning::Day, _, Some(days)) => as_is.date(days),
+        (DebeziumType::Day, _, Some(days)) => as_is.date(days),
         // MariaDB's reach beyond a day, in both directions
-        (Meaning::OfDay(per_second), _, Some(units)) => clock(micros(units, per_second)),
-        (Meaning::Local(per_second), _, Some(units)) => as_is.timestamp(micros(units, per_second), MICROS),
-        (Meaning::Zoned, Value::Text(iso), _) => match parse_instant(iso, MICROS) {
+        (DebeziumType::OfDay(per_second), _, Some(units)) => clock(micros(units, per_second)),
+        (DebeziumType::Local(per_second), _, Some(units)) => as_is.timestamp(micros(units, per_second), MICROS),
+        (DebeziumType::Zoned, Value::Text(iso), _) => match parse_instant(iso, MICROS) {
             Some(instant) => time.timestamp(instant, MICROS),
             None => iso.to_string(),
         },
-        (Meaning::Iso, Value::Text(iso), _) => iso.trim_end_matches(['Z', 'z']).replace('T', " "),
-        (Meaning::ZonedOfDay, Value::Text(iso), _) => iso.split(['Z', '+', '-']).next()?.to_owned(),
-        (Meaning::Number, Value::Struct(members), _) => match members.as_ref() {
+        (DebeziumType::Iso, Value::Text(iso), _) => iso.trim_end_matches(['Z', 'z']).replace('T', " "),
+        (DebeziumType::ZonedOfDay, Value::Text(iso), _) => iso.split(['Z', '+', '-']).next()?.to_owned(),
+        (DebeziumType::Number, Value::Struct(members), _) => match members.as_ref() {
             [scale, Value::Bytes(unscaled)] => {
                 let number = Decimal::from_be_bytes(unscaled, i32::try_from(scale.as_i64()?).ok()?)?;
                 Some(number).filter(Decimal::has_usual_scale)?.to_string()
             }
             _ => return None,
         },
-        (Meaning::Same, value, _) => return Some(value.clone()),
+        (DebeziumType::Same, value, _) => return Some(value.clone()),
         _ => return None,
     };
     Some(Value::Text(text.into()))
@@ -143,7 +144,7 @@ pub fn text(meaning: Meaning, value: &Value, time: &TimeRules) -> Option<Value> 
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Config, Schema, Type, Value};
+    use connector_api::{Config, Schema, SchemaType, Value};
 
     use super::{meaning, text};
     use crate::sink::config::SinkConfig;
@@ -153,29 +154,34 @@ mod tests {
         let config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("db.timezone", "Asia/Kolkata")]);
         let time = SinkConfig::read(&config).unwrap().time;
         for (name, ty, value, want) in [
-            ("time.Date", Type::Int32, Value::I32(1), "1970-01-02"),
-            ("time.Time", Type::Int32, Value::I32(1), "00:00:00.001000"),
-            ("time.MicroTime", Type::Int64, Value::I64(3_600_000_001), "01:00:00.000001"),
-            ("time.Timestamp", Type::Int64, Value::I64(1_700_000_000_123), "2023-11-14 22:13:20.123000"),
-            ("time.MicroTimestamp", Type::Int64, Value::I64(-1), "1969-12-31 23:59:59.999999"),
-            ("time.NanoTimestamp", Type::Int64, Value::I64(1_999), "1970-01-01 00:00:00.000001"),
+            ("time.Date", SchemaType::Int32, Value::I32(1), "1970-01-02"),
+            ("time.Time", SchemaType::Int32, Value::I32(1), "00:00:00.001000"),
+            ("time.MicroTime", SchemaType::Int64, Value::I64(3_600_000_001), "01:00:00.000001"),
+            ("time.Timestamp", SchemaType::Int64, Value::I64(1_700_000_000_123), "2023-11-14 22:13:20.123000"),
+            ("time.MicroTimestamp", SchemaType::Int64, Value::I64(-1), "1969-12-31 23:59:59.999999"),
+            ("time.NanoTimestamp", SchemaType::Int64, Value::I64(1_999), "1970-01-01 00:00:00.000001"),
             // an instant, in the zone that date-times are written in
             (
                 "time.ZonedTimestamp",
-                Type::String,
+                SchemaType::String,
                 Value::Text("2023-11-14T22:13:20Z".into()),
                 "2023-11-15 03:43:20.000000",
             ),
-            ("time.MicroTime", Type::Int64, Value::I64(-90_000_000_000), "-25:00:00.000000"),
-            ("time.IsoDate", Type::String, Value::Text("2024-02-29Z".into()), "2024-02-29"),
-            ("time.IsoTimestamp", Type::String, Value::Text("2024-02-29T10:20:30Z".into()), "2024-02-29 10:20:30"),
-            ("time.ZonedTime", Type::String, Value::Text("10:00:00.5Z".into()), "10:00:00.5"),
+            ("time.MicroTime", SchemaType::Int64, Value::I64(-90_000_000_000), "-25:00:00.000000"),
+            ("time.IsoDate", SchemaType::String, Value::Text("2024-02-29Z".into()), "2024-02-29"),
+            (
+                "time.IsoTimestamp",
+                SchemaType::String,
+                Value::Text("2024-02-29T10:20:30Z".into()),
+                "2024-02-29 10:20:30",
+            ),
+            ("time.ZonedTime", SchemaType::String, Value::Text("10:00:00.5Z".into()), "10:00:00.5"),
         ] {
             let schema = Schema { name: Some(Arc::from(format!("io.debezium.{name}"))), ..Schema::of(ty) };
             let (meaning, to) = meaning(&schema).unwrap();
             assert_eq!(text(meaning, &value, &time), Some(Value::Text(want.into())), "{name}");
-            assert_eq!(to.ty, Type::String);
+            assert_eq!(to.ty, SchemaType::String);
         }
-        assert!(meaning(&Schema::of(Type::Int64)).is_none());
+        assert!(meaning(&Schema::of(SchemaType::Int64)).is_none());
     }
 }

@@ -4,7 +4,7 @@
 
 use connector_api::{Error, Result, SinkRecord, Value};
 
-use super::{Adapted, Adapter, Rules};
+use super::{AdaptRules, Adapted, Adapter};
 
 /// A change event without a schema.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ fn is_connector((name, value): &(Value, Value)) -> bool {
 
 /// What becomes of a change event with that letter, where its row does not matter; `None`: its row is written or deleted.
 /// Errors: `Record`, when it lacks the row that it is about.
-pub(super) fn fate(op: &str, row: &Value, rules: &Rules) -> Result<Option<Adapted>> {
+pub(super) fn fate(op: &str, row: &Value, rules: &AdaptRules) -> Result<Option<Adapted>> {
     Ok(match op {
         "d" if rules.deletes => None,
         "d" | "m" => Some(Adapted::Skip),

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use connector_api::{Error, Result, Schema, Value};
 
 use super::super::config::TimeRules;
-use crate::dialect::writing::Logical;
-use crate::zone::Zone;
+use crate::dialect::writing::LogicalType;
+use crate::zone::JdbcTimeZone;
 
 /// Bytes of a value's JSON: more than a record has, as keys that are no text are JSON within JSON.
 const MAX_JSON: usize = 64 << 20;
@@ -98,16 +98,16 @@ fn quoted(text: &str, out: &mut String) {
 
 fn point_in_time(schema: &Schema, number: i64) -> Option<String> {
     let utc = TimeRules {
-        zone: Zone::default(),
+        zone: JdbcTimeZone::default(),
         date_in_utc: true,
         julian: false,
         fields: std::collections::HashSet::new(),
         units_per_second: 1000,
     };
-    match Logical::of(schema) {
-        Logical::Date => Some(utc.date(number)),
-        Logical::Time => Some(utc.time(number)),
-        Logical::Timestamp => Some(format!("{}Z", utc.timestamp(number, 1000).replace(' ', "T"))),
-        Logical::Decimal(_) | Logical::None => None,
+    match LogicalType::of(schema) {
+        LogicalType::Date => Some(utc.date(number)),
+        LogicalType::Time => Some(utc.time(number)),
+        LogicalType::Timestamp => Some(format!("{}Z", utc.timestamp(number, 1000).replace(' ', "T"))),
+        LogicalType::Decimal(_) | LogicalType::None => None,
     }
 }

@@ -13,11 +13,11 @@ mod unavailable;
 
 use std::sync::Arc;
 
-use connector_api::{Datum, Error, Field, Record, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Error, Field, Record, Result, Schema, SchemaType, SinkRecord, Value};
 
-use self::debezium::Meaning;
-pub use self::plain::{Plain, type_of};
-use self::unavailable::Shortened;
+use self::debezium::DebeziumType;
+pub use self::plain::{PlainTarget, type_of};
+use self::unavailable::ReducedSchemas;
 use super::config::TimeRules;
 use super::foreign;
 use crate::dialect::writing::JSON;
@@ -40,7 +40,7 @@ pub enum Nested {
 
 /// What is done to records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
+pub struct AdaptRules {
     /// Whether change events are taken apart.
     pub unwrap: bool,
     /// The field that marks deleted rows; it is no column then.
@@ -81,7 +81,7 @@ pub enum Adapted {
 /// Adapts records; remembers what the latest schemas ask for.
 #[derive(Debug)]
 pub struct Adapter {
-    rules: Rules,
+    rules: AdaptRules,
     recipes: Vec<(Arc<Schema>, Option<Recipe>)>,
     /// Schemas made for records without one.
     plain: Vec<Arc<Schema>>,
@@ -96,10 +96,10 @@ struct Recipe {
     /// The rows' schema.
     schema: Arc<Schema>,
     /// How their members are made; `None`: as they are.
-    parts: Option<Vec<Part>>,
+    parts: Option<Vec<AdaptedPart>>,
     /// Their members may be placeholders for values that the event does not have.
     may_lack: bool,
-    shortened: Shortened,
+    shortened: ReducedSchemas,
 }
 
 /// Where things stand in a change event.
@@ -111,7 +111,7 @@ struct Event {
 
 /// One member of a row.
 #[derive(Debug)]
-struct Part {
+struct AdaptedPart {
     path: Vec<usize>,
     change: Change,
 }
@@ -123,14 +123,14 @@ enum Change {
     /// It is written as JSON.
     Json(Arc<Schema>),
     /// It is written as what it stands for.
-    Meaning(Meaning),
+    Meaning(DebeziumType),
     /// So are the items of a list.
-    Items(Meaning),
+    Items(DebeziumType),
 }
 
 impl Adapter {
     /// By these rules.
-    pub fn new(rules: Rules) -> Self {
+    pub fn new(rules: AdaptRules) -> Self {
         Self { rules, recipes: Vec::new(), plain: Vec::new() }
     }
 
@@ -141,7 +141,7 @@ impl Adapter {
             let ignored = self.rules.ignore_tombstones && !self.rules.deletes;
             return Ok(if ignored { Adapted::Skip } else { Adapted::Same });
         }
-        let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == Type::Struct) else {
+        let Some(schema) = value.schema.as_ref().filter(|schema| schema.ty == SchemaType::Struct) else {
             return Ok(Adapted::Same);
         };
         let at = match self.recipes.iter().position(|(known, _)| Arc::ptr_eq(known, schema)) {
@@ -162,7 +162,7 @@ impl Adapter {
 }
 
 impl Recipe {
-    fn follow(&mut self, rules: &Rules, record: &SinkRecord) -> Result<Adapted> {
+    fn follow(&mut self, rules: &AdaptRules, record: &SinkRecord) -> Result<Adapted> {
         let whole = &record.record.value.value;
         let (mut row, mut deleted) = (whole, false);
         if let Some(event) = self.event {
@@ -202,7 +202,7 @@ impl Recipe {
     }
 
     /// Numbers of the columns whose values the event does not have.
-    fn lacking(&self, row: &Value, rules: &Rules) -> Vec<usize> {
+    fn lacking(&self, row: &Value, rules: &AdaptRules) -> Vec<usize> {
         let Some(placeholder) = rules.placeholder.as_deref().filter(|_| self.may_lack) else { return Vec::new() };
         let value = |at: usize| match &self.parts {
             None => member(row, at),
@@ -212,12 +212,12 @@ impl Recipe {
     }
 }
 
-impl Part {
+impl AdaptedPart {
     fn value<'a>(&self, row: &'a Value) -> &'a Value {
         self.path.iter().fold(row, |value, at| member(value, *at))
     }
 
-    fn of(&self, row: &Value, rules: &Rules) -> Result<Value> {
+    fn of(&self, row: &Value, rules: &AdaptRules) -> Result<Value> {
         match (&self.change, self.value(row)) {
             (_, Value::Null) => Ok(Value::Null),
             (Change::Nothing, value) => Ok(value.clone()),
@@ -257,7 +257,7 @@ fn is_marked(value: &Value) -> bool {
 }
 
 /// `None`: records of that schema are rows already.
-fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
+fn recipe(rules: &AdaptRules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
     // with another nested.mode it can be kept as a row
     if let Some(is) = foreign::schema(schema).filter(|_| rules.nested == Nested::Fail) {
         return Err(Error::record(is));
@@ -266,11 +266,11 @@ fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
     let row = event.map_or(schema, |event| &schema.fields[event.after].schema);
     let mark = rules.marker.as_ref().and_then(|name| row.field_index(name));
     let understood = rules.debezium || event.is_some();
-    let mut columns = Columns { rules, understood, fields: Vec::new(), parts: Vec::new() };
+    let mut columns = ColumnConversions { rules, understood, fields: Vec::new(), parts: Vec::new() };
     for (at, field) in row.fields.iter().enumerate().filter(|(at, _)| mark != Some(*at)) {
         columns.add(Arc::clone(&field.name), vec![at], Arc::clone(&field.schema))?;
     }
-    let Columns { fields, parts, .. } = columns;
+    let ColumnConversions { fields, parts, .. } = columns;
     let same =
         mark.is_none() && parts.iter().all(|part| part.path.len() == 1 && matches!(part.change, Change::Nothing));
     // rows of change events keep the name of their schema when they are taken out of them
@@ -281,7 +281,7 @@ fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
         return Ok(None);
     }
     let schema = Schema { optional: false, fields: fields.into(), ..Schema::clone(row) };
-    let (schema, parts, shortened) = (Arc::new(schema), (!same).then_some(parts), Shortened::default());
+    let (schema, parts, shortened) = (Arc::new(schema), (!same).then_some(parts), ReducedSchemas::default());
     Ok(Some(Recipe { event, mark, schema, parts, may_lack, shortened }))
 }
 
@@ -289,42 +289,42 @@ fn recipe(rules: &Rules, schema: &Arc<Schema>) -> Result<Option<Recipe>> {
 fn event(schema: &Schema) -> Option<Event> {
     let named = schema.name.as_deref().is_some_and(|name| name == "Envelope" || name.ends_with(".Envelope"));
     let (op, after) = (schema.field_index("op")?, schema.field_index("after")?);
-    let has_row = schema.fields[after].schema.ty == Type::Struct;
-    (named && has_row && schema.fields[op].schema.ty == Type::String).then_some(Event { op, after })
+    let has_row = schema.fields[after].schema.ty == SchemaType::Struct;
+    (named && has_row && schema.fields[op].schema.ty == SchemaType::String).then_some(Event { op, after })
 }
 
 /// Columns as they are found.
-struct Columns<'a> {
-    rules: &'a Rules,
+struct ColumnConversions<'a> {
+    rules: &'a AdaptRules,
     /// Debezium's types count.
     understood: bool,
     fields: Vec<Field>,
-    parts: Vec<Part>,
+    parts: Vec<AdaptedPart>,
 }
 
-impl Columns<'_> {
+impl ColumnConversions<'_> {
     /// Adds the columns of one member.
     fn add(&mut self, name: Arc<str>, path: Vec<usize>, schema: Arc<Schema>) -> Result<()> {
         if let Some((meaning, to)) =
             Some(&schema).filter(|_| self.understood).and_then(|schema| debezium::meaning(schema))
         {
             self.fields.push(Field { name, schema: Arc::new(to) });
-            self.parts.push(Part { path, change: Change::Meaning(meaning) });
+            self.parts.push(AdaptedPart { path, change: Change::Meaning(meaning) });
             return Ok(());
         }
         if let Some((meaning, to)) =
             Some(&schema).filter(|_| self.understood && self.rules.lists).and_then(|schema| debezium::items(schema))
         {
             self.fields.push(Field { name, schema: Arc::new(to) });
-            self.parts.push(Part { path, change: Change::Items(meaning) });
+            self.parts.push(AdaptedPart { path, change: Change::Items(meaning) });
             return Ok(());
         }
         let nested = self.rules.nested;
         let as_json = match schema.ty {
             _ if nested == Nested::Fail => false,
-            Type::Struct if nested == Nested::Flatten => return self.flatten(&name, &path, &schema),
-            Type::Struct | Type::Map => true,
-            Type::Array => !self.rules.lists || !is_plain_list(&schema),
+            SchemaType::Struct if nested == Nested::Flatten => return self.flatten(&name, &path, &schema),
+            SchemaType::Struct | SchemaType::Map => true,
+            SchemaType::Array => !self.rules.lists || !is_plain_list(&schema),
             _ => false,
         };
         let (schema, change) = if as_json {
@@ -333,7 +333,7 @@ impl Columns<'_> {
             (schema, Change::Nothing)
         };
         self.fields.push(Field { name, schema });
-        self.parts.push(Part { path, change });
+        self.parts.push(AdaptedPart { path, change });
         Ok(())
     }
 
@@ -360,14 +360,14 @@ fn short_enough(name: &str) -> Result<()> {
 
 /// The schema of a column that holds JSON.
 fn json_schema(optional: bool) -> Schema {
-    Schema { name: Some(Arc::from(JSON)), ..Schema::of(Type::String).optional(optional) }
+    Schema { name: Some(Arc::from(JSON)), ..Schema::of(SchemaType::String).optional(optional) }
 }
 
 /// Whether the innermost items of a list are single values.
 fn is_plain_list(schema: &Schema) -> bool {
     match (schema.ty, &schema.values) {
-        (Type::Array, Some(items)) => is_plain_list(items),
-        (Type::Array, None) | (Type::Struct | Type::Map, _) => false,
+        (SchemaType::Array, Some(items)) => is_plain_list(items),
+        (SchemaType::Array, None) | (SchemaType::Struct | SchemaType::Map, _) => false,
         _ => true,
     }
 }

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Decimal, Error, Field, Result, Schema, SchemaType, SinkRecord, Value};
 
 use super::super::config::TimeRules;
 use super::super::time::parse_instant;
 use super::counted::counted;
 use super::{Adapted, Adapter, Nested, RECENT, json, json_schema, short_enough, unavailable, with_value};
 use crate::catalog::{ColumnMeta, TableMeta};
-use crate::dialect::holds::Holds;
-use crate::dialect::read::{Read, ReadOptions};
-use crate::dialect::writing::Writing;
+use crate::dialect::column_type::TargetColumnType;
+use crate::dialect::read::{ReadOptions, ValueDecoding};
+use crate::dialect::writing::WriteDialect;
 
 /// What is known of the target.
 #[derive(Clone, Copy)]
-pub struct Plain<'a> {
+pub struct PlainTarget<'a> {
     /// The table.
     pub table: &'a TableMeta,
     /// How its types are read and written.
-    pub writing: &'a dyn Writing,
+    pub writing: &'a dyn WriteDialect,
     /// How points in time are written.
     pub time: &'a TimeRules,
 }
@@ -29,7 +29,7 @@ pub struct Plain<'a> {
 /// Where a row without a schema comes from and goes to.
 #[derive(Clone, Copy)]
 struct Origin<'a> {
-    target: Plain<'a>,
+    target: PlainTarget<'a>,
     /// Debezium has written it.
     debezium: bool,
     /// What stands for a value that it does not have.
@@ -45,7 +45,7 @@ impl Adapter {
     }
 
     /// The record with the schema that the table's columns give it; of a change event its row. Errors: `Record`.
-    pub fn match_to(&mut self, target: Plain<'_>, record: &SinkRecord) -> Result<Adapted> {
+    pub fn match_to(&mut self, target: PlainTarget<'_>, record: &SinkRecord) -> Result<Adapted> {
         let (key, value) = (&record.record.key, &record.record.value);
         let event = self.plain_event(record);
         let row = event.map_or(&value.value, |event| event.after);
@@ -126,61 +126,72 @@ impl Adapter {
             Error::record(format!("column {}: a JSON {} does not fit type {ty}", column.name, json_type(value)))
         };
         let plain = |value: Value| (Schema::of(type_of(&value)), value);
-        let text = |text: String| (Schema::of(Type::String), Value::Text(text.into()));
+        let text = |text: String| (Schema::of(SchemaType::String), Value::Text(text.into()));
         Ok(match (read, value) {
             (read, Value::Null) => (self.schema_of(&read, column), Value::Null),
-            (Read::Bool, Value::Bool(_)) => plain(value.clone()),
-            (Read::Bool, value) => plain(Value::Bool(truth(value).ok_or_else(wrong)?)),
-            (Read::Int(_) | Read::BitInt | Read::YearDate(..), value) => match whole(value) {
-                Some(n) => plain(Value::I64(n)),
-                // up to the largest unsigned one
-                None => text(value.as_str().filter(|t| t.parse::<u64>().is_ok()).ok_or_else(wrong)?.to_owned()),
-            },
-            (Read::F32 | Read::F64, Value::Text(_)) if target.writing.holds(column) == Holds::Loose => {
-                plain(value.clone())
+            (ValueDecoding::Bool, Value::Bool(_)) => plain(value.clone()),
+            (ValueDecoding::Bool, value) => plain(Value::Bool(truth(value).ok_or_else(wrong)?)),
+            (ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..), value) => {
+                match whole(value) {
+                    Some(n) => plain(Value::I64(n)),
+                    // up to the largest unsigned one
+                    None => text(value.as_str().filter(|t| t.parse::<u64>().is_ok()).ok_or_else(wrong)?.to_owned()),
+                }
             }
-            (Read::F32 | Read::F64, value) => plain(Value::F64(float(value).ok_or_else(wrong)?)),
-            (Read::Decimal | Read::Scaled(_) | Read::DecimalInt(_) | Read::DecimalF64, value) => {
-                text(digits(value).ok_or_else(wrong)?)
-            }
-            (Read::Bytes, Value::Text(base64)) => {
-                plain(Value::Bytes(STANDARD.decode(&**base64).map_err(|_| wrong())?.into()))
-            }
-            // what they count is said by the key
-            (Read::Date(_) | Read::Time(_) | Read::Stamp(_), Value::I64(_) | Value::Text(_))
-                if target.time.fields.contains(name) =>
+            (ValueDecoding::F32 | ValueDecoding::F64, Value::Text(_))
+                if target.writing.holds(column) == TargetColumnType::Loose =>
             {
                 plain(value.clone())
             }
-            (read @ (Read::Date(_) | Read::Time(_) | Read::Stamp(_)), Value::I64(n)) => {
+            (ValueDecoding::F32 | ValueDecoding::F64, value) => plain(Value::F64(float(value).ok_or_else(wrong)?)),
+            (
+                ValueDecoding::Decimal
+                | ValueDecoding::Scaled(_)
+                | ValueDecoding::DecimalInt(_)
+                | ValueDecoding::DecimalF64,
+                value,
+            ) => text(digits(value).ok_or_else(wrong)?),
+            (ValueDecoding::Bytes, Value::Text(base64)) => {
+                plain(Value::Bytes(STANDARD.decode(&**base64).map_err(|_| wrong())?.into()))
+            }
+            // what they count is said by the key
+            (
+                ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_),
+                Value::I64(_) | Value::Text(_),
+            ) if target.time.fields.contains(name) => plain(value.clone()),
+            (read @ (ValueDecoding::Date(_) | ValueDecoding::Time(_) | ValueDecoding::Stamp(_)), Value::I64(n)) => {
                 counted((column, &read), *n, debezium, target.time)
                     .map_err(|why| Error::record(format!("column {}: {why}", column.name)))?
             }
-            (Read::Date(_), Value::Text(iso)) => text(iso.split(['T', ' ']).next().unwrap_or_default().to_owned()),
-            (Read::Time(_), Value::Text(iso)) => text(iso.trim_end_matches('Z').to_owned()),
-            (Read::Stamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
-            (Read::Text, Value::Text(_)) => plain(value.clone()),
-            (Read::Text, Value::Array(_)) if column.data_type.starts_with('_') => {
-                (Schema::array(Schema::of(Type::String)), value.clone())
+            (ValueDecoding::Date(_), Value::Text(iso)) => {
+                text(iso.split(['T', ' ']).next().unwrap_or_default().to_owned())
             }
-            (Read::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => {
+            (ValueDecoding::Time(_), Value::Text(iso)) => text(iso.trim_end_matches('Z').to_owned()),
+            (ValueDecoding::Stamp(_), Value::Text(iso)) => text(instant(target.time, iso)),
+            (ValueDecoding::Text, Value::Text(_)) => plain(value.clone()),
+            (ValueDecoding::Text, Value::Array(_)) if column.data_type.starts_with('_') => {
+                (Schema::array(Schema::of(SchemaType::String)), value.clone())
+            }
+            (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) if self.holds_json(column) => {
                 (json_schema(true), Value::Text(json::text(value, None)?.into()))
             }
-            (Read::Text, Value::Map(_) | Value::Array(_)) => plain(value.clone()),
-            (Read::Text, value) => text(json::text(value, None)?),
+            (ValueDecoding::Text, Value::Map(_) | Value::Array(_)) => plain(value.clone()),
+            (ValueDecoding::Text, value) => text(json::text(value, None)?),
             _ => return Err(wrong()),
         })
     }
 
     /// What the column's values have as a rule, so that records with and without a null share their plan.
-    fn schema_of(&self, read: &Read, column: &ColumnMeta) -> Schema {
+    fn schema_of(&self, read: &ValueDecoding, column: &ColumnMeta) -> Schema {
         match read {
-            Read::Bool => Schema::of(Type::Boolean),
-            Read::Int(_) | Read::BitInt | Read::YearDate(..) => Schema::of(Type::Int64),
-            Read::F32 | Read::F64 => Schema::of(Type::Float64),
-            Read::Bytes => Schema::of(Type::Bytes),
-            Read::Text if column.data_type.starts_with('_') => Schema::array(Schema::of(Type::String)),
-            _ => Schema::of(Type::String),
+            ValueDecoding::Bool => Schema::of(SchemaType::Boolean),
+            ValueDecoding::Int(_) | ValueDecoding::BitInt | ValueDecoding::YearDate(..) => {
+                Schema::of(SchemaType::Int64)
+            }
+            ValueDecoding::F32 | ValueDecoding::F64 => Schema::of(SchemaType::Float64),
+            ValueDecoding::Bytes => Schema::of(SchemaType::Bytes),
+            ValueDecoding::Text if column.data_type.starts_with('_') => Schema::array(Schema::of(SchemaType::String)),
+            _ => Schema::of(SchemaType::String),
         }
     }
 
@@ -197,20 +208,20 @@ impl Adapter {
             self.plain.remove(0);
         }
         self.plain.push(Arc::new(schema));
-        self.plain.last().map_or_else(|| Arc::new(Schema::of(Type::String)), Arc::clone)
+        self.plain.last().map_or_else(|| Arc::new(Schema::of(SchemaType::String)), Arc::clone)
     }
 }
 
 /// The type that a value without schema is of.
-pub fn type_of(value: &Value) -> Type {
+pub fn type_of(value: &Value) -> SchemaType {
     match value {
-        Value::Bool(_) => Type::Boolean,
-        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => Type::Int64,
-        Value::F32(_) | Value::F64(_) => Type::Float64,
-        Value::Bytes(_) => Type::Bytes,
-        Value::Array(_) => Type::Array,
-        Value::Map(_) | Value::Struct(_) => Type::Map,
-        Value::Null | Value::Text(_) | Value::Decimal(_) => Type::String,
+        Value::Bool(_) => SchemaType::Boolean,
+        Value::I8(_) | Value::I16(_) | Value::I32(_) | Value::I64(_) => SchemaType::Int64,
+        Value::F32(_) | Value::F64(_) => SchemaType::Float64,
+        Value::Bytes(_) => SchemaType::Bytes,
+        Value::Array(_) => SchemaType::Array,
+        Value::Map(_) | Value::Struct(_) => SchemaType::Map,
+        Value::Null | Value::Text(_) | Value::Decimal(_) => SchemaType::String,
     }
 }
 

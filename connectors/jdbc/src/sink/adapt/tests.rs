@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use connector_api::{Config, Datum, Field, Record, Schema, SinkRecord, TopicOffset, Type, Value};
+use connector_api::{Config, Datum, Field, Record, Schema, SchemaType, SinkRecord, TopicOffset, Value};
 
-use super::{Adapted, Adapter, Plain};
+use super::{Adapted, Adapter, PlainTarget};
 use crate::catalog::{ColumnMeta, TableMeta};
 use crate::dialect::writing;
 use crate::ident::TableId;
 use crate::sink::config::SinkConfig;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 fn config(pairs: &[(&str, &str)]) -> SinkConfig {
     let mut config = Config::from([("connection.url", "jdbc:mariadb://h/d"), ("pk.mode", "record_key")]);
@@ -23,7 +23,7 @@ fn adapter(pairs: &[(&str, &str)]) -> Adapter {
 
 fn record(value: Datum) -> SinkRecord {
     let topic: Arc<str> = Arc::from("t");
-    let key = Datum::new(Arc::new(Schema::of(Type::Int32)), Value::I32(1));
+    let key = Datum::new(Arc::new(Schema::of(SchemaType::Int32)), Value::I32(1));
     let (at, headers) = (TopicOffset { topic: Arc::clone(&topic), partition: 0, offset: 0 }, Vec::new());
     SinkRecord { record: Record { topic, partition: Some(0), key, value, timestamp_ms: None, headers }, at }
 }
@@ -39,9 +39,12 @@ fn columns(outcome: Adapted) -> Vec<(String, Value)> {
 }
 
 fn event(op: &str, after: Option<i32>) -> SinkRecord {
-    let row = Schema::structure(None, vec![Field::new("id", Schema::of(Type::Int32))]).optional(true);
-    let fields =
-        vec![Field::new("op", Schema::of(Type::String)), Field::new("before", row.clone()), Field::new("after", row)];
+    let row = Schema::structure(None, vec![Field::new("id", Schema::of(SchemaType::Int32))]).optional(true);
+    let fields = vec![
+        Field::new("op", Schema::of(SchemaType::String)),
+        Field::new("before", row.clone()),
+        Field::new("after", row),
+    ];
     let schema = Arc::new(Schema::structure(Some("s.t.Envelope"), fields));
     let state = after.map_or(Value::Null, |id| Value::Struct([Value::I32(id)].into()));
     record(Datum::new(schema, Value::Struct([text(op), Value::Null, state].into())))
@@ -75,7 +78,8 @@ fn change_events_are_rows_deletions_or_nothing() {
 
 #[test]
 fn a_mark_deletes_where_rows_are_deleted_and_is_a_column_elsewhere() {
-    let fields = vec![Field::new("id", Schema::of(Type::Int32)), Field::new("__deleted", Schema::of(Type::String))];
+    let fields =
+        vec![Field::new("id", Schema::of(SchemaType::Int32)), Field::new("__deleted", Schema::of(SchemaType::String))];
     let schema = Arc::new(Schema::structure(None, fields));
     let row = |mark: &str| record(Datum::new(Arc::clone(&schema), Value::Struct([Value::I32(1), text(mark)].into())));
     assert_eq!(adapter(&[]).apply(&row("true")).unwrap(), Adapted::Same);
@@ -89,12 +93,12 @@ fn a_mark_deletes_where_rows_are_deleted_and_is_a_column_elsewhere() {
 fn nested_values_are_json_or_columns() {
     let inner = Schema::structure(
         None,
-        vec![Field::new("city", Schema::of(Type::String)), Field::new("since", Schema::date())],
+        vec![Field::new("city", Schema::of(SchemaType::String)), Field::new("since", Schema::date())],
     );
     let fields = vec![
         Field::new("a", inner.optional(true)),
-        Field::new("l", Schema::array(Schema::of(Type::Int32))),
-        Field::new("m", Schema::map(Schema::of(Type::String), Schema::decimal(1))),
+        Field::new("l", Schema::array(Schema::of(SchemaType::Int32))),
+        Field::new("m", Schema::map(Schema::of(SchemaType::String), Schema::decimal(1))),
     ];
     let schema = Arc::new(Schema::structure(None, fields));
     let decimal = Value::Decimal(Box::new(connector_api::Decimal::parse("1.5").unwrap()));
@@ -153,8 +157,8 @@ fn plain_json_is_matched_to_the_tables_columns() {
         ("gone", "int"),
     ]);
     let config = config(&[]);
-    let writing = writing::of(Database::MySql, "10.11-MariaDB");
-    let target = Plain { table: &table, writing: &*writing, time: &config.time };
+    let writing = writing::of(DatabaseKind::MySql, "10.11-MariaDB");
+    let target = PlainTarget { table: &table, writing: &*writing, time: &config.time };
     let matched = |members: &[(&str, Value)]| {
         let members: Vec<_> = members.iter().map(|(name, value)| (text(name), value.clone())).collect();
         let record = record(Datum { schema: None, value: Value::Map(members.into()) });
@@ -202,7 +206,7 @@ fn json_within_json_does_not_double_with_each_level() {
 #[test]
 fn what_is_no_row_is_told_for_what_it_is() {
     let named = |name: &str, fields: &[&str]| {
-        let fields = fields.iter().map(|field| Field::new(*field, Schema::of(Type::String))).collect();
+        let fields = fields.iter().map(|field| Field::new(*field, Schema::of(SchemaType::String))).collect();
         let schema = Arc::new(Schema::structure(Some(name), fields));
         let values = vec![text("x"); schema.fields.len()];
         record(Datum::new(schema, Value::Struct(values.into())))

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use connector_api::{Schema, Type, Value};
+use connector_api::{Schema, SchemaType, Value};
 
 /// How many sets of columns are remembered for the rows of one schema.
 const RECENT: usize = 32;
@@ -12,8 +12,8 @@ const RECENT: usize = 32;
 /// Whether a value of that schema may be a placeholder.
 pub(super) fn may_be(schema: &Schema) -> bool {
     match schema.ty {
-        Type::String | Type::Bytes => true,
-        Type::Array | Type::Map => schema.values.as_deref().is_some_and(may_be),
+        SchemaType::String | SchemaType::Bytes => true,
+        SchemaType::Array | SchemaType::Map => schema.values.as_deref().is_some_and(may_be),
         _ => false,
     }
 }
@@ -31,9 +31,9 @@ pub(super) fn is(value: &Value, placeholder: &str) -> bool {
 
 /// Schemas of rows that lack columns: one for each set of them, so that rows alike have their statements in common.
 #[derive(Debug, Default)]
-pub(super) struct Shortened(Vec<(Vec<usize>, Arc<Schema>)>);
+pub(super) struct ReducedSchemas(Vec<(Vec<usize>, Arc<Schema>)>);
 
-impl Shortened {
+impl ReducedSchemas {
     /// The schema without these columns, given by their numbers in order.
     pub(super) fn without(&mut self, whole: &Schema, lacking: Vec<usize>) -> Arc<Schema> {
         if let Some((_, known)) = self.0.iter().find(|(columns, _)| *columns == lacking) {

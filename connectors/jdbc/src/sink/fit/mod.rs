@@ -14,12 +14,12 @@ pub use self::number::clock;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Schema, Type};
+use connector_api::{Schema, SchemaType};
 
 use super::config::TimeRules;
-use crate::dialect::holds::Holds;
-use crate::driver::Param;
-use crate::url::Database;
+use crate::dialect::column_type::TargetColumnType;
+use crate::driver::SqlParam;
+use crate::url::DatabaseKind;
 
 /// What values are, by their schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +55,13 @@ impl What {
     /// What the values of a schema are, logical types aside.
     pub fn plain(schema: &Schema) -> Self {
         match schema.ty {
-            Type::Boolean => Self::Flag,
-            Type::Int8 => Self::Whole { byte: true },
-            Type::Int16 | Type::Int32 | Type::Int64 => Self::Whole { byte: false },
-            Type::Float32 | Type::Float64 => Self::Fraction,
-            Type::String => Self::Text,
-            Type::Bytes => Self::Bytes,
-            Type::Array | Type::Map | Type::Struct => Self::Other,
+            SchemaType::Boolean => Self::Flag,
+            SchemaType::Int8 => Self::Whole { byte: true },
+            SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64 => Self::Whole { byte: false },
+            SchemaType::Float32 | SchemaType::Float64 => Self::Fraction,
+            SchemaType::String => Self::Text,
+            SchemaType::Bytes => Self::Bytes,
+            SchemaType::Array | SchemaType::Map | SchemaType::Struct => Self::Other,
         }
     }
 
@@ -133,104 +133,113 @@ pub enum Fit {
 
 /// A column that values go to.
 #[derive(Clone, Copy, Debug)]
-pub struct Column<'a> {
+pub struct FitColumn<'a> {
     /// What it holds.
-    pub holds: &'a Holds,
+    pub holds: &'a TargetColumnType,
     /// Its type as the server writes it, for texts.
     pub ty: &'a str,
     /// Whether rows are found by it.
     pub key: bool,
     /// The database.
-    pub database: Database,
+    pub database: DatabaseKind,
 }
 
 /// What has to be done to values of a kind in that column.
-pub fn fit(what: What, column: Column<'_>) -> Fit {
+pub fn fit(what: What, column: FitColumn<'_>) -> Fit {
     let holds = column.holds;
     let refused = || Fit::Refused(refusal(what, column).into());
     match (what, holds) {
         (What::Text, _) => text_fit(column),
         (What::Day | What::OfDay | What::Moment | What::Span, _) => time_fit(what, holds).unwrap_or_else(refused),
-        (What::Whole { .. }, Holds::Year) => Fit::Year,
-        (What::Whole { .. } | What::Decimal, Holds::Choice(members)) => Fit::Choice(members.as_slice().into()),
-        (What::Whole { byte }, Holds::Bits(width)) => Fit::Bits(*width, byte),
-        (What::Whole { byte }, Holds::BitText(Some(width))) => Fit::BitText(*width, byte),
-        (What::Flag, Holds::BitText(Some(width))) => Fit::BitText(*width, false),
-        (What::Flag, Holds::Bits(_) | Holds::Flag) => Fit::Open,
-        (What::Fraction | What::Decimal, Holds::Integer) => Fit::Whole,
-        (What::Whole { .. }, Holds::Flag) => Fit::Flag,
+        (What::Whole { .. }, TargetColumnType::Year) => Fit::Year,
+        (What::Whole { .. } | What::Decimal, TargetColumnType::Choice(members)) => {
+            Fit::Choice(members.as_slice().into())
+        }
+        (What::Whole { byte }, TargetColumnType::Bits(width)) => Fit::Bits(*width, byte),
+        (What::Whole { byte }, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, byte),
+        (What::Flag, TargetColumnType::BitText(Some(width))) => Fit::BitText(*width, false),
+        (What::Flag, TargetColumnType::Bits(_) | TargetColumnType::Flag) => Fit::Open,
+        (What::Fraction | What::Decimal, TargetColumnType::Integer) => Fit::Whole,
+        (What::Whole { .. }, TargetColumnType::Flag) => Fit::Flag,
         (
             What::Flag | What::Whole { .. } | What::Fraction | What::Decimal,
-            Holds::Date
-            | Holds::Time { .. }
-            | Holds::DateTime { .. }
-            | Holds::Year
-            | Holds::Interval
-            | Holds::Choice(_)
-            | Holds::Bits(_)
-            | Holds::BitText(_)
-            | Holds::Bytes,
+            TargetColumnType::Date
+            | TargetColumnType::Time { .. }
+            | TargetColumnType::DateTime { .. }
+            | TargetColumnType::Year
+            | TargetColumnType::Interval
+            | TargetColumnType::Choice(_)
+            | TargetColumnType::Bits(_)
+            | TargetColumnType::BitText(_)
+            | TargetColumnType::Bytes,
         )
-        | (What::Fraction | What::Decimal, Holds::Flag) => refused(),
+        | (What::Fraction | What::Decimal, TargetColumnType::Flag) => refused(),
         // a number is compared with texts as a number: 0 would find every text that begins with no digit
-        (What::Flag | What::Whole { .. } | What::Fraction, Holds::Text)
-            if column.key && column.database == Database::MySql =>
+        (What::Flag | What::Whole { .. } | What::Fraction, TargetColumnType::Text)
+            if column.key && column.database == DatabaseKind::MySql =>
         {
             Fit::KeyText
         }
         (
             What::Bytes,
-            Holds::Text
-            | Holds::ShortText(_)
-            | Holds::Bits(_)
-            | Holds::BitText(_)
-            | Holds::Bytes
-            | Holds::Loose
-            | Holds::Other,
+            TargetColumnType::Text
+            | TargetColumnType::ShortText(_)
+            | TargetColumnType::Bits(_)
+            | TargetColumnType::BitText(_)
+            | TargetColumnType::Bytes
+            | TargetColumnType::Loose
+            | TargetColumnType::Other,
         ) => Fit::Open,
         (What::Bytes, _) => refused(),
         _ => Fit::Open,
     }
 }
 
-fn text_fit(column: Column<'_>) -> Fit {
+fn text_fit(column: FitColumn<'_>) -> Fit {
     match column.holds {
-        Holds::Date => Fit::DateText,
-        Holds::Time { zoned } => Fit::TimeText(*zoned),
-        Holds::DateTime { zoned } => Fit::MomentText(*zoned),
-        Holds::Year => Fit::YearText,
-        Holds::Interval => Fit::IntervalText,
-        Holds::Choice(members) => Fit::Choice(members.as_slice().into()),
-        Holds::Bits(width) => Fit::Bits(*width, false),
-        Holds::Integer => Fit::Whole,
-        Holds::Number => Fit::Number(column.database == Database::Postgres),
-        Holds::Flag => Fit::Flag,
-        Holds::ShortText(most) => Fit::Short(*most),
-        Holds::Loose => Fit::Kept,
-        Holds::Bytes => Fit::Refused(refusal(What::Text, column).into()),
-        Holds::BitText(_) | Holds::Text | Holds::Other => Fit::Open,
+        TargetColumnType::Date => Fit::DateText,
+        TargetColumnType::Time { zoned } => Fit::TimeText(*zoned),
+        TargetColumnType::DateTime { zoned } => Fit::MomentText(*zoned),
+        TargetColumnType::Year => Fit::YearText,
+        TargetColumnType::Interval => Fit::IntervalText,
+        TargetColumnType::Choice(members) => Fit::Choice(members.as_slice().into()),
+        TargetColumnType::Bits(width) => Fit::Bits(*width, false),
+        TargetColumnType::Integer => Fit::Whole,
+        TargetColumnType::Number => Fit::Number(column.database == DatabaseKind::Postgres),
+        TargetColumnType::Flag => Fit::Flag,
+        TargetColumnType::ShortText(most) => Fit::Short(*most),
+        TargetColumnType::Loose => Fit::Kept,
+        TargetColumnType::Bytes => Fit::Refused(refusal(What::Text, column).into()),
+        TargetColumnType::BitText(_) | TargetColumnType::Text | TargetColumnType::Other => Fit::Open,
     }
 }
 
 /// `None`: they have no place there.
-fn time_fit(what: What, holds: &Holds) -> Option<Fit> {
+fn time_fit(what: What, holds: &TargetColumnType) -> Option<Fit> {
     Some(match (what, holds) {
-        (What::Moment, Holds::Date) => Fit::DatePart,
-        (What::Moment, Holds::Time { .. }) => Fit::TimePart,
-        (What::Day, Holds::Year) => Fit::YearOfDay,
-        (What::Span, Holds::Interval) => Fit::Interval,
-        (What::Span, Holds::Time { zoned: false }) => Fit::Clock,
-        (What::Span, Holds::Integer | Holds::Number) => Fit::Open,
-        (What::Day, Holds::Date | Holds::DateTime { .. })
-        | (What::OfDay, Holds::Time { .. } | Holds::Interval)
-        | (What::Moment, Holds::DateTime { .. })
-        | (_, Holds::Text | Holds::ShortText(_) | Holds::Choice(_) | Holds::Loose | Holds::Other) => Fit::Open,
+        (What::Moment, TargetColumnType::Date) => Fit::DatePart,
+        (What::Moment, TargetColumnType::Time { .. }) => Fit::TimePart,
+        (What::Day, TargetColumnType::Year) => Fit::YearOfDay,
+        (What::Span, TargetColumnType::Interval) => Fit::Interval,
+        (What::Span, TargetColumnType::Time { zoned: false }) => Fit::Clock,
+        (What::Span, TargetColumnType::Integer | TargetColumnType::Number) => Fit::Open,
+        (What::Day, TargetColumnType::Date | TargetColumnType::DateTime { .. })
+        | (What::OfDay, TargetColumnType::Time { .. } | TargetColumnType::Interval)
+        | (What::Moment, TargetColumnType::DateTime { .. })
+        | (
+            _,
+            TargetColumnType::Text
+            | TargetColumnType::ShortText(_)
+            | TargetColumnType::Choice(_)
+            | TargetColumnType::Loose
+            | TargetColumnType::Other,
+        ) => Fit::Open,
         _ => return None,
     })
 }
 
 /// Why values of that kind are refused, and what helps.
-fn refusal(what: What, column: Column<'_>) -> String {
+fn refusal(what: What, column: FitColumn<'_>) -> String {
     let (name, ty) = (what.name(), column.ty);
     match (what, column.holds) {
         (What::Flag | What::Whole { .. } | What::Fraction | What::Decimal, holds) if holds.is_temporal() => format!(
@@ -240,10 +249,12 @@ fn refusal(what: What, column: Column<'_>) -> String {
              unix.precision) makes them logical Timestamps, and fields of Connect's or Debezium's logical types (see debezium.types) are \
              understood by themselves"
         ),
-        (What::Day | What::OfDay | What::Moment | What::Span, Holds::Integer | Holds::Number) => format!(
-            "{name} has no place in type {ty}; the transform TimestampConverter (target.type=unix) makes a number of it"
-        ),
-        (_, Holds::Bytes) => format!(
+        (What::Day | What::OfDay | What::Moment | What::Span, TargetColumnType::Integer | TargetColumnType::Number) => {
+            format!(
+                "{name} has no place in type {ty}; the transform TimestampConverter (target.type=unix) makes a number of it"
+            )
+        }
+        (_, TargetColumnType::Bytes) => format!(
             "{name} has no place in type {ty}, which would take it for the form in which bytes are written (\\101 for A); \
              send bytes, or make it a text column"
         ),
@@ -253,32 +264,32 @@ fn refusal(what: What, column: Column<'_>) -> String {
 
 impl Fit {
     /// The parameter as the column takes it. Errors: why it does not, without the value.
-    pub fn apply<'a>(&self, param: Param<'a>, time: &TimeRules) -> Result<Param<'a>, Cow<'static, str>> {
+    pub fn apply<'a>(&self, param: SqlParam<'a>, time: &TimeRules) -> Result<SqlParam<'a>, Cow<'static, str>> {
         let param = match param {
-            Param::Null => return Ok(Param::Null),
-            Param::Text(text) => return self.apply_text(text, time),
+            SqlParam::Null => return Ok(SqlParam::Null),
+            SqlParam::Text(text) => return self.apply_text(text, time),
             other => other,
         };
         let number = match &param {
-            Param::Bool(flag) => Some(i64::from(*flag)),
-            Param::I64(n) => Some(*n),
-            Param::F32(n) => number::whole(f64::from(*n)),
-            Param::F64(n) => number::whole(*n),
+            SqlParam::Bool(flag) => Some(i64::from(*flag)),
+            SqlParam::I64(n) => Some(*n),
+            SqlParam::F32(n) => number::whole(f64::from(*n)),
+            SqlParam::F64(n) => number::whole(*n),
             _ => None,
         };
         match (self, number) {
             (Self::Refused(why), _) => Err(why.to_string().into()),
-            (Self::Whole, Some(n)) => Ok(Param::I64(n)),
+            (Self::Whole, Some(n)) => Ok(SqlParam::I64(n)),
             (Self::Whole, None) => Err(number::FRACTION.into()),
             (Self::Year, Some(n)) => number::year(n),
             (Self::Choice(members), Some(n)) => text::choice(members, n.to_string().into()),
-            (Self::Bits(width, byte), Some(n)) => number::bits(n, *width, *byte).map(Param::I64),
+            (Self::Bits(width, byte), Some(n)) => number::bits(n, *width, *byte).map(SqlParam::I64),
             (Self::BitText(width, byte), Some(n)) => number::bit_text(n, *width, *byte),
-            (Self::Flag, Some(n @ (0 | 1))) => Ok(Param::Bool(n == 1)),
+            (Self::Flag, Some(n @ (0 | 1))) => Ok(SqlParam::Bool(n == 1)),
             (Self::Flag, _) => Err("only the numbers 0 and 1 are truth values".into()),
             (Self::KeyText, _) => Ok(number::key_text(param)),
-            (Self::Interval, Some(n)) => Ok(Param::Text(format!("{n} microseconds").into())),
-            (Self::Clock, Some(n)) => Ok(Param::Text(number::clock(n).into())),
+            (Self::Interval, Some(n)) => Ok(SqlParam::Text(format!("{n} microseconds").into())),
+            (Self::Clock, Some(n)) => Ok(SqlParam::Text(number::clock(n).into())),
             // the schema says what it is, and it is something else: records without a schema
             (Self::DateText | Self::TimeText(_) | Self::MomentText(_) | Self::YearText | Self::IntervalText, _) => {
                 Err("its value is no text".into())
@@ -287,11 +298,11 @@ impl Fit {
         }
     }
 
-    fn apply_text<'a>(&self, text: Cow<'a, str>, time: &TimeRules) -> Result<Param<'a>, Cow<'static, str>> {
+    fn apply_text<'a>(&self, text: Cow<'a, str>, time: &TimeRules) -> Result<SqlParam<'a>, Cow<'static, str>> {
         match self {
             Self::Refused(why) => Err(why.to_string().into()),
-            Self::DatePart => Ok(Param::Text(text::part(text, 0))),
-            Self::TimePart => Ok(Param::Text(text::part(text, 1))),
+            Self::DatePart => Ok(SqlParam::Text(text::part(text, 0))),
+            Self::TimePart => Ok(SqlParam::Text(text::part(text, 1))),
             Self::DateText => text::date(text),
             Self::TimeText(zoned) => text::time(text, *zoned),
             Self::MomentText(zoned) => text::moment(text, *zoned, time),
@@ -299,15 +310,15 @@ impl Fit {
             Self::YearOfDay => text::year_of_day(text),
             Self::IntervalText => text::interval(text),
             Self::Choice(members) => text::choice(members, text),
-            Self::Bits(width, _) => number::bits_of_text(&text, *width).map(Param::I64),
+            Self::Bits(width, _) => number::bits_of_text(&text, *width).map(SqlParam::I64),
             Self::Whole => number::whole_of_text(&text),
             Self::Number(special) => number::number_text(text, *special),
-            Self::Flag => number::flag_of_text(&text).map(Param::Bool),
+            Self::Flag => number::flag_of_text(&text).map(SqlParam::Bool),
             Self::Kept => text::kept(text),
             Self::Short(most) if text.len() > *most => {
                 Err(format!("its text has more than the {most} bytes that the column's type keeps").into())
             }
-            _ => Ok(Param::Text(text)),
+            _ => Ok(SqlParam::Text(text)),
         }
     }
 }

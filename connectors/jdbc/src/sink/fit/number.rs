@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use connector_api::Decimal;
 
-use crate::driver::Param;
+use crate::driver::SqlParam;
 
-type Outcome<'a> = Result<Param<'a>, Cow<'static, str>>;
+type NumberFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 /// Why a number with a fraction is refused.
 pub const FRACTION: &str = "it is no whole number within 64 bits, and the column holds whole numbers only; \
@@ -19,36 +19,36 @@ pub fn whole(n: f64) -> Option<i64> {
 }
 
 /// The whole number of a text.
-pub fn whole_of_text(text: &str) -> Outcome<'static> {
+pub fn whole_of_text(text: &str) -> NumberFit<'static> {
     let digits = text.trim();
     if let Ok(n) = digits.parse() {
-        return Ok(Param::I64(n));
+        return Ok(SqlParam::I64(n));
     }
     let number = Decimal::parse(digits).filter(Decimal::has_usual_scale);
     match number.and_then(|n| n.rescaled(0)) {
         // what is too large is the column's to judge
-        Some(whole) => Ok(Param::Text(whole.to_string().into())),
+        Some(whole) => Ok(SqlParam::Text(whole.to_string().into())),
         None => Err("its text is no whole number, and the column holds whole numbers only".into()),
     }
 }
 
 /// A text that is a number.
-pub fn number_text(text: Cow<'_, str>, special: bool) -> Outcome<'_> {
+pub fn number_text(text: Cow<'_, str>, special: bool) -> NumberFit<'_> {
     let digits = text.trim();
     let is_special = || {
         let bare = digits.strip_prefix(['+', '-']).unwrap_or(digits);
         ["nan", "infinity", "inf"].iter().any(|name| bare.eq_ignore_ascii_case(name))
     };
     if Decimal::parse(digits).is_some() || special && is_special() {
-        return Ok(Param::Text(text));
+        return Ok(SqlParam::Text(text));
     }
     Err("its text is no number, and the column holds numbers only".into())
 }
 
 /// A year that YEAR holds as itself: it takes 1 to 99 for years of two digits.
-pub fn year(n: i64) -> Outcome<'static> {
+pub fn year(n: i64) -> NumberFit<'static> {
     match n {
-        0 | 1901..=2155 => Ok(Param::I64(n)),
+        0 | 1901..=2155 => Ok(SqlParam::I64(n)),
         _ => Err("its number is no year from 1901 to 2155 (or 0), which is what type year holds".into()),
     }
 }
@@ -63,9 +63,9 @@ pub fn bits(n: i64, width: u32, byte: bool) -> Result<i64, Cow<'static, str>> {
 }
 
 /// The same as zeros and ones.
-pub fn bit_text(n: i64, width: u32, byte: bool) -> Outcome<'static> {
+pub fn bit_text(n: i64, width: u32, byte: bool) -> NumberFit<'static> {
     let (n, width) = (bits(n, width, byte)?, width as usize);
-    Ok(Param::Text(format!("{n:0width$b}").into()))
+    Ok(SqlParam::Text(format!("{n:0width$b}").into()))
 }
 
 /// The bits that a text shows: one for each, or a truth value for a single bit.
@@ -99,16 +99,16 @@ pub fn flag_of_text(text: &str) -> Result<bool, Cow<'static, str>> {
 }
 
 /// A number as the text that an insert of it leaves in a text column.
-pub fn key_text(param: Param<'_>) -> Param<'_> {
+pub fn key_text(param: SqlParam<'_>) -> SqlParam<'_> {
     let text = match param {
-        Param::Bool(flag) => i64::from(flag).to_string(),
-        Param::I64(n) => n.to_string(),
-        Param::U64(n) => n.to_string(),
-        Param::F32(n) => n.to_string(),
-        Param::F64(n) => n.to_string(),
+        SqlParam::Bool(flag) => i64::from(flag).to_string(),
+        SqlParam::I64(n) => n.to_string(),
+        SqlParam::U64(n) => n.to_string(),
+        SqlParam::F32(n) => n.to_string(),
+        SqlParam::F64(n) => n.to_string(),
         other => return other,
     };
-    Param::Text(text.into())
+    SqlParam::Text(text.into())
 }
 
 /// `[-]HH:MM:SS.ffffff` of microseconds, of any number of hours.

@@ -2,34 +2,34 @@
 
 use connector_api::Config;
 
-use super::{Column, Fit, What, fit};
-use crate::dialect::holds::Holds;
-use crate::driver::Param;
+use super::{Fit, FitColumn, What, fit};
+use crate::dialect::column_type::TargetColumnType;
+use crate::driver::SqlParam;
 use crate::sink::config::SinkConfig;
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
-fn text(text: &'static str) -> Param<'static> {
-    Param::Text(text.into())
+fn text(text: &'static str) -> SqlParam<'static> {
+    SqlParam::Text(text.into())
 }
 
 #[test]
 fn most_values_need_nothing() {
-    let date_time = Holds::DateTime { zoned: false };
+    let date_time = TargetColumnType::DateTime { zoned: false };
     let open = [
-        (What::Whole { byte: false }, Holds::Integer),
-        (What::Whole { byte: true }, Holds::Number),
-        (What::Text, Holds::Text),
-        (What::Text, Holds::Other),
-        (What::Fraction, Holds::Number),
-        (What::Decimal, Holds::Number),
-        (What::Flag, Holds::Integer),
-        (What::Bytes, Holds::Other),
+        (What::Whole { byte: false }, TargetColumnType::Integer),
+        (What::Whole { byte: true }, TargetColumnType::Number),
+        (What::Text, TargetColumnType::Text),
+        (What::Text, TargetColumnType::Other),
+        (What::Fraction, TargetColumnType::Number),
+        (What::Decimal, TargetColumnType::Number),
+        (What::Flag, TargetColumnType::Integer),
+        (What::Bytes, TargetColumnType::Other),
         (What::Moment, date_time),
-        (What::Day, Holds::Date),
+        (What::Day, TargetColumnType::Date),
     ];
     for (what, holds) in open {
-        for database in [Database::MySql, Database::Postgres, Database::Sqlite] {
-            let column = Column { holds: &holds, ty: "t", key: false, database };
+        for database in [DatabaseKind::MySql, DatabaseKind::Postgres, DatabaseKind::Sqlite] {
+            let column = FitColumn { holds: &holds, ty: "t", key: false, database };
             assert_eq!(fit(what, column), Fit::Open, "{what:?} {holds:?}");
         }
     }
@@ -83,6 +83,6 @@ fn offsets_count_in_the_zone_of_the_database() {
     ] {
         assert_eq!(Fit::Kept.apply(text(given), &time).is_ok(), kept, "{given}");
     }
-    assert_eq!(Fit::Clock.apply(Param::I64(-1), &time), Ok(text("-00:00:00.000001")));
+    assert_eq!(Fit::Clock.apply(SqlParam::I64(-1), &time), Ok(text("-00:00:00.000001")));
     assert_eq!(Fit::Whole.apply(text("1e30"), &time), Ok(text("1000000000000000000000000000000")));
 }

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 
 use super::super::config::TimeRules;
 use super::super::time::parse_instant;
-use crate::driver::Param;
+use crate::driver::SqlParam;
 
-type Outcome<'a> = Result<Param<'a>, Cow<'static, str>>;
+type TextFit<'a> = Result<SqlParam<'a>, Cow<'static, str>>;
 
 const MICROS: i64 = 1_000_000;
 
@@ -45,7 +45,7 @@ fn borrowed<'a>(text: Cow<'a, str>, range: std::ops::Range<usize>) -> Cow<'a, st
 }
 
 /// How a text of a date looks.
-enum Form {
+enum DateTextForm {
     /// `2024-02-29…`: where its date ends.
     Dated(usize),
     /// Digits alone, so many.
@@ -56,20 +56,24 @@ enum Form {
     Unclear,
 }
 
-fn form(text: &str) -> Form {
+fn form(text: &str) -> DateTextForm {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let rest = &text.as_bytes()[digits..];
     if digits > 0 && rest.is_empty() {
-        return Form::Digits(digits);
+        return DateTextForm::Digits(digits);
     }
     if digits >= 4 && matches!(rest.first(), Some(b'-' | b'/' | b'.')) && rest.get(1).is_some_and(u8::is_ascii_digit) {
         let date = |b: &&u8| b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'.');
-        return Form::Dated(digits + rest.iter().take_while(date).count());
+        return DateTextForm::Dated(digits + rest.iter().take_while(date).count());
     }
     let bare = text.trim_start_matches(['+', '-']);
     // words that mean another time whenever they are read
     let moving = ["now", "today", "tomorrow", "yesterday"].iter().any(|word| bare.eq_ignore_ascii_case(word));
-    if bare.starts_with(|c: char| c.is_ascii_alphabetic()) && !moving { Form::Word } else { Form::Unclear }
+    if bare.starts_with(|c: char| c.is_ascii_alphabetic()) && !moving {
+        DateTextForm::Word
+    } else {
+        DateTextForm::Unclear
+    }
 }
 
 /// `20240229…` with separators.
@@ -82,43 +86,43 @@ fn separated(digits: &str) -> String {
 }
 
 /// A date; of a date and time its date, as it is written.
-pub fn date(text: Cow<'_, str>) -> Outcome<'_> {
+pub fn date(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     match form(shown) {
-        Form::Digits(8) => Ok(Param::Text(separated(shown).into())),
-        Form::Dated(end) => {
+        DateTextForm::Digits(8) => Ok(SqlParam::Text(separated(shown).into())),
+        DateTextForm::Dated(end) => {
             let time = &shown.as_bytes()[end..];
             // `2024-02-29T10:…`, `2024-02-29Z`, but not `0044-03-15 BC`
             let is_time = matches!(time, [b'T' | b't' | b' ', next, ..] if next.is_ascii_digit())
                 || matches!(time, [b'Z' | b'z' | b'+', ..]);
             let start = text.len() - text.trim_start().len();
-            Ok(Param::Text(if is_time { borrowed(text, start..start + end) } else { text }))
+            Ok(SqlParam::Text(if is_time { borrowed(text, start..start + end) } else { text }))
         }
-        Form::Word => Ok(Param::Text(text)),
-        Form::Digits(_) | Form::Unclear => Err(NO_DATE.into()),
+        DateTextForm::Word => Ok(SqlParam::Text(text)),
+        DateTextForm::Digits(_) | DateTextForm::Unclear => Err(NO_DATE.into()),
     }
 }
 
 /// A date and time; one with an offset in the zone of `db.timezone`, unless the column reads the offset itself.
-pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> Outcome<'a> {
+pub fn moment<'a>(text: Cow<'a, str>, zoned: bool, time: &TimeRules) -> TextFit<'a> {
     let shown = text.trim();
     let end = match form(shown) {
-        Form::Digits(8 | 14) => return Ok(Param::Text(separated(shown).into())),
-        Form::Dated(end) => end,
-        Form::Word => return Ok(Param::Text(text)),
-        Form::Digits(_) | Form::Unclear => return Err(NO_DATE.into()),
+        DateTextForm::Digits(8 | 14) => return Ok(SqlParam::Text(separated(shown).into())),
+        DateTextForm::Dated(end) => end,
+        DateTextForm::Word => return Ok(SqlParam::Text(text)),
+        DateTextForm::Digits(_) | DateTextForm::Unclear => return Err(NO_DATE.into()),
     };
     let (of_day, offset) = split_offset(&shown[end..]);
     let offset = match offset {
-        _ if zoned => return Ok(Param::Text(text)),
-        "" | "AM" | "PM" | "BC" | "AD" | "am" | "pm" => return Ok(Param::Text(text)),
+        _ if zoned => return Ok(SqlParam::Text(text)),
+        "" | "AM" | "PM" | "BC" | "AD" | "am" | "pm" => return Ok(SqlParam::Text(text)),
         "Z" | "z" | "UTC" | "GMT" => Some("Z".to_owned()),
         offset => hours_and_minutes(offset),
     };
     let of_day = if of_day.is_empty() { "00:00:00" } else { of_day };
     let iso = |offset| format!("{}T{of_day}{offset}", shown[..end].replace(['/', '.'], "-"));
     match offset.and_then(|offset| parse_instant(&iso(offset), MICROS)) {
-        Some(units) => Ok(Param::Text(time.wall(units, MICROS).into())),
+        Some(units) => Ok(SqlParam::Text(time.wall(units, MICROS).into())),
         None => Err(NO_OFFSET.into()),
     }
 }
@@ -140,17 +144,17 @@ fn hours_and_minutes(offset: &str) -> Option<String> {
 }
 
 /// A time of day. Where the column keeps no zone, `Z` is left out as Debezium's types have it, other offsets are refused.
-pub fn time(text: Cow<'_, str>, zoned: bool) -> Outcome<'_> {
+pub fn time(text: Cow<'_, str>, zoned: bool) -> TextFit<'_> {
     let shown = text.trim();
     match form(shown) {
-        Form::Digits(6) => {
+        DateTextForm::Digits(6) => {
             let time = format!("{}:{}:{}", &shown[..2], &shown[2..4], &shown[4..]);
-            return Ok(Param::Text(time.into()));
+            return Ok(SqlParam::Text(time.into()));
         }
-        Form::Digits(_) | Form::Dated(_) | Form::Word => return Err(NO_TIME.into()),
-        Form::Unclear if !shown.contains(':') => return Err(NO_TIME.into()),
-        Form::Unclear if zoned => return Ok(Param::Text(text)),
-        Form::Unclear => {}
+        DateTextForm::Digits(_) | DateTextForm::Dated(_) | DateTextForm::Word => return Err(NO_TIME.into()),
+        DateTextForm::Unclear if !shown.contains(':') => return Err(NO_TIME.into()),
+        DateTextForm::Unclear if zoned => return Ok(SqlParam::Text(text)),
+        DateTextForm::Unclear => {}
     }
     let bare = shown.trim_end_matches(['Z', 'z']);
     // a sign at the beginning is the time's
@@ -158,37 +162,37 @@ pub fn time(text: Cow<'_, str>, zoned: bool) -> Outcome<'_> {
         return Err(NO_TIME.into());
     }
     let (start, end) = (text.len() - text.trim_start().len(), bare.len());
-    Ok(Param::Text(borrowed(text, start..start + end)))
+    Ok(SqlParam::Text(borrowed(text, start..start + end)))
 }
 
 /// A year of four digits.
-pub fn year(text: Cow<'_, str>) -> Outcome<'_> {
+pub fn year(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     if shown.len() == 4 && shown.bytes().all(|b| b.is_ascii_digit()) {
-        return Ok(Param::Text(text));
+        return Ok(SqlParam::Text(text));
     }
     Err("its text is no year of four digits, and type year reads two of them as another".into())
 }
 
 /// The year of a date that is its first day.
-pub fn year_of_day(text: Cow<'_, str>) -> Outcome<'_> {
+pub fn year_of_day(text: Cow<'_, str>) -> TextFit<'_> {
     match text.strip_suffix("-01-01") {
-        Some(year) => Ok(Param::Text(year.to_owned().into())),
+        Some(year) => Ok(SqlParam::Text(year.to_owned().into())),
         None => Err("its date is not the first day of a year, and type year holds a year only".into()),
     }
 }
 
 /// An interval: a number alone would be seconds.
-pub fn interval(text: Cow<'_, str>) -> Outcome<'_> {
+pub fn interval(text: Cow<'_, str>) -> TextFit<'_> {
     if text.trim().bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'+' | b'-')) {
         return Err("its text is a number without a unit, and type interval would take it for seconds".into());
     }
-    Ok(Param::Text(text))
+    Ok(SqlParam::Text(text))
 }
 
 /// One of an ENUM's or SET's texts. Other texts are refused by the server unless they are numbers, which it takes for
 /// an index.
-pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> Outcome<'a> {
+pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> TextFit<'a> {
     let digits = text.trim().trim_start_matches(['+', '-']);
     let is_index = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     if is_index && !members.iter().any(|member| *member == *text) {
@@ -198,7 +202,7 @@ pub fn choice<'a>(members: &[String], text: Cow<'a, str>) -> Outcome<'a> {
                 .into(),
         );
     }
-    Ok(Param::Text(text))
+    Ok(SqlParam::Text(text))
 }
 
 /// Most digits that SQLite's numbers show as they were given.
@@ -206,7 +210,7 @@ const DIGITS: usize = 15;
 
 /// A text that SQLite keeps as it is in a column of a type that it does not know: one that is no number, or the form in
 /// which it shows that number.
-pub fn kept(text: Cow<'_, str>) -> Outcome<'_> {
+pub fn kept(text: Cow<'_, str>) -> TextFit<'_> {
     let shown = text.trim();
     // "1.", ".5" and "1e5" are numbers to it, too
     let is_number = shown.parse::<f64>().is_ok() && shown.bytes().any(|b| b.is_ascii_digit());
@@ -221,7 +225,7 @@ pub fn kept(text: Cow<'_, str>) -> Outcome<'_> {
         && !(whole == "0" && fraction.starts_with("0000"));
     let is_whole = text.parse::<i64>().is_ok_and(|n| n.to_string() == *text);
     if !is_number || is_whole || is_fraction {
-        return Ok(Param::Text(text));
+        return Ok(SqlParam::Text(text));
     }
     Err("its text is a number in another form than SQLite shows it (as 007 or 1.50), and a column of a type that SQLite \
          does not know keeps the number alone; declare it TEXT"

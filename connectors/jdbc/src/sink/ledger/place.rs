@@ -4,9 +4,9 @@
 
 use connector_api::{Result, Value};
 
-use super::super::target::Surroundings;
-use crate::dialect::writing::Writing;
-use crate::driver::{Param, Session};
+use super::super::target::SessionInfo;
+use crate::dialect::writing::WriteDialect;
+use crate::driver::{Session, SqlParam};
 use crate::ident::TableId;
 
 /// The table's name.
@@ -16,7 +16,7 @@ pub const NAME: &str = "rowferry_offsets";
 const SCHEMA: &str = "public";
 
 /// A table of that name.
-struct Found {
+struct FoundTable {
     id: TableId,
     readable: bool,
     knows_clusters: bool,
@@ -24,7 +24,7 @@ struct Found {
 
 /// The table that holds the sink's offsets; without such offsets the one that a name without schema means; else a new one
 /// in the session's own schema.
-pub async fn find(session: &mut dyn Session, writing: &dyn Writing, cluster: &str, sink: &str) -> Result<TableId> {
+pub async fn find(session: &mut dyn Session, writing: &dyn WriteDialect, cluster: &str, sink: &str) -> Result<TableId> {
     let Some(places) = writing.ledger().places else { return Ok(TableId::bare(NAME)) };
     let rows = session.query(places, &[]).await?;
     let is_true = |row: &[Value], n: usize| row.get(n) == Some(&Value::Bool(true));
@@ -33,14 +33,14 @@ pub async fn find(session: &mut dyn Session, writing: &dyn Writing, cluster: &st
         .iter()
         .filter_map(|row| {
             let id = TableId::in_schema(row.first()?.as_str()?, NAME);
-            Some(Found { id, readable: is_true(row, 2), knows_clusters: is_true(row, 3) })
+            Some(FoundTable { id, readable: is_true(row, 2), knows_clusters: is_true(row, 3) })
         })
         .collect();
     // one alone need not be asked
     if let ([only], true) = (found.as_slice(), visible) {
         return Ok(only.id.clone());
     }
-    let mut newest: Option<(String, &Found)> = None;
+    let mut newest: Option<(String, &FoundTable)> = None;
     for (n, table) in found.iter().enumerate() {
         if !table.readable {
             tracing::warn!(
@@ -61,24 +61,24 @@ pub async fn find(session: &mut dyn Session, writing: &dyn Writing, cluster: &st
     if let Some((_, table)) = newest.or_else(|| Some((String::new(), found.first().filter(|_| visible)?))) {
         return Ok(table.id.clone());
     }
-    let own = Surroundings::of(session, writing).await?.schema;
+    let own = SessionInfo::of(session, writing).await?.schema;
     Ok(TableId::in_schema(own.unwrap_or_else(|| SCHEMA.to_owned()), NAME))
 }
 
 /// When the sink's offsets in a table were last written. `None`: there are none.
 async fn written(
     session: &mut dyn Session,
-    writing: &dyn Writing,
-    table: &Found,
+    writing: &dyn WriteDialect,
+    table: &FoundTable,
     (cluster, sink): (&str, &str),
 ) -> Result<Option<String>> {
     let name = writing.dialect().table(&table.id);
     let of = writing.dialect().system();
     let mut sql = format!("SELECT {of}max(updated_at)::{of}text FROM {name} WHERE sink=$1");
-    let mut params = vec![Param::Text(sink.into())];
+    let mut params = vec![SqlParam::Text(sink.into())];
     if table.knows_clusters {
         sql.push_str(" AND cluster IN ($2, '')");
-        params.push(Param::Text(cluster.into()));
+        params.push(SqlParam::Text(cluster.into()));
     }
     let rows = session.query(&sql, &params).await?;
     Ok(rows.first().and_then(|row| row.first()?.as_str().map(str::to_owned)))

@@ -7,10 +7,10 @@ use connector_api::{Datum, Error, Result, Schema, Value};
 
 /// A format.
 #[derive(Clone, Debug, Default)]
-pub struct Format(Vec<Piece>);
+pub struct NameFormat(Vec<FormatPiece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum FormatPiece {
     Text(String),
     /// `${topic}`
     Topic,
@@ -21,14 +21,14 @@ enum Piece {
 }
 
 /// What a topic is called in a table's name.
-pub struct Topic<'a> {
+pub struct TopicName<'a> {
     /// As it is.
     pub whole: &'a str,
     /// As it is put in.
     pub shown: Cow<'a, str>,
 }
 
-impl Format {
+impl NameFormat {
     /// Takes a format apart. Errors: the reason, for a placeholder that stands for nothing.
     pub fn read(text: &str) -> std::result::Result<Self, String> {
         let (mut pieces, mut rest) = (Vec::new(), text);
@@ -36,11 +36,11 @@ impl Format {
             let Some((name, behind)) = behind.split_once('}') else {
                 return Err("a ${ has no } behind it".to_owned());
             };
-            pieces.push(Piece::Text(before.to_owned()));
+            pieces.push(FormatPiece::Text(before.to_owned()));
             pieces.push(match (name, name.strip_prefix("source.")) {
-                ("topic", _) => Piece::Topic,
-                ("topic.suffix", _) => Piece::Suffix,
-                (_, Some(field)) if !field.is_empty() => Piece::Source(field.to_owned()),
+                ("topic", _) => FormatPiece::Topic,
+                ("topic.suffix", _) => FormatPiece::Suffix,
+                (_, Some(field)) if !field.is_empty() => FormatPiece::Source(field.to_owned()),
                 _ => {
                     return Err(format!(
                         "${{{name}}} stands for nothing; there are ${{topic}}, ${{topic.suffix}} and ${{source.FIELD}}, \
@@ -50,25 +50,25 @@ impl Format {
             });
             rest = behind;
         }
-        pieces.push(Piece::Text(rest.to_owned()));
-        pieces.retain(|piece| *piece != Piece::Text(String::new()));
+        pieces.push(FormatPiece::Text(rest.to_owned()));
+        pieces.retain(|piece| *piece != FormatPiece::Text(String::new()));
         Ok(Self(pieces))
     }
 
     /// Whether it asks for where a row came from.
     pub fn is_by_source(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Source(_)))
+        self.0.iter().any(|piece| matches!(piece, FormatPiece::Source(_)))
     }
 
     /// The name. Errors: `Record` where the value has no such source; `Config` where there is no value to ask.
-    pub fn text(&self, topic: &Topic<'_>, value: Option<&Datum>) -> Result<String> {
+    pub fn text(&self, topic: &TopicName<'_>, value: Option<&Datum>) -> Result<String> {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Topic => out.push_str(&topic.shown),
-                Piece::Suffix => out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole)),
-                Piece::Source(field) => {
+                FormatPiece::Text(text) => out.push_str(text),
+                FormatPiece::Topic => out.push_str(&topic.shown),
+                FormatPiece::Suffix => out.push_str(topic.whole.rsplit('.').next().unwrap_or(topic.whole)),
+                FormatPiece::Source(field) => {
                     let Some(value) = value else {
                         return Err(Error::config(format!("which table {self} is depends on the record")));
                     };
@@ -88,22 +88,22 @@ impl Format {
     }
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for NameFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|piece| match piece {
-            Piece::Text(text) => f.write_str(text),
-            Piece::Topic => f.write_str("${topic}"),
-            Piece::Suffix => f.write_str("${topic.suffix}"),
-            Piece::Source(field) => write!(f, "${{source.{field}}}"),
+            FormatPiece::Text(text) => f.write_str(text),
+            FormatPiece::Topic => f.write_str("${topic}"),
+            FormatPiece::Suffix => f.write_str("${topic.suffix}"),
+            FormatPiece::Source(field) => write!(f, "${{source.{field}}}"),
         })
     }
 }
 
 /// A value and its schema, where it has one.
-type Member<'a> = (Option<&'a Schema>, &'a Value);
+type SchemaMember<'a> = (Option<&'a Schema>, &'a Value);
 
 /// The member of that name, of a struct or of an object without schema.
-fn member<'a>(of: Option<Member<'a>>, name: &str) -> Option<Member<'a>> {
+fn member<'a>(of: Option<SchemaMember<'a>>, name: &str) -> Option<SchemaMember<'a>> {
     match of? {
         (Some(schema), Value::Struct(members)) => {
             let at = schema.field_index(name)?;
@@ -121,15 +121,15 @@ fn member<'a>(of: Option<Member<'a>>, name: &str) -> Option<Member<'a>> {
 mod tests {
     use connector_api::{Datum, Value};
 
-    use super::{Format, Topic};
+    use super::{NameFormat, TopicName};
 
     fn text(format: &str, source: &[(&str, Value)]) -> Result<String, String> {
         let object = |entries: &[(&str, Value)]| {
             Value::Map(entries.iter().map(|(k, v)| (Value::Text((*k).into()), v.clone())).collect())
         };
         let value = Datum { schema: None, value: object(&[("source", object(source))]) };
-        let topic = Topic { whole: "a.b.c", shown: "a_b_c".into() };
-        Format::read(format)?.text(&topic, Some(&value)).map_err(|error| error.message().to_owned())
+        let topic = TopicName { whole: "a.b.c", shown: "a_b_c".into() };
+        NameFormat::read(format)?.text(&topic, Some(&value)).map_err(|error| error.message().to_owned())
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! A parameter that stands alone as a column's new value, or is compared with a column, is taken for what the column
 //! holds. One inside of an expression is the statement's own business, and so are statements over several tables.
 
-use super::written::{Token, tokens};
+use super::written::{SqlToken, tokens};
 
-use super::parse::Template;
+use super::parse::StatementTemplate;
 
 /// A column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Aim {
+pub enum ParameterTarget {
     /// Of that name.
     Named(String),
     /// The table's n-th.
@@ -17,16 +17,16 @@ pub enum Aim {
 }
 
 /// The column of each parameter of a statement that writes one table.
-pub fn aims(template: &Template) -> Vec<Option<Aim>> {
+pub fn aims(template: &StatementTemplate) -> Vec<Option<ParameterTarget>> {
     let mut out = vec![None; template.params().count()];
     let Some(tokens) = tokens(template) else { return out };
-    let is = |token: &Token, words: &[&str]| matches!(token, Token::Word(w) if words.iter().any(|x| w.eq_ignore_ascii_case(x)));
+    let is = |token: &SqlToken, words: &[&str]| matches!(token, SqlToken::Word(w) if words.iter().any(|x| w.eq_ignore_ascii_case(x)));
     let head = tokens.iter().position(|token| is(token, &["SET", "WHERE", "VALUES", "VALUE", "SELECT"]));
     let head = head.unwrap_or(tokens.len());
     // several tables, or rows that come from elsewhere
-    let other = |token: &Token| is(token, &["JOIN", "STRAIGHT_JOIN", "USING", "WITH", "MERGE"]);
+    let other = |token: &SqlToken| is(token, &["JOIN", "STRAIGHT_JOIN", "USING", "WITH", "MERGE"]);
     let inserts = tokens.first().is_some_and(|token| is(token, &["INSERT", "REPLACE"]));
-    if tokens.iter().any(other) || !inserts && tokens[..head].contains(&Token::Mark(',')) {
+    if tokens.iter().any(other) || !inserts && tokens[..head].contains(&SqlToken::Mark(',')) {
         return out;
     }
     if inserts {
@@ -37,31 +37,31 @@ pub fn aims(template: &Template) -> Vec<Option<Aim>> {
 }
 
 /// The values of `INSERT INTO t (a, b) VALUES (:a, :b), …`.
-fn rows(tokens: &[Token], head: usize, out: &mut [Option<Aim>]) {
+fn rows(tokens: &[SqlToken], head: usize, out: &mut [Option<ParameterTarget>]) {
     let is_values =
-        matches!(tokens.get(head), Some(Token::Word(word)) if word.to_ascii_uppercase().starts_with("VALUE"));
+        matches!(tokens.get(head), Some(SqlToken::Word(word)) if word.to_ascii_uppercase().starts_with("VALUE"));
     if !is_values {
         return;
     }
-    let names: Vec<_> = match tokens[..head].iter().position(|token| *token == Token::Mark('(')) {
+    let names: Vec<_> = match tokens[..head].iter().position(|token| *token == SqlToken::Mark('(')) {
         Some(open) => tokens[open..head].iter().filter_map(name_of).collect(),
         None => Vec::new(),
     };
     let (mut depth, mut column) = (0, 0);
     for (at, token) in tokens.iter().enumerate().skip(head + 1) {
         match token {
-            Token::Mark('(') => {
+            SqlToken::Mark('(') => {
                 column = if depth == 0 { 0 } else { column };
                 depth += 1;
             }
-            Token::Mark(')') => depth -= 1,
-            Token::Mark(',') if depth == 1 => column += 1,
-            Token::Word(_) if depth == 0 => return,
-            Token::Param(n) if depth == 1 => {
-                let alone = matches!(tokens[at - 1], Token::Mark('(' | ','))
-                    && matches!(tokens.get(at + 1), Some(Token::Mark(')' | ',')));
-                let named = names.get(column).map(|name| Aim::Named((*name).to_owned()));
-                let aim = if names.is_empty() { Some(Aim::Nth(column)) } else { named };
+            SqlToken::Mark(')') => depth -= 1,
+            SqlToken::Mark(',') if depth == 1 => column += 1,
+            SqlToken::Word(_) if depth == 0 => return,
+            SqlToken::Param(n) if depth == 1 => {
+                let alone = matches!(tokens[at - 1], SqlToken::Mark('(' | ','))
+                    && matches!(tokens.get(at + 1), Some(SqlToken::Mark(')' | ',')));
+                let named = names.get(column).map(|name| ParameterTarget::Named((*name).to_owned()));
+                let aim = if names.is_empty() { Some(ParameterTarget::Nth(column)) } else { named };
                 if let (true, Some(place)) = (alone, out.get_mut(*n)) {
                     *place = aim;
                 }
@@ -72,17 +72,17 @@ fn rows(tokens: &[Token], head: usize, out: &mut [Option<Aim>]) {
 }
 
 /// `a = :a`, `t.a < :a`, `a IN (:a, :b)`, outside of queries within the statement.
-fn compared(tokens: &[Token], out: &mut [Option<Aim>]) {
+fn compared(tokens: &[SqlToken], out: &mut [Option<ParameterTarget>]) {
     const BEFORE: [&str; 6] = ["SET", "WHERE", "AND", "OR", "UPDATE", "NOT"];
     const BEHIND: [&str; 8] = ["AND", "OR", "WHERE", "LIMIT", "ORDER", "RETURNING", "ON", "AS"];
-    let word = |at: usize, words: &[&str]| matches!(tokens.get(at), Some(Token::Word(w)) if words.iter().any(|x| w.eq_ignore_ascii_case(x)));
-    let mark = |at: usize, marks: &[char]| matches!(tokens.get(at), Some(Token::Mark(c)) if marks.contains(c));
+    let word = |at: usize, words: &[&str]| matches!(tokens.get(at), Some(SqlToken::Word(w)) if words.iter().any(|x| w.eq_ignore_ascii_case(x)));
+    let mark = |at: usize, marks: &[char]| matches!(tokens.get(at), Some(SqlToken::Mark(c)) if marks.contains(c));
     let mut within: Vec<bool> = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            Token::Mark('(') => within.push(word(at + 1, &["SELECT", "WITH"]) || within.last() == Some(&true)),
-            Token::Mark(')') => drop(within.pop()),
-            Token::Param(n) if within.last() != Some(&true) => {
+            SqlToken::Mark('(') => within.push(word(at + 1, &["SELECT", "WITH"]) || within.last() == Some(&true)),
+            SqlToken::Mark(')') => drop(within.pop()),
+            SqlToken::Param(n) if within.last() != Some(&true) => {
                 let mut left = at;
                 while left > 0 && mark(left - 1, &['=', '<', '>', '!']) {
                     left -= 1;
@@ -106,7 +106,7 @@ fn compared(tokens: &[Token], out: &mut [Option<Aim>]) {
                 let starts = first > 0 && (word(first - 1, &BEFORE) || mark(first - 1, &[',', '(']));
                 let ends = at + 1 == tokens.len() || word(at + 1, &BEHIND) || mark(at + 1, &[',', ')']);
                 if let (true, Some(place)) = (starts && ends, out.get_mut(*n)) {
-                    *place = Some(Aim::Named(name.to_owned()));
+                    *place = Some(ParameterTarget::Named(name.to_owned()));
                 }
             }
             _ => {}
@@ -115,17 +115,17 @@ fn compared(tokens: &[Token], out: &mut [Option<Aim>]) {
 }
 
 /// A parameter, a literal or a number.
-fn is_item(token: &Token) -> bool {
+fn is_item(token: &SqlToken) -> bool {
     match token {
-        Token::Param(_) | Token::Value => true,
-        Token::Word(word) => word.starts_with(|c: char| c.is_ascii_digit()),
-        Token::Name(_) | Token::Mark(_) => false,
+        SqlToken::Param(_) | SqlToken::Value => true,
+        SqlToken::Word(word) => word.starts_with(|c: char| c.is_ascii_digit()),
+        SqlToken::Name(_) | SqlToken::Mark(_) => false,
     }
 }
 
-fn name_of(token: &Token) -> Option<&str> {
+fn name_of(token: &SqlToken) -> Option<&str> {
     match token {
-        Token::Word(name) | Token::Name(name) => Some(name),
+        SqlToken::Word(name) | SqlToken::Name(name) => Some(name),
         _ => None,
     }
 }
@@ -133,8 +133,8 @@ fn name_of(token: &Token) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::super::parse::parse;
-    use super::{Aim, aims};
-    use crate::url::Database;
+    use super::{ParameterTarget, aims};
+    use crate::url::DatabaseKind;
 
     #[test]
     fn a_parameter_that_stands_alone_goes_to_its_column() {
@@ -153,11 +153,11 @@ mod tests {
             ("UPDATE t, u SET t.a = :a", "-"),
             ("CALL p(:a)", "-"),
         ] {
-            for database in [Database::MySql, Database::Sqlite] {
+            for database in [DatabaseKind::MySql, DatabaseKind::Sqlite] {
                 let templates = parse(sql, database).unwrap();
-                let shown = |aim: &Option<Aim>| match aim {
-                    Some(Aim::Named(name)) => name.clone(),
-                    Some(Aim::Nth(n)) => n.to_string(),
+                let shown = |aim: &Option<ParameterTarget>| match aim {
+                    Some(ParameterTarget::Named(name)) => name.clone(),
+                    Some(ParameterTarget::Nth(n)) => n.to_string(),
                     None => "-".to_owned(),
                 };
                 assert_eq!(aims(&templates[0]).iter().map(shown).collect::<Vec<_>>().join("|"), want, "{sql}");

@@ -4,46 +4,46 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use connector_api::{Datum, Error, Result, Schema, SinkRecord, Type, Value};
+use connector_api::{Datum, Error, Result, Schema, SchemaType, SinkRecord, Value};
 
-use super::super::bind::Binder;
+use super::super::bind::ColumnBinder;
 use super::super::config::{SinkConfig, TimeRules};
-use super::parse::Name;
+use super::parse::ParameterName;
 use crate::catalog::ColumnMeta;
-use crate::dialect::writing::Writing;
-use crate::driver::Param;
+use crate::dialect::writing::WriteDialect;
+use crate::driver::SqlParam;
 
 /// One parameter, ready to be bound.
 #[derive(Clone, Debug)]
-pub struct Hole {
+pub struct StatementParameter {
     /// As the statement has it, for texts.
     text: Arc<str>,
-    source: Source,
+    source: ParameterSource,
     time: Arc<TimeRules>,
     /// What its value is cast to where the database must be told; empty: nothing.
     pub cast: String,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum ParameterSource {
     Topic,
     Partition,
     Offset,
     Timestamp,
-    Header(String, Binder),
+    Header(String, ColumnBinder),
     /// Of the key or the value: positions of fields within fields.
-    Fields(Part, Vec<usize>, Binder),
+    Fields(RecordPart, Vec<usize>, ColumnBinder),
     /// Looked up by name in each record, where a part has no schema. Both parts, or one.
-    Members(Option<Part>, Vec<String>, Binder),
+    Members(Option<RecordPart>, Vec<String>, ColumnBinder),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum RecordPart {
     Key,
     Value,
 }
 
-impl Part {
+impl RecordPart {
     fn of(self, record: &SinkRecord) -> &Datum {
         match self {
             Self::Key => &record.record.key,
@@ -57,37 +57,46 @@ impl Part {
 }
 
 /// What all parameters of a task need.
-pub struct Binding<'a> {
+pub struct BindContext<'a> {
     /// The task's settings.
     pub config: &'a SinkConfig,
     /// Times of day and zones.
     pub time: &'a Arc<TimeRules>,
     /// The database.
-    pub writing: &'a dyn Writing,
+    pub writing: &'a dyn WriteDialect,
 }
 
-impl Binding<'_> {
-    fn binder(&self, name: &str, schema: &Arc<Schema>, column: Option<&ColumnMeta>) -> Binder {
-        Binder::of_value(self.config, self.time, self.writing, (name, column), schema)
+impl BindContext<'_> {
+    fn binder(&self, name: &str, schema: &Arc<Schema>, column: Option<&ColumnMeta>) -> ColumnBinder {
+        ColumnBinder::of_value(self.config, self.time, self.writing, (name, column), schema)
     }
 
     /// Finds the parameter in records like this one. Errors: `Record`, with the names that there are.
-    pub fn hole(&self, text: &str, name: &Name, column: Option<&ColumnMeta>, record: &SinkRecord) -> Result<Hole> {
+    pub fn hole(
+        &self,
+        text: &str,
+        name: &ParameterName,
+        column: Option<&ColumnMeta>,
+        record: &SinkRecord,
+    ) -> Result<StatementParameter> {
         let (mut cast, text): (String, Arc<str>) = (String::new(), text.into());
-        let unknown = || Arc::new(Schema::of(Type::String).optional(true));
+        let unknown = || Arc::new(Schema::of(SchemaType::String).optional(true));
         let source = match name {
-            Name::Topic => Source::Topic,
-            Name::Partition => Source::Partition,
-            Name::Offset => Source::Offset,
-            Name::Timestamp => Source::Timestamp,
-            Name::Header(header) => Source::Header(header.clone(), self.binder(header, &unknown(), column)),
-            Name::Key(path) | Name::Value(path) | Name::Field(path) => {
-                let parts: &[Part] = match name {
-                    Name::Key(_) => &[Part::Key],
-                    Name::Value(_) => &[Part::Value],
-                    _ => &[Part::Value, Part::Key],
+            ParameterName::Topic => ParameterSource::Topic,
+            ParameterName::Partition => ParameterSource::Partition,
+            ParameterName::Offset => ParameterSource::Offset,
+            ParameterName::Timestamp => ParameterSource::Timestamp,
+            ParameterName::Header(header) => {
+                ParameterSource::Header(header.clone(), self.binder(header, &unknown(), column))
+            }
+            ParameterName::Key(path) | ParameterName::Value(path) | ParameterName::Field(path) => {
+                let parts: &[RecordPart] = match name {
+                    ParameterName::Key(_) => &[RecordPart::Key],
+                    ParameterName::Value(_) => &[RecordPart::Value],
+                    _ => &[RecordPart::Value, RecordPart::Key],
                 };
-                let schemaless = |part: &Part| part.of(record).schema.is_none() && !part.of(record).value.is_null();
+                let schemaless =
+                    |part: &RecordPart| part.of(record).schema.is_none() && !part.of(record).value.is_null();
                 let schemaless = parts.iter().any(schemaless);
                 let found = parts.iter().find_map(|&part| Some((part, walk(part.of(record).schema.as_ref()?, path)?)));
                 match found.filter(|_| !schemaless) {
@@ -95,11 +104,11 @@ impl Binding<'_> {
                         plain(&text, schema)?;
                         cast = self.writing.argument_cast(schema).unwrap_or_default();
                         let last = path.last().map_or("", String::as_str);
-                        Source::Fields(part, fields, self.binder(last, schema, column))
+                        ParameterSource::Fields(part, fields, self.binder(last, schema, column))
                     }
                     None if schemaless => {
                         let only = (parts.len() == 1).then_some(parts[0]);
-                        Source::Members(
+                        ParameterSource::Members(
                             only,
                             path.clone(),
                             self.binder(path.last().map_or("", String::as_str), &unknown(), column),
@@ -109,22 +118,22 @@ impl Binding<'_> {
                 }
             }
         };
-        Ok(Hole { text, source, time: Arc::clone(self.time), cast })
+        Ok(StatementParameter { text, source, time: Arc::clone(self.time), cast })
     }
 }
 
-impl Hole {
+impl StatementParameter {
     /// The value in a record. Errors: `Record`, when it has none or one that cannot be bound.
-    pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<Param<'a>> {
+    pub fn param<'a>(&'a self, record: &'a SinkRecord) -> Result<SqlParam<'a>> {
         let bound = match &self.source {
-            Source::Topic => Ok(Param::Text(Cow::Borrowed(&record.record.topic))),
-            Source::Partition => Ok(self.number(i64::from(record.at.partition))),
-            Source::Offset => Ok(self.number(record.at.offset)),
-            Source::Timestamp => Ok(record
+            ParameterSource::Topic => Ok(SqlParam::Text(Cow::Borrowed(&record.record.topic))),
+            ParameterSource::Partition => Ok(self.number(i64::from(record.at.partition))),
+            ParameterSource::Offset => Ok(self.number(record.at.offset)),
+            ParameterSource::Timestamp => Ok(record
                 .record
                 .timestamp_ms
-                .map_or(Param::Null, |ms| Param::Text(self.time.timestamp(ms, 1000).into()))),
-            Source::Header(name, binder) => {
+                .map_or(SqlParam::Null, |ms| SqlParam::Text(self.time.timestamp(ms, 1000).into()))),
+            ParameterSource::Header(name, binder) => {
                 // of several headers of one key the last counts, as Kafka's `lastHeader` has it
                 let header = record.record.headers.iter().rev().find(|header| *header.key == **name);
                 let header = header.ok_or_else(|| {
@@ -135,9 +144,10 @@ impl Hole {
                     None => binder.loose(&header.datum.value),
                 }
             }
-            Source::Fields(part, fields, binder) => binder.value(within(&part.of(record).value, fields)),
-            Source::Members(part, path, binder) => {
-                let parts: &[Part] = part.as_ref().map_or(&[Part::Value, Part::Key], std::slice::from_ref);
+            ParameterSource::Fields(part, fields, binder) => binder.value(within(&part.of(record).value, fields)),
+            ParameterSource::Members(part, path, binder) => {
+                let parts: &[RecordPart] =
+                    part.as_ref().map_or(&[RecordPart::Value, RecordPart::Key], std::slice::from_ref);
                 let found = parts.iter().find_map(|part| {
                     let Datum { schema, value } = part.of(record);
                     match schema {
@@ -158,8 +168,8 @@ impl Hole {
     }
 
     /// Numbers go as text where the database casts them.
-    fn number(&self, n: i64) -> Param<'static> {
-        if self.cast.is_empty() { Param::I64(n) } else { Param::Text(n.to_string().into()) }
+    fn number(&self, n: i64) -> SqlParam<'static> {
+        if self.cast.is_empty() { SqlParam::I64(n) } else { SqlParam::Text(n.to_string().into()) }
     }
 }
 
@@ -167,7 +177,7 @@ impl Hole {
 fn plain(text: &str, schema: &Schema) -> Result<()> {
     let first = schema.fields.first().map_or("field", |f| &f.name);
     match schema.ty {
-        Type::Struct => Err(Error::record(format!(
+        SchemaType::Struct => Err(Error::record(format!(
             "the statement's parameter :{text} is a struct: name one of its fields, such as :{text}.{first}"
         ))),
         _ => Ok(()),
@@ -178,7 +188,7 @@ fn plain(text: &str, schema: &Schema) -> Result<()> {
 fn walk<'a>(schema: &'a Arc<Schema>, path: &[String]) -> Option<(Vec<usize>, &'a Arc<Schema>)> {
     let (mut at, mut fields) = (schema, Vec::with_capacity(path.len()));
     for name in path {
-        if at.ty != Type::Struct {
+        if at.ty != SchemaType::Struct {
             return None;
         }
         let n = at.field_index(name)?;
@@ -207,13 +217,13 @@ fn member<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
 }
 
 /// What a record has in place of a parameter that it lacks.
-fn missing(text: &str, parts: &[Part], record: &SinkRecord) -> Error {
-    let shown = |part: &Part| {
+fn missing(text: &str, parts: &[RecordPart], record: &SinkRecord) -> Error {
+    let shown = |part: &RecordPart| {
         let datum = part.of(record);
         let name = part.name();
         match (&datum.schema, &datum.value) {
             (_, Value::Null) => format!("the {name} is null"),
-            (Some(schema), _) if schema.ty == Type::Struct => {
+            (Some(schema), _) if schema.ty == SchemaType::Struct => {
                 let fields: Vec<_> = schema.fields.iter().map(|f| &*f.name).collect();
                 format!("the {name} has the fields {}", fields.join(", "))
             }

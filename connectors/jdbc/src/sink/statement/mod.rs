@@ -9,35 +9,35 @@ mod written;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connector_api::{Error, Kind, Result, Schema, SinkRecord, Value, async_trait};
+use connector_api::{Error, ErrorKind, Result, Schema, SinkRecord, Value, async_trait};
 
-use self::aim::{Aim, aims};
-use self::bind::{Binding, Hole};
-use self::parse::Template;
+use self::aim::{ParameterTarget, aims};
+use self::bind::{BindContext, StatementParameter};
+use self::parse::StatementTemplate;
 pub use self::parse::parse;
-use self::written::{Written, written};
+use self::written::{WrittenTable, written};
 use super::config::{SinkConfig, TimeRules};
 use super::evolve;
-use super::group::Op;
-use super::size::Largest;
-use super::write::{Apply, Failure};
+use super::group::RowOperation;
+use super::size::SizeLimits;
+use super::write::{RecordWriter, WriteFailure};
 use crate::catalog::ColumnMeta;
-use crate::dialect::writing::Writing;
-use crate::driver::{Param, Session};
-use crate::url::Database;
+use crate::dialect::writing::WriteDialect;
+use crate::driver::{Session, SqlParam};
+use crate::url::DatabaseKind;
 
 /// The statements of a task.
-pub struct Statements {
+pub struct StatementSet {
     /// For records with a value.
-    write: Vec<Template>,
+    write: Vec<StatementTemplate>,
     /// For records without one; `None`: such a record is an error.
-    delete: Option<Vec<Template>>,
+    delete: Option<Vec<StatementTemplate>>,
     time: Arc<TimeRules>,
     /// What each statement's parameters are cast to, where the server was asked, and the names of these types.
     casts: HashMap<(bool, usize), Vec<Cast>>,
     /// The column that each parameter goes to, where that is known.
     columns: HashMap<(bool, usize), Vec<Option<ColumnMeta>>>,
-    plans: Vec<Plan>,
+    plans: Vec<StatementPlan>,
 }
 
 /// The type of a parameter.
@@ -50,14 +50,14 @@ struct Cast {
 }
 
 /// Everything about records of one pair of schemas.
-struct Plan {
+struct StatementPlan {
     key: Option<Arc<Schema>>,
     value: Option<Arc<Schema>>,
     delete: bool,
-    statements: Vec<(Arc<str>, Vec<Hole>, String)>,
+    statements: Vec<(Arc<str>, Vec<StatementParameter>, String)>,
 }
 
-impl Plan {
+impl StatementPlan {
     fn is_of(&self, record: &SinkRecord) -> bool {
         let same = |a: &Option<Arc<Schema>>, b: &Option<Arc<Schema>>| match (a, b) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
@@ -70,9 +70,9 @@ impl Plan {
     }
 }
 
-impl Statements {
+impl StatementSet {
     /// Those of the configuration; `None` in other modes. Errors: `Config`.
-    pub fn read(config: &SinkConfig, database: Database) -> Result<Option<Self>> {
+    pub fn read(config: &SinkConfig, database: DatabaseKind) -> Result<Option<Self>> {
         let Some(sql) = &config.statement else { return Ok(None) };
         let parsed = |key: &str, sql: &str| parse(sql, database).map_err(|e| Error::config(format!("{key}: {e}")));
         Ok(Some(Self {
@@ -91,12 +91,12 @@ impl Statements {
     }
 
     /// What is wrong with a table that the statements write, where it takes nothing back when a batch fails.
-    pub async fn no_rollback(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<Option<String>> {
-        if writing.database() != Database::MySql {
+    pub async fn no_rollback(&self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<Option<String>> {
+        if writing.database() != DatabaseKind::MySql {
             return Ok(None);
         }
         for template in self.write.iter().chain(self.delete.iter().flatten()) {
-            for Written { table, if_it_has } in written(template) {
+            for WrittenTable { table, if_it_has } in written(template) {
                 let Some(meta) = session.table(&table).await? else { continue };
                 let is_written = if_it_has.is_empty() || if_it_has.iter().any(|name| meta.column(name).is_some());
                 if let Some(text) = evolve::no_rollback(writing, &meta).filter(|_| is_written) {
@@ -115,7 +115,7 @@ impl Statements {
     }
 
     /// Whether the server tells something else of the statements' parameters by now. Asks it again.
-    pub async fn have_changed(&self, session: &mut dyn Session, writing: &dyn Writing) -> Result<bool> {
+    pub async fn have_changed(&self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<bool> {
         for delete in [false, true] {
             let templates = if delete { self.delete.as_deref().unwrap_or_default() } else { &self.write };
             for (n, template) in templates.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Statements {
                 };
                 let now = match ask(session, writing, template).await {
                     Ok(now) => now,
-                    Err(error) if error.kind() == Kind::Retry => return Err(error),
+                    Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
                     // what the server does not take any more is refused as such
                     Err(_) => return Ok(true),
                 };
@@ -141,7 +141,7 @@ impl Statements {
         &mut self,
         session: &mut dyn Session,
         config: &SinkConfig,
-        writing: &dyn Writing,
+        writing: &dyn WriteDialect,
         record: &SinkRecord,
     ) -> Result<usize> {
         if let Some(known) = self.plans.iter().position(|plan| plan.is_of(record)) {
@@ -158,7 +158,7 @@ impl Statements {
                 ));
             }
         };
-        let binding = Binding { config, time: &self.time, writing };
+        let binding = BindContext { config, time: &self.time, writing };
         let mut statements = Vec::with_capacity(templates.len());
         for (n, template) in templates.iter().enumerate() {
             let casts = match self.casts.get(&(delete, n)) {
@@ -177,7 +177,7 @@ impl Statements {
                     told
                 }
             };
-            let hole = |(n, (text, name)): (usize, (&str, &parse::Name))| {
+            let hole = |(n, (text, name)): (usize, (&str, &parse::ParameterName))| {
                 let column = columns.get(n).and_then(Option::as_ref);
                 let mut hole = binding.hole(text, name, column, record)?;
                 if let Some(cast) = casts.get(n) {
@@ -190,15 +190,21 @@ impl Statements {
             statements.push((Arc::from(sql), holes, named(template)));
         }
         let (key, value) = (record.record.key.schema.clone(), record.record.value.schema.clone());
-        self.plans.push(Plan { key, value, delete, statements });
+        self.plans.push(StatementPlan { key, value, delete, statements });
         Ok(self.plans.len() - 1)
     }
 
     /// Runs the statements for one record. Errors: with the statement's beginning.
-    async fn run(&self, session: &mut dyn Session, largest: Largest, plan: usize, record: &SinkRecord) -> Result<()> {
+    async fn run(
+        &self,
+        session: &mut dyn Session,
+        largest: SizeLimits,
+        plan: usize,
+        record: &SinkRecord,
+    ) -> Result<()> {
         let Some(plan) = self.plans.get(plan) else { return Err(Error::fatal("a record has no plan")) };
         for (sql, holes, named) in &plan.statements {
-            let params = holes.iter().map(|hole| hole.param(record)).collect::<Result<Vec<Param<'_>>>>();
+            let params = holes.iter().map(|hole| hole.param(record)).collect::<Result<Vec<SqlParam<'_>>>>();
             let params = params.map_err(|e| e.context(named))?;
             largest.takes(&params).map_err(|e| e.context(named))?;
             session.execute(sql, &params).await.map_err(|e| e.context(named))?;
@@ -207,11 +213,11 @@ impl Statements {
     }
 }
 
-fn named(template: &Template) -> String {
+fn named(template: &StatementTemplate) -> String {
     format!("statement '{}'", template.shown())
 }
 
-fn place(writing: &dyn Writing, number: usize, cast: &str, out: &mut String) {
+fn place(writing: &dyn WriteDialect, number: usize, cast: &str, out: &mut String) {
     if cast.is_empty() {
         return writing.dialect().placeholder(number, out);
     }
@@ -225,11 +231,11 @@ fn place(writing: &dyn Writing, number: usize, cast: &str, out: &mut String) {
 /// The columns that the parameters go to, as far as the statement's text or the server tells.
 async fn columns(
     session: &mut dyn Session,
-    writing: &dyn Writing,
-    template: &Template,
+    writing: &dyn WriteDialect,
+    template: &StatementTemplate,
     casts: &[Cast],
 ) -> Result<Vec<Option<ColumnMeta>>> {
-    if writing.database() == Database::Postgres {
+    if writing.database() == DatabaseKind::Postgres {
         let of_type = |Cast { sql, data_type }: &Cast| {
             let meta = ColumnMeta { data_type: data_type.clone(), column_type: sql.clone(), ..ColumnMeta::default() };
             (!sql.is_empty()).then_some(meta)
@@ -238,13 +244,15 @@ async fn columns(
     }
     let aims = aims(template);
     let one = match written(template).as_slice() {
-        [Written { table, if_it_has }] if if_it_has.is_empty() && aims.iter().any(Option::is_some) => table.clone(),
+        [WrittenTable { table, if_it_has }] if if_it_has.is_empty() && aims.iter().any(Option::is_some) => {
+            table.clone()
+        }
         _ => return Ok(Vec::new()),
     };
     let Some(meta) = session.table(&one).await? else { return Ok(Vec::new()) };
-    let column = |aim: &Option<Aim>| match aim {
-        Some(Aim::Named(name)) => meta.column(name).cloned(),
-        Some(Aim::Nth(n)) => meta.columns.iter().filter(|column| !column.invisible).nth(*n).cloned(),
+    let column = |aim: &Option<ParameterTarget>| match aim {
+        Some(ParameterTarget::Named(name)) => meta.column(name).cloned(),
+        Some(ParameterTarget::Nth(n)) => meta.columns.iter().filter(|column| !column.invisible).nth(*n).cloned(),
         None => None,
     };
     Ok(aims.iter().map(column).collect())
@@ -252,7 +260,7 @@ async fn columns(
 
 /// What the server says the types of the parameters are; empty where it need not be asked.
 /// Errors: `Config` when it does not understand the statement.
-async fn ask(session: &mut dyn Session, writing: &dyn Writing, template: &Template) -> Result<Vec<Cast>> {
+async fn ask(session: &mut dyn Session, writing: &dyn WriteDialect, template: &StatementTemplate) -> Result<Vec<Cast>> {
     let sql = template.sql(|n, out| writing.dialect().placeholder(n + 1, out));
     let Some(probe) = writing.statement_probe(&sql).filter(|_| template.verb() != "CALL") else {
         return Ok(Vec::new());
@@ -272,14 +280,14 @@ async fn ask(session: &mut dyn Session, writing: &dyn Writing, template: &Templa
 /// Has the server read every statement. Returns the keys whose statement it does not take, with why.
 pub async fn check(
     session: &mut dyn Session,
-    writing: &dyn Writing,
-    statements: &Statements,
+    writing: &dyn WriteDialect,
+    statements: &StatementSet,
 ) -> Vec<(&'static str, Error)> {
     let delete = statements.delete.iter().flatten().map(|t| ("delete.statement", t));
     let mut out = Vec::new();
     for (key, template) in statements.write.iter().map(|t| ("statement", t)).chain(delete) {
         match ask(session, writing, template).await {
-            Err(error) if error.kind() != Kind::Retry => out.push((key, error.context(named(template)))),
+            Err(error) if error.kind() != ErrorKind::Retry => out.push((key, error.context(named(template)))),
             _ => {}
         }
     }
@@ -287,16 +295,16 @@ pub async fn check(
 }
 
 /// Runs a batch's statements, inside the transaction that the task has begun.
-pub struct Runner<'a> {
+pub struct StatementRunner<'a> {
     pub session: &'a mut dyn Session,
-    pub statements: &'a Statements,
-    pub largest: Largest,
+    pub statements: &'a StatementSet,
+    pub largest: SizeLimits,
     pub batch: &'a [SinkRecord],
-    pub ops: &'a [Op],
+    pub ops: &'a [RowOperation],
 }
 
 #[async_trait]
-impl Apply for Runner<'_> {
+impl RecordWriter for StatementRunner<'_> {
     fn session(&mut self) -> &mut dyn Session {
         &mut *self.session
     }
@@ -305,12 +313,12 @@ impl Apply for Runner<'_> {
         left.len()
     }
 
-    async fn apply(&mut self, records: &[usize]) -> Result<(), Failure> {
+    async fn apply(&mut self, records: &[usize]) -> Result<(), WriteFailure> {
         let mut ops = self.ops.iter();
         for &n in records {
             let plan = ops.find(|op| op.record == n).map_or(usize::MAX, |op| op.shape);
             let done = self.statements.run(&mut *self.session, self.largest, plan, &self.batch[n]).await;
-            done.map_err(|error| Failure { error, target: usize::MAX, records: vec![n] })?;
+            done.map_err(|error| WriteFailure { error, target: usize::MAX, records: vec![n] })?;
         }
         Ok(())
     }

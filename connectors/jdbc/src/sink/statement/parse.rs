@@ -3,11 +3,11 @@
 //! It knows just enough of each database's lexical rules to see what is not a parameter: strings, quoted names,
 //! comments, `::` casts, `:=`, slices `[1:2]`. What the statement means is the server's to judge.
 
-use crate::url::Database;
+use crate::url::DatabaseKind;
 
 /// What a parameter names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum ParameterName {
     /// `:topic`
     Topic,
     /// `:partition`
@@ -28,30 +28,30 @@ pub enum Name {
 
 /// A part of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum StatementPiece {
     /// SQL as it was written.
     Text(String),
     /// A parameter: its text without the colon, and what it names.
-    Param(String, Name),
+    Param(String, ParameterName),
 }
 
 /// One statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Template {
+pub struct StatementTemplate {
     /// Its parts.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<StatementPiece>,
 }
 
 /// What a statement may begin with. Nothing that ends a transaction by itself (DDL, COMMIT, SET, LOCK): the rows and
 /// their offset are to be committed together.
 const VERBS: [&str; 8] = ["INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "WITH", "SELECT", "CALL"];
 
-impl Template {
+impl StatementTemplate {
     /// The parameters in order.
-    pub fn params(&self) -> impl Iterator<Item = (&str, &Name)> {
+    pub fn params(&self) -> impl Iterator<Item = (&str, &ParameterName)> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Text(_) => None,
-            Piece::Param(text, name) => Some((text.as_str(), name)),
+            StatementPiece::Text(_) => None,
+            StatementPiece::Param(text, name) => Some((text.as_str(), name)),
         })
     }
 
@@ -60,8 +60,8 @@ impl Template {
         let (mut out, mut number) = (String::new(), 0);
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Param(..) => {
+                StatementPiece::Text(text) => out.push_str(text),
+                StatementPiece::Param(..) => {
                     place(number, &mut out);
                     number += 1;
                 }
@@ -72,7 +72,7 @@ impl Template {
 
     /// Its first word, in upper case.
     pub fn verb(&self) -> String {
-        let Some(Piece::Text(text)) = self.pieces.first() else { return String::new() };
+        let Some(StatementPiece::Text(text)) = self.pieces.first() else { return String::new() };
         let word = text.split(|c: char| !c.is_ascii_alphabetic()).find(|w| !w.is_empty());
         word.unwrap_or_default().to_ascii_uppercase()
     }
@@ -82,8 +82,8 @@ impl Template {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Param(text, _) => {
+                StatementPiece::Text(text) => out.push_str(text),
+                StatementPiece::Param(text, _) => {
                     out.push(':');
                     out.push_str(text);
                 }
@@ -98,9 +98,15 @@ impl Template {
 }
 
 /// The statements of a text, which are separated by `;`. Errors: what is wrong, and where.
-pub fn parse(sql: &str, database: Database) -> Result<Vec<Template>, String> {
-    let mut lexer =
-        Lexer { rest: sql, whole: sql, database, text: String::new(), before: None, template: Template::default() };
+pub fn parse(sql: &str, database: DatabaseKind) -> Result<Vec<StatementTemplate>, String> {
+    let mut lexer = StatementLexer {
+        rest: sql,
+        whole: sql,
+        database,
+        text: String::new(),
+        before: None,
+        template: StatementTemplate::default(),
+    };
     let mut out = Vec::new();
     while let Some(c) = lexer.rest.chars().next() {
         if c == ';' {
@@ -114,22 +120,22 @@ pub fn parse(sql: &str, database: Database) -> Result<Vec<Template>, String> {
     if out.is_empty() { Err("there is no statement".to_owned()) } else { Ok(out) }
 }
 
-struct Lexer<'a> {
+struct StatementLexer<'a> {
     rest: &'a str,
     whole: &'a str,
-    database: Database,
+    database: DatabaseKind,
     /// SQL since the last parameter. Comments are left out.
     text: String,
     /// The character before `rest`.
     before: Option<char>,
-    template: Template,
+    template: StatementTemplate,
 }
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-impl Lexer<'_> {
+impl StatementLexer<'_> {
     fn wrong(&self, what: &str) -> String {
         let done = &self.whole[..self.whole.len() - self.rest.len()];
         let (line, column) =
@@ -137,9 +143,9 @@ impl Lexer<'_> {
         format!("line {line}, column {column}: {what}")
     }
 
-    fn end(&mut self, out: &mut Vec<Template>) -> Result<(), String> {
+    fn end(&mut self, out: &mut Vec<StatementTemplate>) -> Result<(), String> {
         if !self.text.trim().is_empty() {
-            self.template.pieces.push(Piece::Text(std::mem::take(&mut self.text).trim_end().to_owned()));
+            self.template.pieces.push(StatementPiece::Text(std::mem::take(&mut self.text).trim_end().to_owned()));
         }
         self.text.clear();
         self.before = None;
@@ -147,7 +153,7 @@ impl Lexer<'_> {
         if template.pieces.is_empty() {
             return Ok(());
         }
-        if let Some(Piece::Text(text)) = template.pieces.first_mut() {
+        if let Some(StatementPiece::Text(text)) = template.pieces.first_mut() {
             *text = text.trim_start().to_owned();
         }
         let verb = template.verb();
@@ -170,15 +176,15 @@ impl Lexer<'_> {
     }
 
     fn step(&mut self, c: char) -> Result<(), String> {
-        let mysql = self.database == Database::MySql;
+        let mysql = self.database == DatabaseKind::MySql;
         let second = self.rest[c.len_utf8()..].chars().next();
         match (c, second) {
             ('\'', _) => {
-                let escapes = mysql || self.database == Database::Postgres && self.is_escape_string();
+                let escapes = mysql || self.database == DatabaseKind::Postgres && self.is_escape_string();
                 self.quoted('\'', escapes)
             }
             ('"', _) => self.quoted('"', mysql),
-            ('`', _) if self.database != Database::Postgres => self.quoted('`', false),
+            ('`', _) if self.database != DatabaseKind::Postgres => self.quoted('`', false),
             ('-', Some('-')) if !mysql || self.rest[2..].chars().next().is_none_or(char::is_whitespace) => {
                 self.line_comment();
                 Ok(())
@@ -189,14 +195,16 @@ impl Lexer<'_> {
             }
             ('/', Some('*')) => self.block_comment(),
             ('$', Some(d))
-                if self.database == Database::Postgres && d.is_ascii_digit() && !self.before.is_some_and(is_word) =>
+                if self.database == DatabaseKind::Postgres
+                    && d.is_ascii_digit()
+                    && !self.before.is_some_and(is_word) =>
             {
                 Err(self.wrong("parameters have names: write :name in place of the number"))
             }
-            ('$', _) if self.database == Database::Postgres && !self.before.is_some_and(is_word) => {
+            ('$', _) if self.database == DatabaseKind::Postgres && !self.before.is_some_and(is_word) => {
                 self.dollar_quoted()
             }
-            ('?', _) if self.database != Database::Postgres => {
+            ('?', _) if self.database != DatabaseKind::Postgres => {
                 Err(self.wrong("a ? has no name: write :name, or :{name} where the name is not a plain word"))
             }
             (':', Some(':' | '=')) => {
@@ -205,7 +213,7 @@ impl Lexer<'_> {
             }
             (':', Some('{')) => self.braced(),
             (':', Some(d)) if d.is_alphabetic() || d == '_' => self.named(),
-            (':', _) if self.database == Database::MySql => Err(self
+            (':', _) if self.database == DatabaseKind::MySql => Err(self
                 .wrong("a name is missing after the colon: a parameter is :name, :key.name, :header.name or :{name}")),
             _ => {
                 self.take(c.len_utf8());
@@ -264,13 +272,13 @@ impl Lexer<'_> {
             let (Some(end), begin) = (rest.find("*/"), rest.find("/*")) else {
                 return Err(self.wrong("the /* that begins here has no end"));
             };
-            match begin.filter(|begin| *begin < end && self.database == Database::Postgres) {
+            match begin.filter(|begin| *begin < end && self.database == DatabaseKind::Postgres) {
                 Some(begin) => (depth, at) = (depth + 1, at + begin + 2),
                 None => (depth, at) = (depth - 1, at + end + 2),
             }
         }
         let inside = &self.rest[2..];
-        let code = self.database == Database::MySql && (inside.starts_with('!') || inside.starts_with("M!"));
+        let code = self.database == DatabaseKind::MySql && (inside.starts_with('!') || inside.starts_with("M!"));
         if code || inside.starts_with('+') {
             self.take(at);
             return Ok(());
@@ -314,21 +322,21 @@ impl Lexer<'_> {
         }
         let alone = parts.len() == 1;
         let name = match parts[0].as_str() {
-            "topic" if alone => Name::Topic,
-            "partition" if alone => Name::Partition,
-            "offset" if alone => Name::Offset,
-            "timestamp" if alone => Name::Timestamp,
+            "topic" if alone => ParameterName::Topic,
+            "partition" if alone => ParameterName::Partition,
+            "offset" if alone => ParameterName::Offset,
+            "timestamp" if alone => ParameterName::Timestamp,
             "header" if alone => return Err(self.wrong("a header has a name: write :header.name")),
-            "header" => Name::Header(parts.split_off(1).join(".")),
-            "key" => Name::Key(parts.split_off(1)),
-            "value" => Name::Value(parts.split_off(1)),
-            _ => Name::Field(parts),
+            "header" => ParameterName::Header(parts.split_off(1).join(".")),
+            "key" => ParameterName::Key(parts.split_off(1)),
+            "value" => ParameterName::Value(parts.split_off(1)),
+            _ => ParameterName::Field(parts),
         };
         if self.template.pieces.is_empty() && self.text.trim().is_empty() {
             return Err(self.wrong("a statement cannot begin with a parameter"));
         }
-        self.template.pieces.push(Piece::Text(std::mem::take(&mut self.text)));
-        self.template.pieces.push(Piece::Param(text, name));
+        self.template.pieces.push(StatementPiece::Text(std::mem::take(&mut self.text)));
+        self.template.pieces.push(StatementPiece::Param(text, name));
         self.rest = &self.rest[length..];
         self.before = Some('_');
         Ok(())
@@ -337,21 +345,21 @@ impl Lexer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Piece, parse};
-    use crate::url::Database;
+    use super::{ParameterName, StatementPiece, parse};
+    use crate::url::DatabaseKind;
 
     /// The statements with parameters shown as `<name>`.
-    fn shown(sql: &str, database: Database) -> Result<Vec<String>, String> {
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Param(text, _) => format!("<{text}>"),
+    fn shown(sql: &str, database: DatabaseKind) -> Result<Vec<String>, String> {
+        let piece = |piece: &StatementPiece| match piece {
+            StatementPiece::Text(text) => text.clone(),
+            StatementPiece::Param(text, _) => format!("<{text}>"),
         };
         parse(sql, database).map(|all| all.iter().map(|t| t.pieces.iter().map(piece).collect()).collect())
     }
 
     #[test]
     fn only_what_is_a_parameter_is_one() {
-        let (maria, postgres) = (Database::MySql, Database::Postgres);
+        let (maria, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
         for (database, sql, want) in [
             (
                 maria,
@@ -397,7 +405,7 @@ mod tests {
     fn names_say_where_to_look() {
         let templates = parse(
             "SELECT :topic,:partition,:offset,:timestamp,:header.a.b,:key,:key.a.b,:value,:{value.a.b},:topic.a,:{a b}",
-            Database::MySql,
+            DatabaseKind::MySql,
         )
         .unwrap();
         let own = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
@@ -405,24 +413,24 @@ mod tests {
         assert_eq!(
             names,
             [
-                Name::Topic,
-                Name::Partition,
-                Name::Offset,
-                Name::Timestamp,
-                Name::Header("a.b".into()),
-                Name::Key(vec![]),
-                Name::Key(own(&["a", "b"])),
-                Name::Value(vec![]),
-                Name::Value(own(&["a.b"])),
-                Name::Field(own(&["topic", "a"])),
-                Name::Field(own(&["a b"])),
+                ParameterName::Topic,
+                ParameterName::Partition,
+                ParameterName::Offset,
+                ParameterName::Timestamp,
+                ParameterName::Header("a.b".into()),
+                ParameterName::Key(vec![]),
+                ParameterName::Key(own(&["a", "b"])),
+                ParameterName::Value(vec![]),
+                ParameterName::Value(own(&["a.b"])),
+                ParameterName::Field(own(&["topic", "a"])),
+                ParameterName::Field(own(&["a b"])),
             ]
         );
     }
 
     #[test]
     fn what_cannot_be_read_is_told_with_its_place() {
-        let (maria, postgres) = (Database::MySql, Database::Postgres);
+        let (maria, postgres) = (DatabaseKind::MySql, DatabaseKind::Postgres);
         for (database, sql, want) in [
             (maria, " ; -- nothing\n", "there is no statement"),
             (maria, "UPDATE a SET\n b=?", "line 2, column 4: a ? has no name"),

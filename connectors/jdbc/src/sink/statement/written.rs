@@ -2,12 +2,12 @@
 //!
 //! What a procedure, a function, a trigger or a view writes is not seen, and what is not understood has no tables.
 
-use super::parse::{Piece, Template};
+use super::parse::{StatementPiece, StatementTemplate};
 use crate::ident::TableId;
 
 /// A table that a statement writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct WrittenTable {
     /// Its name, as it stands there.
     pub table: TableId,
     /// It is written if it has one of these columns, which are set without their table's name; empty: for certain.
@@ -15,14 +15,14 @@ pub struct Written {
 }
 
 /// The tables that the statement writes.
-pub fn written(template: &Template) -> Vec<Written> {
+pub fn written(template: &StatementTemplate) -> Vec<WrittenTable> {
     let tokens = tokens(template).unwrap_or_default();
-    Reader { tokens: &tokens }.statement().unwrap_or_default()
+    TokenReader { tokens: &tokens }.statement().unwrap_or_default()
 }
 
 /// A part of a statement's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(super) enum SqlToken {
     /// A word or a number.
     Word(String),
     /// A name in backquotes.
@@ -36,31 +36,31 @@ pub(super) enum Token {
 }
 
 /// `None`: there is code in a comment, which is for some versions only.
-pub(super) fn tokens(template: &Template) -> Option<Vec<Token>> {
+pub(super) fn tokens(template: &StatementTemplate) -> Option<Vec<SqlToken>> {
     let (mut out, mut number) = (Vec::new(), 0);
     for piece in &template.pieces {
-        let Piece::Text(text) = piece else {
-            out.push(Token::Param(number));
+        let StatementPiece::Text(text) = piece else {
+            out.push(SqlToken::Param(number));
             number += 1;
             continue;
         };
         let mut rest = text.as_str();
         while let Some(c) = rest.chars().next() {
             let (token, length) = match c {
-                '\'' | '"' => (Some(Token::Value), quoted(rest, c, true)),
+                '\'' | '"' => (Some(SqlToken::Value), quoted(rest, c, true)),
                 '`' => {
                     let length = quoted(rest, c, false);
                     let inside = rest.get(1..length.saturating_sub(1)).unwrap_or_default();
-                    (Some(Token::Name(inside.replace("``", "`"))), length)
+                    (Some(SqlToken::Name(inside.replace("``", "`"))), length)
                 }
                 '/' if rest.starts_with("/*!") || rest.starts_with("/*M!") => return None,
                 '/' if rest.starts_with("/*") => (None, rest.find("*/").map_or(rest.len(), |end| end + 2)),
                 _ if is_word(c) => {
                     let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                    (Some(Token::Word(rest[..length].to_owned())), length)
+                    (Some(SqlToken::Word(rest[..length].to_owned())), length)
                 }
                 _ if c.is_whitespace() => (None, c.len_utf8()),
-                _ => (Some(Token::Mark(c)), c.len_utf8()),
+                _ => (Some(SqlToken::Mark(c)), c.len_utf8()),
             };
             out.extend(token);
             rest = &rest[length..];
@@ -89,12 +89,12 @@ fn quoted(text: &str, quote: char, backslash: bool) -> usize {
 }
 
 /// A table that a statement names, with what else it is called there.
-struct Reference {
+struct TableReference {
     parts: Vec<String>,
     alias: Option<String>,
 }
 
-impl Reference {
+impl TableReference {
     fn is_called(&self, name: &str) -> bool {
         let own = self.alias.as_deref().or(self.parts.last().map(String::as_str));
         own.is_some_and(|own| own.eq_ignore_ascii_case(name))
@@ -122,12 +122,12 @@ const NO_ALIAS: [&str; 14] = [
     "FOR",
 ];
 
-struct Reader<'a> {
-    tokens: &'a [Token],
+struct TokenReader<'a> {
+    tokens: &'a [SqlToken],
 }
 
-impl Reader<'_> {
-    fn statement(&mut self) -> Option<Vec<Written>> {
+impl TokenReader<'_> {
+    fn statement(&mut self) -> Option<Vec<WrittenTable>> {
         if self.eat(&["WITH"]) {
             while !self.tokens.is_empty() && !self.is_at(&["UPDATE", "DELETE"]) {
                 self.skip();
@@ -157,11 +157,11 @@ impl Reader<'_> {
     }
 
     fn is_at(&self, words: &[&str]) -> bool {
-        matches!(self.tokens.first(), Some(Token::Word(word)) if words.iter().any(|w| word.eq_ignore_ascii_case(w)))
+        matches!(self.tokens.first(), Some(SqlToken::Word(word)) if words.iter().any(|w| word.eq_ignore_ascii_case(w)))
     }
 
     fn is_mark(&self, mark: char) -> bool {
-        self.tokens.first() == Some(&Token::Mark(mark))
+        self.tokens.first() == Some(&SqlToken::Mark(mark))
     }
 
     fn eat(&mut self, words: &[&str]) -> bool {
@@ -181,8 +181,8 @@ impl Reader<'_> {
         let mut depth = 0_usize;
         loop {
             match self.tokens.first() {
-                Some(Token::Mark('(')) => depth += 1,
-                Some(Token::Mark(')')) => depth = depth.saturating_sub(1),
+                Some(SqlToken::Mark('(')) => depth += 1,
+                Some(SqlToken::Mark(')')) => depth = depth.saturating_sub(1),
                 None => return,
                 _ => {}
             }
@@ -197,11 +197,11 @@ impl Reader<'_> {
     fn name(&mut self) -> Option<Vec<String>> {
         let mut parts = Vec::new();
         loop {
-            let (Token::Word(part) | Token::Name(part)) = self.tokens.first()? else { return None };
+            let (SqlToken::Word(part) | SqlToken::Name(part)) = self.tokens.first()? else { return None };
             parts.push(part.clone());
             self.next();
             match self.tokens {
-                [Token::Mark('.'), Token::Word(_) | Token::Name(_), ..] => self.next(),
+                [SqlToken::Mark('.'), SqlToken::Word(_) | SqlToken::Name(_), ..] => self.next(),
                 _ => return Some(parts),
             }
         }
@@ -223,7 +223,7 @@ impl Reader<'_> {
     }
 
     /// Tables with commas and joins between; derived tables are left out.
-    fn references(&mut self) -> Vec<Reference> {
+    fn references(&mut self) -> Vec<TableReference> {
         let (mut out, mut expected) = (Vec::new(), true);
         while !self.tokens.is_empty() && !self.is_at(&AFTER_TABLES) {
             if self.is_mark(',') || self.is_at(&["JOIN", "STRAIGHT_JOIN"]) {
@@ -231,7 +231,7 @@ impl Reader<'_> {
                 self.next();
             } else if expected && self.is_mark('(') {
                 match self.tokens.get(1) {
-                    Some(Token::Word(word))
+                    Some(SqlToken::Word(word))
                         if ["SELECT", "WITH", "VALUES"].iter().any(|w| word.eq_ignore_ascii_case(w)) =>
                     {
                         self.skip();
@@ -246,7 +246,7 @@ impl Reader<'_> {
                 }
                 let alias = self.eat(&["AS"]) || !self.is_at(&NO_ALIAS) && !self.is_at(&AFTER_TABLES);
                 let alias = if alias { self.name().and_then(|mut parts| parts.pop()) } else { None };
-                out.push(Reference { parts, alias });
+                out.push(TableReference { parts, alias });
             } else {
                 self.skip();
             }
@@ -255,11 +255,11 @@ impl Reader<'_> {
     }
 
     /// What `a = …, b.c = …` writes.
-    fn assigned(&mut self, tables: &[Reference]) -> Option<Vec<Written>> {
+    fn assigned(&mut self, tables: &[TableReference]) -> Option<Vec<WrittenTable>> {
         if let [one] = tables {
             return Some(vec![certain(&one.parts)?]);
         }
-        let (mut out, mut columns): (Vec<Written>, Vec<String>) = (Vec::new(), Vec::new());
+        let (mut out, mut columns): (Vec<WrittenTable>, Vec<String>) = (Vec::new(), Vec::new());
         while !self.tokens.is_empty() && !self.is_at(&AFTER_TABLES) {
             let mut column = self.name()?;
             let name = column.pop()?;
@@ -276,24 +276,25 @@ impl Reader<'_> {
             }
         }
         if !columns.is_empty() {
-            let maybe = |table: &Reference| Some(Written { if_it_has: columns.clone(), ..certain(&table.parts)? });
+            let maybe =
+                |table: &TableReference| Some(WrittenTable { if_it_has: columns.clone(), ..certain(&table.parts)? });
             out.extend(tables.iter().filter_map(maybe));
         }
         Some(out)
     }
 }
 
-fn certain(parts: &[String]) -> Option<Written> {
+fn certain(parts: &[String]) -> Option<WrittenTable> {
     let table = match parts {
         [table] => TableId::bare(table),
         [database, table] => TableId::in_catalog(database, table),
         _ => return None,
     };
-    Some(Written { table, if_it_has: Vec::new() })
+    Some(WrittenTable { table, if_it_has: Vec::new() })
 }
 
 /// The table that goes by that name.
-fn resolved(name: &[String], tables: &[Reference]) -> Option<Written> {
+fn resolved(name: &[String], tables: &[TableReference]) -> Option<WrittenTable> {
     let known = match name {
         [name] => tables.iter().find(|table| table.is_called(name)),
         _ => None,
@@ -305,7 +306,7 @@ fn resolved(name: &[String], tables: &[Reference]) -> Option<Written> {
 mod tests {
     use super::super::parse::parse;
     use super::written;
-    use crate::url::Database;
+    use crate::url::DatabaseKind;
 
     #[test]
     fn what_is_written_is_told_from_what_is_read() {
@@ -330,8 +331,8 @@ mod tests {
             ("UPDATE /*+ NO_ICP(a) */ t SET n = 1", "t"),
             ("UPDATE /*! u */ t SET n = 1", ""),
         ] {
-            let templates = parse(sql, Database::MySql).unwrap();
-            let shown = |w: &super::Written| {
+            let templates = parse(sql, DatabaseKind::MySql).unwrap();
+            let shown = |w: &super::WrittenTable| {
                 let table = w.table.parts().collect::<Vec<_>>().join(".");
                 if w.if_it_has.is_empty() { table } else { format!("{table}?{}", w.if_it_has.join("+")) }
             };

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use connector_api::{Kind, PutReport, Result, SinkRecord, TopicOffset};
+use connector_api::{ErrorKind, PutReport, Result, SinkRecord, TopicOffset};
 
 use super::JdbcSinkTask;
-use crate::sink::statement::Statements;
+use crate::sink::statement::StatementSet;
 
 /// How often the tables are read again for one batch because their unique indexes change while it is written.
 const MOST_KEY_CHANGES: u32 = 3;
@@ -40,7 +40,7 @@ impl JdbcSinkTask {
         }
         self.find_culprit(batch, next).await?;
         self.link().await?;
-        let read = self.targets.is_empty() && self.statements.as_ref().is_none_or(Statements::is_empty);
+        let read = self.targets.is_empty() && self.statements.as_ref().is_none_or(StatementSet::is_empty);
         let mut done = Done { read, ..Done::default() };
         loop {
             let outcome = self.write_batch(batch, next).await;
@@ -65,17 +65,17 @@ impl JdbcSinkTask {
         let dropped = self.link.as_ref().is_some_and(|link| link.session.is_stale() && !link.session.is_lost());
         let keys_changed = std::mem::take(&mut self.keys_changed);
         let changed = match outcome {
-            Err(error) if error.kind() == Kind::Retry && dropped && !done.prepared => {
+            Err(error) if error.kind() == ErrorKind::Retry && dropped && !done.prepared => {
                 done.prepared = true;
                 return Ok(Some(Again::Prepare));
             }
-            Err(error) if error.kind() == Kind::Retry && keys_changed => {
+            Err(error) if error.kind() == ErrorKind::Retry && keys_changed => {
                 done.keys += 1;
                 done.keys <= MOST_KEY_CHANGES
             }
             _ if done.read => false,
-            Err(error) if error.kind() == Kind::Config => true,
-            Err(error) if error.kind() == Kind::Record => self.tables_have_changed(batch).await?,
+            Err(error) if error.kind() == ErrorKind::Config => true,
+            Err(error) if error.kind() == ErrorKind::Record => self.tables_have_changed(batch).await?,
             Ok(report) if !report.rejected.is_empty() => self.tables_have_changed(batch).await?,
             _ => false,
         };

@@ -5,11 +5,11 @@
 //! that ends connections every time it is written, from a server that takes another record in between, is blamed: while
 //! the server is down no connection can be made, and one that restarts by itself takes each record at some try.
 
-use connector_api::{Error, Kind, Rejected, Result, SinkRecord, TopicOffset};
+use connector_api::{Error, ErrorKind, Rejected, Result, SinkRecord, TopicOffset};
 
 use super::JdbcSinkTask;
-use super::transaction::Care;
-use crate::sink::write::Failure;
+use super::transaction::CulpritSearch;
+use crate::sink::write::WriteFailure;
 
 /// Losses in a row after which a record is looked for.
 const LOSSES: u32 = 3;
@@ -22,7 +22,7 @@ const CONFIRMED_ALONE: u32 = 6;
 
 /// What is remembered of the present batch.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
+pub(super) struct BatchLosses {
     /// Which batch it is.
     next: Vec<TopicOffset>,
     /// Connections lost while its rows were written.
@@ -33,10 +33,10 @@ pub(super) struct Losses {
     blamed: Vec<(usize, u32)>,
 }
 
-impl Losses {
+impl BatchLosses {
     /// Remembers a failed statement, if the connection went with it.
-    pub(super) fn note(&mut self, next: &[TopicOffset], failure: &Failure, lost: bool) {
-        if !lost || failure.error.kind() != Kind::Retry || failure.records.is_empty() {
+    pub(super) fn note(&mut self, next: &[TopicOffset], failure: &WriteFailure, lost: bool) {
+        if !lost || failure.error.kind() != ErrorKind::Retry || failure.records.is_empty() {
             return;
         }
         if self.next != next {
@@ -126,15 +126,15 @@ impl JdbcSinkTask {
         let (adapted, ops, _) = self.prepare(batch).await?;
         let batch = adapted.as_deref().unwrap_or(batch);
         let others: Vec<usize> = (0..batch.len()).filter(|index| !records.contains(index)).collect();
-        let outcome = self.transaction(batch, next, &ops, &others, Care::None).await;
+        let outcome = self.transaction(batch, next, &ops, &others, CulpritSearch::None).await;
         let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
         match outcome {
             Ok(_) => {
                 self.take_back().await?;
                 Ok(false)
             }
-            Err(failure) if failure.error.kind() == Kind::Retry && lost && !failure.records.is_empty() => Ok(true),
-            Err(failure) if failure.error.kind() == Kind::Retry => Err(failure.error),
+            Err(failure) if failure.error.kind() == ErrorKind::Retry && lost && !failure.records.is_empty() => Ok(true),
+            Err(failure) if failure.error.kind() == ErrorKind::Retry => Err(failure.error),
             Err(_) => Ok(false),
         }
     }

@@ -1,26 +1,26 @@
 //! The transaction of a batch: written, and kept open until it is committed or taken back.
 
-use connector_api::{Error, Kind, Result, SinkRecord, TopicOffset};
+use connector_api::{Error, ErrorKind, Result, SinkRecord, TopicOffset};
 
 use super::JdbcSinkTask;
-use crate::dialect::writing::{Deferral, Writing};
+use crate::dialect::writing::{DeferredConstraints, WriteDialect};
 use crate::driver::Session;
-use crate::sink::deferred::{self, Whole};
-use crate::sink::group::Op;
-use crate::sink::link::Link;
-use crate::sink::statement::Runner;
-use crate::sink::target::{Plan, Target};
-use crate::sink::write::{self, Apply, Failure, Part, Writer};
+use crate::sink::deferred::{self, BatchWrite};
+use crate::sink::group::RowOperation;
+use crate::sink::link::WriteConnection;
+use crate::sink::statement::StatementRunner;
+use crate::sink::target::{TargetTable, WritePlan};
+use crate::sink::write::{self, BatchWriter, RecordWriter, TableWrite, WriteFailure};
 
 /// How records are looked for that the database refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Care {
+pub(super) enum CulpritSearch {
     /// Not at all.
     None,
     /// By the statements that fail.
     Rows,
     /// By what constraints say at the end.
-    Deferred(Deferral),
+    Deferred(DeferredConstraints),
 }
 
 impl JdbcSinkTask {
@@ -30,13 +30,13 @@ impl JdbcSinkTask {
         &mut self,
         batch: &[SinkRecord],
         next: &[TopicOffset],
-        ops: &[(usize, Vec<Op>)],
+        ops: &[(usize, Vec<RowOperation>)],
         bad: &[usize],
-        care: Care,
-    ) -> Result<Vec<(usize, Failure)>, Failure> {
-        let plain = |error: Error| Failure { error, target: usize::MAX, records: Vec::new() };
+        care: CulpritSearch,
+    ) -> Result<Vec<(usize, WriteFailure)>, WriteFailure> {
+        let plain = |error: Error| WriteFailure { error, target: usize::MAX, records: Vec::new() };
         let Some(link) = &mut self.link else { return Err(plain(Error::retry("the connection is gone"))) };
-        let Link { session, writing, here } = link;
+        let WriteConnection { session, writing, here } = link;
         let session = &mut **session;
         session.begin().await.map_err(plain)?;
         let mut culprits = Vec::new();
@@ -46,31 +46,32 @@ impl JdbcSinkTask {
             }
             for &target in &self.emptied {
                 let sql = format!("DELETE FROM {}", writing.dialect().table(&self.targets[target].id));
-                session.run(&sql).await.map_err(|error| Failure { error, target, records: Vec::new() })?;
+                session.run(&sql).await.map_err(|error| WriteFailure { error, target, records: Vec::new() })?;
             }
-            let good = |ops: &[Op]| ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect::<Vec<_>>();
+            let good =
+                |ops: &[RowOperation]| ops.iter().filter(|op| !bad.contains(&op.record)).copied().collect::<Vec<_>>();
             if let Some(statements) = &self.statements {
                 for (_, ops) in ops {
                     let ops = good(ops);
                     let records: Vec<usize> = ops.iter().map(|op| op.record).collect();
                     let mut runner =
-                        Runner { session: &mut *session, statements, largest: here.largest, batch, ops: &ops };
+                        StatementRunner { session: &mut *session, statements, largest: here.largest, batch, ops: &ops };
                     write_records(&mut runner, &records, care, &mut culprits).await?;
                 }
                 return Ok(());
             }
             let targets = &mut self.targets;
             let mut writer =
-                Writer { session: &mut *session, config: &self.config, writing: &**writing, here, targets, batch };
-            if let Care::Deferred(_) = care {
+                BatchWriter { session: &mut *session, config: &self.config, writing: &**writing, here, targets, batch };
+            if let CulpritSearch::Deferred(_) = care {
                 let groups = ops.iter().map(|(target, ops)| (*target, writer.group(*target, &good(ops)))).collect();
-                let mut whole = Whole { writer: &mut writer, groups };
+                let mut whole = BatchWrite { writer: &mut writer, groups };
                 let records = whole.records();
                 return write_records(&mut whole, &records, care, &mut culprits).await;
             }
             for (target, ops) in ops {
                 for rows in writer.group(*target, &good(ops)) {
-                    let mut part = Part { writer: &mut writer, target: *target, rows: &rows };
+                    let mut part = TableWrite { writer: &mut writer, target: *target, rows: &rows };
                     write_records(&mut part, &rows.records, care, &mut culprits).await?;
                 }
             }
@@ -79,7 +80,7 @@ impl JdbcSinkTask {
             if let Some(target) = changed.filter(|_| culprits.is_empty()) {
                 self.keys_changed = true;
                 let error = Error::retry("its unique indexes were changed after the table was read; it is read again");
-                return Err(Failure { error, target, records: Vec::new() });
+                return Err(WriteFailure { error, target, records: Vec::new() });
             }
             Ok(())
         };
@@ -94,21 +95,22 @@ impl JdbcSinkTask {
 
     /// Has constraints checked that wait for the commit, where one has refused a commit before: in time for the records
     /// to be found. If one refuses the rows, they are taken back, and how the culprits are found is returned.
-    pub(super) async fn settle(&mut self, care: Care) -> Result<Option<Deferral>> {
-        let (Some(link), true, false) = (&mut self.link, self.settles, matches!(care, Care::Deferred(_))) else {
+    pub(super) async fn settle(&mut self, care: CulpritSearch) -> Result<Option<DeferredConstraints>> {
+        let (Some(link), true, false) = (&mut self.link, self.settles, matches!(care, CulpritSearch::Deferred(_)))
+        else {
             return Ok(None);
         };
         let Some(deferral) = link.writing.deferral() else { return Ok(None) };
         let Err(error) = link.session.run(deferral.check).await else { return Ok(None) };
         self.take_back().await?;
-        if error.kind() == Kind::Record { Ok(Some(deferral)) } else { Err(error) }
+        if error.kind() == ErrorKind::Record { Ok(Some(deferral)) } else { Err(error) }
     }
 
     /// Whether the error of a commit is a constraint's, and of which records has not been looked for: then the error by
     /// which the runtime puts the batch again.
     pub(super) fn looks_again(&mut self, error: &Error) -> Option<Error> {
         let deferral = self.link.as_ref().and_then(|link| link.writing.deferral());
-        if error.kind() != Kind::Record || self.settles || deferral.is_none() {
+        if error.kind() != ErrorKind::Record || self.settles || deferral.is_none() {
             return None;
         }
         self.settles = true;
@@ -157,13 +159,13 @@ impl JdbcSinkTask {
 /// A table with upserts that has other unique indexes than the upserts were made for, where no error would say so.
 async fn changed_keys(
     session: &mut dyn Session,
-    writing: &dyn Writing,
-    targets: &[Target],
-    ops: &[(usize, Vec<Op>)],
+    writing: &dyn WriteDialect,
+    targets: &[TargetTable],
+    ops: &[(usize, Vec<RowOperation>)],
 ) -> Result<Option<usize>> {
     for (number, ops) in ops {
         let Some(target) = targets.get(*number) else { continue };
-        let upserts = ops.iter().any(|op| target.plans.get(op.shape).is_some_and(Plan::is_upsert));
+        let upserts = ops.iter().any(|op| target.plans.get(op.shape).is_some_and(WritePlan::is_upsert));
         if upserts && target.has_other_keys(session, writing).await? {
             return Ok(Some(*number));
         }
@@ -172,14 +174,14 @@ async fn changed_keys(
 }
 
 async fn write_records(
-    apply: &mut dyn Apply,
+    apply: &mut dyn RecordWriter,
     records: &[usize],
-    care: Care,
-    culprits: &mut Vec<(usize, Failure)>,
-) -> Result<(), Failure> {
+    care: CulpritSearch,
+    culprits: &mut Vec<(usize, WriteFailure)>,
+) -> Result<(), WriteFailure> {
     match care {
-        Care::None => write::all(apply, records).await,
-        Care::Rows => write::sift(apply, records, culprits).await,
-        Care::Deferred(deferral) => deferred::sift(apply, records, deferral, culprits).await,
+        CulpritSearch::None => write::all(apply, records).await,
+        CulpritSearch::Rows => write::sift(apply, records, culprits).await,
+        CulpritSearch::Deferred(deferral) => deferred::sift(apply, records, deferral, culprits).await,
     }
 }

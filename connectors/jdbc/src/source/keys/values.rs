@@ -1,7 +1,7 @@
 //! What single values of the source's keys may be, with Confluent's texts. Pure.
 
 use crate::source::config::GRANULARITIES;
-use crate::zone::Zone;
+use crate::zone::JdbcTimeZone;
 
 /// Accepts one of `values`, written all in lower or all in upper case, with Confluent's text.
 fn enumerator(text: &str, values: &[&str]) -> Result<(), String> {
@@ -39,7 +39,7 @@ pub fn granularity(text: &str) -> Result<(), String> {
 
 /// Checks a value.
 pub fn zone(text: &str) -> Result<(), String> {
-    match Zone::named(text) {
+    match JdbcTimeZone::named(text) {
         Some(_) => Ok(()),
         None => Err("Invalid time zone. See the list of valid time zones at \
                      https://docs.oracle.com/javase/8/docs/api/java/time/ZoneId.html#shortIds"

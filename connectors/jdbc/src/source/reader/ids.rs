@@ -4,32 +4,32 @@ use std::sync::Arc;
 
 use connector_api::Result;
 
-use super::{Chunk, Ids, Outcome, PAGE_WEIGHT, Pages, TableReader, id_of};
-use crate::driver::{Page, Session};
-use crate::source::config::Mode;
-use crate::source::fence::Fence;
-use crate::source::passing::Aside;
-use crate::source::position::Reached;
+use super::{PAGE_WEIGHT, PageIds, PageSender, ReadOutcome, RowPage, TableReader, id_of};
+use crate::driver::{ResultPage, Session};
+use crate::source::config::SourceMode;
+use crate::source::fence::CommitBarrier;
+use crate::source::passing::EmitFilter;
+use crate::source::position::SourceProgress;
 use crate::source::table::TablePlan;
-use crate::source::tracking::Tracking;
+use crate::source::tracking::GapTracker;
 use crate::source::{query, uncommitted};
 
 /// Ranges of missing ids that one statement asks for.
 const ASKED: usize = 128;
 
 /// Rows that were missing, or news of ids alone.
-fn out_of_turn(page: Page, plan: &Arc<TablePlan>, ids: Ids) -> Chunk {
-    Chunk { page, plan: Arc::clone(plan), ends: false, aside: Aside::default(), ids: Some(ids), through: None }
+fn out_of_turn(page: ResultPage, plan: &Arc<TablePlan>, ids: PageIds) -> RowPage {
+    RowPage { page, plan: Arc::clone(plan), ends: false, aside: EmitFilter::default(), ids: Some(ids), through: None }
 }
 
 impl TableReader {
     /// Prepares for missing ids, where any can be.
-    pub(super) async fn track(&mut self, reached: Option<&Reached>, session: &mut dyn Session) -> Result<()> {
+    pub(super) async fn track(&mut self, reached: Option<&SourceProgress>, session: &mut dyn Session) -> Result<()> {
         let paged = self.plan.as_ref().is_some_and(|plan| plan.shape.paged);
         let dialect = session.dialect();
         let overtaken = dialect.has_snapshots() || dialect.oldest_transaction().is_some();
         self.tracking = None;
-        if !self.config.gap_tracking || self.config.mode != Mode::Incrementing || !paged || !overtaken {
+        if !self.config.gap_tracking || self.config.mode != SourceMode::Incrementing || !paged || !overtaken {
             return Ok(());
         }
         let step = match dialect.id_step() {
@@ -38,7 +38,7 @@ impl TableReader {
         };
         let gaps = reached.map(|r| r.gaps.clone()).unwrap_or_default();
         let id = self.from.id.unwrap_or(-1);
-        self.tracking = Some(Tracking::new(id, gaps, step, dialect.has_snapshots()));
+        self.tracking = Some(GapTracker::new(id, gaps, step, dialect.has_snapshots()));
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl TableReader {
         &mut self,
         session: &mut dyn Session,
         plan: &Arc<TablePlan>,
-        pages: &Pages<'_>,
+        pages: &PageSender<'_>,
     ) -> Result<()> {
         // the ids of a range have all been given out, whether its last rows are still there or not
         let least = self.range.as_ref().map_or(i64::MIN, |(range, _)| range.up_to).max(self.from.id.unwrap_or(-1));
@@ -57,7 +57,7 @@ impl TableReader {
                 Some(fence) => fence,
                 None if !tracking.wants_fence() => return Ok(()),
                 None => {
-                    let fence = Fence::set(session, plan, least).await?;
+                    let fence = CommitBarrier::set(session, plan, least).await?;
                     tracking.set(fence);
                     fence
                 }
@@ -70,8 +70,8 @@ impl TableReader {
             let had = tracking.gaps().len();
             tracking.settle(up_to);
             if tracking.gaps().len() < had {
-                let ids = Ids { late: true, settled: up_to, step: tracking.step() };
-                pages.send(out_of_turn(Page::default(), plan, ids)).await;
+                let ids = PageIds { late: true, settled: up_to, step: tracking.step() };
+                pages.send(out_of_turn(ResultPage::default(), plan, ids)).await;
             }
             tracking.end(false);
         }
@@ -82,7 +82,7 @@ impl TableReader {
         &mut self,
         session: &mut dyn Session,
         plan: &Arc<TablePlan>,
-        pages: &Pages<'_>,
+        pages: &PageSender<'_>,
         up_to: i64,
     ) -> Result<()> {
         let mut next = i64::MIN;
@@ -100,7 +100,7 @@ impl TableReader {
             for row in &page.rows {
                 tracking.fill(id_of(&row[id])?);
             }
-            let ids = Ids { late: true, settled: i64::MIN, step: tracking.step() };
+            let ids = PageIds { late: true, settled: i64::MIN, step: tracking.step() };
             let empty = page.rows.is_empty();
             if !empty && !pages.send(out_of_turn(page, plan, ids)).await {
                 return Ok(());
@@ -112,16 +112,21 @@ impl TableReader {
     }
 
     /// When all of its range has been read: once nothing can come in it any more, it is done.
-    pub(super) async fn end_range(&mut self, outcome: Outcome, plan: &Arc<TablePlan>, pages: &Pages<'_>) -> Outcome {
+    pub(super) async fn end_range(
+        &mut self,
+        outcome: ReadOutcome,
+        plan: &Arc<TablePlan>,
+        pages: &PageSender<'_>,
+    ) -> ReadOutcome {
         let range = self.range.as_ref().map(|(range, _)| *range);
-        let Some(range) = range.filter(|_| outcome == Outcome::CaughtUp) else { return outcome };
+        let Some(range) = range.filter(|_| outcome == ReadOutcome::CaughtUp) else { return outcome };
         if self.tracking.as_ref().is_some_and(|tracking| tracking.settled() < range.up_to) {
-            return Outcome::Waiting;
+            return ReadOutcome::Waiting;
         }
         self.from.id = Some(range.up_to);
-        let chunk = Chunk { through: Some(range.up_to), ..self.chunk(Page::default(), plan, false) };
+        let chunk = RowPage { through: Some(range.up_to), ..self.chunk(ResultPage::default(), plan, false) };
         pages.send(chunk).await;
-        Outcome::Done
+        ReadOutcome::Done
     }
 
     /// The smallest and the greatest id. `None` for an empty table, and where rows are not read by id.
@@ -149,7 +154,7 @@ impl TableReader {
         &mut self,
         session: &mut dyn Session,
         plan: &TablePlan,
-        page: &mut Page,
+        page: &mut ResultPage,
     ) -> Result<bool> {
         let (Some(tracking), Some(id)) = (&mut self.tracking, plan.id) else { return Ok(false) };
         let above = self.from.id.unwrap_or(-1);

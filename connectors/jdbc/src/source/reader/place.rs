@@ -4,11 +4,11 @@ use connector_api::{OffsetValue, Result, Value};
 
 use super::TableReader;
 use crate::driver::Session;
-use crate::source::config::{Mode, SourceConfig};
-use crate::source::position::{Reached, Within};
-use crate::source::query::From;
+use crate::source::config::{SourceConfig, SourceMode};
+use crate::source::position::{SourceProgress, TieBreak};
+use crate::source::query::ReadPosition;
 use crate::source::table::TablePlan;
-use crate::zone::Zone;
+use crate::zone::JdbcTimeZone;
 
 impl TableReader {
     /// Stands where the stored offset says, or at the configured beginning. The table must have been looked up.
@@ -24,7 +24,7 @@ impl TableReader {
             (None, None) => Some(self.to_server(0)),
         };
         let within = reached.and_then(|r| r.within.as_ref());
-        self.from = From {
+        self.from = ReadPosition {
             stamp,
             id: reached.and_then(|r| r.id).or(Some(initial.id)),
             at: within.map(|w| {
@@ -32,7 +32,7 @@ impl TableReader {
                 (wall.unwrap_or_else(|| self.to_server(w.stamp)), w.key.iter().map(key_value).collect())
             }),
             up_to: self.range.as_ref().map(|(range, _)| range.up_to),
-            ..From::default()
+            ..ReadPosition::default()
         };
         self.in_cycle = false;
         self.track(reached, session).await?;
@@ -44,7 +44,7 @@ impl TableReader {
         self.plan.as_ref().is_some_and(|p| p.stamp_is_instant)
     }
 
-    fn zone(&self) -> Option<&Zone> {
+    fn zone(&self) -> Option<&JdbcTimeZone> {
         if self.stamps_are_instants() { None } else { Some(&self.config.read.zone) }
     }
 
@@ -58,25 +58,25 @@ impl TableReader {
 }
 
 /// The offset to store for a place of reading.
-pub fn reached(from: &From, mode: Mode, zone: Option<&Zone>) -> Reached {
+pub fn reached(from: &ReadPosition, mode: SourceMode, zone: Option<&JdbcTimeZone>) -> SourceProgress {
     let instant = |stamp: i64| zone.map_or(stamp, |zone| zone.last_instant(stamp));
     let left_out = |stamp: i64| zone.is_some_and(|zone| zone.wall(instant(stamp)) != stamp).then_some(stamp);
     let stamp = from.stamp.filter(|_| mode.has_stamp());
-    Reached {
+    SourceProgress {
         stamp: stamp.map(instant),
         wall: stamp.and_then(left_out),
         id: from.id.filter(|_| mode.has_id()),
-        within: from.at.as_ref().map(|(stamp, key)| Within {
+        within: from.at.as_ref().map(|(stamp, key)| TieBreak {
             stamp: instant(*stamp),
             wall: left_out(*stamp),
             key: key.iter().map(offset_value).collect(),
         }),
-        ..Reached::default()
+        ..SourceProgress::default()
     }
 }
 
 /// The zone that stamps of that plan are wall times of; `None` when they are instants.
-pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a Zone> {
+pub fn zone_of<'a>(plan: &TablePlan, config: &'a SourceConfig) -> Option<&'a JdbcTimeZone> {
     if plan.stamp_is_instant { None } else { Some(&config.read.zone) }
 }
 

@@ -2,33 +2,33 @@
 
 use std::sync::Arc;
 
-use connector_api::{Position, Schema, Value};
+use connector_api::{Schema, SourcePosition, Value};
 use tokio::sync::mpsc;
 
-use crate::driver::Page;
-use crate::source::passing::Aside;
+use crate::driver::ResultPage;
+use crate::source::passing::EmitFilter;
 use crate::source::table::TablePlan;
 
 /// Rows on their way from the reader to the task.
 #[derive(Debug)]
-pub struct Chunk {
+pub struct RowPage {
     /// The rows and their stamps.
-    pub page: Page,
+    pub page: ResultPage,
     /// The plan they were read by.
     pub plan: Arc<TablePlan>,
     /// There is nothing after them for now.
     pub ends: bool,
     /// Rows handed out before, or early.
-    pub aside: Aside,
+    pub aside: EmitFilter,
     /// Incrementing mode: how missing ids are to be counted.
-    pub ids: Option<Ids>,
+    pub ids: Option<PageIds>,
     /// After them everything up to this id is done.
     pub through: Option<i64>,
 }
 
 /// What is known of the ids of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ids {
+pub struct PageIds {
     /// They were missing before; the others follow those of the chunk before.
     pub late: bool,
     /// Up to here no other row comes any more.
@@ -39,40 +39,40 @@ pub struct Ids {
 
 /// Rows that are not there any more (`sweep`).
 #[derive(Debug)]
-pub struct Gone {
+pub struct DeletedKeys {
     /// Their keys.
     pub keys: Vec<Box<[Value]>>,
     /// The schema of the keys; none where there is no key.
     pub schema: Option<Arc<Schema>>,
     /// What is to be stored once that is told.
-    pub positions: Vec<Position>,
+    pub positions: Vec<SourcePosition>,
 }
 
 /// What a turn brings.
 #[derive(Debug)]
-pub enum Sent {
+pub enum ReaderOutput {
     /// Rows.
-    Rows(Chunk),
+    Rows(RowPage),
     /// Rows that have gone.
-    Gone(Gone),
+    Gone(DeletedKeys),
 }
 
 /// Where a reader sends its rows: the channel that all tables share, and the table's number.
-pub struct Pages<'a> {
+pub struct PageSender<'a> {
     /// The table's number.
     pub table: usize,
     /// The channel.
-    pub sender: &'a mpsc::Sender<(usize, Sent)>,
+    pub sender: &'a mpsc::Sender<(usize, ReaderOutput)>,
 }
 
-impl Pages<'_> {
+impl PageSender<'_> {
     /// Sends rows, waiting for room. `false`: nobody wants them.
-    pub(super) async fn send(&self, chunk: Chunk) -> bool {
-        self.sender.send((self.table, Sent::Rows(chunk))).await.is_ok()
+    pub(super) async fn send(&self, chunk: RowPage) -> bool {
+        self.sender.send((self.table, ReaderOutput::Rows(chunk))).await.is_ok()
     }
 
     /// Sends what has gone, waiting for room. `false`: nobody wants it.
-    pub async fn gone(&self, gone: Gone) -> bool {
-        self.sender.send((self.table, Sent::Gone(gone))).await.is_ok()
+    pub async fn gone(&self, gone: DeletedKeys) -> bool {
+        self.sender.send((self.table, ReaderOutput::Gone(gone))).await.is_ok()
     }
 }

@@ -12,8 +12,8 @@ use connector_api::{Error, Result, Value};
 
 use super::TableReader;
 use crate::calendar::{SECOND, parse_wall, wall_text};
-use crate::driver::{Page, Param, Session};
-use crate::source::horizon::{self, Horizon};
+use crate::driver::{ResultPage, Session, SqlParam};
+use crate::source::horizon::{self, TransactionHorizon};
 
 /// How long rows rest where open transactions cannot be seen, in microseconds.
 const BLIND_DELAY: i64 = 2 * SECOND;
@@ -28,7 +28,7 @@ const QUARTERS: i64 = 14;
 
 /// What the server's clock shows, in microseconds.
 #[derive(Clone, Copy)]
-struct Clock {
+struct ServerClock {
     utc: i64,
     /// In the zone that it writes date-times without zone in.
     local: i64,
@@ -36,16 +36,16 @@ struct Clock {
 
 /// Wall times that may still come, though rows of another clock with later ones are read.
 #[derive(Debug, Default)]
-pub(super) struct Unsettled {
+pub(super) struct AmbiguousTimes {
     /// Of the clock that is behind: from the lowest that may come, to the highest that it showed at that time.
     behind: Option<(i64, i64, Instant)>,
     /// What a clock is set back to soon, and whose clock.
     set_back: Option<(i64, &'static str)>,
 }
 
-impl Unsettled {
+impl AmbiguousTimes {
     /// Cuts the page before the first row that waits. Returns whether there is one.
-    pub(super) fn cut(&self, page: &mut Page) -> bool {
+    pub(super) fn cut(&self, page: &mut ResultPage) -> bool {
         let Some((lowest, highest, then)) = self.behind else { return false };
         let since = i64::try_from(then.elapsed().as_micros()).unwrap_or(i64::MAX);
         let highest = highest.saturating_add(since).saturating_add(SECOND);
@@ -63,7 +63,7 @@ impl TableReader {
         let clock = read_clock(session).await?;
         let read_at = Instant::now();
         let from = self.settled(session, clock).await?;
-        self.unsettled = Unsettled::default();
+        self.unsettled = AmbiguousTimes::default();
         if self.stamps_are_instants() {
             return Ok(self.step_of(from));
         }
@@ -78,7 +78,7 @@ impl TableReader {
             std::cmp::Ordering::Equal => None,
             std::cmp::Ordering::Greater => Some((local, clock.local, read_at)),
         };
-        self.unsettled = Unsettled { behind, set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)) };
+        self.unsettled = AmbiguousTimes { behind, set_back: set_back.map(|(lowest, _, whose)| (lowest, whose)) };
         Ok(self.step_of(local.max(own)))
     }
 
@@ -89,14 +89,14 @@ impl TableReader {
     }
 
     /// Every row stamped before that instant is committed or gone.
-    async fn settled(&mut self, session: &mut dyn Session, clock: Clock) -> Result<i64> {
+    async fn settled(&mut self, session: &mut dyn Session, clock: ServerClock) -> Result<i64> {
         let delay = self.config.delay_ms.saturating_mul(1000);
         (self.blind, self.oldest) = (false, None);
         if !self.config.gap_tracking || session.dialect().oldest_transaction().is_none() {
             return Ok(clock.utc.saturating_sub(delay));
         }
         let before_clock = Instant::now();
-        let Horizon::Seen(sample) = horizon::sample(session, &self.config.target).await? else {
+        let TransactionHorizon::Seen(sample) = horizon::sample(session, &self.config.target).await? else {
             self.blind = true;
             let delay = if self.config.delay_ms == 0 { BLIND_DELAY } else { delay };
             return Ok(clock.utc.saturating_sub(delay));
@@ -173,25 +173,25 @@ impl TableReader {
 }
 
 /// The server's clock.
-async fn read_clock(session: &mut dyn Session) -> Result<Clock> {
+async fn read_clock(session: &mut dyn Session) -> Result<ServerClock> {
     let sql = session.dialect().clock();
     let row = session.query(sql, &[]).await?.into_iter().next().unwrap_or_default();
     let read = |n: usize| row.get(n).and_then(Value::as_str).and_then(parse_wall);
     let (Some(utc), Some(local)) = (read(0), read(1)) else {
         return Err(Error::fatal("the server's clock cannot be read"));
     };
-    Ok(Clock { utc, local })
+    Ok(ServerClock { utc, local })
 }
 
 /// The lowest wall time that the server's clock shows from that instant on.
-async fn lowest_local(session: &mut dyn Session, clock: Clock, from: i64) -> Result<i64> {
+async fn lowest_local(session: &mut dyn Session, clock: ServerClock, from: i64) -> Result<i64> {
     let shown = from + clock.local - clock.utc;
     let Some(local_time) = session.dialect().local_time().filter(|_| clock.local != clock.utc) else {
         return Ok(shown);
     };
     let quarters = (1..=QUARTERS).map(|n| (from.div_euclid(QUARTER) + n) * QUARTER);
     let params: Vec<_> =
-        std::iter::once(from).chain(quarters).map(|at| Param::Text(wall_text(at, ' ', 6).into())).collect();
+        std::iter::once(from).chain(quarters).map(|at| SqlParam::Text(wall_text(at, ' ', 6).into())).collect();
     let sql = format!("SELECT CAST(LEAST({}) AS CHAR)", vec![local_time; params.len()].join(", "));
     let found = session.query(&sql, &params).await?;
     Ok(found.first().and_then(|row| row.first()?.as_str().and_then(parse_wall)).unwrap_or(shown))

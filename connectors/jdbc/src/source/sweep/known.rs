@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use connector_api::{Error, OffsetValue, Position, Result, SourceOffset, SourcePartition};
+use connector_api::{Error, OffsetValue, Result, SourceOffset, SourcePartition, SourcePosition};
 
 use super::plan::KeyPlan;
-use super::set::{Key, KeySet};
+use super::set::{KeySet, RowKey};
 
 const KEYS: &str = "keys";
 const NEW_KEYS: &str = "new_keys";
@@ -25,7 +25,7 @@ const LIST: usize = 1000;
 
 /// Keys between two keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub struct KeyPage {
     /// Above this one; `None`: from the first on.
     pub after: Option<String>,
     /// Up to this one; `None`: to the last.
@@ -36,23 +36,23 @@ pub struct Chunk {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownKeys {
     partition: SourcePartition,
     /// The key's columns, as they are stored with each set: `id`, or `a,b`; those of a number with `#` in front.
     key: String,
     numbers: bool,
     /// In their order, from the first key to the last. None before the first sweep.
-    pub chunks: Vec<Chunk>,
+    pub chunks: Vec<KeyPage>,
     /// Lists by number.
     lists: BTreeMap<i64, String>,
     /// The list that grows.
     open: Option<(i64, KeySet)>,
 }
 
-impl Known {
+impl KnownKeys {
     /// What is stored for the table of that partition.
-    pub fn read(partition: &SourcePartition, stored: &[Position]) -> Self {
-        let own = |p: &&Position| partition.0.iter().all(|(name, value)| p.partition.get(name) == Some(value));
+    pub fn read(partition: &SourcePartition, stored: &[SourcePosition]) -> Self {
+        let own = |p: &&SourcePosition| partition.0.iter().all(|(name, value)| p.partition.get(name) == Some(value));
         let mut known = Self {
             partition: partition.clone(),
             key: String::new(),
@@ -61,13 +61,13 @@ impl Known {
             lists: BTreeMap::new(),
             open: None,
         };
-        let mut chunks: BTreeMap<String, Chunk> = BTreeMap::new();
+        let mut chunks: BTreeMap<String, KeyPage> = BTreeMap::new();
         for position in stored.iter().filter(own) {
             let Some(offset) = &position.offset else { continue };
             let set = text(offset.get(SET)).unwrap_or_default();
             if let Some(after) = text(position.partition.get(KEYS)) {
                 let up_to = text(offset.get(UP_TO));
-                let chunk = Chunk { after: Some(after.clone()).filter(|after| !after.is_empty()), up_to, set };
+                let chunk = KeyPage { after: Some(after.clone()).filter(|after| !after.is_empty()), up_to, set };
                 chunks.insert(after, chunk);
             } else if let Some(number) = text(position.partition.get(NEW_KEYS)).and_then(|n| n.parse().ok()) {
                 known.lists.insert(number, set);
@@ -86,7 +86,7 @@ impl Known {
     }
 
     /// Refuses what a user has set by hand and could not be read again. Errors: `Config`.
-    pub fn check(position: &Position) -> Result<()> {
+    pub fn check(position: &SourcePosition) -> Result<()> {
         let Some(offset) = &position.offset else { return Ok(()) };
         let numbers = text(offset.get(KEY)).is_some_and(|key| key.starts_with('#'));
         let readable = text(offset.get(SET)).is_some_and(|set| KeySet::read(&set, numbers).is_some());
@@ -100,13 +100,13 @@ impl Known {
 
     /// Makes sure that it is about keys of that kind. Where the primary key has been changed everything is forgotten:
     /// what is to be stored then.
-    pub fn fit(&mut self, plan: &KeyPlan) -> Vec<Position> {
+    pub fn fit(&mut self, plan: &KeyPlan) -> Vec<SourcePosition> {
         if self.key == plan.name {
             return Vec::new();
         }
         let gone =
             self.chunks.iter().map(|chunk| self.label(chunk)).chain(self.lists.keys().map(|n| self.list_label(*n)));
-        let gone = gone.map(|partition| Position { partition, offset: None }).collect();
+        let gone = gone.map(|partition| SourcePosition { partition, offset: None }).collect();
         (self.key, self.numbers) = (plan.name.clone(), plan.numbers);
         (self.chunks, self.lists, self.open) = (Vec::new(), BTreeMap::new(), None);
         gone
@@ -114,7 +114,7 @@ impl Known {
 
     /// Bytes of the texts in memory.
     pub fn bytes(&self) -> usize {
-        let chunk = |c: &Chunk| c.set.len() + c.after.as_ref().map_or(0, String::len) + size_of::<Chunk>();
+        let chunk = |c: &KeyPage| c.set.len() + c.after.as_ref().map_or(0, String::len) + size_of::<KeyPage>();
         self.chunks.iter().map(chunk).sum::<usize>() + self.lists.values().map(|set| set.len() + 64).sum::<usize>()
     }
 
@@ -125,8 +125,8 @@ impl Known {
     }
 
     /// A bound of a chunk.
-    pub fn bound(&self, text: &str) -> Result<Key> {
-        Key::read(text, self.numbers).ok_or_else(broken)
+    pub fn bound(&self, text: &str) -> Result<RowKey> {
+        RowKey::read(text, self.numbers).ok_or_else(broken)
     }
 
     /// No key.
@@ -135,7 +135,7 @@ impl Known {
     }
 
     /// Adds keys that have been handed out. What is to be stored.
-    pub fn note(&mut self, keys: impl IntoIterator<Item = Key>) -> Vec<Position> {
+    pub fn note(&mut self, keys: impl IntoIterator<Item = RowKey>) -> Vec<SourcePosition> {
         let mut touched = BTreeSet::new();
         for key in keys {
             if self.open.as_ref().is_none_or(|(_, set)| set.len() >= LIST || set.is_full()) {
@@ -159,7 +159,7 @@ impl Known {
     /// A sweep begins: before the first one there is but one chunk, of which nothing is known.
     pub fn begin(&mut self) {
         if self.chunks.is_empty() {
-            self.chunks.push(Chunk { after: None, up_to: None, set: String::new() });
+            self.chunks.push(KeyPage { after: None, up_to: None, set: String::new() });
         }
     }
 
@@ -175,7 +175,7 @@ impl Known {
     }
 
     /// Leaves out the keys that stand in a list, which has them told.
-    pub fn without_listed(&self, keys: &mut Vec<Key>) -> Result<()> {
+    pub fn without_listed(&self, keys: &mut Vec<RowKey>) -> Result<()> {
         for set in self.lists.values() {
             if keys.is_empty() {
                 break;
@@ -187,7 +187,7 @@ impl Known {
     }
 
     /// Takes keys out of all lists. What is to be stored.
-    pub fn forget(&mut self, keys: &[Key]) -> Result<Vec<Position>> {
+    pub fn forget(&mut self, keys: &[RowKey]) -> Result<Vec<SourcePosition>> {
         self.open = None;
         let mut changed = Vec::new();
         for (number, text) in &self.lists {
@@ -202,16 +202,16 @@ impl Known {
     }
 
     /// Drops lists. What is to be stored.
-    pub fn drop_lists(&mut self, numbers: &[i64]) -> Vec<Position> {
+    pub fn drop_lists(&mut self, numbers: &[i64]) -> Vec<SourcePosition> {
         let drop = |number: &i64| {
             self.lists.remove(number);
-            Position { partition: self.list_label(*number), offset: None }
+            SourcePosition { partition: self.list_label(*number), offset: None }
         };
         numbers.iter().map(drop).collect()
     }
 
     /// Gives a chunk its keys. What is to be stored; nothing when they are what they were.
-    pub fn replace(&mut self, at: usize, set: &KeySet) -> Option<Position> {
+    pub fn replace(&mut self, at: usize, set: &KeySet) -> Option<SourcePosition> {
         let text = set.write();
         let chunk = self.chunks.get_mut(at).filter(|chunk| chunk.set != text)?;
         chunk.set = text;
@@ -219,17 +219,17 @@ impl Known {
     }
 
     /// Cuts a chunk behind a key; its keys up to there, and the others. What is to be stored.
-    pub fn split(&mut self, at: usize, behind: &Key, before: &KeySet, after: &KeySet) -> Vec<Position> {
+    pub fn split(&mut self, at: usize, behind: &RowKey, before: &KeySet, after: &KeySet) -> Vec<SourcePosition> {
         let Some(chunk) = self.chunks.get_mut(at) else { return Vec::new() };
         let (bound, set) = (Some(behind.write()), after.write());
-        let second = Chunk { after: bound.clone(), up_to: std::mem::replace(&mut chunk.up_to, bound), set };
+        let second = KeyPage { after: bound.clone(), up_to: std::mem::replace(&mut chunk.up_to, bound), set };
         chunk.set = before.write();
         self.chunks.insert(at + 1, second);
         vec![self.position(at), self.position(at + 1)]
     }
 
     /// Joins a chunk with the one before, if both are light. What is to be stored; nothing when it stays alone.
-    pub fn join(&mut self, at: usize) -> Result<Vec<Position>> {
+    pub fn join(&mut self, at: usize) -> Result<Vec<SourcePosition>> {
         let (Some(first), Some(second)) = (at.checked_sub(1).and_then(|n| self.chunks.get(n)), self.chunks.get(at))
         else {
             return Ok(Vec::new());
@@ -243,29 +243,29 @@ impl Known {
             return Ok(Vec::new());
         }
         let second = self.chunks.remove(at);
-        let gone = Position { partition: self.label(&second), offset: None };
+        let gone = SourcePosition { partition: self.label(&second), offset: None };
         if let Some(first) = self.chunks.get_mut(at - 1) {
             (first.up_to, first.set) = (second.up_to, set.write());
         }
         Ok(vec![self.position(at - 1), gone])
     }
 
-    fn position(&self, at: usize) -> Position {
-        let chunk = self.chunks.get(at).cloned().unwrap_or(Chunk { after: None, up_to: None, set: String::new() });
+    fn position(&self, at: usize) -> SourcePosition {
+        let chunk = self.chunks.get(at).cloned().unwrap_or(KeyPage { after: None, up_to: None, set: String::new() });
         let mut members = vec![(KEY.into(), value(&self.key)), (SET.into(), value(&chunk.set))];
         if let Some(bound) = &chunk.up_to {
             members.push((UP_TO.into(), value(bound)));
         }
-        Position { partition: self.label(&chunk), offset: Some(SourceOffset(members)) }
+        SourcePosition { partition: self.label(&chunk), offset: Some(SourceOffset(members)) }
     }
 
-    fn list_position(&self, number: i64) -> Position {
+    fn list_position(&self, number: i64) -> SourcePosition {
         let set = self.lists.get(&number).map(String::as_str).unwrap_or_default();
         let members = vec![(KEY.into(), value(&self.key)), (SET.into(), value(set))];
-        Position { partition: self.list_label(number), offset: Some(SourceOffset(members)) }
+        SourcePosition { partition: self.list_label(number), offset: Some(SourceOffset(members)) }
     }
 
-    fn label(&self, chunk: &Chunk) -> SourcePartition {
+    fn label(&self, chunk: &KeyPage) -> SourcePartition {
         self.with(KEYS, chunk.after.as_deref().unwrap_or_default())
     }
 
@@ -300,11 +300,11 @@ fn broken() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use connector_api::{OffsetValue, Position, SourcePartition};
+    use connector_api::{OffsetValue, SourcePartition, SourcePosition};
 
     use super::super::plan::KeyPlan;
-    use super::super::set::{Key, KeySet};
-    use super::{Chunk, Known};
+    use super::super::set::{KeySet, RowKey};
+    use super::{KeyPage, KnownKeys};
 
     fn table() -> SourcePartition {
         SourcePartition(vec![("table".into(), OffsetValue::Text("d.t".into()))])
@@ -312,52 +312,52 @@ mod tests {
 
     fn ids(keys: &[i64]) -> KeySet {
         let mut set = KeySet::new(true);
-        keys.iter().for_each(|id| set.insert(Key::Id(*id)));
+        keys.iter().for_each(|id| set.insert(RowKey::Id(*id)));
         set
     }
 
-    fn known() -> Known {
-        let mut known = Known::read(&table(), &[]);
+    fn known() -> KnownKeys {
+        let mut known = KnownKeys::read(&table(), &[]);
         assert_eq!(known.fit(&KeyPlan::numbered("id")), []);
-        known.chunks.push(Chunk { after: None, up_to: None, set: String::new() });
+        known.chunks.push(KeyPage { after: None, up_to: None, set: String::new() });
         known
     }
 
     /// As it is read again from what was stored.
-    fn stored(positions: &[Position]) -> Known {
-        let mut last: Vec<Position> = Vec::new();
+    fn stored(positions: &[SourcePosition]) -> KnownKeys {
+        let mut last: Vec<SourcePosition> = Vec::new();
         for position in positions {
             last.retain(|p| !p.partition.same_as(&position.partition));
             last.push(position.clone());
         }
-        Known::read(&table(), &last)
+        KnownKeys::read(&table(), &last)
     }
 
     #[test]
     fn what_is_stored_is_read_again() {
         let mut known = known();
-        let mut all = known.note([5, 6, 7].map(Key::Id));
+        let mut all = known.note([5, 6, 7].map(RowKey::Id));
         all.extend(known.replace(0, &ids(&[1, 2, 3, 8])));
-        all.extend(known.split(0, &Key::Id(3), &ids(&[1, 2, 3]), &ids(&[8])));
-        all.extend(known.note([9].map(Key::Id)));
+        all.extend(known.split(0, &RowKey::Id(3), &ids(&[1, 2, 3]), &ids(&[8])));
+        all.extend(known.note([9].map(RowKey::Id)));
         known.close();
-        all.extend(known.note([10].map(Key::Id)));
+        all.extend(known.note([10].map(RowKey::Id)));
         let read = stored(&all);
         assert_eq!((&read.chunks, &read.lists, &read.key), (&known.chunks, &known.lists, &known.key));
         assert_eq!((read.chunks.len(), read.lists.len()), (2, 2));
         all.extend(known.join(1).unwrap());
-        all.extend(known.forget(&[Key::Id(6), Key::Id(10)]).unwrap());
+        all.extend(known.forget(&[RowKey::Id(6), RowKey::Id(10)]).unwrap());
         all.extend(known.drop_lists(&[1]));
         let read = stored(&all);
         assert_eq!(read.set(&read.chunks[0].set).unwrap(), ids(&[1, 2, 3, 8]));
         assert_eq!((read.chunks.len(), read.list(0).unwrap()), (1, ids(&[5, 7, 9])));
-        assert!(all.iter().all(|position| Known::check(position).is_ok() && Known::owns(&position.partition)));
+        assert!(all.iter().all(|position| KnownKeys::check(position).is_ok() && KnownKeys::owns(&position.partition)));
     }
 
     #[test]
     fn keys_of_another_kind_are_forgotten() {
         let mut known = known();
-        let mut all = known.note([5].map(Key::Id));
+        let mut all = known.note([5].map(RowKey::Id));
         all.extend(known.replace(0, &ids(&[1])));
         let gone = known.fit(&KeyPlan::numbered("other"));
         assert_eq!(gone.iter().filter(|p| p.offset.is_none()).count(), 2);
@@ -369,10 +369,10 @@ mod tests {
     #[test]
     fn keys_that_stand_in_a_list_are_left_to_it() {
         let mut known = known();
-        known.note((1..=2500).map(|n| Key::Id(n * 2)));
+        known.note((1..=2500).map(|n| RowKey::Id(n * 2)));
         assert_eq!(known.lists.len(), 3);
-        let mut keys = [3, 4, 5000, 5002].map(Key::Id).to_vec();
+        let mut keys = [3, 4, 5000, 5002].map(RowKey::Id).to_vec();
         known.without_listed(&mut keys).unwrap();
-        assert_eq!(keys, [3, 5002].map(Key::Id));
+        assert_eq!(keys, [3, 5002].map(RowKey::Id));
     }
 }

@@ -3,18 +3,18 @@
 use connector_api::Result;
 
 use super::plan::KeyPlan;
-use super::set::{Key, KeySet};
+use super::set::{KeySet, RowKey};
 use super::{query, unkept};
 use crate::driver::Session;
 
 /// Looks for these keys in the table: those that are there, and those of which the database has none that is equal. One
 /// that is there in another spelling (letter case, blanks at the end, as the column's collation has it) is neither.
 pub(super) async fn look_for(
-    keys: &[Key],
+    keys: &[RowKey],
     asked: usize,
     session: &mut dyn Session,
     plan: &KeyPlan,
-) -> Result<(Vec<Key>, Vec<Key>)> {
+) -> Result<(Vec<RowKey>, Vec<RowKey>)> {
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     if plan.numbers {
         let mut rest = KeySet::new(true);
@@ -30,7 +30,7 @@ pub(super) async fn look_for(
         }
         return Ok((there, rest.take(keys.len())));
     }
-    let mut groups: Vec<Vec<Key>> = keys.chunks(asked).map(<[Key]>::to_vec).collect();
+    let mut groups: Vec<Vec<RowKey>> = keys.chunks(asked).map(<[RowKey]>::to_vec).collect();
     while let Some(group) = groups.pop() {
         let values =
             group.iter().map(|key| plan.values(key).ok_or_else(|| unkept(plan))).collect::<Result<Vec<_>>>()?;
@@ -48,7 +48,7 @@ pub(super) async fn look_for(
     Ok((there, gone))
 }
 
-async fn read_keys(statement: &query::Statement, session: &mut dyn Session, plan: &KeyPlan) -> Result<Vec<Key>> {
+async fn read_keys(statement: &query::SqlStatement, session: &mut dyn Session, plan: &KeyPlan) -> Result<Vec<RowKey>> {
     let page = session.read(&statement.sql, &statement.params, &plan.layout, usize::MAX).await?;
     page.rows.iter().map(|row| plan.key(row).ok_or_else(|| unkept(plan))).collect()
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use connector_api::{Decimal, Schema, Type, Value, logical};
+use connector_api::{Decimal, Schema, SchemaType, Value, logical};
 use serde_json::Value as Json;
 
-use super::set::Key;
-use crate::dialect::read::{Read, ReadColumn, int_value};
-use crate::driver::Layout;
+use super::set::RowKey;
+use crate::dialect::read::{ReadColumn, ValueDecoding, int_value};
+use crate::driver::RowLayout;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub struct KeyPlan {
     /// The key's columns in SQL, each with its type.
     pub columns: Vec<(String, String)>,
     /// How they are read.
-    pub layout: Layout,
+    pub layout: RowLayout,
     /// Schema of the record keys.
     pub schema: Arc<Schema>,
     /// The key is one whole number.
@@ -39,14 +39,14 @@ impl KeyPlan {
         reads: Vec<ReadColumn>,
         schema: Arc<Schema>,
     ) -> Self {
-        let numbers = matches!(reads.as_slice(), [one] if matches!(one.read, Read::Int(_)));
+        let numbers = matches!(reads.as_slice(), [one] if matches!(one.read, ValueDecoding::Int(_)));
         let names: Vec<_> = reads.iter().map(|read| &*read.name).collect();
         let name = format!("{}{}", if numbers { "#" } else { "" }, names.join(","));
         Self {
             table,
             select,
             columns,
-            layout: Layout { columns: reads, stamps: Vec::new(), by_place: false },
+            layout: RowLayout { columns: reads, stamps: Vec::new(), by_place: false },
             schema,
             numbers,
             name,
@@ -54,20 +54,20 @@ impl KeyPlan {
     }
 
     /// The key of these values. `None` when one of them is NULL, or cannot be kept.
-    pub fn key(&self, values: &[Value]) -> Option<Key> {
+    pub fn key(&self, values: &[Value]) -> Option<RowKey> {
         if let (true, [value]) = (self.numbers, values) {
-            return value.as_i64().map(Key::Id);
+            return value.as_i64().map(RowKey::Id);
         }
         let items = values.iter().map(json).collect::<Option<_>>()?;
-        Some(Key::Text(Json::Array(items).to_string().into()))
+        Some(RowKey::Text(Json::Array(items).to_string().into()))
     }
 
     /// The values of a key. `None` when it is another's.
-    pub fn values(&self, key: &Key) -> Option<Box<[Value]>> {
+    pub fn values(&self, key: &RowKey) -> Option<Box<[Value]>> {
         let columns = &self.layout.columns;
         match key {
-            Key::Id(id) => Some([int_value(*id, columns.first()?.schema.ty)?].into()),
-            Key::Text(text) => {
+            RowKey::Id(id) => Some([int_value(*id, columns.first()?.schema.ty)?].into()),
+            RowKey::Text(text) => {
                 let items: Vec<Json> = serde_json::from_str(text).ok()?;
                 let fits = items.len() == columns.len();
                 let values = items.into_iter().zip(columns).map(|(item, column)| value(item, &column.schema));
@@ -80,7 +80,7 @@ impl KeyPlan {
     #[cfg(test)]
     pub fn numbered(name: &str) -> Self {
         let schema = Arc::new(Schema::structure(None, vec![]));
-        let read = ReadColumn::new(name, false, Read::Int(Type::Int64));
+        let read = ReadColumn::new(name, false, ValueDecoding::Int(SchemaType::Int64));
         Self::new("t".into(), String::new(), vec![], vec![read], schema)
     }
 }
@@ -98,13 +98,15 @@ fn json(value: &Value) -> Option<Json> {
 
 fn value(item: Json, schema: &Schema) -> Option<Value> {
     match (item, schema.ty) {
-        (Json::Bool(v), Type::Boolean) => Some(Value::Bool(v)),
-        (Json::Number(n), Type::Int8 | Type::Int16 | Type::Int32 | Type::Int64) => int_value(n.as_i64()?, schema.ty),
-        (Json::String(text), Type::String) => Some(Value::Text(text.into())),
-        (Json::String(text), Type::Bytes) if schema.is_named(logical::DECIMAL) => {
+        (Json::Bool(v), SchemaType::Boolean) => Some(Value::Bool(v)),
+        (Json::Number(n), SchemaType::Int8 | SchemaType::Int16 | SchemaType::Int32 | SchemaType::Int64) => {
+            int_value(n.as_i64()?, schema.ty)
+        }
+        (Json::String(text), SchemaType::String) => Some(Value::Text(text.into())),
+        (Json::String(text), SchemaType::Bytes) if schema.is_named(logical::DECIMAL) => {
             Decimal::parse(&text).map(|decimal| Value::Decimal(Box::new(decimal)))
         }
-        (Json::String(text), Type::Bytes) => Some(Value::Bytes(BASE64_STANDARD.decode(text).ok()?.into())),
+        (Json::String(text), SchemaType::Bytes) => Some(Value::Bytes(BASE64_STANDARD.decode(text).ok()?.into())),
         _ => None,
     }
 }
@@ -113,19 +115,19 @@ fn value(item: Json, schema: &Schema) -> Option<Value> {
 mod tests {
     use std::sync::Arc;
 
-    use connector_api::{Decimal, Schema, Type, Value};
+    use connector_api::{Decimal, Schema, SchemaType, Value};
 
     use super::{KeyPlan, ReadColumn};
-    use crate::dialect::read::Read;
+    use crate::dialect::read::ValueDecoding;
 
     #[test]
     fn keys_of_every_kind_are_kept_as_texts() {
-        let read = |name: &str, read: Read| ReadColumn::new(name, false, read);
+        let read = |name: &str, read: ValueDecoding| ReadColumn::new(name, false, read);
         let reads = vec![
-            read("n", Read::Int(Type::Int16)),
-            read("t", Read::Text),
+            read("n", ValueDecoding::Int(SchemaType::Int16)),
+            read("t", ValueDecoding::Text),
             ReadColumn::decimal("d", false, 9, 2),
-            read("b", Read::Bytes),
+            read("b", ValueDecoding::Bytes),
         ];
         let plan = KeyPlan::new("t".into(), String::new(), vec![], reads, Arc::new(Schema::structure(None, vec![])));
         let values = [

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::source::gaps::Gaps;
+use crate::source::gaps::IdGaps;
 
 /// Most ranges, keys and bytes of a set that is kept in one piece.
 const RANGES: usize = 4096;
@@ -15,7 +15,7 @@ const BYTES: usize = 128 << 10;
 
 /// One key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
+pub enum RowKey {
     /// A whole number.
     Id(i64),
     /// Its values as a JSON array.
@@ -26,12 +26,12 @@ pub enum Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySet {
     /// Whole numbers.
-    Ids(Gaps),
+    Ids(IdGaps),
     /// Others, and the bytes of all of them.
     Texts(BTreeSet<Box<str>>, usize),
 }
 
-impl Key {
+impl RowKey {
     /// As a text that is never empty.
     pub fn write(&self) -> String {
         match self {
@@ -49,7 +49,7 @@ impl Key {
 impl KeySet {
     /// An empty one, of numbers or of other keys.
     pub fn new(numbers: bool) -> Self {
-        if numbers { Self::Ids(Gaps::default()) } else { Self::Texts(BTreeSet::new(), 0) }
+        if numbers { Self::Ids(IdGaps::default()) } else { Self::Texts(BTreeSet::new(), 0) }
     }
 
     /// Whether it should not grow: the text of a set is one record of the offsets topic.
@@ -69,10 +69,10 @@ impl KeySet {
     }
 
     /// Adds a key.
-    pub fn insert(&mut self, key: Key) {
+    pub fn insert(&mut self, key: RowKey) {
         match (self, key) {
-            (Self::Ids(ids), Key::Id(id)) => ids.insert(id, id),
-            (Self::Texts(keys, bytes), Key::Text(text)) => {
+            (Self::Ids(ids), RowKey::Id(id)) => ids.insert(id, id),
+            (Self::Texts(keys, bytes), RowKey::Text(text)) => {
                 let more = text.len();
                 if keys.insert(text) {
                     *bytes += more;
@@ -83,10 +83,10 @@ impl KeySet {
     }
 
     /// Takes a key out. Returns whether it was there.
-    pub fn remove(&mut self, key: &Key) -> bool {
+    pub fn remove(&mut self, key: &RowKey) -> bool {
         match (self, key) {
-            (Self::Ids(ids), Key::Id(id)) => ids.fill(*id),
-            (Self::Texts(keys, bytes), Key::Text(text)) => {
+            (Self::Ids(ids), RowKey::Id(id)) => ids.fill(*id),
+            (Self::Texts(keys, bytes), RowKey::Text(text)) => {
                 let there = keys.remove(text);
                 if there {
                     *bytes -= text.len();
@@ -98,10 +98,10 @@ impl KeySet {
     }
 
     /// Whether it has that key.
-    pub fn contains(&self, key: &Key) -> bool {
+    pub fn contains(&self, key: &RowKey) -> bool {
         match (self, key) {
-            (Self::Ids(ids), Key::Id(id)) => ids.contains(*id),
-            (Self::Texts(keys, _), Key::Text(text)) => keys.contains(text),
+            (Self::Ids(ids), RowKey::Id(id)) => ids.contains(*id),
+            (Self::Texts(keys, _), RowKey::Text(text)) => keys.contains(text),
             _ => false,
         }
     }
@@ -110,7 +110,7 @@ impl KeySet {
     pub fn extend(&mut self, other: &Self) {
         match (self, other) {
             (Self::Ids(ids), Self::Ids(other)) => other.ranges().for_each(|(first, last)| ids.insert(first, last)),
-            (own, Self::Texts(keys, _)) => keys.iter().for_each(|key| own.insert(Key::Text(key.clone()))),
+            (own, Self::Texts(keys, _)) => keys.iter().for_each(|key| own.insert(RowKey::Text(key.clone()))),
             _ => {}
         }
     }
@@ -124,17 +124,17 @@ impl KeySet {
                 *bytes = keys.iter().map(|key| key.len()).sum();
             }
             (own, Self::Texts(other, _)) => other.iter().for_each(|key| {
-                own.remove(&Key::Text(key.clone()));
+                own.remove(&RowKey::Text(key.clone()));
             }),
             _ => {}
         }
     }
 
     /// Takes out the numbers up to that one. Of other keys only the database knows the order: none.
-    pub fn take_up_to(&mut self, key: &Key) -> Self {
+    pub fn take_up_to(&mut self, key: &RowKey) -> Self {
         let mut low = self.clone();
         match (&mut *self, &mut low, key) {
-            (Self::Ids(ids), Self::Ids(low), Key::Id(id)) => {
+            (Self::Ids(ids), Self::Ids(low), RowKey::Id(id)) => {
                 ids.settle(*id);
                 ids.ranges().for_each(|(first, last)| low.remove(first, last));
             }
@@ -144,13 +144,13 @@ impl KeySet {
     }
 
     /// Takes out the first keys, so many at most.
-    pub fn take(&mut self, most: usize) -> Vec<Key> {
-        let taken: Vec<Key> = match &*self {
-            Self::Ids(ids) => ids.ranges().flat_map(|(first, last)| first..=last).take(most).map(Key::Id).collect(),
-            Self::Texts(keys, _) => keys.iter().take(most).cloned().map(Key::Text).collect(),
+    pub fn take(&mut self, most: usize) -> Vec<RowKey> {
+        let taken: Vec<RowKey> = match &*self {
+            Self::Ids(ids) => ids.ranges().flat_map(|(first, last)| first..=last).take(most).map(RowKey::Id).collect(),
+            Self::Texts(keys, _) => keys.iter().take(most).cloned().map(RowKey::Text).collect(),
         };
         match (&mut *self, taken.last()) {
-            (Self::Ids(ids), Some(Key::Id(last))) => drop(ids.settle(*last)),
+            (Self::Ids(ids), Some(RowKey::Id(last))) => drop(ids.settle(*last)),
             _ => taken.iter().for_each(|key| {
                 self.remove(key);
             }),
@@ -183,7 +183,7 @@ impl KeySet {
     /// Reads the text. `None` when it is none.
     pub fn read(text: &str, numbers: bool) -> Option<Self> {
         if numbers {
-            return Gaps::read(text).map(Self::Ids);
+            return IdGaps::read(text).map(Self::Ids);
         }
         let (mut set, mut rest, mut before) = (Self::new(false), text, String::new());
         while !rest.is_empty() {
@@ -191,7 +191,7 @@ impl KeySet {
             let (length, tail) = tail.split_once(':')?;
             let (own, tail) = tail.split_at_checked(length.parse().ok()?)?;
             let key = format!("{}{own}", before.get(..shared.parse().ok()?)?);
-            set.insert(Key::Text(key.as_str().into()));
+            set.insert(RowKey::Text(key.as_str().into()));
             (rest, before) = (tail, key);
         }
         Some(set)
@@ -200,17 +200,17 @@ impl KeySet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, KeySet};
+    use super::{KeySet, RowKey};
 
     fn texts(keys: &[&str]) -> KeySet {
         let mut set = KeySet::new(false);
-        keys.iter().for_each(|key| set.insert(Key::Text((*key).into())));
+        keys.iter().for_each(|key| set.insert(RowKey::Text((*key).into())));
         set
     }
 
     fn ids(keys: &[i64]) -> KeySet {
         let mut set = KeySet::new(true);
-        keys.iter().for_each(|id| set.insert(Key::Id(*id)));
+        keys.iter().for_each(|id| set.insert(RowKey::Id(*id)));
         set
     }
 
@@ -232,16 +232,16 @@ mod tests {
         let mut set = ids(&[1, 2, 3, 7]);
         set.subtract(&ids(&[2, 7, 8]));
         set.extend(&ids(&[10, 11]));
-        assert_eq!(set.take(3), [Key::Id(1), Key::Id(3), Key::Id(10)]);
+        assert_eq!(set.take(3), [RowKey::Id(1), RowKey::Id(3), RowKey::Id(10)]);
         assert_eq!(set, ids(&[11]));
         let mut set = ids(&[1, 3, 4, 5, 9]);
-        assert_eq!(set.take_up_to(&Key::Id(4)), ids(&[1, 3, 4]));
+        assert_eq!(set.take_up_to(&RowKey::Id(4)), ids(&[1, 3, 4]));
         assert_eq!(set, ids(&[5, 9]));
         let mut set = texts(&["a", "b", "c"]);
         set.subtract(&texts(&["b"]));
         set.extend(&texts(&["d"]));
-        assert_eq!(set.take(1), [Key::Text("a".into())]);
+        assert_eq!(set.take(1), [RowKey::Text("a".into())]);
         assert_eq!(set, texts(&["c", "d"]));
-        assert!(set.contains(&Key::Text("c".into())) && set.remove(&Key::Text("c".into())) && set.len() == 1);
+        assert!(set.contains(&RowKey::Text("c".into())) && set.remove(&RowKey::Text("c".into())) && set.len() == 1);
     }
 }

@@ -28,10 +28,10 @@ pub const DONE_BY_POSTGRES: &[&str] = &[
 ];
 
 /// Names, and why these parameters are not needed, or not understood, and what helps.
-pub type Told = (&'static [&'static str], &'static str);
+pub type ParameterAdvice = (&'static [&'static str], &'static str);
 
 /// Parameters that guard something, or lead elsewhere.
-pub const REFUSED: &[Told] = &[
+pub const REFUSED: &[ParameterAdvice] = &[
     (
         &[
             "authenticationPlugins",
@@ -94,7 +94,7 @@ pub const REFUSED: &[Told] = &[
 ];
 
 /// Parameters without effect, and why.
-pub const IDLE: &[Told] = &[
+pub const IDLE: &[ParameterAdvice] = &[
     (
         &[
             "serverTimezone",

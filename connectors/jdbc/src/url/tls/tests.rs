@@ -1,11 +1,11 @@
 //! Every spelling of TLS, and what becomes of it.
 
-use super::Mode::{Encrypted, IfOffered, Off, VerifyCa, VerifyFull};
-use super::{Mode, ServerKey, Tls};
-use crate::url::Target;
+use super::TlsMode::{Encrypted, IfOffered, Off, VerifyCa, VerifyFull};
+use super::{ServerKey, TlsMode, TlsOptions};
+use crate::url::ConnectionTarget;
 
-fn read(url: &str) -> connector_api::Result<Tls> {
-    Target::parse(url).and_then(|target| target.tls())
+fn read(url: &str) -> connector_api::Result<TlsOptions> {
+    ConnectionTarget::parse(url).and_then(|target| target.tls())
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn each_drivers_spelling_means_what_the_driver_means_or_more() {
             let url = format!("{scheme}://h/d?{params}");
             assert_eq!(
                 read(&url).map(|tls| tls.mode).map_err(|e| e.message().to_owned()),
-                Ok::<Mode, _>(want),
+                Ok::<TlsMode, _>(want),
                 "{url}"
             );
         }
@@ -143,7 +143,7 @@ fn words_about_tls_that_nobody_knows_are_refused() {
 fn keys_about_tls_say_what_parameters_say() {
     let tls = |key: &str, value: &str| {
         let config = connector_api::Config::from([("connection.url", "jdbc:mysql://h/d"), (key, value)]);
-        Target::from_config(&config).and_then(|target| target.tls()).map(|tls| tls.mode)
+        ConnectionTarget::from_config(&config).and_then(|target| target.tls()).map(|tls| tls.mode)
     };
     for key in [
         "connection.sslmode",

@@ -1,0 +1,224 @@
+//! MariaDB's and MySQL's columns, made wider; and the types that records carry. Pure.
+
+use connector_api::{Schema, SchemaType, logical};
+
+use super::super::Dialect;
+use super::super::source_type::{SourceColumn, SourceType};
+use super::super::writing::{ColumnCapacity, ColumnWidening, LogicalType};
+use super::MySqlDialect;
+use crate::catalog::ColumnMeta;
+use crate::url::DatabaseKind;
+
+/// Digits that DECIMAL can have.
+const DECIMAL_DIGITS: i32 = 65;
+/// Characters of a key: 3,072 bytes of an index.
+const KEY_CHARACTERS: u32 = 768;
+
+/// How long values of a column can be.
+pub fn room(column: &ColumnMeta) -> Option<ColumnCapacity> {
+    let length = column.length?;
+    match column.data_type.as_str() {
+        "char" | "varchar" => Some(ColumnCapacity::Characters(length)),
+        "tinytext" | "text" | "mediumtext" | "longtext" | "binary" | "varbinary" | "tinyblob" | "blob"
+        | "mediumblob" | "longblob" => Some(ColumnCapacity::Bytes(length)),
+        _ => None,
+    }
+}
+
+/// A type that holds values of that length, too; `None`: there is none, or what there is would change more than that.
+pub fn longer(column: &ColumnMeta, length: u64) -> Option<String> {
+    let key = column.key_position.is_some();
+    match column.data_type.as_str() {
+        "char" | "varchar" if key => {
+            let length = u32::try_from(length).ok().filter(|length| *length <= KEY_CHARACTERS)?;
+            Some(format!("VARCHAR({length})"))
+        }
+        _ if key => None,
+        "char" | "varchar" if length <= 4096 => Some(format!("VARCHAR({})", length.next_power_of_two())),
+        "char" | "varchar" | "tinytext" if length <= 16_383 => Some("TEXT".to_owned()),
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" => Some("LONGTEXT".to_owned()),
+        "binary" | "varbinary" | "tinyblob" if length <= 65_535 => Some("BLOB".to_owned()),
+        "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" => Some("LONGBLOB".to_owned()),
+        _ => None,
+    }
+}
+
+/// A type that holds the values of a schema, where the column's does not.
+pub fn wider(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
+    let unsigned = column.column_type.contains("unsigned");
+    let has = match (column.data_type.as_str(), unsigned) {
+        ("tinyint", false) => 1,
+        ("tinyint", true) | ("smallint", false) => 2,
+        ("mediumint", false) => 3,
+        ("smallint", true) | ("int" | "integer", false) => 4,
+        ("mediumint" | "int" | "integer", true) | ("bigint", _) => 8,
+        ("float", _) => return (schema.ty == SchemaType::Float64).then(|| "DOUBLE".to_owned()),
+        ("decimal" | "numeric", _) => return decimal(column, schema, max_scale),
+        _ => return None,
+    };
+    match (LogicalType::of(schema), schema.ty) {
+        (LogicalType::None, SchemaType::Int16) if has < 2 => Some("SMALLINT".to_owned()),
+        (LogicalType::None, SchemaType::Int32) if has < 4 => Some("INT".to_owned()),
+        (LogicalType::None, SchemaType::Int64) if has < 8 => Some("BIGINT".to_owned()),
+        _ => None,
+    }
+}
+
+fn decimal(column: &ColumnMeta, schema: &Schema, max_scale: i32) -> Option<String> {
+    let LogicalType::Decimal(scale) = LogicalType::of(schema) else { return None };
+    let (precision, digits) = (column.precision?, column.scale?);
+    let told = schema.get_param(logical::PRECISION).and_then(|text| text.parse::<i32>().ok());
+    let whole = told.map_or(0, |told| told - scale).max(precision - digits);
+    let wanted = scale.max(digits);
+    let fits = wanted <= max_scale && whole + wanted <= DECIMAL_DIGITS;
+    (fits && (wanted, whole) != (digits, precision - digits)).then(|| format!("DECIMAL({},{wanted})", whole + wanted))
+}
+
+/// `ALTER TABLE … MODIFY`: everything else that `SHOW CREATE TABLE` tells of the column stays.
+pub fn change_columns(table: &str, changes: &[ColumnWidening], shown: &str) -> Option<String> {
+    let change = |change: &ColumnWidening| {
+        let name = MySqlDialect.quoted(&change.column.name);
+        let line = shown.lines().find_map(|line| line.trim_start().strip_prefix(&name)?.strip_prefix(' '))?;
+        let line = line.strip_suffix(',').unwrap_or(line);
+        let old = &change.column.column_type;
+        let rest = line.get(old.len()..).filter(|_| line[..old.len()].eq_ignore_ascii_case(old))?;
+        let rest = if change.nullable { rest.replacen(" NOT NULL", " NULL", 1) } else { rest.to_owned() };
+        Some(format!("MODIFY {name} {}{rest}", change.ty.as_ref().unwrap_or(old)))
+    };
+    let changes = changes.iter().map(change).collect::<Option<Vec<_>>>()?;
+    Some(format!("ALTER TABLE {table}\n{}", changes.join(",\n")))
+}
+
+/// The type of a column that the records carry.
+pub fn carried_type(carried: &SourceColumn, key: bool, mariadb: bool) -> Option<String> {
+    let own = carried.from != Some(DatabaseKind::Postgres);
+    let charset = carried.charset.as_deref().filter(|_| own).map_or(String::new(), |c| format!(" CHARACTER SET {c}"));
+    let list = |items: &[String]| {
+        let quoted = |item: &String| format!("'{}'", item.replace('\\', "\\\\").replace('\'', "''"));
+        items.iter().map(quoted).collect::<Vec<_>>().join(",")
+    };
+    let digits = |name: &str, digits: Option<u32>| match digits.filter(|digits| (1..=6).contains(digits)) {
+        Some(digits) => format!("{name}({digits})"),
+        None => name.to_owned(),
+    };
+    let large = |name: &str, size: u32| {
+        let size = ["LONG", "TINY", "", "MEDIUM", "LONG"].get(size as usize).unwrap_or(&"LONG");
+        format!("{size}{name}")
+    };
+    Some(match &carried.kind {
+        SourceType::Int(bytes, unsigned) => {
+            let name = match bytes {
+                1 => "TINYINT",
+                2 => "SMALLINT",
+                3 => "MEDIUMINT",
+                4 => "INT",
+                _ => "BIGINT",
+            };
+            format!("{name}{}", if *unsigned { " UNSIGNED" } else { "" })
+        }
+        SourceType::Float => "FLOAT".to_owned(),
+        SourceType::Double => "DOUBLE".to_owned(),
+        SourceType::Decimal(precision, scale) if *precision <= DECIMAL_DIGITS && *scale <= 30 => {
+            format!("DECIMAL({precision},{scale})")
+        }
+        SourceType::Char(length) if *length <= 255 => format!("CHAR({length}){charset}"),
+        SourceType::Char(length) | SourceType::VarChar(length)
+            if *length <= if key { KEY_CHARACTERS } else { 16_383 } =>
+        {
+            format!("VARCHAR({length}){charset}")
+        }
+        SourceType::Enum(items) if own => format!("ENUM({}){charset}", list(items)),
+        SourceType::Set(items) if own => format!("SET({}){charset}", list(items)),
+        SourceType::Uuid if own && mariadb => "UUID".to_owned(),
+        SourceType::Uuid => "CHAR(36)".to_owned(),
+        SourceType::Inet if own && mariadb => "INET6".to_owned(),
+        SourceType::Inet => "VARCHAR(45)".to_owned(),
+        SourceType::Binary(length) if *length <= 255 => format!("BINARY({length})"),
+        SourceType::VarBinary(length) if *length <= if key { 3072 } else { 65_000 } => format!("VARBINARY({length})"),
+        SourceType::Bit(bits) if own && *bits <= 64 => format!("BIT({bits})"),
+        SourceType::Date => "DATE".to_owned(),
+        SourceType::Time(fraction) => digits("TIME", *fraction),
+        SourceType::DateTime(fraction) => digits("DATETIME", *fraction),
+        SourceType::Year => "YEAR".to_owned(),
+        // what is left cannot be indexed
+        _ if key => return None,
+        SourceType::Text(size) => format!("{}{charset}", large("TEXT", *size)),
+        SourceType::Char(_) | SourceType::VarChar(_) => format!("LONGTEXT{charset}"),
+        SourceType::Blob(size) => large("BLOB", *size),
+        SourceType::Binary(_) | SourceType::VarBinary(_) => "LONGBLOB".to_owned(),
+        SourceType::Json => "JSON".to_owned(),
+        SourceType::Enum(_) | SourceType::Set(_) | SourceType::Decimal(..) | SourceType::Bit(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{Schema, SchemaType, logical};
+
+    use super::{change_columns, longer, wider};
+    use crate::catalog::ColumnMeta;
+    use crate::dialect::writing::ColumnWidening;
+
+    fn column(data_type: &str, column_type: &str) -> ColumnMeta {
+        ColumnMeta {
+            name: "c".into(),
+            data_type: data_type.into(),
+            column_type: column_type.into(),
+            precision: Some(10),
+            scale: Some(2),
+            ..ColumnMeta::default()
+        }
+    }
+
+    #[test]
+    fn types_only_grow() {
+        let decimal = |scale, precision: &str| Schema::decimal(scale).param(logical::PRECISION, precision);
+        for (data_type, column_type, schema, want) in [
+            ("int", "int(11)", Schema::of(SchemaType::Int64), Some("BIGINT")),
+            ("int", "int(11)", Schema::of(SchemaType::Int16), None),
+            ("int", "int(10) unsigned", Schema::of(SchemaType::Int64), None),
+            ("mediumint", "mediumint(9)", Schema::of(SchemaType::Int32), Some("INT")),
+            ("tinyint", "tinyint(1)", Schema::of(SchemaType::Boolean), None),
+            ("float", "float", Schema::of(SchemaType::Float64), Some("DOUBLE")),
+            ("decimal", "decimal(10,2)", decimal(4, "12"), Some("DECIMAL(12,4)")),
+            ("decimal", "decimal(10,2)", decimal(2, "12"), Some("DECIMAL(12,2)")),
+            ("decimal", "decimal(10,2)", decimal(0, "5"), None),
+            ("decimal", "decimal(10,2)", decimal(60, "70"), None),
+            ("varchar", "varchar(5)", Schema::of(SchemaType::Int64), None),
+        ] {
+            assert_eq!(
+                wider(&column(data_type, column_type), &schema, 38).as_deref(),
+                want,
+                "{column_type} {schema:?}"
+            );
+        }
+        for (data_type, length, want) in [
+            ("varchar", 300, Some("VARCHAR(512)")),
+            ("varchar", 70_000, Some("LONGTEXT")),
+            ("text", 70_000, Some("LONGTEXT")),
+            ("varbinary", 2000, Some("BLOB")),
+            ("longtext", u64::MAX, None),
+        ] {
+            assert_eq!(longer(&column(data_type, data_type), length).as_deref(), want, "{data_type} {length}");
+        }
+    }
+
+    #[test]
+    fn the_rest_of_a_columns_definition_stays() {
+        let shown = "CREATE TABLE `t` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  `c` int(11) NOT NULL DEFAULT 5 COMMENT \
+                     'it''s, NOT NULL',\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB";
+        let change = |nullable, ty: Option<&str>| ColumnWidening {
+            column: column("int", "int(11)"),
+            ty: ty.map(str::to_owned),
+            nullable,
+        };
+        assert_eq!(
+            change_columns("`t`", &[change(true, Some("BIGINT"))], shown).as_deref(),
+            Some("ALTER TABLE `t`\nMODIFY `c` BIGINT NULL DEFAULT 5 COMMENT 'it''s, NOT NULL'")
+        );
+        assert_eq!(
+            change_columns("`t`", &[change(false, None)], shown).as_deref(),
+            Some("ALTER TABLE `t`\nMODIFY `c` int(11) NOT NULL DEFAULT 5 COMMENT 'it''s, NOT NULL'")
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! A driver that panics over a broken answer: the call ends with an error, and its connection with it.
+//!
+//! Drivers take what a server sends for well formed, here and there, and index out of it. What panicked is in no state to
+//! be used again, so the connection is given up without a goodbye.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_api::{Error, Result, Value};
+use futures_util::FutureExt;
+use tokio::sync::mpsc;
+
+use super::{ResultPage, RowLayout, Session, SqlParam};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::Dialect;
+use crate::ident::TableId;
+
+/// Waits for the outcome of a call. Errors: its own; `Fatal` when it panicked, and then `broken` is set.
+pub(super) async fn caught<T>(
+    place: &str,
+    broken: &mut bool,
+    call: impl Future<Output = Result<T>> + Send,
+) -> Result<T> {
+    let outcome = AssertUnwindSafe(call).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        *broken = true;
+        Err(Error::fatal(format!(
+            "{place} sent something that the driver could not read: it panicked, and the connection is given up; check that \
+             a supported database answers there and that nothing in between changes what it sends. The log names the place \
+             in the code"
+        )))
+    })
+}
+
+/// A session whose calls end with an error where they would end with a panic.
+pub(super) struct PanicSafeSession<S> {
+    session: S,
+    place: String,
+    broken: bool,
+}
+
+impl<S: Session> PanicSafeSession<S> {
+    /// Takes a session over; `place` is `host:port/database` for the text.
+    pub(super) fn new(session: S, place: String) -> Self {
+        Self { session, place, broken: false }
+    }
+}
+
+#[async_trait]
+impl<S: Session + 'static> Session for PanicSafeSession<S> {
+    fn dialect(&self) -> &'static dyn Dialect {
+        self.session.dialect()
+    }
+
+    fn server_version(&self) -> &str {
+        self.session.server_version()
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64> {
+        caught(&self.place, &mut self.broken, self.session.run(sql)).await
+    }
+
+    async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
+        caught(&self.place, &mut self.broken, self.session.execute(sql, params)).await
+    }
+
+    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+        caught(&self.place, &mut self.broken, self.session.copy(sql, rows)).await
+    }
+
+    async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
+        caught(&self.place, &mut self.broken, self.session.query(sql, params)).await
+    }
+
+    async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        caught(&self.place, &mut self.broken, self.session.query_once(sql)).await
+    }
+
+    async fn read(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
+        max_weight: usize,
+    ) -> Result<ResultPage> {
+        caught(&self.place, &mut self.broken, self.session.read(sql, params, layout, max_weight)).await
+    }
+
+    async fn stream(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
+        page_weight: usize,
+        pages: &mpsc::Sender<ResultPage>,
+    ) -> Result<()> {
+        let call = self.session.stream(sql, params, layout, page_weight, pages);
+        caught(&self.place, &mut self.broken, call).await
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        caught(&self.place, &mut self.broken, self.session.begin()).await
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        caught(&self.place, &mut self.broken, self.session.commit()).await
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        if self.broken {
+            return Ok(());
+        }
+        caught(&self.place, &mut self.broken, self.session.rollback()).await
+    }
+
+    async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
+        caught(&self.place, &mut self.broken, self.session.table(id)).await
+    }
+
+    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
+        caught(&self.place, &mut self.broken, self.session.tables(filter)).await
+    }
+
+    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
+        caught(&self.place, &mut self.broken, self.session.describe(sql)).await
+    }
+
+    fn is_stale(&self) -> bool {
+        self.session.is_stale()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.broken || self.session.is_lost()
+    }
+
+    async fn close(self: Box<Self>) {
+        let Self { session, place, mut broken } = *self;
+        if !broken {
+            let close = async move {
+                Box::new(session).close().await;
+                Ok(())
+            };
+            // nothing of the session is left that an error would matter to
+            let _ = caught(&place, &mut broken, close).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::{ErrorKind, Result};
+
+    use super::caught;
+
+    #[tokio::test]
+    async fn a_panic_is_a_fatal_error_that_names_the_place_and_breaks_the_session() {
+        let (mut broken, short) = (false, b"ab".to_vec());
+        let call = async { Ok(short[2]) };
+        let error = caught("h:1/d", &mut broken, call).await.unwrap_err();
+        assert_eq!((error.kind(), broken), (ErrorKind::Fatal, true));
+        assert!(error.message().starts_with("h:1/d sent something"), "{error}");
+        let (mut broken, fine) = (false, async { Result::Ok(1) });
+        assert_eq!((caught("h:1/d", &mut broken, fine).await.unwrap(), broken), (1, false));
+    }
+}

@@ -1,0 +1,127 @@
+//! A connection whose errors quote nothing of the statements it sends: for a query that is never to be shown.
+//!
+//! Servers quote fragments of a statement that they refuse, and name a result's columns after its expressions. What is
+//! left of an error are the server's codes and our own words.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use connector_api::{Error, Result, Value};
+use tokio::sync::mpsc;
+
+use super::{ResultPage, RowLayout, Session, SqlParam, failure};
+use crate::catalog::{ColumnMeta, TableFilter, TableMeta, TableName};
+use crate::dialect::Dialect;
+use crate::ident::TableId;
+
+/// The connection that does the work.
+pub struct SharedConnection(Box<dyn Session>);
+
+impl SharedConnection {
+    /// Over that one.
+    pub fn new(session: Box<dyn Session>) -> Self {
+        Self(session)
+    }
+}
+
+/// Its kind and codes, and no more of what others said.
+fn quiet(error: Error) -> Error {
+    Error::new(error.kind(), failure::without_text(error.message())).of_class(error.class())
+}
+
+/// The same for what concerns columns of a result.
+fn nameless(error: Error, layout: &RowLayout) -> Error {
+    let mut text = error.message().to_owned();
+    for column in &layout.columns {
+        text = text.replace(&format!("column {} ", column.name), "a column ");
+    }
+    quiet(Error::new(error.kind(), text).of_class(error.class()))
+}
+
+#[async_trait]
+impl Session for SharedConnection {
+    fn dialect(&self) -> &'static dyn Dialect {
+        self.0.dialect()
+    }
+
+    fn server_version(&self) -> &str {
+        self.0.server_version()
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64> {
+        self.0.run(sql).await.map_err(quiet)
+    }
+
+    async fn execute(&mut self, sql: &Arc<str>, params: &[SqlParam<'_>]) -> Result<u64> {
+        self.0.execute(sql, params).await.map_err(quiet)
+    }
+
+    async fn copy(&mut self, sql: &str, rows: &str) -> Result<u64> {
+        self.0.copy(sql, rows).await.map_err(quiet)
+    }
+
+    async fn query(&mut self, sql: &str, params: &[SqlParam<'_>]) -> Result<Vec<Vec<Value>>> {
+        self.0.query(sql, params).await.map_err(quiet)
+    }
+
+    async fn query_once(&mut self, sql: &str) -> Result<Vec<Vec<Value>>> {
+        self.0.query_once(sql).await.map_err(quiet)
+    }
+
+    async fn read(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
+        max_weight: usize,
+    ) -> Result<ResultPage> {
+        self.0.read(sql, params, layout, max_weight).await.map_err(|error| nameless(error, layout))
+    }
+
+    async fn stream(
+        &mut self,
+        sql: &Arc<str>,
+        params: &[SqlParam<'_>],
+        layout: &RowLayout,
+        page_weight: usize,
+        pages: &mpsc::Sender<ResultPage>,
+    ) -> Result<()> {
+        self.0.stream(sql, params, layout, page_weight, pages).await.map_err(|error| nameless(error, layout))
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        self.0.begin().await.map_err(quiet)
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.0.commit().await.map_err(quiet)
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        self.0.rollback().await.map_err(quiet)
+    }
+
+    async fn table(&mut self, id: &TableId) -> Result<Option<TableMeta>> {
+        self.0.table(id).await.map_err(quiet)
+    }
+
+    async fn tables(&mut self, filter: &TableFilter) -> Result<Vec<TableName>> {
+        self.0.tables(filter).await.map_err(quiet)
+    }
+
+    async fn describe(&mut self, sql: &str) -> Result<Vec<ColumnMeta>> {
+        self.0.describe(sql).await.map_err(quiet)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.0.is_stale()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.0.is_lost()
+    }
+
+    async fn close(self: Box<Self>) {
+        self.0.close().await;
+    }
+}

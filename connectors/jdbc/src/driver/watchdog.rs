@@ -1,0 +1,265 @@
+//! No call waits for a server for ever, and none that a server works on is given up.
+//!
+//! A call that has not come back for a while is looked after on a second connection: does the server still work on it?
+//! Then it may take hours, and the task's pulse beats. Does nobody answer there either, or has the server long ended the
+//! session, then the connection is given up. A statement that changes something may have been carried out by then: the
+//! callers' offsets tell.
+
+use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use connector_api::{Error, Heartbeat, Result, Value};
+use futures_util::stream::{Stream, TryStreamExt};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor};
+use tokio::time::{sleep, timeout};
+
+use super::ConnectOptions;
+use super::session::DatabaseBackend;
+use crate::url::ConnectionTarget;
+
+/// A call that takes longer is looked after, again and again.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// How long the second connection may take.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// So often one after another nobody has answered there: the server is out of reach.
+const SILENT_MAX: u32 = 3;
+/// How long a call may take of which the server does not say that it works on it.
+const UNPROVEN_MAX: Duration = Duration::from_secs(600);
+/// How long the second connection's goodbye may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How a server knows a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ConnectionId {
+    /// The connection's number.
+    pub(super) id: i64,
+    /// Which server that is: another may answer under the same address.
+    pub(super) server: String,
+}
+
+/// What a second connection has found out about a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ProbeFinding {
+    /// The server works on it.
+    AtWork(String),
+    /// It is not known: another server answers, or one that does not tell; or the answer is on its way.
+    Unknown,
+    /// The server has no such connection any more.
+    Gone,
+    /// Nobody answers.
+    Nothing,
+}
+
+/// Why a call has ended without its outcome.
+pub(super) enum CallFailure {
+    /// The driver's error.
+    Driver(sqlx::Error),
+    /// It was given up.
+    GivenUp(Error),
+}
+
+/// Looks after the calls of one connection.
+pub(super) struct CallWatchdog<DB: DatabaseBackend> {
+    target: ConnectionTarget,
+    host: String,
+    port: u16,
+    pub(super) how: ConnectOptions,
+    /// `None`: the server does not tell.
+    pub(super) who: Option<ConnectionId>,
+    /// Beats while the database itself is at work, where it is in this process.
+    pub(super) worked: Heartbeat,
+    /// Lives as long as somebody wants what the connection does.
+    pub(super) wanted: Arc<()>,
+    pulse: Heartbeat,
+    database: PhantomData<fn() -> DB>,
+}
+
+impl<DB: DatabaseBackend> CallWatchdog<DB>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    /// Of a connection to that host, for the task whose code runs.
+    pub(super) fn new(target: &ConnectionTarget, host: &str, port: u16, how: ConnectOptions) -> Self {
+        let (target, host, pulse) = (target.clone(), host.to_owned(), Heartbeat::current());
+        let (worked, wanted) = (Heartbeat::default(), Arc::default());
+        Self { target, host, port, how, who: None, worked, wanted, pulse, database: PhantomData }
+    }
+
+    /// The outcome of a call. Errors: `Retry`, when the connection is of no use any more.
+    pub(super) async fn hold<T>(&self, call: impl Future<Output = T>) -> Result<T> {
+        let mut call = pin!(call);
+        let mut silence = SilentCall::new(&self.worked);
+        loop {
+            if let Ok(outcome) = timeout(LOOK_AFTER, call.as_mut()).await {
+                silence.is_over(&self.pulse);
+                return Ok(outcome);
+            }
+            tokio::select! {
+                biased;
+                outcome = call.as_mut() => {
+                    silence.is_over(&self.pulse);
+                    return Ok(outcome);
+                }
+                said = self.ask() => match said {
+                    ProbeFinding::Unknown if silence.has_worked(&self.worked) => silence.is_at_work(&self.pulse, "the database"),
+                    ProbeFinding::AtWork(state) => silence.is_at_work(&self.pulse, &format!("the server ({state})")),
+                    said => silence.goes_on(&said).map_err(|why| self.given_up(&why))?,
+                },
+            }
+        }
+    }
+
+    /// The next row. Nothing but a look at the stream where it is there already.
+    pub(super) async fn next<R>(
+        &self,
+        rows: &mut (impl Stream<Item = Result<R, sqlx::Error>> + Unpin),
+    ) -> Result<Option<R>, CallFailure> {
+        let mut next = rows.try_next();
+        let row = match poll_fn(|context| Poll::Ready(Pin::new(&mut next).poll(context))).await {
+            Poll::Ready(row) => row,
+            Poll::Pending => self.hold(next).await.map_err(CallFailure::GivenUp)?,
+        };
+        row.map_err(CallFailure::Driver)
+    }
+
+    fn given_up(&self, why: &str) -> Error {
+        self.pulse.tell(None);
+        Error::retry(format!(
+            "a call to {} did not come back: {why}; the connection is given up (check that the server is up and that \
+             nothing between drops packets)",
+            self.target.place()
+        ))
+    }
+
+    async fn ask(&self) -> ProbeFinding {
+        let Some(who) = &self.who else { return ProbeFinding::Unknown };
+        timeout(ASK_WITHIN, self.look(who)).await.unwrap_or(ProbeFinding::Nothing)
+    }
+
+    /// Asks the server on a connection of its own.
+    async fn look(&self, who: &ConnectionId) -> ProbeFinding {
+        let Ok(options) = DB::options(&self.target, &self.host, self.port, self.how) else {
+            return ProbeFinding::Unknown;
+        };
+        let mut connection = match options.disable_statement_logging().connect().await {
+            Ok(connection) => connection,
+            Err(sqlx::Error::Io(_)) => return ProbeFinding::Nothing,
+            // a server that has no room for one more is there
+            Err(_) => return ProbeFinding::Unknown,
+        };
+        let query = sqlx::query::<DB>(AssertSqlSafe(DB::look(who.id))).persistent(false);
+        let found = query.fetch_all(&mut connection).await;
+        let said = found.map_or(ProbeFinding::Unknown, |rows| said::<DB>(who, &rows));
+        // the server notices a cut connection by itself
+        let _ = timeout(CLOSE_WITHIN, connection.close()).await;
+        said
+    }
+}
+
+/// Rows of [`Backend::look`]: the server, whether it is the asking connection itself, and its state in two parts.
+fn said<DB: DatabaseBackend>(who: &ConnectionId, rows: &[DB::Row]) -> ProbeFinding {
+    let text = |row: &DB::Row, index| match DB::plain(row, index) {
+        Ok(Value::Text(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let is_own = |row: &DB::Row| matches!(DB::plain(row, 1), Ok(Value::I64(1)));
+    // numbers of connections mean nothing where the asking one is not found under its own
+    let Some(own) = rows.iter().find(|row| is_own(row)) else { return ProbeFinding::Unknown };
+    if text(own, 0) != who.server {
+        return ProbeFinding::Unknown;
+    }
+    match rows.iter().find(|row| !is_own(row)) {
+        None => ProbeFinding::Gone,
+        Some(row) => DB::state(&text(row, 2), &text(row, 3)).map_or(ProbeFinding::Unknown, ProbeFinding::AtWork),
+    }
+}
+
+/// What is known of a call that has not come back.
+struct SilentCall {
+    silent: u32,
+    proven: Instant,
+    /// Beats of the database's own work.
+    worked: u64,
+    told: bool,
+}
+
+impl SilentCall {
+    fn new(worked: &Heartbeat) -> Self {
+        Self { silent: 0, proven: Instant::now(), worked: worked.beats(), told: false }
+    }
+
+    fn has_worked(&mut self, worked: &Heartbeat) -> bool {
+        let now = worked.beats();
+        std::mem::replace(&mut self.worked, now) != now
+    }
+
+    fn is_at_work(&mut self, pulse: &Heartbeat, whom: &str) {
+        (self.silent, self.proven, self.told) = (0, Instant::now(), true);
+        pulse.tell(Some(format!("{whom} is at work on a statement")));
+    }
+
+    /// Errors: why the call is given up.
+    fn goes_on(&mut self, said: &ProbeFinding) -> Result<(), String> {
+        self.silent = if *said == ProbeFinding::Nothing { self.silent + 1 } else { 0 };
+        let took = self.proven.elapsed().as_secs();
+        match said {
+            ProbeFinding::Gone => Err("the server has ended this connection without saying so".to_owned()),
+            ProbeFinding::Nothing if self.silent >= SILENT_MAX => {
+                Err(format!("the server has not answered for {took} s, on a new connection neither"))
+            }
+            _ if self.proven.elapsed() >= UNPROVEN_MAX => {
+                Err(format!("for {took} s the server has not said that it is at work on it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_over(&self, pulse: &Heartbeat) {
+        if self.told { pulse.tell(None) } else { pulse.beat() }
+    }
+}
+
+/// Puts a try off, and says so: the task that waits does not stand still.
+pub async fn rest(time: Duration, why: &str) {
+    const SAY_EVERY: Duration = Duration::from_secs(1);
+    let (pulse, until) = (Heartbeat::current(), Instant::now() + time);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return pulse.tell(None);
+        }
+        pulse.tell(Some(why.to_owned()));
+        sleep(left.min(SAY_EVERY)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Heartbeat;
+
+    use super::{ProbeFinding, SILENT_MAX, SilentCall};
+
+    #[test]
+    fn a_call_is_given_up_when_its_session_is_gone_or_nobody_answers_time_and_again() {
+        let pulse = Heartbeat::default();
+        let mut silence = SilentCall::new(&pulse);
+        silence.goes_on(&ProbeFinding::Gone).unwrap_err();
+        for round in 0..3 {
+            for _ in 1..SILENT_MAX {
+                silence.goes_on(&ProbeFinding::Nothing).unwrap();
+            }
+            match round {
+                0 => silence.goes_on(&ProbeFinding::Unknown).unwrap(),
+                1 => silence.is_at_work(&pulse, "the server"),
+                _ => drop(silence.goes_on(&ProbeFinding::Nothing).unwrap_err()),
+            }
+        }
+        assert_eq!(pulse.last_told().as_deref(), Some("the server is at work on a statement"));
+        silence.is_over(&pulse);
+        assert_eq!((pulse.last_told(), pulse.beats()), (None, 2));
+    }
+}

@@ -1,0 +1,390 @@
+//! The sink's own offsets: the table `rowferry_offsets` in the target database, written in the transaction of the rows.
+//!
+//! Each owner of a partition raises its epoch; every write names the epoch it holds. A task that has lost a partition
+//! without knowing it (a zombie) therefore changes nothing any more: its update finds no row, and it stops.
+
+mod place;
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use connector_api::{Error, ErrorKind, Result, TopicOffset, TopicPartition, Value};
+
+use crate::dialect::writing::{OffsetsSql, WriteDialect};
+use crate::driver::{Session, SqlParam};
+
+pub use self::place::find;
+
+/// How often a claim is tried while an earlier owner's transaction is still open.
+const CLAIM_ATTEMPTS: usize = 5;
+
+/// One task's part of the ledger.
+pub struct SinkOffsets {
+    cluster: String,
+    sink: String,
+    owner: String,
+    /// Its name in SQL, once it has been looked for.
+    table: String,
+    epochs: HashMap<TopicPartition, i64>,
+    advance_sql: HashMap<usize, Arc<str>>,
+}
+
+/// What the ledger holds of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OffsetRow {
+    next_offset: i64,
+    epoch: i64,
+    session: Option<i64>,
+}
+
+impl SinkOffsets {
+    /// For the sink connector of that name reading that Kafka cluster: two clusters may write to one database under
+    /// one name. `owner` is for people who read the table.
+    pub fn new(cluster: &str, sink: &str, owner: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            sink: sink.to_owned(),
+            owner: owner.to_owned(),
+            table: place::NAME.to_owned(),
+            epochs: HashMap::new(),
+            advance_sql: HashMap::new(),
+        }
+    }
+
+    /// Takes over partitions: raises their epochs, and ends sessions of earlier owners that still hold their rows.
+    /// Returns the stored next offsets. `set` overwrites them first (-1: none).
+    pub async fn claim(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        partitions: &[TopicPartition],
+        set: Option<&[i64]>,
+    ) -> Result<Vec<TopicOffset>> {
+        let sql = writing.ledger();
+        self.ensure_table(session, writing).await?;
+        run_all(session, sql.short_wait).await;
+        let mut stored = Vec::new();
+        let mut outcome = Ok(());
+        for (n, partition) in partitions.iter().enumerate() {
+            match self.claim_one(session, writing, partition, set.and_then(|s| s.get(n).copied())).await {
+                Ok(entry) => {
+                    self.epochs.insert(partition.clone(), entry.epoch);
+                    if entry.next_offset >= 0 {
+                        let (topic, partition) = (Arc::clone(&partition.topic), partition.partition);
+                        stored.push(TopicOffset { topic, partition, offset: entry.next_offset });
+                    }
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        run_all(session, sql.usual_wait).await;
+        outcome.map(|()| stored)
+    }
+
+    /// Whether this task holds the partition.
+    pub fn holds(&self, partition: &TopicPartition) -> bool {
+        self.epochs.contains_key(partition)
+    }
+
+    /// Gives partitions up. Their rows stay; the next owner raises the epoch.
+    pub fn release(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.epochs.remove(partition);
+        }
+    }
+
+    /// Writes the next offsets, inside the transaction of the rows and before them: it takes the row locks that keep a
+    /// later owner waiting. Errors: `Fenced` when another owner has taken over.
+    pub async fn advance(
+        &mut self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        next: &[TopicOffset],
+    ) -> Result<()> {
+        if next.is_empty() {
+            return Ok(());
+        }
+        let entries = next.iter().map(|at| Ok((at, self.epoch(at)?))).collect::<Result<Vec<_>>>()?;
+        let sql = self.advance_sql.entry(next.len()).or_insert_with(|| {
+            let sql = advance_sql(writing, next.len());
+            Arc::from(sql.replace("{table}", &self.table))
+        });
+        let mut params = Vec::with_capacity(next.len() * 6 + 3);
+        for (at, _) in &entries {
+            let topic = SqlParam::Text((&*at.topic).into());
+            params.extend([topic, SqlParam::I64(i64::from(at.partition)), SqlParam::I64(at.offset)]);
+        }
+        params.extend([&self.owner, &self.cluster, &self.sink].map(|text| SqlParam::Text(text.as_str().into())));
+        for (at, epoch) in &entries {
+            let topic = SqlParam::Text((&*at.topic).into());
+            params.extend([topic, SqlParam::I64(i64::from(at.partition)), SqlParam::I64(*epoch)]);
+        }
+        let changed = session.execute(sql, &params).await?;
+        if usize::try_from(changed).is_ok_and(|n| n == next.len()) {
+            return Ok(());
+        }
+        Err(Error::fenced(format!(
+            "sink {}: another task has taken over a partition of topic {} (rowferry_offsets shows which); this one stops",
+            self.sink,
+            next.first().map_or("", |at| &at.topic)
+        )))
+    }
+
+    /// Whether these next offsets are what is stored, after a commit whose outcome is unknown. Waits for a transaction
+    /// that still holds the rows. Errors: `Fenced`.
+    pub async fn is_stored(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        next: &[TopicOffset],
+    ) -> Result<bool> {
+        session.begin().await?;
+        let mut same = true;
+        for at in next {
+            let partition = TopicPartition { topic: Arc::clone(&at.topic), partition: at.partition };
+            let entry = self.read(session, writing, &partition, true).await?;
+            let held = self.epoch(at)?;
+            match entry {
+                Some(entry) if entry.epoch == held => same &= entry.next_offset == at.offset,
+                _ => {
+                    session.rollback().await?;
+                    return Err(Error::fenced(format!(
+                        "sink {}: another task has taken over partition {} of topic {}; this one stops",
+                        self.sink, at.partition, at.topic
+                    )));
+                }
+            }
+        }
+        session.rollback().await?;
+        Ok(same)
+    }
+
+    /// Forgets every offset of the sink, keeping the epochs so that zombies stay fenced.
+    pub async fn reset(&mut self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<()> {
+        self.ensure_table(session, writing).await?;
+        let sql = "UPDATE {table} SET next_offset=-1, epoch=epoch+1 WHERE cluster IN (?, '') AND sink=?";
+        let params = [&self.cluster, &self.sink].map(|text| SqlParam::Text(text.as_str().into()));
+        session.execute(&self.sql(writing, sql), &params).await?;
+        Ok(())
+    }
+
+    fn epoch(&self, at: &TopicOffset) -> Result<i64> {
+        let partition = TopicPartition { topic: Arc::clone(&at.topic), partition: at.partition };
+        self.epochs.get(&partition).copied().ok_or_else(|| {
+            Error::fatal(format!("partition {} of topic {} was written without being assigned", at.partition, at.topic))
+        })
+    }
+
+    async fn ensure_table(&mut self, session: &mut dyn Session, writing: &dyn WriteDialect) -> Result<()> {
+        let place = place::find(session, writing, &self.cluster, &self.sink).await?;
+        let table = if place.schema.is_some() { writing.dialect().table(&place) } else { place.table };
+        if self.table != table {
+            self.table = table;
+            self.advance_sql.clear();
+        }
+        let look = self.sql(writing, "SELECT cluster FROM {table} WHERE 1=0");
+        if session.query(&look, &[]).await.is_ok() {
+            return Ok(());
+        }
+        let sql = writing.ledger();
+        let look_earlier = self.sql(writing, "SELECT sink FROM {table} WHERE 1=0");
+        let earlier = session.query(&look_earlier, &[]).await.is_ok();
+        let mut made = Ok(());
+        for statement in if earlier { sql.upgrade } else { std::slice::from_ref(&sql.create) } {
+            made = made.and(session.run(&self.sql(writing, statement)).await.map(drop));
+        }
+        if made.is_err() && session.query(&look, &[]).await.is_ok() {
+            // another task did it at the same time; PostgreSQL reports that although told IF NOT EXISTS
+            made = Ok(());
+        }
+        made.map_err(|error| {
+            if error.kind() == ErrorKind::Retry {
+                return error;
+            }
+            error.context(
+                "the table rowferry_offsets, which makes exactly-once delivery possible, cannot be made in the target \
+                 database, or not be brought up to date; grant CREATE and ALTER on it, or set delivery.guarantee=at_least_once",
+            )
+        })
+    }
+
+    async fn claim_one(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        partition: &TopicPartition,
+        set: Option<i64>,
+    ) -> Result<OffsetRow> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let error = match self.try_claim(session, writing, partition, set).await {
+                Ok(entry) => return Ok(entry),
+                Err(error) => error,
+            };
+            session.rollback().await?;
+            if error.kind() != ErrorKind::Retry || session.is_lost() || attempt == CLAIM_ATTEMPTS {
+                return Err(error.context(format!(
+                    "taking over partition {} of topic {} in rowferry_offsets",
+                    partition.partition, partition.topic
+                )));
+            }
+            self.end_earlier_owner(session, writing, partition).await?;
+        }
+    }
+
+    async fn try_claim(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        partition: &TopicPartition,
+        set: Option<i64>,
+    ) -> Result<OffsetRow> {
+        let sql = writing.ledger();
+        let place = self.place(partition);
+        session.begin().await?;
+        self.adopt(session, writing, partition).await?;
+        session.execute(&self.sql(writing, sql.seed), &place).await?;
+        let raise = self.sql(
+            writing,
+            &format!(
+                "UPDATE {{table}} SET epoch=epoch+1, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP \
+                 WHERE cluster=? AND sink=? AND topic=? AND partition_id=?",
+                sql.session
+            ),
+        );
+        let mut params = vec![SqlParam::Text(self.owner.as_str().into())];
+        params.extend(place.iter().cloned());
+        session.execute(&raise, &params).await?;
+        if let Some(next) = set {
+            let sql = "UPDATE {table} SET next_offset=? WHERE cluster=? AND sink=? AND topic=? AND partition_id=?";
+            let mut params = vec![SqlParam::I64(next)];
+            params.extend(place);
+            session.execute(&self.sql(writing, sql), &params).await?;
+        }
+        let entry = self.read(session, writing, partition, false).await?;
+        session.commit().await?;
+        entry.ok_or_else(|| Error::fatal("a row of rowferry_offsets vanished while it was locked"))
+    }
+
+    /// A row from before rows were told apart by cluster becomes this cluster's, if it has none of its own.
+    async fn adopt(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        partition: &TopicPartition,
+    ) -> Result<()> {
+        if self.cluster.is_empty() || self.read(session, writing, partition, false).await?.is_some() {
+            return Ok(());
+        }
+        let sql = "UPDATE {table} SET cluster=? WHERE cluster='' AND sink=? AND topic=? AND partition_id=?";
+        session.execute(&self.sql(writing, sql), &self.place(partition)).await.map(drop)
+    }
+
+    async fn read(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        partition: &TopicPartition,
+        lock: bool,
+    ) -> Result<Option<OffsetRow>> {
+        let OffsetsSql { lock: locking, .. } = writing.ledger();
+        let sql = format!(
+            "SELECT next_offset, epoch, session_id FROM {{table}} \
+             WHERE cluster=? AND sink=? AND topic=? AND partition_id=?{}",
+            if lock { locking } else { "" }
+        );
+        let rows = session.query(&self.sql(writing, &sql), &self.place(partition)).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let long = |n: usize| row.get(n).and_then(Value::as_i64);
+        match (long(0), long(1)) {
+            (Some(next_offset), Some(epoch)) => Ok(Some(OffsetRow { next_offset, epoch, session: long(2) })),
+            _ => Err(Error::fatal("rowferry_offsets holds something that is no number in next_offset or epoch")),
+        }
+    }
+
+    /// Ends the session that the ledger names as the earlier owner's, if it is the same account's: it was cut off from
+    /// its worker, or the worker stands still, while its transaction is open.
+    async fn end_earlier_owner(
+        &self,
+        session: &mut dyn Session,
+        writing: &dyn WriteDialect,
+        partition: &TopicPartition,
+    ) -> Result<()> {
+        let Some(earlier) = self.read(session, writing, partition, false).await?.and_then(|e| e.session) else {
+            return Ok(());
+        };
+        let sql = writing.ledger();
+        let own = session.query(&self.sql(writing, sql.own_session), &[SqlParam::I64(earlier)]).await?;
+        if !own.is_empty() {
+            tracing::warn!(sink = %self.sink, session = earlier, "ending the session of an earlier owner of a partition");
+            // it may have ended by itself
+            let _ = session.run(&sql.end_session.replace("{}", &earlier.to_string())).await;
+        }
+        Ok(())
+    }
+
+    /// The statement's text with this database's placeholders and the table's name.
+    fn sql(&self, writing: &dyn WriteDialect, sql: &str) -> Arc<str> {
+        Arc::from(number(writing, sql).replace("{table}", &self.table))
+    }
+
+    fn place(&self, partition: &TopicPartition) -> Vec<SqlParam<'_>> {
+        vec![
+            SqlParam::Text(self.cluster.as_str().into()),
+            SqlParam::Text(self.sink.as_str().into()),
+            SqlParam::Text(partition.topic.to_string().into()),
+            SqlParam::I64(i64::from(partition.partition)),
+        ]
+    }
+}
+
+/// The statement's text with this database's placeholders in place of `?`.
+fn number(writing: &dyn WriteDialect, sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len() + 8);
+    let mut count = 0;
+    for part in sql.split_inclusive('?') {
+        match part.strip_suffix('?') {
+            Some(before) => {
+                out.push_str(before);
+                count += 1;
+                writing.dialect().placeholder(count, &mut out);
+            }
+            None => out.push_str(part),
+        }
+    }
+    out
+}
+
+/// One statement for all partitions of a batch: the offset of each, where its epoch is still the one held.
+fn advance_sql(writing: &dyn WriteDialect, partitions: usize) -> String {
+    let mut sql = String::from("UPDATE {table} SET next_offset=CASE");
+    for _ in 0..partitions {
+        sql.push_str(" WHEN topic=? AND partition_id=? THEN ?");
+    }
+    // writing to a String cannot fail
+    let _ = write!(
+        sql,
+        " ELSE next_offset END, owner=?, session_id={}, updated_at=CURRENT_TIMESTAMP WHERE cluster=? AND sink=? AND (",
+        writing.ledger().session
+    );
+    for n in 0..partitions {
+        sql.push_str(if n == 0 { "" } else { " OR " });
+        sql.push_str("(topic=? AND partition_id=? AND epoch=?)");
+    }
+    sql.push(')');
+    number(writing, &sql)
+}
+
+/// Runs settings; a server that does not know one goes without it.
+async fn run_all(session: &mut dyn Session, statements: &[&str]) {
+    for sql in statements {
+        if let Err(error) = session.run(sql).await {
+            tracing::debug!(%error, sql, "the server does not take a setting");
+        }
+    }
+}

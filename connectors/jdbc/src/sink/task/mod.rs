@@ -1,0 +1,460 @@
+//! One running task of the sink: a batch becomes one transaction.
+//!
+//! put: find each record's table and shape (and create or change tables) -> group -> begin -> ledger -> rows. The
+//! transaction stays open until commit: rejected records are stored elsewhere in between. DDL comes first, outside the transaction, because MariaDB and MySQL commit at each one.
+
+mod again;
+mod losses;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use connector_api::{
+    Error, ErrorKind, PutReport, Record, Rejected, Result, SinkRecord, SinkTask, TopicOffset, TopicPartition,
+    async_trait,
+};
+
+use tokio::time::Instant;
+
+use self::losses::BatchLosses;
+use self::transaction::CulpritSearch;
+use super::adapt::{Adapted, Adapter, PlainTarget};
+use super::config::{InsertMode, SchemaEvolution, SinkConfig};
+use super::group::RowOperation;
+use super::ledger::SinkOffsets;
+use super::link::WriteConnection;
+use super::shape::check_record;
+use super::statement::StatementSet;
+use super::target::{PlanSource, TargetTable};
+use super::write::WriteFailure;
+use crate::driver;
+use crate::url::{self, DatabaseKind};
+
+/// In place of a table's number: the records run statements.
+const STATEMENTS: usize = usize::MAX;
+
+/// The task.
+pub struct JdbcSinkTask {
+    config: SinkConfig,
+    place: url::ConnectionTarget,
+    tolerate: bool,
+    link: Option<WriteConnection>,
+    ledger: SinkOffsets,
+    targets: Vec<TargetTable>,
+    /// By what names them: topics, or the names that records' sources give.
+    by_name: HashMap<Arc<str>, usize>,
+    /// The names that the present batch's records give, where their topics alone do not name their tables.
+    names: Vec<Option<Arc<str>>>,
+    adapter: Adapter,
+    /// Tables that the present batch empties before it writes.
+    emptied: Vec<usize>,
+    /// A transaction is open that waits to be committed, with these offsets.
+    held: Option<Vec<TopicOffset>>,
+    /// A commit was sent, and no answer came: what it would have stored.
+    unsure: Option<Vec<TopicOffset>>,
+    /// A constraint has refused a commit: from then on such constraints are checked before.
+    settles: bool,
+    /// The unique indexes of a table are others than the batch was written by.
+    keys_changed: bool,
+    /// With `insert.mode=statement`.
+    statements: Option<StatementSet>,
+    /// Connections that were lost over the present batch.
+    losses: BatchLosses,
+    /// Failed tries of the present batch.
+    tries: u64,
+    /// When it may be tried again.
+    retry_at: Option<Instant>,
+}
+
+impl JdbcSinkTask {
+    /// A task that is connected.
+    pub(super) async fn open(config: SinkConfig, place: url::ConnectionTarget, tolerate: bool) -> Result<Self> {
+        let statements = StatementSet::read(&config, place.database_kind())?;
+        let mut link = WriteConnection::open(&place, config.connect_options()).await?;
+        if config.tables_must_exist {
+            tables_exist(&mut link, &config).await?;
+        }
+        if let Some(statements) = statements.as_ref().filter(|_| config.exactly_once)
+            && let Some(text) = statements.no_rollback(&mut *link.session, &*link.writing).await?
+        {
+            return Err(Error::config(text));
+        }
+        let adapter = Adapter::new(config.adapting(place.database_kind() == DatabaseKind::Postgres));
+        let ledger = SinkOffsets::new(&config.cluster, &config.name, &format!("{}-{}", config.name, config.task));
+        Ok(Self {
+            config,
+            place,
+            tolerate,
+            link: Some(link),
+            ledger,
+            targets: Vec::new(),
+            by_name: HashMap::new(),
+            names: Vec::new(),
+            adapter,
+            emptied: Vec::new(),
+            held: None,
+            unsure: None,
+            settles: false,
+            keys_changed: false,
+            statements,
+            losses: BatchLosses::default(),
+            tries: 0,
+            retry_at: None,
+        })
+    }
+
+    /// The connection, made anew when it was lost.
+    async fn link(&mut self) -> Result<&mut WriteConnection> {
+        if self.link.as_ref().is_none_or(|link| link.session.is_lost()) {
+            self.link = None;
+            self.forget_tables();
+            self.link = Some(WriteConnection::open(&self.place, self.config.connect_options()).await?);
+        }
+        self.link.as_mut().ok_or_else(|| Error::fatal("a connection was made and is not there"))
+    }
+
+    fn forget_tables(&mut self) {
+        self.targets.clear();
+        self.by_name.clear();
+        if let Some(statements) = &mut self.statements {
+            statements.forget();
+        }
+    }
+
+    async fn write_batch(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        let (adapted, ops, mut rejected) = self.prepare(batch).await?;
+        let batch = adapted.as_deref().unwrap_or(batch);
+        for Rejected { index, error } in self.losses.blamed(next) {
+            let error = error.context(batch.get(index).map_or_else(String::new, place_of));
+            if !self.tolerate {
+                return Err(error);
+            }
+            rejected.retain(|known| known.index != index);
+            rejected.push(Rejected { index, error });
+        }
+        let mut care = CulpritSearch::None;
+        loop {
+            let bad: Vec<usize> = rejected.iter().map(|r| r.index).collect();
+            match self.transaction(batch, next, &ops, &bad, care).await {
+                Ok(culprits) if culprits.is_empty() => match self.settle(care).await? {
+                    None => break,
+                    Some(deferral) => care = CulpritSearch::Deferred(deferral),
+                },
+                Ok(mut culprits) => {
+                    care = CulpritSearch::None;
+                    culprits.sort_by_key(|(index, _)| *index);
+                    for (index, failure) in culprits {
+                        let error = self.told(batch, failure);
+                        if !self.tolerate {
+                            return Err(error);
+                        }
+                        rejected.push(Rejected { index, error });
+                    }
+                }
+                Err(failure) if failure.error.kind() == ErrorKind::Record && care == CulpritSearch::None => {
+                    care = CulpritSearch::Rows
+                }
+                Err(failure) => {
+                    let lost = self.link.as_ref().is_none_or(|link| link.session.is_lost());
+                    self.losses.note(next, &failure, lost);
+                    return Err(self.told(batch, failure));
+                }
+            }
+        }
+        rejected.sort_by_key(|r| r.index);
+        Ok(PutReport { rejected })
+    }
+
+    /// The batch as rows, where its records are none, each table's operations, and the records that are left out.
+    async fn prepare(&mut self, batch: &[SinkRecord]) -> Result<PreparedBatch> {
+        let mut rejected: Vec<Rejected> = Vec::new();
+        let statements = self.statements.is_some();
+        let (adapted, fates) = if statements { (None, HashMap::new()) } else { self.adapt(batch).await? };
+        let ops = self.operations(adapted.as_deref().unwrap_or(batch), fates, &mut rejected).await?;
+        Ok((adapted, ops, rejected))
+    }
+
+    /// Notes the names of the records' tables, where topics alone do not tell them. What becomes of those without one.
+    fn name(&mut self, batch: &[SinkRecord]) -> HashMap<usize, RecordOutcome> {
+        self.names.clear();
+        let mut fates = HashMap::new();
+        if self.config.naming.is_by_source() {
+            for (index, record) in batch.iter().enumerate() {
+                let name = self.config.naming.name(&record.record).unwrap_or_else(|error| {
+                    fates.insert(index, RecordOutcome::Refused(error));
+                    None
+                });
+                if name.is_none() {
+                    fates.entry(index).or_insert(RecordOutcome::Skip);
+                }
+                self.names.push(name);
+            }
+        }
+        fates
+    }
+
+    /// The batch with its records as rows, where they are not, and what becomes of those that are none.
+    async fn adapt(
+        &mut self,
+        batch: &[SinkRecord],
+    ) -> Result<(Option<Vec<SinkRecord>>, HashMap<usize, RecordOutcome>)> {
+        let (mut changed, mut fates) = (HashMap::new(), self.name(batch));
+        for (index, record) in batch.iter().enumerate() {
+            if !fates.is_empty() && fates.contains_key(&index) {
+                continue;
+            }
+            let outcome = if let Some(settled) = self.adapter.settled(record) {
+                settled
+            } else if self.adapter.is_plain(record) {
+                let target = self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                match (&self.targets[target].meta, &self.link) {
+                    (Some(table), Some(link)) => {
+                        let (writing, time) = (&*link.writing, &self.config.time);
+                        self.adapter.match_to(PlainTarget { table, writing, time }, record)
+                    }
+                    _ => Ok(self.adapter.without_table(record)),
+                }
+            } else {
+                self.adapter.apply(record)
+            };
+            match outcome {
+                Ok(Adapted::Same) => {}
+                Ok(Adapted::Changed(row)) => drop(changed.insert(index, *row)),
+                Ok(Adapted::Skip) => drop(fates.insert(index, RecordOutcome::Skip)),
+                Ok(Adapted::Truncate) => drop(fates.insert(index, RecordOutcome::Truncate)),
+                Err(error) => drop(fates.insert(index, RecordOutcome::Refused(error))),
+            }
+        }
+        if changed.is_empty() {
+            return Ok((None, fates));
+        }
+        let row = |(index, record): (usize, &SinkRecord)| changed.remove(&index).unwrap_or_else(|| record.clone());
+        Ok((Some(batch.iter().enumerate().map(row).collect()), fates))
+    }
+
+    /// Each table's operations, tables in the order first met. Creates and changes tables.
+    async fn operations(
+        &mut self,
+        batch: &[SinkRecord],
+        mut fates: HashMap<usize, RecordOutcome>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Vec<(usize, Vec<RowOperation>)>> {
+        let mut out: Vec<(usize, Vec<RowOperation>)> = Vec::new();
+        self.emptied.clear();
+        self.targets.iter_mut().for_each(TargetTable::thin_out);
+        for (index, record) in batch.iter().enumerate() {
+            let outcome = match fates.remove(&index) {
+                None => self.operation(index, record).await,
+                Some(RecordOutcome::Skip) => Ok(None),
+                Some(RecordOutcome::Refused(error)) => Err(error),
+                Some(RecordOutcome::Truncate) => {
+                    // what came before it in the batch is gone with it
+                    let target =
+                        self.target(index, &record.record.topic).await.map_err(|e| e.context(place_of(record)))?;
+                    out.iter_mut().filter(|(table, _)| *table == target).for_each(|(_, ops)| ops.clear());
+                    if self.targets[target].meta.is_some() && !self.emptied.contains(&target) {
+                        self.emptied.push(target);
+                    }
+                    Ok(None)
+                }
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some((target, shape))) => {
+                    let op = RowOperation { record: index, shape, delete: record.record.value.value.is_null() };
+                    match out.iter_mut().find(|(t, _)| *t == target) {
+                        Some((_, ops)) => ops.push(op),
+                        None => out.push((target, vec![op])),
+                    }
+                }
+                Err(error) if self.tolerate && error.kind() == ErrorKind::Record => {
+                    rejected.push(Rejected { index, error: error.context(place_of(record)) });
+                }
+                Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
+                Err(error) => return Err(error.context(place_of(record))),
+            }
+        }
+        Ok(out)
+    }
+
+    async fn operation(&mut self, index: usize, record: &SinkRecord) -> Result<Option<(usize, usize)>> {
+        if let Some(statements) = &mut self.statements {
+            let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+            let plan = statements.plan(&mut *link.session, &self.config, &*link.writing, record).await?;
+            return Ok(Some((STATEMENTS, plan)));
+        }
+        check_record(&self.config, record)?;
+        let target = self.target(index, &record.record.topic).await?;
+        let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+        let Record { topic, key, value, .. } = &record.record;
+        let (session, writing) = (&mut *link.session, &*link.writing);
+        let table = &mut self.targets[target];
+        let plan = table.plan(session, &self.config, writing, PlanSource { topic, key, value }).await?;
+        if let Some(plan) = plan
+            && self.config.evolve == SchemaEvolution::Widen
+            && !value.value.is_null()
+        {
+            table.lengthen(session, writing, plan, record).await?;
+        }
+        Ok(plan.map(|plan| (target, plan)))
+    }
+
+    /// The table of a record of the present batch.
+    async fn target(&mut self, index: usize, topic: &Arc<str>) -> Result<usize> {
+        let given = self.names.get(index).and_then(Option::as_ref);
+        let name = given.unwrap_or(topic);
+        if let Some(target) = self.by_name.get(name) {
+            return Ok(*target);
+        }
+        let (name, database) = (Arc::clone(name), self.place.database_kind());
+        let id = match given {
+            Some(name) => self.config.naming.named(name, topic, database)?,
+            None => self.config.naming.table(topic, database)?,
+        };
+        let Some(link) = &mut self.link else { return Err(Error::retry("the connection is gone")) };
+        let found = TargetTable::find(&mut *link.session, &self.config, &link.here, id).await?;
+        let target = match self.targets.iter().position(|t| t.id == found.id) {
+            Some(known) => known,
+            None => {
+                self.targets.push(found);
+                self.targets.len() - 1
+            }
+        };
+        self.by_name.insert(name, target);
+        Ok(target)
+    }
+
+    /// The error with the place of its record and the table.
+    fn told(&self, batch: &[SinkRecord], failure: WriteFailure) -> Error {
+        let WriteFailure { error, target, records } = failure;
+        if error.kind() == ErrorKind::Fenced {
+            return error;
+        }
+        let error = match self.targets.get(target) {
+            Some(table) => self.explained(error, table).context(format!("table {}", table.id)),
+            None => error,
+        };
+        match records.as_slice() {
+            [one] if error.kind() == ErrorKind::Record => {
+                error.context(batch.get(*one).map_or_else(String::new, place_of))
+            }
+            _ => error,
+        }
+    }
+
+    /// What a refused null may mean where an upsert is guarded against collisions.
+    fn explained(&self, error: Error, table: &TargetTable) -> Error {
+        let guarded = self.config.insert_mode == InsertMode::Upsert && table.has_other_unique();
+        let sign = self.link.as_ref().and_then(|link| link.writing.guard_sign());
+        if !guarded || sign.is_none_or(|sign| !error.message().contains(sign)) {
+            return error;
+        }
+        let message = format!("{error}, or the row has another row's value in a unique index beside the primary key");
+        Error::new(error.kind(), message).of_class(error.class()).caused_by(error)
+    }
+
+    /// What the runtime is told: with `max.retries` given, that many tries for any failure of the database.
+    fn counted(&mut self, error: Error) -> Error {
+        let Some(most) = self.config.max_retries else { return error };
+        let from_database = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Record | ErrorKind::Config);
+        if !from_database || self.unsure.is_some() {
+            return error;
+        }
+        self.tries += 1;
+        let message = error.message().to_owned();
+        match error.kind() {
+            _ if self.tries <= most => {
+                self.retry_at = Some(Instant::now() + self.config.retry_backoff);
+                Error::retry(message).caused_by(error)
+            }
+            ErrorKind::Retry => {
+                Error::fatal(format!("given up after {most} retries (max.retries): {message}")).caused_by(error)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// See [`JdbcSinkTask::prepare`].
+type PreparedBatch = (Option<Vec<SinkRecord>>, Vec<(usize, Vec<RowOperation>)>, Vec<Rejected>);
+
+/// What becomes of a record that is no row.
+enum RecordOutcome {
+    Skip,
+    Truncate,
+    Refused(Error),
+}
+
+/// Errors: `Config`, when a topic's table is not there.
+async fn tables_exist(link: &mut WriteConnection, config: &SinkConfig) -> Result<()> {
+    // which tables these are, their records tell
+    let topics = if config.naming.is_by_source() { &[][..] } else { &config.topics };
+    for topic in topics {
+        let id = config.naming.table(topic, link.writing.database())?;
+        if link.session.table(&id).await?.is_none() {
+            return Err(Error::config(format!(
+                "Could not find table: {id}, and schema.evolution=validate-only creates none"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Where a record came from, for texts.
+fn place_of(record: &SinkRecord) -> String {
+    format!("record of topic {}, partition {}, offset {}", record.at.topic, record.at.partition, record.at.offset)
+}
+
+#[async_trait]
+impl SinkTask for JdbcSinkTask {
+    async fn assign(&mut self, partitions: &[TopicPartition]) -> Result<Vec<TopicOffset>> {
+        if !self.config.exactly_once {
+            return Ok(Vec::new());
+        }
+        let new: Vec<_> = partitions.iter().filter(|p| !self.ledger.holds(p)).cloned().collect();
+        self.link().await?;
+        let Some(link) = &mut self.link else { return Ok(Vec::new()) };
+        self.ledger.claim(&mut *link.session, &*link.writing, &new, None).await
+    }
+
+    async fn revoke(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        self.ledger.release(partitions);
+        // whether their part of a commit happened is seen by whoever takes them over
+        let is_gone = |at: &TopicOffset| partitions.iter().any(|p| p.partition == at.partition && p.topic == at.topic);
+        if let Some(intended) = &mut self.unsure {
+            intended.retain(|at| !is_gone(at));
+        }
+        self.unsure.take_if(|intended| intended.is_empty());
+        Ok(())
+    }
+
+    async fn put(&mut self, batch: &[SinkRecord], next: &[TopicOffset]) -> Result<PutReport> {
+        if batch.is_empty() && (next.is_empty() || !self.config.exactly_once) {
+            return Ok(PutReport::default());
+        }
+        if let Some(at) = self.retry_at.take() {
+            driver::rest(at.saturating_duration_since(Instant::now()), "the next try is due after retry.backoff.ms")
+                .await;
+        }
+        self.try_put(batch, next).await.map_err(|error| self.counted(error))
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        match self.commit_held().await {
+            Ok(()) => self.tries = 0,
+            Err(error) => return Err(self.looks_again(&error).unwrap_or_else(|| self.counted(error))),
+        }
+        Ok(())
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        self.take_back().await
+    }
+
+    async fn close(self: Box<Self>) {
+        if let Some(link) = self.link {
+            link.session.close().await;
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Connection URLs: JDBC's and the databases' own, into one [`Target`].
+//!
+//! Pure text. It knows which parameters are dangerous, not what a driver does with the others.
+
+mod login;
+mod params;
+mod sqlite;
+mod tls;
+
+use std::fmt;
+
+use connector_api::files::AllowedFiles;
+use connector_api::shown::without_passwords;
+use connector_api::{Config, ConfigReport, Error, Result};
+
+use crate::files;
+
+pub use self::login::LoginKind;
+pub use self::params::Role;
+pub use self::tls::{ServerKey, TlsMode, TlsOptions};
+
+/// The kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DatabaseKind {
+    /// MariaDB and MySQL.
+    MySql,
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+/// Whose JDBC driver a URL names; the two map a few column types differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UrlScheme {
+    /// `jdbc:mysql:`, `mysql:`
+    MySql,
+    /// `jdbc:mariadb:`, `mariadb:`
+    MariaDb,
+    /// `jdbc:postgresql:`, `postgres:`, `postgresql:`
+    Postgres,
+    /// `jdbc:sqlite:`, `sqlite:`
+    Sqlite,
+}
+
+impl UrlScheme {
+    /// The database behind it.
+    pub fn database(self) -> DatabaseKind {
+        match self {
+            Self::MySql | Self::MariaDb => DatabaseKind::MySql,
+            Self::Postgres => DatabaseKind::Postgres,
+            Self::Sqlite => DatabaseKind::Sqlite,
+        }
+    }
+}
+
+/// Where to connect and as whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConnectionTarget {
+    /// Scheme of the URL.
+    pub scheme: UrlScheme,
+    /// Hosts to try in order; empty for SQLite.
+    pub hosts: Vec<(String, u16)>,
+    /// User, from `connection.user` or the URL.
+    pub user: Option<String>,
+    /// Password, from `connection.password` or the URL.
+    pub password: Option<String>,
+    /// Database; for SQLite the file.
+    pub database: Option<String>,
+    /// Parameters of the URL, then `connection.*` keys that are not ours, which win.
+    pub params: Vec<(String, String)>,
+    /// Dangerous parameters that were asked for and are left out.
+    pub ignored: Vec<String>,
+    /// Where SQLite files may be, if that is bounded.
+    pub files: Option<AllowedFiles>,
+}
+
+/// Parameters by which a URL could read local files, load classes or run code in the peers' drivers. They mean
+/// nothing here; naming them only makes a warning.
+const DANGEROUS: &[&str] = &[
+    "allowloadlocalinfile",
+    "allowlocalinfile",
+    "allowloadlocalinfileinpath",
+    "allowurlinlocalinfile",
+    "autodeserialize",
+    "queryinterceptors",
+    "statementinterceptors",
+    "exceptioninterceptors",
+    "connectionlifecycleinterceptors",
+    "authenticationplugins",
+    "propertiestransform",
+    "socketfactory",
+    "socketfactoryarg",
+    "authenticationpluginclassname",
+    "loggerfile",
+    "loggerlevel",
+];
+
+/// `connection.*` keys that are ours and no driver's.
+const OWN_KEYS: &[&str] =
+    &["url", "user", "username", "password", "pass", "attempts", "backoff.ms", "timeout.ms", "provider"];
+
+/// The parameter that a connector's key names. What is about TLS counts under the words that other connectors have before
+/// it, too, and in any letter case: nobody would see that it was left out.
+fn parameter(key: &str) -> Option<&str> {
+    if let Some(name) = key.strip_prefix("connection.") {
+        // Properties of the driver may be written with the word for them before their names.
+        let name = name.strip_prefix("properties.").unwrap_or(name);
+        let is_own = OWN_KEYS.contains(&name) || ["pool.", "restart."].iter().any(|word| name.starts_with(word));
+        return (!is_own).then_some(name);
+    }
+    let (first, rest) = key.split_once('.').unwrap_or(("", key));
+    let name = match first.to_ascii_lowercase().as_str() {
+        "connection" | "database" => rest,
+        "" | "ssl" | "tls" => key,
+        _ => return None,
+    };
+    tls::is_about_tls(name).then_some(name)
+}
+
+impl ConnectionTarget {
+    /// The target of a connector's `connection.*` keys.
+    /// Errors: `Config` with the reason when the URL cannot be understood. The texts hold no secret.
+    pub fn from_config(config: &Config) -> Result<Self> {
+        let url = config.get("connection.url").unwrap_or_default();
+        let mut target = Self::parse(url)?;
+        let first = |names: [&str; 2]| names.into_iter().find_map(|n| config.get(n)).map(str::to_owned);
+        if let Some(user) = first(["connection.user", "connection.username"]) {
+            target.user = Some(user);
+        }
+        if let Some(password) = first(["connection.password", "connection.pass"]) {
+            target.password = Some(password);
+        }
+        for (name, value) in config.iter().filter_map(|(key, value)| Some((parameter(key)?, value))) {
+            target.params.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+            target.set_param(name.to_owned(), value.to_owned());
+        }
+        target.files = files::of(config);
+        target.tls()?;
+        target.logins()?;
+        target.told()?;
+        target.first_statements()?;
+        target.options()?;
+        Ok(target)
+    }
+
+    /// The same, of a sink. Errors: besides, `Config` for a URL that keeps its sessions from writing.
+    pub fn of_sink(config: &Config) -> Result<Self> {
+        let target = Self::from_config(config)?;
+        params::lets_write(target.scheme, |name| target.param(name).map(str::to_owned))?;
+        Ok(target)
+    }
+
+    /// The kind of server that it asks for, with the parameter that does.
+    pub fn role(&self) -> Result<Option<(Role, &'static str)>> {
+        params::role(self.scheme, |name| self.param(name).map(str::to_owned))
+    }
+
+    /// Puts what a person should know of a config's URL into a report; what is wrong with it is told by connecting.
+    pub(crate) fn tell(config: &Config, report: &mut ConfigReport) {
+        let texts = Self::from_config(config).and_then(|target| target.told()).unwrap_or_default();
+        texts.into_iter().for_each(|text| report.warn("connection.url", text));
+    }
+
+    /// What a person should know of its parameters: those without effect, and why.
+    /// Errors: `Config` for one that guards something and cannot be kept.
+    pub fn told(&self) -> Result<Vec<String>> {
+        let mut texts = params::told(self.scheme, &self.params)?;
+        let left_out = self
+            .ignored
+            .iter()
+            .map(|name| format!("{name} is left out: it would let the URL reach beyond the database"));
+        texts.extend(left_out);
+        Ok(texts)
+    }
+
+    /// The SQL that its sessions begin with. Errors: `Config`, for variables that are not the user's to set.
+    pub fn first_statements(&self) -> Result<Vec<String>> {
+        params::first_statements(self.scheme, |name| self.param(name).map(str::to_owned))
+    }
+
+    /// The settings that PostgreSQL's sessions begin with. Errors: as [`Target::first_statements`].
+    pub fn options(&self) -> Result<Vec<(String, String)>> {
+        if self.scheme != UrlScheme::Postgres {
+            return Ok(Vec::new());
+        }
+        let mut settings = params::options(self.param("options").unwrap_or_default())?;
+        let path = self.param("currentSchema").or_else(|| self.param("search_path"));
+        settings.extend(path.map(|path| ("search_path".to_owned(), path.to_owned())));
+        Ok(settings)
+    }
+
+    /// Whether its database is made where it is missing.
+    pub fn creates_database(&self) -> bool {
+        self.param("createDatabaseIfNotExist").is_some_and(|value| ["", "true", "1"].contains(&value))
+    }
+
+    /// Parses a URL.
+    pub fn parse(url: &str) -> Result<Self> {
+        let url = url.trim();
+        let bare = url.strip_prefix("jdbc:").unwrap_or(url);
+        let Some((scheme, rest)) = bare.split_once(':') else {
+            return Err(Error::config(format!("Not a valid JDBC URL: {}", without_passwords(url))));
+        };
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "mysql" => UrlScheme::MySql,
+            "mariadb" => UrlScheme::MariaDb,
+            "postgresql" | "postgres" => UrlScheme::Postgres,
+            "sqlite" => UrlScheme::Sqlite,
+            _ => return Err(Error::config(format!("No suitable driver found for {}", without_passwords(url)))),
+        };
+        if scheme == UrlScheme::Sqlite { sqlite::parse(rest) } else { Self::server(scheme, rest, url) }
+    }
+
+    /// A target that names nothing, in place of one that is not understood.
+    pub fn nowhere() -> Self {
+        Self::empty(UrlScheme::MySql)
+    }
+
+    fn empty(scheme: UrlScheme) -> Self {
+        Self {
+            scheme,
+            hosts: Vec::new(),
+            user: None,
+            password: None,
+            database: None,
+            params: Vec::new(),
+            ignored: Vec::new(),
+            files: None,
+        }
+    }
+
+    fn server(scheme: UrlScheme, rest: &str, url: &str) -> Result<Self> {
+        let mut target = Self::empty(scheme);
+        let bad =
+            |why: &str| Error::config(format!("connection.url {} is not understood: {why}", without_passwords(url)));
+        let Some(rest) = rest.strip_prefix("//") else {
+            // PostgreSQL's short form: jdbc:postgresql:database
+            if scheme == UrlScheme::Postgres && !rest.starts_with('/') {
+                let (database, query) = rest.split_once('?').unwrap_or((rest, ""));
+                target.database = Some(decode(database)).filter(|d| !d.is_empty());
+                target.hosts.push(("localhost".to_owned(), 5432));
+                target.set_query(query);
+                return Ok(target);
+            }
+            return Err(bad("after the scheme it needs //host:port/database"));
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = place.split_once('/').unwrap_or((place, ""));
+        // A password with a / or ? in it would be taken apart, and its parts for host, port and database.
+        let in_an_account = |pair: &str| {
+            pair.split_once('@')
+                .is_some_and(|(before, rest)| !before.contains('=') || (!before.contains('/') && rest.contains('/')))
+        };
+        if database.contains('@') || query.split('&').any(in_an_account) {
+            return Err(bad(
+                "an @ stands behind the host. Write / ? # @ : and % in user and password as %2F %3F %23 %40 %3A and %25, \
+                 or give them in connection.user and connection.password",
+            ));
+        }
+        target.database = Some(decode(database)).filter(|d| !d.is_empty());
+        let hosts = match authority.rsplit_once('@') {
+            Some((who, hosts)) => {
+                let (user, password) = who.split_once(':').map_or((who, None), |(u, p)| (u, Some(p)));
+                target.user = Some(decode(user));
+                target.password = password.map(decode);
+                hosts
+            }
+            None => authority,
+        };
+        if hosts.contains('(') {
+            return Err(bad("write hosts as host:port, several separated by commas"));
+        }
+        let port = if scheme == UrlScheme::Postgres { 5432 } else { 3306 };
+        for host in hosts.split(',') {
+            target.hosts.push(host_port(host.trim(), port).ok_or_else(|| bad("its port is no number up to 65535"))?);
+        }
+        target.set_query(query);
+        Ok(target)
+    }
+
+    fn set_query(&mut self, query: &str) {
+        for pair in query.split('&').filter(|p| !p.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            self.set_param(decode(name), decode(value));
+        }
+    }
+
+    fn set_param(&mut self, name: String, value: String) {
+        match name.to_ascii_lowercase().as_str() {
+            "user" | "username" if self.user.is_none() => self.user = Some(value),
+            "password" if self.password.is_none() => self.password = Some(value),
+            "user" | "username" | "password" => {}
+            lower if DANGEROUS.contains(&lower) => {
+                if !value.eq_ignore_ascii_case("false") && !value.is_empty() {
+                    self.ignored.push(name);
+                }
+            }
+            _ => self.params.push((name, value)),
+        }
+    }
+
+    /// The value of a parameter, whatever its letter case.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// What its parameters ask of TLS. Errors: `Config` for what contradicts itself or cannot be done.
+    pub fn tls(&self) -> Result<TlsOptions> {
+        TlsOptions::read(self.scheme, &self.params)
+    }
+
+    /// The methods by which PostgreSQL may let it log in. Errors: `Config`.
+    pub fn logins(&self) -> Result<Vec<LoginKind>> {
+        login::methods(self.scheme, &self.params)
+    }
+
+    /// The kind of database.
+    pub fn database_kind(&self) -> DatabaseKind {
+        self.scheme.database()
+    }
+
+    /// Whether one bit is a truth value: `transformedBitIsBoolean`, and `tinyInt1isBit`, without which none is.
+    pub fn bits_are_booleans(&self) -> bool {
+        let is = |name: &str, value: &str| self.param(name).is_some_and(|v| v.trim().eq_ignore_ascii_case(value));
+        is("transformedBitIsBoolean", "true") && !is("tinyInt1isBit", "false")
+    }
+
+    /// Whether columns map as they do with MySQL's own JDBC driver, not MariaDB's.
+    pub fn maps_as_mysql_driver(&self) -> bool {
+        self.scheme == UrlScheme::MySql
+    }
+
+    /// Where it connects to, without user, password and parameters, for texts.
+    pub fn place(&self) -> String {
+        let hosts: Vec<_> = self.hosts.iter().map(|(h, p)| format!("{h}:{p}")).collect();
+        match (&self.database, hosts.is_empty()) {
+            (Some(file), true) => file.clone(),
+            (Some(database), false) => format!("{}/{database}", hosts.join(",")),
+            (None, _) => hosts.join(","),
+        }
+    }
+}
+
+impl fmt::Debug for ConnectionTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.params.iter().map(|(n, _)| n).collect();
+        f.debug_struct("Target")
+            .field("scheme", &self.scheme)
+            .field("place", &self.place())
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "[hidden]"))
+            .field("params", &names)
+            .finish()
+    }
+}
+
+fn host_port(text: &str, default: u16) -> Option<(String, u16)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        let port = rest.strip_prefix(':').map_or(Some(default), |p| p.parse().ok())?;
+        return Some((host.to_owned(), port));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (text, default),
+    };
+    Some((if host.is_empty() { "localhost".to_owned() } else { host.to_owned() }, port))
+}
+
+/// Percent-decoding; a `%` that no two hexadecimal digits follow stays as it is.
+fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
+        match (bytes[at], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use connector_api::Config;
+
+    use super::{ConnectionTarget, UrlScheme};
+
+    #[test]
+    fn jdbc_and_native_urls_name_the_same_place() {
+        for (url, scheme, place) in [
+            ("jdbc:mysql://localhost:3307/mydb", UrlScheme::MySql, "localhost:3307/mydb"),
+            ("jdbc:mariadb://db/shop?useSSL=false", UrlScheme::MariaDb, "db:3306/shop"),
+            ("mysql://u:p%40ss@h/d", UrlScheme::MySql, "h:3306/d"),
+            ("jdbc:postgresql://a:1,b/d", UrlScheme::Postgres, "a:1,b:5432/d"),
+            ("jdbc:postgresql:d", UrlScheme::Postgres, "localhost:5432/d"),
+            ("postgres://[::1]:5433/d", UrlScheme::Postgres, "::1:5433/d"),
+            ("jdbc:sqlite:/var/x.db", UrlScheme::Sqlite, "/var/x.db"),
+            ("sqlite:///var/x.db", UrlScheme::Sqlite, "/var/x.db"),
+            ("jdbc:mysql://", UrlScheme::MySql, "localhost:3306"),
+        ] {
+            let target = ConnectionTarget::parse(url).unwrap();
+            assert_eq!((target.scheme, target.place().as_str()), (scheme, place), "{url}");
+        }
+        assert_eq!(ConnectionTarget::parse("mysql://u:p%40ss@h/d").unwrap().password.as_deref(), Some("p@ss"));
+        for bad in
+            ["", "jdbc:oracle:thin:@x", "jdbc:mysql:h/d", "jdbc:mysql://h:x/d", "jdbc:mysql://address=(host=h)/d"]
+        {
+            assert!(ConnectionTarget::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn keys_win_over_the_url_and_secrets_stay_hidden() {
+        let config = Config::from([
+            ("connection.url", "jdbc:mysql://h/d?user=a&password=geheim&useSSL=true&allowLoadLocalInfile=true"),
+            ("connection.user", "b"),
+            ("connection.usessl", "false"),
+            ("connection.attempts", "9"),
+        ]);
+        let target = ConnectionTarget::from_config(&config).unwrap();
+        assert_eq!((target.user.as_deref(), target.password.as_deref()), (Some("b"), Some("geheim")));
+        assert_eq!(target.params, [("usessl".to_owned(), "false".to_owned())]);
+        assert_eq!(target.ignored, ["allowLoadLocalInfile"]);
+        assert!(!format!("{target:?}").contains("geheim"));
+        for url in [
+            "jdbc:nodb://u:geheim@h/d",
+            "jdbc:mysql://u:geheim/x@h:1/d",
+            "jdbc:mysql://u:1/geheim@h:1/d",
+            "jdbc:mysql://u:1?geheim@h:1/d",
+            "jdbc:mysql://u:1?a=geheim@h:1/d",
+            "jdbc:mysql:u:geheim@h/d",
+        ] {
+            let error = ConnectionTarget::parse(url).unwrap_err();
+            assert!(!error.message().contains("geheim"), "{error}");
+        }
+    }
+}

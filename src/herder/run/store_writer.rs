@@ -1,0 +1,322 @@
+//! The loop and the metadata store. One thing at a time is under way there, as a job, so that a store that hangs holds up what
+//! it is asked to keep and nothing else: reads are answered from memory, tasks go on.
+//!
+//! A command that changes something waits for its turn, is admitted, stored, and only then takes effect. What tasks tell waits in
+//! [`Pending`] until it can be stored.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::super::answer::{refuse, refuse_in_doubt};
+use super::super::clock::wall_ms;
+use super::super::core;
+use super::super::{HerderCommand, HerderRefusal};
+use super::HerderLoop;
+use super::pending::PendingWrites;
+use crate::store::{StoreChange, StoreFailure, StoreTrouble};
+
+/// Commands that may wait for the store; more are refused.
+const WAITING_MAX: usize = 256;
+/// First wait before a store that fails is tried again by itself; doubles up to [`RETRY_MAX`].
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest wait between two tries, and what callers are told to wait.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How often a store that nothing is asked of is looked at: a lost connection is found before it is needed.
+const CHECK_EVERY: Duration = Duration::from_secs(15);
+/// How often the history of configs is trimmed; also after [`CHANGES_BETWEEN_TRIMS`].
+const TRIM_EVERY: Duration = Duration::from_secs(3600);
+const CHANGES_BETWEEN_TRIMS: u32 = 100;
+/// How long the store may take at the end of the worker.
+const LAST_SAVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is under way with the store.
+enum StoreJob {
+    /// A command's change.
+    Change(HerderCommand, Vec<StoreChange>),
+    /// What tasks have told.
+    Save(PendingWrites),
+    /// The outcome of the command in doubt.
+    Settle,
+    /// Whether the store works.
+    Check,
+    /// Forgetting old configs.
+    Trim,
+}
+
+/// What a job has found: whether the change in doubt was kept, where that was asked.
+type StoreJobResult = Result<Option<bool>, StoreFailure>;
+
+/// The loop's side of the store.
+pub(super) struct StoreWriter {
+    /// At most one.
+    jobs: JoinSet<StoreJobResult>,
+    job: Option<StoreJob>,
+    waiting: VecDeque<HerderCommand>,
+    /// A command whose commit was not answered; its caller has been told so.
+    in_doubt: Option<(HerderCommand, Vec<StoreChange>)>,
+    pub(super) pending: PendingWrites,
+    /// Why the store fails.
+    failing: Option<StoreFailure>,
+    /// How long to wait before the next try, and when that is.
+    retry: Duration,
+    next_try: Instant,
+    next_check: Instant,
+    next_trim: Instant,
+    changes: u32,
+}
+
+impl StoreWriter {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            jobs: JoinSet::new(),
+            job: None,
+            waiting: VecDeque::new(),
+            in_doubt: None,
+            pending: PendingWrites::default(),
+            failing: None,
+            retry: RETRY_FIRST,
+            next_try: now,
+            next_check: now + CHECK_EVERY,
+            next_trim: now,
+            changes: 0,
+        }
+    }
+
+    /// The end of the job under way.
+    pub(super) async fn ended(&mut self) -> Option<Result<StoreJobResult, JoinError>> {
+        self.jobs.join_next().await
+    }
+
+    /// Why the store fails, if it does.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.failing.as_ref().map(|failure| failure.text.clone())
+    }
+
+    /// When to look again at what there is to do, unless something ends before.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        match (&self.job, &self.failing) {
+            (Some(_), _) => None,
+            (None, Some(_)) => Some(self.next_try),
+            (None, None) => Some(self.next_check.min(self.next_trim)),
+        }
+    }
+}
+
+/// A refusal in the words of callers.
+pub(super) fn refusal(failure: &StoreFailure) -> HerderRefusal {
+    let text = &failure.text;
+    let why = if failure.in_doubt {
+        format!(
+            "{text}. Whether the change was kept is not known yet; the connector shows it once the store works again."
+        )
+    } else {
+        format!("{text}. Nothing was changed; running tasks go on.")
+    };
+    let full = failure.trouble == StoreTrouble::Full;
+    // Another worker's changes are taken up by a restart alone: what runs here was decided without them.
+    let retry_after = (failure.trouble != StoreTrouble::Foreign).then_some(RETRY_MAX);
+    HerderRefusal::StoreFails { why, full, retry_after }
+}
+
+/// Whether a command may change what is stored.
+fn changes(command: &HerderCommand) -> bool {
+    matches!(
+        command,
+        HerderCommand::Create { .. }
+            | HerderCommand::PutConfig { .. }
+            | HerderCommand::Delete { .. }
+            | HerderCommand::SetTarget { .. }
+            | HerderCommand::ResetTopics { .. }
+    )
+}
+
+impl HerderLoop {
+    /// Takes a command: one that changes something waits for the store, any other is obeyed at once.
+    pub(super) fn command(&mut self, command: HerderCommand) {
+        if !changes(&command) {
+            return match core::admit(&self.state, &command) {
+                Ok(_) => self.obey(command),
+                Err(refusal) => refuse(command, refusal),
+            };
+        }
+        if self.keeping.waiting.len() >= WAITING_MAX {
+            let why = format!("{WAITING_MAX} changes wait for the metadata store already: ask again later");
+            return refuse(command, HerderRefusal::StoreFails { why, full: false, retry_after: Some(RETRY_MAX) });
+        }
+        self.keeping.waiting.push_back(command);
+    }
+
+    /// Starts what comes next with the store, unless something is under way: the outcome of what is in doubt, then commands in
+    /// their order, then what tasks have told.
+    pub(super) fn keep(&mut self) {
+        if self.keeping.job.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        let due = self.keeping.failing.is_none() || self.keeping.next_try <= now;
+        if self.keeping.in_doubt.is_some() {
+            if due || !self.keeping.waiting.is_empty() {
+                self.start(StoreJob::Settle);
+            }
+            return;
+        }
+        while let Some(command) = self.keeping.waiting.pop_front() {
+            match core::admit(&self.state, &command) {
+                Err(refusal) => refuse(command, refusal),
+                Ok(writes) if writes.is_empty() => self.obey(command),
+                Ok(writes) => return self.start(StoreJob::Change(command, writes)),
+            }
+        }
+        if !due {
+            return;
+        }
+        if !self.keeping.pending.is_empty() {
+            let pending = std::mem::take(&mut self.keeping.pending);
+            self.start(StoreJob::Save(pending));
+        } else if self.keeping.failing.is_some() {
+            // A transaction without a change tells whether the store can be written again.
+            self.start(StoreJob::Save(PendingWrites::default()));
+        } else if self.keeping.next_trim <= now {
+            self.start(StoreJob::Trim);
+        } else if self.keeping.next_check <= now {
+            self.start(StoreJob::Check);
+        }
+    }
+
+    fn start(&mut self, job: StoreJob) {
+        let store = self.parts.store.clone();
+        let writes = match &job {
+            StoreJob::Change(_, writes) => writes.clone(),
+            StoreJob::Save(pending) => pending.writes(),
+            StoreJob::Settle | StoreJob::Check | StoreJob::Trim => Vec::new(),
+        };
+        let jobs = &mut self.keeping.jobs;
+        match job {
+            StoreJob::Change(..) | StoreJob::Save(_) => {
+                jobs.spawn(async move { store.apply(&writes, wall_ms()).await.map(|()| None) })
+            }
+            StoreJob::Settle => jobs.spawn(async move { store.settle().await }),
+            StoreJob::Check => jobs.spawn(async move { store.check().await.map(|()| None) }),
+            StoreJob::Trim => jobs.spawn(async move { store.trim(wall_ms()).await.map(|_| None) }),
+        };
+        self.keeping.job = Some(job);
+    }
+
+    /// Takes over what a job has found.
+    pub(super) fn kept(&mut self, ended: Result<StoreJobResult, JoinError>) {
+        let Some(job) = self.keeping.job.take() else { return };
+        let found = ended.unwrap_or_else(|error| {
+            error!(%error, "a job with the metadata store has ended by a panic: this is a bug");
+            let text = "the metadata store: a fault of this program, its log has the details".to_owned();
+            Err(StoreFailure { trouble: StoreTrouble::Broken, text, in_doubt: true })
+        });
+        self.keeping.next_check = Instant::now() + CHECK_EVERY;
+        match found {
+            Ok(outcome) => {
+                self.works();
+                self.done_with(job, outcome);
+            }
+            Err(failure) => {
+                self.fails(&failure);
+                self.undone(job, &failure);
+            }
+        }
+    }
+
+    fn done_with(&mut self, job: StoreJob, outcome: Option<bool>) {
+        match job {
+            StoreJob::Change(command, writes) => self.take_effect(command, &writes),
+            StoreJob::Settle => {
+                let Some((command, writes)) = self.keeping.in_doubt.take() else { return };
+                let kept = outcome == Some(true);
+                let connector = writes.first().map(|write| write.name().to_string()).unwrap_or_default();
+                warn!(connector, kept, "the outcome of a change that was in doubt is known");
+                if kept {
+                    self.take_effect(command, &writes);
+                }
+            }
+            StoreJob::Trim => {
+                self.keeping.changes = 0;
+                self.keeping.next_trim = Instant::now() + TRIM_EVERY;
+            }
+            StoreJob::Save(_) | StoreJob::Check => {}
+        }
+    }
+
+    fn take_effect(&mut self, command: HerderCommand, writes: &[StoreChange]) {
+        writes.iter().for_each(|write| self.keeping.pending.overtaken_by(write));
+        self.keeping.changes += 1;
+        if self.keeping.changes >= CHANGES_BETWEEN_TRIMS {
+            self.keeping.next_trim = Instant::now();
+        }
+        self.obey(command);
+    }
+
+    fn undone(&mut self, job: StoreJob, failure: &StoreFailure) {
+        match job {
+            StoreJob::Change(command, writes) if failure.in_doubt => {
+                let command = refuse_in_doubt(command, refusal(failure));
+                self.keeping.in_doubt = Some((command, writes));
+            }
+            StoreJob::Change(command, _) => refuse(command, refusal(failure)),
+            StoreJob::Save(older) => self.keeping.pending.put_back(older),
+            StoreJob::Settle | StoreJob::Check | StoreJob::Trim => {}
+        }
+        // Those that wait would wait for the same; room on a disk may be enough for them.
+        if failure.trouble != StoreTrouble::Full {
+            let refusal = refusal(&StoreFailure { in_doubt: false, ..failure.clone() });
+            for command in self.keeping.waiting.drain(..) {
+                refuse(command, refusal.clone());
+            }
+        }
+    }
+
+    fn works(&mut self) {
+        self.keeping.retry = RETRY_FIRST;
+        if self.keeping.failing.take().is_some() {
+            info!("the metadata store works again");
+        }
+    }
+
+    fn fails(&mut self, failure: &StoreFailure) {
+        let known = self.keeping.failing.as_ref().is_some_and(|known| known.trouble == failure.trouble);
+        if !known {
+            let until =
+                if failure.trouble == StoreTrouble::Foreign { "this worker is restarted" } else { "it works again" };
+            error!(
+                error = failure.text,
+                in_doubt = failure.in_doubt,
+                "the metadata store fails: changes are refused until {until}, running tasks go on"
+            );
+        }
+        self.keeping.failing = Some(failure.clone());
+        self.keeping.next_try = Instant::now() + self.keeping.retry;
+        self.keeping.retry = (self.keeping.retry * 2).min(RETRY_MAX);
+    }
+
+    /// At the end of the worker: lets what is under way end, stores the last statuses, and closes the store, in a limited time.
+    pub(super) async fn keep_last(&mut self) {
+        let last = async {
+            if let Some(ended) = self.keeping.ended().await {
+                self.kept(ended);
+            }
+            if self.keeping.failing.is_none() && self.keeping.in_doubt.is_none() && !self.keeping.pending.is_empty() {
+                let pending = std::mem::take(&mut self.keeping.pending);
+                self.start(StoreJob::Save(pending));
+                if let Some(ended) = self.keeping.ended().await {
+                    self.kept(ended);
+                }
+            }
+            self.parts.store.close().await;
+        };
+        if tokio::time::timeout(LAST_SAVE_LIMIT, last).await.is_err() {
+            warn!("the metadata store does not answer; the last statuses are not stored");
+        }
+        self.keeping.jobs.abort_all();
+    }
+}

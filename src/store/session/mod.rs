@@ -1,0 +1,248 @@
+//! One connection to the store's database, which holds the lock that says that this worker alone uses the store. What the
+//! worker writes goes through it and no other: whoever has lost the lock cannot write any more.
+//!
+//! Transactions are BEGIN and COMMIT as they stand here. sqlx counts nested ones, and SQLite ends a transaction by itself when
+//! its disk is full: the count is wrong from then on, and a "commit" ends a savepoint of a transaction that stays open.
+
+mod lock;
+mod migrate;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use sqlx::mysql::MySqlConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr, SqlStr};
+use tracing::warn;
+
+use super::failure::{StoreFailure, StoreTrouble};
+use super::files::{self, with_suffix};
+use super::last_change::LastChange;
+use super::location::{StoreKind, StoreLocation};
+use super::statement::{CellType, LAST_CHANGE, SqlCell, SqlQuery, SqlStatement, numbered};
+
+/// A connection that holds the store's lock.
+pub(super) struct StoreSession {
+    wire: StoreConnection,
+    /// The server's number of the connection.
+    pub(super) backend: Option<i64>,
+    /// See [`Place::shown`].
+    shown: String,
+}
+
+enum StoreConnection {
+    Sqlite(SqliteConnection, Option<StoreFiles>),
+    MySql(MySqlConnection),
+    Postgres(PgConnection),
+}
+
+/// Runs the same lines with the connection of any of the three databases, whose types have no common trait to hold them.
+macro_rules! on_wire {
+    ($wire:expr, $connection:ident => $run:expr) => {
+        match $wire {
+            StoreConnection::Sqlite($connection, _) => $run,
+            StoreConnection::MySql($connection) => $run,
+            StoreConnection::Postgres($connection) => $run,
+        }
+    };
+}
+
+macro_rules! bound {
+    ($sql:expr, $args:expr) => {{
+        let mut query = sqlx::query($sql);
+        for arg in $args {
+            query = match arg {
+                SqlCell::Text(text) => query.bind(text.clone()),
+                SqlCell::Int(n) => query.bind(*n),
+            };
+        }
+        query
+    }};
+}
+
+impl StoreSession {
+    /// Connects and takes the lock. `again` is the ledger of a worker that has had the store before, with the server's number
+    /// of its last connection: a store that is gone is then not made anew, and that connection ends, should the server still
+    /// think that it lives.
+    pub(super) async fn open(
+        place: &StoreLocation,
+        again: Option<(&LastChange, Option<i64>)>,
+    ) -> Result<Self, StoreFailure> {
+        let failed = |error: sqlx::Error| StoreFailure::of(&error, &place.shown);
+        let (wire, backend) = match &place.kind {
+            StoreKind::Memory(options) => {
+                (StoreConnection::Sqlite(options.connect().await.map_err(failed)?, None), None)
+            }
+            StoreKind::File(options, path) => (open_file(place, options, path, again.is_none()).await?, None),
+            StoreKind::MySql(options) => {
+                let mut connection = options.connect().await.map_err(failed)?;
+                let backend = sqlx::query_scalar::<_, i64>("SELECT CAST(CONNECTION_ID() AS SIGNED)");
+                let backend = backend.fetch_one(&mut connection).await.map_err(failed)?;
+                (StoreConnection::MySql(connection), Some(backend))
+            }
+            StoreKind::Postgres(options) => {
+                let mut connection = options.connect().await.map_err(failed)?;
+                let backend = sqlx::query_scalar::<_, i32>("SELECT pg_catalog.pg_backend_pid()");
+                let backend = backend.fetch_one(&mut connection).await.map_err(failed)?;
+                (StoreConnection::Postgres(connection), Some(i64::from(backend)))
+            }
+        };
+        let mut session = Self { wire, backend, shown: place.shown.clone() };
+        session.lock(again).await?;
+        session.promise_durability().await?;
+        Ok(session)
+    }
+
+    fn failed(&self, error: &sqlx::Error) -> StoreFailure {
+        StoreFailure::of(error, &self.shown)
+    }
+
+    /// Has the server keep what it acknowledges, where a session may ask for that.
+    async fn promise_durability(&mut self) -> Result<(), StoreFailure> {
+        let done = match &mut self.wire {
+            StoreConnection::Sqlite(..) => Ok(()),
+            StoreConnection::MySql(connection) => promise_mysql(connection, &self.shown).await,
+            StoreConnection::Postgres(connection) => {
+                let set = "SELECT pg_catalog.set_config('synchronous_commit', 'on', false) \
+                           WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+                connection.execute(sqlx::raw_sql(set)).await.map(drop)
+            }
+        };
+        done.map_err(|error| self.failed(&error))
+    }
+
+    /// Begins a transaction that can write at once.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreFailure> {
+        if let StoreConnection::Sqlite(_, Some(files)) = &mut self.wire
+            && let Err(cause) = files.are_there()
+        {
+            return Err(StoreFailure::told(StoreTrouble::Broken, &self.shown, &cause));
+        }
+        let begin = if matches!(self.wire, StoreConnection::Sqlite(..)) { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        self.command(begin).await
+    }
+
+    /// Ends a transaction. After an error its outcome is not known.
+    pub(super) async fn commit(&mut self) -> Result<(), StoreFailure> {
+        self.command("COMMIT").await
+    }
+
+    /// Sends a statement that has no arguments.
+    pub(super) async fn command(&mut self, sql: &'static str) -> Result<(), StoreFailure> {
+        let sent = on_wire!(&mut self.wire, connection => connection.execute(sqlx::raw_sql(sql)).await.map(drop));
+        sent.map_err(|error| self.failed(&error))
+    }
+
+    /// Sends a statement; how many rows it has hit.
+    pub(super) async fn execute(&mut self, statement: &SqlStatement) -> Result<u64, StoreFailure> {
+        let sql = self.sql(statement.sql);
+        let sent = on_wire!(&mut self.wire, connection => {
+            bound!(sql, &statement.args).execute(connection).await.map(|done| done.rows_affected())
+        });
+        sent.map_err(|error| self.failed(&error))
+    }
+
+    /// The rows of a query.
+    pub(super) async fn rows(&mut self, query: &SqlQuery, args: &[SqlCell]) -> Result<Vec<Vec<SqlCell>>, StoreFailure> {
+        let sql = self.sql(query.sql);
+        let rows = on_wire!(&mut self.wire, connection => {
+            bound!(sql, args).fetch_all(connection).await.and_then(|rows| {
+                rows.iter().map(|row| {
+                    query.columns.iter().enumerate().map(|(at, column)| match column {
+                        CellType::Text => row.try_get(at).map(SqlCell::Text),
+                        CellType::Int => row.try_get(at).map(SqlCell::Int),
+                    }).collect()
+                }).collect()
+            })
+        });
+        rows.map_err(|error| self.failed(&error))
+    }
+
+    /// The id of the last change; `None` in a store that is no more.
+    pub(super) async fn last_change(&mut self) -> Result<Option<String>, StoreFailure> {
+        let rows = self.rows(&LAST_CHANGE, &[]).await?;
+        Ok(match rows.first().map(Vec::as_slice) {
+            Some([SqlCell::Text(id)]) => id.clone(),
+            _ => None,
+        })
+    }
+
+    fn sql(&self, sql: &'static str) -> SqlStr {
+        match self.wire {
+            StoreConnection::Postgres(_) => AssertSqlSafe(numbered(sql)).into_sql_str(),
+            _ => sql.into_sql_str(),
+        }
+    }
+
+    /// Ends the connection in order: then nothing of it is under way any more, and the lock is free.
+    pub(super) async fn close(self) {
+        drop(on_wire!(self.wire, connection => connection.close().await));
+    }
+}
+
+/// The files of a store, to notice when somebody takes them away: what is written to a removed file is lost.
+struct StoreFiles {
+    path: std::path::PathBuf,
+    store: (u64, u64),
+    /// The write-ahead log is made with the first change.
+    log: Option<(u64, u64)>,
+}
+
+impl StoreFiles {
+    fn identity(path: &Path) -> Option<(u64, u64)> {
+        std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
+
+    fn are_there(&mut self) -> Result<(), String> {
+        let log = Self::identity(&with_suffix(&self.path, "-wal"));
+        let there = Self::identity(&self.path) == Some(self.store) && (self.log.is_none() || self.log == log);
+        self.log = self.log.or(log);
+        if there {
+            Ok(())
+        } else {
+            Err(format!("{0} or {0}-wal was removed or replaced while in use", self.path.display()))
+        }
+    }
+}
+
+async fn open_file(
+    place: &StoreLocation,
+    options: &SqliteConnectOptions,
+    path: &Path,
+    new: bool,
+) -> Result<StoreConnection, StoreFailure> {
+    let gone = || {
+        let cause =
+            "the file was removed while the worker used it, with what it held; put it back, or start the worker anew";
+        StoreFailure::told(StoreTrouble::Broken, &place.shown, cause)
+    };
+    if new {
+        files::private_store(path)?;
+    } else if !path.exists() {
+        return Err(gone());
+    }
+    let connection = options.clone().create_if_missing(new).connect().await;
+    let connection = connection.map_err(|error| StoreFailure::of(&error, &place.shown))?;
+    let store = StoreFiles::identity(path).ok_or_else(gone)?;
+    Ok(StoreConnection::Sqlite(connection, Some(StoreFiles { path: path.to_owned(), store, log: None })))
+}
+
+/// A server that is idle for 8 hours would be hung up on; the longest limit is a year. What a commit is worth is set for the
+/// whole server alone.
+async fn promise_mysql(connection: &mut MySqlConnection, shown: &str) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql("SET SESSION wait_timeout = 31536000")).await?;
+    let flush = sqlx::query_scalar::<_, i64>("SELECT CAST(@@innodb_flush_log_at_trx_commit AS SIGNED)");
+    let flush = match flush.fetch_one(connection).await {
+        // A server that speaks MySQL's protocol and has other words for it.
+        Err(sqlx::Error::Database(_)) => return Ok(()),
+        flush => flush?,
+    };
+    if flush != 1 {
+        warn!(
+            "the server of the metadata store ({shown}) has innodb_flush_log_at_trx_commit={flush}: a power loss there can \
+             take back what was acknowledged; set it to 1"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! Keeps sources from pushing unread records out of the development broker, which holds only a few megabytes of each
+//! partition: a source waits while a sink of this worker has not written what was sent before.
+//!
+//! Bytes are counted uncompressed and for a topic as a whole, so it waits rather too early. Where no sink reads a topic
+//! there is nothing to wait for, except for a moment when it first overflows: its sink may be about to be created.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use connector_api::{TopicOffset, TopicPartition};
+use regex::Regex;
+
+use crate::kafka::consumer::Subscription;
+use crate::kafka::dev::KEPT_BYTES;
+use crate::kafka::producer::DeliveryListener;
+
+/// Unread bytes of a topic that are safe with the broker.
+const LIMIT: u64 = KEPT_BYTES as u64 * 4 / 5;
+/// How long a sink is waited for that is not there (yet, or any more).
+const GRACE: Duration = Duration::from_secs(15);
+/// Bytes a record takes besides key and value.
+const OVERHEAD: u64 = 40;
+/// Acknowledged records are noted down once per this many bytes.
+const GRAIN: u64 = 32 * 1024;
+/// Notes kept of a partition: far more than the broker can still hold, whatever compression does.
+const NOTES: usize = 8192;
+
+/// What was sent and what was read. Shared by all tasks of a worker.
+#[derive(Default)]
+pub struct Backlog {
+    state: Mutex<BacklogState>,
+    moved: Condvar,
+}
+
+#[derive(Default)]
+struct BacklogState {
+    topics: HashMap<Arc<str>, SentOffsets>,
+    readers: HashMap<Arc<str>, BacklogReader>,
+}
+
+#[derive(Default)]
+struct SentOffsets {
+    bytes: u64,
+    partitions: HashMap<i32, TopicLog>,
+    /// When its unread bytes first passed the limit without any reader.
+    overflowed: Option<Instant>,
+}
+
+/// Next offset and bytes up to it, oldest first.
+#[derive(Default)]
+struct TopicLog(Vec<(i64, u64)>);
+
+struct BacklogReader {
+    wants: ReaderWants,
+    tasks: usize,
+    left: Option<Instant>,
+    offsets: HashMap<TopicPartition, i64>,
+}
+
+enum ReaderWants {
+    Topics(Vec<String>),
+    Pattern(Option<Regex>),
+}
+
+impl BacklogReader {
+    fn reads(&self, topic: &str) -> bool {
+        let here = self.tasks > 0 || self.left.is_some_and(|left| left.elapsed() < GRACE);
+        here && match &self.wants {
+            ReaderWants::Topics(topics) => topics.iter().any(|t| t == topic),
+            ReaderWants::Pattern(pattern) => pattern.as_ref().is_some_and(|p| p.is_match(topic)),
+        }
+    }
+}
+
+impl TopicLog {
+    fn upto(&self, offset: i64) -> u64 {
+        let behind = self.0.partition_point(|(next, _)| *next <= offset);
+        behind.checked_sub(1).and_then(|i| self.0.get(i)).map_or(0, |(_, bytes)| *bytes)
+    }
+}
+
+impl BacklogState {
+    /// Bytes of a topic that its slowest reader has yet to read; `None` without a reader.
+    fn unread(&self, topic: &str) -> Option<u64> {
+        let sent = self.topics.get(topic)?;
+        let read = |reader: &BacklogReader| {
+            let upto = |(at, offset): (&TopicPartition, &i64)| match sent.partitions.get(&at.partition) {
+                Some(log) if &*at.topic == topic => log.upto(*offset),
+                _ => 0,
+            };
+            reader.offsets.iter().map(upto).sum::<u64>()
+        };
+        let readers = self.readers.values().filter(|reader| reader.reads(topic));
+        readers.map(|reader| sent.bytes.saturating_sub(read(reader))).max()
+    }
+}
+
+impl Backlog {
+    fn state(&self) -> MutexGuard<'_, BacklogState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A task of a sink begins to read under that group.
+    pub fn join(&self, group: &Arc<str>, what: &Subscription) {
+        let wants = match what {
+            Subscription::Topics(topics) => ReaderWants::Topics(topics.clone()),
+            Subscription::Pattern(pattern) => ReaderWants::Pattern(Regex::new(&format!("^(?:{pattern})$")).ok()),
+        };
+        let mut state = self.state();
+        let fresh =
+            BacklogReader { wants: ReaderWants::Topics(Vec::new()), tasks: 0, left: None, offsets: HashMap::new() };
+        let reader = state.readers.entry(Arc::clone(group)).or_insert(fresh);
+        reader.wants = wants;
+        reader.tasks += 1;
+    }
+
+    /// A task of a sink reads no more.
+    pub fn leave(&self, group: &str) {
+        if let Some(reader) = self.state().readers.get_mut(group) {
+            reader.tasks = reader.tasks.saturating_sub(1);
+            reader.left = Some(Instant::now());
+        }
+        self.moved.notify_all();
+    }
+
+    /// A group has written everything before these offsets.
+    pub fn read(&self, group: &str, next: &[TopicOffset]) {
+        if let Some(reader) = self.state().readers.get_mut(group) {
+            for at in next {
+                let partition = TopicPartition { topic: Arc::clone(&at.topic), partition: at.partition };
+                reader.offsets.insert(partition, at.offset);
+            }
+        }
+        self.moved.notify_all();
+    }
+
+    /// Whether a group was told of that partition, so that its offset is one of this broker's.
+    pub fn knows(&self, group: &str, at: &TopicPartition) -> bool {
+        self.state().readers.get(group).is_some_and(|reader| reader.offsets.contains_key(at))
+    }
+
+    /// Waits until a record of `bytes` more is safe with the broker, as long as `go_on` says so; it must serve the
+    /// producer's acknowledgements, without which nothing moves on.
+    pub fn send(&self, topic: &Arc<str>, bytes: usize, go_on: impl Fn() -> bool) {
+        let more = bytes as u64 + OVERHEAD;
+        while !self.reserve(topic, more, false) {
+            if !go_on() {
+                self.reserve(topic, more, true);
+                return;
+            }
+            let waited = self.moved.wait_timeout(self.state(), Duration::from_millis(10));
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Counts `more` bytes as sent if they are safe, or anyway. Returns whether it did.
+    fn reserve(&self, topic: &Arc<str>, more: u64, anyway: bool) -> bool {
+        let mut state = self.state();
+        let unread = state.unread(topic);
+        let sent = state.topics.entry(Arc::clone(topic)).or_default();
+        let safe = match unread {
+            Some(unread) => unread == 0 || unread + more <= LIMIT,
+            None if sent.bytes + more <= LIMIT => true,
+            None => sent.overflowed.get_or_insert_with(Instant::now).elapsed() >= GRACE,
+        };
+        if safe || anyway {
+            sent.bytes += more;
+        }
+        safe || anyway
+    }
+}
+
+impl DeliveryListener for Backlog {
+    fn record(&self, topic: &str, partition: i32, offset: i64, bytes: usize) {
+        let mut state = self.state();
+        let Some(sent) = state.topics.get_mut(topic) else { return };
+        let log = &mut sent.partitions.entry(partition).or_default().0;
+        let total = log.last().map_or(0, |(_, bytes)| *bytes) + bytes as u64 + OVERHEAD;
+        let grained =
+            log.len().checked_sub(2).and_then(|i| log.get(i)).is_some_and(|(_, before)| total - before < GRAIN);
+        if log.len() > NOTES {
+            log.drain(..NOTES / 2);
+        }
+        match log.last_mut() {
+            Some(last) if grained => *last = (offset + 1, total),
+            _ => log.push((offset + 1, total)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(topic: &Arc<str>, offset: i64) -> [TopicOffset; 1] {
+        [TopicOffset { topic: Arc::clone(topic), partition: 0, offset }]
+    }
+
+    #[test]
+    fn a_source_waits_for_the_slowest_sink_and_no_longer() {
+        let (ledger, topic, group): (_, Arc<str>, Arc<str>) = (Backlog::default(), "t".into(), "g".into());
+        ledger.join(&group, &Subscription::Pattern("t.*".to_owned()));
+        let record = 1000;
+        let mut sent = 0_i64;
+        let asked = std::cell::Cell::new(0);
+        let refuse = || {
+            asked.set(asked.get() + 1);
+            false
+        };
+        while asked.get() == 0 {
+            ledger.send(&topic, record, refuse);
+            ledger.record("t", 0, sent, record);
+            sent += 1;
+        }
+        let limit = i64::try_from(LIMIT / (1000 + OVERHEAD)).unwrap();
+        assert_eq!(sent, limit + 1);
+        ledger.read("g", &next(&topic, sent / 2));
+        asked.set(0);
+        ledger.send(&topic, record, refuse);
+        assert_eq!(asked.get(), 0, "half of it was read");
+    }
+
+    #[test]
+    fn an_offset_between_two_notes_counts_as_the_one_before() {
+        let ledger = Backlog::default();
+        let topic: Arc<str> = "t".into();
+        ledger.send(&topic, 0, || true);
+        for offset in 0..1000 {
+            ledger.record("t", 0, offset, 60);
+        }
+        let state = ledger.state();
+        let log = state.topics.get("t").and_then(|t| t.partitions.get(&0)).unwrap();
+        assert!(log.0.len() < 10, "{}", log.0.len());
+        assert_eq!(log.upto(1000), 100_000);
+        assert!(log.upto(999) <= 99_900 && log.upto(0) == 0);
+    }
+}

@@ -1,0 +1,59 @@
+//! Which topics a task has told the herder of (KIP-558).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How often all topics were forgotten; shared by all tasks of a worker.
+#[derive(Clone, Debug, Default)]
+pub struct TopicReset(Arc<AtomicU64>);
+
+impl TopicReset {
+    /// Lets every task tell of its topics once more.
+    pub fn again(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The topics that one task has told of.
+#[derive(Debug)]
+pub struct SeenTopics {
+    topics: HashSet<Arc<str>>,
+    forgotten: TopicReset,
+    seen: u64,
+}
+
+impl SeenTopics {
+    /// None yet.
+    pub fn new(forgotten: TopicReset) -> Self {
+        let seen = forgotten.0.load(Ordering::Relaxed);
+        Self { topics: HashSet::new(), forgotten, seen }
+    }
+
+    /// Whether this topic has to be told; it counts as told from now on.
+    pub fn is_new(&mut self, topic: &Arc<str>) -> bool {
+        let now = self.forgotten.0.load(Ordering::Relaxed);
+        if now != self.seen {
+            self.seen = now;
+            self.topics.clear();
+        }
+        !self.topics.contains(topic) && self.topics.insert(Arc::clone(topic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{SeenTopics, TopicReset};
+
+    #[test]
+    fn a_topic_is_told_once_and_again_when_forgotten() {
+        let forgotten = TopicReset::default();
+        let mut told = SeenTopics::new(forgotten.clone());
+        let topic: Arc<str> = Arc::from("t");
+        assert_eq!([told.is_new(&topic), told.is_new(&topic)], [true, false]);
+        forgotten.again();
+        assert_eq!([told.is_new(&topic), told.is_new(&topic)], [true, false]);
+    }
+}
